@@ -1,0 +1,1 @@
+//! Bodies in, bodies out: adapters over `http_body::Body`, one a file.

@@ -1,0 +1,13 @@
+//! asset-gateway moves media in and out of eGain Conversation Manager with one plain HTTP call.
+//!
+//! Modules are floors of a house: imports only go down, and neighbours on one floor don't know
+//! each other. `ARCHITECTURE.md` explains the plan and `tests/floors.rs` holds it.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod body;
+pub mod config;
+pub mod media;
+pub mod sandbox;
+pub mod wire;
+pub mod words;

@@ -1,0 +1,5 @@
+//! The words every other floor speaks: faults, secrets, units. No IO, nothing async.
+
+pub mod fault;
+pub mod secret;
+pub mod units;
