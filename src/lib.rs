@@ -9,5 +9,6 @@ pub mod body;
 pub mod config;
 pub mod media;
 pub mod sandbox;
+pub mod signals;
 pub mod wire;
 pub mod words;
