@@ -1,7 +1,7 @@
-//! Gives up on a caller that sends nothing, or next to nothing.
+//! Gives up on a sender that sends nothing, or next to nothing.
 //!
-//! Only time spent waiting for the caller counts, never time in which storage held us back. A
-//! total time limit would cut healthy slow uploads, so there is none.
+//! Only time spent waiting for the sender counts, never time in which the receiver held us back. A
+//! total time limit would cut healthy slow transfers, so there is none.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -16,7 +16,7 @@ use crate::words::fault::{Code, Fault, Stage};
 /// The stretch of waiting over which the rate is judged.
 const WINDOW: Duration = Duration::from_secs(60);
 
-/// How slow a caller may be.
+/// How slow a sender may be.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// The longest time without a byte.
@@ -29,6 +29,7 @@ pub struct Limits {
 pub struct Pace<B> {
     inner: B,
     limits: Limits,
+    too_slow: fn(Limits) -> Fault,
     waiting_since: Option<Instant>,
     /// Armed once and moved on only when it fires: re-arming a timer for each frame costs more than the frame.
     alarm: Option<Pin<Box<Sleep>>>,
@@ -37,9 +38,9 @@ pub struct Pace<B> {
 }
 
 impl<B> Pace<B> {
-    /// Watches over `inner`.
-    pub fn new(inner: B, limits: Limits) -> Self {
-        Self { inner, limits, waiting_since: None, alarm: None, waited: Duration::ZERO, received: 0 }
+    /// Watches over `inner`; `too_slow` makes the fault.
+    pub fn new(inner: B, limits: Limits, too_slow: fn(Limits) -> Fault) -> Self {
+        Self { inner, limits, too_slow, waiting_since: None, alarm: None, waited: Duration::ZERO, received: 0 }
     }
 
     fn arrived(&mut self, bytes: usize) -> Result<(), Fault> {
@@ -52,7 +53,7 @@ impl<B> Pace<B> {
         }
         let slow = self.received < self.limits.min_rate.saturating_mul(WINDOW.as_secs());
         (self.waited, self.received) = (Duration::ZERO, 0);
-        if slow { Err(self.too_slow("the body comes too slowly")) } else { Ok(()) }
+        if slow { Err((self.too_slow)(self.limits)) } else { Ok(()) }
     }
 
     /// Ready once nothing has come for the idle time.
@@ -68,15 +69,16 @@ impl<B> Pace<B> {
             alarm.as_mut().reset(deadline);
         }
     }
+}
 
-    fn too_slow(&self, what: &str) -> Fault {
-        let Limits { idle, min_rate } = self.limits;
-        let detail = format!(
-            "{what}: send at least one byte in {} s and {min_rate} bytes a second over a minute; try again on a better line",
-            idle.as_secs_f32()
-        );
-        Fault::caller(Code::ClientTooSlow, Stage::Read, detail)
-    }
+/// What a slow caller is told.
+pub fn caller_too_slow(limits: Limits) -> Fault {
+    let (idle, rate) = (limits.idle.as_secs_f32(), limits.min_rate);
+    let detail = format!(
+        "the body comes too slowly: send at least one byte every {idle} s and {rate} bytes a second over a minute; \
+         try again on a better line"
+    );
+    Fault::caller(Code::ClientTooSlow, Stage::Read, detail)
 }
 
 impl<B: Body<Data = Bytes, Error = Fault> + Unpin> Body for Pace<B> {
@@ -92,7 +94,7 @@ impl<B: Body<Data = Bytes, Error = Fault> + Unpin> Body for Pace<B> {
             Poll::Ready(end) => Poll::Ready(end),
             Poll::Pending => {
                 ready!(self.poll_idle(cx));
-                Poll::Ready(Some(Err(self.too_slow("no byte of the body came for too long"))))
+                Poll::Ready(Some(Err((self.too_slow)(self.limits))))
             }
         }
     }
@@ -117,7 +119,7 @@ mod tests {
     async fn a_silent_caller_is_given_up_after_the_idle_time() {
         let (_sender, body) = Channel::<Bytes, Fault>::new(1);
         let began = Instant::now();
-        let fault = Pace::new(body, LIMITS).frame().await.unwrap().unwrap_err();
+        let fault = Pace::new(body, LIMITS, caller_too_slow).frame().await.unwrap().unwrap_err();
         assert_eq!((fault.code(), began.elapsed().as_secs()), (Code::ClientTooSlow, 30));
     }
 
@@ -129,7 +131,7 @@ mod tests {
                 tokio::time::sleep(Duration::from_secs(20)).await;
             }
         });
-        let mut body = Pace::new(body, LIMITS);
+        let mut body = Pace::new(body, LIMITS, caller_too_slow);
         let began = Instant::now();
         let fault = loop {
             if let Err(fault) = body.frame().await.unwrap() {
@@ -142,7 +144,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn time_in_which_nobody_asked_doesnt_count_against_the_caller() {
         let (mut sender, body) = Channel::<Bytes, Fault>::new(1);
-        let mut body = Pace::new(body, LIMITS);
+        let mut body = Pace::new(body, LIMITS, caller_too_slow);
         for _ in 0..5 {
             sender.send_data(Bytes::from_static(b"x")).await.unwrap();
             tokio::time::sleep(Duration::from_secs(300)).await;
