@@ -7,6 +7,7 @@
 
 pub mod body;
 pub mod config;
+pub mod download;
 pub mod egain;
 pub mod media;
 pub mod sandbox;

@@ -7,6 +7,7 @@ pub mod digest;
 pub mod exact;
 pub mod inbound;
 pub mod meter;
+pub mod multipart;
 pub mod pace;
 
 use bytes::Bytes;

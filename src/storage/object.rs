@@ -11,9 +11,9 @@ use crate::body::pace::{Limits, Pace};
 use crate::words::fault::{Code, Fault, Stage};
 use crate::words::secret::SignedUrl;
 
-/// What storage gave: bytes (200, 206), or a verdict on the request's conditions (304, 416).
+/// What storage gave: bytes (200, 206), or a verdict on the request's conditions (304, 412, 416).
 pub struct Object {
-    /// One of 200, 206, 304, 416.
+    /// One of 200, 206, 304, 412, 416.
     pub status: StatusCode,
     /// Storage's headers.
     pub headers: HeaderMap,
@@ -37,7 +37,7 @@ impl Storage {
         self.observe("download", began, &result);
         let response = result?;
         match response.status() {
-            StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::RANGE_NOT_SATISFIABLE => {
+            StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE => {
                 Ok(self.object(response))
             }
             status => Err(refused(status)),
