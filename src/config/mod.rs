@@ -159,3 +159,6 @@ impl Default for Settings {
         Self::gather(None, std::iter::empty::<(OsString, OsString)>()).0
     }
 }
+
+#[cfg(test)]
+mod tests;
