@@ -37,9 +37,11 @@ impl Storage {
         self.observe("download", began, &result);
         let response = result?;
         match response.status() {
-            StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::NOT_MODIFIED | StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE => {
-                Ok(self.object(response))
-            }
+            StatusCode::OK
+            | StatusCode::PARTIAL_CONTENT
+            | StatusCode::NOT_MODIFIED
+            | StatusCode::PRECONDITION_FAILED
+            | StatusCode::RANGE_NOT_SATISFIABLE => Ok(self.object(response)),
             status => Err(refused(status)),
         }
     }

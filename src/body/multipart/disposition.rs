@@ -18,6 +18,11 @@ pub(super) struct Disposition {
     pub file_name: Option<String>,
 }
 
+/// The file name in a request's own `Content-Disposition`. None where there is none that can be read.
+pub fn file_name(value: &[u8]) -> Option<String> {
+    Disposition::parse(value).ok()?.file_name.filter(|name| !name.is_empty())
+}
+
 /// One name, plain and extended (RFC 8187).
 #[derive(Default)]
 struct Given<'v> {

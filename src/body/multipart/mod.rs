@@ -28,6 +28,7 @@ use crate::words::fault::{Code, Fault, Stage};
 pub use boundary::Boundary;
 use delimiter::{Delimiter, Ending, Progress, Verdict};
 pub use derived::derived_size;
+pub use disposition::file_name;
 pub use head::PartHead;
 
 /// Largest head of one part, in bytes with its blank line. Real ones stay below 1 KiB.
