@@ -1,1 +1,3 @@
 //! Sockets in and out.
+
+pub mod server;

@@ -1,0 +1,129 @@
+//! The accept loop: from a listening socket to a service that sees one request at a time.
+//!
+//! It owns what belongs to a connection: its protocol, its timeouts, its buffers, its end. It
+//! never looks into a request; routes, limits and refusals are the service's.
+//!
+//! hyper-util's `auto` builder isn't used: it has no timeout before the first bytes
+//! (hyperium/hyper#3962) and hides the limit on the size of a head.
+
+mod connection;
+mod deadline;
+mod exchange;
+mod protocol;
+mod refusal;
+
+use std::{convert::Infallible, error::Error, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use http::{Request, Response};
+use http_body::Body;
+use hyper::{body::Incoming, service::Service};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use connection::{Ends, Seat};
+pub use exchange::Running;
+
+/// Connections that the kernel may hold for us until they are accepted.
+const BACKLOG: u32 = 4096;
+
+/// How long accepting rests when the process has no file descriptor left: trying again at once
+/// would only burn the processor that the running exchanges need to finish.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(500);
+
+/// What one connection, and all of them together, may take.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// For a request's head, from its first byte, and for the first byte of a new connection.
+    pub header_timeout: Duration,
+    /// For an idle connection between two requests. HTTP/2 connections are looked at once in
+    /// every such span, so that they last for up to twice as long.
+    pub keep_alive_timeout: Duration,
+    /// The most that HTTP/1.1 reads ahead, in bytes a connection; at least 8 KiB.
+    pub read_buffer: usize,
+    /// Connections open at one time. More are told 503 and closed at once.
+    pub max_connections: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            header_timeout: Duration::from_secs(10),
+            keep_alive_timeout: Duration::from_secs(75),
+            read_buffer: 128 * 1024,
+            max_connections: 10_000,
+        }
+    }
+}
+
+/// Who is at the other end of the socket: an extension of every request.
+///
+/// An IPv4 caller is written as such, also on a socket that listens to IPv6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub SocketAddr);
+
+/// Listens on `addr`, also where connections of an earlier process still linger. Needs a runtime.
+///
+/// # Errors
+/// What the system says: the address is taken, isn't this machine's, or needs privileges.
+pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
+}
+
+/// Serves HTTP/1.1 and HTTP/2 (prior knowledge) in clear until `shutdown` is cancelled.
+///
+/// Then the listener closes, idle connections close, running exchanges finish, and the future
+/// ends when the last of them has. That has no deadline of its own: the caller waits as long as
+/// it wants and then cancels `abort`, which cuts what is left. Dropping the future cuts too.
+///
+/// Every request carries its [`Peer`] and a [`Running`] as extensions.
+pub async fn serve<S, B>(listener: TcpListener, config: Config, service: S, shutdown: CancellationToken, abort: CancellationToken)
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
+    let ends = Ends { shutdown, abort: abort.child_token() };
+    let _cut_when_dropped = ends.abort.clone().drop_guard();
+    let connections = TaskTracker::new();
+    let seats = Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS)));
+    let courtesy = Arc::new(Semaphore::new(refusal::AT_ONE_TIME));
+    let config = Arc::new(config);
+    while let Some((socket, peer)) = ends.shutdown.run_until_cancelled(accept(&listener)).await {
+        let Ok(permit) = Arc::clone(&seats).try_acquire_owned() else {
+            refusal::refuse(socket, &courtesy, &connections);
+            continue;
+        };
+        let seat = Seat { peer, config: Arc::clone(&config), ends: ends.clone(), _permit: permit };
+        connections.spawn(connection::serve(socket, seat, service.clone()));
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+/// The next connection. Errors are waited out: none of them is a reason to stop listening.
+async fn accept(listener: &TcpListener) -> (TcpStream, Peer) {
+    loop {
+        match listener.accept().await {
+            Ok((socket, peer)) => return (socket, Peer(SocketAddr::new(peer.ip().to_canonical(), peer.port()))),
+            Err(error) if is_of_the_connection(&error) => {}
+            Err(error) => {
+                tracing::error!(%error, "can't accept connections");
+                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Whether the one connection failed before we took it, as opposed to the listener or the process.
+fn is_of_the_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+}
+
+#[cfg(test)]
+mod tests;

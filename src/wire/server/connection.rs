@@ -1,0 +1,151 @@
+//! One connection from its first byte to its end.
+
+use std::pin::{Pin, pin};
+use std::{convert::Infallible, error::Error, future, sync::Arc, time::Duration};
+
+use http::{Request, Response};
+use http_body::Body;
+use hyper::server::conn::{http1, http2};
+use hyper::{body::Incoming, service::Service};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::sync::CancellationToken;
+
+use super::deadline::HeadDeadline;
+use super::exchange::{Counted, CountedBody, Exchanges};
+use super::protocol::{self, Protocol};
+use super::{Config, Peer};
+
+/// What hyper itself refuses with a bare 431; room above the limit that the service enforces.
+const MAX_HEAD: usize = 64 * 1024;
+
+/// hyper panics below this.
+const MIN_READ_BUFFER: usize = 8 * 1024;
+
+/// HTTP/2 in bytes: large enough for one upload at full speed, small enough that 64 of them on
+/// one connection can't take more than the connection's window.
+const FRAME: u32 = 64 * 1024;
+const STREAM_WINDOW: u32 = 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
+const MAX_STREAMS: u32 = 64;
+const MAX_HEADER_LIST: u32 = 16 * 1024;
+
+/// How often an HTTP/2 peer is asked whether it is still there, and how long it may take to say so.
+const PING: Duration = Duration::from_secs(20);
+
+/// The two ends of serving: finish what is running, or drop it.
+#[derive(Debug, Clone)]
+pub(super) struct Ends {
+    pub(super) shutdown: CancellationToken,
+    pub(super) abort: CancellationToken,
+}
+
+/// A connection's place among the others.
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub(super) peer: Peer,
+    pub(super) config: Arc<Config>,
+    pub(super) ends: Ends,
+    pub(super) _permit: OwnedSemaphorePermit,
+}
+
+/// Serves `socket` until either side ends it. How it ended is only of interest when debugging:
+/// peers that vanish, dawdle or stammer are daily business.
+pub(super) async fn serve<S, B>(socket: TcpStream, seat: Seat, service: S)
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
+    let _ = socket.set_nodelay(true);
+    let Some(protocol) = first_bytes(&socket, &seat).await else { return };
+    let exchanges = Arc::new(Exchanges::default());
+    let service = Counted { service, peer: seat.peer, exchanges: Arc::clone(&exchanges) };
+    let result = match protocol {
+        Protocol::Http1 => http1(socket, &seat, service).await,
+        Protocol::Http2 => http2(socket, &seat, service).await,
+    };
+    if let Err(error) = result {
+        tracing::debug!(peer = %seat.peer.0, error = &error as &dyn Error, "connection failed");
+    }
+}
+
+/// The protocol, or `None` when nothing came in time or there is no more time.
+async fn first_bytes(socket: &TcpStream, seat: &Seat) -> Option<Protocol> {
+    let detection = tokio::time::timeout(seat.config.header_timeout, protocol::detect(socket));
+    tokio::select! {
+        detected = detection => detected.ok()?.ok()?,
+        () = seat.ends.shutdown.cancelled() => None,
+        () = seat.ends.abort.cancelled() => None,
+    }
+}
+
+async fn http1<I, S, B>(io: I, seat: &Seat, service: Counted<S>) -> hyper::Result<()>
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+    Counted<S>: Service<Request<Incoming>, Response = Response<CountedBody<B>>, Error = Infallible>,
+    B: Body<Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
+{
+    let io = HeadDeadline::new(io, seat.config.header_timeout, Arc::clone(&service.exchanges));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(seat.config.keep_alive_timeout.max(seat.config.header_timeout))
+        .max_buf_size(seat.config.read_buffer.max(MIN_READ_BUFFER))
+        .max_header_size(MAX_HEAD)
+        .half_close(false)
+        .serve_connection(TokioIo::new(io), service);
+    run(connection, http1::Connection::graceful_shutdown, future::pending(), &seat.ends).await
+}
+
+async fn http2<I, S, B>(io: I, seat: &Seat, service: Counted<S>) -> hyper::Result<()>
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    Counted<S>: Service<Request<Incoming>, Response = Response<CountedBody<B>>, Error = Infallible, Future: Send + 'static>,
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
+    let idle = idle(Arc::clone(&service.exchanges), seat.config.keep_alive_timeout);
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_frame_size(FRAME)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEADER_LIST)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING)
+        .serve_connection(TokioIo::new(io), service);
+    run(connection, http2::Connection::graceful_shutdown, idle, &seat.ends).await
+}
+
+/// Runs to the end; asks for a graceful one, once, when serving ends or the connection is idle.
+async fn run<C>(connection: C, end: fn(Pin<&mut C>), idle: impl Future<Output = ()>, ends: &Ends) -> hyper::Result<()>
+where
+    C: Future<Output = hyper::Result<()>>,
+{
+    let mut connection = pin!(connection);
+    tokio::select! {
+        result = connection.as_mut() => return result,
+        () = ends.abort.cancelled() => return Ok(()),
+        () = ends.shutdown.cancelled() => {}
+        () = idle => {}
+    }
+    end(connection.as_mut());
+    tokio::select! {
+        result = connection => result,
+        () = ends.abort.cancelled() => Ok(()),
+    }
+}
+
+/// Ends after a whole `span` without an exchange. hyper's pings keep an HTTP/2 connection that
+/// answers them open for ever.
+async fn idle(exchanges: Arc<Exchanges>, span: Duration) {
+    loop {
+        let before = exchanges.started();
+        tokio::time::sleep(span).await;
+        if !exchanges.any_running() && exchanges.started() == before {
+            return;
+        }
+    }
+}

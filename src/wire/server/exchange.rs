@@ -1,0 +1,129 @@
+//! Knows whether an exchange is running on a connection: from a complete head until the last
+//! frame of the answer was taken or dropped.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Poll, ready};
+
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use hyper::{body::Incoming, service::Service};
+use pin_project_lite::pin_project;
+
+use super::Peer;
+
+/// The exchanges of one connection, counted. One thread at a time drives a connection, so the
+/// counters need no order among themselves; wrapping round does no harm to comparisons.
+#[derive(Debug, Default)]
+pub(super) struct Exchanges {
+    started: AtomicUsize,
+    finished: AtomicUsize,
+}
+
+impl Exchanges {
+    pub(super) fn any_running(&self) -> bool {
+        self.started.load(Relaxed) != self.finished.load(Relaxed)
+    }
+
+    /// How many exchanges have started so far: tells one pause between exchanges from another.
+    pub(super) fn started(&self) -> usize {
+        self.started.load(Relaxed)
+    }
+
+    fn start(self: &Arc<Self>) -> Running {
+        self.started.fetch_add(1, Relaxed);
+        Running(Arc::new(Guard(Arc::clone(self))))
+    }
+}
+
+/// The exchange lasts while a clone of this lives: a request extension.
+///
+/// The answer's body holds one. Whoever goes on reading the request's body after the answer is
+/// out holds another, or what it reads counts as the next request's head and has to end within
+/// the header timeout.
+#[derive(Debug, Clone)]
+pub struct Running(#[expect(dead_code, reason = "held for its drop")] Arc<Guard>);
+
+#[derive(Debug)]
+struct Guard(Arc<Exchanges>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.finished.fetch_add(1, Relaxed);
+    }
+}
+
+/// The service of one connection: the shared one, with the peer made known and exchanges counted.
+#[derive(Debug)]
+pub(super) struct Counted<S> {
+    pub(super) service: S,
+    pub(super) peer: Peer,
+    pub(super) exchanges: Arc<Exchanges>,
+}
+
+impl<S, B> Service<Request<Incoming>> for Counted<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+{
+    type Response = Response<CountedBody<B>>;
+    type Error = Infallible;
+    type Future = CountedFuture<S::Future>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let running = self.exchanges.start();
+        request.extensions_mut().insert(self.peer);
+        request.extensions_mut().insert(running.clone());
+        CountedFuture { future: self.service.call(request), running: Some(running) }
+    }
+}
+
+pin_project! {
+    /// Hands the count from the head of an answer on to its body.
+    pub(super) struct CountedFuture<F> {
+        #[pin]
+        future: F,
+        running: Option<Running>,
+    }
+}
+
+impl<F, B> Future for CountedFuture<F>
+where
+    F: Future<Output = Result<Response<B>, Infallible>>,
+{
+    type Output = Result<Response<CountedBody<B>>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = ready!(this.future.poll(cx))?;
+        let running = this.running.take();
+        Poll::Ready(Ok(response.map(|body| CountedBody { body, _running: running })))
+    }
+}
+
+pin_project! {
+    /// A body that keeps its exchange running until it is dropped.
+    pub(super) struct CountedBody<B> {
+        #[pin]
+        body: B,
+        _running: Option<Running>,
+    }
+}
+
+impl<B: Body> Body for CountedBody<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        self.project().body.poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,62 @@
+//! Tells HTTP/2 from HTTP/1.1 by the first bytes of a connection, without taking them.
+
+use std::{io, time::Duration};
+
+use tokio::net::TcpStream;
+
+/// What every HTTP/2 client sends first (RFC 9113, 3.4). No HTTP/1.1 request begins like it.
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How long to wait for more bytes when those seen don't decide. The kernel reports a socket as
+/// readable while it holds any byte, so waiting for readiness would spin.
+const UNDECIDED_PAUSE: Duration = Duration::from_millis(5);
+
+/// What a connection speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// Waits until the first bytes say what the connection speaks; `None` when it closes without any.
+pub(super) async fn detect(socket: &TcpStream) -> io::Result<Option<Protocol>> {
+    let mut start = [0; PREFACE.len()];
+    loop {
+        let seen = socket.peek(&mut start).await?;
+        if seen == 0 {
+            return Ok(None);
+        }
+        if let Some(protocol) = judge(&start[..seen]) {
+            return Ok(Some(protocol));
+        }
+        tokio::time::sleep(UNDECIDED_PAUSE).await;
+    }
+}
+
+fn judge(start: &[u8]) -> Option<Protocol> {
+    match start {
+        start if !PREFACE.starts_with(start) => Some(Protocol::Http1),
+        start if start.len() == PREFACE.len() => Some(Protocol::Http2),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_byte_of_a_method_decides_unless_it_is_a_p() {
+        assert_eq!(judge(b"G"), Some(Protocol::Http1));
+        assert_eq!(judge(b"P"), None);
+        assert_eq!(judge(b"PO"), Some(Protocol::Http1));
+        assert_eq!(judge(b"PR"), None);
+        assert_eq!(judge(b"PROPFIND /"), Some(Protocol::Http1));
+    }
+
+    #[test]
+    fn the_whole_preface_is_http_2() {
+        assert_eq!(judge(&PREFACE[..23]), None);
+        assert_eq!(judge(PREFACE), Some(Protocol::Http2));
+    }
+}

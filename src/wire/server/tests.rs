@@ -1,0 +1,197 @@
+use std::time::Instant;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::service::service_fn;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use super::*;
+
+const SOON: Duration = Duration::from_millis(200);
+const LATE: Duration = Duration::from_secs(3);
+const FOREVER: Duration = Duration::from_secs(60);
+
+/// Answers `/slow` after a while, everything else at once, with what it was sent.
+async fn echo(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let peer = request.extensions().get::<Peer>().expect("the peer is known").0;
+    assert!(peer.ip().is_loopback());
+    if request.uri().path() == "/slow" {
+        sleep(SOON * 3).await;
+    }
+    let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    Ok(Response::new(Full::new(body)))
+}
+
+struct Server {
+    addr: SocketAddr,
+    shutdown: CancellationToken,
+    abort: CancellationToken,
+    done: JoinHandle<()>,
+}
+
+fn start(config: Config) -> Server {
+    let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let addr = listener.local_addr().unwrap();
+    let (shutdown, abort) = (CancellationToken::new(), CancellationToken::new());
+    let done = tokio::spawn(serve(listener, config, service_fn(echo), shutdown.clone(), abort.clone()));
+    Server { addr, shutdown, abort, done }
+}
+
+fn short_heads() -> Config {
+    Config { header_timeout: SOON, keep_alive_timeout: FOREVER, ..Config::default() }
+}
+
+async fn connect(server: &Server) -> TcpStream {
+    TcpStream::connect(server.addr).await.unwrap()
+}
+
+/// What came until the other side closed, and how long that took.
+async fn until_closed(socket: &mut TcpStream) -> (String, Duration) {
+    let begun = Instant::now();
+    let mut text = Vec::new();
+    let _ = timeout(LATE, socket.read_to_end(&mut text)).await.expect("the server closes the connection");
+    (String::from_utf8(text).unwrap(), begun.elapsed())
+}
+
+async fn exchange(socket: &mut TcpStream, request: &str) -> String {
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 4096];
+    let length = timeout(LATE, socket.read(&mut answer)).await.expect("an answer in time").unwrap();
+    String::from_utf8(answer[..length].to_vec()).unwrap()
+}
+
+const GET: &str = "GET / HTTP/1.1\r\nhost: x\r\n\r\n";
+
+#[tokio::test]
+async fn a_silent_connection_is_closed_after_the_header_timeout() {
+    let mut socket = connect(&start(short_heads())).await;
+    let (text, took) = until_closed(&mut socket).await;
+    assert!(text.is_empty() && took >= SOON);
+}
+
+#[tokio::test]
+async fn half_a_head_is_closed_after_the_header_timeout() {
+    let server = start(short_heads());
+    for half in ["P", "PRI * HT", "GET / HT"] {
+        let mut socket = connect(&server).await;
+        socket.write_all(half.as_bytes()).await.unwrap();
+        let (text, took) = until_closed(&mut socket).await;
+        assert!(text.is_empty() && took >= SOON, "{half}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_drips_has_no_more_time_than_one_that_stops() {
+    let mut socket = connect(&start(short_heads())).await;
+    let dripping = async {
+        for byte in GET.bytes().cycle() {
+            if socket.write_all(&[byte]).await.is_err() {
+                return;
+            }
+            sleep(SOON / 4).await;
+            if byte == b'x' {
+                panic!("the head was let in");
+            }
+        }
+    };
+    timeout(LATE, dripping).await.expect("the server closes the connection");
+}
+
+#[tokio::test]
+async fn an_idle_connection_outlives_the_header_timeout_but_a_late_second_head_does_not() {
+    let mut socket = connect(&start(short_heads())).await;
+    assert!(exchange(&mut socket, GET).await.starts_with("HTTP/1.1 200"));
+    sleep(SOON * 3).await;
+    assert!(exchange(&mut socket, GET).await.starts_with("HTTP/1.1 200"));
+    sleep(SOON * 2).await;
+    socket.write_all(b"GET / HT").await.unwrap();
+    assert!(until_closed(&mut socket).await.1 >= SOON / 2);
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_after_the_keep_alive_timeout() {
+    let config = Config { header_timeout: SOON, keep_alive_timeout: SOON * 2, ..Config::default() };
+    let mut socket = connect(&start(config)).await;
+    exchange(&mut socket, GET).await;
+    assert!(until_closed(&mut socket).await.1 >= SOON);
+}
+
+#[tokio::test]
+async fn a_body_may_come_slower_than_a_head() {
+    let mut socket = connect(&start(short_heads())).await;
+    socket.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\n1").await.unwrap();
+    sleep(SOON * 2).await;
+    socket.write_all(b"2").await.unwrap();
+    sleep(SOON * 2).await;
+    assert!(exchange(&mut socket, "3").await.ends_with("123"));
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_all_answered() {
+    let mut socket = connect(&start(short_heads())).await;
+    socket.write_all([GET, GET, "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"].concat().as_bytes()).await.unwrap();
+    assert_eq!(until_closed(&mut socket).await.0.matches("HTTP/1.1 200").count(), 3);
+}
+
+#[tokio::test]
+async fn http_2_with_prior_knowledge_is_served() {
+    let server = start(short_heads());
+    let client = reqwest::Client::builder().http2_prior_knowledge().no_proxy().build().unwrap();
+    let answer = client.post(format!("http://{}/", server.addr)).body("hello").send().await.unwrap();
+    assert_eq!(answer.version(), http::Version::HTTP_2);
+    assert_eq!(answer.text().await.unwrap(), "hello");
+}
+
+#[tokio::test]
+async fn an_idle_http_2_connection_is_closed_although_it_answers_pings() {
+    let server = start(Config { keep_alive_timeout: SOON, ..Config::default() });
+    let client = reqwest::Client::builder().http2_prior_knowledge().no_proxy().build().unwrap();
+    client.get(format!("http://{}/", server.addr)).send().await.unwrap();
+    sleep(SOON * 4).await;
+    server.shutdown.cancel();
+    timeout(SOON, server.done).await.expect("nothing was open any more").unwrap();
+}
+
+#[tokio::test]
+async fn a_shutdown_closes_idle_connections_and_lets_running_exchanges_finish() {
+    let server = start(Config::default());
+    let (mut idle, mut busy) = (connect(&server).await, connect(&server).await);
+    exchange(&mut idle, GET).await;
+    busy.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    sleep(SOON).await;
+    server.shutdown.cancel();
+    assert!(until_closed(&mut idle).await.1 < SOON);
+    let (text, _) = until_closed(&mut busy).await;
+    assert!(text.starts_with("HTTP/1.1 200") && text.contains("connection: close"), "{text}");
+    timeout(LATE, server.done).await.expect("all are done").unwrap();
+    assert!(TcpStream::connect(server.addr).await.is_err());
+}
+
+#[tokio::test]
+async fn an_abort_cuts_what_is_running() {
+    let server = start(Config::default());
+    let mut busy = connect(&server).await;
+    busy.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n").await.unwrap();
+    sleep(SOON).await;
+    server.shutdown.cancel();
+    sleep(SOON).await;
+    assert!(!server.done.is_finished());
+    server.abort.cancel();
+    timeout(LATE, server.done).await.expect("nothing holds it up").unwrap();
+    assert_eq!(until_closed(&mut busy).await.0, "");
+}
+
+#[tokio::test]
+async fn a_connection_too_many_is_told_so_and_the_next_one_is_served_again() {
+    let server = start(Config { max_connections: 1, ..Config::default() });
+    let mut first = connect(&server).await;
+    exchange(&mut first, GET).await;
+    let mut second = connect(&server).await;
+    second.write_all(GET.as_bytes()).await.unwrap();
+    assert!(until_closed(&mut second).await.0.starts_with("HTTP/1.1 503"));
+    drop(first);
+    sleep(SOON).await;
+    assert!(exchange(&mut connect(&server).await, GET).await.starts_with("HTTP/1.1 200"));
+}
