@@ -38,19 +38,25 @@ impl Progress {
     }
 }
 
-/// The caller's body.
-pub struct Inbound {
+/// The caller's body. `companion` lives until the last byte was read, also when that is after the answer.
+pub struct Inbound<C: Send + 'static> {
+    companion: Option<C>,
     incoming: Option<Incoming>,
     progress: Progress,
     expects_continue: bool,
 }
 
-impl Inbound {
+impl<C: Send + 'static> Inbound<C> {
     /// Wraps a request's body. `expects_continue` tells that the caller waits for `100 Continue`,
     /// which hyper sends at the first poll; such a body is never polled just to be thrown away.
-    pub fn new(incoming: Incoming, expects_continue: bool) -> Self {
+    pub fn new(incoming: Incoming, expects_continue: bool, companion: C) -> Self {
         let state = if incoming.is_end_stream() { ENDED } else { UNTOUCHED };
-        Self { incoming: Some(incoming), progress: Progress(Arc::new(AtomicU8::new(state))), expects_continue }
+        Self {
+            companion: Some(companion),
+            incoming: Some(incoming),
+            progress: Progress(Arc::new(AtomicU8::new(state))),
+            expects_continue,
+        }
     }
 
     /// A view on how far the body was read.
@@ -59,7 +65,7 @@ impl Inbound {
     }
 }
 
-impl Body for Inbound {
+impl<C: Send + Unpin + 'static> Body for Inbound<C> {
     type Data = Bytes;
     type Error = Fault;
 
@@ -90,7 +96,7 @@ impl Body for Inbound {
     }
 }
 
-impl Drop for Inbound {
+impl<C: Send + 'static> Drop for Inbound<C> {
     fn drop(&mut self) {
         let Some(incoming) = self.incoming.take() else { return };
         let waits_for_continue = self.expects_continue && self.progress.0.load(Ordering::Acquire) == UNTOUCHED;
@@ -98,7 +104,11 @@ impl Drop for Inbound {
             return;
         }
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(tokio::time::timeout(LINGER_TIME, drain(incoming)));
+            let companion = self.companion.take();
+            runtime.spawn(async move {
+                let _gone_or_given_up = tokio::time::timeout(LINGER_TIME, drain(incoming)).await;
+                drop(companion);
+            });
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Counts the bytes of a transfer, and keeps alive what lives as long as the transfer does.
+//! Tells a witness what passes: each frame's bytes, and how it ended.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,32 +9,65 @@ use prometheus::IntCounter;
 
 use crate::words::fault::Fault;
 
-/// A counted body. `companions` are permits, gauges and guards that end with it.
-pub struct Meter<B, C> {
-    inner: B,
-    bytes: IntCounter,
-    _companions: C,
+/// Lives as long as the body. Dropped before it was told of an end, it knows that the reader has left.
+pub trait Witness {
+    /// So many bytes have passed.
+    fn moved(&mut self, bytes: u64);
+
+    /// The body has ended, well or not. Told at most once.
+    fn ended(&mut self, fault: Option<&Fault>);
 }
 
-impl<B, C> Meter<B, C> {
-    /// Counts into `bytes`.
-    pub fn new(inner: B, bytes: IntCounter, companions: C) -> Self {
-        Self { inner, bytes, _companions: companions }
+impl Witness for IntCounter {
+    fn moved(&mut self, bytes: u64) {
+        self.inc_by(bytes);
+    }
+
+    fn ended(&mut self, _: Option<&Fault>) {}
+}
+
+/// A body with a witness. Holds no bytes.
+pub struct Meter<B, W> {
+    inner: B,
+    witness: W,
+    ended: bool,
+}
+
+impl<B: Body, W: Witness> Meter<B, W> {
+    /// A body that is over before it began is told of at once: nobody polls it.
+    pub fn new(inner: B, mut witness: W) -> Self {
+        let ended = inner.is_end_stream();
+        if ended {
+            witness.ended(None);
+        }
+        Self { inner, witness, ended }
+    }
+
+    fn end(&mut self, fault: Option<&Fault>) {
+        if !std::mem::replace(&mut self.ended, true) {
+            self.witness.ended(fault);
+        }
     }
 }
 
-impl<B, C> Body for Meter<B, C>
+impl<B, W> Body for Meter<B, W>
 where
     B: Body<Data = Bytes, Error = Fault> + Unpin,
-    C: Unpin,
+    W: Witness + Unpin,
 {
     type Data = Bytes;
     type Error = Fault;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
-        if let Some(Ok(frame)) = &frame {
-            self.bytes.inc_by(frame.data_ref().map_or(0, |data| data.len() as u64));
+        match &frame {
+            Some(Ok(frame)) => self.witness.moved(frame.data_ref().map_or(0, |data| data.len() as u64)),
+            Some(Err(fault)) => self.end(Some(fault)),
+            None => self.end(None),
+        }
+        // hyper doesn't poll again where it knows that nothing more can come.
+        if self.inner.is_end_stream() {
+            self.end(None);
         }
         Poll::Ready(frame)
     }

@@ -5,11 +5,15 @@ use std::sync::Arc;
 use http::header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE};
 use http::{HeaderMap, HeaderName, StatusCode};
 use http_body_util::BodyExt;
+use prometheus::IntCounter;
 
 use super::Download;
 use super::resume::Resuming;
 use crate::body::Frames;
+use crate::body::meter::{Meter, Witness};
 use crate::egain::Asset;
+use crate::signals::metrics::Metrics;
+use crate::signals::transfer::{Direction, Transfer};
 use crate::storage::{Object, refuses_url};
 use crate::words::asset::AssetId;
 use crate::words::fault::Fault;
@@ -39,6 +43,7 @@ impl Download {
             Some(resuming) => resuming.over(body).boxed(),
             None => body,
         };
+        let body = Meter::new(body, Tally::begin(&self.metrics)).boxed();
         Ok(Content { asset, status, headers, body })
     }
 
@@ -55,6 +60,29 @@ impl Download {
         let asset = self.cache.get(id).await?;
         let object = self.storage.read(&asset.lease.url, conditions).await?;
         Ok((asset, object))
+    }
+}
+
+/// One download in the metrics.
+struct Tally {
+    bytes: IntCounter,
+    transfer: Transfer,
+}
+
+impl Tally {
+    fn begin(metrics: &Arc<Metrics>) -> Self {
+        let bytes = metrics.transfer_bytes.with_label_values(&["download", ""]);
+        Self { bytes, transfer: Transfer::begin(metrics, Direction::Download) }
+    }
+}
+
+impl Witness for Tally {
+    fn moved(&mut self, bytes: u64) {
+        self.bytes.inc_by(bytes);
+    }
+
+    fn ended(&mut self, fault: Option<&Fault>) {
+        self.transfer.end(fault);
     }
 }
 

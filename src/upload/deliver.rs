@@ -74,7 +74,7 @@ impl Delivery {
         let claim = Claim { id: Some(created.id), orphans: &self.orphans };
         let url = self.storage.admit(created.content_url)?;
         let body = Exact::new(file.material.body()?, file.length, file.on_mismatch());
-        let body = Meter::new(body, self.bytes.clone(), ());
+        let body = Meter::new(body, self.bytes.clone());
         let began = Instant::now();
         let sent = self.storage.send(&url, Parcel { content_type, length: file.length, body }).await;
         timing.store += began.elapsed();

@@ -110,9 +110,8 @@ impl Fields {
 
     fn sender(&self, stage: Stage) -> Result<Sender, Fault> {
         let Some(sender) = self.0.get("sender") else { return Ok(Sender::default()) };
-        Sender::parse(sender).ok_or_else(|| {
-            invalid(stage, "sender is not one of customer, custom_bot, egain_bot, egain_agent, custom_agent")
-        })
+        Sender::parse(sender)
+            .ok_or_else(|| invalid(stage, "sender is not one of customer, custom_bot, egain_bot, egain_agent, custom_agent"))
     }
 
     fn size(&self, stage: Stage) -> Result<Option<u64>, Fault> {

@@ -95,7 +95,8 @@ fn held(ahead: LookAhead, declared: Option<u64>) -> Result<Measured, Fault> {
 
 async fn spool(mut offer: Offer, ahead: LookAhead, spools: &Spools, limits: &Limits) -> Result<Measured, Fault> {
     if !spools.is_on() {
-        let detail = "the file's length isn't known: send Content-Length (raw), or size in the query or as a form field before the file";
+        let detail =
+            "the file's length isn't known: send Content-Length (raw), or size in the query or as a form field before the file";
         return Err(Fault::caller(Code::LengthRequired, Stage::Read, detail));
     }
     let spooled = spools.collect(ahead, &mut offer.body, |length| limits.check(length)).await?;
@@ -117,7 +118,8 @@ impl Limits {
         if length <= self.max_asset_size {
             return Ok(());
         }
-        let detail = format!("the file is larger than {} bytes, the most that is allowed: send a smaller one", self.max_asset_size);
+        let detail =
+            format!("the file is larger than {} bytes, the most that is allowed: send a smaller one", self.max_asset_size);
         Err(Fault::caller(Code::TooLarge, Stage::Policy, detail))
     }
 }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http_body::{Body, Frame};
 use futures_util::TryStreamExt;
+use http_body::{Body, Frame};
 use http_body_util::{BodyExt, StreamBody};
 use parking_lot::Mutex;
 use tokio_util::io::ReaderStream;
@@ -23,9 +23,9 @@ const DISK_READ: usize = 128 * 1024;
 /// A file's bytes, held or still coming.
 pub enum Material {
     /// All of it, in memory.
-    Memory(Vec<Bytes>, Option<Share>),
+    Memory(Vec<Bytes>, #[expect(dead_code, reason = "held for its drop")] Option<Share>),
     /// All of it, on disk.
-    Disk(File, Share),
+    Disk(File, #[expect(dead_code, reason = "held for its drop")] Share),
     /// Its first bytes, and the rest from the caller.
     Stream(Arc<Mutex<Rest>>),
 }
@@ -82,8 +82,7 @@ fn from_disk(file: &File) -> Result<Frames, Fault> {
     let mut file = file.try_clone().map_err(unreadable)?;
     file.seek(SeekFrom::Start(0)).map_err(unreadable)?;
     let stream = ReaderStream::with_capacity(tokio::fs::File::from_std(file), DISK_READ);
-    let body = StreamBody::new(stream.map_ok(Frame::data)).map_err(unreadable);
-    Ok(body.boxed())
+    Ok(StreamBody::new(stream.map_ok(Frame::data).map_err(unreadable)).boxed())
 }
 
 /// Bytes in memory, then those of the caller.

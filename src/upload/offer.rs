@@ -68,6 +68,13 @@ pub struct Request<B> {
     pub body: B,
 }
 
+impl<B> Request<B> {
+    /// The same request with another body.
+    pub fn map<T>(self, body: impl FnOnce(B) -> T) -> Request<T> {
+        Request { caller: self.caller, head: self.head, body: body(self.body) }
+    }
+}
+
 impl Offer {
     /// Understands a request, reading a form up to its file.
     pub async fn of<B>(request: Request<B>, framings: &Framings, limits: &Limits) -> Result<Self, Fault>

@@ -1,0 +1,77 @@
+//! The admin listener: for probes, scrapers and operators, outside the limits that it reports on.
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::sync::Arc;
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::service::Service;
+use serde_json::json;
+
+use super::{Frames, full, json as json_answer};
+use crate::egain::Orphans;
+use crate::signals::drain::{Drain, Phase};
+use crate::signals::metrics::Metrics;
+
+/// The admin listener's service.
+#[derive(Clone)]
+pub struct Admin {
+    metrics: Arc<Metrics>,
+    drain: Drain,
+    orphans: Orphans,
+}
+
+impl Admin {
+    /// Over what it tells of.
+    pub fn new(metrics: Arc<Metrics>, drain: Drain, orphans: Orphans) -> Self {
+        Self { metrics, drain, orphans }
+    }
+
+    fn answer(&self, request: &Request<Incoming>) -> Response<Frames> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return bare(StatusCode::METHOD_NOT_ALLOWED);
+        }
+        match request.uri().path() {
+            "/livez" => json_answer(StatusCode::OK, &json!({ "status": "alive" })),
+            "/readyz" => self.readiness(),
+            "/metrics" => self.metrics(),
+            "/orphans" => json_answer(StatusCode::OK, &json!({ "orphans": self.orphans.list() })),
+            _ => bare(StatusCode::NOT_FOUND),
+        }
+    }
+
+    /// Never false because eGain or storage is down: taking the gateway out of service would help nobody.
+    fn readiness(&self) -> Response<Frames> {
+        let (status, word) = match self.drain.phase() {
+            Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
+            Phase::Serving => (StatusCode::OK, "ready"),
+            Phase::Leaving | Phase::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+        };
+        let signed_in = self.metrics.token_expiry.get() > jiff::Timestamp::now().as_second() as f64;
+        json_answer(status, &json!({ "status": word, "egain": if signed_in { "signed in" } else { "not signed in" } }))
+    }
+
+    fn metrics(&self) -> Response<Frames> {
+        let mut response = Response::new(full(self.metrics.render()));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(prometheus::TEXT_FORMAT));
+        response
+    }
+}
+
+fn bare(status: StatusCode) -> Response<Frames> {
+    let mut response = Response::new(full(bytes::Bytes::new()));
+    *response.status_mut() = status;
+    response
+}
+
+impl Service<Request<Incoming>> for Admin {
+    type Response = Response<Frames>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        ready(Ok(self.answer(&request)))
+    }
+}

@@ -1,0 +1,123 @@
+//! One exchange in the access log and the metrics, until the last byte of its answer.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::request::Parts;
+use http::{Method, StatusCode};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::request_id::RequestId;
+use super::route::Route;
+use crate::body::meter::Witness;
+use crate::signals::metrics::Metrics;
+use crate::words::fault::{Code, Fault};
+
+/// What is logged for a caller that left before the end of its answer; nginx has made the number known.
+const CALLER_LEFT: u16 = 499;
+
+/// An exchange under way. Dropped before its end was told, its caller has left.
+pub struct Exchange {
+    metrics: Arc<Metrics>,
+    id: RequestId,
+    method: Method,
+    route: &'static str,
+    path: String,
+    began: Instant,
+    status: StatusCode,
+    sent: u64,
+    fault: Option<Fault>,
+    ended: bool,
+    permit: Option<OwnedSemaphorePermit>,
+    _drain: TaskTrackerToken,
+}
+
+impl Exchange {
+    pub fn begin(metrics: &Arc<Metrics>, drain: TaskTrackerToken, head: &Parts, id: &RequestId, route: Option<&Route>) -> Self {
+        Self {
+            metrics: metrics.clone(),
+            id: id.clone(),
+            method: head.method.clone(),
+            route: route.map_or("unmatched", Route::template),
+            path: head.uri.path().to_owned(),
+            began: Instant::now(),
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            sent: 0,
+            fault: None,
+            ended: false,
+            permit: None,
+            _drain: drain,
+        }
+    }
+
+    /// Holds a permit until the answer's last byte.
+    pub fn hold(&mut self, permit: OwnedSemaphorePermit) {
+        self.permit = Some(permit);
+    }
+
+    /// It failed.
+    pub fn failed(&mut self, fault: &Fault) {
+        self.metrics.rejected.with_label_values(&[fault.code().name()]).inc();
+        self.fault = Some(fault.clone());
+    }
+
+    /// The answer's head is decided.
+    pub fn answered(&mut self, status: StatusCode) {
+        self.status = status;
+    }
+
+    fn outcome(&self) -> u16 {
+        let left = self.fault.as_ref().is_some_and(|fault| fault.code() == Code::CallerLeft);
+        if left || !self.ended && self.fault.is_none() { CALLER_LEFT } else { self.status.as_u16() }
+    }
+
+    fn log(&self, status: u16) {
+        let (id, method, path, sent) = (self.id.as_str(), self.method.as_str(), self.path.as_str(), self.sent);
+        let ms = self.began.elapsed().as_millis() as u64;
+        let Some(fault) = &self.fault else {
+            tracing::info!(request_id = id, method, path, status, ms, sent, "exchange");
+            return;
+        };
+        let (code, blame, stage) = (fault.code().name(), fault.blame().name(), fault.stage().name());
+        let detail = fault.detail();
+        let upstream = fault.upstream_answer().and_then(|answer| answer.status);
+        if status >= 500 {
+            tracing::warn!(request_id = id, method, path, status, ms, sent, code, blame, stage, upstream, detail, "exchange");
+        } else {
+            tracing::info!(request_id = id, method, path, status, ms, sent, code, blame, stage, upstream, detail, "exchange");
+        }
+    }
+
+    fn count(&self, status: u16) {
+        let method = match self.method {
+            Method::GET | Method::HEAD | Method::POST | Method::DELETE => self.method.as_str(),
+            _ => "other",
+        };
+        let status = StatusCode::from_u16(status).unwrap_or(self.status);
+        let labels = [self.route, method, status.as_str()];
+        self.metrics.http_requests.with_label_values(&labels).inc();
+        self.metrics.http_request_duration.with_label_values(&labels).observe(self.began.elapsed().as_secs_f64());
+    }
+}
+
+impl Witness for Exchange {
+    fn moved(&mut self, bytes: u64) {
+        self.sent += bytes;
+    }
+
+    fn ended(&mut self, fault: Option<&Fault>) {
+        self.ended = true;
+        if let Some(fault) = fault {
+            self.fault = Some(fault.clone());
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let status = self.outcome();
+        self.count(status);
+        self.log(status);
+    }
+}

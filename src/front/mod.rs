@@ -1,0 +1,176 @@
+//! HTTP in. The only floor that knows which status a failure has.
+
+mod admin;
+mod admission;
+mod assets;
+mod exchange;
+mod problem;
+mod request_id;
+mod route;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use http::header::{CONNECTION, CONTENT_TYPE, EXPECT, HeaderValue, SERVER};
+use http::request::Parts;
+use http::{Request, Response, StatusCode, Version};
+use hyper::body::Incoming;
+use hyper::service::Service;
+use serde::Serialize;
+use tokio::sync::Semaphore;
+
+use crate::body::Frames;
+use crate::body::inbound::{Inbound, Progress};
+use crate::body::meter::Meter;
+use crate::download::Download;
+use crate::signals::drain::{Drain, Phase};
+use crate::signals::metrics::Metrics;
+use crate::upload::Upload;
+use crate::wire::server::Running;
+use crate::words::fault::{Code, Fault, Stage};
+pub use admin::Admin;
+use exchange::Exchange;
+use request_id::RequestId;
+use route::{Route, Router};
+
+/// How downloads are answered unless the caller says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DownloadMode {
+    /// With the bytes.
+    Stream,
+    /// With a redirect to the signed URL.
+    Redirect,
+}
+
+/// What the front itself decides.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Uploads at one time.
+    pub max_uploads: usize,
+    /// Downloads at one time.
+    pub max_downloads: usize,
+    /// How downloads are answered.
+    pub download_mode: DownloadMode,
+}
+
+/// An answer's body, which tells the access log how it ended.
+pub type Answer = Meter<Frames, Exchange>;
+
+/// The caller's body, which keeps its connection's exchange open.
+pub type CallerBody = Inbound<Option<Running>>;
+
+/// The data listener's service.
+#[derive(Clone)]
+pub struct Front(Arc<Rooms>);
+
+struct Rooms {
+    router: Router,
+    upload: Upload,
+    download: Download,
+    uploads: Arc<Semaphore>,
+    downloads: Arc<Semaphore>,
+    download_mode: DownloadMode,
+    drain: Drain,
+    metrics: Arc<Metrics>,
+}
+
+impl Front {
+    /// The service over the two paths.
+    pub fn new(config: &Config, upload: Upload, download: Download, drain: Drain, metrics: Arc<Metrics>) -> Self {
+        let seats = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
+        Self(Arc::new(Rooms {
+            router: Router::new(),
+            upload,
+            download,
+            uploads: seats(config.max_uploads),
+            downloads: seats(config.max_downloads),
+            download_mode: config.download_mode,
+            drain,
+            metrics,
+        }))
+    }
+
+    /// One exchange: named, admitted, routed, answered, and watched until its last byte.
+    pub async fn handle(&self, request: Request<Incoming>) -> Response<Answer> {
+        let rooms = &self.0;
+        let (head, incoming) = request.into_parts();
+        let id = RequestId::of(&head.headers);
+        let found = rooms.router.find(&head.method, head.uri.path());
+        let mut exchange = Exchange::begin(&rooms.metrics, rooms.drain.exchange(), &head, &id, found.as_ref().ok());
+        let body = Inbound::new(incoming, head.headers.contains_key(EXPECT), head.extensions.get::<Running>().cloned());
+        let (version, progress) = (head.version, body.progress());
+        let outcome = match admission::check(&head).and(found) {
+            Ok(route) => rooms.answer(route, head, body, &mut exchange).await,
+            Err(fault) => Err(fault),
+        };
+        let mut response = outcome.unwrap_or_else(|fault| {
+            exchange.failed(&fault);
+            problem::answer(&fault, &id)
+        });
+        exchange.answered(response.status());
+        self.sign_off(&mut response, version, &progress, &id);
+        response.map(|frames| Meter::new(frames, exchange))
+    }
+
+    /// The headers that every answer has.
+    fn sign_off(&self, response: &mut Response<Frames>, version: Version, progress: &Progress, id: &RequestId) {
+        let leaving = self.0.drain.phase() >= Phase::Leaving;
+        let headers = response.headers_mut();
+        headers.insert(request_id::HEADER, id.header());
+        headers.insert(SERVER, HeaderValue::from_static("asset-gateway"));
+        // HTTP/2 has no such header: its GOAWAY comes from the listener.
+        if version < Version::HTTP_2 && (leaving || !progress.has_ended()) {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+    }
+}
+
+impl Rooms {
+    async fn answer(
+        &self,
+        route: Route,
+        head: Parts,
+        body: CallerBody,
+        exchange: &mut Exchange,
+    ) -> Result<Response<Frames>, Fault> {
+        match route {
+            Route::Upload => self.upload(head, body, exchange).await,
+            Route::Metadata(id) => self.metadata(&id, &head).await,
+            Route::ContentHead(id) => self.content_head(&id).await,
+            Route::Content(id) => self.content(&id, &head, exchange).await,
+            Route::Delete(id) => self.delete(&id).await,
+        }
+    }
+
+    fn seat(seats: &Arc<Semaphore>, what: &str) -> Result<tokio::sync::OwnedSemaphorePermit, Fault> {
+        seats.clone().try_acquire_owned().map_err(|_| {
+            let detail = format!("the gateway has as many {what} under way as it takes: try again shortly");
+            Fault::gateway(Code::Overloaded, Stage::Admit, detail).retry_after(std::time::Duration::from_secs(1))
+        })
+    }
+}
+
+impl Service<Request<Incoming>> for Front {
+    type Response = Response<Answer>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let front = self.clone();
+        Box::pin(async move { Ok(front.handle(request).await) })
+    }
+}
+
+fn json(status: StatusCode, value: &impl Serialize) -> Response<Frames> {
+    let text = serde_json::to_vec(value).expect("our own answers have string keys");
+    let mut response = Response::new(full(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn full(bytes: impl Into<bytes::Bytes>) -> Frames {
+    Frames::new(http_body_util::BodyExt::map_err(http_body_util::Full::new(bytes.into()), |never| match never {}))
+}

@@ -1,0 +1,127 @@
+//! Failures as problem documents (RFC 9457).
+
+use std::time::Duration;
+
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+use serde::Serialize;
+
+use super::request_id::RequestId;
+use super::{Frames, full};
+use crate::words::fault::{Code, Fault};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document<'a> {
+    r#type: String,
+    title: String,
+    status: u16,
+    detail: &'a str,
+    code: &'static str,
+    request_id: &'a str,
+    blame: &'static str,
+    stage: &'static str,
+    retryable: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream: Option<Upstream<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Upstream<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    developer_message: Option<&'a str>,
+}
+
+/// The HTTP status of a failure.
+pub fn status(code: Code) -> StatusCode {
+    match code {
+        Code::BadRequest
+        | Code::MalformedMultipart
+        | Code::MissingField
+        | Code::InvalidField
+        | Code::ConflictingField
+        | Code::LengthMismatch
+        | Code::DigestMismatch
+        | Code::EmptyFile => StatusCode::BAD_REQUEST,
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        Code::ClientTooSlow | Code::CallerLeft => StatusCode::REQUEST_TIMEOUT,
+        Code::Conflict => StatusCode::CONFLICT,
+        Code::ContentRejected => StatusCode::UNPROCESSABLE_ENTITY,
+        Code::LengthRequired => StatusCode::LENGTH_REQUIRED,
+        Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        Code::TypeNotAllowed | Code::EncodingNotAllowed => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        Code::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
+        Code::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        Code::UpstreamError | Code::UploadFailed => StatusCode::BAD_GATEWAY,
+        Code::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
+        Code::Overloaded
+        | Code::UpstreamBudget
+        | Code::UpstreamUnavailable
+        | Code::FramingMispredicted
+        | Code::AssetPending
+        | Code::Draining => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// The answer that tells a failure.
+pub fn answer(fault: &Fault, id: &RequestId) -> Response<Frames> {
+    let status = status(fault.code());
+    let upstream = fault.upstream_answer().map(|answer| Upstream {
+        status: answer.status,
+        code: answer.code.as_deref(),
+        developer_message: answer.developer_message.as_deref(),
+    });
+    let document = Document {
+        r#type: format!("urn:asset-gateway:problem:{}", fault.code().name()),
+        title: title(fault.code()),
+        status: status.as_u16(),
+        detail: fault.detail(),
+        code: fault.code().name(),
+        request_id: id.as_str(),
+        blame: fault.blame().name(),
+        stage: fault.stage().name(),
+        retryable: fault.is_retryable(),
+        upstream,
+    };
+    let text = serde_json::to_vec(&document).expect("a document of strings and numbers");
+    let mut response = Response::new(full(text));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let wait = fault.wait().or((status == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(1)));
+    if let Some(wait) = wait {
+        headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil().max(1.0) as u64));
+    }
+    response
+}
+
+/// `too-large` as `Too large`.
+fn title(code: Code) -> String {
+    let mut title = code.name().replace('-', " ");
+    title[..1].make_ascii_uppercase();
+    title
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::fault::Stage;
+
+    #[test]
+    fn whoever_may_come_back_is_told_when() {
+        let id = RequestId::of(&http::HeaderMap::new());
+        let wait = |fault: &Fault| answer(fault, &id).headers().get(RETRY_AFTER).map(|value| value.to_str().unwrap().to_owned());
+        let budget = Fault::gateway(Code::UpstreamBudget, Stage::Budget, "x");
+        assert_eq!(wait(&budget.clone().retry_after(Duration::from_millis(5200))).as_deref(), Some("6"));
+        assert_eq!(wait(&budget).as_deref(), Some("1"), "every 503 says when");
+        assert_eq!(wait(&Fault::caller(Code::TooLarge, Stage::Policy, "x")), None);
+    }
+}

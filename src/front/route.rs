@@ -1,0 +1,125 @@
+//! Which route a request means.
+
+use http::Method;
+
+use crate::words::asset::AssetId;
+use crate::words::fault::{Code, Fault, Stage};
+
+/// A route with what its path says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Route {
+    /// `POST /v1/assets`.
+    Upload,
+    /// `GET /v1/assets/{id}`.
+    Metadata(AssetId),
+    /// `HEAD /v1/assets/{id}/content`.
+    ContentHead(AssetId),
+    /// `GET /v1/assets/{id}/content`.
+    Content(AssetId),
+    /// `DELETE /v1/assets/{id}`.
+    Delete(AssetId),
+}
+
+impl Route {
+    /// The template, as a label.
+    pub const fn template(&self) -> &'static str {
+        match self {
+            Self::Upload => "/v1/assets",
+            Self::Metadata(_) | Self::Delete(_) => "/v1/assets/{id}",
+            Self::ContentHead(_) | Self::Content(_) => "/v1/assets/{id}/content",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Place {
+    Assets,
+    Asset,
+    Content,
+}
+
+/// The table of routes.
+pub struct Router(matchit::Router<Place>);
+
+impl Router {
+    /// The data listener's routes.
+    pub fn new() -> Self {
+        let mut router = matchit::Router::new();
+        for (template, place) in
+            [("/v1/assets", Place::Assets), ("/v1/assets/{id}", Place::Asset), ("/v1/assets/{id}/content", Place::Content)]
+        {
+            router.insert(template, place).expect("the table has no conflicts");
+        }
+        Self(router)
+    }
+
+    /// `not-found` for a path that is none, or an id that can't be one; `method-not-allowed` for another method.
+    pub fn find(&self, method: &Method, path: &str) -> Result<Route, Fault> {
+        let found = self.0.at(path).map_err(|_| missing("there is no such route: see the README for the routes"))?;
+        let id = || {
+            let id = found.params.get("id").and_then(AssetId::parse);
+            id.ok_or_else(|| missing("this can't be an asset's id: ids are 1 to 255 of A-Z a-z 0-9 . _ -"))
+        };
+        match (found.value, method) {
+            (Place::Assets, &Method::POST) => Ok(Route::Upload),
+            (Place::Asset, &Method::GET | &Method::HEAD) => Ok(Route::Metadata(id()?)),
+            (Place::Asset, &Method::DELETE) => Ok(Route::Delete(id()?)),
+            (Place::Content, &Method::GET) => Ok(Route::Content(id()?)),
+            (Place::Content, &Method::HEAD) => Ok(Route::ContentHead(id()?)),
+            (place, _) => Err(other_method(*place)),
+        }
+    }
+}
+
+fn missing(detail: &'static str) -> Fault {
+    Fault::caller(Code::NotFound, Stage::Admit, detail)
+}
+
+fn other_method(place: Place) -> Fault {
+    Fault::caller(
+        Code::MethodNotAllowed,
+        Stage::Admit,
+        match place {
+            Place::Assets => "this route takes POST only",
+            Place::Asset => "this route takes GET, HEAD and DELETE only",
+            Place::Content => "this route takes GET and HEAD only",
+        },
+    )
+}
+
+/// The methods of the route that a path means (RFC 9110 section 10.2.1).
+pub fn allowed(path: &str) -> &'static str {
+    if path.ends_with("/content") {
+        "GET, HEAD"
+    } else if path.trim_end_matches('/').ends_with("/assets") {
+        "POST"
+    } else {
+        "GET, HEAD, DELETE"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(method: Method, path: &str) -> Result<Route, Code> {
+        Router::new().find(&method, path).map_err(|fault| fault.code())
+    }
+
+    #[test]
+    fn every_route_is_found() {
+        let id = || AssetId::parse("a-1").unwrap();
+        assert_eq!(find(Method::POST, "/v1/assets"), Ok(Route::Upload));
+        assert_eq!(find(Method::GET, "/v1/assets/a-1"), Ok(Route::Metadata(id())));
+        assert_eq!(find(Method::HEAD, "/v1/assets/a-1/content"), Ok(Route::ContentHead(id())));
+        assert_eq!(find(Method::DELETE, "/v1/assets/a-1"), Ok(Route::Delete(id())));
+    }
+
+    #[test]
+    fn what_is_no_route_or_no_id_isnt_found() {
+        for path in ["/", "/v1/assets/", "/v1/assets/..", "/v1/assets/%2e%2e", "/v1/assets/a%2Fb/content", "/v1/assets/a/b/c"] {
+            assert_eq!(find(Method::GET, path), Err(Code::NotFound), "{path}");
+        }
+        assert_eq!(find(Method::PUT, "/v1/assets"), Err(Code::MethodNotAllowed));
+    }
+}
