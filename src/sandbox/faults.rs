@@ -1,14 +1,14 @@
 //! Faults on demand: what goes wrong, where, and how often. In JSON as in Rust.
 
+mod effect;
+pub(super) mod pending;
+
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use parking_lot::Mutex;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::reply::{Content, Reply};
 use crate::words::units;
 
 /// What can be asked of the stand-in, counted and made to fail by name.
@@ -168,80 +168,12 @@ impl Fault {
     pub fn no_etag(self) -> Self {
         Self { no_etag: true, ..self }
     }
-
-    /// The answer in place of the right one, if `status` asks for one.
-    pub(super) fn answer(&self) -> Option<Reply> {
-        let content = match &self.body {
-            None => Content::Empty,
-            Some(Value::String(html)) => Content::Text("text/html; charset=utf-8", Bytes::from(html.clone())),
-            Some(json) => Content::Json(json.clone()),
-        };
-        self.status.map(|status| Reply::new(status, content))
-    }
-
-    /// Spoils an answer that would have been right.
-    pub(super) fn alter(&self, reply: &mut Reply) {
-        if let Content::Json(Value::Object(object)) = &mut reply.content
-            && self.status.is_none()
-        {
-            object.extend(self.fields.clone());
-            self.missing_field.as_deref().map(|name| object.remove(name));
-        }
-        if self.no_etag {
-            reply.headers.remove(header::ETAG);
-        }
-        reply.headers.extend(self.headers.clone());
-    }
-}
-
-/// The faults that are still to come.
-#[derive(Debug, Default)]
-pub(super) struct Faults(Mutex<Vec<Fault>>);
-
-impl Faults {
-    pub(super) fn add(&self, fault: Fault) {
-        if fault.times != Some(0) {
-            self.0.lock().push(fault);
-        }
-    }
-
-    /// The fault for this call of `operation`, spent if its calls are numbered.
-    pub(super) fn take(&self, operation: Operation) -> Option<Fault> {
-        let mut faults = self.0.lock();
-        let index = faults.iter().position(|fault| fault.at == operation)?;
-        match &mut faults[index].times {
-            Some(1) => Some(faults.remove(index)),
-            times => {
-                *times = times.map(|left| left - 1);
-                Some(faults[index].clone())
-            }
-        }
-    }
-
-    pub(super) fn pending(&self) -> Vec<Fault> {
-        self.0.lock().clone()
-    }
-
-    pub(super) fn clear(&self) {
-        self.0.lock().clear();
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::json;
-
-    #[test]
-    fn counted_faults_are_spent_in_order_and_others_stay() {
-        let faults = Faults::default();
-        faults.add(Fault::at(Operation::Upload).times(2).close());
-        faults.add(Fault::at(Operation::Upload).stall());
-        assert!(faults.take(Operation::Token).is_none());
-        let taken: Vec<bool> = (0..4).map(|_| faults.take(Operation::Upload).unwrap().stall).collect();
-        assert_eq!(taken, [false, false, true, true]);
-        assert_eq!(faults.pending().len(), 1);
-    }
 
     #[test]
     fn a_fault_reads_as_it_is_written() {

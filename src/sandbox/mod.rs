@@ -3,6 +3,10 @@
 //!
 //! It stands beside the house and shares only words and wire with it. It must never use the
 //! gateway's own upload path, or it would share its mistakes and prove nothing.
+//!
+//! Tests in other languages reach the handle's powers over HTTP: `POST /_sandbox/faults` takes a
+//! [`Fault`] or a list of them, `GET /_sandbox/stats` gives the [`Stats`], `POST /_sandbox/reset`
+//! forgets everything but tokens.
 
 mod assets;
 mod clock;

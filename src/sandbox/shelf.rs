@@ -1,5 +1,7 @@
 //! The assets that exist, and their files in a folder that goes away with the stand-in.
 
+pub(super) mod intake;
+
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,14 +11,12 @@ use std::time::SystemTime;
 
 use parking_lot::Mutex;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use tempfile::TempDir;
-use tokio::fs::File;
-use tokio::io::AsyncWriteExt;
 use uuid::Uuid;
 
 use super::declaration::Declaration;
 use super::types;
+use intake::Intake;
 
 /// An asset as a test sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -115,13 +115,10 @@ impl Shelf {
 
     /// Opens the file of an asset, once, for whoever has its ticket.
     pub(super) async fn open(self: &Arc<Self>, id: &str, ticket: Uuid) -> io::Result<Result<Intake, Closed>> {
-        let received = match self.admit(id, ticket) {
-            Ok(received) => received,
-            Err(closed) => return Ok(Err(closed)),
-        };
-        let slot = Slot { shelf: Arc::clone(self), id: id.to_owned() };
-        let file = File::create(self.path(id)).await?;
-        Ok(Ok(Intake { file, digest: Sha256::new(), received, slot }))
+        match self.admit(id, ticket) {
+            Ok(received) => Intake::begin(Arc::clone(self), id, received).await.map(Ok),
+            Err(closed) => Ok(Err(closed)),
+        }
     }
 
     fn admit(&self, id: &str, ticket: Uuid) -> Result<Arc<AtomicU64>, Closed> {
@@ -170,52 +167,5 @@ impl Asset {
             complete: matches!(self.state, State::Whole { .. }),
             received: self.received.load(Relaxed),
         }
-    }
-}
-
-/// A file on its way in. Dropped before it is finished, it leaves nothing.
-pub(super) struct Intake {
-    file: File,
-    digest: Sha256,
-    received: Arc<AtomicU64>,
-    slot: Slot,
-}
-
-impl Intake {
-    pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.received.fetch_add(bytes.len() as u64, Relaxed);
-        self.digest.update(bytes);
-        self.file.write_all(bytes).await
-    }
-
-    pub(super) fn received(&self) -> u64 {
-        self.received.load(Relaxed)
-    }
-
-    /// Makes the asset whole; false when it was deleted in the meantime.
-    pub(super) async fn finish(mut self) -> io::Result<bool> {
-        self.file.flush().await?;
-        let digest = self.digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        let whole = State::Whole { digest, since: SystemTime::now() };
-        Ok(self.slot.shelf.assets.lock().get_mut(&self.slot.id).map(|asset| asset.state = whole).is_some())
-    }
-}
-
-/// The place of a file on its way in, which is empty again unless the file became whole.
-struct Slot {
-    shelf: Arc<Shelf>,
-    id: String,
-}
-
-impl Drop for Slot {
-    fn drop(&mut self) {
-        let mut assets = self.shelf.assets.lock();
-        match assets.get_mut(&self.id) {
-            Some(Asset { state: State::Whole { .. }, .. }) => return,
-            Some(asset) => asset.state = State::Broken,
-            None => {}
-        }
-        drop(assets);
-        self.shelf.unlink(&self.id);
     }
 }

@@ -12,7 +12,7 @@ use url::Url;
 
 use super::clock::Clock;
 use super::config::Config;
-use super::faults::{Fault, Faults, Operation};
+use super::faults::{Fault, Operation, pending::Pending};
 use super::limits::Limits;
 use super::reply::{Content, Outgoing, Reply};
 use super::routes::{Routes, Target};
@@ -34,7 +34,7 @@ pub(super) struct Site {
     pub(super) tokens: Tokens,
     pub(super) limits: Limits,
     pub(super) shelf: Arc<Shelf>,
-    pub(super) faults: Faults,
+    pub(super) faults: Pending,
     pub(super) tally: Arc<Tally>,
 }
 
@@ -48,7 +48,7 @@ impl Site {
             tokens: Tokens::default(),
             limits: Limits::of(config.plan),
             shelf: Arc::new(Shelf::in_temporary_folder()?),
-            faults: Faults::default(),
+            faults: Pending::default(),
             tally: Arc::default(),
             config,
         })
@@ -117,7 +117,7 @@ impl Site {
     }
 
     pub(super) fn stats(&self) -> Stats {
-        self.tally.read(self.shelf.all(), self.faults.pending())
+        self.tally.read(self.shelf.all(), self.faults.all())
     }
 
     /// Back to the beginning, except that tokens stay good: callers keep theirs between tests.

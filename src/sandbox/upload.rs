@@ -7,7 +7,7 @@ use hyper::body::Incoming;
 
 use super::faults::Fault;
 use super::reply::Reply;
-use super::shelf::{AssetView, Closed, Intake};
+use super::shelf::{AssetView, Closed, intake::Intake};
 use super::site::Site;
 use super::storage::{self, Denied};
 use super::types;
