@@ -1,1 +1,149 @@
-//! The embedded eGain stand-in.
+//! The embedded eGain stand-in: token, assets and storage on one listener, as strict as eGain is
+//! known to be, with faults on demand and everything counted.
+//!
+//! It stands beside the house and shares only words and wire with it. It must never use the
+//! gateway's own upload path, or it would share its mistakes and prove nothing.
+//!
+//! Tests in other languages reach the handle's powers over HTTP: `POST /_sandbox/faults` takes a
+//! [`Fault`] or a list of them, `GET /_sandbox/stats` gives the [`Stats`], `POST /_sandbox/reset`
+//! forgets everything but tokens.
+
+mod assets;
+mod clock;
+pub mod config;
+mod control;
+mod declaration;
+mod download;
+pub mod faults;
+mod file;
+pub mod limits;
+mod range;
+mod reading;
+mod reply;
+mod routes;
+pub mod shelf;
+mod signature;
+mod site;
+pub mod stats;
+mod storage;
+mod token;
+mod types;
+mod upload;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use hyper::service::service_fn;
+use secrecy::ExposeSecret;
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use url::Url;
+
+use crate::wire::server;
+use config::Config;
+use faults::Fault;
+use shelf::AssetView;
+use site::Site;
+use stats::Stats;
+
+/// A running stand-in. Dropping it cuts its connections and removes its files.
+pub struct Sandbox {
+    site: Arc<Site>,
+    addr: SocketAddr,
+    serving: JoinHandle<()>,
+    end: DropGuard,
+}
+
+impl Sandbox {
+    /// Listens and serves from now on. Needs a runtime.
+    ///
+    /// # Errors
+    /// The address can't be listened on, or no temporary folder can be made.
+    pub fn start(config: Config) -> io::Result<Self> {
+        let listener = server::bind(config.listen)?;
+        let addr = listener.local_addr()?;
+        let root = config.public_base.clone().unwrap_or_else(|| root_at(addr));
+        let site = Arc::new(Site::open(config, root)?);
+        let end = CancellationToken::new();
+        let service = {
+            let site = Arc::clone(&site);
+            service_fn(move |request| Arc::clone(&site).answer(request))
+        };
+        let serving = server::serve(listener, server::Config::default(), service, end.clone(), end.clone());
+        Ok(Self { site, addr, serving: tokio::spawn(serving), end: end.drop_guard() })
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Where the API begins, to which `/assets` is added.
+    pub fn base_url(&self) -> Url {
+        self.url(routes::API)
+    }
+
+    /// Where tokens are given out.
+    pub fn token_url(&self) -> Url {
+        self.url("/token")
+    }
+
+    /// The client that may have tokens.
+    pub fn client_id(&self) -> &str {
+        &self.site.config.client_id
+    }
+
+    /// Its secret.
+    pub fn client_secret(&self) -> &str {
+        self.site.config.client_secret.expose_secret()
+    }
+
+    /// What was asked and answered so far.
+    pub fn stats(&self) -> Stats {
+        self.site.stats()
+    }
+
+    /// The assets that exist, in no order.
+    pub fn assets(&self) -> Vec<AssetView> {
+        self.site.shelf.all()
+    }
+
+    /// Where the bytes of an asset lie, once it is complete.
+    pub fn file(&self, id: &str) -> Option<PathBuf> {
+        self.site.shelf.stored(id).map(|stored| stored.path)
+    }
+
+    /// Lets something go wrong, after the faults that were set before.
+    pub fn fault(&self, fault: Fault) {
+        self.site.faults.add(fault);
+    }
+
+    /// Forgets faults, counts, assets and spent calls; tokens stay good.
+    pub fn reset(&self) {
+        self.site.reset();
+    }
+
+    /// Cuts all connections, stops listening and waits until that is done.
+    pub async fn stop(self) {
+        self.end.disarm().cancel();
+        let _ = self.serving.await;
+    }
+
+    fn url(&self, path: &str) -> Url {
+        let mut url = self.site.root.clone();
+        url.set_path(&format!("{}{path}", url.path().trim_end_matches('/')));
+        url
+    }
+}
+
+/// An address that listens everywhere is reached at the loopback one.
+fn root_at(addr: SocketAddr) -> Url {
+    let ip = match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    format!("http://{}", SocketAddr::new(ip, addr.port())).parse().expect("an address makes a URL")
+}

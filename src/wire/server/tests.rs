@@ -13,15 +13,25 @@ const SOON: Duration = Duration::from_millis(200);
 const LATE: Duration = Duration::from_secs(3);
 const FOREVER: Duration = Duration::from_secs(60);
 
-/// Answers `/slow` after a while, everything else at once, with what it was sent.
+/// Answers `/slow` after a while, `/drain` before its body, everything else with what it was sent.
 async fn echo(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let peer = request.extensions().get::<Peer>().expect("the peer is known").0;
     assert!(peer.ip().is_loopback());
     if request.uri().path() == "/slow" {
         sleep(SOON * 3).await;
     }
+    if request.uri().path() == "/drain" {
+        tokio::spawn(drain(request));
+        let response = Response::builder().header("connection", "close").body(Full::default());
+        return Ok(response.unwrap());
+    }
     let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     Ok(Response::new(Full::new(body)))
+}
+
+async fn drain(mut request: Request<Incoming>) {
+    let _running = request.extensions().get::<Running>().cloned();
+    while let Some(Ok(_)) = request.body_mut().frame().await {}
 }
 
 struct Server {
@@ -145,13 +155,26 @@ async fn http_2_with_prior_knowledge_is_served() {
 }
 
 #[tokio::test]
-async fn an_idle_http_2_connection_is_closed_although_it_answers_pings() {
-    let server = start(Config { keep_alive_timeout: SOON, ..Config::default() });
+async fn an_idle_http_2_connection_gives_its_place_up_although_it_answers_pings() {
+    let server = start(Config { keep_alive_timeout: SOON * 2, max_connections: 1, ..Config::default() });
     let client = reqwest::Client::builder().http2_prior_knowledge().no_proxy().build().unwrap();
     client.get(format!("http://{}/", server.addr)).send().await.unwrap();
-    sleep(SOON * 4).await;
-    server.shutdown.cancel();
-    timeout(SOON, server.done).await.expect("nothing was open any more").unwrap();
+    assert!(exchange(&mut connect(&server).await, GET).await.starts_with("HTTP/1.1 503"));
+    sleep(SOON * 8).await;
+    assert!(exchange(&mut connect(&server).await, GET).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_body_that_is_read_past_the_answer_has_time_while_its_exchange_is_held() {
+    let mut socket = connect(&start(short_heads())).await;
+    let answer = exchange(&mut socket, "POST /drain HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200"));
+    for byte in [b"1", b"2", b"3", b"4"] {
+        sleep(SOON).await;
+        socket.write_all(byte).await.unwrap();
+    }
+    let (_, took) = until_closed(&mut socket).await;
+    assert!(took < SOON, "it closes as soon as the body is read: {took:?}");
 }
 
 #[tokio::test]

@@ -1,0 +1,66 @@
+//! Faults and counts over HTTP, for tests in any language.
+
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+
+use super::faults::Fault;
+use super::reading;
+use super::reply::Reply;
+use super::site::Site;
+
+/// Room for thousands of faults, or for one with a long page as its body.
+const MAX_FAULTS: usize = 1024 * 1024;
+
+/// `POST /_sandbox/faults`: a fault or a list of them.
+pub(super) async fn add_faults(site: &Site, request: Request<Incoming>) -> Reply {
+    let Ok(body) = reading::read(request, MAX_FAULTS).await else {
+        return Reply::plain(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large or broke off");
+    };
+    match parse(&body) {
+        Ok(faults) => {
+            faults.into_iter().for_each(|fault| site.faults.add(fault));
+            Reply::empty(StatusCode::NO_CONTENT)
+        }
+        Err(error) => Reply::json(StatusCode::BAD_REQUEST, json!({"error": error.to_string()})),
+    }
+}
+
+/// In two steps, as a choice between one and several would hide which name was misspelt.
+fn parse(body: &[u8]) -> serde_json::Result<Vec<Fault>> {
+    let values = match serde_json::from_slice(body)? {
+        Value::Array(values) => values,
+        value => vec![value],
+    };
+    values.into_iter().map(serde_json::from_value).collect()
+}
+
+/// `GET /_sandbox/stats`
+pub(super) fn stats(site: &Site) -> Reply {
+    match serde_json::to_value(site.stats()) {
+        Ok(stats) => Reply::json(StatusCode::OK, stats),
+        Err(error) => Reply::plain(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+    }
+}
+
+/// `POST /_sandbox/reset`
+pub(super) fn reset(site: &Site) -> Reply {
+    site.reset();
+    Reply::empty(StatusCode::NO_CONTENT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_fault_and_a_list_of_faults_are_read() {
+        assert_eq!(parse(br#"{"at": "token", "close": true}"#).unwrap().len(), 1);
+        assert_eq!(parse(br#"[{"at": "token"}, {"at": "upload", "times": 1}]"#).unwrap().len(), 2);
+    }
+
+    #[test]
+    fn an_error_names_what_is_wrong() {
+        assert!(parse(br#"{"at": "token", "clsoe": true}"#).unwrap_err().to_string().contains("clsoe"));
+    }
+}

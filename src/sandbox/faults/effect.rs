@@ -1,0 +1,34 @@
+//! What a fault does to an answer.
+
+use bytes::Bytes;
+use http::header;
+use serde_json::Value;
+
+use super::Fault;
+use crate::sandbox::reply::{Content, Reply};
+
+impl Fault {
+    /// The answer in place of the right one, if `status` asks for one.
+    pub(in crate::sandbox) fn answer(&self) -> Option<Reply> {
+        let content = match &self.body {
+            None => Content::Empty,
+            Some(Value::String(html)) => Content::Text("text/html; charset=utf-8", Bytes::from(html.clone())),
+            Some(json) => Content::Json(json.clone()),
+        };
+        self.status.map(|status| Reply::new(status, content))
+    }
+
+    /// Spoils an answer that would have been right.
+    pub(in crate::sandbox) fn alter(&self, reply: &mut Reply) {
+        if let Content::Json(Value::Object(object)) = &mut reply.content
+            && self.status.is_none()
+        {
+            object.extend(self.fields.clone());
+            self.missing_field.as_deref().map(|name| object.remove(name));
+        }
+        if self.no_etag {
+            reply.headers.remove(header::ETAG);
+        }
+        reply.headers.extend(self.headers.clone());
+    }
+}

@@ -1,0 +1,29 @@
+//! Small request bodies, read whole under a bound. Files never come this way.
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, header};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+
+/// A body that broke off or is larger than allowed.
+#[derive(Debug)]
+pub(super) struct Unreadable;
+
+/// The body, if it isn't larger than `max` bytes.
+pub(super) async fn read(request: Request<Incoming>, max: usize) -> Result<Bytes, Unreadable> {
+    let body = Limited::new(request.into_body(), max).collect().await;
+    body.map(|body| body.to_bytes()).map_err(|_| Unreadable)
+}
+
+/// Reads to the end and keeps nothing. A body that breaks off has ended, too.
+pub(super) async fn discard(request: Request<Incoming>) {
+    let mut body = request.into_body();
+    while let Some(Ok(_)) = body.frame().await {}
+}
+
+/// Whether the body is declared to be of `wanted` type, whatever its parameters.
+pub(super) fn is_of_type(headers: &HeaderMap, wanted: &str) -> bool {
+    let declared = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = declared.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case(wanted)
+}

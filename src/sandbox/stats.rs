@@ -1,0 +1,94 @@
+//! What was asked and answered, counted.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use http::StatusCode;
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use super::faults::{Fault, Operation};
+use super::shelf::AssetView;
+
+/// Everything that a test may want to know afterwards, or in the middle.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Stats {
+    /// Calls by operation; all operations are there.
+    pub operations: BTreeMap<Operation, Calls>,
+    /// Bytes of files that storage took in, also of those that it didn't keep.
+    pub bytes_received: u64,
+    /// Bytes of files that storage gave out.
+    pub bytes_sent: u64,
+    /// Assets that exist.
+    pub assets: Vec<AssetView>,
+    /// Faults that are still to come.
+    pub faults: Vec<Fault>,
+}
+
+/// Calls of one operation.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Calls {
+    /// That began.
+    pub calls: u64,
+    /// That met a fault.
+    pub faulted: u64,
+    /// That were answered, by status. A cut connection is no answer.
+    pub answers: BTreeMap<u16, u64>,
+}
+
+impl Stats {
+    /// How often `operation` was called.
+    pub fn calls(&self, operation: Operation) -> u64 {
+        self.operations.get(&operation).map_or(0, |calls| calls.calls)
+    }
+
+    /// How often `operation` was answered with `status`.
+    pub fn answers(&self, operation: Operation, status: StatusCode) -> u64 {
+        let answers = self.operations.get(&operation).map(|calls| &calls.answers);
+        answers.and_then(|answers| answers.get(&status.as_u16())).copied().unwrap_or(0)
+    }
+}
+
+/// The running count.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    operations: Mutex<BTreeMap<Operation, Calls>>,
+    received: AtomicU64,
+    sent: AtomicU64,
+}
+
+impl Tally {
+    pub(super) fn began(&self, operation: Operation, faulted: bool) {
+        let mut operations = self.operations.lock();
+        let calls = operations.entry(operation).or_default();
+        calls.calls += 1;
+        calls.faulted += u64::from(faulted);
+    }
+
+    pub(super) fn answered(&self, operation: Operation, status: StatusCode) {
+        *self.operations.lock().entry(operation).or_default().answers.entry(status.as_u16()).or_default() += 1;
+    }
+
+    pub(super) fn received(&self, bytes: u64) {
+        self.received.fetch_add(bytes, Relaxed);
+    }
+
+    pub(super) fn sent(&self, bytes: u64) {
+        self.sent.fetch_add(bytes, Relaxed);
+    }
+
+    pub(super) fn read(&self, assets: Vec<AssetView>, faults: Vec<Fault>) -> Stats {
+        let mut operations = self.operations.lock().clone();
+        for operation in Operation::ALL {
+            operations.entry(*operation).or_default();
+        }
+        let (bytes_received, bytes_sent) = (self.received.load(Relaxed), self.sent.load(Relaxed));
+        Stats { operations, bytes_received, bytes_sent, assets, faults }
+    }
+
+    pub(super) fn reset(&self) {
+        self.operations.lock().clear();
+        self.received.store(0, Relaxed);
+        self.sent.store(0, Relaxed);
+    }
+}

@@ -1,0 +1,156 @@
+//! OAuth 2.0 client credentials, as eGain's documentation describes them: all in the form body.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Instant;
+
+use http::{HeaderValue, Request, StatusCode, header};
+use hyper::body::Incoming;
+use parking_lot::Mutex;
+use secrecy::ExposeSecret;
+use serde_json::json;
+use uuid::Uuid;
+
+use super::config::{Config, SCOPE_PREFIX};
+use super::reading;
+use super::reply::Reply;
+
+/// A form that is larger than this isn't one for a token.
+const MAX_FORM: usize = 16 * 1024;
+
+/// What a token allows and for how long.
+#[derive(Debug)]
+struct Grant {
+    scopes: Vec<String>,
+    expires: Instant,
+}
+
+/// The tokens that were given out and are still good.
+#[derive(Debug, Default)]
+pub(super) struct Tokens(Mutex<HashMap<String, Grant>>);
+
+/// Why a token isn't enough.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Insufficient {
+    Unknown,
+    Scope,
+}
+
+impl Tokens {
+    /// Answers `POST /token`.
+    pub(super) async fn answer(&self, config: &Config, request: Request<Incoming>) -> Reply {
+        let result = read(request).await.and_then(|form| authorize(&form, config));
+        let reply = match result {
+            Ok(scopes) => self.issue(scopes, config),
+            Err(error) => error.into_reply(),
+        };
+        reply.with(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
+    }
+
+    fn issue(&self, scopes: Vec<String>, config: &Config) -> Reply {
+        let token = [Uuid::new_v4(), Uuid::new_v4()].map(|id| id.simple().to_string()).concat();
+        let expires = Instant::now() + config.token_life;
+        let mut tokens = self.0.lock();
+        tokens.retain(|_, grant| grant.expires > Instant::now());
+        tokens.insert(token.clone(), Grant { scopes, expires });
+        let expires_in = config.token_life.as_secs();
+        Reply::json(StatusCode::OK, json!({"access_token": token, "token_type": "Bearer", "expires_in": expires_in}))
+    }
+
+    /// Whether `token` is good and has one of `scopes`.
+    pub(super) fn check(&self, token: &str, scopes: &[&str]) -> Result<(), Insufficient> {
+        let tokens = self.0.lock();
+        let grant = tokens.get(token).filter(|grant| grant.expires > Instant::now()).ok_or(Insufficient::Unknown)?;
+        let allowed = grant.scopes.iter().any(|scope| scopes.contains(&scope.as_str()));
+        if allowed { Ok(()) } else { Err(Insufficient::Scope) }
+    }
+}
+
+/// An error in the words of RFC 6749, 5.2.
+#[derive(Debug, PartialEq, Eq)]
+struct Denied(&'static str, &'static str);
+
+impl Denied {
+    fn into_reply(self) -> Reply {
+        let status = if self.0 == "invalid_client" { StatusCode::UNAUTHORIZED } else { StatusCode::BAD_REQUEST };
+        Reply::json(status, json!({"error": self.0, "error_description": self.1}))
+    }
+}
+
+type Form = HashMap<String, String>;
+
+async fn read(request: Request<Incoming>) -> Result<Form, Denied> {
+    if !reading::is_of_type(request.headers(), "application/x-www-form-urlencoded") {
+        return Err(Denied("invalid_request", "send a form"));
+    }
+    if request.headers().contains_key(header::AUTHORIZATION) {
+        return Err(Denied("invalid_client", "send client_id and client_secret in the body, not as a header"));
+    }
+    let body = reading::read(request, MAX_FORM).await.map_err(|_| Denied("invalid_request", "the form can't be read"))?;
+    parse(&body)
+}
+
+fn parse(body: &[u8]) -> Result<Form, Denied> {
+    let mut form = Form::new();
+    for (name, value) in url::form_urlencoded::parse(body) {
+        if form.insert(name.into_owned(), value.into_owned()).is_some() {
+            return Err(Denied("invalid_request", "a parameter was given twice"));
+        }
+    }
+    Ok(form)
+}
+
+/// The scopes that the form asks for, if the client may have them.
+fn authorize(form: &Form, config: &Config) -> Result<Vec<String>, Denied> {
+    match form.get("grant_type").map(String::as_str) {
+        Some("client_credentials") => {}
+        Some(_) => return Err(Denied("unsupported_grant_type", "only client_credentials")),
+        None => return Err(Denied("invalid_request", "grant_type is missing")),
+    }
+    let secret = form.get("client_secret").map(String::as_str);
+    if form.get("client_id") != Some(&config.client_id) || secret != Some(config.client_secret.expose_secret()) {
+        return Err(Denied("invalid_client", "unknown client or wrong secret"));
+    }
+    let asked = form.get("scope").filter(|scope| !scope.is_empty());
+    scopes(asked.ok_or(Denied("invalid_scope", "scope is missing"))?, &config.scopes)
+}
+
+/// `.default` stands for everything that the client may have.
+fn scopes(asked: &str, allowed: &[String]) -> Result<Vec<String>, Denied> {
+    let asked: BTreeSet<&str> = asked.split(' ').map(|scope| scope.strip_prefix(SCOPE_PREFIX).unwrap_or(scope)).collect();
+    if asked.contains(".default") {
+        return Ok(allowed.to_vec());
+    }
+    let known = asked.iter().all(|scope| allowed.iter().any(|allowed| allowed == scope));
+    let scopes = asked.into_iter().map(str::to_owned).collect();
+    if known { Ok(scopes) } else { Err(Denied("invalid_scope", "the client may not have this scope")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::config::{INTERACTION_MANAGE, INTERACTION_READ};
+    use super::*;
+
+    fn ask(form: &str) -> Result<Vec<String>, &'static str> {
+        parse(form.as_bytes()).and_then(|form| authorize(&form, &Config::default())).map_err(|denied| denied.0)
+    }
+
+    const CLIENT: &str = "grant_type=client_credentials&client_id=sandbox-client&client_secret=sandbox-secret";
+
+    #[test]
+    fn the_default_scope_is_all_that_the_client_has() {
+        let form = format!("{CLIENT}&scope=https://api.egain.cloud/auth/.default");
+        assert_eq!(ask(&form), Ok(Config::default().scopes));
+        let form = format!("{CLIENT}&scope=https://api.egain.cloud/auth/{INTERACTION_MANAGE}");
+        assert_eq!(ask(&form), Ok(vec![INTERACTION_MANAGE.to_owned()]));
+    }
+
+    #[test]
+    fn errors_are_those_of_rfc_6749() {
+        assert_eq!(ask(CLIENT), Err("invalid_scope"));
+        assert_eq!(ask(&format!("{CLIENT}&scope={INTERACTION_READ}")), Err("invalid_scope"));
+        assert_eq!(ask(&format!("{CLIENT}&scope=a&scope=b")), Err("invalid_request"));
+        assert_eq!(ask("client_id=a"), Err("invalid_request"));
+        assert_eq!(ask("grant_type=password"), Err("unsupported_grant_type"));
+        assert_eq!(ask("grant_type=client_credentials&client_id=a&client_secret=b&scope=c"), Err("invalid_client"));
+    }
+}

@@ -1,0 +1,68 @@
+//! What type a name's extension stands for. eGain derives it so, as there is no field for it.
+
+/// For extensions that are common in messaging: types that `mime_guess` lacks, or that are right
+/// where it knows only an alias. The first one is what eGain is taken to answer.
+const MESSAGING: &[(&str, &str)] = &[
+    ("3gp", "video/3gpp"),
+    ("amr", "audio/amr"),
+    ("awb", "audio/amr-wb"),
+    ("flac", "audio/flac"),
+    ("heic", "image/heic"),
+    ("m4a", "audio/mp4"),
+    ("m4v", "video/mp4"),
+    ("opus", "audio/ogg"),
+    ("vcf", "text/vcard"),
+    ("wav", "audio/wav"),
+];
+
+/// Where nothing is known.
+pub(super) const UNKNOWN: &str = "application/octet-stream";
+
+/// The type of a file called `name`.
+pub(super) fn of_name(name: &str) -> &'static str {
+    candidates(name).next().unwrap_or(UNKNOWN)
+}
+
+/// Whether `declared` may be the type of a file called `name`. An extension that nobody knows
+/// allows any type.
+pub(super) fn fits(declared: &str, name: &str) -> bool {
+    let essence = declared.split(';').next().unwrap_or_default().trim();
+    candidates(name).next().is_none() || candidates(name).any(|known| known.eq_ignore_ascii_case(essence))
+}
+
+/// Whether `name` has an extension and something before it.
+pub(super) fn has_extension(name: &str) -> bool {
+    name.rsplit_once('.').is_some_and(|(stem, extension)| !stem.is_empty() && !extension.is_empty())
+}
+
+fn candidates(name: &str) -> impl Iterator<Item = &'static str> {
+    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension).to_ascii_lowercase();
+    let guesses = mime_guess::from_ext(&extension).iter_raw();
+    MESSAGING.iter().filter(move |(known, _)| *known == extension).map(|(_, mime)| *mime).chain(guesses)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_extension_decides_whatever_its_case() {
+        assert_eq!(of_name("a.b.JPG"), "image/jpeg");
+        assert_eq!(of_name("voice.amr"), "audio/amr");
+        assert_eq!(of_name("what.ever"), UNKNOWN);
+    }
+
+    #[test]
+    fn parameters_and_aliases_fit_and_other_types_do_not() {
+        assert!(fits("text/plain; charset=utf-8", "a.txt"));
+        assert!(fits("audio/mp4", "a.m4a") && fits("audio/m4a", "a.m4a"));
+        assert!(!fits("image/png", "a.jpg") && !fits(UNKNOWN, "a.jpg"));
+        assert!(fits("image/png", "what.ever"));
+    }
+
+    #[test]
+    fn a_name_needs_something_before_and_after_its_dot() {
+        assert!(has_extension("a.txt"));
+        assert!(!has_extension("txt") && !has_extension(".txt") && !has_extension("a."));
+    }
+}
