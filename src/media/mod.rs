@@ -4,6 +4,7 @@
 //! [`agree`] what the file will be called, and policy matches [`Pattern`]s on the answer.
 
 mod bytes;
+mod disposition;
 #[cfg(test)]
 mod fixtures;
 mod name;
@@ -11,6 +12,7 @@ mod pattern;
 mod sniff;
 mod table;
 
+pub use disposition::content_disposition;
 pub use name::{AgreedName, Extension, agree};
 pub use pattern::{BadPattern, Pattern};
 pub use sniff::{Sniffed, sniff};
