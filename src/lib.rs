@@ -5,7 +5,9 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod app;
 pub mod body;
+pub mod cli;
 pub mod config;
 pub mod download;
 pub mod egain;

@@ -2,15 +2,7 @@
 
 use super::egain::Egain;
 use super::setting::words;
-
-/// A steady rate with room for a few calls at once.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rate {
-    /// Calls a second, more than zero.
-    pub per_second: f64,
-    /// Calls at one time, at least one.
-    pub burst: u32,
-}
+use crate::egain::Rate;
 
 /// What one replica may ask of eGain, by kind of route.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -45,28 +37,27 @@ impl Plan {
     }
 }
 
-impl Rate {
-    /// A burst that nobody gave is the rate rounded up: what a second allows may come at once.
-    fn new(per_second: f64, burst: Option<u32>) -> Self {
-        let whole = per_second.ceil() as u32;
-        Self { per_second, burst: burst.unwrap_or(whole).max(1) }
-    }
+/// A burst that nobody gave is the rate rounded up: what a second allows may come at once.
+fn rate(per_second: f64, burst: Option<u32>) -> Rate {
+    let whole = per_second.ceil() as u32;
+    Rate { per_second, burst: burst.unwrap_or(whole).max(1) }
+}
 
-    fn share(self, replicas: u32) -> Self {
-        let replicas = replicas.max(1);
-        Self { per_second: self.per_second / f64::from(replicas), burst: (self.burst / replicas).max(1) }
-    }
+/// One replica's part.
+fn share(rate: Rate, replicas: u32) -> Rate {
+    let replicas = replicas.max(1);
+    Rate { per_second: rate.per_second / f64::from(replicas), burst: (rate.burst / replicas).max(1) }
 }
 
 impl Budgets {
     /// The plan's rates, with what the settings say more exactly, as one replica's share.
     pub(super) fn resolve(settings: &Egain) -> Option<Self> {
         let plan = settings.plan.map(Plan::budgets);
-        let assets = settings.rate.map(|rate| Rate::new(rate, settings.burst)).or(plan.map(|plan| plan.assets))?;
+        let assets = settings.rate.map(|per_second| rate(per_second, settings.burst)).or(plan.map(|plan| plan.assets))?;
         let other_rate = settings.other_rate.or(settings.rate);
         let other_burst = settings.other_burst.or(settings.burst);
-        let other = other_rate.map(|rate| Rate::new(rate, other_burst)).or(plan.map(|plan| plan.other))?;
-        Some(Self { assets: assets.share(settings.replicas), other: other.share(settings.replicas) })
+        let other = other_rate.map(|per_second| rate(per_second, other_burst)).or(plan.map(|plan| plan.other))?;
+        Some(Self { assets: share(assets, settings.replicas), other: share(other, settings.replicas) })
     }
 }
 

@@ -10,6 +10,7 @@ use super::mistakes::Report;
 use super::rules::{self, DAY, MOMENT, given, some, within};
 use super::section::section;
 use super::setting::{HIDDEN, words};
+use crate::storage::HostPattern;
 
 words! {
     /// How a file is sent to its signed URL.
@@ -63,7 +64,7 @@ section! {
         /// How long a call may queue for the budget before 503.
         budget_wait: Duration = "5s" where within(Duration::ZERO, DAY);
         /// Hosts that a `contentUrl` may name: host, host:port, IP address or *.domain; a wildcard's only at public addresses.
-        content_hosts: Vec<String> = "*.egain.cloud" where some(rules::host_pattern);
+        content_hosts: Vec<HostPattern> = "*.egain.cloud" where some;
         /// Whether a `contentUrl` may be plain http; if not, https is tried in its place.
         allow_http_content_urls: bool = "false";
         /// How a file is sent to storage: auto (what the signature names, else POST), post or put.

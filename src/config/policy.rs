@@ -1,8 +1,9 @@
 //! `[policy]`: which files may pass.
 
-use super::rules::{each, given, mime_pattern, some};
+use super::rules::some;
 use super::section::section;
 use super::setting::words;
+use crate::media::Pattern;
 
 words! {
     /// What to do with a name or a declared type that the bytes contradict.
@@ -18,9 +19,9 @@ section! {
     /// Which files may pass.
     Policy as "policy" {
         /// MIME patterns of what is refused, in place of the built-in list.
-        deny: Option<Vec<String>> => "executables and scripts" where given(each(mime_pattern));
+        deny: Option<Vec<Pattern>> => "executables and scripts";
         /// MIME patterns of what may pass.
-        allow: Vec<String> = "*/*" where some(mime_pattern);
+        allow: Vec<Pattern> = "*/*" where some;
         /// When name or declared type contradict the bytes: rename or refuse.
         on_mismatch: OnMismatch = "rename";
         /// Whether what would be refused is only counted and logged.

@@ -1,7 +1,9 @@
 //! The types of values, from the plain ones to URLs.
 
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use secrecy::SecretString;
@@ -11,6 +13,8 @@ use toml::Value;
 use url::Url;
 
 use super::setting::{HIDDEN, Setting, mistyped, unreadable};
+use crate::media::Pattern;
+use crate::storage::HostPattern;
 use crate::words::units::{ByteSize, duration};
 
 impl Setting for String {
@@ -38,22 +42,40 @@ impl Setting for SecretString {
     }
 }
 
-impl Setting for Vec<String> {
-    const EXPECTED: &'static str = "a list of strings";
+/// What lists are made of: types that read and write themselves.
+pub(super) trait Entry: FromStr<Err: Display> + Display {
+    /// What a list of them is called, to end the sentence "expected".
+    const EXPECTED: &'static str;
+}
+
+impl Entry for Pattern {
+    const EXPECTED: &'static str = "a list of MIME patterns";
+}
+
+impl Entry for HostPattern {
+    const EXPECTED: &'static str = "a list of hosts";
+}
+
+impl<T: Entry> Setting for Vec<T> {
+    const EXPECTED: &'static str = T::EXPECTED;
 
     /// Entries are parted by commas; blanks around them and empty ones don't count.
     fn from_text(text: &str) -> Result<Self, String> {
-        Ok(text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(str::to_owned).collect())
+        text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(entry).collect()
     }
 
     fn from_toml(value: &Value) -> Result<Self, String> {
         let entries = value.as_array().ok_or_else(|| mistyped::<Self>(value))?;
-        entries.iter().map(String::from_toml).collect()
+        entries.iter().map(|value| entry(&String::from_toml(value)?)).collect()
     }
 
     fn to_toml(&self) -> Option<Value> {
-        Some(Value::Array(self.iter().cloned().map(Value::String).collect()))
+        Some(Value::Array(self.iter().map(|entry| Value::String(entry.to_string())).collect()))
     }
+}
+
+fn entry<T: Entry>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: T::Err| error.to_string())
 }
 
 impl Setting for bool {
@@ -223,7 +245,8 @@ mod tests {
 
     #[test]
     fn lists_are_parted_by_commas() {
-        assert_eq!(Vec::from_text(" image/* ,, text/plain,").unwrap(), ["image/*", "text/plain"]);
+        let list = Vec::<Pattern>::from_text(" image/* ,, text/plain,").unwrap();
+        assert_eq!(list.iter().map(Pattern::to_string).collect::<Vec<_>>(), ["image/*", "text/plain"]);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::words::fault::{Code, Fault, Stage};
 use crate::words::secret::SignedUrl;
 pub use budget::Rate;
 use calls::{Calls, Operation};
-pub use orphans::{Orphan, Orphans};
+pub use orphans::{Orphan, Orphans, Worker as OrphanWorker};
 
 /// How eGain is reached, and how much may be asked of it.
 #[derive(Debug, Clone)]
@@ -133,6 +133,11 @@ impl Egain {
     /// Keeps the access token fresh ahead of need. Never ends; spawn it.
     pub async fn keep_signed_in(self) {
         self.calls.tokens.keep_fresh().await;
+    }
+
+    /// Whether there is an access token that should be good.
+    pub fn is_signed_in(&self) -> bool {
+        self.calls.tokens.has_one()
     }
 
     /// `POST /assets`: spends one call. Who doesn't keep the asset must hand it to [`Orphans`].

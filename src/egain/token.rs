@@ -93,6 +93,11 @@ impl Tokens {
         fetched
     }
 
+    /// Whether there is a token that should be good.
+    pub fn has_one(&self) -> bool {
+        self.good(Instant::now()).is_some()
+    }
+
     /// eGain refused this token: the next [`Self::get`] fetches another one.
     pub fn forget(&self, refused: &Arc<Token>) {
         let mut current = self.current.write();

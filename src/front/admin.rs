@@ -11,7 +11,7 @@ use hyper::service::Service;
 use serde_json::json;
 
 use super::{Frames, full, json as json_answer};
-use crate::egain::Orphans;
+use crate::egain::{Egain, Orphans};
 use crate::signals::drain::{Drain, Phase};
 use crate::signals::metrics::Metrics;
 
@@ -20,13 +20,14 @@ use crate::signals::metrics::Metrics;
 pub struct Admin {
     metrics: Arc<Metrics>,
     drain: Drain,
+    egain: Egain,
     orphans: Orphans,
 }
 
 impl Admin {
     /// Over what it tells of.
-    pub fn new(metrics: Arc<Metrics>, drain: Drain, orphans: Orphans) -> Self {
-        Self { metrics, drain, orphans }
+    pub fn new(metrics: Arc<Metrics>, drain: Drain, egain: Egain, orphans: Orphans) -> Self {
+        Self { metrics, drain, egain, orphans }
     }
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Frames> {
@@ -49,8 +50,8 @@ impl Admin {
             Phase::Serving => (StatusCode::OK, "ready"),
             Phase::Leaving | Phase::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
         };
-        let signed_in = self.metrics.token_expiry.get() > jiff::Timestamp::now().as_second() as f64;
-        json_answer(status, &json!({ "status": word, "egain": if signed_in { "signed in" } else { "not signed in" } }))
+        let egain = if self.egain.is_signed_in() { "signed in" } else { "not signed in" };
+        json_answer(status, &json!({ "status": word, "egain": egain }))
     }
 
     fn metrics(&self) -> Response<Frames> {

@@ -14,6 +14,7 @@ use serde::Serialize;
 use url::form_urlencoded;
 
 use super::exchange::Exchange;
+use super::problem::Refusal;
 use super::{CallerBody, DownloadMode, Rooms, full, json};
 use crate::body::Frames;
 use crate::egain::Asset;
@@ -93,9 +94,9 @@ impl Rooms {
         Ok(response)
     }
 
-    pub(super) async fn content(&self, id: &AssetId, head: &Parts, exchange: &mut Exchange) -> Result<Response<Frames>, Fault> {
+    pub(super) async fn content(&self, id: &AssetId, head: &Parts, exchange: &mut Exchange) -> Result<Response<Frames>, Refusal> {
         if self.wants_redirect(head) {
-            return self.redirect(id).await;
+            return Ok(self.redirect(id).await?);
         }
         exchange.hold(Self::seat(&self.downloads, "downloads")?);
         let content = self.download.content(id, &head.headers).await?;
@@ -194,8 +195,10 @@ fn describe(headers: &mut HeaderMap, id: &AssetId, asset: &Arc<Asset>) {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
 }
 
-fn unsatisfiable(headers: &HeaderMap) -> Fault {
-    let range = headers.get(CONTENT_RANGE).and_then(|range| range.to_str().ok()).unwrap_or("bytes */?");
-    let detail = format!("the range lies outside the file ({range}): ask for bytes that it has");
-    Fault::caller(Code::RangeNotSatisfiable, Stage::Fetch, detail)
+fn unsatisfiable(headers: &HeaderMap) -> Refusal {
+    let range = headers.get(CONTENT_RANGE).cloned();
+    let size = range.as_ref().and_then(|range| range.to_str().ok()?.strip_prefix("bytes */")).unwrap_or("fewer");
+    let detail = format!("the range lies outside the file, which has {size} bytes: ask for bytes that it has");
+    let fault = Fault::caller(Code::RangeNotSatisfiable, Stage::Fetch, detail);
+    Refusal { fault, header: range.map(|range| (CONTENT_RANGE, range)) }
 }

@@ -12,6 +12,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{CONNECTION, CONTENT_TYPE, EXPECT, HeaderValue, SERVER};
 use http::request::Parts;
@@ -32,6 +33,7 @@ use crate::wire::server::Running;
 use crate::words::fault::{Code, Fault, Stage};
 pub use admin::Admin;
 use exchange::Exchange;
+use problem::Refusal;
 use request_id::RequestId;
 use route::{Route, Router};
 
@@ -101,13 +103,13 @@ impl Front {
         let mut exchange = Exchange::begin(&rooms.metrics, rooms.drain.exchange(), &head, &id, found.as_ref().ok());
         let body = Inbound::new(incoming, head.headers.contains_key(EXPECT), head.extensions.get::<Running>().cloned());
         let (version, progress) = (head.version, body.progress());
-        let outcome = match admission::check(&head).and(found) {
+        let outcome = match admission::check(&head).map_err(Refusal::from).and(found) {
             Ok(route) => rooms.answer(route, head, body, &mut exchange).await,
-            Err(fault) => Err(fault),
+            Err(refusal) => Err(refusal),
         };
-        let mut response = outcome.unwrap_or_else(|fault| {
-            exchange.failed(&fault);
-            problem::answer(&fault, &id)
+        let mut response = outcome.unwrap_or_else(|refusal| {
+            exchange.failed(&refusal.fault);
+            problem::answer(&refusal, &id)
         });
         exchange.answered(response.status());
         self.sign_off(&mut response, version, &progress, &id);
@@ -134,20 +136,20 @@ impl Rooms {
         head: Parts,
         body: CallerBody,
         exchange: &mut Exchange,
-    ) -> Result<Response<Frames>, Fault> {
-        match route {
-            Route::Upload => self.upload(head, body, exchange).await,
-            Route::Metadata(id) => self.metadata(&id, &head).await,
-            Route::ContentHead(id) => self.content_head(&id).await,
-            Route::Content(id) => self.content(&id, &head, exchange).await,
-            Route::Delete(id) => self.delete(&id).await,
-        }
+    ) -> Result<Response<Frames>, Refusal> {
+        Ok(match route {
+            Route::Upload => self.upload(head, body, exchange).await?,
+            Route::Metadata(id) => self.metadata(&id, &head).await?,
+            Route::ContentHead(id) => self.content_head(&id).await?,
+            Route::Content(id) => self.content(&id, &head, exchange).await?,
+            Route::Delete(id) => self.delete(&id).await?,
+        })
     }
 
     fn seat(seats: &Arc<Semaphore>, what: &str) -> Result<tokio::sync::OwnedSemaphorePermit, Fault> {
         seats.clone().try_acquire_owned().map_err(|_| {
             let detail = format!("the gateway has as many {what} under way as it takes: try again shortly");
-            Fault::gateway(Code::Overloaded, Stage::Admit, detail).retry_after(std::time::Duration::from_secs(1))
+            Fault::gateway(Code::Overloaded, Stage::Admit, detail).retry_after(Duration::from_secs(1))
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
 use super::request_id::RequestId;
@@ -35,6 +35,20 @@ struct Upstream<'a> {
     code: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     developer_message: Option<&'a str>,
+}
+
+/// A failure, with a header that belongs to its status.
+pub struct Refusal {
+    /// What failed.
+    pub fault: Fault,
+    /// `Allow` of a 405, `Content-Range` of a 416.
+    pub header: Option<(HeaderName, HeaderValue)>,
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        Self { fault, header: None }
+    }
 }
 
 /// The HTTP status of a failure.
@@ -71,7 +85,7 @@ pub fn status(code: Code) -> StatusCode {
 }
 
 /// The answer that tells a failure.
-pub fn answer(fault: &Fault, id: &RequestId) -> Response<Frames> {
+pub fn answer(Refusal { fault, header }: &Refusal, id: &RequestId) -> Response<Frames> {
     let status = status(fault.code());
     let upstream = fault.upstream_answer().map(|answer| Upstream {
         status: answer.status,
@@ -100,6 +114,7 @@ pub fn answer(fault: &Fault, id: &RequestId) -> Response<Frames> {
     if let Some(wait) = wait {
         headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil().max(1.0) as u64));
     }
+    headers.extend(header.clone());
     response
 }
 
@@ -118,7 +133,9 @@ mod tests {
     #[test]
     fn whoever_may_come_back_is_told_when() {
         let id = RequestId::of(&http::HeaderMap::new());
-        let wait = |fault: &Fault| answer(fault, &id).headers().get(RETRY_AFTER).map(|value| value.to_str().unwrap().to_owned());
+        let wait = |fault: &Fault| {
+            answer(&fault.clone().into(), &id).headers().get(RETRY_AFTER).map(|value| value.to_str().unwrap().to_owned())
+        };
         let budget = Fault::gateway(Code::UpstreamBudget, Stage::Budget, "x");
         assert_eq!(wait(&budget.clone().retry_after(Duration::from_millis(5200))).as_deref(), Some("6"));
         assert_eq!(wait(&budget).as_deref(), Some("1"), "every 503 says when");

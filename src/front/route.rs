@@ -1,7 +1,9 @@
 //! Which route a request means.
 
-use http::Method;
+use http::header::ALLOW;
+use http::{HeaderValue, Method};
 
+use super::problem::Refusal;
 use crate::words::asset::AssetId;
 use crate::words::fault::{Code, Fault, Stage};
 
@@ -54,7 +56,7 @@ impl Router {
     }
 
     /// `not-found` for a path that is none, or an id that can't be one; `method-not-allowed` for another method.
-    pub fn find(&self, method: &Method, path: &str) -> Result<Route, Fault> {
+    pub fn find(&self, method: &Method, path: &str) -> Result<Route, Refusal> {
         let found = self.0.at(path).map_err(|_| missing("there is no such route: see the README for the routes"))?;
         let id = || {
             let id = found.params.get("id").and_then(AssetId::parse);
@@ -66,36 +68,29 @@ impl Router {
             (Place::Asset, &Method::DELETE) => Ok(Route::Delete(id()?)),
             (Place::Content, &Method::GET) => Ok(Route::Content(id()?)),
             (Place::Content, &Method::HEAD) => Ok(Route::ContentHead(id()?)),
-            (place, _) => Err(other_method(*place)),
+            (place, _) => Err(other_method(place.methods())),
         }
     }
 }
 
-fn missing(detail: &'static str) -> Fault {
-    Fault::caller(Code::NotFound, Stage::Admit, detail)
-}
-
-fn other_method(place: Place) -> Fault {
-    Fault::caller(
-        Code::MethodNotAllowed,
-        Stage::Admit,
-        match place {
-            Place::Assets => "this route takes POST only",
-            Place::Asset => "this route takes GET, HEAD and DELETE only",
-            Place::Content => "this route takes GET and HEAD only",
-        },
-    )
-}
-
-/// The methods of the route that a path means (RFC 9110 section 10.2.1).
-pub fn allowed(path: &str) -> &'static str {
-    if path.ends_with("/content") {
-        "GET, HEAD"
-    } else if path.trim_end_matches('/').ends_with("/assets") {
-        "POST"
-    } else {
-        "GET, HEAD, DELETE"
+impl Place {
+    const fn methods(self) -> &'static str {
+        match self {
+            Self::Assets => "POST",
+            Self::Asset => "GET, HEAD, DELETE",
+            Self::Content => "GET, HEAD",
+        }
     }
+}
+
+fn missing(detail: &'static str) -> Refusal {
+    Fault::caller(Code::NotFound, Stage::Admit, detail).into()
+}
+
+/// RFC 9110 section 15.5.6 wants the methods named.
+fn other_method(methods: &'static str) -> Refusal {
+    let fault = Fault::caller(Code::MethodNotAllowed, Stage::Admit, format!("this route takes these methods only: {methods}"));
+    Refusal { fault, header: Some((ALLOW, HeaderValue::from_static(methods))) }
 }
 
 #[cfg(test)]
@@ -103,7 +98,7 @@ mod tests {
     use super::*;
 
     fn find(method: Method, path: &str) -> Result<Route, Code> {
-        Router::new().find(&method, path).map_err(|fault| fault.code())
+        Router::new().find(&method, path).map_err(|refusal| refusal.fault.code())
     }
 
     #[test]

@@ -33,9 +33,18 @@ impl FromStr for HostPattern {
         let wrong = || format!("{text:?} is not a host: write storage.example.com, storage.example.com:8443 or *.example.com");
         if let Some(suffix) = text.strip_prefix("*.") {
             let Ok(Host::Domain(suffix)) = Host::parse(suffix) else { return Err(wrong()) };
+            // `*.com` would trust the whole world that it means to keep out.
+            if !suffix.contains('.') || suffix.contains('*') {
+                return Err(wrong());
+            }
             return Ok(Self::Below(format!(".{suffix}")));
         }
         // Only the parser of URLs knows where the port begins in `[::1]:80`; it hides the scheme's own port.
+        let bracketed = text.parse::<Ipv6Addr>().map(|v6| format!("[{v6}]"));
+        let text = bracketed.as_deref().unwrap_or(text);
+        if text.ends_with(':') {
+            return Err(wrong());
+        }
         let url = Url::parse(&format!("http://{text}")).map_err(|_| wrong())?;
         let host = url.host().filter(|_| url.path() == "/" && url.username().is_empty()).ok_or_else(wrong)?.to_owned();
         let port = url.port().or_else(|| text.ends_with(":80").then_some(80));
@@ -175,7 +184,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_no_host() {
-        for bad in ["", "*", "*.", "http://a", "a/b", "a b", "*.*.a", "u@h"] {
+        for bad in ["", "*", "*.", "*.com", "*.a.b:80", "http://a", "a/b", "a:", "a:65536", "a b", "*.*.a", "u@h"] {
             assert!(bad.parse::<HostPattern>().is_err(), "{bad}");
         }
     }

@@ -1,0 +1,44 @@
+//! What telling a type costs: once an upload, so it must be lost beside the first network packet.
+
+use std::hint::black_box;
+
+use asset_gateway::media;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+
+const LOOK_AHEAD: usize = 64 * 1024;
+
+/// A look-ahead that begins with the signature and goes on with what no signature looks at.
+fn filled(signature: &[u8], filling: &[u8]) -> Vec<u8> {
+    signature.iter().chain(filling.iter().cycle()).copied().take(LOOK_AHEAD).collect()
+}
+
+/// The dearest case of zip: each header must be searched for.
+fn crowded_zip() -> Vec<u8> {
+    filled(b"", b"PK\x03\x04\x14\0\x08\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x05\0\0\0a.txt")
+}
+
+fn sniffer(c: &mut Criterion) {
+    let cases = [
+        ("jpeg", filled(b"\xff\xd8\xff\xe0\0\x10JFIF\0", b"\xa5\0\x5a"), "photo.jpg"),
+        ("mp4", filled(b"\0\0\0\x18ftypisom\0\0\x02\0isomavc1", b"\xa5\0\x5a"), "clip.mp4"),
+        ("zip", crowded_zip(), "report.docx"),
+        ("ascii", filled(b"", b"plain words, one after another\n"), "notes.txt"),
+        ("utf8", filled(b"", "Grüße aus Köln €\n".as_bytes()), "notes.txt"),
+        ("json", filled(b"[", b"{\"key\": \"value\", \"n\": 12.5},\n"), "data.json"),
+        ("unknown", filled(b"\x01\x02\x03", b"\xa5\0\x5a"), "thing.xyz"),
+    ];
+    let mut group = c.benchmark_group("sniff");
+    group.throughput(Throughput::Bytes(LOOK_AHEAD as u64));
+    for (name, head, file) in &cases {
+        group.bench_function(*name, |b| {
+            b.iter(|| media::sniff(black_box(head), false, Some("application/octet-stream"), Some(file)))
+        });
+    }
+    group.finish();
+
+    let jpeg = media::sniff(&cases[0].1, false, None, None);
+    c.bench_function("agree", |b| b.iter(|| media::agree(black_box(Some("C:\\Bilder\\Grüße aus Köln.png")), &jpeg)));
+}
+
+criterion_group!(benches, sniffer);
+criterion_main!(benches);

@@ -1,0 +1,165 @@
+//! The service as a whole: from settings to listeners, and from "told to stop" to stopped.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Settings;
+use crate::config::mistakes::Mistakes;
+use crate::download::Download;
+use crate::egain::{Egain, OrphanWorker, Orphans};
+use crate::front::{Admin, Front};
+use crate::signals::drain::{Drain, Phase};
+use crate::signals::metrics::Metrics;
+use crate::storage::Storage;
+use crate::upload::Upload;
+use crate::wire::server;
+
+/// The orphans' deletions get at least so long at the end, also when the grace time is used up.
+const LAST_CALLS: Duration = Duration::from_secs(2);
+
+/// Why the service can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The settings.
+    #[error(transparent)]
+    Settings(#[from] Mistakes),
+    /// An address can't be listened on.
+    #[error("{key}: can't listen on {addr}: {source}")]
+    Listen {
+        /// The setting.
+        key: &'static str,
+        /// Its value.
+        addr: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Temporary files can't be made.
+    #[error("limits.spool_dir: can't make temporary files there: {0}; set another folder, or limits.spool_total = 0")]
+    Spool(io::Error),
+    /// The machine has no CA certificates, most likely.
+    #[error("can't make an HTTPS client: {0}; are CA certificates installed?")]
+    Client(reqwest::Error),
+}
+
+/// A service that listens.
+pub struct Bound {
+    listener: TcpListener,
+    admin_listener: TcpListener,
+    config: server::Config,
+    front: Front,
+    admin: Admin,
+    egain: Egain,
+    orphans: OrphanWorker,
+    drain: Drain,
+    metrics: Arc<Metrics>,
+    times: Times,
+}
+
+#[derive(Clone, Copy)]
+struct Times {
+    delay: Duration,
+    grace: Duration,
+}
+
+/// What was left when the service stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ending {
+    /// Exchanges that were cut.
+    pub cut: usize,
+}
+
+/// Puts the parts together and binds both listeners. Needs a runtime.
+pub fn bind(settings: &Settings) -> Result<Bound, StartError> {
+    let parts = settings.parts()?;
+    let (metrics, drain) = (Arc::new(Metrics::new()), Drain::new());
+    metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+    let egain = Egain::new(parts.egain, metrics.clone()).map_err(StartError::Client)?;
+    let storage = Storage::new(parts.storage, metrics.clone()).map_err(StartError::Client)?;
+    let (orphans, worker) = Orphans::new(egain.clone(), metrics.clone());
+    let ways = (egain.clone(), storage.clone(), orphans.clone());
+    let upload = Upload::new(parts.upload, parts.policy, ways, metrics.clone()).map_err(StartError::Spool)?;
+    let download = Download::new(egain.clone(), storage, parts.download, metrics.clone());
+    let front = Front::new(&parts.front, upload, download, drain.clone(), metrics.clone());
+    Ok(Bound {
+        listener: listen("server.listen", settings.server.listen)?,
+        admin_listener: listen("server.admin_listen", settings.server.admin_listen)?,
+        config: parts.listener,
+        front,
+        admin: Admin::new(metrics.clone(), drain.clone(), egain.clone(), orphans),
+        egain,
+        orphans: worker,
+        drain,
+        metrics,
+        times: Times { delay: settings.server.drain_delay, grace: settings.server.shutdown_grace },
+    })
+}
+
+fn listen(key: &'static str, addr: SocketAddr) -> Result<TcpListener, StartError> {
+    server::bind(addr).map_err(|source| StartError::Listen { key, addr, source })
+}
+
+impl Bound {
+    /// Where the data listener listens.
+    pub fn addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Where the admin listener listens.
+    pub fn admin_addr(&self) -> io::Result<SocketAddr> {
+        self.admin_listener.local_addr()
+    }
+
+    /// Serves until `stop`, then drains; `abort` ends that early.
+    pub async fn run(self, stop: impl Future<Output = ()>, abort: impl Future<Output = ()>) -> Ending {
+        let Self { drain, metrics, times, .. } = self;
+        let (closing, cut) = (drain.closing(), drain.abort());
+        let data = tokio::spawn(server::serve(self.listener, self.config.clone(), self.front, closing.clone(), cut.clone()));
+        let admin_end = CancellationToken::new();
+        let admin = server::serve(self.admin_listener, self.config, self.admin, admin_end.clone(), admin_end.clone());
+        let admin = tokio::spawn(admin);
+        let sign_in = tokio::spawn(self.egain.keep_signed_in());
+        let orphans_end = CancellationToken::new();
+        let orphans = tokio::spawn(self.orphans.run(orphans_end.clone()));
+        drain.enter(Phase::Serving);
+        stop.await;
+        metrics.draining.set(1);
+        tokio::select! {
+            () = leave(&drain, times, data) => {}
+            () = abort => tracing::warn!(running = drain.running(), "told to stop at once"),
+        }
+        let ending = Ending { cut: drain.running() };
+        cut.cancel();
+        orphans_end.cancel();
+        if timeout(LAST_CALLS, orphans).await.is_err() {
+            tracing::error!("assets that nobody keeps are left in eGain: the time to delete them was too short");
+        }
+        sign_in.abort();
+        admin_end.cancel();
+        let _served_to_the_last = admin.await;
+        ending
+    }
+}
+
+/// First unready but serving, then no new uploads, then no new connections; until all is done or the time is up.
+async fn leave(drain: &Drain, times: Times, data: JoinHandle<()>) {
+    tracing::info!(delay = ?times.delay, "told to stop: not ready from now on, still serving");
+    drain.enter(Phase::Leaving);
+    tokio::time::sleep(times.delay).await;
+    tracing::info!(running = drain.running(), grace = ?times.grace, "takes no new uploads, finishes the running ones");
+    drain.enter(Phase::Draining);
+    let deadline = Instant::now() + times.grace;
+    if timeout_at(deadline, drain.idle()).await.is_err() {
+        tracing::warn!(running = drain.running(), "the grace time is over");
+        return;
+    }
+    drain.closing().cancel();
+    let _closed_or_out_of_time = timeout_at(deadline, data).await;
+}

@@ -1,0 +1,25 @@
+//! `asset-gateway config`.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::config::Settings;
+
+/// Shows the effective settings; what `serve` would still ask for goes to standard error.
+pub fn run(file: Option<&Path>) -> ExitCode {
+    let settings = match Settings::load(file) {
+        Ok(settings) => settings,
+        Err(mistakes) => {
+            eprintln!("{mistakes}");
+            return ExitCode::FAILURE;
+        }
+    };
+    print!("{}", settings.render());
+    match settings.for_serve() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(mistakes) => {
+            eprintln!("{mistakes}");
+            ExitCode::FAILURE
+        }
+    }
+}

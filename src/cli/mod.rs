@@ -1,0 +1,62 @@
+//! The command line.
+
+mod config;
+mod dev;
+mod sandbox;
+mod serve;
+mod stop;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Moves media in and out of eGain Conversation Manager with one plain HTTP call.
+#[derive(Debug, Parser)]
+#[command(name = "asset-gateway", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the service.
+    Serve(Settings),
+    /// Runs the service with an embedded eGain stand-in on loopback; needs no settings.
+    Dev(dev::Dev),
+    /// Runs the eGain stand-in alone, for the tests of adapters.
+    Sandbox(sandbox::Stand),
+    /// Shows the effective settings, secrets hidden.
+    Config(Settings),
+}
+
+#[derive(Debug, clap::Args)]
+struct Settings {
+    /// The settings' TOML file; else the one that ASSET_GATEWAY_CONFIG names.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// Does what the command line says.
+pub fn run() -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve(settings) => serve::run(settings.config.as_deref()),
+        Command::Dev(dev) => dev::run(&dev),
+        Command::Sandbox(stand) => sandbox::run(&stand),
+        Command::Config(settings) => config::run(settings.config.as_deref()),
+    }
+}
+
+/// Runs a command's future on a runtime of its own; a failure is one or more lines on standard error.
+fn block_on<E: std::fmt::Display>(command: impl Future<Output = Result<ExitCode, E>>) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(command).map_err(|error| error.to_string()),
+        Err(error) => Err(format!("can't start: {error}")),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("{error}");
+        ExitCode::FAILURE
+    })
+}

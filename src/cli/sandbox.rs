@@ -1,0 +1,63 @@
+//! `asset-gateway sandbox`.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::block_on;
+use super::stop::Stop;
+use crate::sandbox::Sandbox;
+use crate::sandbox::config::Config;
+use crate::sandbox::limits::Plan;
+use crate::signals::telemetry;
+
+#[derive(Debug, Args)]
+pub struct Stand {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:8081")]
+    listen: SocketAddr,
+    /// The tenant's plan, with its real limits: developer, basic or enterprise. Without it there are none.
+    #[arg(long, value_parser = plan)]
+    plan: Option<Plan>,
+    /// The URL under which callers reach it, if not the one it listens on.
+    #[arg(long)]
+    public_url: Option<url::Url>,
+}
+
+fn plan(name: &str) -> Result<Plan, String> {
+    Plan::named(name).ok_or_else(|| "expected developer, basic or enterprise".to_owned())
+}
+
+/// Serves until told to stop.
+pub fn run(stand: &Stand) -> ExitCode {
+    block_on(serve(stand))
+}
+
+async fn serve(stand: &Stand) -> Result<ExitCode, String> {
+    telemetry::start(None, "info")?;
+    let config = Config { listen: stand.listen, plan: stand.plan, public_base: stand.public_url.clone(), ..Config::default() };
+    let sandbox = Sandbox::start(config).map_err(|error| format!("--listen {}: {error}", stand.listen))?;
+    println!("# The eGain stand-in, for a gateway's settings:");
+    print!("{}", settings(&sandbox));
+    println!("# Faults: POST http://{0}/_sandbox/faults, counts: GET http://{0}/_sandbox/stats", sandbox.addr());
+    Stop::listen().map_err(|error| error.to_string())?.next().await;
+    sandbox.stop().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a gateway needs to use this stand-in. Nothing here is a secret to anybody.
+pub fn settings(sandbox: &Sandbox) -> String {
+    [
+        ("EGAIN__BASE_URL", sandbox.base_url().to_string()),
+        ("EGAIN__TOKEN_URL", sandbox.token_url().to_string()),
+        ("EGAIN__CLIENT_ID", sandbox.client_id().to_owned()),
+        ("EGAIN__CLIENT_SECRET", sandbox.client_secret().to_owned()),
+        ("EGAIN__CONTENT_HOSTS", sandbox.addr().to_string()),
+        ("EGAIN__ALLOW_HTTP_CONTENT_URLS", "true".to_owned()),
+        ("EGAIN__RATE", "1000".to_owned()),
+        ("EGAIN__BURST", "1000".to_owned()),
+    ]
+    .map(|(key, value)| format!("export ASSET_GATEWAY_{key}={value}\n"))
+    .concat()
+}

@@ -1,0 +1,37 @@
+//! `asset-gateway serve`.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use super::block_on;
+use super::stop::Stop;
+use crate::app;
+use crate::config::Settings;
+use crate::signals::telemetry;
+
+/// Serves until told to stop. The exit code is 0 if nothing was cut.
+pub fn run(file: Option<&Path>) -> ExitCode {
+    block_on(serve(file))
+}
+
+async fn serve(file: Option<&Path>) -> Result<ExitCode, String> {
+    let settings = Settings::load_for_serve(file).map_err(|mistakes| mistakes.to_string())?;
+    telemetry::start(settings.log_format(), &settings.log.filter)?;
+    let files = rlimit::increase_nofile_limit(u64::MAX).map_err(|error| format!("can't read the file limit: {error}"))?;
+    let bound = app::bind(&settings).map_err(|error| error.to_string())?;
+    let signals = Arc::new(Mutex::new(Stop::listen().map_err(|error| error.to_string())?));
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        listen = %bound.addr().map_err(|error| error.to_string())?,
+        admin = %bound.admin_addr().map_err(|error| error.to_string())?,
+        files,
+        "serving"
+    );
+    let (first, second) = (signals.clone(), signals);
+    let ending = bound.run(async move { first.lock().await.next().await }, async move { second.lock().await.next().await }).await;
+    tracing::info!(cut = ending.cut, "stopped");
+    Ok(if ending.cut == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,148 @@
+//! From settings to what each part is given. A part never sees another part's settings.
+
+use super::Settings;
+use super::mistakes::Mistakes;
+use super::{cache, egain as section, log, policy as rules, server};
+use crate::body::pace;
+use crate::media::EXECUTABLE_PATTERNS;
+use crate::policy::{OnMismatch, Policy};
+use crate::signals::telemetry;
+use crate::wire::server as listener;
+use crate::{download, egain, front, storage, upload};
+
+/// What every part of the service is given.
+pub struct Parts {
+    /// The listeners.
+    pub listener: listener::Config,
+    /// The data listener's service.
+    pub front: front::Config,
+    /// Uploads.
+    pub upload: upload::Config,
+    /// What may be uploaded.
+    pub policy: Policy,
+    /// The cache of signed URLs.
+    pub download: download::Config,
+    /// eGain's client.
+    pub egain: egain::Config,
+    /// Storage's client.
+    pub storage: storage::Config,
+}
+
+impl Settings {
+    /// What every part is given.
+    ///
+    /// # Errors
+    /// As [`Settings::for_serve`].
+    pub fn parts(&self) -> Result<Parts, Mistakes> {
+        self.for_serve()?;
+        Ok(Parts {
+            listener: self.listener(),
+            front: self.front(),
+            upload: self.upload(),
+            policy: self.policy(),
+            download: self.download_cache(),
+            egain: self.egain.api(),
+            storage: self.egain.storage(),
+        })
+    }
+
+    /// How the log looks.
+    pub fn log_format(&self) -> Option<telemetry::Format> {
+        self.log.format.map(|format| match format {
+            log::LogFormat::Json => telemetry::Format::Json,
+            log::LogFormat::Text => telemetry::Format::Text,
+        })
+    }
+
+    fn listener(&self) -> listener::Config {
+        let server::Server { header_timeout, keep_alive_timeout, read_buffer, max_connections, .. } = self.server;
+        listener::Config { header_timeout, keep_alive_timeout, read_buffer: read_buffer.as_u64() as usize, max_connections }
+    }
+
+    fn front(&self) -> front::Config {
+        let download_mode = match self.download.mode {
+            cache::DownloadMode::Stream => front::DownloadMode::Stream,
+            cache::DownloadMode::Redirect => front::DownloadMode::Redirect,
+        };
+        front::Config { max_uploads: self.server.max_uploads, max_downloads: self.server.max_downloads, download_mode }
+    }
+
+    fn upload(&self) -> upload::Config {
+        let limits = &self.limits;
+        upload::Config {
+            limits: upload::Limits { max_asset_size: limits.max_asset_size.as_u64(), look_ahead: limits.look_ahead.as_u64() },
+            pace: pace::Limits { idle: self.server.body_idle_timeout, min_rate: self.server.min_rate.as_u64() },
+            spool: upload::SpoolConfig {
+                memory: limits.spool_memory.as_u64(),
+                total: limits.spool_total.as_u64(),
+                dir: limits.spool_dir.clone().unwrap_or_else(std::env::temp_dir),
+            },
+        }
+    }
+
+    fn policy(&self) -> Policy {
+        let rules = &self.policy;
+        let built_in =
+            || EXECUTABLE_PATTERNS.iter().map(|pattern| pattern.parse().expect("the built-in list is valid")).collect();
+        Policy {
+            deny: rules.deny.clone().unwrap_or_else(built_in),
+            allow: rules.allow.clone(),
+            on_mismatch: match rules.on_mismatch {
+                rules::OnMismatch::Rename => OnMismatch::Rename,
+                rules::OnMismatch::Refuse => OnMismatch::Refuse,
+            },
+            report_only: rules.report_only,
+        }
+    }
+
+    fn download_cache(&self) -> download::Config {
+        let cache::Cache { capacity, safety_margin, negative_ttl } = self.cache;
+        download::Config { capacity, safety_margin, negative_ttl }
+    }
+}
+
+impl section::Egain {
+    fn api(&self) -> egain::Config {
+        let budgets = self.budgets().expect("asked for by for_serve");
+        egain::Config {
+            base_url: self.base_url.clone(),
+            credentials: self.credentials().expect("asked for by for_serve"),
+            assets: budgets.assets,
+            other: budgets.other,
+            budget_wait: self.budget_wait,
+            connect_timeout: self.connect_timeout,
+            request_timeout: self.request_timeout,
+            pending_wait: self.pending_wait,
+        }
+    }
+
+    fn credentials(&self) -> Option<egain::Credentials> {
+        if let Some(token) = &self.token {
+            return Some(egain::Credentials::Fixed(token.clone()));
+        }
+        Some(egain::Credentials::Client {
+            token_url: self.token_url.clone()?,
+            id: self.client_id.clone()?,
+            secret: self.client_secret.clone()?,
+            scope: self.scope.clone(),
+        })
+    }
+
+    fn storage(&self) -> storage::Config {
+        storage::Config {
+            content_hosts: self.content_hosts.clone(),
+            allow_http: self.allow_http_content_urls,
+            method: match self.upload_method {
+                section::UploadMethod::Auto => storage::UploadMethod::Auto,
+                section::UploadMethod::Post => storage::UploadMethod::Post,
+                section::UploadMethod::Put => storage::UploadMethod::Put,
+            },
+            content_type: match self.upload_content_type {
+                section::UploadContentType::File => storage::UploadContentType::File,
+                section::UploadContentType::OctetStream => storage::UploadContentType::OctetStream,
+            },
+            connect_timeout: self.connect_timeout,
+            idle_timeout: self.transfer_idle_timeout,
+        }
+    }
+}

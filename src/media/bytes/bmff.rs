@@ -1,0 +1,100 @@
+//! ISO base media files (ISO/IEC 14496-12): one container, told apart by the brands in its first
+//! box. Brands are those registered at mp4ra.org and those that phones were seen to write.
+
+use super::Found;
+use crate::media::table::Form;
+
+/// The bound on compatible brands that are looked at; real files list fewer than ten.
+const MAX_BRANDS: usize = 64;
+
+/// The type by the `ftyp` box, or of a QuickTime file older than that box.
+pub(super) fn read(head: &[u8]) -> Option<Found> {
+    match head.get(4..8)? {
+        b"ftyp" => Some(by_brands(head)),
+        b"moov" | b"mdat" | b"wide" => Some(Found::only("video/quicktime")),
+        _ => None,
+    }
+}
+
+/// The major brand decides; one that is only a structure (`mif1`) or unknown asks its companions.
+fn by_brands(head: &[u8]) -> Found {
+    let major = head.get(8..12).unwrap_or_default();
+    by_brand(major)
+        .or_else(|| compatible(head).filter(|brand| !is_structure(brand)).find_map(by_brand))
+        .or_else(|| is_structure(major).then(|| Found::open("image/heif", &[Form::Heif])))
+        .unwrap_or_else(|| Found::open("video/mp4", &[Form::Mp4]))
+}
+
+fn by_brand(brand: &[u8]) -> Option<Found> {
+    Some(match brand {
+        b"avif" | b"avis" => Found::only("image/avif"),
+        b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"hevm" | b"hevs" => Found::open("image/heic", &[Form::Heif]),
+        b"crx " => Found::only("image/x-canon-cr3"),
+        b"qt  " => Found::only("video/quicktime"),
+        b"M4A " | b"M4B " | b"M4P " | b"F4A " | b"F4B " => Found::only("audio/mp4"),
+        b"M4V " | b"M4VH" | b"M4VP" | b"F4V " | b"F4P " => Found::only("video/mp4"),
+        [b'3', b'g', b'2', _] | b"KDDI" | b"kddi" => Found::only("video/3gpp2"),
+        [b'3', b'g', ..] => Found::open("video/3gpp", &[Form::ThreeGp]),
+        [b'i', b's', b'o', _] | [b'm', b'p', b'4' | b'7', _] | b"avc1" | b"XAVC" | b"dash" | b"cmfc" | b"MSNV" => {
+            Found::open("video/mp4", &[Form::Mp4])
+        }
+        _ => return None,
+    })
+}
+
+fn is_structure(brand: &[u8]) -> bool {
+    matches!(brand, b"mif1" | b"mif2" | b"msf1" | b"heif" | b"miaf")
+}
+
+/// The compatible brands: all of the box behind its 16 bytes of size, name, major and version.
+fn compatible(head: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let size = head.first_chunk().map_or(0, |size| u32::from_be_bytes(*size) as usize);
+    let brands = head.get(16..size.min(head.len())).unwrap_or_default();
+    brands.chunks_exact(4).take(MAX_BRANDS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ftyp(brands: &str) -> Vec<u8> {
+        let (major, compatible) = brands.split_at(4);
+        let size = u32::try_from(16 + compatible.len()).unwrap();
+        [&size.to_be_bytes()[..], b"ftyp", major.as_bytes(), &[0; 4], compatible.as_bytes()].concat()
+    }
+
+    fn essence(brands: &str) -> &'static str {
+        read(&ftyp(brands)).unwrap().row.essence
+    }
+
+    #[test]
+    fn phones_videos_are_told_by_their_brand() {
+        assert_eq!(essence("3gp43gp4"), "video/3gpp");
+        assert_eq!(essence("3g2a3g2a"), "video/3gpp2");
+        assert_eq!(essence("isomisomavc1"), "video/mp4");
+        assert_eq!(essence("XAVCXAVCmp42"), "video/mp4");
+        assert_eq!(essence("cmfcdash"), "video/mp4");
+        assert_eq!(essence("qt  qt  "), "video/quicktime");
+        assert_eq!(essence("M4A mp42isom"), "audio/mp4");
+        assert_eq!(essence("????"), "video/mp4");
+    }
+
+    #[test]
+    fn pictures_are_told_by_the_brand_behind_the_structure() {
+        assert_eq!(essence("heicmif1heic"), "image/heic");
+        assert_eq!(essence("mif1mif1heic"), "image/heic");
+        assert_eq!(essence("mif1heif"), "image/heif");
+        assert_eq!(essence("hevcmsf1"), "image/heic");
+        assert_eq!(essence("msf1"), "image/heif");
+        assert_eq!(essence("mif1avifmiaf"), "image/avif");
+    }
+
+    #[test]
+    fn a_box_that_claims_to_be_huge_or_tiny_is_read_to_the_end_only() {
+        let mut head = ftyp("mif1avif");
+        head[..4].copy_from_slice(&u32::MAX.to_be_bytes());
+        assert_eq!(read(&head).unwrap().row.essence, "image/avif");
+        head[..4].copy_from_slice(&[0; 4]);
+        assert_eq!(read(&head).unwrap().row.essence, "image/heif");
+    }
+}

@@ -1,0 +1,52 @@
+//! What the bytes say, whatever the file calls itself.
+//!
+//! Text is settled before any signature is asked: `BM`, `GIF`, `ID3` and `MZ` begin ordinary
+//! sentences too, and no binary format is readable text through and through.
+
+mod audio;
+mod bmff;
+mod ole;
+mod signature;
+mod stream;
+mod text;
+mod zip;
+
+use super::table::{self, Form, Row};
+
+/// What the bytes are, and the forms of types that a claim may choose among instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Found {
+    /// The type that the bytes have when nobody says more.
+    pub(super) row: &'static Row,
+    /// A type of one of these forms may be claimed by the extension or the declared type.
+    pub(super) open: &'static [Form],
+    /// The `codecs` parameter, where the type is told by it (RFC 6381).
+    pub(super) codecs: Option<&'static str>,
+}
+
+impl Found {
+    /// Bytes that are of this type and no other.
+    fn only(essence: &str) -> Self {
+        Self::open(essence, &[])
+    }
+
+    /// Bytes that are of this type unless one of the forms is claimed.
+    fn open(essence: &str, open: &'static [Form]) -> Self {
+        Self { row: table::row(essence), open, codecs: None }
+    }
+}
+
+/// Tells the type of a file by its first bytes, of which `whole` says that they are all.
+pub(super) fn read(head: &[u8], whole: bool) -> Found {
+    if let Some(found) = signature::in_ascii(head) {
+        return found;
+    }
+    match text::decode(head, whole) {
+        text::Decoded::Text(text) => text::kind(&text, whole),
+        text::Decoded::EightBit => signature::binary(head).unwrap_or_else(|| text::eight_bit(head, whole)),
+        text::Decoded::Binary if text::is_script(head) => Found::only("text/x-shellscript"),
+        text::Decoded::Binary => {
+            signature::binary(head).unwrap_or_else(|| Found::open("application/octet-stream", &[Form::Opaque]))
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Compound files (\[MS-CFB\]): Word, Excel, PowerPoint and Outlook before 2007, and Windows
+//! installers. The directory that tells them apart may lie anywhere in the file, so it is read
+//! only where the look-ahead holds it; otherwise the claim decides.
+
+use super::Found;
+use crate::media::table::Form;
+
+const MAGIC: &[u8] = b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1";
+const ENTRY_LEN: usize = 128;
+
+/// The type of a compound file.
+pub(super) fn read(head: &[u8]) -> Option<Found> {
+    let found = directory(head.strip_prefix(MAGIC).map(|_| head)?).and_then(by_directory);
+    Some(found.map_or_else(|| Found::open("application/x-ole-storage", &[Form::Ole]), Found::only))
+}
+
+/// The directory's first sector, whose first entry is the root; further sectors of its chain
+/// aren't followed.
+fn directory(head: &[u8]) -> Option<&[u8]> {
+    let shift = u16::from_le_bytes(*head.get(30..)?.first_chunk()?);
+    let sector = u32::from_le_bytes(*head.get(48..)?.first_chunk()?);
+    let size = 1usize.checked_shl(u32::from(shift)).filter(|size| (512..=4096).contains(size))?;
+    let start = size.checked_mul(usize::try_from(sector).ok()?.checked_add(1)?)?;
+    let rest = head.get(start..)?;
+    Some(&rest[..size.min(rest.len())])
+}
+
+fn by_directory(directory: &[u8]) -> Option<&'static str> {
+    let class = directory.get(80..96)?;
+    by_class(class).or_else(|| directory.chunks_exact(ENTRY_LEN).find_map(|entry| by_stream(&stream_name(entry))))
+}
+
+/// By the class of the root, of which the first four bytes tell enough.
+fn by_class(class: &[u8]) -> Option<&'static str> {
+    Some(match u32::from_le_bytes(*class.first_chunk()?) {
+        0x0002_0906 | 0x0002_0900 => "application/msword",
+        0x0002_0810 | 0x0002_0820 => "application/vnd.ms-excel",
+        0x6481_8D10 => "application/vnd.ms-powerpoint",
+        0x0002_0D0B => "application/vnd.ms-outlook",
+        0x000C_1082 | 0x000C_1084 | 0x000C_1086 => "application/x-msi",
+        _ => return None,
+    })
+}
+
+fn by_stream(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "WordDocument" => "application/msword",
+        "Workbook" | "Book" => "application/vnd.ms-excel",
+        "PowerPoint Document" => "application/vnd.ms-powerpoint",
+        "__nameid_version1.0" | "__properties_version1.0" => "application/vnd.ms-outlook",
+        "VisioDocument" => "application/vnd.visio",
+        _ => return None,
+    })
+}
+
+/// A directory entry's name: UTF-16 in 64 bytes, ended by a zero.
+fn stream_name(entry: &[u8]) -> String {
+    let units = entry[..64].chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]]));
+    char::decode_utf16(units.take_while(|unit| *unit != 0)).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::fixtures::ole;
+
+    #[test]
+    fn a_document_is_told_by_its_class_or_its_stream() {
+        assert_eq!(read(&ole(0x0002_0906, "Root Entry")).unwrap(), Found::only("application/msword"));
+        assert_eq!(read(&ole(0, "Workbook")).unwrap(), Found::only("application/vnd.ms-excel"));
+    }
+
+    #[test]
+    fn an_installer_is_told_by_its_class() {
+        assert_eq!(read(&ole(0x000C_1084, "Root Entry")).unwrap(), Found::only("application/x-msi"));
+    }
+
+    #[test]
+    fn without_its_directory_it_is_what_it_is_claimed_to_be() {
+        let head = &ole(0x0002_0906, "Root Entry")[..600];
+        assert_eq!(read(head).unwrap(), Found::open("application/x-ole-storage", &[Form::Ole]));
+        assert_eq!(read(&head[..8]).unwrap(), Found::open("application/x-ole-storage", &[Form::Ole]));
+    }
+}

@@ -1,0 +1,200 @@
+//! Text: whether the bytes are readable, and which kind the words themselves show.
+
+use std::borrow::Cow;
+
+use super::Found;
+use crate::media::table::Form;
+
+mod markup;
+
+/// What the bytes are as text.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Decoded<'a> {
+    /// UTF-8, or UTF-16 made into it, without its byte order mark.
+    Text(Cow<'a, str>),
+    /// No control characters, so it may be Windows-1252 and the like; no proof that it is.
+    EightBit,
+    Binary,
+}
+
+const PLAIN: &[Form] = &[Form::Text, Form::Script, Form::Html];
+
+/// Decodes the look-ahead; a character cut off at its end counts as text unless the file ends too.
+pub(super) fn decode(head: &[u8], whole: bool) -> Decoded<'_> {
+    if let Some((units, decode)) = byte_order(head) {
+        return utf16(units, decode, whole).map_or(Decoded::Binary, |text| Decoded::Text(Cow::Owned(text)));
+    }
+    let bytes = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head);
+    if has_controls(bytes) {
+        return utf16_without_mark(bytes, whole).map_or(Decoded::Binary, |text| Decoded::Text(Cow::Owned(text)));
+    }
+    match utf8(bytes, whole) {
+        Some(text) if !text.is_empty() => Decoded::Text(Cow::Borrowed(text)),
+        _ => Decoded::EightBit,
+    }
+}
+
+/// Text that isn't UTF-8 is only what it shows or is claimed to be. What shows is ASCII, which the
+/// old character sets share, so any of them will do for looking.
+pub(super) fn eight_bit(head: &[u8], whole: bool) -> Found {
+    let text: String = head.iter().map(|byte| char::from(*byte)).collect();
+    let shown = kind(&text, whole);
+    if shown.row.essence == "text/plain" { Found::open("application/octet-stream", PLAIN) } else { shown }
+}
+
+/// The kind that readable text shows. Most kinds show nothing, so the claim is open.
+pub(super) fn kind(text: &str, whole: bool) -> Found {
+    if is_script(text.as_bytes()) {
+        return Found::open("text/x-shellscript", &[Form::Script]);
+    }
+    let start = text.trim_start();
+    match start.as_bytes() {
+        [b'B' | b'b', ..] => component(start),
+        [b'<', ..] => markup::read(start),
+        [b'{' | b'[', ..] if is_json(start, whole) => {
+            Found::open("application/json", &[Form::Text, Form::Script, Form::Html, Form::Json])
+        }
+        _ if is_json(start, whole) => Found::open("text/plain", &[Form::Text, Form::Script, Form::Html, Form::Json]),
+        _ => Found::open("text/plain", PLAIN),
+    }
+}
+
+/// `#!` and the path or name of what shall run it; `#![` is Rust. Installers carry binary behind
+/// their script, so this is asked of bytes that aren't text as well.
+pub(super) fn is_script(head: &[u8]) -> bool {
+    let program = head.strip_prefix(b"#!").unwrap_or_default();
+    program.trim_ascii_start().first().is_some_and(|byte| *byte == b'/' || byte.is_ascii_alphabetic())
+}
+
+/// vCard and iCalendar (RFC 6350, RFC 5545) begin with their own name, in any case.
+fn component(start: &str) -> Found {
+    let begins = |word: &str| start.get(..word.len()).is_some_and(|found| found.eq_ignore_ascii_case(word));
+    let essence = match () {
+        () if begins("BEGIN:VCARD") => "text/vcard",
+        () if begins("BEGIN:VCALENDAR") => "text/calendar",
+        () => "text/plain",
+    };
+    Found::open(essence, PLAIN)
+}
+
+/// Parses as JSON, up to where the look-ahead ends unless that is the whole file.
+fn is_json(start: &str, whole: bool) -> bool {
+    match serde_json::from_str::<serde::de::IgnoredAny>(start) {
+        Ok(_) => true,
+        Err(error) => error.is_eof() && !whole,
+    }
+}
+
+/// Whether there are bytes that no text has: all controls but tab, line ends, form feed,
+/// backspace and the escape of coloured logs.
+fn has_controls(bytes: &[u8]) -> bool {
+    // Whole blocks without a branch inside are compiled to vector code: this sees every byte.
+    bytes.chunks(128).any(|block| block.iter().fold(false, |found, byte| found | is_control(*byte)))
+}
+
+fn is_control(byte: u8) -> bool {
+    (byte < 0x20 && !matches!(byte, 0x08..=0x0d | 0x1b)) || byte == 0x7f
+}
+
+fn utf8(bytes: &[u8], whole: bool) -> Option<&str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Some(text),
+        Err(error) if error.error_len().is_none() && !whole => std::str::from_utf8(&bytes[..error.valid_up_to()]).ok(),
+        Err(_) => None,
+    }
+}
+
+type Unit = fn([u8; 2]) -> u16;
+
+fn byte_order(head: &[u8]) -> Option<(&[u8], Unit)> {
+    let little = head.strip_prefix(b"\xFF\xFE").map(|units| (units, u16::from_le_bytes as Unit));
+    little.or_else(|| head.strip_prefix(b"\xFE\xFF").map(|units| (units, u16::from_be_bytes as Unit)))
+}
+
+/// Readable UTF-16; a pair cut off by the end of the look-ahead is left out.
+fn utf16(bytes: &[u8], decode: Unit, whole: bool) -> Option<String> {
+    let (units, rest) = bytes.as_chunks::<2>();
+    let mut text = String::with_capacity(units.len());
+    let mut chars = char::decode_utf16(units.iter().map(|unit| decode(*unit))).peekable();
+    while let Some(next) = chars.next() {
+        match next {
+            Ok(c) if u8::try_from(c).is_ok_and(is_control) => return None,
+            Ok(c) => text.push(c),
+            Err(_) if !whole && chars.peek().is_none() => {}
+            Err(_) => return None,
+        }
+    }
+    (!text.is_empty() && (rest.is_empty() || !whole)).then_some(text)
+}
+
+/// UTF-16 without its mark, if convincing: every other byte is zero in nearly all of its start, as
+/// in western text, and it decodes without a control character.
+fn utf16_without_mark(bytes: &[u8], whole: bool) -> Option<String> {
+    const ENOUGH: usize = 8;
+    const SAMPLE: usize = 1024;
+    let (units, _) = bytes[..bytes.len().min(SAMPLE)].as_chunks::<2>();
+    let western = |high: usize| units.iter().filter(|unit| unit[high] == 0 && unit[1 - high] != 0).count();
+    let convincing = |high: usize| units.len() >= ENOUGH && western(high) * 10 >= units.len() * 9;
+    match () {
+        () if convincing(1) => utf16(bytes, u16::from_le_bytes, whole),
+        () if convincing(0) => utf16(bytes, u16::from_be_bytes, whole),
+        () => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn essence(text: &str) -> &'static str {
+        kind(text, true).row.essence
+    }
+
+    #[test]
+    fn a_character_cut_by_the_look_ahead_is_text_still() {
+        let cut = &"Grüße €".as_bytes()[..10];
+        assert_eq!(decode(cut, false), Decoded::Text("Grüße ".into()));
+        assert_eq!(decode(cut, true), Decoded::EightBit);
+    }
+
+    #[test]
+    fn latin_1_is_no_utf_8_and_zeros_are_no_text() {
+        assert_eq!(decode(b"Gr\xfc\xdfe", true), Decoded::EightBit);
+        assert_eq!(decode(b"a\0b", true), Decoded::Binary);
+        assert_eq!(decode(b"", true), Decoded::EightBit);
+    }
+
+    #[test]
+    fn utf_16_is_read_with_its_mark_and_without_when_convincing() {
+        let little: Vec<u8> = "Hello, world".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let big: Vec<u8> = "Hello, world".encode_utf16().flat_map(u16::to_be_bytes).collect();
+        assert_eq!(decode(&[b"\xff\xfe", &little[..]].concat(), true), Decoded::Text("Hello, world".into()));
+        assert_eq!(decode(&little, true), Decoded::Text("Hello, world".into()));
+        assert_eq!(decode(&big, true), Decoded::Text("Hello, world".into()));
+        assert_eq!(decode(&little[..8], true), Decoded::Binary);
+        assert_eq!(decode(b"\xff\xfe\0\xd8", true), Decoded::Binary);
+    }
+
+    #[test]
+    fn scripts_are_told_from_comments() {
+        assert_eq!(essence("#!/bin/sh\n"), "text/x-shellscript");
+        assert_eq!(essence("#! /usr/bin/env python3\n"), "text/x-shellscript");
+        assert_eq!(essence("#![warn(missing_docs)]\n"), "text/plain");
+    }
+
+    #[test]
+    fn cards_and_calendars_name_themselves() {
+        assert_eq!(essence("BEGIN:VCARD\r\nVERSION:3.0"), "text/vcard");
+        assert_eq!(essence("begin:vcalendar\r\n"), "text/calendar");
+        assert_eq!(essence("Before long"), "text/plain");
+    }
+
+    #[test]
+    fn json_must_parse() {
+        assert_eq!(essence("{\"a\": [1, 2]}"), "application/json");
+        assert_eq!(essence("{curly}"), "text/plain");
+        assert_eq!(kind("[1, 2, ", false).row.essence, "application/json");
+        assert_eq!(kind("[1, 2, ", true).row.essence, "text/plain");
+        assert!(kind("42", true).open.contains(&Form::Json));
+    }
+}

@@ -1,0 +1,196 @@
+//! Zip files by the names of their entries (APPNOTE.TXT 4.3.7), read from the local headers as far
+//! as the look-ahead goes. Office writers order entries as they like and put thumbnails first, so
+//! the whole look-ahead is walked.
+
+use memchr::memmem;
+
+use super::Found;
+use crate::media::table::{self, Form};
+
+const LOCAL_HEADER: &[u8] = b"PK\x03\x04";
+const HEADER_LEN: usize = 30;
+/// Sizes stand behind the entry, not in its header.
+const HAS_DESCRIPTOR: u16 = 1 << 3;
+/// The bound on entries that are looked at: each costs a few comparisons.
+const MAX_ENTRIES: usize = 2048;
+
+const ANY: &[Form] = &[Form::Zip, Form::Word, Form::Excel, Form::Slides];
+
+/// The type of a zip file; `application/zip` is open to whatever is made of zip.
+pub(super) fn read(head: &[u8]) -> Option<Found> {
+    let empty = head.starts_with(b"PK\x05\x06");
+    let spanned = head.starts_with(b"PK\x07\x08PK\x03\x04") || head.starts_with(b"PK00PK\x03\x04");
+    if !(empty || spanned || head.starts_with(LOCAL_HEADER)) {
+        return None;
+    }
+    Some(entries(head).next().and_then(declared_inside).unwrap_or_else(|| by_names(head)))
+}
+
+/// OpenDocument and EPUB store their own type, uncompressed, as the first entry.
+fn declared_inside(first: Entry) -> Option<Found> {
+    let essence = (first.name == b"mimetype").then_some(first.data)?;
+    let row = table::by_essence(std::str::from_utf8(essence).ok()?.trim())?;
+    (row.form == Form::Zip).then(|| Found::only(row.essence))
+}
+
+/// What runs comes first: a document's entry doesn't make an app harmless.
+fn by_names(head: &[u8]) -> Found {
+    let seen = Seen::gather(head);
+    let office = |certain, folder| certain || (folder && seen.package);
+    if seen.android {
+        Found::only("application/vnd.android.package-archive")
+    } else if seen.windows {
+        Found::only("application/vnd.ms-appx")
+    } else if seen.java {
+        Found::only("application/java-archive")
+    } else if office(seen.document, seen.word) {
+        Found::open("application/vnd.openxmlformats-officedocument.wordprocessingml.document", &[Form::Word])
+    } else if office(seen.workbook, seen.excel) {
+        Found::open("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", &[Form::Excel])
+    } else if office(seen.presentation, seen.slides) {
+        Found::open("application/vnd.openxmlformats-officedocument.presentationml.presentation", &[Form::Slides])
+    } else {
+        Found::open("application/zip", ANY)
+    }
+}
+
+/// Which telling entries a zip file has.
+#[derive(Default)]
+struct Seen {
+    android: bool,
+    windows: bool,
+    java: bool,
+    /// The marks of an OPC package (ECMA-376-2).
+    package: bool,
+    word: bool,
+    document: bool,
+    excel: bool,
+    workbook: bool,
+    slides: bool,
+    presentation: bool,
+}
+
+impl Seen {
+    fn gather(head: &[u8]) -> Self {
+        entries(head).fold(Self::default(), |mut seen, entry| {
+            seen.note(entry.name);
+            seen
+        })
+    }
+
+    fn note(&mut self, name: &[u8]) {
+        match name {
+            b"AndroidManifest.xml" | b"classes.dex" => self.android = true,
+            b"AppxManifest.xml" | b"AppxMetadata/AppxBundleManifest.xml" => self.windows = true,
+            b"META-INF/MANIFEST.MF" => self.java = true,
+            b"[Content_Types].xml" => self.package = true,
+            b"word/document.xml" => self.document = true,
+            b"xl/workbook.xml" | b"xl/workbook.bin" => self.workbook = true,
+            b"ppt/presentation.xml" => self.presentation = true,
+            _ => self.note_folder(name),
+        }
+    }
+
+    fn note_folder(&mut self, name: &[u8]) {
+        self.java |= name.ends_with(b".class");
+        self.package |= name.starts_with(b"_rels/") || name.starts_with(b"docProps/");
+        self.word |= name.starts_with(b"word/");
+        self.excel |= name.starts_with(b"xl/");
+        self.slides |= name.starts_with(b"ppt/");
+    }
+}
+
+/// An entry's name and the start of its data, as stored.
+struct Entry<'a> {
+    name: &'a [u8],
+    data: &'a [u8],
+}
+
+fn entries(head: &[u8]) -> impl Iterator<Item = Entry<'_>> {
+    let mut rest = memmem::find(head, LOCAL_HEADER).map_or(&[][..], |at| &head[at..]);
+    std::iter::from_fn(move || {
+        let (entry, next) = split_entry(rest)?;
+        rest = next;
+        Some(entry)
+    })
+    .take(MAX_ENTRIES)
+}
+
+/// The first entry and what follows it. Where the header doesn't tell the size, the next
+/// one is searched for; an entry that reaches beyond the look-ahead is the last.
+fn split_entry(bytes: &[u8]) -> Option<(Entry<'_>, &[u8])> {
+    let header = bytes.get(..HEADER_LEN).filter(|header| header.starts_with(LOCAL_HEADER))?;
+    let number = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
+    let size = usize::from(number(18)) | usize::from(number(20)) << 16;
+    let name_end = HEADER_LEN + usize::from(number(26));
+    let name = bytes.get(HEADER_LEN..name_end)?;
+    let body = bytes.get(name_end + usize::from(number(28))..).unwrap_or_default();
+    let sized = number(6) & HAS_DESCRIPTOR == 0;
+    let data = if sized { body.get(..size).unwrap_or(body) } else { &[] };
+    let behind = if sized { body.get(size..).unwrap_or_default() } else { body };
+    let next = memmem::find(behind, LOCAL_HEADER).map_or(&[][..], |at| &behind[at..]);
+    Some((Entry { name, data }, next))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::fixtures::{zip, zip_with_descriptors};
+
+    fn essence(names: &[&str]) -> &'static str {
+        let entries: Vec<_> = names.iter().map(|name| (*name, &b"<xml/>"[..])).collect();
+        let plain = read(&zip(&entries)).unwrap().row.essence;
+        assert_eq!(read(&zip_with_descriptors(&entries)).unwrap().row.essence, plain);
+        plain
+    }
+
+    #[test]
+    fn office_files_are_told_from_plain_zip_in_any_order() {
+        assert!(
+            essence(&["[Content_Types].xml", "_rels/.rels", "docProps/app.xml", "word/document.xml"])
+                .ends_with("wordprocessingml.document")
+        );
+        assert!(essence(&["xl/styles.xml", "[Content_Types].xml"]).ends_with("spreadsheetml.sheet"));
+        assert!(essence(&["docProps/thumbnail.jpeg", "ppt/slides/slide1.xml"]).ends_with("presentationml.presentation"));
+    }
+
+    #[test]
+    fn a_folder_named_word_makes_no_document() {
+        assert_eq!(essence(&["word/notes.txt", "photo.jpg"]), "application/zip");
+    }
+
+    #[test]
+    fn a_document_behind_a_thumbnail_is_found() {
+        let thumbnail = vec![0x55; 23_000];
+        let file = zip(&[("[Content_Types].xml", b"x"), ("docProps/thumbnail.jpeg", &thumbnail), ("word/document.xml", b"x")]);
+        assert!(read(&file).unwrap().row.essence.ends_with("wordprocessingml.document"));
+    }
+
+    #[test]
+    fn apps_are_told_by_their_manifest_even_beside_a_document() {
+        assert_eq!(essence(&["META-INF/MANIFEST.MF", "a/B.class"]), "application/java-archive");
+        assert_eq!(essence(&["META-INF/MANIFEST.MF", "classes.dex"]), "application/vnd.android.package-archive");
+        assert_eq!(essence(&["[Content_Types].xml", "word/document.xml", "META-INF/MANIFEST.MF"]), "application/java-archive");
+    }
+
+    #[test]
+    fn an_open_document_names_itself() {
+        let file = zip(&[("mimetype", b"application/vnd.oasis.opendocument.spreadsheet"), ("content.xml", b"x")]);
+        assert_eq!(read(&file).unwrap().row.essence, "application/vnd.oasis.opendocument.spreadsheet");
+    }
+
+    #[test]
+    fn a_zip_inside_a_zip_is_not_looked_into() {
+        let inner = zip(&[("META-INF/MANIFEST.MF", b"x")]);
+        assert_eq!(read(&zip(&[("inner.jar", &inner), ("a.txt", b"x")])).unwrap().row.essence, "application/zip");
+    }
+
+    #[test]
+    fn headers_that_lie_about_sizes_end_the_walk() {
+        let mut file = zip(&[("a", b"x"), ("word/document.xml", b"x")]);
+        file[18..22].copy_from_slice(&[0xff; 4]);
+        assert_eq!(read(&file).unwrap().row.essence, "application/zip");
+        file.truncate(31);
+        assert!(read(&file).is_some());
+    }
+}

@@ -1,0 +1,101 @@
+//! How a download presents itself (RFC 6266): under its name, and shown in place only where that
+//! can't run anything.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::{name, table};
+
+/// All but the `attr-char` of RFC 8187, section 3.2.1.
+const NOT_ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'!')
+    .remove(b'#')
+    .remove(b'$')
+    .remove(b'&')
+    .remove(b'+')
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'^')
+    .remove(b'_')
+    .remove(b'`')
+    .remove(b'|')
+    .remove(b'~');
+
+/// The `Content-Disposition` of a download: ASCII, safe as a header's value whatever the name.
+///
+/// `inline` for pictures other than SVG, sound, film and plain text; `attachment` for all that may
+/// carry script (HTML, SVG, XML, PDF) and all that is unknown. `content_type` may have parameters.
+pub fn content_disposition(name: &str, content_type: &str) -> String {
+    let kind = if shows_in_place(content_type) { "inline" } else { "attachment" };
+    let Some(name) = name::clean(name) else { return kind.to_owned() };
+    let plain = plain(&name);
+    if plain == name {
+        format!("{kind}; filename=\"{plain}\"")
+    } else {
+        format!("{kind}; filename=\"{plain}\"; filename*=UTF-8''{}", utf8_percent_encode(&name, NOT_ATTR_CHAR))
+    }
+}
+
+fn shows_in_place(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let essence = table::canonical(&essence);
+    match essence.split_once('/') {
+        Some(("image", subtype)) => !subtype.contains("xml") && !subtype.contains("svg"),
+        Some(("audio" | "video", _)) => true,
+        _ => essence == "text/plain",
+    }
+}
+
+/// For clients that know only `filename`. A quote or backslash would need escapes that browsers
+/// read differently, and a percent sign is decoded by some (RFC 6266, appendix D).
+fn plain(name: &str) -> String {
+    name.chars().map(|c| if matches!(c, ' '..='~') && !matches!(c, '"' | '\\' | '%') { c } else { '_' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_runs_nothing_is_shown_in_place() {
+        for inline in ["image/png", "IMAGE/JPEG", "audio/ogg;codecs=opus", "video/mp4", "text/plain; charset=utf-8"] {
+            assert!(content_disposition("a", inline).starts_with("inline; "), "{inline}");
+        }
+        let attached = [
+            "image/svg+xml",
+            "image/svg",
+            "text/html",
+            "text/xml",
+            "application/pdf",
+            "text/csv",
+            "",
+            "image",
+            "text/javascript",
+        ];
+        for attached in attached {
+            assert!(content_disposition("a", attached).starts_with("attachment; "), "{attached}");
+        }
+    }
+
+    #[test]
+    fn a_plain_name_stands_alone() {
+        assert_eq!(content_disposition("my photo.jpg", "image/jpeg"), "inline; filename=\"my photo.jpg\"");
+    }
+
+    #[test]
+    fn any_other_name_is_given_twice() {
+        assert_eq!(
+            content_disposition("Grüße \"€\".pdf", "application/pdf"),
+            "attachment; filename=\"Gr__e ___.pdf\"; filename*=UTF-8''Gr%C3%BC%C3%9Fe%20%22%E2%82%AC%22.pdf"
+        );
+        assert_eq!(content_disposition("100%.txt", "text/plain"), "inline; filename=\"100_.txt\"; filename*=UTF-8''100%25.txt");
+    }
+
+    #[test]
+    fn a_hostile_name_can_not_leave_its_header() {
+        assert_eq!(
+            content_disposition("../..\\a\r\nSet-Cookie: x=1\u{202e}", "image/png"),
+            "inline; filename=\"aSet-Cookie: x=1\""
+        );
+        assert_eq!(content_disposition("..", "image/png"), "inline");
+    }
+}

@@ -1,0 +1,122 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::media::fixtures::{EXE, JPEG, PNG, zip};
+use crate::media::sniff;
+
+const UNKNOWN: &[u8] = b"\x01\x02\x03\x04\x05\0\x07";
+
+fn agreed(head: &[u8], name: &str) -> (String, Extension) {
+    let AgreedName { name, extension } = agree(Some(name), &sniff(head, true, None, Some(name)));
+    (name, extension)
+}
+
+fn name(head: &[u8], given: &str) -> String {
+    agreed(head, given).0
+}
+
+#[test]
+fn a_missing_name_or_extension_is_made_from_the_bytes() {
+    assert_eq!(agree(None, &sniff(JPEG, true, None, None)).name, "upload.jpg");
+    assert_eq!(agreed(JPEG, "photo"), ("photo.jpg".into(), Extension::Completed));
+    assert_eq!(agreed(PNG, "Report 3.5"), ("Report 3.5.png".into(), Extension::Completed));
+    assert_eq!(agreed(UNKNOWN, "thing"), ("thing.bin".into(), Extension::Completed));
+    assert_eq!(agreed(JPEG, ".jpg"), ("jpg.jpg".into(), Extension::Completed));
+}
+
+#[test]
+fn an_extension_that_contradicts_the_bytes_is_replaced() {
+    assert_eq!(agreed(PNG, "scan.pdf"), ("scan.png".into(), Extension::Replaced));
+    assert_eq!(agreed(UNKNOWN, "photo.jpg"), ("photo.bin".into(), Extension::Replaced));
+    assert_eq!(agreed(b"hello", "a.json"), ("a.txt".into(), Extension::Replaced));
+    assert_eq!(agreed(EXE, "photo.jpg"), ("photo.exe".into(), Extension::Replaced));
+}
+
+#[test]
+fn of_two_extensions_the_last_one_counts() {
+    assert_eq!(agreed(JPEG, "invoice.jpg.exe"), ("invoice.jpg".into(), Extension::Replaced));
+    assert_eq!(agreed(JPEG, "invoice.pdf.exe"), ("invoice.pdf.jpg".into(), Extension::Replaced));
+    assert_eq!(agreed(JPEG, "invoice.exe.jpg"), ("invoice.exe.jpg".into(), Extension::Kept));
+    assert_eq!(agreed(b"\x1f\x8b\x08\0", "logs.tar.gz"), ("logs.tar.gz".into(), Extension::Kept));
+}
+
+#[test]
+fn an_extension_that_says_less_or_nothing_is_no_contradiction() {
+    let document = zip(&[("[Content_Types].xml", b"x"), ("word/document.xml", b"x")]);
+    assert_eq!(agreed(JPEG, "photo.bin"), ("photo.jpg".into(), Extension::Completed));
+    assert_eq!(agreed(JPEG, "photo.v2"), ("photo.v2.jpg".into(), Extension::Completed));
+    assert_eq!(agreed(&document, "report.zip"), ("report.docx".into(), Extension::Completed));
+    let voice = sniff(b"\0\0\0\x10ftypisom\0\0\x02\0", true, Some("audio/mp4"), Some("voice.mp4"));
+    assert_eq!(agree(Some("voice.mp4"), &voice), AgreedName { name: "voice.m4a".into(), extension: Extension::Completed });
+}
+
+#[test]
+fn other_extensions_of_the_type_are_kept() {
+    for kept in ["a.jpeg", "a.JPG", "a.jfif", "Müller.jpe"] {
+        assert_eq!(agreed(JPEG, kept), (kept.into(), Extension::Kept));
+    }
+    for kept in ["a.txt", "a.log", "a.md", "a.csv", "a.conf", "a.unheard", "main.rs", "a.htm"] {
+        assert_eq!(agreed(b"hello, world", kept), (kept.into(), Extension::Kept));
+    }
+    assert_eq!(agreed(UNKNOWN, "a.unheard"), ("a.unheard".into(), Extension::Kept));
+}
+
+#[test]
+fn paths_and_invisible_characters_are_stripped() {
+    assert_eq!(name(JPEG, "../../etc/photo.jpg"), "photo.jpg");
+    assert_eq!(name(JPEG, "C:\\Users\\me\\photo.jpg"), "photo.jpg");
+    assert_eq!(name(JPEG, " . photo.jpg . "), "photo.jpg");
+    assert_eq!(name(JPEG, "pho\u{0}to\r\n\u{200b}.jpg"), "photo.jpg");
+    assert_eq!(name(JPEG, "photo\u{202e}gpj.exe"), "photogpj.jpg");
+    assert_eq!(name(JPEG, "photos/"), "photos.jpg");
+    assert_eq!(name(JPEG, "../.."), "upload.jpg");
+    assert_eq!(name(JPEG, ""), "upload.jpg");
+}
+
+#[test]
+fn a_long_name_loses_of_its_stem_only() {
+    let long = "ü".repeat(300);
+    assert_eq!(name(JPEG, &format!("{long}.jpeg")), format!("{}.jpeg", "ü".repeat(250)));
+    assert_eq!(name(JPEG, &long), format!("{}.jpg", "ü".repeat(251)));
+    assert_eq!(name(JPEG, &format!("{}. .jpg", "a".repeat(250))), format!("{}.jpg", "a".repeat(250)));
+}
+
+fn heads() -> impl Strategy<Value = Vec<u8>> {
+    let known = prop::sample::select(vec![
+        JPEG,
+        PNG,
+        EXE,
+        b"hello",
+        b"{\"a\":1}",
+        b"<svg/>",
+        b"<html>",
+        b"#!/bin/sh",
+        b"PK\x03\x04",
+        b"OggS",
+    ]);
+    prop_oneof![known.prop_map(<[u8]>::to_vec), prop::collection::vec(any::<u8>(), 0..80)]
+}
+
+fn names() -> impl Strategy<Value = String> {
+    let extension = "[a-zA-Z0-9]{0,5}|jpg|exe|txt|json|zip|docx|mp4|svg|bin|js|ts|acme|pages";
+    (any::<String>(), "[a-z ./\\\\]{0,260}", extension).prop_map(|(a, b, c)| format!("{a}{b}.{c}"))
+}
+
+proptest! {
+    #[test]
+    fn an_agreed_name_is_sound_and_final(
+        head in heads(),
+        given in names(),
+        declared in prop::option::of(prop::sample::select(vec!["image/jpeg", "audio/mp4", "text/plain", "application/vnd.acme", "text/csv"])),
+    ) {
+        let sniffed = sniff(&head, true, declared, Some(&given));
+        let agreed = agree(Some(&given), &sniffed);
+        prop_assert!((3..=255).contains(&agreed.name.chars().count()), "{agreed:?}");
+        prop_assert!(!agreed.name.contains(['/', '\\']) && !agreed.name.chars().any(char::is_control));
+        prop_assert!(split(&agreed.name).1.is_some(), "{agreed:?}");
+        let again = AgreedName { name: agreed.name.clone(), extension: Extension::Kept };
+        prop_assert_eq!(&agree(Some(&agreed.name), &sniffed), &again);
+        let resniffed = sniff(&head, true, declared, Some(&agreed.name));
+        prop_assert_eq!(resniffed.essence(), sniffed.essence(), "{} -> {}", given, agreed.name);
+    }
+}

@@ -1,0 +1,126 @@
+//! Patterns of types, as policy is written in them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::table;
+
+/// A pattern of MIME types: `image/png`, `image/*` or `*/*`.
+///
+/// Compared as a whole and without regard to case. Names that mean one type match each other:
+/// `image/jpg` is `image/jpeg`, `audio/x-m4a` is `audio/mp4`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Pattern {
+    /// Lower case.
+    family: String,
+    /// Lower case; `*` for all of the family.
+    subtype: String,
+}
+
+/// What was written is no pattern of types.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no pattern of types: write `image/png`, `image/*` or `*/*`")]
+pub struct BadPattern(String);
+
+impl Pattern {
+    /// Whether a type without parameters is one of those meant.
+    pub fn matches(&self, essence: &str) -> bool {
+        let Some((family, _)) = essence.split_once('/') else { return false };
+        match (self.family.as_str(), self.subtype.as_str()) {
+            ("*", _) => true,
+            (expected, "*") => expected.eq_ignore_ascii_case(family),
+            _ => table::canonical(&self.to_string()).eq_ignore_ascii_case(table::canonical(essence)),
+        }
+    }
+}
+
+impl FromStr for Pattern {
+    type Err = BadPattern;
+
+    fn from_str(text: &str) -> Result<Self, BadPattern> {
+        let (family, subtype) = text.trim().split_once('/').ok_or_else(|| BadPattern(text.to_owned()))?;
+        let sound = match (family, subtype) {
+            ("*", subtype) => subtype == "*",
+            (family, subtype) => is_token(family) && (subtype == "*" || is_token(subtype)),
+        };
+        let pattern = Self { family: family.to_ascii_lowercase(), subtype: subtype.to_ascii_lowercase() };
+        sound.then_some(pattern).ok_or_else(|| BadPattern(text.to_owned()))
+    }
+}
+
+/// A restricted name (RFC 6838, section 4.2).
+fn is_token(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte))
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.family, self.subtype)
+    }
+}
+
+impl TryFrom<String> for Pattern {
+    type Error = BadPattern;
+
+    fn try_from(text: String) -> Result<Self, BadPattern> {
+        text.parse()
+    }
+}
+
+impl From<Pattern> for String {
+    fn from(pattern: Pattern) -> Self {
+        pattern.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(pattern: &str, essence: &str) -> bool {
+        pattern.parse::<Pattern>().unwrap().matches(essence)
+    }
+
+    #[test]
+    fn a_pattern_matches_a_whole_type_in_any_case() {
+        assert!(matches("image/PNG", "Image/png"));
+        assert!(matches("image/*", "image/svg+xml"));
+        assert!(matches("*/*", "application/octet-stream"));
+        assert!(!matches("image/png", "image/png2"));
+        assert!(!matches("image/*", "imagery/png"));
+        assert!(!matches("image/*", "application/image/png"));
+        assert!(!matches("*/*", "nonsense"));
+    }
+
+    #[test]
+    fn other_names_of_a_type_match_it() {
+        assert!(matches("image/jpg", "image/jpeg"));
+        assert!(matches("audio/x-m4a", "audio/mp4"));
+        assert!(matches("application/javascript", "text/javascript"));
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_refused_and_quoted() {
+        for bad in ["", "*", "image", "image/", "/png", "*/png", "image/p*", "image/png; q=1", "a/b/c", "im age/png"] {
+            let error = bad.parse::<Pattern>().unwrap_err().to_string();
+            assert!(error.starts_with(&format!("`{bad}` is no pattern")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_is_a_string_in_settings() {
+        let patterns: Vec<Pattern> = serde_json::from_str(r#"["image/*", " text/Plain "]"#).unwrap();
+        assert_eq!(serde_json::to_string(&patterns).unwrap(), r#"["image/*","text/plain"]"#);
+        assert!(serde_json::from_str::<Pattern>(r#""images""#).unwrap_err().to_string().contains("`images`"));
+    }
+
+    #[test]
+    fn the_default_of_deny_parses_and_matches_itself() {
+        for pattern in table::EXECUTABLE_PATTERNS {
+            assert!(matches(pattern, pattern));
+        }
+    }
+}

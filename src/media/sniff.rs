@@ -1,0 +1,200 @@
+//! The bytes have the first word on the type, and the caller's claims choose among what they leave
+//! open.
+
+use std::borrow::Cow;
+
+use super::bytes::{self, Found};
+use super::name;
+use super::table::{self, Form, Row};
+
+const OCTET_STREAM: &str = "application/octet-stream";
+const PLAIN_TEXT: &str = "text/plain";
+
+/// Declared types that say nothing: what clients send when they don't know.
+const UNDECLARED: &[&str] = &[
+    OCTET_STREAM,
+    "application/x-www-form-urlencoded",
+    "multipart/form-data",
+    "binary/octet-stream",
+    "application/binary",
+    "application/unknown",
+    "application/x-download",
+    "application/force-download",
+];
+
+/// Families that channels allow as a whole (`image/*`). A member that nobody has heard of, with
+/// bytes that nobody knows, isn't believed to be of the family.
+const TRUSTED_FAMILIES: &[&str] = &["image", "audio", "video", "font", "multipart", "message"];
+
+/// The type of a file, as its bytes and the caller's claims have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sniffed {
+    essence: Cow<'static, str>,
+    found: Found,
+    contradicts_declared: bool,
+}
+
+/// Tells the type of a file.
+///
+/// `head` is the look-ahead, at most 64 KiB of it useful; `whole` says that it is the entire file.
+/// `declared` is the `Content-Type` of the part or request, parameters and all; types such as
+/// `application/octet-stream` count as undeclared. Of `name` only the extension matters.
+///
+/// Bytes that have a signature are what it says, whatever the claims. Where they leave a choice
+/// (text, zip, old Office files, sound or film in one container) a claim that fits decides. A
+/// claim to a type that has a signature is not believed without it.
+pub fn sniff(head: &[u8], whole: bool, declared: Option<&str>, name: Option<&str>) -> Sniffed {
+    let found = bytes::read(head, whole);
+    let declared = declared.and_then(parse_declared);
+    let extension = name.and_then(name::extension_of);
+    let essence = choose(&found, declared.as_deref(), extension.as_deref());
+    let contradicts_declared = declared.is_some_and(|declared| declared != essence && contradicts(&found, &declared));
+    Sniffed { essence, found, contradicts_declared }
+}
+
+impl Sniffed {
+    /// The type without parameters, lower case: what policy matches.
+    pub fn essence(&self) -> &str {
+        &self.essence
+    }
+
+    /// The type as a `Content-Type`, with `codecs` where the bytes tell it (`audio/ogg;codecs=opus`).
+    pub fn content_type(&self) -> String {
+        match self.found.codecs {
+            Some(codecs) => format!("{};codecs={codecs}", self.essence),
+            None => self.essence.clone().into_owned(),
+        }
+    }
+
+    /// Whether a file of this type is made to run: it is one of [`EXECUTABLE_PATTERNS`].
+    ///
+    /// [`EXECUTABLE_PATTERNS`]: table::EXECUTABLE_PATTERNS
+    pub fn is_executable(&self) -> bool {
+        self.row().is_some_and(Row::is_executable)
+    }
+
+    /// Whether the caller declared a type that the bytes can't have.
+    pub fn contradicts_declared(&self) -> bool {
+        self.contradicts_declared
+    }
+
+    /// The extension of a file of this type that has none, lower case, no dot.
+    pub(super) fn extension(&self) -> &'static str {
+        self.row().unwrap_or_else(|| table::row(OCTET_STREAM)).extension()
+    }
+
+    /// Whether the extension means this type.
+    pub(super) fn is_meant_by(&self, extension: &str) -> bool {
+        self.row().is_some_and(|row| row.has(extension))
+    }
+
+    /// Whether a file of this type may have the extension: it means the type, or nobody knows it
+    /// and the type is as vague.
+    pub(super) fn accepts(&self, extension: &str) -> bool {
+        if self.is_meant_by(extension) {
+            return true;
+        }
+        let vague = self.row().is_none_or(|row| matches!(row.essence, OCTET_STREAM | PLAIN_TEXT));
+        vague && !is_listed(extension) && guesses_allow(extension, &self.essence)
+    }
+
+    /// Whether this extension denies what the bytes are, rather than saying less or nothing.
+    pub(super) fn is_contradicted_by(&self, extension: &str) -> bool {
+        is_known(extension) && table::by_extension(extension).all(|row| contradicts(&self.found, row.essence))
+    }
+
+    fn row(&self) -> Option<&'static Row> {
+        table::by_essence(&self.essence)
+    }
+}
+
+/// A declared type by its one name, or none if it says nothing.
+fn parse_declared(declared: &str) -> Option<String> {
+    let declared: mime::Mime = declared.trim().parse().ok()?;
+    let silent =
+        UNDECLARED.contains(&declared.essence_str()) || declared.type_() == mime::STAR || declared.subtype() == mime::STAR;
+    (!silent).then(|| table::canonical(declared.essence_str()).to_owned())
+}
+
+/// The type among those that the bytes leave open.
+///
+/// Of two claims that fit, the more telling one wins; among texts always the extension, since
+/// browsers declare those by the programs that happen to be installed.
+fn choose(found: &Found, declared: Option<&str>, extension: Option<&str>) -> Cow<'static, str> {
+    let named = extension.and_then(|extension| table::by_extension(extension).find(|row| admits(found, row)));
+    let named = named.filter(|row| is_textual(row.form) || *row != found.row);
+    let declared_row = declared.and_then(table::by_essence).filter(|row| admits(found, row) && !says_less(found, row));
+    if let Some(row) = named.or(declared_row) {
+        return Cow::Borrowed(row.essence);
+    }
+    unlisted(found, declared, extension).unwrap_or(Cow::Borrowed(found.row.essence))
+}
+
+fn admits(found: &Found, row: &Row) -> bool {
+    row == found.row || found.open.contains(&row.form) || promises_to_run(found, row)
+}
+
+/// A file that calls itself a program is taken at its word where the bytes don't show another
+/// type, so that policy refuses it rather than hides it behind a new name.
+fn promises_to_run(found: &Found, row: &Row) -> bool {
+    row.is_executable() && matches!(found.row.essence, OCTET_STREAM | PLAIN_TEXT)
+}
+
+fn is_textual(form: Form) -> bool {
+    matches!(form, Form::Text | Form::Script | Form::Html | Form::Xml | Form::Json)
+}
+
+/// `text/plain` is true of a calendar and says less than its bytes do.
+fn says_less(found: &Found, row: &Row) -> bool {
+    row.essence == PLAIN_TEXT && found.row.essence != OCTET_STREAM
+}
+
+/// A type outside the table, for a file whose extension is outside it too: believed where the
+/// bytes are vague and the common table doesn't object.
+fn unlisted(found: &Found, declared: Option<&str>, extension: Option<&str>) -> Option<Cow<'static, str>> {
+    let extension = extension.filter(|extension| is_vague(found) && !is_listed(extension))?;
+    let free = |essence: &str| table::by_essence(essence).is_none() && is_believable(found, essence);
+    let declared = declared.filter(|essence| free(essence) && guesses_allow(extension, essence));
+    let guessed = || mime_guess::from_ext(extension).first_raw().filter(|essence| free(essence));
+    declared.map(|essence| Cow::Owned(essence.to_owned())).or_else(|| guessed().map(Cow::Borrowed))
+}
+
+fn is_vague(found: &Found) -> bool {
+    matches!(found.row.essence, OCTET_STREAM | PLAIN_TEXT | "application/zip" | "application/x-ole-storage")
+}
+
+fn is_believable(found: &Found, essence: &str) -> bool {
+    let family = essence.split('/').next().unwrap_or_default();
+    !TRUSTED_FAMILIES.contains(&family) && (family != "text" || found.open.contains(&Form::Text))
+}
+
+fn is_listed(extension: &str) -> bool {
+    table::by_extension(extension).next().is_some()
+}
+
+/// Whether anybody knows the extension, so that it isn't just a part of the name.
+pub(super) fn is_known(extension: &str) -> bool {
+    is_listed(extension) || !mime_guess::from_ext(extension).is_empty()
+}
+
+/// Whether the common table has this type, or nothing, for the extension.
+fn guesses_allow(extension: &str, essence: &str) -> bool {
+    let guesses = mime_guess::from_ext(extension);
+    guesses.is_empty() || guesses.iter_raw().any(|guess| table::canonical(guess) == essence)
+}
+
+/// Whether bytes as found can't be of the type. One that names the container only, such as zip
+/// for a document, is no contradiction; neither is one that says nothing.
+fn contradicts(found: &Found, essence: &str) -> bool {
+    let fits = table::by_essence(essence).is_some_and(|row| admits(found, row));
+    let container = match found.row.form {
+        Form::Zip | Form::Word | Form::Excel | Form::Slides => "application/zip",
+        Form::Ole => "application/x-ole-storage",
+        Form::Text | Form::Json | Form::Xml => PLAIN_TEXT,
+        _ => OCTET_STREAM,
+    };
+    !fits && essence != container && essence != OCTET_STREAM
+}
+
+#[cfg(test)]
+mod tests;
