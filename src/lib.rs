@@ -7,7 +7,11 @@
 
 pub mod body;
 pub mod config;
+pub mod download;
+pub mod egain;
 pub mod media;
 pub mod sandbox;
+pub mod signals;
+pub mod storage;
 pub mod wire;
 pub mod words;

@@ -1,1 +1,19 @@
 //! Bodies in, bodies out: adapters over `http_body::Body`, one a file.
+//!
+//! Every adapter carries [`Fault`] as its error, so that a failure keeps its meaning on the way
+//! through hyper and reqwest. No adapter holds more than it says in its own documentation.
+
+pub mod digest;
+pub mod exact;
+pub mod inbound;
+pub mod meter;
+pub mod multipart;
+pub mod pace;
+
+use bytes::Bytes;
+use http_body_util::combinators::BoxBody;
+
+use crate::words::fault::Fault;
+
+/// A body whose layers don't matter any more.
+pub type Frames = BoxBody<Bytes, Fault>;

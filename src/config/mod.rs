@@ -1,1 +1,164 @@
-//! Settings.
+//! Settings: what may be set, where it is read from, and what is wrong with it.
+//!
+//! A TOML file lies over the defaults and the environment over the file. This is the only reader of
+//! the environment. Every mistake is found in one go and named by its key. Nothing here opens a
+//! socket or knows the parts that the settings are for.
+
+pub mod auth;
+pub mod budget;
+pub mod cache;
+pub mod egain;
+mod layers;
+pub mod limits;
+pub mod log;
+pub mod mistakes;
+pub mod policy;
+mod reader;
+mod render;
+mod rules;
+pub mod section;
+pub mod server;
+mod setting;
+mod values;
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use self::mistakes::{Mistakes, Report};
+use self::reader::Reader;
+use self::section::{Key, Section};
+
+/// Declares the sections, so that none can be read and not be shown.
+macro_rules! settings {
+    ($($(#[doc = $doc:literal])+ $name:ident: $section:ty,)+) => {
+        /// All that can be set. Every value has the right type and lies within its bounds.
+        #[derive(Debug, Clone)]
+        pub struct Settings { $($(#[doc = $doc])+ pub $name: $section,)+ }
+
+        impl Settings {
+            /// Every key that exists, section by section: the table of settings.
+            pub fn keys() -> impl Iterator<Item = &'static Key> {
+                [$(<$section>::KEYS),+].into_iter().flatten()
+            }
+
+            fn read(from: &mut Reader) -> Self {
+                Self { $($name: Section::read(from),)+ }
+            }
+
+            /// Every key's value, in the order of `keys`.
+            fn values(&self) -> Vec<Option<toml::Value>> {
+                [$(self.$name.values()),+].concat()
+            }
+        }
+    };
+}
+
+settings! {
+    /// The listeners.
+    server: server::Server,
+    /// The upstream.
+    egain: egain::Egain,
+    /// Sizes.
+    limits: limits::Limits,
+    /// Types of files.
+    policy: policy::Policy,
+    /// Callers.
+    auth: auth::Auth,
+    /// What is remembered of assets.
+    cache: cache::Cache,
+    /// How assets are handed out.
+    download: cache::Download,
+    /// The log.
+    log: log::Log,
+}
+
+impl Settings {
+    /// Reads `file`, else the one that `ASSET_GATEWAY_CONFIG` names, and the environment.
+    ///
+    /// What only the service needs isn't asked for: see [`Settings::for_serve`].
+    ///
+    /// # Errors
+    /// Everything that is unknown, unreadable, out of bounds or in contradiction.
+    pub fn load(file: Option<&Path>) -> Result<Self, Mistakes> {
+        Self::from_sources(file, std::env::vars_os())
+    }
+
+    /// As [`Settings::load`], with what [`Settings::for_serve`] asks for, so that all mistakes are
+    /// told at once.
+    ///
+    /// # Errors
+    /// Those of both.
+    pub fn load_for_serve(file: Option<&Path>) -> Result<Self, Mistakes> {
+        let (settings, mut report) = Self::gather(file, std::env::vars_os());
+        settings.require(&mut report);
+        report.judge(settings)
+    }
+
+    /// As [`Settings::load`], from the variables given.
+    ///
+    /// # Errors
+    /// As [`Settings::load`].
+    pub fn from_sources<N, V>(file: Option<&Path>, variables: impl IntoIterator<Item = (N, V)>) -> Result<Self, Mistakes>
+    where
+        N: Into<OsString>,
+        V: Into<OsString>,
+    {
+        let (settings, report) = Self::gather(file, variables);
+        report.judge(settings)
+    }
+
+    /// Whether the service can start with these.
+    ///
+    /// # Errors
+    /// Names what is missing: who may call, eGain's credentials, or the plan.
+    pub fn for_serve(&self) -> Result<(), Mistakes> {
+        let mut report = Report::default();
+        self.require(&mut report);
+        report.judge(())
+    }
+
+    /// The effective settings as TOML that can be loaded again, except for secrets, which show as
+    /// `[hidden]`.
+    pub fn render(&self) -> String {
+        render::toml(Self::keys().zip(self.values()))
+    }
+
+    fn gather<N, V>(file: Option<&Path>, variables: impl IntoIterator<Item = (N, V)>) -> (Self, Report)
+    where
+        N: Into<OsString>,
+        V: Into<OsString>,
+    {
+        let keys: Vec<&Key> = Self::keys().collect();
+        let mut report = Report::default();
+        let environment = layers::environment(variables, &mut report);
+        let named = file.map(|path| (path, "--config")).or(environment.file.as_deref().map(|path| (path, layers::FILE_VARIABLE)));
+        let mut reader = Reader::new(named, environment.keys, &keys, report);
+        let settings = Self::read(&mut reader);
+        let mut report = reader.finish(&keys);
+        settings.compare(&mut report);
+        (settings, report)
+    }
+
+    /// Notes what contradicts itself.
+    fn compare(&self, report: &mut Report) {
+        self.server.compare(report);
+        self.egain.compare(report);
+        self.limits.compare(report);
+    }
+
+    /// Notes what the service can't do without.
+    fn require(&self, report: &mut Report) {
+        self.egain.require(report);
+        self.auth.require(report);
+    }
+}
+
+impl Default for Settings {
+    /// What holds when nothing is set.
+    fn default() -> Self {
+        Self::gather(None, std::iter::empty::<(OsString, OsString)>()).0
+    }
+}
+
+#[cfg(test)]
+mod tests;

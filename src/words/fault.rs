@@ -118,7 +118,7 @@ names! {
         Sign = "sign",
         /// Sending to storage.
         Store = "store",
-        /// Reading an asset's metadata or its bytes.
+        /// Reading from storage.
         Fetch = "fetch",
         /// Deleting an asset.
         Delete = "delete",

@@ -1,0 +1,91 @@
+//! SHA-256 of what passes, compared at the end with what was declared.
+
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use sha2::{Digest, Sha256};
+
+use crate::words::fault::{Code, Fault, Stage};
+
+/// A SHA-256 value.
+pub type Sum = [u8; 32];
+
+/// Where the sum can be read once the body has ended.
+pub type Slot = Arc<OnceLock<Sum>>;
+
+/// A body that is hashed on its way. Holds no bytes; ends with an error where the sum isn't the expected one.
+pub struct Digesting<B> {
+    inner: B,
+    hasher: Option<Sha256>,
+    expected: Option<Sum>,
+    slot: Slot,
+}
+
+impl<B> Digesting<B> {
+    /// Hashes `inner`; the sum is put into `slot` when it ends.
+    pub fn new(inner: B, expected: Option<Sum>, slot: Slot) -> Self {
+        Self { inner, hasher: Some(Sha256::new()), expected, slot }
+    }
+
+    fn finish(&mut self) -> Option<Fault> {
+        let sum: Sum = self.hasher.take()?.finalize().into();
+        let _set_once = self.slot.set(sum);
+        let expected = self.expected.filter(|expected| *expected != sum)?;
+        let detail = format!("the SHA-256 of what arrived is {}, declared was {}: send it again", hex(&sum), hex(&expected));
+        Some(Fault::caller(Code::DigestMismatch, Stage::Read, detail))
+    }
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(sum: &Sum) -> String {
+    sum.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl<B: Body<Data = Bytes, Error = Fault> + Unpin> Body for Digesting<B> {
+    type Data = Bytes;
+    type Error = Fault;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx)?);
+        let Some(frame) = frame else { return Poll::Ready(self.finish().map(Err)) };
+        if let (Some(data), Some(hasher)) = (frame.data_ref(), self.hasher.as_mut()) {
+            hasher.update(data);
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    /// Never before the sum was compared, or a reader would skip the poll that compares it.
+    fn is_end_stream(&self) -> bool {
+        self.hasher.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::{BodyExt, Full};
+
+    fn full(text: &'static str) -> impl Body<Data = Bytes, Error = Fault> + Unpin {
+        Full::new(Bytes::from_static(text.as_bytes())).map_err(|never| match never {})
+    }
+
+    #[tokio::test]
+    async fn the_sum_of_abc_is_the_one_of_the_standard() {
+        let slot = Slot::default();
+        Digesting::new(full("abc"), None, slot.clone()).collect().await.unwrap();
+        assert_eq!(hex(slot.get().unwrap()), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
+    #[tokio::test]
+    async fn another_sum_than_declared_is_an_error_at_the_end() {
+        let fault = Digesting::new(full("abc"), Some([7; 32]), Slot::default()).collect().await.unwrap_err();
+        assert_eq!(fault.code(), Code::DigestMismatch);
+    }
+}

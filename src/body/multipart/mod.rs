@@ -1,0 +1,327 @@
+//! `multipart/form-data` (RFC 7578, RFC 2046 section 5.1), read as it arrives, with exact offsets.
+//!
+//! Bytes are pushed in and events come out. File data comes out as slices of what was pushed; only
+//! what may turn out to be a delimiter, or a part's head, is held until more is known. How the
+//! body is cut into chunks never changes what is read from it, and every input costs time in
+//! proportion to its length.
+//!
+//! Where RFC 2046 leaves room:
+//! - In front of the first delimiter there is nothing, or one CRLF.
+//! - A line that only begins like a delimiter is data.
+//! - What follows the closing delimiter's line is ignored; anything but padding on that line is
+//!   refused, as it may as well have been the file's.
+//!
+//! This module never waits, reads or writes, and never judges what a field means.
+
+mod boundary;
+mod delimiter;
+mod derived;
+mod disposition;
+mod head;
+
+use std::collections::VecDeque;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+
+use crate::words::fault::{Code, Fault, Stage};
+
+pub use boundary::Boundary;
+use delimiter::{Delimiter, Ending, Progress, Verdict};
+pub use derived::derived_size;
+pub use disposition::file_name;
+pub use head::PartHead;
+
+/// Largest head of one part, in bytes with its blank line. Real ones stay below 1 KiB.
+pub const HEAD_LIMIT: usize = 16 * 1024;
+
+/// Most parts of one form. Each costs the caller a few bytes and the reader an allocation.
+pub const PARTS_LIMIT: usize = 1_000;
+
+/// What comes next in a form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A part begins; its data follows.
+    Part(PartHead),
+    /// Some of the part's data, never empty.
+    Data(Bytes),
+    /// The part is whole.
+    PartEnd,
+    /// The closing delimiter was seen: no part follows.
+    End,
+}
+
+/// Reads one form.
+///
+/// Push a chunk, take events until there are none, push the next, and [finish](Self::finish). Kept
+/// to that order, it holds no more than one chunk and [`HEAD_LIMIT`] bytes.
+#[derive(Debug)]
+pub struct Parser {
+    delimiter: Delimiter,
+    state: State,
+    /// Chunks that wait behind `chunk`; only where they are pushed faster than read.
+    waiting: VecDeque<Bytes>,
+    chunk: Bytes,
+    /// What came before `chunk` and can't be told yet: a possible delimiter, half a head, or the
+    /// epilogue's first bytes.
+    held: BytesMut,
+    consumed: u64,
+    parts: usize,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Nothing was read yet.
+    Start,
+    /// In front of the first delimiter, or within it.
+    Opening(Progress),
+    /// Within a part's head.
+    Head,
+    /// Within a part's data.
+    Data,
+    /// Within a part's data, on what may be a delimiter.
+    Line(Progress),
+    /// Behind a delimiter of so many bytes, which aren't counted as consumed yet.
+    Delimited(Ending, u64),
+    /// Behind the closing delimiter, on its line or below.
+    Epilogue { own_line: bool },
+    /// Broken for good.
+    Failed(Fault),
+}
+
+enum Step {
+    Tell(Event),
+    Again,
+    Starved,
+}
+
+impl Parser {
+    /// A parser in front of a body's first byte.
+    pub fn new(boundary: &Boundary) -> Self {
+        Self {
+            delimiter: Delimiter::new(boundary),
+            state: State::Start,
+            waiting: VecDeque::new(),
+            chunk: Bytes::new(),
+            held: BytesMut::new(),
+            consumed: 0,
+            parts: 0,
+        }
+    }
+
+    /// Takes the body's next bytes, any number of them.
+    pub fn push(&mut self, chunk: Bytes) {
+        self.waiting.push_back(chunk);
+    }
+
+    /// What comes next, or `None` when that takes another chunk or the body's end.
+    ///
+    /// # Errors
+    /// `malformed-multipart` when the bytes aren't a form or exceed a limit. It stays that way.
+    pub fn next_event(&mut self) -> Result<Option<Event>, Fault> {
+        loop {
+            match self.step() {
+                Ok(Step::Tell(event)) => return Ok(Some(event)),
+                Ok(Step::Again) => {}
+                Ok(Step::Starved) => match self.waiting.pop_front() {
+                    Some(chunk) => self.chunk = chunk,
+                    None => return Ok(None),
+                },
+                Err(fault) => {
+                    self.state = State::Failed(fault.clone());
+                    return Err(fault);
+                }
+            }
+        }
+    }
+
+    /// Confirms that the body may end here. To be asked after [`Self::next_event`] gave `None`.
+    ///
+    /// # Errors
+    /// `malformed-multipart` unless the closing delimiter was seen: without it nobody can tell a
+    /// whole file from a shorter one.
+    pub fn finish(&self) -> Result<(), Fault> {
+        match &self.state {
+            State::Epilogue { .. } => Ok(()),
+            State::Failed(fault) => Err(fault.clone()),
+            _ => Err(malformed("the body ended before the closing boundary: send the form whole, up to --boundary--")),
+        }
+    }
+
+    /// Bytes of the body up to where the parser stands.
+    ///
+    /// That is the part's first data byte after [`Event::Part`], just past its last one after
+    /// [`Event::PartEnd`], and just past `--boundary--` after [`Event::End`]. Then it counts the epilogue.
+    pub fn consumed(&self) -> u64 {
+        self.consumed
+    }
+
+    /// Whether the body ended as [`derived_size`] assumes: the part whose data ended at `file_end`
+    /// was the last, and after the bare closing delimiter came CRLF and nothing else.
+    ///
+    /// Only meaningful once [`Self::finish`] succeeded.
+    pub fn ended_as_assumed(&self, file_end: u64) -> bool {
+        let framing = self.consumed.checked_sub(file_end);
+        matches!(self.state, State::Epilogue { .. })
+            && self.held == b"\r\n"[..]
+            && framing == Some(derived::framing_after_file(self.delimiter.boundary_len()))
+    }
+
+    fn step(&mut self) -> Result<Step, Fault> {
+        match self.state {
+            State::Start => Ok(self.start()),
+            State::Opening(progress) => self.open(progress),
+            State::Head => self.read_head(),
+            State::Data => Ok(self.pass_data()),
+            State::Line(progress) => self.judge_line(progress),
+            State::Delimited(ending, length) => self.leave_delimiter(ending, length),
+            State::Epilogue { own_line } => self.read_epilogue(own_line),
+            State::Failed(ref fault) => Err(fault.clone()),
+        }
+    }
+
+    fn start(&mut self) -> Step {
+        let Some(&first) = self.chunk.first() else { return Step::Starved };
+        self.state = State::Opening(if first == b'\r' { Progress::START } else { Progress::LINE_START });
+        Step::Again
+    }
+
+    fn open(&mut self, progress: Progress) -> Result<Step, Fault> {
+        match self.read_delimiter(progress)? {
+            Verdict::Reading(progress) => {
+                self.state = State::Opening(progress);
+                Ok(Step::Starved)
+            }
+            Verdict::Not => Err(malformed("the body doesn't begin with the boundary that its Content-Type names")),
+            Verdict::Found(ending) => {
+                self.enter_delimiter(ending);
+                Ok(Step::Again)
+            }
+        }
+    }
+
+    /// Copies at most [`HEAD_LIMIT`] bytes, and takes from the chunk only those of the head.
+    fn read_head(&mut self) -> Result<Step, Fault> {
+        let before = self.held.len();
+        let taken = self.chunk.len().min(HEAD_LIMIT - before);
+        self.held.put_slice(&self.chunk[..taken]);
+        if let Some(end) = head::end(&self.held, before) {
+            self.chunk.advance(end - before);
+            self.held.truncate(end);
+            return self.enter_part().map(Step::Tell);
+        }
+        self.chunk.advance(taken);
+        if self.held.len() == HEAD_LIMIT {
+            return Err(malformed("a part's head is larger than 16 KiB: send fewer and shorter header fields"));
+        }
+        Ok(Step::Starved)
+    }
+
+    fn enter_part(&mut self) -> Result<Event, Fault> {
+        let head = PartHead::parse(&self.held)?;
+        self.consumed += self.held.len() as u64;
+        self.held.clear();
+        // The blank line's CRLF may be the next delimiter's too: a part without any body.
+        self.state = State::Line(Progress::LINE_START);
+        Ok(Event::Part(head))
+    }
+
+    fn pass_data(&mut self) -> Step {
+        let sure = self.delimiter.data_before(&self.chunk);
+        if sure < self.chunk.len() {
+            self.state = State::Line(Progress::START);
+        } else if sure == 0 {
+            return Step::Starved;
+        }
+        let data = self.chunk.split_to(sure);
+        self.tell_data(data)
+    }
+
+    fn judge_line(&mut self, progress: Progress) -> Result<Step, Fault> {
+        match self.read_delimiter(progress)? {
+            Verdict::Reading(progress) => {
+                self.state = State::Line(progress);
+                Ok(Step::Starved)
+            }
+            Verdict::Not => {
+                // No delimiter can begin within the held bytes: CR is only ever their first, or
+                // their last with something else than LF behind it.
+                self.state = State::Data;
+                let data = self.held.split().freeze();
+                Ok(self.tell_data(data))
+            }
+            Verdict::Found(ending) => {
+                self.enter_delimiter(ending);
+                Ok(Step::Tell(Event::PartEnd))
+            }
+        }
+    }
+
+    fn tell_data(&mut self, data: Bytes) -> Step {
+        self.consumed += data.len() as u64;
+        if data.is_empty() { Step::Again } else { Step::Tell(Event::Data(data)) }
+    }
+
+    /// Moves bytes from the chunk to `held` for as long as they continue a delimiter.
+    fn read_delimiter(&mut self, mut progress: Progress) -> Result<Verdict, Fault> {
+        while let Some(&byte) = self.chunk.first() {
+            let verdict = self.delimiter.step(progress, byte)?;
+            if matches!(verdict, Verdict::Not) {
+                return Ok(verdict);
+            }
+            self.held.put_u8(byte);
+            self.chunk.advance(1);
+            match verdict {
+                Verdict::Reading(further) => progress = further,
+                _ => return Ok(verdict),
+            }
+        }
+        Ok(Verdict::Reading(progress))
+    }
+
+    fn enter_delimiter(&mut self, ending: Ending) {
+        self.state = State::Delimited(ending, self.held.len() as u64);
+        self.held.clear();
+    }
+
+    fn leave_delimiter(&mut self, ending: Ending, length: u64) -> Result<Step, Fault> {
+        self.consumed += length;
+        match ending {
+            Ending::Close => {
+                self.state = State::Epilogue { own_line: true };
+                Ok(Step::Tell(Event::End))
+            }
+            Ending::Part if self.parts == PARTS_LIMIT => {
+                Err(malformed("the form has more than 1000 parts: send one file and only the fields that are documented"))
+            }
+            Ending::Part => {
+                self.parts += 1;
+                self.state = State::Head;
+                Ok(Step::Again)
+            }
+        }
+    }
+
+    /// Keeps the first three bytes: enough to tell CRLF from all else.
+    fn read_epilogue(&mut self, own_line: bool) -> Result<Step, Fault> {
+        let kept = self.chunk.len().min(3 - self.held.len());
+        self.held.put_slice(&self.chunk[..kept]);
+        if own_line && let Some(byte) = self.chunk.iter().find(|byte| !matches!(byte, b' ' | b'\t')) {
+            if !matches!(byte, b'\r' | b'\n') {
+                return Err(malformed(
+                    "something follows the closing boundary on its line: end the form with --boundary-- and CRLF",
+                ));
+            }
+            self.state = State::Epilogue { own_line: false };
+        }
+        self.consumed += self.chunk.len() as u64;
+        self.chunk.clear();
+        Ok(Step::Starved)
+    }
+}
+
+fn malformed(detail: impl Into<std::borrow::Cow<'static, str>>) -> Fault {
+    Fault::caller(Code::MalformedMultipart, Stage::Read, detail)
+}
+
+#[cfg(test)]
+mod tests;

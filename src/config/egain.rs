@@ -1,0 +1,147 @@
+//! `[egain]`: where eGain is, who we are there, and how much we may ask of it.
+
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use super::budget::{Budgets, Plan};
+use super::mistakes::Report;
+use super::rules::{self, DAY, MOMENT, given, some, within};
+use super::section::section;
+use super::setting::{HIDDEN, words};
+
+words! {
+    /// How a file is sent to its signed URL.
+    UploadMethod {
+        /// As the signature names it, else POST.
+        Auto = "auto",
+        /// POST.
+        Post = "post",
+        /// PUT.
+        Put = "put",
+    }
+}
+
+words! {
+    /// What `Content-Type` a file is sent with.
+    UploadContentType {
+        /// The file's own.
+        File = "file",
+        /// `application/octet-stream`.
+        OctetStream = "octet-stream",
+    }
+}
+
+section! {
+    /// Where eGain is, who we are there, and how much we may ask of it.
+    Egain as "egain" {
+        /// The conversation manager's API.
+        base_url: Url = "https://api.egain.cloud/conversation/conversationmgr/v3";
+        /// Where the client gets its tokens.
+        token_url: Option<Url> => "none";
+        /// The client's id.
+        client_id: Option<String> => "none";
+        /// The client's secret.
+        client_secret: Option<SecretString> => "none";
+        /// What the client asks for.
+        scope: String = "https://api.egain.cloud/auth/.default";
+        /// A fixed bearer token, in place of the client.
+        token: Option<SecretString> => "none" where given(rules::bearer);
+        /// The tenant's plan, which gives the rates: developer, basic or enterprise.
+        plan: Option<Plan> => "required, or egain.rate";
+        /// Calls a second to `/assets`, 0.001 to 10000; more exact than the plan.
+        rate: Option<f64> => "the plan's" where given(within(0.001, 10_000.0));
+        /// Calls to `/assets` at one time; needs the rate.
+        burst: Option<u32> => "the plan's, or egain.rate rounded up" where given(within(1, 100_000));
+        /// Calls a second to all other routes.
+        other_rate: Option<f64> => "egain.rate, else the plan's" where given(within(0.001, 10_000.0));
+        /// Calls to all other routes at one time; needs a rate.
+        other_burst: Option<u32> => "egain.burst, else the plan's, or the rate rounded up" where given(within(1, 100_000));
+        /// Among how many replicas the rates are divided, 1 to 1000.
+        replicas: u32 = "1" where within(1, 1000);
+        /// How long a call may queue for the budget before 503.
+        budget_wait: Duration = "5s" where within(Duration::ZERO, DAY);
+        /// Hosts that a `contentUrl` may name: host, host:port, IP address or *.domain; a wildcard's only at public addresses.
+        content_hosts: Vec<String> = "*.egain.cloud" where some(rules::host_pattern);
+        /// Whether a `contentUrl` may be plain http; if not, https is tried in its place.
+        allow_http_content_urls: bool = "false";
+        /// How a file is sent to storage: auto (what the signature names, else POST), post or put.
+        upload_method: UploadMethod = "auto";
+        /// The `Content-Type` a file is sent with: file (its own) or octet-stream.
+        upload_content_type: UploadContentType = "file";
+        /// How long a connection to eGain or storage may take.
+        connect_timeout: Duration = "5s" where within(MOMENT, DAY);
+        /// How long a call of the API may take.
+        request_timeout: Duration = "15s" where within(MOMENT, DAY);
+        /// How long a transfer with storage may move no byte.
+        transfer_idle_timeout: Duration = "30s" where within(MOMENT, DAY);
+        /// How long to wait for an asset that isn't available yet.
+        pending_wait: Duration = "10s" where within(Duration::ZERO, DAY);
+    }
+}
+
+impl Egain {
+    /// The calls that one replica may make; nothing without a plan and a rate.
+    pub fn budgets(&self) -> Option<Budgets> {
+        Budgets::resolve(self)
+    }
+
+    /// Notes what contradicts itself.
+    pub(super) fn compare(&self, report: &mut Report) {
+        if self.burst.is_some() && self.rate.is_none() {
+            report.clash(&["egain.burst", "egain.rate"], "needs egain.rate, which isn't set");
+        }
+        if self.other_burst.is_some() && self.other_rate.or(self.rate).is_none() {
+            report.clash(
+                &["egain.other_burst", "egain.other_rate", "egain.rate"],
+                "needs egain.other_rate or egain.rate, which aren't set",
+            );
+        }
+        for (key, is_given) in self.client() {
+            if self.token.is_some() && is_given {
+                report.clash(&[key, "egain.token"], "is given together with egain.token: only one of them can hold");
+            }
+        }
+    }
+
+    /// Notes what the service can't do without.
+    pub(super) fn require(&self, report: &mut Report) {
+        if self.plan.is_none() && self.rate.is_none() {
+            report.clash(
+                &["egain.plan", "egain.rate"],
+                "not set: say developer, basic or enterprise, or set egain.rate (calls a second)",
+            );
+        }
+        self.require_credentials(report);
+        for (key, secret) in [("egain.token", &self.token), ("egain.client_secret", &self.client_secret)] {
+            if secret.as_ref().is_some_and(|secret| secret.expose_secret() == HIDDEN) {
+                report.clash(
+                    &[key],
+                    format!("is {HIDDEN:?}, which stands for a secret that isn't shown: put the secret itself here"),
+                );
+            }
+        }
+    }
+
+    fn require_credentials(&self, report: &mut Report) {
+        let client = self.client();
+        if self.token.is_none() && client.iter().all(|(_, is_given)| !is_given) {
+            let keys = ["egain.token", "egain.token_url", "egain.client_id", "egain.client_secret"];
+            return report.clash(&keys, "not set: give a token, or egain.token_url, egain.client_id and egain.client_secret");
+        }
+        for (key, _) in client.into_iter().filter(|(_, is_given)| self.token.is_none() && !is_given) {
+            report
+                .clash(&[key, "egain.token"], "not set: a client needs egain.token_url, egain.client_id and egain.client_secret");
+        }
+    }
+
+    /// What makes up a client, and whether it is given.
+    fn client(&self) -> [(&'static str, bool); 3] {
+        [
+            ("egain.token_url", self.token_url.is_some()),
+            ("egain.client_id", self.client_id.is_some()),
+            ("egain.client_secret", self.client_secret.is_some()),
+        ]
+    }
+}

@@ -1,0 +1,40 @@
+//! `[limits]`: how large a file may be, and how much of it may wait here.
+
+use std::path::PathBuf;
+
+use super::mistakes::Report;
+use super::rules::within;
+use super::section::section;
+use super::setting::shown;
+use crate::words::units::ByteSize;
+
+section! {
+    /// How large a file may be, and how much of it may wait here.
+    Limits as "limits" {
+        /// The largest file, 1B to 1TiB.
+        max_asset_size: ByteSize = "10MiB" where within(ByteSize(1), ByteSize::tib(1));
+        /// How much of a file is looked at before eGain is asked, 1KiB to 1MiB: for its type, its length if it is small, and another try.
+        look_ahead: ByteSize = "64KiB" where within(ByteSize::kib(1), ByteSize::mib(1));
+        /// How much of a file of unknown length stays in memory before it moves to a temporary one, up to 1GiB.
+        spool_memory: ByteSize = "256KiB" where within(ByteSize(0), ByteSize::gib(1));
+        /// How much all files of unknown length may take together; 0 switches spooling off.
+        spool_total: ByteSize = "1GiB" where within(ByteSize(0), ByteSize::tib(1024));
+        /// Where temporary files are made.
+        spool_dir: Option<PathBuf> => "the system's";
+    }
+}
+
+impl Limits {
+    /// Notes what contradicts itself.
+    ///
+    /// A look-ahead larger than the largest file is none: it is never filled.
+    pub(super) fn compare(&self, report: &mut Report) {
+        if self.spool_total != ByteSize(0) && self.spool_memory > self.spool_total {
+            let (memory, total) = (shown(&self.spool_memory), shown(&self.spool_total));
+            report.clash(
+                &["limits.spool_memory", "limits.spool_total"],
+                format!("{memory} is more than limits.spool_total ({total})"),
+            );
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! `[log]`: what is told, and in what form.
+
+use super::rules::log_filter;
+use super::section::section;
+use super::setting::words;
+
+words! {
+    /// The form of the log.
+    LogFormat {
+        /// One object a line.
+        Json = "json",
+        /// For people.
+        Text = "text",
+    }
+}
+
+section! {
+    /// What is told, and in what form.
+    Log as "log" {
+        /// The form of the log: json or text.
+        format: Option<LogFormat> => "json; text on a terminal";
+        /// What is told, as directives such as `info,asset_gateway=debug`.
+        filter: String = "info" where log_filter;
+    }
+}

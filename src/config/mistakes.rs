@@ -1,0 +1,116 @@
+//! What is wrong with the settings: every mistake, one line each, under the name its author used.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+/// One thing to correct.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Mistake {
+    /// The key as it was written: `egain.rate` in a file, `ASSET_GATEWAY_EGAIN__RATE` as a variable.
+    pub key: String,
+    /// What is wrong and what is expected. One line; never holds a secret.
+    pub says: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.key, self.says)
+    }
+}
+
+/// Every mistake that was found, sorted by key. Displays as one line each.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().map(Mistake::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct Mistakes(Vec<Mistake>);
+
+impl Mistakes {
+    /// The mistakes, sorted by key.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Mistake> {
+        self.0.iter()
+    }
+}
+
+/// Collects mistakes while settings are read and compared with each other.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    found: Vec<Mistake>,
+    written: BTreeMap<&'static str, String>,
+    bad: BTreeSet<&'static str>,
+    blind: bool,
+}
+
+impl Report {
+    /// Remembers how a key was written, for mistakes that are only seen later.
+    pub fn given(&mut self, key: &'static str, written: &str) {
+        self.written.insert(key, written.to_owned());
+    }
+
+    /// The value of a known key can't be used.
+    pub fn bad(&mut self, key: &'static str, written: &str, says: impl Into<String>) {
+        self.bad.insert(key);
+        self.add(written, says);
+    }
+
+    /// Something that isn't a known key's value is wrong.
+    pub fn add(&mut self, written: &str, says: impl Into<String>) {
+        let one_line = |text: &str| text.replace(char::is_control, " ");
+        self.found.push(Mistake { key: one_line(written), says: one_line(&says.into()) });
+    }
+
+    /// A whole source couldn't be read, so that nobody knows what is given.
+    pub fn blind(&mut self, source: &str, says: impl Into<String>) {
+        self.blind = true;
+        self.add(source, says);
+    }
+
+    /// Keys that are fine by themselves don't go together. Told under the first of them.
+    ///
+    /// Stays silent when one of them is known to be bad or may be in a source that couldn't be read:
+    /// what stands in its place is a default, and a complaint about that would only mislead.
+    pub fn clash(&mut self, keys: &[&'static str], says: impl Into<String>) {
+        if self.blind || keys.iter().any(|key| self.bad.contains(key)) {
+            return;
+        }
+        let Some(first) = keys.first() else { return };
+        let written = self.written.get(first).map_or(*first, String::as_str).to_owned();
+        self.add(&written, says);
+    }
+
+    /// `value`, if nothing is wrong.
+    pub fn judge<T>(mut self, value: T) -> Result<T, Mistakes> {
+        if self.found.is_empty() {
+            return Ok(value);
+        }
+        self.found.sort();
+        Err(Mistakes(self.found))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mistakes_are_sorted_and_one_line_each() {
+        let mut report = Report::default();
+        report.add("b", "second");
+        report.add("a", "first");
+        assert_eq!(report.judge(()).unwrap_err().to_string(), "a: first\nb: second");
+    }
+
+    #[test]
+    fn a_clash_is_told_under_the_name_that_was_written() {
+        let mut report = Report::default();
+        report.given("x.y", "ASSET_GATEWAY_X__Y");
+        report.clash(&["x.y", "x.z"], "disagree");
+        assert_eq!(report.judge(()).unwrap_err().to_string(), "ASSET_GATEWAY_X__Y: disagree");
+    }
+
+    #[test]
+    fn a_clash_with_a_bad_value_is_not_told() {
+        let mut report = Report::default();
+        report.bad("x.z", "x.z", "is bad");
+        report.clash(&["x.y", "x.z"], "disagree");
+        assert_eq!(report.judge(()).unwrap_err().to_string(), "x.z: is bad");
+    }
+}

@@ -1,0 +1,123 @@
+//! Takes key after key out of the layers. What is left over in the end is unknown.
+
+use std::path::Path;
+
+use super::layers::{self, Given, Layer, PREFIX, Raw};
+use super::mistakes::Report;
+use super::rules::Verdict;
+use super::section::Key;
+use super::setting::Setting;
+
+/// Names that are less alike than this (0 to 1) aren't taken for slips of each other.
+const ALIKE: f64 = 0.7;
+
+/// The layers and the mistakes found in them.
+pub(super) struct Reader {
+    /// The upper ones first.
+    layers: [Layer; 2],
+    report: Report,
+}
+
+impl Reader {
+    /// Opens a file and the environment. `keys` are those that exist.
+    pub fn new(file: Option<(&Path, &str)>, environment: Layer, keys: &[&Key], mut report: Report) -> Self {
+        let sections: Vec<&str> = keys.iter().map(|key| key.section()).collect();
+        let file = file.map(|(path, named_by)| layers::file(path, named_by, &sections, &mut report));
+        Self { layers: [environment, file.unwrap_or_default()], report }
+    }
+
+    /// A key's value; nothing if it isn't given, or if it is bad, which is noted.
+    pub fn value<T: Setting>(&mut self, key: &'static str, rule: impl Fn(&T) -> Verdict) -> Option<T> {
+        let given = if T::SECRET { self.take_secret(key)? } else { self.take(key)? };
+        self.report.given(key, &given.written);
+        let value = match &given.value {
+            Raw::Text(text) => T::from_text(text),
+            Raw::Toml(value) => T::from_toml(value),
+        };
+        let judged = value.and_then(|value| rule(&value).map(|()| value));
+        judged.map_err(|says| self.report.bad(key, &given.written, says)).ok()
+    }
+
+    /// Takes a key out of every layer.
+    fn take(&mut self, key: &str) -> Option<Given> {
+        let [upper, lower] = self.layers.each_mut().map(|layer| layer.remove(key));
+        upper.or(lower)
+    }
+
+    /// Takes a secret and the file it may be in out of every layer.
+    fn take_secret(&mut self, key: &'static str) -> Option<Given> {
+        let in_file = format!("{key}_file");
+        let [upper, lower] = self.layers.each_mut().map(|layer| (layer.remove(key), layer.remove(&in_file)));
+        let given = if upper.0.is_some() || upper.1.is_some() { upper } else { lower };
+        match given {
+            (Some(direct), Some(file)) => {
+                self.report.bad(
+                    key,
+                    &file.written,
+                    format!("is given together with {}: only one of them can hold", direct.written),
+                );
+                None
+            }
+            (None, Some(file)) => self.open_secret(key, file),
+            (direct, None) => direct,
+        }
+    }
+
+    /// The secret in a file, without the line break that editors leave at its end.
+    fn open_secret(&mut self, key: &'static str, file: Given) -> Option<Given> {
+        let path = match &file.value {
+            Raw::Text(path) | Raw::Toml(toml::Value::String(path)) => path,
+            Raw::Toml(_) => {
+                self.report.bad(key, &file.written, "expected the path of a file");
+                return None;
+            }
+        };
+        match layers::read(Path::new(path)) {
+            Ok(text) => Some(Given { value: Raw::Text(text.trim_end_matches(['\r', '\n']).to_owned()), ..file }),
+            Err(why) => {
+                self.report.bad(key, &file.written, format!("can't read {path}: {why}"));
+                None
+            }
+        }
+    }
+
+    /// Notes what nobody took.
+    pub fn finish(mut self, keys: &[&Key]) -> Report {
+        for layer in &self.layers {
+            for (key, given) in layer {
+                self.report.add(&given.written, unknown(key, given, keys));
+            }
+        }
+        self.report
+    }
+}
+
+/// "unknown key, did you mean egain.rate?", in the words of the one who wrote it.
+fn unknown(key: &str, given: &Given, keys: &[&Key]) -> String {
+    let as_variable = given.written.starts_with(PREFIX);
+    let is_section = !as_variable && !key.contains('.');
+    let what = match &given.value {
+        Raw::Toml(toml::Value::Table(_)) if is_section => "section",
+        _ => "key",
+    };
+    let names = keys.iter().map(|key| if is_section { key.section() } else { key.name });
+    match closest(key, names) {
+        Some(name) if as_variable => format!("unknown {what}, did you mean {}?", variable(name)),
+        Some(name) => format!("unknown {what}, did you mean {name}?"),
+        None => format!("unknown {what}"),
+    }
+}
+
+fn closest<'k>(key: &str, names: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    let likeness = |name: &str| strsim::normalized_damerau_levenshtein(key, name);
+    names
+        .map(|name| (likeness(name), name))
+        .filter(|(alike, _)| *alike >= ALIKE)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
+}
+
+/// `ASSET_GATEWAY_EGAIN__RATE` for `egain.rate`.
+pub(super) fn variable(key: &str) -> String {
+    format!("{PREFIX}{}", key.replacen('.', "__", 1).to_uppercase())
+}

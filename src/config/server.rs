@@ -1,0 +1,72 @@
+//! `[server]`: the listeners, and how much they bear.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::mistakes::Report;
+use super::rules::{DAY, MOMENT, within};
+use super::section::section;
+use crate::words::units::ByteSize;
+
+section! {
+    /// The listeners, and how much they bear.
+    Server as "server" {
+        /// Where callers connect.
+        listen: SocketAddr = "0.0.0.0:8080";
+        /// Where metrics, health and documentation are served.
+        admin_listen: SocketAddr = "0.0.0.0:9464";
+        /// How long a request's head may take.
+        header_timeout: Duration = "10s" where within(MOMENT, DAY);
+        /// How long a connection may be idle. Should be longer than the ingress keeps it.
+        keep_alive_timeout: Duration = "75s" where within(MOMENT, DAY);
+        /// How long a body may bring no byte before it is answered 408.
+        body_idle_timeout: Duration = "30s" where within(MOMENT, DAY);
+        /// Bytes a second over a minute below which a body is answered 408; 0 switches that off.
+        min_rate: ByteSize = "1KiB" where within(ByteSize(0), ByteSize::gib(1));
+        /// After SIGTERM, how long to serve on while being unready.
+        drain_delay: Duration = "5s" where within(Duration::ZERO, DAY);
+        /// After the drain delay, how long running transfers may take to finish.
+        shutdown_grace: Duration = "30s" where within(Duration::ZERO, DAY);
+        /// How much is read ahead on each connection, 8KiB to 1MiB.
+        read_buffer: ByteSize = "128KiB" where within(ByteSize::kib(8), ByteSize::mib(1));
+        /// Connections at one time; above, 503 at once.
+        max_connections: usize = "10000" where within(1, 1_000_000);
+        /// Uploads at one time; above, 503 at once.
+        max_uploads: usize = "1024" where within(1, 1_000_000);
+        /// Downloads at one time; above, 503 at once.
+        max_downloads: usize = "1024" where within(1, 1_000_000);
+    }
+}
+
+impl Server {
+    /// Notes what contradicts itself.
+    pub(super) fn compare(&self, report: &mut Report) {
+        if clash(self.listen, self.admin_listen) {
+            report.clash(
+                &["server.admin_listen", "server.listen"],
+                format!("{} is taken by server.listen ({})", self.admin_listen, self.listen),
+            );
+        }
+    }
+}
+
+/// Whether two listeners would fight for a port. Port 0 means any free one.
+fn clash(one: SocketAddr, other: SocketAddr) -> bool {
+    let everywhere = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0 && one.port() == other.port() && (everywhere || one.ip() == other.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listeners_clash_on_one_port_of_one_address() {
+        let clash = |one: &str, other: &str| clash(one.parse().unwrap(), other.parse().unwrap());
+        assert!(clash("127.0.0.1:80", "127.0.0.1:80"));
+        assert!(clash("0.0.0.0:80", "127.0.0.1:80"));
+        assert!(!clash("127.0.0.1:80", "127.0.0.2:80"));
+        assert!(!clash("0.0.0.0:80", "0.0.0.0:81"));
+        assert!(!clash("0.0.0.0:0", "0.0.0.0:0"));
+    }
+}

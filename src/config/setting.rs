@@ -1,0 +1,111 @@
+//! What every value can do: be read from a variable and from TOML, and be shown.
+
+use toml::Value;
+
+/// What `asset-gateway config` shows in place of a secret.
+pub(super) const HIDDEN: &str = "[hidden]";
+
+/// A type that settings can have.
+///
+/// Not `Deserialize`: that stops at the first mistake, speaks of Rust's types, and either keeps the
+/// text of variables from being numbers or turns secrets such as `007` into them.
+pub(super) trait Setting: Sized {
+    /// What a value looks like, to end the sentence "expected".
+    const EXPECTED: &'static str;
+
+    /// Whether the value must never be shown, and may come from a file of its own.
+    const SECRET: bool = false;
+
+    /// Reads what a variable holds. The error is a line that says what is wrong.
+    fn from_text(text: &str) -> Result<Self, String>;
+
+    /// Reads what the file holds. As strict as TOML: `"5"` is no number.
+    fn from_toml(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::String(text) => Self::from_text(text),
+            other => Err(mistyped::<Self>(other)),
+        }
+    }
+
+    /// How the file would hold it; nothing if it isn't set.
+    fn to_toml(&self) -> Option<Value>;
+}
+
+/// "expected a whole number, found a list": TOML of another type.
+pub(super) fn mistyped<T: Setting>(found: &Value) -> String {
+    let found = match found {
+        // A secret that was written without its quotes is no less a secret.
+        _ if T::SECRET => "something else".into(),
+        Value::String(text) => format!("the string {text:?}"),
+        Value::Integer(number) => number.to_string(),
+        Value::Float(number) => number.to_string(),
+        Value::Boolean(answer) => answer.to_string(),
+        Value::Datetime(date) => date.to_string(),
+        Value::Array(_) => "a list".into(),
+        Value::Table(_) => "a table".into(),
+    };
+    format!("expected {}, found {found}", T::EXPECTED)
+}
+
+/// "expected a whole number, found "many"": text that can't be read.
+pub(super) fn unreadable<T: Setting>(text: &str) -> String {
+    format!("expected {}, found {text:?}", T::EXPECTED)
+}
+
+/// How a value is written in a sentence.
+pub(super) fn shown<T: Setting>(value: &T) -> String {
+    match value.to_toml() {
+        Some(Value::String(text)) => text,
+        Some(value) => value.to_string(),
+        None => "nothing".into(),
+    }
+}
+
+impl<T: Setting> Setting for Option<T> {
+    const EXPECTED: &'static str = T::EXPECTED;
+    const SECRET: bool = T::SECRET;
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        T::from_text(text).map(Some)
+    }
+
+    fn from_toml(value: &Value) -> Result<Self, String> {
+        T::from_toml(value).map(Some)
+    }
+
+    fn to_toml(&self) -> Option<Value> {
+        self.as_ref().and_then(T::to_toml)
+    }
+}
+
+/// Declares an enum whose values are words.
+macro_rules! words {
+    ($(#[$doc:meta])* $enum:ident { $($(#[$word_doc:meta])* $variant:ident = $word:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum $enum { $($(#[$word_doc])* $variant,)+ }
+
+        impl $crate::config::setting::Setting for $enum {
+            const EXPECTED: &'static str =
+                $crate::config::setting::one_of(concat!("one of", $(" ", $word, ","),+));
+
+            fn from_text(text: &str) -> Result<Self, String> {
+                match text {
+                    $($word => Ok(Self::$variant),)+
+                    _ => Err($crate::config::setting::unreadable::<Self>(text)),
+                }
+            }
+
+            fn to_toml(&self) -> Option<toml::Value> {
+                let word = match self { $(Self::$variant => $word,)+ };
+                Some(toml::Value::String(word.into()))
+            }
+        }
+    };
+}
+pub(super) use words;
+
+/// `one of a, b`, from `one of a, b,` as a macro has to write it.
+pub(super) const fn one_of(words: &'static str) -> &'static str {
+    words.split_at(words.len() - 1).0
+}

@@ -1,0 +1,313 @@
+//! The rules of the settings as a whole.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+
+use super::*;
+use crate::words::units::ByteSize;
+
+fn temporary(content: &str) -> tempfile::NamedTempFile {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(content.as_bytes()).unwrap();
+    file
+}
+
+fn load(toml: &str, variables: &[(&str, &str)]) -> Result<Settings, Mistakes> {
+    Settings::from_sources(Some(temporary(toml).path()), variables.iter().copied())
+}
+
+fn mistakes(toml: &str, variables: &[(&str, &str)]) -> String {
+    load(toml, variables).map_or_else(|mistakes| mistakes.to_string(), |_| String::new())
+}
+
+/// What the service would say, with all the rest.
+fn mistakes_of_serve(variables: &[(&str, &str)]) -> String {
+    let (settings, mut report) = Settings::gather(None, variables.iter().copied());
+    settings.require(&mut report);
+    report.judge(()).map_or_else(|mistakes| mistakes.to_string(), |()| String::new())
+}
+
+#[test]
+fn nothing_set_means_the_documented_defaults() {
+    let settings = Settings::default();
+    assert_eq!(settings.server.listen.to_string(), "0.0.0.0:8080");
+    assert_eq!(settings.server.keep_alive_timeout, Duration::from_secs(75));
+    assert_eq!(settings.egain.base_url.as_str(), "https://api.egain.cloud/conversation/conversationmgr/v3");
+    assert_eq!(settings.egain.content_hosts, ["*.egain.cloud"]);
+    assert_eq!(settings.limits.max_asset_size, ByteSize::mib(10));
+    assert_eq!((settings.policy.deny, settings.auth.mode, settings.log.format), (None, None, None));
+}
+
+#[test]
+fn every_default_is_a_value_that_can_be_written() {
+    for key in Settings::keys().filter(|key| key.preset) {
+        let written = Settings::from_sources(None, [(key.variable(), key.default)]).unwrap();
+        assert_eq!(written.render(), Settings::default().render(), "{}", key.name);
+    }
+}
+
+#[test]
+fn every_key_is_described_and_stands_alone() {
+    let names: BTreeSet<&str> = Settings::keys().map(|key| key.name).collect();
+    assert_eq!(names.len(), Settings::keys().count());
+    for key in Settings::keys() {
+        assert!(!key.doc.is_empty() && !key.default.is_empty(), "{}", key.name);
+        assert_eq!(key.name, format!("{}.{}", key.section(), key.field()));
+    }
+}
+
+#[test]
+fn the_table_and_the_structs_have_the_same_keys() {
+    let settings = Settings::default();
+    assert_eq!(Settings::keys().count(), settings.values().len());
+    for (key, value) in Settings::keys().zip(settings.values()) {
+        assert_eq!(key.preset, value.is_some(), "{}", key.name);
+    }
+}
+
+#[test]
+fn a_variable_lies_over_the_file_and_the_file_over_the_default() {
+    let toml = "[egain]\nreplicas = 2\nscope = \"file\"\n";
+    let settings = load(toml, &[("ASSET_GATEWAY_EGAIN__SCOPE", "variable")]).unwrap();
+    assert_eq!((settings.egain.replicas, settings.egain.scope.as_str()), (2, "variable"));
+    assert_eq!(settings.egain.budget_wait, Duration::from_secs(5));
+}
+
+#[test]
+fn the_file_may_be_named_by_a_variable() {
+    let (outer, inner) = (temporary("[egain]\nreplicas = 2\n"), temporary("[egain]\nreplicas = 3\n"));
+    let variables = || [("ASSET_GATEWAY_CONFIG", outer.path())];
+    assert_eq!(Settings::from_sources(None, variables()).unwrap().egain.replicas, 2);
+    assert_eq!(Settings::from_sources(Some(inner.path()), variables()).unwrap().egain.replicas, 3);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_told_under_what_named_it() {
+    let told =
+        |file, variables: &[(&str, &str)]| Settings::from_sources(file, variables.iter().copied()).unwrap_err().to_string();
+    assert!(told(Some(Path::new("/no/such")), &[]).starts_with("--config: can't read /no/such: "));
+    assert!(told(None, &[("ASSET_GATEWAY_CONFIG", "/no/such")]).starts_with("ASSET_GATEWAY_CONFIG: can't read /no/such: "));
+}
+
+#[test]
+fn variables_that_are_no_keys_are_left_alone() {
+    let injected = [("ASSET_GATEWAY_PORT", "tcp://10.0.0.1:80"), ("ASSET_GATEWAY_SERVICE_HOST", "10.0.0.1"), ("OTHER__KEY", "x")];
+    assert_eq!(mistakes("", &injected), "");
+}
+
+#[test]
+fn every_mistake_is_told_at_once_under_the_name_it_was_written() {
+    let toml = r#"
+        surprise = 1
+        "egain.rate" = 1
+        [sever]
+        listen = "0.0.0.0:1"
+        [server]
+        max_uploads = "many"
+        header_timeout = 10
+        read_buffer = "4KiB"
+        [egain]
+        rates = 5
+        burst = 3
+        plan = "premium"
+        upload_method = "patch"
+        [policy]
+        deny = ["image"]
+    "#;
+    let variables = [
+        ("ASSET_GATEWAY_EGAIN__BASE_URL", "ftp://x"),
+        ("ASSET_GATEWAY_EGAIN__BUDGET_WAITS", "5s"),
+        ("ASSET_GATEWAY_LIMITS__SPOOL_TOTAL", "1KiB"),
+        ("ASSET_GATEWAY_NO__SUCH", "1"),
+    ];
+    let told = mistakes(toml, &variables);
+    let expected = [
+        r#""egain.rate": unknown key, did you mean egain.rate?"#,
+        "ASSET_GATEWAY_EGAIN__BASE_URL: expected an http or https URL with a host, and without user, password, query and fragment",
+        "ASSET_GATEWAY_EGAIN__BUDGET_WAITS: unknown key, did you mean ASSET_GATEWAY_EGAIN__BUDGET_WAIT?",
+        "ASSET_GATEWAY_NO__SUCH: unknown key",
+        "egain.burst: needs egain.rate, which isn't set",
+        r#"egain.plan: expected one of developer, basic, enterprise, found "premium""#,
+        "egain.rates: unknown key, did you mean egain.rate?",
+        r#"egain.upload_method: expected one of auto, post, put, found "patch""#,
+        "limits.spool_memory: 256KiB is more than limits.spool_total (1KiB)",
+        r#"policy.deny: "image" is not a MIME pattern such as image/png, image/* or */*"#,
+        "server.header_timeout: expected a duration such as 30s or 5m, found 10",
+        r#"server.max_uploads: expected a whole number, found the string "many""#,
+        "server.read_buffer: must be between 8KiB and 1MiB, is 4KiB",
+        "sever: unknown section, did you mean server?",
+        "surprise: unknown key",
+    ];
+    assert_eq!(told.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn toml_that_is_broken_is_told_by_its_line_and_not_quoted() {
+    for broken in ["token = \"hunter2", "token = hunter2", "hunter2", "token = \"hunter2\"\ntoken = \"hunter2\"", "[hunter2"] {
+        let told = mistakes(&format!("[egain]\n{broken}\n"), &[("ASSET_GATEWAY_EGAIN__REPLICAS", "0")]);
+        let lines: Vec<&str> = told.lines().collect();
+        assert!(lines.len() == 2 && (lines[0].contains(":2: ") || lines[0].contains(":3: ")), "{told}");
+        assert!(lines[1].starts_with("ASSET_GATEWAY_EGAIN__REPLICAS: ") && !told.contains("hunter2"), "{told}");
+    }
+}
+
+#[test]
+fn what_may_be_in_a_broken_file_is_not_told_as_missing() {
+    assert_eq!(mistakes("[egain]\nrate =\n", &[("ASSET_GATEWAY_EGAIN__BURST", "1")]).lines().count(), 1);
+    assert_eq!(mistakes_of_serve(&[("ASSET_GATEWAY_CONFIG", "/no/such")]).lines().count(), 1);
+}
+
+#[test]
+fn keys_of_later_versions_are_unknown() {
+    let told = mistakes(
+        "[[auth.keys]]\nid = \"a\"\n",
+        &[("ASSET_GATEWAY_SERVER__TLS_CERT", "x"), ("ASSET_GATEWAY_OTEL__ENDPOINT", "x")],
+    );
+    let expected =
+        ["ASSET_GATEWAY_OTEL__ENDPOINT: unknown key", "ASSET_GATEWAY_SERVER__TLS_CERT: unknown key", "auth.keys: unknown key"];
+    assert_eq!(told.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn secrets_that_look_like_numbers_survive() {
+    for secret in ["007", "1e5", "true", "0x10", "a,b", "[1]", " spaced "] {
+        let settings = load("", &[("ASSET_GATEWAY_EGAIN__CLIENT_SECRET", secret)]).unwrap();
+        assert_eq!(settings.egain.client_secret.unwrap().expose_secret(), secret);
+    }
+}
+
+#[test]
+fn a_secret_may_be_in_a_file_of_its_own() {
+    let (one, other) = (temporary("007\r\n"), temporary("hunter2\n"));
+    let path = other.path().to_str().unwrap();
+    let toml = format!("[egain]\nclient_secret_file = {:?}\n", one.path());
+    let secret =
+        |variables: &[(&str, &str)]| load(&toml, variables).unwrap().egain.client_secret.unwrap().expose_secret().to_owned();
+    assert_eq!(secret(&[]), "007");
+    assert_eq!(secret(&[("ASSET_GATEWAY_EGAIN__CLIENT_SECRET_FILE", path)]), "hunter2");
+    assert_eq!(secret(&[("ASSET_GATEWAY_EGAIN__CLIENT_SECRET", "direct")]), "direct");
+}
+
+#[test]
+fn a_secret_given_twice_or_in_no_readable_file_is_a_mistake() {
+    let told =
+        mistakes("[egain]\ntoken = \"a\"\ntoken_file = \"b\"\n", &[("ASSET_GATEWAY_EGAIN__CLIENT_SECRET_FILE", "/no/such")]);
+    let lines: Vec<&str> = told.lines().collect();
+    assert!(lines[0].starts_with("ASSET_GATEWAY_EGAIN__CLIENT_SECRET_FILE: can't read /no/such: "), "{told}");
+    assert_eq!(lines[1..], ["egain.token_file: is given together with egain.token: only one of them can hold"]);
+}
+
+#[test]
+fn only_secrets_have_files_of_their_own() {
+    assert_eq!(mistakes("", &[("ASSET_GATEWAY_LOG__FILTER_FILE", "x")]), "ASSET_GATEWAY_LOG__FILTER_FILE: unknown key");
+}
+
+#[test]
+fn no_mistake_and_no_debug_shows_a_secret() {
+    let given = [("ASSET_GATEWAY_EGAIN__TOKEN", "hunter2 "), ("ASSET_GATEWAY_EGAIN__CLIENT_SECRET", "hunter2")];
+    let told = mistakes("", &given);
+    assert!(told.contains("ASSET_GATEWAY_EGAIN__TOKEN: must be printable ASCII") && !told.contains("hunter2"), "{told}");
+    let settings = load("", &given[1..]).unwrap();
+    assert!(!format!("{settings:?}{}", settings.render()).contains("hunter2"));
+}
+
+#[test]
+fn what_is_shown_loads_again_and_shows_the_same() {
+    let toml = r#"
+        [server]
+        read_buffer = 10000
+        header_timeout = "1m 30s"
+        [egain]
+        rate = 5
+        content_hosts = ["a.test", "[::1]:80"]
+        token = "hunter2"
+        [policy]
+        deny = []
+        [auth]
+        mode = "none"
+    "#;
+    let shown = load(toml, &[]).unwrap().render();
+    assert_eq!(load(&shown, &[]).unwrap().render(), shown);
+    for line in [
+        "read_buffer = \"10000B\"",
+        "token = \"[hidden]\"",
+        "deny = []",
+        "rate = 5.0",
+        "# plan is not set: required, or egain.rate",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line} in {shown}");
+    }
+}
+
+#[test]
+fn the_service_says_all_that_it_lacks() {
+    let expected = [
+        "auth.mode: not set: say who may call. none (ASSET_GATEWAY_AUTH__MODE=none) lets anyone who can connect do everything",
+        "egain.plan: not set: say developer, basic or enterprise, or set egain.rate (calls a second)",
+        "egain.token: not set: give a token, or egain.token_url, egain.client_id and egain.client_secret",
+    ];
+    assert_eq!(mistakes_of_serve(&[]).lines().collect::<Vec<_>>(), expected);
+    assert_eq!(Settings::default().for_serve().unwrap_err().iter().count(), expected.len());
+}
+
+#[test]
+fn the_service_starts_with_a_token_or_a_whole_client() {
+    let common = [("ASSET_GATEWAY_AUTH__MODE", "none"), ("ASSET_GATEWAY_EGAIN__RATE", "5")];
+    let client = [
+        ("ASSET_GATEWAY_EGAIN__TOKEN_URL", "http://localhost:1/token"),
+        ("ASSET_GATEWAY_EGAIN__CLIENT_ID", "1"),
+        ("ASSET_GATEWAY_EGAIN__CLIENT_SECRET", "x"),
+    ];
+    let token = ("ASSET_GATEWAY_EGAIN__TOKEN", "x");
+    assert_eq!(mistakes_of_serve(&[common.as_slice(), &[token]].concat()), "");
+    assert_eq!(mistakes_of_serve(&[common.as_slice(), &client].concat()), "");
+    assert!(mistakes_of_serve(&[common.as_slice(), &client[..2]].concat()).starts_with("egain.client_secret: not set"));
+    assert_eq!(
+        mistakes_of_serve(&[common.as_slice(), &client[..1], &[token]].concat()),
+        "ASSET_GATEWAY_EGAIN__TOKEN_URL: is given together with egain.token: only one of them can hold"
+    );
+}
+
+#[test]
+fn a_bad_value_is_not_told_as_a_missing_one_too() {
+    let told = mistakes_of_serve(&[
+        ("ASSET_GATEWAY_EGAIN__RATE", "0"),
+        ("ASSET_GATEWAY_EGAIN__TOKEN", "a b"),
+        ("ASSET_GATEWAY_AUTH__MODE", "jwt"),
+    ]);
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(lines.len(), 3, "{told}");
+    assert!(lines[0].starts_with(r#"ASSET_GATEWAY_AUTH__MODE: this version doesn't have "jwt" yet"#));
+    assert_eq!(lines[1], "ASSET_GATEWAY_EGAIN__RATE: must be between 0.001 and 10000.0, is 0.0");
+}
+
+#[test]
+fn what_is_shown_in_place_of_a_secret_is_none() {
+    let told = mistakes_of_serve(&[("ASSET_GATEWAY_EGAIN__TOKEN", "[hidden]")]);
+    assert!(told.contains(r#"ASSET_GATEWAY_EGAIN__TOKEN: is "[hidden]""#), "{told}");
+}
+
+#[test]
+fn listeners_may_not_share_a_port() {
+    let told = mistakes("", &[("ASSET_GATEWAY_SERVER__LISTEN", "127.0.0.1:9464")]);
+    assert_eq!(told, "server.admin_listen: 0.0.0.0:9464 is taken by server.listen (127.0.0.1:9464)");
+}
+
+#[test]
+fn a_burst_needs_a_rate() {
+    assert_eq!(
+        mistakes("", &[("ASSET_GATEWAY_EGAIN__BURST", "3")]),
+        "ASSET_GATEWAY_EGAIN__BURST: needs egain.rate, which isn't set"
+    );
+    let told = mistakes("[egain]\nplan = \"basic\"\nother_burst = 3\n", &[]);
+    assert_eq!(told, "egain.other_burst: needs egain.other_rate or egain.rate, which aren't set");
+    assert_eq!(mistakes("[egain]\nrate = 1\nburst = 2\nother_burst = 3\n", &[]), "");
+}
+
+#[test]
+fn spooling_switched_off_makes_its_memory_irrelevant() {
+    assert_eq!(mistakes("[limits]\nspool_total = 0\n", &[]), "");
+}

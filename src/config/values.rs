@@ -1,0 +1,260 @@
+//! The types of values, from the plain ones to URLs.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde::de::{IntoDeserializer, value::Error};
+use serde::{Deserialize, Serialize};
+use toml::Value;
+use url::Url;
+
+use super::setting::{HIDDEN, Setting, mistyped, unreadable};
+use crate::words::units::{ByteSize, duration};
+
+impl Setting for String {
+    const EXPECTED: &'static str = "a string that isn't empty";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        if text.is_empty() { Err(unreadable::<Self>(text)) } else { Ok(text.to_owned()) }
+    }
+
+    fn to_toml(&self) -> Option<Value> {
+        Some(Value::String(self.clone()))
+    }
+}
+
+impl Setting for SecretString {
+    const EXPECTED: &'static str = "a string that isn't empty (in quotes)";
+    const SECRET: bool = true;
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        if text.is_empty() { Err("expected a secret, found nothing".into()) } else { Ok(text.into()) }
+    }
+
+    fn to_toml(&self) -> Option<Value> {
+        Some(Value::String(HIDDEN.into()))
+    }
+}
+
+impl Setting for Vec<String> {
+    const EXPECTED: &'static str = "a list of strings";
+
+    /// Entries are parted by commas; blanks around them and empty ones don't count.
+    fn from_text(text: &str) -> Result<Self, String> {
+        Ok(text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(str::to_owned).collect())
+    }
+
+    fn from_toml(value: &Value) -> Result<Self, String> {
+        let entries = value.as_array().ok_or_else(|| mistyped::<Self>(value))?;
+        entries.iter().map(String::from_toml).collect()
+    }
+
+    fn to_toml(&self) -> Option<Value> {
+        Some(Value::Array(self.iter().cloned().map(Value::String).collect()))
+    }
+}
+
+impl Setting for bool {
+    const EXPECTED: &'static str = "true or false";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| unreadable::<Self>(text))
+    }
+
+    fn from_toml(value: &Value) -> Result<Self, String> {
+        value.as_bool().ok_or_else(|| mistyped::<Self>(value))
+    }
+
+    fn to_toml(&self) -> Option<Value> {
+        Some(Value::Boolean(*self))
+    }
+}
+
+impl Setting for f64 {
+    const EXPECTED: &'static str = "a number such as 5 or 0.5";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| unreadable::<Self>(text))
+    }
+
+    fn from_toml(value: &Value) -> Result<Self, String> {
+        let whole = value.as_integer().and_then(|number| i32::try_from(number).ok());
+        whole.map(Self::from).or(value.as_float()).ok_or_else(|| mistyped::<Self>(value))
+    }
+
+    fn to_toml(&self) -> Option<Value> {
+        Some(Value::Float(*self))
+    }
+}
+
+macro_rules! whole_numbers {
+    ($($type:ty)*) => {$(
+        impl Setting for $type {
+            const EXPECTED: &'static str = "a whole number";
+
+            fn from_text(text: &str) -> Result<Self, String> {
+                text.parse().map_err(|_| unreadable::<Self>(text))
+            }
+
+            fn from_toml(value: &Value) -> Result<Self, String> {
+                let number = value.as_integer().and_then(|number| Self::try_from(number).ok());
+                number.ok_or_else(|| mistyped::<Self>(value))
+            }
+
+            fn to_toml(&self) -> Option<Value> {
+                Value::try_from(self).ok()
+            }
+        }
+    )*};
+}
+whole_numbers! { u32 u64 usize }
+
+/// A duration in the way that the whole house writes them.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+struct Written(#[serde(with = "duration")] Duration);
+
+impl Setting for Duration {
+    const EXPECTED: &'static str = "a duration such as 30s or 5m";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        let written = Written::deserialize(text.into_deserializer());
+        written.map(|Written(duration)| duration).map_err(|_: Error| unreadable::<Self>(text))
+    }
+
+    fn to_toml(&self) -> Option<Value> {
+        Value::try_from(Written(*self)).ok()
+    }
+}
+
+impl Setting for ByteSize {
+    const EXPECTED: &'static str = "a size such as 64KiB or 10MiB";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| unreadable::<Self>(text))
+    }
+
+    fn from_toml(value: &Value) -> Result<Self, String> {
+        match value {
+            Value::Integer(bytes) => u64::try_from(*bytes).map(Self).map_err(|_| mistyped::<Self>(value)),
+            Value::String(text) => Self::from_text(text),
+            other => Err(mistyped::<Self>(other)),
+        }
+    }
+
+    /// In the largest unit that loses nothing; the type's own `Display` rounds.
+    fn to_toml(&self) -> Option<Value> {
+        const UNITS: [(&str, u64); 4] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+        let Self(bytes) = *self;
+        let unit = UNITS.iter().find(|(_, unit)| bytes >= *unit && bytes % unit == 0);
+        Some(Value::String(unit.map_or_else(|| format!("{bytes}B"), |(name, unit)| format!("{}{name}", bytes / unit))))
+    }
+}
+
+impl Setting for SocketAddr {
+    const EXPECTED: &'static str = "an IP address with a port, such as 0.0.0.0:8080 or [::]:8080";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| unreadable::<Self>(text))
+    }
+
+    fn to_toml(&self) -> Option<Value> {
+        Some(Value::String(self.to_string()))
+    }
+}
+
+impl Setting for PathBuf {
+    const EXPECTED: &'static str = "a path";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        String::from_text(text).map(Self::from).map_err(|_| unreadable::<Self>(text))
+    }
+
+    fn to_toml(&self) -> Option<Value> {
+        Some(Value::String(self.display().to_string()))
+    }
+}
+
+impl Setting for Url {
+    const EXPECTED: &'static str = "an http or https URL with a host, and without user, password, query and fragment";
+
+    /// What was found is not shown: a URL is where people put passwords.
+    fn from_text(text: &str) -> Result<Self, String> {
+        let url = text.parse().ok().filter(is_plain_http);
+        url.ok_or_else(|| format!("expected {}", Self::EXPECTED))
+    }
+
+    fn to_toml(&self) -> Option<Value> {
+        Some(Value::String(self.to_string()))
+    }
+}
+
+fn is_plain_http(url: &Url) -> bool {
+    let anonymous = url.username().is_empty() && url.password().is_none();
+    matches!(url.scheme(), "http" | "https") && url.has_host() && anonymous && url.query().is_none() && url.fragment().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::setting::shown;
+
+    fn read<T: Setting>(text: &str) -> String {
+        T::from_text(text).map_or_else(|why| why, |value| shown(&value))
+    }
+
+    #[test]
+    fn sizes_lose_nothing_when_written() {
+        for (given, written) in [("10MiB", "10MiB"), ("10485761", "10485761B"), ("1.5KiB", "1536B"), ("0", "0B")] {
+            assert_eq!(read::<ByteSize>(given), written);
+        }
+    }
+
+    #[test]
+    fn durations_need_a_unit_and_no_sign() {
+        assert_eq!(read::<Duration>("90s"), "1m 30s");
+        assert_eq!(read::<Duration>("30"), r#"expected a duration such as 30s or 5m, found "30""#);
+        assert_eq!(read::<Duration>("-1s"), r#"expected a duration such as 30s or 5m, found "-1s""#);
+    }
+
+    #[test]
+    fn lists_are_parted_by_commas() {
+        assert_eq!(Vec::from_text(" image/* ,, text/plain,").unwrap(), ["image/*", "text/plain"]);
+    }
+
+    #[test]
+    fn toml_is_taken_by_its_own_types() {
+        assert_eq!(u32::from_toml(&Value::Integer(-1)).unwrap_err(), "expected a whole number, found -1");
+        assert_eq!(usize::from_toml(&Value::Float(1.5)).unwrap_err(), "expected a whole number, found 1.5");
+        assert_eq!(bool::from_toml(&Value::Integer(1)).unwrap_err(), "expected true or false, found 1");
+        assert_eq!(f64::from_toml(&Value::Integer(5)), Ok(5.0));
+        assert_eq!(ByteSize::from_toml(&Value::Integer(5)), Ok(ByteSize(5)));
+    }
+
+    #[test]
+    fn a_url_with_a_password_is_refused_and_not_shown() {
+        for bad in ["https://user:hunter2@x.test", "ftp://x.test", "https://", "x.test", "https://x.test?key=hunter2"] {
+            assert_eq!(read::<Url>(bad), format!("expected {}", Url::EXPECTED), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_not_shown_even_when_it_is_mistyped() {
+        let why = SecretString::from_toml(&Value::Integer(1234)).unwrap_err();
+        assert!(!why.contains("1234"), "{why}");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_the_same(bytes in 0..1u64 << 60, millis in 0..1u64 << 40) {
+            let size = ByteSize(bytes);
+            prop_assert_eq!(ByteSize::from_toml(&size.to_toml().unwrap()), Ok(size));
+            let duration = Duration::from_millis(millis);
+            prop_assert_eq!(Duration::from_toml(&duration.to_toml().unwrap()), Ok(duration));
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Signed URLs, each until its own expiry. What saves calls: misses of one id share one call, and what isn't there
+//! is remembered briefly.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use moka::future::Cache;
+use moka::policy::EvictionPolicy;
+use moka::{Expiry, sync};
+
+use crate::egain::{Asset, Egain};
+use crate::signals::metrics::Metrics;
+use crate::storage::Storage;
+use crate::words::asset::AssetId;
+use crate::words::fault::{Code, Fault, Stage};
+
+/// What is remembered, and for how long.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Entries.
+    pub capacity: u64,
+    /// A URL is given out until so long before its expiry, or a quarter of its life if that is less.
+    pub safety_margin: Duration,
+    /// How long "not found" and "not yet available" are remembered.
+    pub negative_ttl: Duration,
+}
+
+/// How long a dead URL's mark is kept: longer than any call that was under way when it died.
+const MARK_KEPT: Duration = Duration::from_secs(600);
+
+/// What eGain said of an asset.
+#[derive(Clone)]
+struct Entry {
+    asked: Instant,
+    good_until: Instant,
+    said: Result<Arc<Asset>, Fault>,
+}
+
+/// The cache of signed URLs.
+#[derive(Clone)]
+pub struct UrlCache {
+    entries: Cache<AssetId, Entry>,
+    /// Ids whose URLs asked for up to an instant are dead. moka's `invalidate` doesn't stop an insert that is under
+    /// way, so an entry is also judged by this mark when it is read.
+    dead: sync::Cache<AssetId, Instant>,
+    egain: Egain,
+    storage: Storage,
+    config: Config,
+    metrics: Arc<Metrics>,
+}
+
+struct UntilGone;
+
+impl Expiry<AssetId, Entry> for UntilGone {
+    fn expire_after_create(&self, _: &AssetId, entry: &Entry, now: Instant) -> Option<Duration> {
+        Some(entry.good_until.saturating_duration_since(now))
+    }
+
+    fn expire_after_update(&self, id: &AssetId, entry: &Entry, now: Instant, _: Option<Duration>) -> Option<Duration> {
+        self.expire_after_create(id, entry, now)
+    }
+}
+
+impl UrlCache {
+    pub fn new(egain: Egain, storage: Storage, config: Config, metrics: Arc<Metrics>) -> Self {
+        // LRU: the default policy refuses new keys that nobody asked for before, which here are all.
+        let entries = Cache::builder().max_capacity(config.capacity).eviction_policy(EvictionPolicy::lru());
+        let dead = sync::Cache::builder().max_capacity(config.capacity).eviction_policy(EvictionPolicy::lru());
+        Self {
+            entries: entries.expire_after(UntilGone).build(),
+            dead: dead.time_to_live(MARK_KEPT).build(),
+            egain,
+            storage,
+            config,
+            metrics,
+        }
+    }
+
+    /// A good URL, from the cache or from one call that all who wait share.
+    pub async fn get(&self, id: &AssetId) -> Result<Arc<Asset>, Fault> {
+        if let Some(entry) = self.entries.get(id).await.filter(|entry| !self.is_dead(id, entry)) {
+            self.count("hit");
+            return entry.said;
+        }
+        // In a task of its own: a caller that leaves would otherwise make those who wait with it ask again.
+        let (cache, id) = (self.clone(), id.clone());
+        tokio::spawn(async move { cache.look_up(id).await }).await.unwrap_or_else(|_| Err(lost()))
+    }
+
+    /// Drops what was asked for up to this instant, also where the answer is still under way.
+    pub fn forget(&self, id: &AssetId, asked_until: Instant) {
+        let later = self.dead.get(id).map_or(asked_until, |earlier| earlier.max(asked_until));
+        self.dead.insert(id.clone(), later);
+    }
+
+    /// How much longer the URL will be given out.
+    pub fn time_left(&self, asset: &Asset) -> Duration {
+        self.good_until(asset).saturating_duration_since(Instant::now())
+    }
+
+    async fn look_up(&self, id: AssetId) -> Result<Arc<Asset>, Fault> {
+        let asked = AtomicBool::new(false);
+        let mut entry = self.ask_once(&id, &asked).await;
+        if self.is_dead(&id, &entry) {
+            // Forgotten while the answer was under way.
+            entry = self.ask_once(&id, &asked).await;
+        }
+        self.count(if asked.into_inner() { "miss" } else { "coalesced" });
+        entry.said
+    }
+
+    async fn ask_once(&self, id: &AssetId, asked: &AtomicBool) -> Entry {
+        let ask = async {
+            asked.store(true, Ordering::Relaxed);
+            self.ask(id).await
+        };
+        self.entries.entry_by_ref(id).or_insert_with_if(ask, |entry| self.is_dead(id, entry)).await.into_value()
+    }
+
+    async fn ask(&self, id: &AssetId) -> Entry {
+        let asked = Instant::now();
+        let said = self.egain.get_asset(id).await.and_then(|asset| self.admit(asset)).map(Arc::new);
+        let good_until = match &said {
+            Ok(asset) => self.good_until(asset),
+            Err(fault) if is_negative(fault) => Instant::now() + self.config.negative_ttl,
+            // Given to those who wait for it, and not kept.
+            Err(_) => asked,
+        };
+        Entry { asked, good_until, said }
+    }
+
+    fn admit(&self, mut asset: Asset) -> Result<Asset, Fault> {
+        asset.lease.url = self.storage.admit(asset.lease.url.expose().clone())?;
+        Ok(asset)
+    }
+
+    /// The expiry less the margin; at once where eGain named no expiry.
+    fn good_until(&self, asset: &Asset) -> Instant {
+        let Some(expires) = asset.lease.expires else { return asset.lease.asked };
+        let life = expires.saturating_duration_since(asset.lease.asked);
+        expires.checked_sub(self.config.safety_margin.min(life / 4)).unwrap_or(asset.lease.asked)
+    }
+
+    fn is_dead(&self, id: &AssetId, entry: &Entry) -> bool {
+        self.dead.get(id).is_some_and(|asked_until| entry.asked <= asked_until)
+    }
+
+    fn count(&self, result: &str) {
+        self.metrics.url_cache_requests.with_label_values(&[result]).inc();
+        self.metrics.url_cache_entries.set(self.entries.entry_count().try_into().unwrap_or(i64::MAX));
+    }
+}
+
+fn is_negative(fault: &Fault) -> bool {
+    matches!(fault.code(), Code::NotFound | Code::AssetPending | Code::ContentRejected)
+}
+
+fn lost() -> Fault {
+    Fault::gateway(Code::Internal, Stage::Sign, "the gateway failed while it asked eGain: try again").retryable(true)
+}

@@ -1,0 +1,64 @@
+//! A file's bytes: streamed from storage, a dead URL replaced once, a broken stream taken up again.
+
+use std::sync::Arc;
+
+use http::header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE};
+use http::{HeaderMap, HeaderName, StatusCode};
+use http_body_util::BodyExt;
+
+use super::Download;
+use super::resume::Resuming;
+use crate::body::Frames;
+use crate::egain::Asset;
+use crate::storage::{Object, refuses_url};
+use crate::words::asset::AssetId;
+use crate::words::fault::Fault;
+
+/// What a caller may ask of the bytes (RFC 9110 sections 13 and 14); storage decides.
+const CONDITIONS: [HeaderName; 6] = [RANGE, IF_RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE];
+
+/// An answer with bytes, or storage's verdict on the caller's conditions.
+pub struct Content {
+    /// What eGain knows of the asset.
+    pub asset: Arc<Asset>,
+    /// 200, 206, 304, 412 or 416.
+    pub status: StatusCode,
+    /// Storage's headers.
+    pub headers: HeaderMap,
+    /// The bytes.
+    pub body: Frames,
+}
+
+impl Download {
+    /// Opens a file, with the caller's range and conditions.
+    pub async fn content(&self, id: &AssetId, headers: &HeaderMap) -> Result<Content, Fault> {
+        let conditions = conditions(headers);
+        let (asset, object) = self.open(id, conditions).await?;
+        let Object { status, headers, body } = object;
+        let body = match Resuming::new(self.clone(), id.clone(), status, &headers) {
+            Some(resuming) => resuming.over(body).boxed(),
+            None => body,
+        };
+        Ok(Content { asset, status, headers, body })
+    }
+
+    /// Reads with a cached URL, and once more with a fresh one if storage refuses it.
+    pub(super) async fn open(&self, id: &AssetId, conditions: HeaderMap) -> Result<(Arc<Asset>, Object), Fault> {
+        let asset = self.cache.get(id).await?;
+        match self.storage.read(&asset.lease.url, conditions.clone()).await {
+            Err(fault) if refuses_url(&fault) => {
+                self.metrics.url_early_death.inc();
+                self.cache.forget(id, asset.lease.asked);
+            }
+            opened => return opened.map(|object| (asset, object)),
+        }
+        let asset = self.cache.get(id).await?;
+        let object = self.storage.read(&asset.lease.url, conditions).await?;
+        Ok((asset, object))
+    }
+}
+
+fn conditions(headers: &HeaderMap) -> HeaderMap {
+    let named = CONDITIONS.iter().flat_map(|name| headers.get_all(name).iter().map(move |value| (name, value)));
+    named.map(|(name, value)| (name.clone(), value.clone())).collect()
+}

@@ -1,0 +1,135 @@
+//! A stream that storage broke is taken up where it stopped, if the file can be told to be the same one.
+//!
+//! That takes a strong validator (RFC 9110 section 8.8.1). Without one the connection to the caller is cut: a short
+//! body must never end as if it were whole.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use headers::{ContentLength, ContentRange, ETag, HeaderMapExt};
+use http::header::{ETAG, IF_RANGE, RANGE};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use sync_wrapper::SyncFuture;
+
+use super::Download;
+use crate::body::Frames;
+use crate::words::asset::AssetId;
+use crate::words::fault::{Blame, Fault};
+
+/// How often in a row a stream is taken up without a byte in between.
+const TRIES: u32 = 3;
+
+/// What is needed to take a stream up again.
+pub struct Resuming {
+    download: Download,
+    id: AssetId,
+    validator: HeaderValue,
+    /// The next byte that the caller needs, and the last one, counted from the file's start.
+    next: u64,
+    last: u64,
+}
+
+impl Resuming {
+    /// None for an answer without bytes, or without what it takes to resume.
+    pub fn new(download: Download, id: AssetId, status: StatusCode, headers: &HeaderMap) -> Option<Self> {
+        let validator = headers.get(ETAG).filter(|tag| tag.as_bytes().starts_with(b"\""))?.clone();
+        headers.typed_get::<ETag>()?;
+        let (next, last) = match status {
+            StatusCode::OK => (0, headers.typed_get::<ContentLength>()?.0.checked_sub(1)?),
+            StatusCode::PARTIAL_CONTENT => headers.typed_get::<ContentRange>()?.bytes_range()?,
+            _ => return None,
+        };
+        Some(Self { download, id, validator, next, last })
+    }
+
+    /// The stream, resumed as often as it gets on.
+    pub fn over(self, body: Frames) -> Resumed {
+        let length = self.last - self.next + 1;
+        Resumed { resuming: self, state: State::Reading(body), left: length, tries: 0 }
+    }
+
+    /// Asks for the rest. None where storage has something else by now.
+    fn reopen(&self) -> impl Future<Output = Option<Frames>> + Send + 'static {
+        let (download, id, validator) = (self.download.clone(), self.id.clone(), self.validator.clone());
+        let (next, last) = (self.next, self.last);
+        async move {
+            let range = HeaderValue::try_from(format!("bytes={next}-{last}")).ok()?;
+            let conditions = [(RANGE, range), (IF_RANGE, validator.clone())].into_iter().collect();
+            let (_, object) = download.open(&id, conditions).await.ok()?;
+            let range = object.headers.typed_get::<ContentRange>()?.bytes_range()?;
+            let same = object.headers.get(ETAG).is_none_or(|tag| *tag == validator);
+            (object.status == StatusCode::PARTIAL_CONTENT && range == (next, last) && same).then_some(object.body)
+        }
+    }
+}
+
+/// A body that survives a broken stream. Holds no bytes.
+pub struct Resumed {
+    resuming: Resuming,
+    state: State,
+    left: u64,
+    tries: u32,
+}
+
+enum State {
+    Reading(Frames),
+    Reopening(Fault, SyncFuture<Pin<Box<dyn Future<Output = Option<Frames>> + Send>>>),
+}
+
+impl Resumed {
+    fn pass(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+        self.resuming.next += bytes;
+        self.left = self.left.saturating_sub(bytes);
+        if bytes > 0 {
+            self.tries = 0;
+        }
+        frame
+    }
+
+    /// Only storage's faults are worth it, and only so many in a row.
+    fn take_up(&mut self, fault: Fault) -> Result<(), Fault> {
+        if fault.blame() != Blame::Storage || self.tries == TRIES {
+            return Err(fault);
+        }
+        self.tries += 1;
+        tracing::info!(asset = self.resuming.id.as_str(), at = self.resuming.next, "takes a broken stream up again");
+        self.state = State::Reopening(fault, SyncFuture::new(Box::pin(self.resuming.reopen())));
+        Ok(())
+    }
+}
+
+impl Body for Resumed {
+    type Data = Bytes;
+    type Error = Fault;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        loop {
+            if self.left == 0 {
+                return Poll::Ready(None);
+            }
+            match &mut self.state {
+                State::Reading(body) => match ready!(Pin::new(body).poll_frame(cx)) {
+                    Some(Ok(frame)) => return Poll::Ready(Some(Ok(self.pass(frame)))),
+                    Some(Err(fault)) => self.take_up(fault)?,
+                    None => return Poll::Ready(None),
+                },
+                State::Reopening(fault, reopening) => match ready!(Pin::new(reopening).poll(cx)) {
+                    Some(body) => self.state = State::Reading(body),
+                    None => return Poll::Ready(Some(Err(fault.clone()))),
+                },
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.left == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}

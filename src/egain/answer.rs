@@ -1,0 +1,192 @@
+//! One exchange with eGain, and what its answer means. What isn't documented is tolerated in more than one form.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::{Bytes, BytesMut};
+use headers::HeaderMapExt;
+use http::{HeaderMap, StatusCode};
+use jiff::Timestamp;
+use reqwest::RequestBuilder;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::signals::metrics::Metrics;
+use crate::words::fault::{Code, Fault, Stage, UpstreamAnswer};
+
+/// The longest answer that is read; an asset's is under 2 KiB.
+const LONGEST_ANSWER: usize = 256 * 1024;
+/// A message that is passed on is cut here.
+const LONGEST_MESSAGE: usize = 300;
+/// How long a signed URL is believed to live at the most, whatever its expiry says.
+const LONGEST_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// A whole answer.
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its body, at most [`LONGEST_ANSWER`].
+    pub body: Bytes,
+    headers: HeaderMap,
+    received: Instant,
+}
+
+/// Sends a request and reads the whole answer, whatever its status.
+pub async fn exchange(operation: &str, metrics: &Arc<Metrics>, stage: Stage, request: RequestBuilder) -> Result<Answer, Fault> {
+    let began = Instant::now();
+    let result = receive(request).await;
+    let outcome = match &result {
+        Ok(answer) => class(answer.status),
+        Err(error) if error.is_timeout() => "timeout",
+        Err(_) => "error",
+    };
+    metrics.upstream_requests.with_label_values(&[operation, outcome]).inc();
+    metrics.upstream_request_duration.with_label_values(&[operation, outcome]).observe(began.elapsed().as_secs_f64());
+    result.map_err(|error| unreachable(&error, stage))
+}
+
+async fn receive(request: RequestBuilder) -> Result<Answer, reqwest::Error> {
+    let mut response = request.send().await.map_err(reqwest::Error::without_url)?;
+    let received = Instant::now();
+    let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(reqwest::Error::without_url)? {
+        if body.len() + chunk.len() > LONGEST_ANSWER {
+            break;
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Answer { status, body: body.freeze(), headers, received })
+}
+
+fn class(status: StatusCode) -> &'static str {
+    match status.as_u16() / 100 {
+        2 => "2xx",
+        3 => "3xx",
+        4 => "4xx",
+        5 => "5xx",
+        _ => "other",
+    }
+}
+
+fn unreachable(error: &reqwest::Error, stage: Stage) -> Fault {
+    let cause = std::iter::successors(error.source(), |&e| e.source()).last();
+    tracing::debug!(?cause, "eGain can't be reached");
+    if error.is_timeout() && !error.is_connect() {
+        return Fault::egain(Code::UpstreamTimeout, stage, "eGain didn't answer in time: try again");
+    }
+    let detail = "eGain can't be reached: try again; if it lasts, an operator must check egain.base_url and the network";
+    Fault::egain(Code::UpstreamUnavailable, stage, detail).retry_after(Duration::from_secs(5))
+}
+
+/// eGain's error document; a load balancer in front may answer something else entirely.
+#[derive(Deserialize, Default)]
+struct ErrorDocument {
+    code: Option<serde_json::Value>,
+    #[serde(rename = "developerMessage", alias = "developermessage", alias = "message")]
+    developer_message: Option<String>,
+}
+
+impl Answer {
+    /// The body as JSON, for an answer that was a success.
+    pub fn json<T: DeserializeOwned>(&self, stage: Stage) -> Result<T, Fault> {
+        // serde's own message may quote the answer, and with it a token or a signed URL.
+        serde_json::from_slice(&self.body).map_err(|_| {
+            let detail = "eGain's answer isn't the JSON that its documents promise: try again";
+            let upstream = UpstreamAnswer { status: Some(self.status.as_u16()), ..UpstreamAnswer::default() };
+            Fault::egain(Code::UpstreamError, stage, detail).upstream(upstream).retryable(true)
+        })
+    }
+
+    /// When a signed URL ends on our monotonic clock, reckoned from the upstream's own `Date`: clocks drift.
+    pub fn deadline(&self, expiry: &str) -> Option<Instant> {
+        if expiry.starts_with("9999-") {
+            return self.received.checked_add(LONGEST_LIFE);
+        }
+        let expiry = SystemTime::from(expiry.parse::<Timestamp>().ok()?);
+        let date = self.headers.typed_get::<headers::Date>().map_or_else(SystemTime::now, SystemTime::from);
+        let life = expiry.duration_since(date).unwrap_or(Duration::ZERO).min(LONGEST_LIFE);
+        self.received.checked_add(life)
+    }
+
+    /// How long eGain asks us to wait: `Retry-After` (seconds or a date), or `X-RateLimit-Reset` (a date-time).
+    pub fn asked_wait(&self) -> Option<Duration> {
+        let until = |at: SystemTime| at.duration_since(self.now()).unwrap_or(Duration::ZERO);
+        let after = self.text("retry-after").and_then(|value| match value.parse::<f64>() {
+            Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
+            Err(_) => httpdate::parse_http_date(value).ok().map(until),
+        });
+        let reset = || match self.text("x-ratelimit-reset")?.parse::<Timestamp>() {
+            Ok(at) => Some(until(at.into())),
+            Err(_) => self.text("x-ratelimit-reset")?.parse().ok().map(Duration::from_secs),
+        };
+        // A wait beyond an hour says more about the header than about the limit.
+        after.or_else(reset).map(|wait| wait.min(Duration::from_secs(3600)))
+    }
+
+    fn text(&self, header: &str) -> Option<&str> {
+        self.headers.get(header)?.to_str().ok().map(str::trim)
+    }
+
+    fn now(&self) -> SystemTime {
+        self.headers.typed_get::<headers::Date>().map_or_else(SystemTime::now, SystemTime::from)
+    }
+
+    /// What eGain said, as far as it may be shown.
+    pub fn said(&self) -> UpstreamAnswer {
+        let document: ErrorDocument = serde_json::from_slice(&self.body).unwrap_or_default();
+        let code = document.code.map(|code| code.as_str().map_or_else(|| code.to_string(), str::to_owned));
+        let cut = |text: String| text.chars().take(LONGEST_MESSAGE).collect();
+        UpstreamAnswer {
+            status: Some(self.status.as_u16()),
+            code: code.map(cut),
+            developer_message: document.developer_message.map(cut),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(headers: &[(&'static str, &'static str)], body: &'static str) -> Answer {
+        let headers = headers.iter().map(|(k, v)| (k.parse().unwrap(), v.parse().unwrap())).collect();
+        Answer { status: StatusCode::BAD_REQUEST, body: Bytes::from_static(body.as_bytes()), headers, received: Instant::now() }
+    }
+
+    #[test]
+    fn an_expiry_is_reckoned_by_the_upstreams_own_clock() {
+        let date = ("date", "Thu, 27 Jan 2022 20:03:25 GMT");
+        let answer = answer(&[date], "");
+        let left = answer.deadline("2022-01-27T20:04:25.498Z").unwrap() - answer.received;
+        assert_eq!(left, Duration::from_millis(60_498));
+        assert_eq!(answer.deadline("2022-01-27T20:00:00Z"), Some(answer.received), "a past expiry is over at once");
+        assert_eq!(answer.deadline("9999-12-31T23:59:59Z").unwrap() - answer.received, LONGEST_LIFE);
+        assert_eq!(answer.deadline("soon"), None);
+    }
+
+    #[test]
+    fn every_form_of_asking_to_wait_is_understood() {
+        let date = ("date", "Thu, 27 Jan 2022 20:03:25 GMT");
+        for header in [
+            ("retry-after", "7"),
+            ("retry-after", "Thu, 27 Jan 2022 20:03:32 GMT"),
+            ("x-ratelimit-reset", "2022-01-27T20:03:32Z"),
+            ("x-ratelimit-reset", "7"),
+        ] {
+            assert_eq!(answer(&[date, header], "").asked_wait(), Some(Duration::from_secs(7)), "{header:?}");
+        }
+        assert_eq!(answer(&[date], "").asked_wait(), None);
+    }
+
+    #[test]
+    fn errors_are_read_in_every_form_seen() {
+        let said = |body| (answer(&[], body).said().code, answer(&[], body).said().developer_message);
+        let both = (Some("400-143".to_owned()), Some("missing".to_owned()));
+        assert_eq!(said(r#"{"code":"400-143","developerMessage":"missing","details":[]}"#), both);
+        assert_eq!(said(r#"{"code":"400-143","developermessage":"missing"}"#), both);
+        assert_eq!(said("<html>Bad Gateway</html>"), (None, None));
+        assert_eq!(said(""), (None, None));
+    }
+}

@@ -1,0 +1,187 @@
+//! A call as a whole: budget, token, exchange, and trying again where that is safe and worth it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use http::StatusCode;
+use reqwest::RequestBuilder;
+
+use super::Config;
+use super::answer::{Answer, exchange};
+use super::budget::Budget;
+use super::token::Tokens;
+use crate::signals::metrics::Metrics;
+use crate::words::fault::{Code, Fault, Stage};
+
+/// What is asked of eGain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// `POST /assets`.
+    Create,
+    /// `GET /assets/{id}`.
+    Get,
+    /// `DELETE /assets/{id}`.
+    Delete,
+}
+
+impl Operation {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Create => "create_asset",
+            Self::Get => "get_asset",
+            Self::Delete => "delete_asset",
+        }
+    }
+
+    const fn stage(self) -> Stage {
+        match self {
+            Self::Create | Self::Get => Stage::Sign,
+            Self::Delete => Stage::Delete,
+        }
+    }
+}
+
+/// Everything a call needs.
+pub struct Calls {
+    http: reqwest::Client,
+    base: String,
+    pub(super) tokens: Tokens,
+    assets: Budget,
+    other: Budget,
+    longest_wait: Duration,
+    metrics: Arc<Metrics>,
+}
+
+impl Calls {
+    pub(super) fn new(config: Config, metrics: Arc<Metrics>) -> Result<Self, reqwest::Error> {
+        let http = reqwest::Client::builder()
+            .connect_timeout(config.connect_timeout)
+            .timeout(config.request_timeout)
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .no_proxy()
+            .user_agent(concat!("asset-gateway/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        let budget = |rate, routes| {
+            let waited = metrics.upstream_budget_wait.with_label_values(&[routes]);
+            Budget::new(rate, config.budget_wait, waited, metrics.upstream_budget_tokens.with_label_values(&[routes]))
+        };
+        Ok(Self {
+            tokens: Tokens::new(http.clone(), config.credentials, metrics.clone()),
+            base: config.base_url.as_str().trim_end_matches('/').to_owned(),
+            assets: budget(config.assets, "assets"),
+            other: budget(config.other, "other"),
+            longest_wait: config.budget_wait,
+            http,
+            metrics,
+        })
+    }
+
+    /// Makes a call, up to three times where eGain was unreachable, busy or broken. Says also how long it queued.
+    pub(super) async fn make<F>(&self, operation: Operation, request: F) -> Result<(Answer, Duration), Fault>
+    where
+        F: Fn(&reqwest::Client, &str) -> RequestBuilder,
+    {
+        let pauses = ExponentialBuilder::default().with_min_delay(Duration::from_millis(200)).with_max_times(2).with_jitter();
+        (|| self.attempt(operation, &request))
+            .retry(pauses)
+            .when(worth_repeating)
+            .adjust(|fault: &Fault, pause| {
+                let wait = fault.wait().filter(|_| is_busy(fault)).unwrap_or_default();
+                pause.map(|pause| pause.max(wait)).filter(|pause| *pause <= self.longest_wait)
+            })
+            .await
+    }
+
+    async fn attempt<F>(&self, operation: Operation, request: &F) -> Result<(Answer, Duration), Fault>
+    where
+        F: Fn(&reqwest::Client, &str) -> RequestBuilder,
+    {
+        let stage = operation.stage();
+        let mut queued = self.budget(operation).spend().await?;
+        let token = self.tokens.get(stage).await?;
+        let send = |token: &str| {
+            let request = request(&self.http, &self.base).bearer_auth(token);
+            exchange(operation.name(), &self.metrics, stage, request)
+        };
+        let mut answer = send(token.expose()).await?;
+        if answer.status == StatusCode::UNAUTHORIZED {
+            self.tokens.forget(&token);
+            let fresh = self.tokens.get(stage).await?;
+            queued += self.budget(operation).spend().await?;
+            answer = send(fresh.expose()).await?;
+        }
+        if answer.status == StatusCode::TOO_MANY_REQUESTS {
+            self.budget(operation).pause(answer.asked_wait().unwrap_or(Duration::from_secs(1)));
+        }
+        if answer.status.is_success() { Ok((answer, queued)) } else { Err(explain(&answer, operation)) }
+    }
+
+    fn budget(&self, operation: Operation) -> &Budget {
+        match operation {
+            Operation::Create | Operation::Get => &self.assets,
+            Operation::Delete => &self.other,
+        }
+    }
+}
+
+/// A time-out is not repeated: it has used up the caller's patience, and eGain may have done it after all.
+fn worth_repeating(fault: &Fault) -> bool {
+    let upstream = fault.upstream_answer().and_then(|answer| answer.status);
+    match fault.code() {
+        Code::UpstreamUnavailable => true,
+        Code::UpstreamBudget => is_busy(fault),
+        Code::UpstreamError => upstream.is_some_and(|status| status >= 500),
+        _ => false,
+    }
+}
+
+/// Whether it was eGain that said "too many".
+fn is_busy(fault: &Fault) -> bool {
+    fault.upstream_answer().is_some_and(|answer| answer.status == Some(429))
+}
+
+/// What a refusal means for the caller.
+fn explain(answer: &Answer, operation: Operation) -> Fault {
+    let stage = operation.stage();
+    let said = answer.said();
+    let fault = match (answer.status.as_u16(), said.code.as_deref()) {
+        (_, Some("400-765")) => {
+            let detail = "eGain found malicious content in this asset: it can't be used";
+            Fault::caller(Code::ContentRejected, stage, detail)
+        }
+        (_, Some("400-766")) => {
+            let detail = "the asset isn't available yet, eGain is still checking it: try again";
+            Fault::egain(Code::AssetPending, stage, detail).retry_after(Duration::from_secs(5))
+        }
+        (404, _) if operation != Operation::Create => {
+            Fault::caller(Code::NotFound, stage, "eGain knows no asset with this id: check the id, assets don't live for ever")
+        }
+        (409, _) => {
+            Fault::caller(Code::Conflict, stage, "eGain refuses this in the asset's present state, as when a message uses it")
+        }
+        (401 | 403, _) => {
+            let detail = "eGain refuses the gateway's token: an operator must check the client's scopes";
+            Fault::gateway(Code::UpstreamError, stage, detail)
+        }
+        (429, _) => {
+            let wait = answer.asked_wait().unwrap_or(Duration::from_secs(1));
+            let detail = "eGain says that the tenant's allowance of calls is used up: try again later";
+            Fault::egain(Code::UpstreamBudget, stage, detail).retry_after(wait)
+        }
+        (502..=504, _) => {
+            let wait = answer.asked_wait().unwrap_or(Duration::from_secs(5));
+            Fault::egain(Code::UpstreamUnavailable, stage, "eGain is down for now: try again later").retry_after(wait)
+        }
+        (500.., _) => {
+            let detail = "eGain failed: try again; if it lasts, ask eGain's support, giving the request id";
+            Fault::egain(Code::UpstreamError, stage, detail).retryable(true)
+        }
+        _ => {
+            let detail = "eGain refused the call: see upstream.code and upstream.developerMessage";
+            Fault::egain(Code::UpstreamError, stage, detail)
+        }
+    };
+    fault.upstream(said)
+}

@@ -1,0 +1,191 @@
+//! eGain's API: a token, an allowance of calls, and three calls to spend it on.
+//!
+//! The scarce thing is calls, not bytes: the best plan allows five `/assets` calls a second. So
+//! every call goes through a budget, and nothing here is called for a request that can be refused.
+
+mod answer;
+mod budget;
+mod calls;
+mod orphans;
+mod token;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use serde::Deserialize;
+use serde_json::json;
+use url::Url;
+
+use crate::signals::metrics::Metrics;
+use crate::words::asset::{AssetId, Lease, Sender};
+use crate::words::fault::{Code, Fault, Stage};
+use crate::words::secret::SignedUrl;
+pub use budget::Rate;
+use calls::{Calls, Operation};
+pub use orphans::{Orphan, Orphans};
+
+/// How eGain is reached, and how much may be asked of it.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Such as `https://api.egain.cloud/conversation/conversationmgr/v3`.
+    pub base_url: Url,
+    /// What signs us in.
+    pub credentials: Credentials,
+    /// Calls to `/assets` (POST and GET).
+    pub assets: Rate,
+    /// Calls to all other routes.
+    pub other: Rate,
+    /// How long a call may queue for its budget.
+    pub budget_wait: Duration,
+    /// Until a connection stands.
+    pub connect_timeout: Duration,
+    /// From sending a call to its whole answer.
+    pub request_timeout: Duration,
+    /// How long to wait for an asset that isn't available yet (400-766).
+    pub pending_wait: Duration,
+}
+
+/// What signs us in at eGain.
+#[derive(Debug, Clone)]
+pub enum Credentials {
+    /// A bearer token that somebody else keeps fresh.
+    Fixed(SecretString),
+    /// OAuth 2.0 client credentials (RFC 6749 section 4.4), sent in the body as eGain wants it.
+    Client {
+        /// Where tokens are given out.
+        token_url: Url,
+        /// Our name there.
+        id: String,
+        /// Our secret there.
+        secret: SecretString,
+        /// Such as `https://api.egain.cloud/auth/.default`.
+        scope: String,
+    },
+}
+
+/// An upload that eGain is asked to expect.
+#[derive(Debug, Clone)]
+pub struct NewAsset<'a> {
+    /// eGain's channel type.
+    pub channel: &'a str,
+    /// eGain's sender type.
+    pub sender: Sender,
+    /// With an extension: the type of the file follows from it.
+    pub name: &'a str,
+    /// Exact bytes.
+    pub size: u64,
+}
+
+/// An asset that exists but has no bytes yet.
+#[derive(Debug)]
+pub struct Created {
+    /// Its id.
+    pub id: AssetId,
+    /// Where its bytes go, unchecked.
+    pub content_url: Url,
+    /// How long the call queued for its budget.
+    pub queued: Duration,
+}
+
+/// What eGain knows of an asset.
+#[derive(Debug, Clone)]
+pub struct Asset {
+    /// Its name with extension, if known.
+    pub name: Option<String>,
+    /// Its MIME type, if known.
+    pub content_type: Option<String>,
+    /// Its bytes, if known.
+    pub size: Option<u64>,
+    /// A signed URL to read it.
+    pub lease: Lease,
+}
+
+/// The client for eGain's API.
+#[derive(Clone)]
+pub struct Egain {
+    calls: Arc<Calls>,
+    pending_wait: Duration,
+}
+
+/// None of the fields is marked required in eGain's documents.
+#[derive(Deserialize)]
+struct AssetAnswer {
+    id: Option<String>,
+    name: Option<String>,
+    #[serde(alias = "contenttype", alias = "content_type")]
+    #[serde(rename = "contentType")]
+    content_type: Option<String>,
+    size: Option<u64>,
+    #[serde(rename = "contentUrl", alias = "contentURL", alias = "contenturl")]
+    content_url: Option<String>,
+    #[serde(rename = "contentUrlExpiry", alias = "contentURLExpiry", alias = "contenturlexpiry")]
+    content_url_expiry: Option<String>,
+}
+
+impl Egain {
+    /// Makes a client. Fails where the machine has no CA certificates.
+    pub fn new(config: Config, metrics: Arc<Metrics>) -> Result<Self, reqwest::Error> {
+        let pending_wait = config.pending_wait;
+        Ok(Self { calls: Arc::new(Calls::new(config, metrics)?), pending_wait })
+    }
+
+    /// Keeps the access token fresh ahead of need. Never ends; spawn it.
+    pub async fn keep_signed_in(self) {
+        self.calls.tokens.keep_fresh().await;
+    }
+
+    /// `POST /assets`: spends one call. Who doesn't keep the asset must hand it to [`Orphans`].
+    pub async fn create_asset(&self, asset: &NewAsset<'_>) -> Result<Created, Fault> {
+        let body = json!({
+            "channel": { "type": asset.channel },
+            "sender": { "type": asset.sender.name() },
+            "name": asset.name,
+            "size": asset.size,
+        });
+        let (answer, queued) =
+            self.calls.make(Operation::Create, |http, base| http.post(format!("{base}/assets")).json(&body)).await?;
+        let asset: AssetAnswer = answer.json(Stage::Sign)?;
+        let id = asset.id.as_deref().and_then(AssetId::parse).ok_or_else(|| unusable("has no usable id"))?;
+        Ok(Created { id, content_url: parse_url(asset.content_url.as_deref())?, queued })
+    }
+
+    /// `GET /assets/{id}`: spends at least one call, and mints a new signed URL. An asset that isn't available yet
+    /// is asked for again, with growing pauses, for `pending_wait`.
+    pub async fn get_asset(&self, id: &AssetId) -> Result<Asset, Fault> {
+        let deadline = tokio::time::Instant::now() + self.pending_wait;
+        let mut pause = Duration::from_secs(1);
+        loop {
+            match self.get_asset_once(id).await {
+                Err(fault) if fault.code() == Code::AssetPending && tokio::time::Instant::now() + pause <= deadline => {
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn get_asset_once(&self, id: &AssetId) -> Result<Asset, Fault> {
+        let asked = std::time::Instant::now();
+        let (answer, _) = self.calls.make(Operation::Get, |http, base| http.get(format!("{base}/assets/{id}"))).await?;
+        let asset: AssetAnswer = answer.json(Stage::Sign)?;
+        let url = SignedUrl::new(parse_url(asset.content_url.as_deref())?);
+        let expires = asset.content_url_expiry.as_deref().and_then(|expiry| answer.deadline(expiry));
+        let lease = Lease { url, asked, expires, expiry: asset.content_url_expiry };
+        Ok(Asset { name: asset.name, content_type: asset.content_type, size: asset.size, lease })
+    }
+
+    /// `DELETE /assets/{id}`: spends one call of the other routes' budget.
+    pub async fn delete_asset(&self, id: &AssetId) -> Result<(), Fault> {
+        self.calls.make(Operation::Delete, |http, base| http.delete(format!("{base}/assets/{id}"))).await.map(drop)
+    }
+}
+
+fn parse_url(text: Option<&str>) -> Result<Url, Fault> {
+    text.and_then(|text| Url::parse(text).ok()).ok_or_else(|| unusable("has no usable contentUrl"))
+}
+
+fn unusable(what: &str) -> Fault {
+    Fault::egain(Code::UpstreamError, Stage::Sign, format!("eGain's answer {what}: ask eGain's support, giving the request id"))
+}

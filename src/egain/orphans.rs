@@ -1,0 +1,119 @@
+//! Deletes assets that were created and not kept. One worker, one bounded queue.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use serde::Serialize;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::Egain;
+use crate::signals::metrics::Metrics;
+use crate::words::asset::AssetId;
+use crate::words::fault::{Code, Fault};
+
+/// How many assets may wait for their deletion: at one call a second, a quarter of an hour's work.
+const QUEUE: usize = 1024;
+/// How many that couldn't be deleted are remembered for an operator.
+const REMEMBERED: usize = 1000;
+
+/// An asset that was created, not kept, and could not be deleted.
+#[derive(Debug, Clone, Serialize)]
+pub struct Orphan {
+    /// Its id.
+    pub id: String,
+    /// When it was given up.
+    pub since: Timestamp,
+    /// Why it is still there: the code of the last failure, or `queue-full`.
+    pub reason: &'static str,
+}
+
+/// The way to hand over an asset that nobody keeps.
+#[derive(Clone)]
+pub struct Orphans {
+    queue: mpsc::Sender<AssetId>,
+    left: Arc<Mutex<VecDeque<Orphan>>>,
+    metrics: Arc<Metrics>,
+}
+
+/// The worker's half.
+pub struct Worker {
+    egain: Egain,
+    queue: mpsc::Receiver<AssetId>,
+    orphans: Orphans,
+}
+
+impl Orphans {
+    /// The queue and its worker. The worker does nothing until it is run.
+    pub fn new(egain: Egain, metrics: Arc<Metrics>) -> (Self, Worker) {
+        let (sender, queue) = mpsc::channel(QUEUE);
+        let orphans = Self { queue: sender, left: Arc::default(), metrics };
+        (orphans.clone(), Worker { egain, queue, orphans })
+    }
+
+    /// Never waits: it is called where a caller has left, from `Drop`.
+    pub fn hand_over(&self, id: AssetId) {
+        if let Err(error) = self.queue.try_send(id) {
+            self.metrics.orphans.with_label_values(&["lost"]).inc();
+            self.remember(&error.into_inner(), "queue-full");
+        }
+    }
+
+    /// What could not be deleted, the newest last; at most 1000.
+    pub fn list(&self) -> Vec<Orphan> {
+        self.left.lock().iter().cloned().collect()
+    }
+
+    fn remember(&self, id: &AssetId, reason: &'static str) {
+        tracing::error!(asset = id.as_str(), reason, "an asset that nobody keeps is left in eGain");
+        let mut left = self.left.lock();
+        if left.len() == REMEMBERED {
+            left.pop_front();
+        }
+        left.push_back(Orphan { id: id.as_str().to_owned(), since: Timestamp::now(), reason });
+    }
+}
+
+impl Worker {
+    /// Works until `stop` is cancelled and the queue is empty.
+    pub async fn run(mut self, stop: CancellationToken) {
+        loop {
+            let next = tokio::select! {
+                biased;
+                next = self.queue.recv() => next,
+                () = stop.cancelled(), if !self.queue.is_closed() => { self.queue.close(); continue }
+            };
+            match next {
+                Some(id) => self.delete(&id, &stop).await,
+                None => return,
+            }
+        }
+    }
+
+    /// Tries for about two minutes; once the service is stopping, only once.
+    async fn delete(&self, id: &AssetId, stop: &CancellationToken) {
+        let pauses = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_secs(2))
+            .with_max_delay(Duration::from_secs(60))
+            .with_max_times(6)
+            .with_jitter();
+        let patiently = (|| self.egain.delete_asset(id)).retry(pauses).when(Fault::is_retryable);
+        let deleted = tokio::select! {
+            deleted = patiently, if !stop.is_cancelled() => deleted,
+            () = stop.cancelled() => self.egain.delete_asset(id).await,
+        };
+        let result = match deleted {
+            Ok(()) => "deleted",
+            Err(fault) if fault.code() == Code::NotFound => "deleted",
+            Err(fault) => {
+                self.orphans.remember(id, fault.code().name());
+                "failed"
+            }
+        };
+        self.orphans.metrics.orphans.with_label_values(&[result]).inc();
+    }
+}

@@ -1,0 +1,188 @@
+//! The access token: fetched once for all who wait, refreshed ahead of need, dropped on a 401.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use prometheus::Gauge;
+use reqwest::StatusCode;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::Credentials;
+use super::answer::{self, Answer};
+use crate::signals::metrics::Metrics;
+use crate::words::fault::{Code, Fault, Stage, UpstreamAnswer};
+
+/// Assumed where the answer has no `expires_in` (RFC 6749 section 5.1 only recommends it).
+const ASSUMED_LIFETIME: Duration = Duration::from_secs(300);
+/// The longest lead for a refresh; a short-lived token gets a tenth of its life.
+const LEAD: Duration = Duration::from_secs(60);
+/// Between attempts to refresh in the background.
+const RETRY_PAUSE: Duration = Duration::from_secs(5);
+
+/// A token that can be told from its successor.
+pub struct Token {
+    value: SecretString,
+    refresh_at: Instant,
+    expires: Instant,
+}
+
+impl Token {
+    /// The value for `Authorization: Bearer`.
+    pub fn expose(&self) -> &str {
+        self.value.expose_secret()
+    }
+}
+
+/// The current token and the way to the next.
+pub struct Tokens {
+    http: reqwest::Client,
+    credentials: Credentials,
+    current: RwLock<Option<Arc<Token>>>,
+    /// Held while fetching, so that all who wait share one request. Remembers the last failure for those
+    /// who queued behind it: each fetching in turn would make them wait for one timeout after the other.
+    fetching: tokio::sync::Mutex<Option<(Instant, Fault)>>,
+    metrics: Arc<Metrics>,
+    expiry: Gauge,
+}
+
+#[derive(Deserialize)]
+struct Grant {
+    access_token: SecretString,
+    expires_in: Option<serde_json::Value>,
+}
+
+impl Grant {
+    /// Some servers write the number as a string.
+    fn lifetime(&self) -> Duration {
+        let seconds = match self.expires_in.as_ref() {
+            Some(serde_json::Value::String(text)) => text.parse().ok(),
+            Some(value) => value.as_f64(),
+            None => None,
+        };
+        let usable = seconds.filter(|s| (1.0..=1e9).contains(s));
+        usable.map_or(ASSUMED_LIFETIME, Duration::from_secs_f64)
+    }
+}
+
+impl Tokens {
+    /// Holds no token yet.
+    pub fn new(http: reqwest::Client, credentials: Credentials, metrics: Arc<Metrics>) -> Self {
+        let expiry = metrics.token_expiry.clone();
+        Self { http, credentials, current: RwLock::default(), fetching: tokio::sync::Mutex::default(), metrics, expiry }
+    }
+
+    /// A token that is good now. `stage` is what it is needed for, should it fail.
+    pub async fn get(&self, stage: Stage) -> Result<Arc<Token>, Fault> {
+        let asked = Instant::now();
+        if let Some(token) = self.good(asked) {
+            return Ok(token);
+        }
+        let mut last_failure = self.fetching.lock().await;
+        if let Some(token) = self.good(asked) {
+            return Ok(token);
+        }
+        if let Some((failed, fault)) = last_failure.as_ref().filter(|(failed, _)| *failed > asked) {
+            tracing::trace!(?failed, "shares the failure of the request it waited for");
+            return Err(fault.clone());
+        }
+        let fetched = self.fetch(stage).await;
+        *last_failure = fetched.as_ref().err().map(|fault| (Instant::now(), fault.clone()));
+        fetched
+    }
+
+    /// eGain refused this token: the next [`Self::get`] fetches another one.
+    pub fn forget(&self, refused: &Arc<Token>) {
+        let mut current = self.current.write();
+        if current.as_ref().is_some_and(|token| Arc::ptr_eq(token, refused)) {
+            *current = None;
+        }
+    }
+
+    /// Refreshes ahead of need, for ever.
+    pub async fn keep_fresh(&self) {
+        loop {
+            let current = self.current.read().clone();
+            match current {
+                Some(token) => {
+                    sleep_until(token.refresh_at).await;
+                    let mut last_failure = self.fetching.lock().await;
+                    if let Err(fault) = self.fetch(Stage::Sign).await {
+                        tracing::warn!(
+                            code = fault.code().name(),
+                            detail = fault.detail(),
+                            "the access token can't be refreshed"
+                        );
+                        *last_failure = Some((Instant::now(), fault));
+                        drop(last_failure);
+                        sleep(RETRY_PAUSE).await;
+                    }
+                }
+                None => {
+                    if let Err(fault) = self.get(Stage::Sign).await {
+                        tracing::warn!(code = fault.code().name(), detail = fault.detail(), "no access token");
+                        sleep(RETRY_PAUSE).await;
+                    }
+                }
+            }
+        }
+    }
+
+    fn good(&self, now: Instant) -> Option<Arc<Token>> {
+        self.current.read().clone().filter(|token| token.expires > now)
+    }
+
+    async fn fetch(&self, stage: Stage) -> Result<Arc<Token>, Fault> {
+        let (value, lifetime) = match &self.credentials {
+            Credentials::Fixed(token) => (token.clone(), Duration::from_secs(u64::from(u32::MAX))),
+            Credentials::Client { .. } => self.sign_in(stage).await?,
+        };
+        let now = Instant::now();
+        let lead = LEAD.min(lifetime / 10);
+        let token = Arc::new(Token { value, refresh_at: now + lifetime - lead, expires: now + lifetime });
+        *self.current.write() = Some(token.clone());
+        Ok(token)
+    }
+
+    async fn sign_in(&self, stage: Stage) -> Result<(SecretString, Duration), Fault> {
+        let Credentials::Client { token_url, id, secret, scope } = &self.credentials else {
+            unreachable!("a fixed token needs no sign-in")
+        };
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("scope", scope),
+            ("client_id", id),
+            ("client_secret", secret.expose_secret()),
+        ];
+        let answer = answer::exchange("token", &self.metrics, stage, self.http.post(token_url.clone()).form(&form)).await?;
+        if !answer.status.is_success() {
+            return Err(refused(&answer, stage));
+        }
+        let grant: Grant = answer.json(stage)?;
+        let lifetime = grant.lifetime();
+        self.expiry.set(jiff::Timestamp::now().as_second() as f64 + lifetime.as_secs_f64());
+        Ok((grant.access_token, lifetime))
+    }
+}
+
+/// RFC 6749 section 5.2 has its own form of errors.
+fn refused(answer: &Answer, stage: Stage) -> Fault {
+    #[derive(Deserialize, Default)]
+    struct OAuthError {
+        error: Option<String>,
+        error_description: Option<String>,
+    }
+    let said: OAuthError = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let status = answer.status;
+    let upstream = UpstreamAnswer { status: Some(status.as_u16()), code: said.error, developer_message: said.error_description };
+    if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        let wait = answer.asked_wait().unwrap_or(RETRY_PAUSE);
+        let detail = "eGain's sign-in is down: try again later";
+        return Fault::egain(Code::UpstreamUnavailable, stage, detail).retry_after(wait).upstream(upstream);
+    }
+    let detail = "eGain refused the gateway's credentials: an operator must check egain.client_id, egain.client_secret, \
+                  egain.scope and egain.token_url";
+    Fault::gateway(Code::UpstreamError, stage, detail).upstream(upstream)
+}

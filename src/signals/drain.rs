@@ -1,0 +1,92 @@
+//! The way from "told to stop" to "stopped", as a state that every floor may read.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+/// How far the service has come in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Phase {
+    /// Not all listeners are bound yet.
+    Starting,
+    /// All is well.
+    Serving,
+    /// Told to stop: not ready any more, but everything is still served, each answer closing its connection.
+    Leaving,
+    /// New uploads are refused while the running ones finish.
+    Draining,
+}
+
+/// The service's phase, and who still has work under way.
+#[derive(Clone)]
+pub struct Drain(Arc<Inner>);
+
+struct Inner {
+    phase: AtomicU8,
+    exchanges: TaskTracker,
+    closing: CancellationToken,
+    abort: CancellationToken,
+}
+
+impl Drain {
+    /// A service that is starting.
+    pub fn new() -> Self {
+        Self(Arc::new(Inner {
+            phase: AtomicU8::new(Phase::Starting as u8),
+            exchanges: TaskTracker::new(),
+            closing: CancellationToken::new(),
+            abort: CancellationToken::new(),
+        }))
+    }
+
+    /// Where the service stands.
+    pub fn phase(&self) -> Phase {
+        match self.0.phase.load(Ordering::Acquire) {
+            0 => Phase::Starting,
+            1 => Phase::Serving,
+            2 => Phase::Leaving,
+            _ => Phase::Draining,
+        }
+    }
+
+    /// Moves on. Phases never go back.
+    pub fn enter(&self, phase: Phase) {
+        self.0.phase.fetch_max(phase as u8, Ordering::AcqRel);
+    }
+
+    /// Held by an exchange until its last byte.
+    pub fn exchange(&self) -> TaskTrackerToken {
+        self.0.exchanges.token()
+    }
+
+    /// Exchanges under way.
+    pub fn running(&self) -> usize {
+        self.0.exchanges.len()
+    }
+
+    /// Resolves when no exchange is under way.
+    pub async fn idle(&self) {
+        self.0.exchanges.close();
+        self.0.exchanges.wait().await;
+    }
+
+    /// Cancelled when listeners must stop accepting.
+    pub fn closing(&self) -> CancellationToken {
+        self.0.closing.clone()
+    }
+
+    /// Cancelled when whatever still runs must be cut.
+    pub fn abort(&self) -> CancellationToken {
+        self.0.abort.clone()
+    }
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,167 @@
+//! The metrics table. A metric's doc comment is its help text.
+//!
+//! Label values come from closed sets only: nothing a caller sends becomes a label.
+
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder, exponential_buckets,
+};
+
+const PREFIX: &str = "asset_gateway_";
+
+/// One row of the table, for documents and the tests that compare them.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
+    /// Name without the prefix `asset_gateway_`.
+    pub name: &'static str,
+    /// Label names.
+    pub labels: &'static [&'static str],
+    /// What it counts.
+    pub help: &'static str,
+}
+
+macro_rules! table {
+    ($($(#[doc = $help:literal])+ $field:ident: $kind:ident $name:literal [$($label:literal),*],)*) => {
+        /// Every metric the service has.
+        pub struct Metrics {
+            registry: Registry,
+            $($(#[doc = $help])+ pub $field: $kind,)*
+        }
+
+        /// The same table as data.
+        pub const TABLE: &[Row] = &[$(Row { name: $name, labels: &[$($label),*], help: concat!($($help),+) },)*];
+
+        impl Metrics {
+            /// Registers everything in a registry of its own, so that several services fit in one process.
+            pub fn new() -> Self {
+                let registry = Registry::new();
+                let metrics = Self {
+                    $($field: register(&registry, make::$kind($name, concat!($($help),+).trim(), &[$($label),*])),)*
+                    registry,
+                };
+                metrics.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
+                    .expect("the process collector is registered once");
+                metrics
+            }
+        }
+    };
+}
+
+table! {
+    /// HTTP requests answered; 499 for a caller that left.
+    http_requests: IntCounterVec "http_requests_total" ["route", "method", "status"],
+    /// Seconds from a request's head to the last byte of its answer.
+    http_request_duration: HistogramVec "http_request_duration_seconds" ["route", "method", "status"],
+    /// File bytes moved.
+    transfer_bytes: IntCounterVec "transfer_bytes_total" ["direction", "channel"],
+    /// Seconds a transfer took, from its first byte to its last.
+    transfer_duration: HistogramVec "transfer_duration_seconds" ["direction"],
+    /// Transfers under way.
+    transfers_in_flight: IntGaugeVec "transfers_in_flight" ["direction"],
+    /// Uploads by how their length was known and how they ended (`stored` or the error's code).
+    uploads: IntCounterVec "uploads_total" ["length_source", "outcome"],
+    /// Requests refused, by the error's code; `would_reject` counts what `policy.report_only` let pass.
+    rejected: IntCounterVec "rejected_total" ["code"],
+    /// Transfers that failed.
+    transfer_failures: IntCounterVec "transfer_failures_total" ["direction", "stage", "blame"],
+    /// Requests to eGain and storage, by operation and outcome (a status class, `timeout` or `error`).
+    upstream_requests: IntCounterVec "upstream_requests_total" ["operation", "outcome"],
+    /// Seconds a request to eGain or storage took until its answer's head.
+    upstream_request_duration: HistogramVec "upstream_request_duration_seconds" ["operation", "outcome"],
+    /// Seconds calls waited for the allowance of eGain calls.
+    upstream_budget_wait: HistogramVec "upstream_budget_wait_seconds" ["routes"],
+    /// Calls that could be made at once.
+    upstream_budget_tokens: GaugeVec "upstream_budget_tokens" ["routes"],
+    /// When the access token expires, in Unix seconds; 0 for none.
+    token_expiry: Gauge "token_expiry_timestamp_seconds" [],
+    /// 1 from the moment the service was told to stop.
+    draining: IntGauge "draining" [],
+    /// Lookups in the cache of signed URLs: `hit`, `miss`, `coalesced`.
+    url_cache_requests: IntCounterVec "url_cache_requests_total" ["result"],
+    /// Signed URLs that storage refused before their expiry.
+    url_early_death: IntCounter "url_early_death_total" [],
+    /// Entries in the cache of signed URLs.
+    url_cache_entries: IntGauge "url_cache_entries" [],
+    /// Bytes spooled because their length wasn't known.
+    spool_bytes: IntGauge "spool_bytes" [],
+    /// The cap on spooled bytes.
+    spool_limit: IntGauge "spool_limit_bytes" [],
+    /// Assets that were created and not kept: `deleted`, `failed` (see `/orphans`), `lost` (the queue was full).
+    orphans: IntCounterVec "orphans_total" ["result"],
+    /// Always 1; the version is its label.
+    build_info: IntGaugeVec "build_info" ["version"],
+}
+
+/// Makers by kind, so that the table's rows all look alike.
+#[expect(non_snake_case, reason = "named after the types they make")]
+mod make {
+    use super::*;
+
+    pub(super) fn IntCounter(name: &str, help: &str, _: &[&str]) -> IntCounter {
+        IntCounter::with_opts(opts(name, help)).expect(name)
+    }
+
+    pub(super) fn IntCounterVec(name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        IntCounterVec::new(opts(name, help), labels).expect(name)
+    }
+
+    pub(super) fn IntGauge(name: &str, help: &str, _: &[&str]) -> IntGauge {
+        IntGauge::with_opts(opts(name, help)).expect(name)
+    }
+
+    pub(super) fn IntGaugeVec(name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        IntGaugeVec::new(opts(name, help), labels).expect(name)
+    }
+
+    pub(super) fn Gauge(name: &str, help: &str, _: &[&str]) -> Gauge {
+        Gauge::with_opts(opts(name, help)).expect(name)
+    }
+
+    pub(super) fn GaugeVec(name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+        GaugeVec::new(opts(name, help), labels).expect(name)
+    }
+
+    pub(super) fn HistogramVec(name: &str, help: &str, labels: &[&str]) -> HistogramVec {
+        // 1 ms to 65 s: from a cached lookup to a slow phone's upload.
+        let buckets = exponential_buckets(0.001, 2.0, 17).expect("positive start and factor");
+        HistogramVec::new(HistogramOpts::from(opts(name, help)).buckets(buckets), labels).expect(name)
+    }
+
+    fn opts(name: &str, help: &str) -> Opts {
+        Opts::new(format!("{PREFIX}{name}"), help)
+    }
+}
+
+fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> C {
+    registry.register(Box::new(collector.clone())).expect("every name in the table is unique");
+    collector
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Everything in Prometheus' text format 0.0.4.
+    pub fn render(&self) -> Vec<u8> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text).expect("writing to memory doesn't fail");
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_services_fit_in_one_process() {
+        let (one, two) = (Metrics::new(), Metrics::new());
+        one.url_early_death.inc();
+        assert_eq!(two.url_early_death.get(), 0);
+        assert!(String::from_utf8(one.render()).unwrap().contains("asset_gateway_url_early_death_total 1"));
+    }
+}

@@ -1,0 +1,5 @@
+//! What the service tells about itself, and how it is told to stop.
+
+pub mod drain;
+pub mod metrics;
+pub mod telemetry;

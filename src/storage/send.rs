@@ -1,0 +1,256 @@
+//! Sending a file: the exact length, watched for a storage that stops taking bytes.
+
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http_body::{Body, Frame, SizeHint};
+use reqwest::{Method, StatusCode};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, interval};
+use url::Url;
+
+use super::{Storage, UploadContentType, UploadMethod};
+use crate::words::fault::{Code, Fault, Stage, UpstreamAnswer};
+use crate::words::secret::SignedUrl;
+
+/// A file on its way: its type, its exact length, and a body that has this length or fails.
+pub struct Parcel<'a, B> {
+    /// The MIME type that the asset was declared with.
+    pub content_type: &'a str,
+    /// Bytes; `body` must have exactly as many.
+    pub length: u64,
+    /// The bytes.
+    pub body: B,
+}
+
+impl Storage {
+    /// Sends a file. Ok means that storage has confirmed the whole of it.
+    ///
+    /// A fault of the body itself comes back as it is. Dropping the future cuts the connection, and storage never
+    /// sees a complete file.
+    pub async fn send<B>(&self, url: &SignedUrl, parcel: Parcel<'_, B>) -> Result<(), Fault>
+    where
+        B: Body<Data = Bytes, Error = Fault> + Send + Sync + Unpin + 'static,
+    {
+        let watch = Arc::new(Watch::new());
+        // Dropped when this function ends, which ends the body too: hyper would go on sending a large file behind an
+        // early refusal.
+        let (_lifeline, ends) = oneshot::channel();
+        let body = Watched { inner: parcel.body, watch: watch.clone(), ends };
+        let content_type = match self.config.content_type {
+            UploadContentType::File => parcel.content_type,
+            UploadContentType::OctetStream => "application/octet-stream",
+        };
+        let request = self
+            .http
+            .request(self.method(url.expose()), url.expose().clone())
+            .header(CONTENT_TYPE, content_type)
+            .header(CONTENT_LENGTH, parcel.length)
+            .body(reqwest::Body::wrap(body));
+        let began = Instant::now();
+        let result = self.supervise(request.send(), &watch).await;
+        self.observe("upload", began, &result);
+        confirm(result?, &watch)
+    }
+
+    async fn supervise(
+        &self,
+        send: impl Future<Output = Result<reqwest::Response, reqwest::Error>>,
+        watch: &Watch,
+    ) -> Result<reqwest::Response, Fault> {
+        let mut send = pin!(send);
+        let idle = self.config.idle_timeout;
+        let mut tick = interval((idle / 4).max(Duration::from_millis(10)));
+        loop {
+            tokio::select! {
+                biased;
+                sent = &mut send => return sent.map_err(|error| broken(&error)),
+                _ = tick.tick() => if watch.storage_idle() > idle {
+                    let detail = "storage took no byte, or gave no answer, for too long: try again";
+                    return Err(Fault::storage(Code::UpstreamTimeout, Stage::Store, detail));
+                },
+            }
+        }
+    }
+
+    fn method(&self, url: &Url) -> Method {
+        match self.config.method {
+            UploadMethod::Put => Method::PUT,
+            UploadMethod::Post => Method::POST,
+            UploadMethod::Auto => signed_method(url).unwrap_or(Method::POST),
+        }
+    }
+
+    pub(super) fn observe(&self, operation: &str, began: Instant, result: &Result<reqwest::Response, Fault>) {
+        let outcome = match result {
+            Ok(response) => match response.status().as_u16() / 100 {
+                2 => "2xx",
+                3 => "3xx",
+                4 => "4xx",
+                5 => "5xx",
+                _ => "other",
+            },
+            Err(fault) if fault.code() == Code::UpstreamTimeout => "timeout",
+            Err(_) => "error",
+        };
+        self.metrics.upstream_requests.with_label_values(&[operation, outcome]).inc();
+        let seconds = began.elapsed().as_secs_f64();
+        self.metrics.upstream_request_duration.with_label_values(&[operation, outcome]).observe(seconds);
+    }
+}
+
+/// The method that the signature is good for: the claim `method` of a JWT somewhere in the query. It is only read
+/// here; whether the signature is genuine is for storage to say.
+fn signed_method(url: &Url) -> Option<Method> {
+    #[derive(serde::Deserialize)]
+    struct Claims {
+        method: String,
+    }
+    url.query_pairs().find_map(|(_, value)| {
+        let payload = value.split('.').nth(1).filter(|_| value.matches('.').count() == 2)?;
+        let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?).ok()?;
+        let method = claims.method.to_ascii_uppercase();
+        [Method::POST, Method::PUT].into_iter().find(|known| known.as_str() == method)
+    })
+}
+
+fn confirm(response: reqwest::Response, watch: &Watch) -> Result<(), Fault> {
+    let status = response.status();
+    if !status.is_success() {
+        return Err(refused(status));
+    }
+    if !watch.sent_all() {
+        let detail = "storage answered before it had the whole file: try again";
+        return Err(Fault::storage(Code::UploadFailed, Stage::Store, detail).upstream(answered(status)));
+    }
+    if response.content_length() != Some(0) {
+        // Read to its end, or the connection couldn't be used again; nobody has to wait for it.
+        tokio::spawn(tokio::time::timeout(Duration::from_secs(1), skim(response)));
+    }
+    Ok(())
+}
+
+async fn skim(mut response: reqwest::Response) {
+    let mut left = 64 * 1024_usize;
+    while let Ok(Some(chunk)) = response.chunk().await {
+        match left.checked_sub(chunk.len()) {
+            Some(rest) => left = rest,
+            None => return,
+        }
+    }
+}
+
+/// Storage's own words are not passed on: they tend to quote the signature.
+fn refused(status: StatusCode) -> Fault {
+    let detail = format!("storage refused the file with {}: try again", status.as_u16());
+    Fault::storage(Code::UploadFailed, Stage::Store, detail).upstream(answered(status))
+}
+
+pub(super) fn answered(status: StatusCode) -> UpstreamAnswer {
+    UpstreamAnswer { status: Some(status.as_u16()), ..UpstreamAnswer::default() }
+}
+
+fn broken(error: &reqwest::Error) -> Fault {
+    if let Some(fault) = Fault::find_in(error) {
+        return fault.clone();
+    }
+    if error.is_timeout() {
+        return Fault::storage(Code::UpstreamTimeout, Stage::Store, "storage couldn't be reached in time: try again");
+    }
+    if error.is_connect() {
+        return Fault::storage(Code::UploadFailed, Stage::Store, "storage can't be reached: try again");
+    }
+    Fault::storage(Code::UploadFailed, Stage::Store, "storage broke the connection before it confirmed the file: try again")
+}
+
+/// What the sending side is waiting for.
+struct Watch {
+    state: AtomicU8,
+    /// Milliseconds from `born` at which storage last took a frame.
+    taken: AtomicU64,
+    born: Instant,
+}
+
+const FOR_STORAGE: u8 = 0;
+const FOR_SOURCE: u8 = 1;
+const SENT_ALL: u8 = 2;
+
+impl Watch {
+    fn new() -> Self {
+        Self { state: AtomicU8::new(FOR_STORAGE), taken: AtomicU64::new(0), born: Instant::now() }
+    }
+
+    fn waits(&self, state: u8) {
+        self.taken.store(self.born.elapsed().as_millis() as u64, Ordering::Relaxed);
+        self.state.store(state, Ordering::Release);
+    }
+
+    /// How long storage has been what we wait for. A slow source is somebody else's to judge.
+    fn storage_idle(&self) -> Duration {
+        if self.state.load(Ordering::Acquire) == FOR_SOURCE {
+            return Duration::ZERO;
+        }
+        self.born.elapsed().saturating_sub(Duration::from_millis(self.taken.load(Ordering::Relaxed)))
+    }
+
+    fn sent_all(&self) -> bool {
+        self.state.load(Ordering::Acquire) == SENT_ALL
+    }
+}
+
+/// A body that notes whom it is waiting for, and ends with an error when its request was given up.
+struct Watched<B> {
+    inner: B,
+    watch: Arc<Watch>,
+    ends: oneshot::Receiver<()>,
+}
+
+impl<B: Body<Data = Bytes, Error = Fault> + Unpin> Body for Watched<B> {
+    type Data = Bytes;
+    type Error = Fault;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        if Pin::new(&mut self.ends).poll(cx).is_ready() {
+            let detail = "the request was given up";
+            return Poll::Ready(Some(Err(Fault::storage(Code::UploadFailed, Stage::Store, detail))));
+        }
+        self.watch.waits(FOR_SOURCE);
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        let ended = frame.is_none() || self.inner.is_end_stream();
+        self.watch.waits(if ended { SENT_ALL } else { FOR_STORAGE });
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(claims: &str) -> Url {
+        let payload = URL_SAFE_NO_PAD.encode(claims);
+        format!("https://s.egain.cloud/f?a=1.2.3&signature=eyJhbGciOiJIUzI1NiJ9.{payload}.c2ln").parse().unwrap()
+    }
+
+    #[test]
+    fn the_method_is_the_one_that_was_signed() {
+        assert_eq!(signed_method(&url(r#"{"method":"POST","exp":1}"#)), Some(Method::POST));
+        assert_eq!(signed_method(&url(r#"{"method":"put"}"#)), Some(Method::PUT));
+        assert_eq!(signed_method(&url(r#"{"method":"DELETE"}"#)), None);
+        assert_eq!(signed_method(&"https://s.egain.cloud/f?sig=abc".parse().unwrap()), None);
+    }
+}

@@ -1,0 +1,103 @@
+//! From a judged file to a stored one: sign, send, confirm.
+//!
+//! The signed URL is asked for as late as possible, as it may live for a minute only. A send that
+//! storage refused or broke is repeated once with a fresh URL, while every byte is still here.
+
+use std::time::{Duration, Instant};
+
+use prometheus::IntCounter;
+
+use super::length::Measured;
+use crate::body::exact::Exact;
+use crate::body::meter::Meter;
+use crate::egain::{Egain, NewAsset, Orphans};
+use crate::storage::{Parcel, Storage};
+use crate::words::asset::AssetId;
+use crate::words::fault::{Blame, Fault};
+
+/// Where files go.
+#[derive(Clone)]
+pub struct Delivery {
+    /// Gives signed URLs.
+    pub egain: Egain,
+    /// Takes the bytes.
+    pub storage: Storage,
+    /// Takes what isn't kept.
+    pub orphans: Orphans,
+    /// Counts file bytes sent.
+    pub bytes: IntCounter,
+}
+
+/// Where the time went.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Timing {
+    /// Reading the look-ahead, or the whole file.
+    pub read: Duration,
+    /// Queueing for the allowance of calls.
+    pub budget: Duration,
+    /// eGain's answer.
+    pub sign: Duration,
+    /// Sending, until storage's confirmation.
+    pub store: Duration,
+}
+
+impl Delivery {
+    /// Stores the file; the asset is whole in storage when this succeeds, and handed over for deletion when it fails
+    /// or is dropped.
+    pub async fn deliver(
+        &self,
+        asset: &NewAsset<'_>,
+        content_type: &str,
+        file: &Measured,
+        timing: &mut Timing,
+    ) -> Result<AssetId, Fault> {
+        match self.attempt(asset, content_type, file, timing).await {
+            Err(fault) if fault.blame() == Blame::Storage && file.material.is_whole() => {
+                tracing::info!(code = fault.code().name(), detail = fault.detail(), "sends once more with a fresh signed URL");
+                self.attempt(asset, content_type, file, timing).await
+            }
+            done => done,
+        }
+    }
+
+    async fn attempt(
+        &self,
+        asset: &NewAsset<'_>,
+        content_type: &str,
+        file: &Measured,
+        timing: &mut Timing,
+    ) -> Result<AssetId, Fault> {
+        let began = Instant::now();
+        let created = self.egain.create_asset(asset).await?;
+        timing.budget += created.queued;
+        timing.sign += began.elapsed().saturating_sub(created.queued);
+        let claim = Claim { id: Some(created.id), orphans: &self.orphans };
+        let url = self.storage.admit(created.content_url)?;
+        let body = Exact::new(file.material.body()?, file.length, file.on_mismatch());
+        let body = Meter::new(body, self.bytes.clone(), ());
+        let began = Instant::now();
+        let sent = self.storage.send(&url, Parcel { content_type, length: file.length, body }).await;
+        timing.store += began.elapsed();
+        sent.map(|()| claim.keep())
+    }
+}
+
+/// An asset that goes to the orphans unless it is kept.
+struct Claim<'a> {
+    id: Option<AssetId>,
+    orphans: &'a Orphans,
+}
+
+impl Claim<'_> {
+    fn keep(mut self) -> AssetId {
+        self.id.take().expect("a claim holds its id until it is kept")
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = self.id.take() {
+            self.orphans.hand_over(id);
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! What the caller says of the file: from the query, from form fields, from headers.
+
+use std::collections::BTreeMap;
+
+use http::request::Parts;
+use url::form_urlencoded;
+
+use super::digest::Declared;
+use crate::body::digest::Sum;
+use crate::words::asset::Sender;
+use crate::words::fault::{Code, Fault, Stage};
+
+/// Names that mean something; everything else in a query or a form is ignored.
+const KNOWN: [&str; 5] = ["channel", "sender", "name", "size", "sha256"];
+/// The longest value in bytes: a name of 255 characters, four bytes each.
+pub const LONGEST_VALUE: usize = 1020;
+
+/// Values as given, each once.
+#[derive(Debug, Default, Clone)]
+pub struct Fields(BTreeMap<&'static str, String>);
+
+/// Values as understood.
+#[derive(Debug, Clone)]
+pub struct Metadata {
+    /// eGain's channel type.
+    pub channel: String,
+    /// eGain's sender type.
+    pub sender: Sender,
+    /// The name asked for.
+    pub name: Option<String>,
+    /// The size declared, at least 1.
+    pub size: Option<u64>,
+    /// What is wanted of, or promised by, the field `sha256`.
+    pub digest: Declared,
+}
+
+impl Fields {
+    /// The query's fields.
+    pub fn of_query(head: &Parts) -> Result<Self, Fault> {
+        let mut fields = Self::default();
+        for (name, value) in form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes()) {
+            fields.give(&name, &value, Stage::Admit)?;
+        }
+        Ok(fields)
+    }
+
+    /// The name of a field that means something, for those that are worth reading.
+    pub fn known(name: &str) -> Option<&'static str> {
+        KNOWN.into_iter().find(|known| *known == name)
+    }
+
+    /// Takes a value; the same name may be given twice only with the same value.
+    pub fn give(&mut self, name: &str, value: &str, stage: Stage) -> Result<(), Fault> {
+        let Some(name) = Self::known(name) else { return Ok(()) };
+        if value.len() > LONGEST_VALUE {
+            return Err(too_long(name, stage));
+        }
+        match self.0.get(name) {
+            Some(earlier) if earlier != value => {
+                let detail = format!("{name} is given twice with different values: give it once");
+                Err(Fault::caller(Code::ConflictingField, stage, detail))
+            }
+            _ => {
+                self.0.insert(name, value.to_owned());
+                Ok(())
+            }
+        }
+    }
+
+    /// A field that came after the file can't change what was decided before it.
+    pub fn confirm_late(&self, name: &str, value: &str) -> Result<(), Fault> {
+        let Some(name) = Self::known(name) else { return Ok(()) };
+        if self.0.get(name).is_some_and(|earlier| earlier == value) {
+            return Ok(());
+        }
+        let detail = format!("the field {name} came after the file, too late to count: send it before the file or in the query");
+        Err(Fault::caller(Code::ConflictingField, Stage::Read, detail))
+    }
+
+    /// Checks what is there. A missing channel is an error only once all fields are known.
+    pub fn check(&self, stage: Stage) -> Result<(), Fault> {
+        self.channel(stage)?;
+        self.sender(stage)?;
+        self.size(stage)?;
+        self.digest(stage).map(drop)
+    }
+
+    /// Understands the values.
+    pub fn understand(self, stage: Stage) -> Result<Metadata, Fault> {
+        let channel = self.channel(stage)?.ok_or_else(|| {
+            let detail = "channel is missing: give eGain's channel type in the query or as a form field before the file";
+            Fault::caller(Code::MissingField, stage, detail)
+        })?;
+        Ok(Metadata {
+            channel: channel.to_owned(),
+            sender: self.sender(stage)?,
+            name: self.0.get("name").filter(|name| !name.trim().is_empty()).cloned(),
+            size: self.size(stage)?,
+            digest: self.digest(stage)?,
+        })
+    }
+
+    fn channel(&self, stage: Stage) -> Result<Option<&str>, Fault> {
+        let Some(channel) = self.0.get("channel") else { return Ok(None) };
+        if channel.trim().is_empty() || channel.chars().count() > 255 || channel.chars().any(char::is_control) {
+            return Err(invalid(stage, "channel is not an eGain channel type of 1 to 255 characters, such as sms or whatsapp"));
+        }
+        Ok(Some(channel))
+    }
+
+    fn sender(&self, stage: Stage) -> Result<Sender, Fault> {
+        let Some(sender) = self.0.get("sender") else { return Ok(Sender::default()) };
+        Sender::parse(sender).ok_or_else(|| {
+            invalid(stage, "sender is not one of customer, custom_bot, egain_bot, egain_agent, custom_agent")
+        })
+    }
+
+    fn size(&self, stage: Stage) -> Result<Option<u64>, Fault> {
+        let Some(size) = self.0.get("size") else { return Ok(None) };
+        match size.parse() {
+            Ok(0) => Err(Fault::caller(Code::EmptyFile, stage, "size is 0: eGain takes files of at least one byte")),
+            Ok(size) => Ok(Some(size)),
+            Err(_) => Err(invalid(stage, "size is not a whole number of bytes")),
+        }
+    }
+
+    fn digest(&self, stage: Stage) -> Result<Declared, Fault> {
+        match self.0.get("sha256").map(String::as_str) {
+            None | Some("0" | "false") => Ok(Declared::default()),
+            Some("" | "1" | "true") => Ok(Declared { wanted: true, expected: None }),
+            Some(hex) => match parse_hex(hex) {
+                Some(sum) => Ok(Declared { wanted: true, expected: Some(sum) }),
+                None => Err(invalid(stage, "sha256 is neither 64 hexadecimal digits nor 1")),
+            },
+        }
+    }
+}
+
+fn parse_hex(text: &str) -> Option<Sum> {
+    let digits = text.as_bytes();
+    let mut sum = Sum::default();
+    if digits.len() != 2 * sum.len() {
+        return None;
+    }
+    for (byte, pair) in sum.iter_mut().zip(digits.chunks_exact(2)) {
+        let digit = |at: usize| char::from(pair[at]).to_digit(16);
+        *byte = (digit(0)? * 16 + digit(1)?) as u8;
+    }
+    Some(sum)
+}
+
+/// Refused before it is collected, too.
+pub fn too_long(name: &str, stage: Stage) -> Fault {
+    invalid(stage, format!("{name} is longer than {LONGEST_VALUE} bytes"))
+}
+
+fn invalid(stage: Stage, detail: impl Into<std::borrow::Cow<'static, str>>) -> Fault {
+    Fault::caller(Code::InvalidField, stage, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(query: &str) -> Result<Metadata, Fault> {
+        let request = http::Request::get(format!("/v1/assets?{query}")).body(()).unwrap();
+        Fields::of_query(&request.into_parts().0)?.understand(Stage::Admit)
+    }
+
+    #[test]
+    fn fields_are_understood() {
+        let given = query("channel=sms&sender=egain_agent&name=a%20b.jpg&size=7&sha256=1&other=x").unwrap();
+        assert_eq!((given.channel.as_str(), given.sender, given.size), ("sms", Sender::EgainAgent, Some(7)));
+        assert_eq!((given.name.as_deref(), given.digest.wanted), (Some("a b.jpg"), true));
+    }
+
+    #[test]
+    fn every_wrong_field_has_its_own_code() {
+        for (wrong, code) in [
+            ("", Code::MissingField),
+            ("channel=", Code::InvalidField),
+            ("channel=sms&sender=me", Code::InvalidField),
+            ("channel=sms&size=-1", Code::InvalidField),
+            ("channel=sms&size=0", Code::EmptyFile),
+            ("channel=sms&sha256=xyz", Code::InvalidField),
+            ("channel=sms&channel=whatsapp", Code::ConflictingField),
+        ] {
+            assert_eq!(query(wrong).unwrap_err().code(), code, "{wrong}");
+        }
+        assert!(query("channel=sms&channel=sms").is_ok());
+    }
+
+    #[test]
+    fn a_field_after_the_file_may_only_repeat_what_was_said() {
+        let mut fields = Fields::default();
+        fields.give("channel", "sms", Stage::Read).unwrap();
+        assert!(fields.confirm_late("channel", "sms").is_ok());
+        assert!(fields.confirm_late("note", "x").is_ok());
+        assert_eq!(fields.confirm_late("channel", "whatsapp").unwrap_err().code(), Code::ConflictingField);
+        assert_eq!(fields.confirm_late("name", "a.jpg").unwrap_err().code(), Code::ConflictingField);
+    }
+}

@@ -1,0 +1,130 @@
+//! The ladder of lengths: eGain wants the exact size before the first byte, so it is declared, or known from the
+//! look-ahead, or derived from the request's own length, or found out by spooling.
+
+use super::look_ahead::LookAhead;
+use super::material::Material;
+use super::offer::{Derived, Offer};
+use super::spool::Spools;
+use crate::body::exact::OnMismatch;
+use crate::words::fault::{Code, Fault, Stage};
+
+/// How the length was known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LengthSource {
+    /// The caller said it.
+    Declared,
+    /// The whole file lay in the look-ahead.
+    LookAhead,
+    /// From the request's length, less what frames the file.
+    Derived,
+    /// It was held until its end was seen.
+    Spooled,
+}
+
+impl LengthSource {
+    /// The name in answers and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Declared => "declared",
+            Self::LookAhead => "lookahead",
+            Self::Derived => "derived",
+            Self::Spooled => "spooled",
+        }
+    }
+}
+
+/// A file whose exact length is known, or promised.
+pub struct Measured {
+    /// Bytes.
+    pub length: u64,
+    /// How that is known.
+    pub source: LengthSource,
+    /// The bytes.
+    pub material: Material,
+    /// What it means when they turn out to be more or fewer.
+    pub derived: Option<Derived>,
+}
+
+impl Measured {
+    /// What a body of another length means.
+    pub fn on_mismatch(&self) -> OnMismatch {
+        let length = self.length;
+        match self.derived.clone() {
+            None => Box::new(move |actual| mismatch(length, actual)),
+            Some(derived) => Box::new(move |_| derived.mispredicted()),
+        }
+    }
+}
+
+/// Finds out the length, by the first rung of the ladder that holds.
+pub async fn measure(mut offer: Offer, mut ahead: LookAhead, spools: &Spools, limits: &Limits) -> Result<Measured, Fault> {
+    let declared = offer.declared;
+    if let Some(size) = declared.filter(|size| ahead.length > *size || ahead.ended && ahead.length < *size) {
+        return Err(mismatch(size, ahead.length));
+    }
+    let expected = declared.or(offer.derived.as_ref().map(|derived| derived.size));
+    if !ahead.ended && expected.is_none_or(|size| size <= ahead.length) {
+        // One byte more tells a file that just fills the look-ahead from a longer one.
+        let beyond = ahead.length.max(limits.look_ahead) + 1;
+        ahead.fill(&mut offer.body, beyond).await?;
+    }
+    limits.check(ahead.length)?;
+    if ahead.ended {
+        return held(ahead, declared);
+    }
+    let streamed = |length, source, derived, offer: Offer, ahead: LookAhead| {
+        Ok(Measured { length, source, derived, material: Material::stream(ahead.chunks, offer.body) })
+    };
+    match (declared, offer.derived.take()) {
+        (Some(length), _) => streamed(length, LengthSource::Declared, None, offer, ahead),
+        (None, Some(derived)) => streamed(derived.size, LengthSource::Derived, Some(derived), offer, ahead),
+        (None, None) => spool(offer, ahead, spools, limits).await,
+    }
+}
+
+fn held(ahead: LookAhead, declared: Option<u64>) -> Result<Measured, Fault> {
+    if let Some(size) = declared.filter(|size| *size != ahead.length) {
+        return Err(mismatch(size, ahead.length));
+    }
+    if ahead.length == 0 {
+        return Err(Fault::caller(Code::EmptyFile, Stage::Read, "the file is empty: eGain takes files of at least one byte"));
+    }
+    let source = if declared.is_some() { LengthSource::Declared } else { LengthSource::LookAhead };
+    Ok(Measured { length: ahead.length, source, derived: None, material: Material::Memory(ahead.chunks, None) })
+}
+
+async fn spool(mut offer: Offer, ahead: LookAhead, spools: &Spools, limits: &Limits) -> Result<Measured, Fault> {
+    if !spools.is_on() {
+        let detail = "the file's length isn't known: send Content-Length (raw), or size in the query or as a form field before the file";
+        return Err(Fault::caller(Code::LengthRequired, Stage::Read, detail));
+    }
+    let spooled = spools.collect(ahead, &mut offer.body, |length| limits.check(length)).await?;
+    Ok(Measured { length: spooled.length, source: LengthSource::Spooled, derived: None, material: spooled.into() })
+}
+
+/// Sizes that are refused, or looked at first.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The largest file in bytes.
+    pub max_asset_size: u64,
+    /// What is read before anything is asked of eGain, in bytes.
+    pub look_ahead: u64,
+}
+
+impl Limits {
+    /// Refuses a file of so many bytes, or more, if it is too large.
+    pub fn check(&self, length: u64) -> Result<(), Fault> {
+        if length <= self.max_asset_size {
+            return Ok(());
+        }
+        let detail = format!("the file is larger than {} bytes, the most that is allowed: send a smaller one", self.max_asset_size);
+        Err(Fault::caller(Code::TooLarge, Stage::Policy, detail))
+    }
+}
+
+/// Both numbers: the caller has to find out which one is wrong.
+fn mismatch(declared: u64, actual: u64) -> Fault {
+    let compared = if actual > declared { "at least " } else { "" };
+    let detail = format!("{declared} bytes were declared, {compared}{actual} arrived: declare the exact length of the file");
+    Fault::caller(Code::LengthMismatch, Stage::Read, detail)
+}

@@ -1,0 +1,202 @@
+//! A request, understood: what the caller says of the file, and the file's bytes still to be read.
+//!
+//! What can be refused from the head is refused before the body is polled: hyper sends
+//! `100 Continue` at the first poll.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::{CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::request::Parts;
+use http_body::Body;
+use http_body_util::BodyExt;
+
+use super::digest::{self, Declared};
+use super::fields::{Fields, Metadata};
+use super::form::{LARGEST_FRAME, OpenForm};
+use super::framing::{Framing, Framings};
+use super::length::Limits;
+use crate::body::Frames;
+use crate::body::digest::{Digesting, Slot, Sum};
+use crate::body::multipart::{Boundary, derived_size, file_name};
+use crate::words::fault::{Code, Fault, Stage};
+
+/// A file that is offered.
+pub struct Offer {
+    /// What the caller says of it.
+    pub metadata: Metadata,
+    /// Its name as the caller's program gave it.
+    pub given_name: Option<String>,
+    /// Its type as the caller's program gave it.
+    pub given_type: Option<String>,
+    /// Its length as declared.
+    pub declared: Option<u64>,
+    /// Its length as derived, for a framing that is trusted.
+    pub derived: Option<Derived>,
+    /// Where its SHA-256 will be, where it is wanted.
+    pub sum: Option<Slot>,
+    /// Its bytes. The end comes only when the whole request is in order.
+    pub body: Frames,
+}
+
+/// A length that was derived from a framing.
+#[derive(Clone)]
+pub struct Derived {
+    /// Bytes.
+    pub size: u64,
+    framing: Framing,
+    framings: Framings,
+}
+
+impl Derived {
+    /// Forgets the framing: the retry is spooled, and succeeds.
+    pub fn mispredicted(&self) -> Fault {
+        self.framings.learn(&self.framing, false);
+        let detail = "the form didn't end as earlier ones of this client did, so the file's length was misjudged: send it again, or declare size";
+        Fault::gateway(Code::FramingMispredicted, Stage::Read, detail).retry_after(Duration::from_secs(1))
+    }
+}
+
+/// A request's head, with its body unread.
+pub struct Request<B> {
+    /// Who calls, for what is remembered of its programs.
+    pub caller: String,
+    /// The head.
+    pub head: Parts,
+    /// The body.
+    pub body: B,
+}
+
+impl Offer {
+    /// Understands a request, reading a form up to its file.
+    pub async fn of<B>(request: Request<B>, framings: &Framings, limits: &Limits) -> Result<Self, Fault>
+    where
+        B: Body<Data = Bytes, Error = Fault> + Send + Sync + Unpin + 'static,
+    {
+        let Request { caller, head, body } = request;
+        refuse_encoding(&head.headers)?;
+        let fields = Fields::of_query(&head)?;
+        fields.check(Stage::Admit)?;
+        let content_type = text(&head.headers, CONTENT_TYPE.as_str());
+        let is_form = content_type.is_some_and(|value| essence(value).eq_ignore_ascii_case("multipart/form-data"));
+        if is_form {
+            let boundary = Boundary::from_content_type(content_type.unwrap_or_default())?;
+            Self::of_form(&caller, &head.headers, fields, &boundary, body, framings, limits).await
+        } else {
+            Self::of_raw(&head.headers, fields, body, limits)
+        }
+    }
+
+    fn of_raw<B>(headers: &HeaderMap, fields: Fields, body: B, limits: &Limits) -> Result<Self, Fault>
+    where
+        B: Body<Data = Bytes, Error = Fault> + Send + Sync + Unpin + 'static,
+    {
+        let metadata = fields.understand(Stage::Admit)?;
+        let declared = agree(metadata.size, content_length(headers))?;
+        if declared == Some(0) {
+            return Err(Fault::caller(Code::EmptyFile, Stage::Admit, "the body is empty: send the file's bytes as the body"));
+        }
+        declared.map_or(Ok(()), |size| limits.check(size))?;
+        let expected = digest::promised(headers)?;
+        let digest = wishes(metadata.digest, headers)?.and(Declared { wanted: expected.is_some(), expected })?;
+        let given_name = headers.get(CONTENT_DISPOSITION).and_then(|value| file_name(value.as_bytes()));
+        let given_type = text(headers, CONTENT_TYPE.as_str()).map(str::to_owned);
+        let (sum, body) = digesting(body, digest);
+        Ok(Self { metadata, given_name, given_type, declared, derived: None, sum, body })
+    }
+
+    async fn of_form<B>(
+        caller: &str,
+        headers: &HeaderMap,
+        fields: Fields,
+        boundary: &Boundary,
+        body: B,
+        framings: &Framings,
+        limits: &Limits,
+    ) -> Result<Self, Fault>
+    where
+        B: Body<Data = Bytes, Error = Fault> + Send + Sync + Unpin + 'static,
+    {
+        let total = content_length(headers);
+        if let Some(total) = total {
+            limits.check(total.saturating_sub(LARGEST_FRAME))?;
+        }
+        let whole = digest::promised(headers)?;
+        let wished = wishes(Declared::default(), headers)?;
+        let (_, body) = digesting(body, Declared { wanted: false, expected: whole });
+        let form = OpenForm::read(body, boundary, fields).await?;
+        refuse_transfer_encoding(form.part.transfer_encoding.as_deref())?;
+        let metadata = form.fields.clone().understand(Stage::Read)?;
+        let declared = agree(metadata.size, form.part.content_length)?;
+        declared.map_or(Ok(()), |size| limits.check(size))?;
+        let framing = Framing::of(caller, headers, boundary);
+        let derived = total
+            .filter(|_| framings.trusts(&framing))
+            .and_then(|total| derived_size(total, form.file_start, boundary))
+            .filter(|size| limits.check(*size).is_ok())
+            .map(|size| Derived { size, framing: framing.clone(), framings: framings.clone() });
+        let (given_name, given_type) = (form.part.file_name.clone(), form.part.content_type.clone());
+        let digest = metadata.digest.and(wished)?;
+        let (sum, body) = digesting(form.into_file(framing, framings.clone()), digest);
+        Ok(Self { metadata, given_name, given_type, declared, derived, sum, body })
+    }
+}
+
+fn digesting<B>(body: B, digest: Declared) -> (Option<Slot>, Frames)
+where
+    B: Body<Data = Bytes, Error = Fault> + Send + Sync + Unpin + 'static,
+{
+    if !digest.wanted && digest.expected.is_none() {
+        return (None, body.boxed());
+    }
+    let slot = Slot::default();
+    (Some(slot.clone()), Digesting::new(body, digest.expected, slot).boxed())
+}
+
+fn wishes(field: Declared, headers: &HeaderMap) -> Result<Declared, Fault> {
+    field.and(Declared { wanted: digest::wanted(headers)?, expected: None::<Sum> })
+}
+
+/// Two declarations of one length must be the same.
+fn agree(one: Option<u64>, two: Option<u64>) -> Result<Option<u64>, Fault> {
+    match (one, two) {
+        (Some(one), Some(two)) if one != two => {
+            let detail = format!("size says {one} bytes, Content-Length says {two}: declare the exact length of the file, once");
+            Err(Fault::caller(Code::LengthMismatch, Stage::Admit, detail))
+        }
+        (one, two) => Ok(one.or(two)),
+    }
+}
+
+fn refuse_encoding(headers: &HeaderMap) -> Result<(), Fault> {
+    match text(headers, CONTENT_ENCODING.as_str()) {
+        None => Ok(()),
+        Some(coding) if coding.trim().is_empty() || coding.trim().eq_ignore_ascii_case("identity") => Ok(()),
+        Some(_) => {
+            let detail = "Content-Encoding isn't supported, as the encoded bytes would be stored: send the file as it is";
+            Err(Fault::caller(Code::EncodingNotAllowed, Stage::Admit, detail))
+        }
+    }
+}
+
+fn refuse_transfer_encoding(encoding: Option<&str>) -> Result<(), Fault> {
+    let plain = |encoding: &str| ["binary", "8bit", "7bit"].iter().any(|plain| encoding.trim().eq_ignore_ascii_case(plain));
+    if encoding.is_none_or(plain) {
+        return Ok(());
+    }
+    let detail = "the part's Content-Transfer-Encoding isn't supported, as the encoded bytes would be stored: send it as binary";
+    Err(Fault::caller(Code::EncodingNotAllowed, Stage::Read, detail))
+}
+
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    text(headers, CONTENT_LENGTH.as_str())?.parse().ok()
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn essence(content_type: &str) -> &str {
+    content_type.split(';').next().unwrap_or_default().trim()
+}
