@@ -69,7 +69,7 @@ pub async fn measure(mut offer: Offer, mut ahead: LookAhead, spools: &Spools, li
         ahead.fill(&mut offer.body, beyond).await?;
     }
     limits.check(ahead.length)?;
-    if ahead.ended {
+    if ahead.ended && (declared.is_some() || ahead.length <= limits.look_ahead) {
         return held(ahead, declared);
     }
     let streamed = |length, source, derived, offer: Offer, ahead: LookAhead| {
@@ -77,8 +77,11 @@ pub async fn measure(mut offer: Offer, mut ahead: LookAhead, spools: &Spools, li
     };
     match (declared, offer.derived.take()) {
         (Some(length), _) => streamed(length, LengthSource::Declared, None, offer, ahead),
-        (None, Some(derived)) => streamed(derived.size, LengthSource::Derived, Some(derived), offer, ahead),
-        (None, None) => spool(offer, ahead, spools, limits).await,
+        // Where the last frame happened to bring the end as well, a wrong guess is seen before it does harm.
+        (None, Some(derived)) if !ahead.ended || derived.size == ahead.length => {
+            streamed(derived.size, LengthSource::Derived, Some(derived), offer, ahead)
+        }
+        (None, _) => spool(offer, ahead, spools, limits).await,
     }
 }
 
