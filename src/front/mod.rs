@@ -171,11 +171,17 @@ impl Service<Request<Incoming>> for Front {
 }
 
 fn json(status: StatusCode, value: &impl Serialize) -> Response<Frames> {
-    let text = serde_json::to_vec(value).expect("our own answers have string keys");
-    let mut response = Response::new(full(text));
+    let mut response = Response::new(full(line(value)));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+/// With a line's end, for people at a terminal.
+fn line(value: &impl Serialize) -> Vec<u8> {
+    let mut text = serde_json::to_vec(value).expect("our own answers have string keys");
+    text.push(b'\n');
+    text
 }
 
 fn html(page: &'static str) -> Response<Frames> {
