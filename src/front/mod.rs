@@ -14,9 +14,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONNECTION, CONTENT_TYPE, EXPECT, HeaderValue, SERVER};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderValue, SERVER};
 use http::request::Parts;
-use http::{Request, Response, StatusCode, Version};
+use http::{Method, Request, Response, StatusCode, Version};
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::Service;
 use serde::Serialize;
@@ -103,6 +104,7 @@ impl Front {
         let mut exchange = Exchange::begin(&rooms.metrics, rooms.drain.exchange(), &head, &id, found.as_ref().ok());
         let body = Inbound::new(incoming, head.headers.contains_key(EXPECT), head.extensions.get::<Running>().cloned());
         let (version, progress) = (head.version, body.progress());
+        let wants_head_only = head.method == Method::HEAD;
         let outcome = match admission::check(&head).map_err(Refusal::from).and(found) {
             Ok(route) => rooms.answer(route, head, body, &mut exchange).await,
             Err(refusal) => Err(refusal),
@@ -112,6 +114,9 @@ impl Front {
             problem::answer(&refusal, &id)
         });
         exchange.answered(response.status());
+        if wants_head_only {
+            strip(&mut response);
+        }
         self.sign_off(&mut response, version, &progress, &id);
         response.map(|frames| Meter::new(frames, exchange))
     }
@@ -162,6 +167,15 @@ impl Service<Request<Incoming>> for Front {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let front = self.clone();
         Box::pin(async move { Ok(front.handle(request).await) })
+    }
+}
+
+/// What a HEAD is told of the body, without the body. hyper would leave it out of HTTP/1.1 unread, as if the caller had
+/// left, and send it over HTTP/2.
+fn strip(response: &mut Response<Frames>) {
+    let body = std::mem::replace(response.body_mut(), full(bytes::Bytes::new()));
+    if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {
+        response.headers_mut().entry(CONTENT_LENGTH).or_insert(length.into());
     }
 }
 

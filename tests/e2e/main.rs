@@ -1,4 +1,8 @@
 //! The whole gateway against the whole sandbox, over real sockets. Names are sentences.
 
+mod expiry;
 mod house;
+mod metadata;
+mod pending;
+mod raw;
 mod round_trip;
