@@ -1,8 +1,10 @@
 //! The whole gateway against the whole sandbox, over real sockets. Names are sentences.
 
+mod content;
 mod expiry;
 mod house;
 mod metadata;
 mod pending;
+mod ranges;
 mod raw;
 mod round_trip;
