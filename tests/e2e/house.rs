@@ -96,8 +96,20 @@ impl House {
     /// A metric's value; labels as they are printed, such as `{direction="upload"}`.
     pub async fn metric(&self, name_and_labels: &str) -> f64 {
         let text = self.client.get(format!("http://{}/metrics", self.admin)).send().await.unwrap().text().await.unwrap();
-        let line = text.lines().find_map(|line| line.strip_prefix(&format!("asset_gateway_{name_and_labels} ")).map(str::to_owned));
+        let line =
+            text.lines().find_map(|line| line.strip_prefix(&format!("asset_gateway_{name_and_labels} ")).map(str::to_owned));
         line.map_or(0.0, |value| value.parse().unwrap())
+    }
+
+    /// Waits up to five seconds until a metric has this value.
+    pub async fn counts(&self, name_and_labels: &str, value: f64) -> bool {
+        for _ in 0..250 {
+            if self.metric(name_and_labels).await == value {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        false
     }
 
     /// Waits until nothing is left upstream but what was kept: orphans are deleted in the background.
@@ -175,7 +187,9 @@ pub fn form(fields: &[(&str, &str)], file_name: &str, file: &[u8], after: &str) 
     for (name, value) in fields {
         body.extend(format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").bytes());
     }
-    body.extend(format!("--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{file_name}\"\r\n\r\n").bytes());
+    body.extend(
+        format!("--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{file_name}\"\r\n\r\n").bytes(),
+    );
     body.extend(file);
     body.extend(format!("\r\n{}--{boundary}--\r\n", after.replace("BOUNDARY", boundary)).bytes());
     (format!("multipart/form-data; boundary={boundary}"), body)
