@@ -1,5 +1,7 @@
 //! The whole gateway against the whole sandbox, over real sockets. Names are sentences.
 
+mod broken_forms;
+mod callers_that_leave;
 mod digests;
 mod house;
 mod lengths;
@@ -11,3 +13,4 @@ mod spooling;
 mod streaming;
 mod wire;
 mod wrong_lengths;
+mod wrong_requests;
