@@ -15,6 +15,9 @@ use crate::storage::{Parcel, Storage};
 use crate::words::asset::AssetId;
 use crate::words::fault::{Blame, Fault};
 
+/// When a caller may try again what storage didn't take.
+const STORAGE_PAUSE: Duration = Duration::from_secs(2);
+
 /// Where files go.
 #[derive(Clone)]
 pub struct Delivery {
@@ -51,13 +54,14 @@ impl Delivery {
         file: &Measured,
         timing: &mut Timing,
     ) -> Result<AssetId, Fault> {
-        match self.attempt(asset, content_type, file, timing).await {
+        let delivered = match self.attempt(asset, content_type, file, timing).await {
             Err(fault) if fault.blame() == Blame::Storage && file.material.is_whole() => {
                 tracing::info!(code = fault.code().name(), detail = fault.detail(), "sends once more with a fresh signed URL");
                 self.attempt(asset, content_type, file, timing).await
             }
             done => done,
-        }
+        };
+        delivered.map_err(|fault| if fault.blame() == Blame::Storage { fault.retry_after(STORAGE_PAUSE) } else { fault })
     }
 
     async fn attempt(
@@ -72,7 +76,7 @@ impl Delivery {
         timing.budget += created.queued;
         timing.sign += began.elapsed().saturating_sub(created.queued);
         let claim = Claim { id: Some(created.id), orphans: &self.orphans };
-        let url = self.storage.admit(created.content_url)?;
+        let url = self.storage.admit(created.content_url?)?;
         let body = Exact::new(file.material.body()?, file.length, file.on_mismatch());
         let body = Meter::new(body, self.bytes.clone());
         let began = Instant::now();
