@@ -96,7 +96,8 @@ impl House {
     /// A metric's value; labels as they are printed, such as `{direction="upload"}`.
     pub async fn metric(&self, name_and_labels: &str) -> f64 {
         let text = self.client.get(format!("http://{}/metrics", self.admin)).send().await.unwrap().text().await.unwrap();
-        let line = text.lines().find_map(|line| line.strip_prefix(&format!("asset_gateway_{name_and_labels} ")).map(str::to_owned));
+        let line =
+            text.lines().find_map(|line| line.strip_prefix(&format!("asset_gateway_{name_and_labels} ")).map(str::to_owned));
         line.map_or(0.0, |value| value.parse().unwrap())
     }
 
@@ -175,7 +176,9 @@ pub fn form(fields: &[(&str, &str)], file_name: &str, file: &[u8], after: &str) 
     for (name, value) in fields {
         body.extend(format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").bytes());
     }
-    body.extend(format!("--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{file_name}\"\r\n\r\n").bytes());
+    body.extend(
+        format!("--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{file_name}\"\r\n\r\n").bytes(),
+    );
     body.extend(file);
     body.extend(format!("\r\n{}--{boundary}--\r\n", after.replace("BOUNDARY", boundary)).bytes());
     (format!("multipart/form-data; boundary={boundary}"), body)
