@@ -64,7 +64,8 @@ impl Settings {
             cache::DownloadMode::Stream => front::DownloadMode::Stream,
             cache::DownloadMode::Redirect => front::DownloadMode::Redirect,
         };
-        front::Config { max_uploads: self.server.max_uploads, max_downloads: self.server.max_downloads, download_mode }
+        let server::Server { max_uploads, max_downloads, .. } = self.server;
+        front::Config { max_uploads, max_downloads, download_mode, home_page: None }
     }
 
     fn upload(&self) -> upload::Config {

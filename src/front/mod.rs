@@ -55,6 +55,8 @@ pub struct Config {
     pub max_downloads: usize,
     /// How downloads are answered.
     pub download_mode: DownloadMode,
+    /// HTML at `/`; without it there is nothing.
+    pub home_page: Option<&'static str>,
 }
 
 /// An answer's body, which tells the access log how it ended.
@@ -74,6 +76,7 @@ struct Rooms {
     uploads: Arc<Semaphore>,
     downloads: Arc<Semaphore>,
     download_mode: DownloadMode,
+    home_page: &'static str,
     drain: Drain,
     metrics: Arc<Metrics>,
 }
@@ -83,12 +86,13 @@ impl Front {
     pub fn new(config: &Config, upload: Upload, download: Download, drain: Drain, metrics: Arc<Metrics>) -> Self {
         let seats = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
         Self(Arc::new(Rooms {
-            router: Router::new(),
+            router: Router::new(config.home_page.is_some()),
             upload,
             download,
             uploads: seats(config.max_uploads),
             downloads: seats(config.max_downloads),
             download_mode: config.download_mode,
+            home_page: config.home_page.unwrap_or_default(),
             drain,
             metrics,
         }))
@@ -138,6 +142,7 @@ impl Rooms {
         exchange: &mut Exchange,
     ) -> Result<Response<Frames>, Refusal> {
         Ok(match route {
+            Route::Home => html(self.home_page),
             Route::Upload => self.upload(head, body, exchange).await?,
             Route::Metadata(id) => self.metadata(&id, &head).await?,
             Route::ContentHead(id) => self.content_head(&id).await?,
@@ -170,6 +175,12 @@ fn json(status: StatusCode, value: &impl Serialize) -> Response<Frames> {
     let mut response = Response::new(full(text));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn html(page: &'static str) -> Response<Frames> {
+    let mut response = Response::new(full(page));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     response
 }
 
