@@ -10,10 +10,12 @@ mod route;
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use http::header::{CONNECTION, CONTENT_TYPE, EXPECT, HeaderValue, SERVER};
 use http::request::Parts;
 use http::{Request, Response, StatusCode, Version};
@@ -107,10 +109,10 @@ impl Front {
         let id = RequestId::of(&head.headers);
         let found = rooms.router.find(&head.method, head.uri.path());
         let mut exchange = Exchange::begin(&rooms.metrics, rooms.drain.exchange(), &head, &id, found.as_ref().ok());
-        let body = Inbound::new(incoming, head.headers.contains_key(EXPECT), head.extensions.get::<Running>().cloned());
+        let body = Inbound::new(incoming, expects_continue(&head), head.extensions.get::<Running>().cloned());
         let (version, progress) = (head.version, body.progress());
         let outcome = match admission::check(&head).map_err(Refusal::from).and(found) {
-            Ok(route) => rooms.answer(route, head, body, &mut exchange).await,
+            Ok(route) => whole(rooms.answer(route, head, body, &mut exchange)).await,
             Err(refusal) => Err(refusal),
         };
         let mut response = outcome.unwrap_or_else(|refusal| {
@@ -172,12 +174,30 @@ impl Service<Request<Incoming>> for Front {
     }
 }
 
+/// A defect costs its own exchange an answer, not the others on the connection theirs.
+async fn whole<T>(answer: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+    AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| {
+        let detail = "the gateway has a defect: report it with the request id; trying again may help";
+        Err(Fault::gateway(Code::Internal, Stage::Admit, detail).retryable(true).into())
+    })
+}
+
+fn expects_continue(head: &Parts) -> bool {
+    head.headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
 fn json(status: StatusCode, value: &impl Serialize) -> Response<Frames> {
-    let text = serde_json::to_vec(value).expect("our own answers have string keys");
-    let mut response = Response::new(full(text));
+    let mut response = Response::new(full(line(value)));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+/// With a line's end, for people at a terminal.
+fn line(value: &impl Serialize) -> Vec<u8> {
+    let mut text = serde_json::to_vec(value).expect("our own answers have string keys");
+    text.push(b'\n');
+    text
 }
 
 fn html(page: &'static str) -> Response<Frames> {

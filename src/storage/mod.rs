@@ -3,6 +3,7 @@
 mod hosts;
 mod object;
 mod send;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
