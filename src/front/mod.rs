@@ -37,7 +37,9 @@ use crate::words::fault::{Code, Fault, Stage};
 pub use admin::Admin;
 use exchange::Exchange;
 use problem::Refusal;
+pub use problem::status;
 use request_id::RequestId;
+pub use route::routes;
 use route::{Route, Router};
 
 /// How downloads are answered unless the caller says otherwise.
