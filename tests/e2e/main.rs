@@ -1,16 +1,21 @@
 //! The whole gateway against the whole sandbox, over real sockets. Names are sentences.
 
+mod allowance;
 mod broken_forms;
 mod callers_that_leave;
 mod digests;
+mod expectations;
 mod house;
 mod lengths;
 mod mispredictions;
+mod names_and_types;
 mod refusal;
 mod round_trip;
 mod sign_in_faults;
 mod signing_faults;
 mod sizes;
+mod slow_callers;
+mod smuggling;
 mod spooling;
 mod storage_faults;
 mod streaming;
