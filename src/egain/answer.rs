@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::signals::metrics::Metrics;
+use crate::signals::upstream::Outcome;
 use crate::words::fault::{Code, Fault, Stage, UpstreamAnswer};
 
 /// The longest answer that is read; an asset's is under 2 KiB.
@@ -34,15 +35,17 @@ pub struct Answer {
 
 /// Sends a request and reads the whole answer, whatever its status.
 pub async fn exchange(operation: &str, metrics: &Arc<Metrics>, stage: Stage, request: RequestBuilder) -> Result<Answer, Fault> {
-    let began = Instant::now();
+    let began = tokio::time::Instant::now();
     let result = receive(request).await;
-    let outcome = match &result {
-        Ok(answer) => class(answer.status),
-        Err(error) if error.is_timeout() => "timeout",
-        Err(_) => "error",
-    };
-    metrics.upstream_requests.with_label_values(&[operation, outcome]).inc();
-    metrics.upstream_request_duration.with_label_values(&[operation, outcome]).observe(began.elapsed().as_secs_f64());
+    metrics.upstream_answered(
+        operation,
+        began,
+        match &result {
+            Ok(answer) => Outcome::Answered(answer.status),
+            Err(error) if error.is_timeout() => Outcome::TimedOut,
+            Err(_) => Outcome::Failed,
+        },
+    );
     result.map_err(|error| unreachable(&error, stage))
 }
 
@@ -58,16 +61,6 @@ async fn receive(request: RequestBuilder) -> Result<Answer, reqwest::Error> {
         body.extend_from_slice(&chunk);
     }
     Ok(Answer { status, body: body.freeze(), headers, received })
-}
-
-fn class(status: StatusCode) -> &'static str {
-    match status.as_u16() / 100 {
-        2 => "2xx",
-        3 => "3xx",
-        4 => "4xx",
-        5 => "5xx",
-        _ => "other",
-    }
 }
 
 fn unreachable(error: &reqwest::Error, stage: Stage) -> Fault {
@@ -105,8 +98,9 @@ impl Answer {
             return self.received.checked_add(LONGEST_LIFE);
         }
         let expiry = SystemTime::from(expiry.parse::<Timestamp>().ok()?);
-        let date = self.headers.typed_get::<headers::Date>().map_or_else(SystemTime::now, SystemTime::from);
-        let life = expiry.duration_since(date).unwrap_or(Duration::ZERO).min(LONGEST_LIFE);
+        // `Date` has whole seconds: it may be almost one behind, which counts for a URL that lives for a few.
+        let date = self.headers.typed_get::<headers::Date>().map(|date| SystemTime::from(date) + Duration::from_secs(1));
+        let life = expiry.duration_since(date.unwrap_or_else(SystemTime::now)).unwrap_or(Duration::ZERO).min(LONGEST_LIFE);
         self.received.checked_add(life)
     }
 
@@ -160,7 +154,7 @@ mod tests {
         let date = ("date", "Thu, 27 Jan 2022 20:03:25 GMT");
         let answer = answer(&[date], "");
         let left = answer.deadline("2022-01-27T20:04:25.498Z").unwrap() - answer.received;
-        assert_eq!(left, Duration::from_millis(60_498));
+        assert_eq!(left, Duration::from_millis(59_498), "Date may be a second behind");
         assert_eq!(answer.deadline("2022-01-27T20:00:00Z"), Some(answer.received), "a past expiry is over at once");
         assert_eq!(answer.deadline("9999-12-31T23:59:59Z").unwrap() - answer.received, LONGEST_LIFE);
         assert_eq!(answer.deadline("soon"), None);

@@ -10,6 +10,8 @@ use crate::words::fault::{Code, Fault, Stage};
 /// A route with what its path says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
+    /// `GET /`, where there is a page.
+    Home,
     /// `POST /v1/assets`.
     Upload,
     /// `GET /v1/assets/{id}`.
@@ -26,6 +28,7 @@ impl Route {
     /// The template, as a label.
     pub const fn template(&self) -> &'static str {
         match self {
+            Self::Home => "/",
             Self::Upload => "/v1/assets",
             Self::Metadata(_) | Self::Delete(_) => "/v1/assets/{id}",
             Self::ContentHead(_) | Self::Content(_) => "/v1/assets/{id}/content",
@@ -35,6 +38,7 @@ impl Route {
 
 #[derive(Debug, Clone, Copy)]
 enum Place {
+    Home,
     Assets,
     Asset,
     Content,
@@ -45,12 +49,15 @@ pub struct Router(matchit::Router<Place>);
 
 impl Router {
     /// The data listener's routes.
-    pub fn new() -> Self {
+    pub fn new(home: bool) -> Self {
         let mut router = matchit::Router::new();
         for (template, place) in
             [("/v1/assets", Place::Assets), ("/v1/assets/{id}", Place::Asset), ("/v1/assets/{id}/content", Place::Content)]
         {
             router.insert(template, place).expect("the table has no conflicts");
+        }
+        if home {
+            router.insert("/", Place::Home).expect("no other route is there");
         }
         Self(router)
     }
@@ -63,6 +70,7 @@ impl Router {
             id.ok_or_else(|| missing("this can't be an asset's id: ids are 1 to 255 of A-Z a-z 0-9 . _ -"))
         };
         match (found.value, method) {
+            (Place::Home, &Method::GET | &Method::HEAD) => Ok(Route::Home),
             (Place::Assets, &Method::POST) => Ok(Route::Upload),
             (Place::Asset, &Method::GET | &Method::HEAD) => Ok(Route::Metadata(id()?)),
             (Place::Asset, &Method::DELETE) => Ok(Route::Delete(id()?)),
@@ -78,7 +86,7 @@ impl Place {
         match self {
             Self::Assets => "POST",
             Self::Asset => "GET, HEAD, DELETE",
-            Self::Content => "GET, HEAD",
+            Self::Home | Self::Content => "GET, HEAD",
         }
     }
 }
@@ -98,7 +106,7 @@ mod tests {
     use super::*;
 
     fn find(method: Method, path: &str) -> Result<Route, Code> {
-        Router::new().find(&method, path).map_err(|refusal| refusal.fault.code())
+        Router::new(false).find(&method, path).map_err(|refusal| refusal.fault.code())
     }
 
     #[test]
