@@ -74,41 +74,20 @@ impl Delivery {
         timing: &mut Timing,
     ) -> Result<AssetId, Fault> {
         let began = Instant::now();
-        let created = self.egain.create_asset(asset).await?;
+        let created = self.egain.create_asset(asset, &self.orphans).await?;
         timing.budget += created.queued;
         timing.sign += began.elapsed().saturating_sub(created.queued);
-        let claim = Claim { id: Some(created.id), orphans: &self.orphans };
-        let url = self.storage.admit(created.content_url?)?;
+        let url = self.storage.admit(created.content_url)?;
         let body = Exact::new(body, file.length, file.on_mismatch());
         let body = Meter::new(body, self.bytes.clone());
         let began = Instant::now();
         let sent = self.storage.send(&url, Parcel { content_type, length: file.length, body }).await;
         timing.store += began.elapsed();
-        sent.map(|()| claim.keep())
+        sent.map(|()| created.claim.keep())
     }
 }
 
 /// What can't be sent again from here may be sent again by the caller.
 fn come_back(fault: Fault) -> Fault {
     if fault.blame() == Blame::Storage { fault.retry_after(STORAGE_PAUSE) } else { fault }
-}
-
-/// An asset that goes to the orphans unless it is kept.
-struct Claim<'a> {
-    id: Option<AssetId>,
-    orphans: &'a Orphans,
-}
-
-impl Claim<'_> {
-    fn keep(mut self) -> AssetId {
-        self.id.take().expect("a claim holds its id until it is kept")
-    }
-}
-
-impl Drop for Claim<'_> {
-    fn drop(&mut self) {
-        if let Some(id) = self.id.take() {
-            self.orphans.hand_over(id);
-        }
-    }
 }

@@ -3,7 +3,6 @@
 use asset_gateway::sandbox::faults::Operation;
 use reqwest::Response;
 use reqwest::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
-use serde_json::Value;
 
 use crate::house::{House, receipt};
 use crate::refusal::Refusal;
@@ -47,7 +46,7 @@ async fn post_form(house: &House, disposition: &str) -> Response {
 async fn stored(house: &House, response: Response) -> (String, String) {
     let receipt = receipt(response).await;
     let told = |key: &str| receipt[key].as_str().unwrap().to_owned();
-    let asset = house.sandbox.assets().into_iter().find(|asset| Value::from(&*asset.id) == receipt["id"]).unwrap();
+    let asset = house.sandbox.assets().into_iter().find(|asset| *asset.id == receipt["id"]).unwrap();
     assert!(asset.complete, "storage takes only the type that belongs to the name");
     assert_eq!(asset.name, told("name"));
     (told("name"), told("contentType"))
