@@ -16,6 +16,7 @@ mod names_and_types;
 mod pending;
 mod ranges;
 mod raw;
+mod receipts;
 mod refusal;
 mod round_trip;
 mod sign_in_faults;

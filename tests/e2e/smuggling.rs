@@ -2,7 +2,7 @@
 
 use asset_gateway::sandbox::faults::Operation;
 
-use crate::house::{House, eventually};
+use crate::house::{House, eventually, noise};
 use crate::wire::Wire;
 
 /// A request that must never be answered when it is hidden in a body.
@@ -53,6 +53,41 @@ async fn of_two_framings_the_chunks_count_and_the_connection_ends() {
     }
     assert!(eventually(|| house.sandbox.assets().iter().all(|asset| asset.complete && asset.channel == "sms")).await);
     assert_eq!(house.left_upstream(2).await, 2);
+}
+
+#[tokio::test]
+async fn what_stands_behind_the_chunks_changes_nothing() {
+    let house = House::open().await;
+    let mut wire = Wire::to(&house).await;
+    wire.send_head("channel=sms", "Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\n").await;
+    wire.send("4;ext=\"a\"\r\ntext\r\n0\r\nX-Sum: 1\r\nContent-Length: 9\r\nHost: other\r\n\r\n").await;
+    let answer = wire.answer().await;
+    assert_eq!((answer.status, answer.body.contains("\"size\":4")), (201, true), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn requests_in_a_row_are_answered_in_a_row() {
+    let house = House::open().await;
+    let mut wire = Wire::to(&house).await;
+    let request = |size: usize| {
+        let head = format!("POST /v1/assets?channel=sms HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n");
+        [head.into_bytes(), noise(size, 1)].concat()
+    };
+    wire.send([request(10), request(100_000), request(20)].concat()).await;
+    for size in [10, 100_000, 20] {
+        let answer = wire.answer().await;
+        assert_eq!((answer.status, answer.closes()), (201, false), "{}", answer.body);
+        assert!(answer.body.contains(&format!("\"size\":{size},")), "{}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn an_old_client_is_served_and_its_connection_closed() {
+    let house = House::open().await;
+    let mut wire = Wire::to(&house).await;
+    wire.send("POST /v1/assets?channel=sms HTTP/1.0\r\nContent-Length: 4\r\n\r\ntext").await;
+    assert_eq!(wire.answer().await.status, 201);
+    assert!(wire.ends().await);
 }
 
 #[tokio::test]
