@@ -1,23 +1,29 @@
 //! The whole gateway against the whole sandbox, over real sockets. Names are sentences.
 #![expect(clippy::disallowed_methods, reason = "files in tests are small")]
 
+mod allowance;
 mod broken_forms;
 mod callers_that_leave;
 mod content;
 mod digests;
+mod expectations;
 mod expiry;
 mod house;
 mod lengths;
 mod metadata;
 mod mispredictions;
+mod names_and_types;
 mod pending;
 mod ranges;
 mod raw;
+mod receipts;
 mod refusal;
 mod round_trip;
 mod sign_in_faults;
 mod signing_faults;
 mod sizes;
+mod slow_callers;
+mod smuggling;
 mod spooling;
 mod storage_faults;
 mod streaming;
