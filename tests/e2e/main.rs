@@ -1,10 +1,16 @@
 //! The whole gateway against the whole sandbox, over real sockets. Names are sentences.
 
+mod admin;
+mod broken;
 mod content;
+mod delete;
 mod expiry;
 mod house;
+mod leaving;
 mod metadata;
 mod pending;
 mod ranges;
 mod raw;
+mod refused;
 mod round_trip;
+mod routes;
