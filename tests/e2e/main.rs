@@ -2,8 +2,10 @@
 
 mod admin;
 mod broken;
+mod connections;
 mod content;
 mod delete;
+mod drain;
 mod expiry;
 mod house;
 mod leaving;
