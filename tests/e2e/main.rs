@@ -1,7 +1,9 @@
 //! The whole gateway against the whole sandbox, over real sockets. Names are sentences.
 
 mod admin;
+mod binary;
 mod broken;
+mod commands;
 mod connections;
 mod content;
 mod delete;
@@ -16,3 +18,4 @@ mod raw;
 mod refused;
 mod round_trip;
 mod routes;
+mod secrets;
