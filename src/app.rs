@@ -15,7 +15,7 @@ use crate::config::Settings;
 use crate::config::mistakes::Mistakes;
 use crate::download::Download;
 use crate::egain::{Egain, OrphanWorker, Orphans};
-use crate::front::{Admin, Front};
+use crate::front::{self, Admin, Front};
 use crate::signals::drain::{Drain, Phase};
 use crate::signals::metrics::Metrics;
 use crate::storage::Storage;
@@ -78,6 +78,11 @@ pub struct Ending {
 
 /// Puts the parts together and binds both listeners. Needs a runtime.
 pub fn bind(settings: &Settings) -> Result<Bound, StartError> {
+    bind_with(settings, None)
+}
+
+/// As [`bind`], with a page at `/`.
+pub fn bind_with(settings: &Settings, home_page: Option<&'static str>) -> Result<Bound, StartError> {
     let parts = settings.parts()?;
     let (metrics, drain) = (Arc::new(Metrics::new()), Drain::new());
     metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
@@ -87,7 +92,7 @@ pub fn bind(settings: &Settings) -> Result<Bound, StartError> {
     let ways = (egain.clone(), storage.clone(), orphans.clone());
     let upload = Upload::new(parts.upload, parts.policy, ways, metrics.clone()).map_err(StartError::Spool)?;
     let download = Download::new(egain.clone(), storage, parts.download, metrics.clone());
-    let front = Front::new(&parts.front, upload, download, drain.clone(), metrics.clone());
+    let front = Front::new(&front::Config { home_page, ..parts.front }, upload, download, drain.clone(), metrics.clone());
     Ok(Bound {
         listener: listen("server.listen", settings.server.listen)?,
         admin_listener: listen("server.admin_listen", settings.server.admin_listen)?,

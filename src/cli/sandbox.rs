@@ -39,15 +39,17 @@ async fn serve(stand: &Stand) -> Result<ExitCode, String> {
     let config = Config { listen: stand.listen, plan: stand.plan, public_base: stand.public_url.clone(), ..Config::default() };
     let sandbox = Sandbox::start(config).map_err(|error| format!("--listen {}: {error}", stand.listen))?;
     println!("# The eGain stand-in, for a gateway's settings:");
-    print!("{}", settings(&sandbox));
+    for (key, value) in settings(&sandbox) {
+        println!("export ASSET_GATEWAY_{key}={value}");
+    }
     println!("# Faults: POST http://{0}/_sandbox/faults, counts: GET http://{0}/_sandbox/stats", sandbox.addr());
     Stop::listen().map_err(|error| error.to_string())?.next().await;
     sandbox.stop().await;
     Ok(ExitCode::SUCCESS)
 }
 
-/// What a gateway needs to use this stand-in. Nothing here is a secret to anybody.
-pub fn settings(sandbox: &Sandbox) -> String {
+/// What a gateway needs to use this stand-in, less the prefix `ASSET_GATEWAY_`. Nothing here is a secret to anybody.
+pub fn settings(sandbox: &Sandbox) -> [(&'static str, String); 8] {
     [
         ("EGAIN__BASE_URL", sandbox.base_url().to_string()),
         ("EGAIN__TOKEN_URL", sandbox.token_url().to_string()),
@@ -58,6 +60,4 @@ pub fn settings(sandbox: &Sandbox) -> String {
         ("EGAIN__RATE", "1000".to_owned()),
         ("EGAIN__BURST", "1000".to_owned()),
     ]
-    .map(|(key, value)| format!("export ASSET_GATEWAY_{key}={value}\n"))
-    .concat()
 }

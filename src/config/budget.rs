@@ -13,14 +13,21 @@ pub struct Budgets {
     pub other: Rate,
 }
 
+/// The plans that eGain sells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Plan {
+    /// For trying it out.
+    Developer,
+    /// The smaller one.
+    Basic,
+    /// The larger one.
+    Enterprise,
+}
+
 words! {
-    /// The plans that eGain sells.
     Plan {
-        /// For trying it out.
         Developer = "developer",
-        /// The smaller one.
         Basic = "basic",
-        /// The larger one.
         Enterprise = "enterprise",
     }
 }

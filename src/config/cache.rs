@@ -5,13 +5,11 @@ use std::time::Duration;
 use super::rules::{DAY, within};
 use super::section::section;
 use super::setting::words;
+use crate::front::DownloadMode;
 
 words! {
-    /// How an asset's bytes reach the caller.
     DownloadMode {
-        /// Through the gateway.
         Stream = "stream",
-        /// By a redirect to the signed URL.
         Redirect = "redirect",
     }
 }

@@ -2,11 +2,10 @@
 
 use super::Settings;
 use super::mistakes::Mistakes;
-use super::{cache, egain as section, log, policy as rules, server};
+use super::{cache, egain as section, server};
 use crate::body::pace;
 use crate::media::EXECUTABLE_PATTERNS;
-use crate::policy::{OnMismatch, Policy};
-use crate::signals::telemetry;
+use crate::policy::Policy;
 use crate::wire::server as listener;
 use crate::{download, egain, front, storage, upload};
 
@@ -46,25 +45,14 @@ impl Settings {
         })
     }
 
-    /// How the log looks.
-    pub fn log_format(&self) -> Option<telemetry::Format> {
-        self.log.format.map(|format| match format {
-            log::LogFormat::Json => telemetry::Format::Json,
-            log::LogFormat::Text => telemetry::Format::Text,
-        })
-    }
-
     fn listener(&self) -> listener::Config {
         let server::Server { header_timeout, keep_alive_timeout, read_buffer, max_connections, .. } = self.server;
         listener::Config { header_timeout, keep_alive_timeout, read_buffer: read_buffer.as_u64() as usize, max_connections }
     }
 
     fn front(&self) -> front::Config {
-        let download_mode = match self.download.mode {
-            cache::DownloadMode::Stream => front::DownloadMode::Stream,
-            cache::DownloadMode::Redirect => front::DownloadMode::Redirect,
-        };
-        front::Config { max_uploads: self.server.max_uploads, max_downloads: self.server.max_downloads, download_mode }
+        let server::Server { max_uploads, max_downloads, .. } = self.server;
+        front::Config { max_uploads, max_downloads, download_mode: self.download.mode, home_page: None }
     }
 
     fn upload(&self) -> upload::Config {
@@ -87,10 +75,7 @@ impl Settings {
         Policy {
             deny: rules.deny.clone().unwrap_or_else(built_in),
             allow: rules.allow.clone(),
-            on_mismatch: match rules.on_mismatch {
-                rules::OnMismatch::Rename => OnMismatch::Rename,
-                rules::OnMismatch::Refuse => OnMismatch::Refuse,
-            },
+            on_mismatch: rules.on_mismatch,
             report_only: rules.report_only,
         }
     }
@@ -132,15 +117,8 @@ impl section::Egain {
         storage::Config {
             content_hosts: self.content_hosts.clone(),
             allow_http: self.allow_http_content_urls,
-            method: match self.upload_method {
-                section::UploadMethod::Auto => storage::UploadMethod::Auto,
-                section::UploadMethod::Post => storage::UploadMethod::Post,
-                section::UploadMethod::Put => storage::UploadMethod::Put,
-            },
-            content_type: match self.upload_content_type {
-                section::UploadContentType::File => storage::UploadContentType::File,
-                section::UploadContentType::OctetStream => storage::UploadContentType::OctetStream,
-            },
+            method: self.upload_method,
+            content_type: self.upload_content_type,
             connect_timeout: self.connect_timeout,
             idle_timeout: self.transfer_idle_timeout,
         }

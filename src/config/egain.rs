@@ -10,26 +10,19 @@ use super::mistakes::Report;
 use super::rules::{self, DAY, MOMENT, given, some, within};
 use super::section::section;
 use super::setting::{HIDDEN, words};
-use crate::storage::HostPattern;
+use crate::storage::{HostPattern, UploadContentType, UploadMethod};
 
 words! {
-    /// How a file is sent to its signed URL.
     UploadMethod {
-        /// As the signature names it, else POST.
         Auto = "auto",
-        /// POST.
         Post = "post",
-        /// PUT.
         Put = "put",
     }
 }
 
 words! {
-    /// What `Content-Type` a file is sent with.
     UploadContentType {
-        /// The file's own.
         File = "file",
-        /// `application/octet-stream`.
         OctetStream = "octet-stream",
     }
 }

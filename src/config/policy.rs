@@ -4,13 +4,11 @@ use super::rules::some;
 use super::section::section;
 use super::setting::words;
 use crate::media::Pattern;
+use crate::policy::OnMismatch;
 
 words! {
-    /// What to do with a name or a declared type that the bytes contradict.
     OnMismatch {
-        /// Correct it.
         Rename = "rename",
-        /// Refuse the file.
         Refuse = "refuse",
     }
 }

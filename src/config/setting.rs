@@ -78,13 +78,9 @@ impl<T: Setting> Setting for Option<T> {
     }
 }
 
-/// Declares an enum whose values are words.
+/// Writes an enum's values as words.
 macro_rules! words {
-    ($(#[$doc:meta])* $enum:ident { $($(#[$word_doc:meta])* $variant:ident = $word:literal,)+ }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum $enum { $($(#[$word_doc])* $variant,)+ }
-
+    ($enum:ident { $($variant:ident = $word:literal,)+ }) => {
         impl $crate::config::setting::Setting for $enum {
             const EXPECTED: &'static str =
                 $crate::config::setting::one_of(concat!("one of", $(" ", $word, ","),+));

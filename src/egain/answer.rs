@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::signals::metrics::Metrics;
+use crate::signals::upstream::Outcome;
 use crate::words::fault::{Code, Fault, Stage, UpstreamAnswer};
 
 /// The longest answer that is read; an asset's is under 2 KiB.
@@ -34,15 +35,17 @@ pub struct Answer {
 
 /// Sends a request and reads the whole answer, whatever its status.
 pub async fn exchange(operation: &str, metrics: &Arc<Metrics>, stage: Stage, request: RequestBuilder) -> Result<Answer, Fault> {
-    let began = Instant::now();
+    let began = tokio::time::Instant::now();
     let result = receive(request).await;
-    let outcome = match &result {
-        Ok(answer) => class(answer.status),
-        Err(error) if error.is_timeout() => "timeout",
-        Err(_) => "error",
-    };
-    metrics.upstream_requests.with_label_values(&[operation, outcome]).inc();
-    metrics.upstream_request_duration.with_label_values(&[operation, outcome]).observe(began.elapsed().as_secs_f64());
+    metrics.upstream_answered(
+        operation,
+        began,
+        match &result {
+            Ok(answer) => Outcome::Answered(answer.status),
+            Err(error) if error.is_timeout() => Outcome::TimedOut,
+            Err(_) => Outcome::Failed,
+        },
+    );
     result.map_err(|error| unreachable(&error, stage))
 }
 
@@ -58,16 +61,6 @@ async fn receive(request: RequestBuilder) -> Result<Answer, reqwest::Error> {
         body.extend_from_slice(&chunk);
     }
     Ok(Answer { status, body: body.freeze(), headers, received })
-}
-
-fn class(status: StatusCode) -> &'static str {
-    match status.as_u16() / 100 {
-        2 => "2xx",
-        3 => "3xx",
-        4 => "4xx",
-        5 => "5xx",
-        _ => "other",
-    }
 }
 
 fn unreachable(error: &reqwest::Error, stage: Stage) -> Fault {

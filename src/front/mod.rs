@@ -10,10 +10,12 @@ mod route;
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderValue, SERVER};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version};
@@ -35,7 +37,9 @@ use crate::words::fault::{Code, Fault, Stage};
 pub use admin::Admin;
 use exchange::Exchange;
 use problem::Refusal;
+pub use problem::status;
 use request_id::RequestId;
+pub use route::routes;
 use route::{Route, Router};
 
 /// How downloads are answered unless the caller says otherwise.
@@ -56,6 +60,8 @@ pub struct Config {
     pub max_downloads: usize,
     /// How downloads are answered.
     pub download_mode: DownloadMode,
+    /// HTML at `/`; without it there is nothing.
+    pub home_page: Option<&'static str>,
 }
 
 /// An answer's body, which tells the access log how it ended.
@@ -75,6 +81,7 @@ struct Rooms {
     uploads: Arc<Semaphore>,
     downloads: Arc<Semaphore>,
     download_mode: DownloadMode,
+    home_page: &'static str,
     drain: Drain,
     metrics: Arc<Metrics>,
 }
@@ -84,12 +91,13 @@ impl Front {
     pub fn new(config: &Config, upload: Upload, download: Download, drain: Drain, metrics: Arc<Metrics>) -> Self {
         let seats = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
         Self(Arc::new(Rooms {
-            router: Router::new(),
+            router: Router::new(config.home_page.is_some()),
             upload,
             download,
             uploads: seats(config.max_uploads),
             downloads: seats(config.max_downloads),
             download_mode: config.download_mode,
+            home_page: config.home_page.unwrap_or_default(),
             drain,
             metrics,
         }))
@@ -102,11 +110,11 @@ impl Front {
         let id = RequestId::of(&head.headers);
         let found = rooms.router.find(&head.method, head.uri.path());
         let mut exchange = Exchange::begin(&rooms.metrics, rooms.drain.exchange(), &head, &id, found.as_ref().ok());
-        let body = Inbound::new(incoming, head.headers.contains_key(EXPECT), head.extensions.get::<Running>().cloned());
+        let body = Inbound::new(incoming, expects_continue(&head), head.extensions.get::<Running>().cloned());
         let (version, progress) = (head.version, body.progress());
         let wants_head_only = head.method == Method::HEAD;
         let outcome = match admission::check(&head).map_err(Refusal::from).and(found) {
-            Ok(route) => rooms.answer(route, head, body, &mut exchange).await,
+            Ok(route) => whole(rooms.answer(route, head, body, &mut exchange)).await,
             Err(refusal) => Err(refusal),
         };
         let mut response = outcome.unwrap_or_else(|refusal| {
@@ -143,6 +151,7 @@ impl Rooms {
         exchange: &mut Exchange,
     ) -> Result<Response<Frames>, Refusal> {
         Ok(match route {
+            Route::Home => html(self.home_page),
             Route::Upload => self.upload(head, body, exchange).await?,
             Route::Metadata(id) => self.metadata(&id, &head).await?,
             Route::ContentHead(id) => self.content_head(&id).await?,
@@ -170,6 +179,18 @@ impl Service<Request<Incoming>> for Front {
     }
 }
 
+/// A defect costs its own exchange an answer, not the others on the connection theirs.
+async fn whole<T>(answer: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+    AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| {
+        let detail = "the gateway has a defect: report it with the request id; trying again may help";
+        Err(Fault::gateway(Code::Internal, Stage::Admit, detail).retryable(true).into())
+    })
+}
+
+fn expects_continue(head: &Parts) -> bool {
+    head.headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
 /// What a HEAD is told of the body, without the body. hyper would leave it out of HTTP/1.1 unread, as if the caller had
 /// left, and send it over HTTP/2.
 fn strip(response: &mut Response<Frames>) {
@@ -180,10 +201,22 @@ fn strip(response: &mut Response<Frames>) {
 }
 
 fn json(status: StatusCode, value: &impl Serialize) -> Response<Frames> {
-    let text = serde_json::to_vec(value).expect("our own answers have string keys");
-    let mut response = Response::new(full(text));
+    let mut response = Response::new(full(line(value)));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// With a line's end, for people at a terminal.
+fn line(value: &impl Serialize) -> Vec<u8> {
+    let mut text = serde_json::to_vec(value).expect("our own answers have string keys");
+    text.push(b'\n');
+    text
+}
+
+fn html(page: &'static str) -> Response<Frames> {
+    let mut response = Response::new(full(page));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     response
 }
 

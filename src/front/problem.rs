@@ -7,7 +7,7 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
 use super::request_id::RequestId;
-use super::{Frames, full};
+use super::{Frames, full, line};
 use crate::words::fault::{Code, Fault};
 
 #[derive(Serialize)]
@@ -104,8 +104,7 @@ pub fn answer(Refusal { fault, header }: &Refusal, id: &RequestId) -> Response<F
         retryable: fault.is_retryable(),
         upstream,
     };
-    let text = serde_json::to_vec(&document).expect("a document of strings and numbers");
-    let mut response = Response::new(full(text));
+    let mut response = Response::new(full(line(&document)));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

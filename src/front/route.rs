@@ -10,6 +10,8 @@ use crate::words::fault::{Code, Fault, Stage};
 /// A route with what its path says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Route {
+    /// `GET /`, where there is a page.
+    Home,
     /// `POST /v1/assets`.
     Upload,
     /// `GET /v1/assets/{id}`.
@@ -26,6 +28,7 @@ impl Route {
     /// The template, as a label.
     pub const fn template(&self) -> &'static str {
         match self {
+            Self::Home => "/",
             Self::Upload => "/v1/assets",
             Self::Metadata(_) | Self::Delete(_) => "/v1/assets/{id}",
             Self::ContentHead(_) | Self::Content(_) => "/v1/assets/{id}/content",
@@ -35,22 +38,36 @@ impl Route {
 
 #[derive(Debug, Clone, Copy)]
 enum Place {
+    Home,
     Assets,
     Asset,
     Content,
+}
+
+/// Where the data listener's routes lie.
+const PLACES: [(&str, Place); 4] = [
+    ("/", Place::Home),
+    ("/v1/assets", Place::Assets),
+    ("/v1/assets/{id}", Place::Asset),
+    ("/v1/assets/{id}/content", Place::Content),
+];
+
+/// Templates and the methods they take, as `Allow` names them: for documents and the tests that compare them.
+pub fn routes() -> impl Iterator<Item = (&'static str, &'static str)> {
+    PLACES.into_iter().map(|(template, place)| (template, place.methods()))
 }
 
 /// The table of routes.
 pub struct Router(matchit::Router<Place>);
 
 impl Router {
-    /// The data listener's routes.
-    pub fn new() -> Self {
+    /// The data listener's routes; `/` only where there is a page.
+    pub fn new(home: bool) -> Self {
         let mut router = matchit::Router::new();
-        for (template, place) in
-            [("/v1/assets", Place::Assets), ("/v1/assets/{id}", Place::Asset), ("/v1/assets/{id}/content", Place::Content)]
-        {
-            router.insert(template, place).expect("the table has no conflicts");
+        for (template, place) in PLACES {
+            if home || !matches!(place, Place::Home) {
+                router.insert(template, place).expect("the table has no conflicts");
+            }
         }
         Self(router)
     }
@@ -63,6 +80,7 @@ impl Router {
             id.ok_or_else(|| missing("this can't be an asset's id: ids are 1 to 255 of A-Z a-z 0-9 . _ -"))
         };
         match (found.value, method) {
+            (Place::Home, &Method::GET | &Method::HEAD) => Ok(Route::Home),
             (Place::Assets, &Method::POST) => Ok(Route::Upload),
             (Place::Asset, &Method::GET | &Method::HEAD) => Ok(Route::Metadata(id()?)),
             (Place::Asset, &Method::DELETE) => Ok(Route::Delete(id()?)),
@@ -78,7 +96,7 @@ impl Place {
         match self {
             Self::Assets => "POST",
             Self::Asset => "GET, HEAD, DELETE",
-            Self::Content => "GET, HEAD",
+            Self::Home | Self::Content => "GET, HEAD",
         }
     }
 }
@@ -98,7 +116,7 @@ mod tests {
     use super::*;
 
     fn find(method: Method, path: &str) -> Result<Route, Code> {
-        Router::new().find(&method, path).map_err(|refusal| refusal.fault.code())
+        Router::new(false).find(&method, path).map_err(|refusal| refusal.fault.code())
     }
 
     #[test]

@@ -42,6 +42,7 @@ macro_rules! table {
                 };
                 metrics.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
                     .expect("the process collector is registered once");
+                metrics.begin_at_zero();
                 metrics
             }
         }
@@ -145,6 +146,19 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// A rate that is alerted on must be there before the first event.
+    fn begin_at_zero(&self) {
+        for result in ["hit", "miss", "coalesced"] {
+            self.url_cache_requests.with_label_values(&[result]);
+        }
+        for result in ["deleted", "failed", "lost"] {
+            self.orphans.with_label_values(&[result]);
+        }
+        for direction in ["upload", "download"] {
+            self.transfers_in_flight.with_label_values(&[direction]);
+        }
+    }
+
     /// Everything in Prometheus' text format 0.0.4.
     pub fn render(&self) -> Vec<u8> {
         let mut text = Vec::new();

@@ -4,3 +4,4 @@ pub mod drain;
 pub mod metrics;
 pub mod telemetry;
 pub mod transfer;
+pub mod upstream;

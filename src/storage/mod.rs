@@ -1,8 +1,10 @@
 //! The storage behind signed URLs. No credentials but the URL itself, no redirects, HTTP/1.1 only.
 
 mod hosts;
+mod leash;
 mod object;
 mod send;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,23 +1,23 @@
 //! Sending a file: the exact length, watched for a storage that stops taking bytes.
 
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body;
 use reqwest::{Method, StatusCode};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, interval};
 use url::Url;
 
+use super::watch::{Watch, Watched};
 use super::{Storage, UploadContentType, UploadMethod};
-use crate::words::fault::{Code, Fault, Stage, UpstreamAnswer};
+use crate::signals::upstream::Outcome;
+use crate::words::fault::{Blame, Code, Fault, Stage, UpstreamAnswer};
 use crate::words::secret::SignedUrl;
 
 /// A file on its way: its type, its exact length, and a body that has this length or fails.
@@ -43,7 +43,7 @@ impl Storage {
         // Dropped when this function ends, which ends the body too: hyper would go on sending a large file behind an
         // early refusal.
         let (_lifeline, ends) = oneshot::channel();
-        let body = Watched { inner: parcel.body, watch: watch.clone(), ends };
+        let body = Watched::new(parcel.body, watch.clone(), ends);
         let content_type = match self.config.content_type {
             UploadContentType::File => parcel.content_type,
             UploadContentType::OctetStream => "application/octet-stream",
@@ -57,7 +57,7 @@ impl Storage {
         let began = Instant::now();
         let result = self.supervise(request.send(), &watch).await;
         self.observe("upload", began, &result);
-        confirm(result?, &watch)
+        result.and_then(|response| confirm(response, &watch)).map_err(come_back)
     }
 
     async fn supervise(
@@ -89,20 +89,15 @@ impl Storage {
     }
 
     pub(super) fn observe(&self, operation: &str, began: Instant, result: &Result<reqwest::Response, Fault>) {
-        let outcome = match result {
-            Ok(response) => match response.status().as_u16() / 100 {
-                2 => "2xx",
-                3 => "3xx",
-                4 => "4xx",
-                5 => "5xx",
-                _ => "other",
+        self.metrics.upstream_answered(
+            operation,
+            began,
+            match result {
+                Ok(response) => Outcome::Answered(response.status()),
+                Err(fault) if fault.code() == Code::UpstreamTimeout => Outcome::TimedOut,
+                Err(_) => Outcome::Failed,
             },
-            Err(fault) if fault.code() == Code::UpstreamTimeout => "timeout",
-            Err(_) => "error",
-        };
-        self.metrics.upstream_requests.with_label_values(&[operation, outcome]).inc();
-        let seconds = began.elapsed().as_secs_f64();
-        self.metrics.upstream_request_duration.with_label_values(&[operation, outcome]).observe(seconds);
+        );
     }
 }
 
@@ -119,6 +114,11 @@ fn signed_method(url: &Url) -> Option<Method> {
         let method = claims.method.to_ascii_uppercase();
         [Method::POST, Method::PUT].into_iter().find(|known| known.as_str() == method)
     })
+}
+
+/// Whoever sends a file again gets a fresh signed URL, so there is nothing to wait for but storage itself.
+fn come_back(fault: Fault) -> Fault {
+    if fault.blame() == Blame::Storage { fault.retry_after(Duration::from_secs(1)) } else { fault }
 }
 
 fn confirm(response: reqwest::Response, watch: &Watch) -> Result<(), Fault> {
@@ -168,73 +168,6 @@ fn broken(error: &reqwest::Error) -> Fault {
         return Fault::storage(Code::UploadFailed, Stage::Store, "storage can't be reached: try again");
     }
     Fault::storage(Code::UploadFailed, Stage::Store, "storage broke the connection before it confirmed the file: try again")
-}
-
-/// What the sending side is waiting for.
-struct Watch {
-    state: AtomicU8,
-    /// Milliseconds from `born` at which storage last took a frame.
-    taken: AtomicU64,
-    born: Instant,
-}
-
-const FOR_STORAGE: u8 = 0;
-const FOR_SOURCE: u8 = 1;
-const SENT_ALL: u8 = 2;
-
-impl Watch {
-    fn new() -> Self {
-        Self { state: AtomicU8::new(FOR_STORAGE), taken: AtomicU64::new(0), born: Instant::now() }
-    }
-
-    fn waits(&self, state: u8) {
-        self.taken.store(self.born.elapsed().as_millis() as u64, Ordering::Relaxed);
-        self.state.store(state, Ordering::Release);
-    }
-
-    /// How long storage has been what we wait for. A slow source is somebody else's to judge.
-    fn storage_idle(&self) -> Duration {
-        if self.state.load(Ordering::Acquire) == FOR_SOURCE {
-            return Duration::ZERO;
-        }
-        self.born.elapsed().saturating_sub(Duration::from_millis(self.taken.load(Ordering::Relaxed)))
-    }
-
-    fn sent_all(&self) -> bool {
-        self.state.load(Ordering::Acquire) == SENT_ALL
-    }
-}
-
-/// A body that notes whom it is waiting for, and ends with an error when its request was given up.
-struct Watched<B> {
-    inner: B,
-    watch: Arc<Watch>,
-    ends: oneshot::Receiver<()>,
-}
-
-impl<B: Body<Data = Bytes, Error = Fault> + Unpin> Body for Watched<B> {
-    type Data = Bytes;
-    type Error = Fault;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        if Pin::new(&mut self.ends).poll(cx).is_ready() {
-            let detail = "the request was given up";
-            return Poll::Ready(Some(Err(Fault::storage(Code::UploadFailed, Stage::Store, detail))));
-        }
-        self.watch.waits(FOR_SOURCE);
-        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
-        let ended = frame.is_none() || self.inner.is_end_stream();
-        self.watch.waits(if ended { SENT_ALL } else { FOR_STORAGE });
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
 }
 
 #[cfg(test)]

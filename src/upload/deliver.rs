@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use prometheus::IntCounter;
 
 use super::length::Measured;
+use crate::body::Frames;
 use crate::body::exact::Exact;
 use crate::body::meter::Meter;
 use crate::egain::{Egain, NewAsset, Orphans};
@@ -51,13 +52,14 @@ impl Delivery {
         file: &Measured,
         timing: &mut Timing,
     ) -> Result<AssetId, Fault> {
-        match self.attempt(asset, content_type, file, timing).await {
-            Err(fault) if fault.blame() == Blame::Storage && file.material.is_whole() => {
-                tracing::info!(code = fault.code().name(), detail = fault.detail(), "sends once more with a fresh signed URL");
-                self.attempt(asset, content_type, file, timing).await
-            }
-            done => done,
-        }
+        let body = file.material.body().expect("nothing was taken from the caller yet but what is here");
+        let fault = match self.attempt(asset, content_type, file, body, timing).await {
+            Err(fault) if fault.blame() == Blame::Storage => fault,
+            done => return done,
+        };
+        let Some(body) = file.material.body() else { return Err(fault) };
+        tracing::info!(code = fault.code().name(), detail = fault.detail(), "sends once more with a fresh signed URL");
+        self.attempt(asset, content_type, file, body, timing).await
     }
 
     async fn attempt(
@@ -65,6 +67,7 @@ impl Delivery {
         asset: &NewAsset<'_>,
         content_type: &str,
         file: &Measured,
+        body: Frames,
         timing: &mut Timing,
     ) -> Result<AssetId, Fault> {
         let began = Instant::now();
@@ -72,8 +75,8 @@ impl Delivery {
         timing.budget += created.queued;
         timing.sign += began.elapsed().saturating_sub(created.queued);
         let claim = Claim { id: Some(created.id), orphans: &self.orphans };
-        let url = self.storage.admit(created.content_url)?;
-        let body = Exact::new(file.material.body()?, file.length, file.on_mismatch());
+        let url = self.storage.admit(created.content_url?)?;
+        let body = Exact::new(body, file.length, file.on_mismatch());
         let body = Meter::new(body, self.bytes.clone());
         let began = Instant::now();
         let sent = self.storage.send(&url, Parcel { content_type, length: file.length, body }).await;

@@ -93,7 +93,7 @@ fn held(ahead: LookAhead, declared: Option<u64>) -> Result<Measured, Fault> {
         return Err(Fault::caller(Code::EmptyFile, Stage::Read, "the file is empty: eGain takes files of at least one byte"));
     }
     let source = if declared.is_some() { LengthSource::Declared } else { LengthSource::LookAhead };
-    Ok(Measured { length: ahead.length, source, derived: None, material: Material::Memory(ahead.chunks, None) })
+    Ok(Measured { length: ahead.length, source, derived: None, material: Material::held(ahead.chunks) })
 }
 
 async fn spool(mut offer: Offer, ahead: LookAhead, spools: &Spools, limits: &Limits) -> Result<Measured, Fault> {
