@@ -49,9 +49,10 @@ pub fn settings(sandbox: &Sandbox) -> Vec<(String, String)> {
     all
 }
 
-/// Open to anyone, on free ports of loopback.
+/// Open to anyone, on free ports of loopback, and quick to stop.
 pub fn on_free_ports() -> Vec<(String, String)> {
-    owned(&[("AUTH__MODE", "none"), ("SERVER__LISTEN", "127.0.0.1:0"), ("SERVER__ADMIN_LISTEN", "127.0.0.1:0")])
+    let addr = "127.0.0.1:0";
+    owned(&[("AUTH__MODE", "none"), ("SERVER__LISTEN", addr), ("SERVER__ADMIN_LISTEN", addr), ("SERVER__DRAIN_DELAY", "0s")])
 }
 
 /// A program that runs. Dropping it kills it.

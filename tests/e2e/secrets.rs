@@ -27,7 +27,7 @@ struct Witnessed {
 impl Witnessed {
     async fn start(sandbox: &Sandbox) -> Self {
         let mut variables = settings(sandbox);
-        variables.extend(owned(&[("LOG__FILTER", FINEST), ("SERVER__DRAIN_DELAY", "0s")]));
+        variables.extend(owned(&[("LOG__FILTER", FINEST)]));
         let gateway = Running::start(program(&["serve"], &variables));
         let (addr, admin) = gateway.listens().await;
         let client = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
