@@ -107,7 +107,7 @@ impl Calls {
     {
         let stage = operation.stage();
         let mut queued = self.budget(operation).spend().await?;
-        let token = self.tokens.get(stage).await?;
+        let mut token = self.tokens.get(stage).await?;
         let send = async |token: &str| {
             let request = request(&self.http, &self.base).bearer_auth(token);
             let (metrics, receive) = (self.metrics.clone(), receive.clone());
@@ -117,15 +117,15 @@ impl Calls {
         let mut received = send(token.expose()).await?;
         if received.borrow().status == StatusCode::UNAUTHORIZED {
             self.tokens.forget(&token);
-            let fresh = self.tokens.get(stage).await?;
+            token = self.tokens.get(stage).await?;
             queued += self.budget(operation).spend().await?;
-            received = send(fresh.expose()).await?;
+            received = send(token.expose()).await?;
         }
         let answer = received.borrow();
         if answer.status == StatusCode::TOO_MANY_REQUESTS {
             self.budget(operation).pause(answer.asked_wait().unwrap_or(Duration::from_secs(1)));
         }
-        if answer.status.is_success() { Ok((received, queued)) } else { Err(explain(answer, operation)) }
+        if answer.status.is_success() { Ok((received, queued)) } else { Err(explain(answer, operation, token.expose())) }
     }
 
     fn budget(&self, operation: Operation) -> &Budget {
@@ -153,9 +153,9 @@ fn is_busy(fault: &Fault) -> bool {
 }
 
 /// What a refusal means for the caller.
-fn explain(answer: &Answer, operation: Operation) -> Fault {
+fn explain(answer: &Answer, operation: Operation, token: &str) -> Fault {
     let stage = operation.stage();
-    let said = answer.said();
+    let said = answer.said(token);
     let fault = match (answer.status.as_u16(), said.code.as_deref()) {
         (_, Some("400-765")) => {
             let detail = "eGain found malicious content in this asset: it can't be used";
