@@ -1,8 +1,8 @@
 // Uploads one file with Node's fetch: node.mjs form|raw|stream URL FILE. Prints the answer's body.
-import { openAsBlob } from "node:fs";
+import { readFile } from "node:fs/promises";
 
 const [how, url, path] = process.argv.slice(2);
-const file = await openAsBlob(path);
+const file = new Blob([await readFile(path)]);
 const fields = { channel: "sms", name: "file.bin" };
 
 function form() {
