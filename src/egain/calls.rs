@@ -43,6 +43,9 @@ impl Operation {
     }
 }
 
+/// More than eGain's plans keep busy; after a burst, the rest is closed.
+const IDLE_CONNECTIONS: usize = 8;
+
 /// Everything a call needs.
 pub struct Calls {
     http: reqwest::Client,
@@ -59,6 +62,7 @@ impl Calls {
         let http = reqwest::Client::builder()
             .connect_timeout(config.connect_timeout)
             .timeout(config.request_timeout)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .no_proxy()
