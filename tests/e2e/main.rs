@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "files in tests are small")]
 
 mod admin;
+mod allowance;
 mod binary;
 mod broken;
 mod broken_forms;
@@ -12,15 +13,18 @@ mod content;
 mod delete;
 mod digests;
 mod drain;
+mod expectations;
 mod expiry;
 mod house;
 mod leaving;
 mod lengths;
 mod metadata;
 mod mispredictions;
+mod names_and_types;
 mod pending;
 mod ranges;
 mod raw;
+mod receipts;
 mod refusal;
 mod refused;
 mod round_trip;
@@ -29,6 +33,8 @@ mod secrets;
 mod sign_in_faults;
 mod signing_faults;
 mod sizes;
+mod slow_callers;
+mod smuggling;
 mod spooling;
 mod storage_faults;
 mod streaming;
