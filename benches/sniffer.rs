@@ -1,6 +1,7 @@
 //! What telling a type costs: once an upload, so it must be lost beside the first network packet.
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use asset_gateway::media;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -28,6 +29,7 @@ fn sniffer(c: &mut Criterion) {
         ("unknown", filled(b"\x01\x02\x03", b"\xa5\0\x5a"), "thing.xyz"),
     ];
     let mut group = c.benchmark_group("sniff");
+    group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
     group.throughput(Throughput::Bytes(LOOK_AHEAD as u64));
     for (name, head, file) in &cases {
         group.bench_function(*name, |b| {
