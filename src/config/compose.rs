@@ -52,7 +52,13 @@ impl Settings {
 
     fn front(&self) -> front::Config {
         let server::Server { max_uploads, max_downloads, .. } = self.server;
-        front::Config { max_uploads, max_downloads, download_mode: self.download.mode, home_page: None }
+        front::Config {
+            max_uploads,
+            max_downloads,
+            download_mode: self.download.mode,
+            home_page: None,
+            auth: self.auth.callers(),
+        }
     }
 
     fn upload(&self) -> upload::Config {

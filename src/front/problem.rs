@@ -62,6 +62,9 @@ pub fn status(code: Code) -> StatusCode {
         | Code::LengthMismatch
         | Code::DigestMismatch
         | Code::EmptyFile => StatusCode::BAD_REQUEST,
+        Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Code::Forbidden => StatusCode::FORBIDDEN,
+        Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::ClientTooSlow | Code::CallerLeft => StatusCode::REQUEST_TIMEOUT,

@@ -42,6 +42,10 @@ names! {
         DigestMismatch = "digest-mismatch",
         /// The file has no bytes; eGain's minimum is one.
         EmptyFile = "empty-file",
+        /// The caller is unknown.
+        Unauthenticated = "unauthenticated",
+        /// The caller may not do this.
+        Forbidden = "forbidden",
         /// No such route or asset.
         NotFound = "not-found",
         /// The route exists, the method doesn't.
@@ -64,6 +68,8 @@ names! {
         RangeNotSatisfiable = "range-not-satisfiable",
         /// The request's headers are too large.
         HeadersTooLarge = "headers-too-large",
+        /// The caller has used up its own rate.
+        RateLimited = "rate-limited",
         /// A defect of the gateway or its machine.
         Internal = "internal",
         /// The upstream answered something unexpected.
@@ -131,6 +137,7 @@ impl Code {
         matches!(
             self,
             Self::ClientTooSlow
+                | Self::RateLimited
                 | Self::UploadFailed
                 | Self::UpstreamTimeout
                 | Self::Overloaded
