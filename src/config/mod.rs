@@ -81,7 +81,7 @@ impl Settings {
     /// # Errors
     /// Everything that is unknown, unreadable, out of bounds or in contradiction.
     pub fn load(file: Option<&Path>) -> Result<Self, Mistakes> {
-        Self::from_sources(file, std::env::vars_os())
+        Self::from_sources(file, environment())
     }
 
     /// As [`Settings::load`], with what [`Settings::for_serve`] asks for, so that all mistakes are
@@ -90,7 +90,7 @@ impl Settings {
     /// # Errors
     /// Those of both.
     pub fn load_for_serve(file: Option<&Path>) -> Result<Self, Mistakes> {
-        let (settings, mut report) = Self::gather(file, std::env::vars_os());
+        let (settings, mut report) = Self::gather(file, environment());
         settings.require(&mut report);
         report.judge(settings)
     }
@@ -152,6 +152,11 @@ impl Settings {
         self.egain.require(report);
         self.auth.require(report);
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+fn environment() -> std::env::VarsOs {
+    std::env::vars_os()
 }
 
 impl Default for Settings {

@@ -82,8 +82,8 @@ pub struct NewAsset<'a> {
 pub struct Created {
     /// Its id.
     pub id: AssetId,
-    /// Where its bytes go, unchecked.
-    pub content_url: Url,
+    /// Where its bytes go, unchecked. Without it the asset exists all the same, and must be deleted.
+    pub content_url: Result<Url, Fault>,
     /// How long the call queued for its budget.
     pub queued: Duration,
 }
@@ -152,7 +152,7 @@ impl Egain {
             self.calls.make(Operation::Create, |http, base| http.post(format!("{base}/assets")).json(&body)).await?;
         let asset: AssetAnswer = answer.json(Stage::Sign)?;
         let id = asset.id.as_deref().and_then(AssetId::parse).ok_or_else(|| unusable("has no usable id"))?;
-        Ok(Created { id, content_url: parse_url(asset.content_url.as_deref())?, queued })
+        Ok(Created { id, content_url: parse_url(asset.content_url.as_deref()), queued })
     }
 
     /// `GET /assets/{id}`: spends at least one call, and mints a new signed URL. An asset that isn't available yet

@@ -189,11 +189,13 @@ fn server_timing(timing: &Timing) -> HeaderValue {
 /// What the bytes are, and what a browser may do with them: files come from strangers.
 fn describe(headers: &mut HeaderMap, id: &AssetId, asset: &Arc<Asset>) {
     let name = asset.name.as_deref().unwrap_or(id.as_str());
-    if let Some(Ok(known)) = asset.content_type.as_deref().map(HeaderValue::from_str) {
-        headers.insert(CONTENT_TYPE, known);
-    }
-    let content_type = headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/octet-stream"));
+    let given = headers.get(CONTENT_TYPE).cloned();
+    let known = asset.content_type.as_deref().and_then(|known| HeaderValue::from_str(known).ok());
+    let content_type = known.or(given.clone()).unwrap_or(HeaderValue::from_static("application/octet-stream"));
     let disposition = media::content_disposition(name, content_type.to_str().unwrap_or_default());
+    // Several ranges in one answer: the file's own type is that of its parts (RFC 9110 section 15.3.7.2).
+    let several = given.filter(|given| given.as_bytes().starts_with(b"multipart/byteranges"));
+    headers.insert(CONTENT_TYPE, several.unwrap_or(content_type));
     if let Ok(disposition) = HeaderValue::try_from(disposition) {
         headers.insert(CONTENT_DISPOSITION, disposition);
     }

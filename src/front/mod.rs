@@ -17,9 +17,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use http::header::{CONNECTION, CONTENT_TYPE, EXPECT, HeaderValue, SERVER};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HeaderValue, SERVER};
 use http::request::Parts;
-use http::{Request, Response, StatusCode, Version};
+use http::{Method, Request, Response, StatusCode, Version};
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::Service;
 use serde::Serialize;
@@ -39,7 +40,9 @@ use callers::Callers;
 pub use callers::{Auth, Key};
 use exchange::Exchange;
 use problem::Refusal;
+pub use problem::status;
 use request_id::RequestId;
+pub use route::routes;
 use route::{Route, Router};
 
 /// How downloads are answered unless the caller says otherwise.
@@ -116,6 +119,7 @@ impl Front {
         let mut exchange = Exchange::begin(&rooms.metrics, rooms.drain.exchange(), &head, &id, found.as_ref().ok());
         let body = Inbound::new(incoming, expects_continue(&head), head.extensions.get::<Running>().cloned());
         let (version, progress) = (head.version, body.progress());
+        let wants_head_only = head.method == Method::HEAD;
         let outcome = match admission::check(&head).map_err(Refusal::from).and(found) {
             Ok(route) => whole(rooms.answer(route, head, body, &mut exchange)).await,
             Err(refusal) => Err(refusal),
@@ -125,6 +129,9 @@ impl Front {
             problem::answer(&refusal, &id)
         });
         exchange.answered(response.status());
+        if wants_head_only {
+            strip(&mut response);
+        }
         self.sign_off(&mut response, version, &progress, &id);
         response.map(|frames| Meter::new(frames, exchange))
     }
@@ -193,6 +200,15 @@ async fn whole<T>(answer: impl Future<Output = Result<T, Refusal>>) -> Result<T,
 
 fn expects_continue(head: &Parts) -> bool {
     head.headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// What a HEAD is told of the body, without the body. hyper would leave it out of HTTP/1.1 unread, as if the caller had
+/// left, and send it over HTTP/2.
+fn strip(response: &mut Response<Frames>) {
+    let body = std::mem::replace(response.body_mut(), full(bytes::Bytes::new()));
+    if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {
+        response.headers_mut().entry(CONTENT_LENGTH).or_insert(length.into());
+    }
 }
 
 fn json(status: StatusCode, value: &impl Serialize) -> Response<Frames> {

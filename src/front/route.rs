@@ -55,20 +55,30 @@ enum Place {
     Content,
 }
 
+/// Where the data listener's routes lie.
+const PLACES: [(&str, Place); 4] = [
+    ("/", Place::Home),
+    ("/v1/assets", Place::Assets),
+    ("/v1/assets/{id}", Place::Asset),
+    ("/v1/assets/{id}/content", Place::Content),
+];
+
+/// Templates and the methods they take, as `Allow` names them: for documents and the tests that compare them.
+pub fn routes() -> impl Iterator<Item = (&'static str, &'static str)> {
+    PLACES.into_iter().map(|(template, place)| (template, place.methods()))
+}
+
 /// The table of routes.
 pub struct Router(matchit::Router<Place>);
 
 impl Router {
-    /// The data listener's routes.
+    /// The data listener's routes; `/` only where there is a page.
     pub fn new(home: bool) -> Self {
         let mut router = matchit::Router::new();
-        for (template, place) in
-            [("/v1/assets", Place::Assets), ("/v1/assets/{id}", Place::Asset), ("/v1/assets/{id}/content", Place::Content)]
-        {
-            router.insert(template, place).expect("the table has no conflicts");
-        }
-        if home {
-            router.insert("/", Place::Home).expect("no other route is there");
+        for (template, place) in PLACES {
+            if home || !matches!(place, Place::Home) {
+                router.insert(template, place).expect("the table has no conflicts");
+            }
         }
         Self(router)
     }

@@ -1,7 +1,8 @@
 //! Reading a file, or a part of it.
 
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, StatusCode};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Empty};
 use tokio::time::Instant;
 
 use super::Storage;
@@ -47,12 +48,21 @@ impl Storage {
     }
 
     fn object(&self, response: reqwest::Response) -> Object {
-        let (head, body) = http::Response::<reqwest::Body>::from(response).into_parts();
+        let (mut head, body) = http::Response::<reqwest::Body>::from(response).into_parts();
+        if matches!(head.status, StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE) {
+            // What storage says beyond the verdict isn't passed on: it tends to quote the signature.
+            head.headers.remove(CONTENT_LENGTH);
+            return Object { status: head.status, headers: head.headers, body: nothing() };
+        }
         let body = body.map_err(|_| cut());
         let limits = Limits { idle: self.config.idle_timeout, min_rate: 0 };
         let body = Pace::new(body, limits, |_| stalled());
         Object { status: head.status, headers: head.headers, body: Frames::new(body) }
     }
+}
+
+fn nothing() -> Frames {
+    Frames::new(Empty::new().map_err(|never| match never {}))
 }
 
 fn late() -> Fault {

@@ -11,6 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::leash::Leash;
 use crate::words::fault::{Code, Fault, Stage};
 
 const FOR_STORAGE: u8 = 0;
@@ -48,17 +49,19 @@ impl Watch {
     }
 }
 
-/// A body that notes whom it is waiting for, and ends with an error when its request was given up.
+/// A body that notes whom it is waiting for, and ends with an error when its request was given up. One frame of it is out
+/// at a time.
 pub struct Watched<B> {
     inner: B,
     watch: Arc<Watch>,
+    leash: Leash,
     ends: oneshot::Receiver<()>,
 }
 
 impl<B> Watched<B> {
     /// Ends with an error when the other end of `ends` is dropped.
     pub fn new(inner: B, watch: Arc<Watch>, ends: oneshot::Receiver<()>) -> Self {
-        Self { inner, watch, ends }
+        Self { inner, watch, leash: Leash::default(), ends }
     }
 }
 
@@ -71,11 +74,12 @@ impl<B: Body<Data = Bytes, Error = Fault> + Unpin> Body for Watched<B> {
             let detail = "the request was given up";
             return Poll::Ready(Some(Err(Fault::storage(Code::UploadFailed, Stage::Store, detail))));
         }
+        ready!(self.leash.poll_back(cx));
         self.watch.waits(FOR_SOURCE);
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
         let ended = frame.is_none() || self.inner.is_end_stream();
         self.watch.waits(if ended { SENT_ALL } else { FOR_STORAGE });
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(|data| self.leash.hand_out(data)))))
     }
 
     fn is_end_stream(&self) -> bool {

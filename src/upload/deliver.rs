@@ -75,7 +75,7 @@ impl Delivery {
         timing.budget += created.queued;
         timing.sign += began.elapsed().saturating_sub(created.queued);
         let claim = Claim { id: Some(created.id), orphans: &self.orphans };
-        let url = self.storage.admit(created.content_url)?;
+        let url = self.storage.admit(created.content_url?)?;
         let body = Exact::new(body, file.length, file.on_mismatch());
         let body = Meter::new(body, self.bytes.clone());
         let began = Instant::now();

@@ -101,6 +101,17 @@ impl House {
         line.map_or(0.0, |value| value.parse().unwrap())
     }
 
+    /// Waits up to five seconds until a metric has this value.
+    pub async fn counts(&self, name_and_labels: &str, value: f64) -> bool {
+        for _ in 0..250 {
+            if self.metric(name_and_labels).await == value {
+                return true;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        false
+    }
+
     /// Waits until nothing is left upstream but what was kept: orphans are deleted in the background.
     pub async fn left_upstream(&self, kept: usize) -> usize {
         eventually(|| self.sandbox.assets().len() == kept).await;

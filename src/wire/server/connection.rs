@@ -22,7 +22,10 @@ use super::{Config, Peer};
 const MAX_HEAD: usize = 64 * 1024;
 
 /// hyper panics below this.
-const MIN_READ_BUFFER: usize = 8 * 1024;
+const MIN_BUFFER: usize = 8 * 1024;
+
+/// How many buffers hyper fills for one body: while its reader has one, the next is read.
+const BUFFERS: usize = 2;
 
 /// HTTP/2 in bytes: large enough for one upload at full speed, small enough that 64 of them on
 /// one connection can't take more than the connection's window.
@@ -92,7 +95,7 @@ where
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(seat.config.keep_alive_timeout.max(seat.config.header_timeout))
-        .max_buf_size(seat.config.read_buffer.max(MIN_READ_BUFFER))
+        .max_buf_size((seat.config.read_buffer / BUFFERS).max(MIN_BUFFER))
         .max_header_size(MAX_HEAD)
         .half_close(false)
         .serve_connection(TokioIo::new(io), service);

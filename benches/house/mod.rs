@@ -1,0 +1,133 @@
+//! A gateway on loopback, in front of an upstream that does as little as one can: what is measured
+//! is the gateway, not a disk behind it.
+#![allow(dead_code, reason = "each bench uses its part")]
+
+use std::convert::Infallible;
+use std::net::{Ipv4Addr, SocketAddr};
+
+use asset_gateway::app;
+use asset_gateway::config::Settings;
+use asset_gateway::wire::server;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, ETAG};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+pub const KIB: usize = 1024;
+pub const MIB: usize = 1024 * KIB;
+/// Sizes that matter: a text message's attachment, a photo, and the largest file that eGain takes.
+pub const SIZES: [(&str, usize); 3] = [("4 KiB", 4 * KIB), ("1 MiB", MIB), ("10 MiB", 10 * MIB)];
+
+/// Both services and a client, in one process: all of them share its processors.
+pub struct House {
+    pub runtime: Runtime,
+    pub client: reqwest::Client,
+    pub settings: Settings,
+    pub upstream: SocketAddr,
+    gateway: SocketAddr,
+}
+
+impl House {
+    pub fn open() -> Self {
+        let runtime = Runtime::new().unwrap();
+        let (upstream, settings, gateway) = runtime.block_on(async {
+            let upstream = start_upstream();
+            let settings = settings(upstream);
+            let bound = app::bind(&settings).unwrap();
+            let gateway = bound.addr().unwrap();
+            tokio::spawn(bound.run(std::future::pending(), std::future::pending()));
+            (upstream, settings, gateway)
+        });
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { runtime, client, settings, upstream, gateway }
+    }
+
+    /// A URL of the gateway.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.gateway)
+    }
+}
+
+fn settings(upstream: SocketAddr) -> Settings {
+    let given = [
+        ("EGAIN__BASE_URL", format!("http://{upstream}")),
+        ("EGAIN__TOKEN", "token".to_owned()),
+        ("EGAIN__CONTENT_HOSTS", upstream.to_string()),
+        ("EGAIN__ALLOW_HTTP_CONTENT_URLS", "true".to_owned()),
+        ("EGAIN__RATE", "10000".to_owned()),
+        ("EGAIN__BURST", "100000".to_owned()),
+        ("AUTH__MODE", "none".to_owned()),
+        ("SERVER__LISTEN", "127.0.0.1:0".to_owned()),
+        ("SERVER__ADMIN_LISTEN", "127.0.0.1:0".to_owned()),
+    ];
+    Settings::from_sources(None, given.map(|(key, value)| (format!("ASSET_GATEWAY_{key}"), value))).unwrap()
+}
+
+fn start_upstream() -> SocketAddr {
+    let listener: TcpListener = server::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+    let addr = listener.local_addr().unwrap();
+    let file = Bytes::from(noise(10 * MIB));
+    let service = service_fn(move |request| {
+        let file = file.clone();
+        async move { Ok::<_, Infallible>(answer(request, addr, &file).await) }
+    });
+    let never = CancellationToken::new();
+    tokio::spawn(server::serve(listener, server::Config::default(), service, never.clone(), never));
+    addr
+}
+
+/// An asset's id is its size: `GET /storage/4096` gives 4096 bytes.
+async fn answer(request: Request<Incoming>, addr: SocketAddr, file: &Bytes) -> Response<Full<Bytes>> {
+    let (head, body) = request.into_parts();
+    let last = head.uri.path().rsplit('/').next().unwrap_or_default();
+    match (head.method, head.uri.path().starts_with("/storage/")) {
+        (Method::POST, true) => {
+            discard(body).await;
+            status(StatusCode::CREATED, Bytes::new())
+        }
+        (Method::GET, true) => {
+            let mut response = status(StatusCode::OK, file.slice(..last.parse::<usize>().unwrap()));
+            response.headers_mut().insert(ETAG, "\"same\"".parse().unwrap());
+            response
+        }
+        (method, _) => {
+            discard(body).await;
+            let id = if method == Method::POST { "new" } else { last };
+            let asset = json!({
+                "id": id, "name": "file.bin", "contentType": "application/octet-stream", "size": last.parse::<u64>().ok(),
+                "contentUrl": format!("http://{addr}/storage/{id}"), "contentUrlExpiry": "9999-12-31T23:59:59Z",
+            });
+            let mut response = status(StatusCode::OK, asset.to_string().into());
+            response.headers_mut().insert(CONTENT_TYPE, "application/json".parse().unwrap());
+            response
+        }
+    }
+}
+
+async fn discard(mut body: Incoming) {
+    while let Some(Ok(_)) = body.frame().await {}
+}
+
+fn status(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    response
+}
+
+/// The same bytes each time (xorshift), of no known type.
+pub fn noise(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 32) as u8 | 0x80
+    };
+    std::iter::repeat_with(next).take(length).collect()
+}

@@ -1,0 +1,71 @@
+//! Hands a file out frame by frame: the next one only when the one before it was let go.
+//!
+//! hyper's client asks for more while its queue has less than 400 KiB, so a storage that is slower than the callers
+//! would cost that much for each upload. The kernel's buffer behind it is enough to keep the line busy.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+
+/// Knows whether a frame is still out.
+#[derive(Default)]
+pub struct Leash(Arc<State>);
+
+#[derive(Default)]
+struct State {
+    out: AtomicBool,
+    waiting: AtomicWaker,
+}
+
+impl Leash {
+    /// Ready when no frame is out.
+    pub fn poll_back(&self, cx: &Context<'_>) -> Poll<()> {
+        self.0.waiting.register(cx.waker());
+        if self.0.out.load(Ordering::Acquire) { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    /// The same bytes; they are out until the last copy of them is dropped.
+    pub fn hand_out(&self, frame: Bytes) -> Bytes {
+        self.0.out.store(true, Ordering::Release);
+        Bytes::from_owner(Out { frame, leash: self.0.clone() })
+    }
+}
+
+struct Out {
+    frame: Bytes,
+    leash: Arc<State>,
+}
+
+impl AsRef<[u8]> for Out {
+    fn as_ref(&self) -> &[u8] {
+        &self.frame
+    }
+}
+
+impl Drop for Out {
+    fn drop(&mut self) {
+        self.leash.out.store(false, Ordering::Release);
+        self.leash.waiting.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use std::time::Duration;
+    use tokio::time::timeout;
+
+    #[tokio::test]
+    async fn a_frame_is_out_until_every_part_of_it_was_dropped() {
+        let leash = Leash::default();
+        let mut frame = leash.hand_out(Bytes::from_static(b"abcd"));
+        let part = frame.split_to(2);
+        drop(frame);
+        assert!(timeout(Duration::from_millis(10), poll_fn(|cx| leash.poll_back(cx))).await.is_err());
+        let (_, ()) = tokio::join!(poll_fn(|cx| leash.poll_back(cx)), async { drop(part) });
+    }
+}

@@ -1,0 +1,115 @@
+//! Callers that hang up, wherever they are: nothing is left upstream, and it is counted as theirs.
+
+use std::time::Duration;
+
+use asset_gateway::sandbox::faults::{Fault, Operation};
+
+use crate::house::{House, eventually, form, noise};
+use crate::wire::{Wire, by_hand};
+
+const LARGE: usize = 300_000;
+
+/// What is counted of a caller that left, and what isn't there any more.
+async fn is_forgotten(house: &House, length_source: &str) {
+    let outcome = format!("uploads_total{{length_source=\"{length_source}\",outcome=\"caller-left\"}}");
+    assert!(house.counts(&outcome, 1.0).await, "{outcome}");
+    let logged = "http_requests_total{method=\"POST\",route=\"/v1/assets\",status=\"499\"}";
+    assert!(house.counts(logged, 1.0).await);
+    assert!(house.counts("transfers_in_flight{direction=\"upload\"}", 0.0).await);
+    let failure = "transfer_failures_total{blame=\"caller\",direction=\"upload\",stage=\"read\"}";
+    assert!(house.counts(failure, 1.0).await);
+    assert_eq!(house.left_upstream(0).await, 0);
+    let created = house.sandbox.stats().calls(Operation::CreateAsset);
+    assert!(house.counts("orphans_total{result=\"deleted\"}", created as f64).await);
+}
+
+/// A form whose length is known, as far as its file's `sent`-th byte.
+async fn begin_form(house: &House, sent: impl Fn(usize) -> usize) -> Wire {
+    let (content_type, body) = form(&[("channel", "sms"), ("size", &LARGE.to_string())], "a.bin", &noise(LARGE, 1), "");
+    let file_start = body.len() - LARGE - 52;
+    let mut wire = Wire::to(house).await;
+    let lines = format!("Content-Type: {content_type}\r\nContent-Length: {}\r\n", body.len());
+    wire.send_head("", &lines).await;
+    wire.send(&body[..sent(file_start)]).await;
+    wire
+}
+
+#[tokio::test]
+async fn within_the_fields() {
+    let house = House::open().await;
+    let wire = begin_form(&house, |file_start| file_start - 10).await;
+    assert!(house.counts("transfers_in_flight{direction=\"upload\"}", 1.0).await);
+    drop(wire);
+    is_forgotten(&house, "unknown").await;
+    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
+}
+
+#[tokio::test]
+async fn within_the_look_ahead() {
+    let house = House::open().await;
+    let wire = begin_form(&house, |file_start| file_start + 10_000).await;
+    assert!(house.counts("transfers_in_flight{direction=\"upload\"}", 1.0).await);
+    drop(wire);
+    is_forgotten(&house, "unknown").await;
+    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
+}
+
+#[tokio::test]
+async fn after_the_file_has_begun_to_stream() {
+    let house = House::open().await;
+    let wire = begin_form(&house, |file_start| file_start + 200_000).await;
+    assert!(eventually(|| house.sandbox.assets().iter().any(|asset| asset.received > 0)).await);
+    drop(wire);
+    is_forgotten(&house, "declared").await;
+}
+
+#[tokio::test]
+async fn behind_the_file_but_before_the_forms_end() {
+    let house = House::open().await;
+    let wire = begin_form(&house, |file_start| file_start + LARGE + 50).await;
+    assert!(eventually(|| house.sandbox.assets().iter().any(|asset| asset.received > 0)).await);
+    assert!(house.sandbox.assets().iter().all(|asset| !asset.complete));
+    drop(wire);
+    is_forgotten(&house, "declared").await;
+}
+
+#[tokio::test]
+async fn while_storage_makes_up_its_mind() {
+    let house = House::open().await;
+    house.sandbox.fault(Fault::at(Operation::Upload).delay(Duration::from_secs(30)));
+    let mut wire = Wire::to(&house).await;
+    wire.send_head("channel=sms", "Content-Length: 1000\r\n").await;
+    wire.send(noise(1000, 2)).await;
+    assert!(eventually(|| house.sandbox.stats().calls(Operation::Upload) == 1).await);
+    drop(wire);
+    let outcome = "uploads_total{length_source=\"declared\",outcome=\"caller-left\"}";
+    assert!(house.counts(outcome, 1.0).await);
+    assert!(house.counts("http_requests_total{method=\"POST\",route=\"/v1/assets\",status=\"499\"}", 1.0).await);
+    assert_eq!(house.left_upstream(0).await, 0);
+    assert_eq!(house.sandbox.stats().calls(Operation::DeleteAsset), 1);
+}
+
+#[tokio::test]
+async fn while_egain_makes_up_its_mind() {
+    let house = House::open().await;
+    house.sandbox.fault(Fault::at(Operation::CreateAsset).delay(Duration::from_millis(300)));
+    let mut wire = Wire::to(&house).await;
+    wire.send_head("channel=sms", "Content-Length: 4\r\n").await;
+    wire.send(b"text").await;
+    assert!(eventually(|| house.sandbox.stats().calls(Operation::CreateAsset) == 1).await);
+    drop(wire);
+    assert!(house.counts("uploads_total{length_source=\"declared\",outcome=\"caller-left\"}", 1.0).await);
+    assert_eq!(house.left_upstream(0).await, 0);
+}
+
+#[tokio::test]
+async fn by_resetting_a_stream_of_http_2() {
+    let house = House::open().await;
+    let client = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
+    let (mut pen, answer) = by_hand(client.post(house.url(&format!("/v1/assets?channel=sms&size={LARGE}"))));
+    pen.write(noise(150_000, 3)).await;
+    assert!(eventually(|| house.sandbox.assets().iter().any(|asset| asset.received > 0)).await);
+    answer.abort();
+    drop(pen);
+    is_forgotten(&house, "declared").await;
+}

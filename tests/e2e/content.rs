@@ -1,0 +1,151 @@
+//! `GET|HEAD /v1/assets/{id}/content`: the bytes, and what is said of them.
+
+use std::time::Duration;
+
+use asset_gateway::sandbox::faults::{Fault, Operation};
+use reqwest::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+    ETAG, HeaderValue, LAST_MODIFIED, LOCATION, X_CONTENT_TYPE_OPTIONS,
+};
+use reqwest::{Response, StatusCode};
+
+use crate::house::{House, noise};
+use crate::metadata::max_age;
+use crate::raw::Storage;
+
+/// The path of a new asset's bytes.
+pub async fn stored(house: &House, name: &str, bytes: Vec<u8>) -> String {
+    let receipt = house.upload(name, bytes).await;
+    format!("/v1/assets/{}/content", receipt["id"].as_str().unwrap())
+}
+
+fn text<'r>(answer: &'r Response, name: &str) -> &'r str {
+    answer.headers().get(name).map_or("", |value| value.to_str().unwrap())
+}
+
+#[tokio::test]
+async fn bytes_come_with_all_that_keeps_a_browser_from_running_them() {
+    let house = House::open().await;
+    let path = stored(&house, "photo.bin", noise(1000, 1)).await;
+    let answer = house.get(&path).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    for (name, value) in [
+        (CONTENT_TYPE, "application/octet-stream"),
+        (CONTENT_LENGTH, "1000"),
+        (CONTENT_DISPOSITION, "attachment; filename=\"photo.bin\""),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'"),
+        (CACHE_CONTROL, "private, no-cache"),
+        (ACCEPT_RANGES, "bytes"),
+    ] {
+        assert_eq!(text(&answer, name.as_str()), value, "{name}");
+    }
+    assert!(text(&answer, ETAG.as_str()).starts_with('"') && !text(&answer, LAST_MODIFIED.as_str()).is_empty());
+    assert!(answer.bytes().await.unwrap() == noise(1000, 1));
+}
+
+#[tokio::test]
+async fn only_what_runs_nothing_is_shown_in_place_and_names_keep_their_letters() {
+    let house = House::open().await;
+    let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89".to_vec();
+    let svg = b"<svg xmlns=\"http://www.w3.org/2000/svg\"><script>alert(1)</script></svg>".to_vec();
+    let html = b"<!DOCTYPE html><html><script>alert(1)</script></html>".to_vec();
+    for (name, bytes, disposition) in [
+        ("Gr%C3%BC%C3%9Fe.png", png, "inline; filename=\"Gr__e.png\"; filename*=UTF-8''Gr%C3%BC%C3%9Fe.png"),
+        ("drawing.svg", svg, "attachment; filename=\"drawing.svg\""),
+        ("page.html", html, "attachment; filename=\"page.html\""),
+    ] {
+        let path = stored(&house, name, bytes).await;
+        let whole = house.get(&path).send().await.unwrap();
+        assert_eq!(text(&whole, CONTENT_DISPOSITION.as_str()), disposition);
+        let head = house.client.head(house.url(&path)).send().await.unwrap();
+        assert_eq!(text(&head, CONTENT_DISPOSITION.as_str()), disposition);
+    }
+}
+
+#[tokio::test]
+async fn a_head_request_is_answered_from_metadata_and_storage_isnt_asked() {
+    let house = House::open().await;
+    let path = stored(&house, "a.txt", b"0123456789".to_vec()).await;
+    let head = house.client.head(house.url(&path)).send().await.unwrap();
+    assert_eq!((head.status(), text(&head, "content-length"), text(&head, "content-type")), (StatusCode::OK, "10", "text/plain"));
+    assert_eq!(text(&head, X_CONTENT_TYPE_OPTIONS.as_str()), "nosniff");
+    assert!(head.bytes().await.unwrap().is_empty());
+    assert_eq!(house.sandbox.stats().calls(Operation::Download), 0);
+    let counted = "http_requests_total{method=\"HEAD\",route=\"/v1/assets/{id}/content\",status=\"200\"}";
+    assert_eq!(house.metric(counted).await, 1.0);
+}
+
+#[tokio::test]
+async fn a_head_request_for_an_asset_of_unknown_size_claims_no_length() {
+    let house = House::open().await;
+    let path = stored(&house, "a.txt", b"0123456789".to_vec()).await;
+    house.sandbox.fault(Fault::at(Operation::GetAsset).missing_field("size"));
+    let head = house.client.head(house.url(&path)).send().await.unwrap();
+    assert_eq!((head.status(), head.headers().get(CONTENT_LENGTH)), (StatusCode::OK, None));
+    assert_eq!(house.get(&path).send().await.unwrap().bytes().await.unwrap(), "0123456789");
+}
+
+#[tokio::test]
+async fn an_asset_of_which_nothing_but_its_url_is_known_is_served_safely() {
+    let house = House::open().await;
+    let path = stored(&house, "a.html", b"<!DOCTYPE html><html></html>".to_vec()).await;
+    for field in ["name", "contentType", "size", "id"] {
+        house.sandbox.fault(Fault::at(Operation::GetAsset).missing_field(field).once());
+        let metadata = house.get(path.trim_end_matches("/content")).header(CACHE_CONTROL, "no-cache").send().await.unwrap();
+        assert_eq!(metadata.status(), StatusCode::OK, "without {field}");
+        let answer = house.get(&path).send().await.unwrap();
+        assert!(text(&answer, "content-disposition").starts_with("attachment"), "without {field}");
+        assert!(answer.bytes().await.unwrap().starts_with(b"<!DOCTYPE"));
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_given_where_the_query_or_the_setting_asks_for_one() {
+    for (mode, query, redirects) in
+        [("stream", "", false), ("stream", "?redirect=1", true), ("redirect", "", true), ("redirect", "?redirect=0", false)]
+    {
+        let house = House::set(&[("download.mode", mode)]).await;
+        let path = stored(&house, "a.txt", b"hello".to_vec()).await;
+        let answer = house.get(&format!("{path}{query}")).send().await.unwrap();
+        assert_eq!(answer.status() == StatusCode::TEMPORARY_REDIRECT, redirects, "{mode} {query}");
+        assert_eq!(house.sandbox.stats().calls(Operation::Download), u64::from(!redirects));
+        if redirects {
+            assert!(max_age(answer.headers()) > 86_000, "no longer than the URL lives");
+            let target = answer.headers()[LOCATION].to_str().unwrap();
+            assert_eq!(house.client.get(target).send().await.unwrap().text().await.unwrap(), "hello");
+        } else {
+            assert_eq!(answer.text().await.unwrap(), "hello");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_object_stored_in_an_encoding_passes_as_it_is() {
+    let house = House::open().await;
+    // No gzip at all: whoever tries to decode it fails.
+    let path = stored(&house, "a.bin", noise(5000, 3)).await;
+    let gzip = HeaderValue::from_static("gzip");
+    house.sandbox.fault(Fault::at(Operation::Download).header(CONTENT_ENCODING, gzip.clone()));
+    let answer = house.get(&path).send().await.unwrap();
+    assert_eq!((answer.headers().get(CONTENT_ENCODING), answer.content_length()), (Some(&gzip), Some(5000)));
+    assert!(answer.bytes().await.unwrap() == noise(5000, 3));
+}
+
+#[tokio::test]
+async fn a_slow_reader_isnt_cut() {
+    // More than the sockets on the way hold.
+    let file = noise(32 * 1024 * 1024, 4);
+    let head = format!("HTTP/1.1 200 OK\r\netag: \"e\"\r\ncontent-length: {}\r\n\r\n", file.len());
+    let storage = Storage::that_says(vec![[head.as_bytes(), &file].concat()]).await;
+    let house = storage.house(&[("egain.transfer_idle_timeout", "700ms")]).await;
+    let path = stored(&house, "a.bin", noise(10, 4)).await;
+    let mut answer = house.get(&path).send().await.unwrap();
+    let mut bytes = answer.chunk().await.unwrap().unwrap().to_vec();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    while let Some(chunk) = answer.chunk().await.unwrap() {
+        bytes.extend(chunk);
+    }
+    assert!(bytes == file);
+    assert_eq!(storage.heads().len(), 1, "it was one stream");
+}

@@ -1,0 +1,95 @@
+//! How long a signed URL is believed: until its expiry less the margin, by the upstream's own clock.
+
+use std::time::{Duration, Instant};
+
+use asset_gateway::sandbox::config::Config;
+use asset_gateway::sandbox::faults::{Fault, Operation};
+use jiff::{SignedDuration, Timestamp};
+use reqwest::StatusCode;
+use serde_json::Value;
+
+use crate::house::{House, noise};
+use crate::metadata::max_age;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+async fn stored(house: &House) -> String {
+    let receipt = house.upload("a.bin", noise(10, 1)).await;
+    format!("/v1/assets/{}", receipt["id"].as_str().unwrap())
+}
+
+#[tokio::test]
+async fn a_clock_that_is_ten_minutes_off_changes_nothing() {
+    for minutes in [-10, 0, 10] {
+        let clock_skew = SignedDuration::from_mins(minutes);
+        let house = House::with(Config { clock_skew, download_life: HOUR, ..Config::default() }, &[]).await;
+        let path = stored(&house).await;
+        let left = max_age(house.get(&path).send().await.unwrap().headers());
+        assert!((3560..=3570).contains(&left), "{minutes} minutes off: {left} s");
+    }
+}
+
+#[tokio::test]
+async fn the_margin_is_a_setting_but_at_most_a_quarter_of_the_life() {
+    for (margin, least, most) in [("0s", 3590, 3600), ("10m", 2990, 3000), ("1h", 2690, 2700)] {
+        let config = Config { download_life: HOUR, ..Config::default() };
+        let house = House::with(config, &[("cache.safety_margin", margin)]).await;
+        let path = stored(&house).await;
+        let left = max_age(house.get(&path).send().await.unwrap().headers());
+        assert!((least..=most).contains(&left), "{margin}: {left} s");
+    }
+}
+
+/// Also one that lives for two seconds, where the whole seconds of `Date` are half its life.
+#[tokio::test]
+async fn every_url_that_is_given_out_is_still_good() {
+    let config = Config { download_life: Duration::from_secs(2), ..Config::default() };
+    let house = House::with(config, &[]).await;
+    let path = stored(&house).await;
+    // Where a second is almost over, its `Date` is the most wrong.
+    let into_second = Timestamp::now().subsec_millisecond() as u64;
+    tokio::time::sleep(Duration::from_millis(1950 - into_second)).await;
+    let (began, mut asked) = (Instant::now(), 0);
+    while began.elapsed() < Duration::from_secs(4) {
+        let body: Value = house.get(&path).send().await.unwrap().json().await.unwrap();
+        let direct = house.client.get(body["contentUrl"].as_str().unwrap()).send().await.unwrap();
+        assert_eq!(direct.status(), StatusCode::OK, "{:?} after the start", began.elapsed());
+        asked += 1;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let calls = house.sandbox.stats().calls(Operation::GetAsset);
+    assert!((3..=10).contains(&calls), "{calls} calls for {asked} requests");
+}
+
+#[tokio::test]
+async fn an_expiry_that_is_past_missing_or_no_time_is_given_once_and_not_kept() {
+    let house = House::open().await;
+    let path = stored(&house).await;
+    let past = (Timestamp::now() - SignedDuration::from_hours(1)).to_string();
+    let odd = Fault::at(Operation::GetAsset).once();
+    let faults = [
+        odd.clone().field("contentUrlExpiry", past),
+        odd.clone().missing_field("contentUrlExpiry"),
+        odd.clone().field("contentUrlExpiry", "soon"),
+        odd.field("contentUrlExpiry", Value::Null),
+    ];
+    for (before, fault) in faults.into_iter().enumerate() {
+        house.sandbox.fault(fault);
+        let answer = house.get(&path).send().await.unwrap();
+        assert_eq!((answer.status(), max_age(answer.headers())), (StatusCode::OK, 0));
+        assert_eq!(house.sandbox.stats().calls(Operation::GetAsset), before as u64 + 1);
+    }
+}
+
+#[tokio::test]
+async fn an_expiry_at_the_end_of_time_is_believed_for_a_week() {
+    let house = House::open().await;
+    let path = stored(&house).await;
+    for (expiry, fresh) in [("9999-12-31T23:59:59Z", 1), ("9999-12-31T23:59:59.999Z", 2)] {
+        house.sandbox.fault(Fault::at(Operation::GetAsset).field("contentUrlExpiry", expiry).once());
+        let answer = house.get(&path).header("cache-control", "no-cache").send().await.unwrap();
+        assert!((604_760..=604_770).contains(&max_age(answer.headers())), "{expiry}: {:?}", answer.headers());
+        house.get(&path).send().await.unwrap();
+        assert_eq!(house.sandbox.stats().calls(Operation::GetAsset), fresh);
+    }
+}

@@ -1,0 +1,118 @@
+//! The ladder of lengths: every rung says which it was, and every rung stores the same bytes.
+
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{RequestBuilder, Response};
+
+use asset_gateway::sandbox::faults::Operation;
+
+use crate::house::{House, form, noise, receipt};
+use crate::refusal::Refusal;
+use crate::wire::in_chunks;
+
+/// Beyond the look-ahead of 64 KiB.
+const LARGE: usize = 200_000;
+
+/// The rung that a stored file was on, once its bytes were compared.
+async fn rung(house: &House, response: Response, file: &[u8]) -> String {
+    let receipt = receipt(response).await;
+    assert_eq!(receipt["size"], file.len());
+    assert!(house.stored(receipt["id"].as_str().unwrap()) == file, "the bytes are the same");
+    receipt["lengthSource"].as_str().unwrap().to_owned()
+}
+
+fn with_form(house: &House, query: &str, (content_type, body): (String, Vec<u8>)) -> RequestBuilder {
+    house.post(&format!("/v1/assets?{query}")).header(CONTENT_TYPE, content_type).body(body)
+}
+
+/// A form whose file's part tells its own length.
+fn measured_form(file: &[u8], length: usize) -> (String, Vec<u8>) {
+    let boundary = "xyz";
+    let head = format!(
+        "--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.bin\"\r\nContent-Length: {length}\r\n\r\n"
+    );
+    let body = [head.as_bytes(), file, format!("\r\n--{boundary}--\r\n").as_bytes()].concat();
+    (format!("multipart/form-data; boundary={boundary}"), body)
+}
+
+#[tokio::test]
+async fn a_length_that_was_declared_in_any_way_is_believed() {
+    let house = House::open().await;
+    let file = noise(LARGE, 1);
+    let size = LARGE.to_string();
+    let post = |query: &str| house.post(&format!("/v1/assets?channel=sms{query}"));
+    let raw = post("").body(file.clone()).send().await.unwrap();
+    let query = in_chunks(post(&format!("&size={size}")), &file).await;
+    let field = with_form(&house, "", form(&[("channel", "sms"), ("size", &size)], "a.bin", &file, ""));
+    let form_and_query = with_form(&house, &format!("channel=sms&size={size}"), form(&[], "a.bin", &file, ""));
+    let part = with_form(&house, "channel=sms", measured_form(&file, LARGE));
+    for response in [raw, query, field.send().await.unwrap(), form_and_query.send().await.unwrap(), part.send().await.unwrap()] {
+        assert_eq!(rung(&house, response, &file).await, "declared");
+    }
+}
+
+#[tokio::test]
+async fn a_file_within_the_look_ahead_needs_no_declaration() {
+    let house = House::open().await;
+    for size in [1, 65_535, 65_536] {
+        let file = noise(size, 2);
+        let raw = in_chunks(house.post("/v1/assets?channel=sms"), &file).await;
+        assert_eq!(rung(&house, raw, &file).await, "lookahead", "{size} raw");
+        let form = with_form(&house, "channel=sms", form(&[], "a.bin", &file, "")).send().await.unwrap();
+        assert_eq!(rung(&house, form, &file).await, "lookahead", "{size} in a form");
+    }
+}
+
+#[tokio::test]
+async fn a_form_is_spooled_until_its_framing_is_known_and_then_derived() {
+    let house = House::open().await;
+    let file = noise(LARGE, 3);
+    let send = async |agent: &'static str| {
+        let request = with_form(&house, "channel=sms", form(&[], "a.bin", &file, ""));
+        rung(&house, request.header("user-agent", agent).send().await.unwrap(), &file).await
+    };
+    assert_eq!(send("one/1.0").await, "spooled");
+    assert_eq!(send("one/1.0").await, "derived");
+    assert_eq!(send("other/1.0").await, "spooled", "what is known of one client says nothing of another");
+    assert_eq!(house.metric("uploads_total{length_source=\"spooled\",outcome=\"stored\"}").await, 2.0);
+    assert_eq!(house.metric("uploads_total{length_source=\"derived\",outcome=\"stored\"}").await, 1.0);
+}
+
+#[tokio::test]
+async fn a_form_sent_in_chunks_tells_no_total_to_derive_from() {
+    let house = House::open().await;
+    let file = noise(LARGE, 4);
+    let (content_type, body) = form(&[("channel", "sms")], "a.bin", &file, "");
+    for _ in 0..2 {
+        let response = in_chunks(house.post("/v1/assets").header(CONTENT_TYPE, &content_type), &body).await;
+        assert_eq!(rung(&house, response, &file).await, "spooled");
+    }
+}
+
+#[tokio::test]
+async fn a_large_raw_file_in_chunks_is_spooled_every_time() {
+    let house = House::open().await;
+    let file = noise(LARGE, 5);
+    for _ in 0..2 {
+        let response = in_chunks(house.post("/v1/assets?channel=sms"), &file).await;
+        assert_eq!(rung(&house, response, &file).await, "spooled");
+    }
+}
+
+#[tokio::test]
+async fn without_a_spool_a_length_must_be_known() {
+    let house = House::set(&[("limits.spool_memory", "0"), ("limits.spool_total", "0")]).await;
+    let file = noise(LARGE, 6);
+    let raw = in_chunks(house.post("/v1/assets?channel=sms"), &file).await;
+    let form_of = |file: &[u8]| with_form(&house, "channel=sms", form(&[], "a.bin", file, ""));
+    for response in [raw, form_of(&file).send().await.unwrap()] {
+        let refusal = Refusal::of(response).await;
+        assert_eq!(refusal.told(), (411, "length-required", "caller", "read"));
+        assert!(refusal.detail.contains("Content-Length") && refusal.detail.contains("size"), "{}", refusal.detail);
+    }
+    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
+    let small = noise(1000, 7);
+    assert_eq!(rung(&house, form_of(&small).send().await.unwrap(), &small).await, "lookahead");
+    assert_eq!(rung(&house, form_of(&file).send().await.unwrap(), &file).await, "derived");
+    let declared = in_chunks(house.post(&format!("/v1/assets?channel=sms&size={LARGE}")), &file).await;
+    assert_eq!(rung(&house, declared, &file).await, "declared");
+}

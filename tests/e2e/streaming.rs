@@ -1,0 +1,75 @@
+//! The first bytes are in storage while the caller still holds back the rest.
+
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use reqwest::{Client, RequestBuilder, Version};
+
+use crate::house::{House, eventually, form, noise, receipt};
+use crate::wire::by_hand;
+
+const LARGE: usize = 400_000;
+/// Enough for the look-ahead and some frames more.
+const FIRST: usize = 150_000;
+
+fn clients() -> [(Version, Client); 2] {
+    let builder = || Client::builder().no_proxy();
+    [
+        (Version::HTTP_11, builder().http1_only().build().unwrap()),
+        (Version::HTTP_2, builder().http2_prior_knowledge().build().unwrap()),
+    ]
+}
+
+/// Sends the body in two pieces, the second only after some of the first is in storage.
+async fn streams(house: &House, request: RequestBuilder, version: Version, body: &[u8], file: &[u8]) -> String {
+    let kept = house.sandbox.assets().len();
+    let (mut pen, answer) = by_hand(request);
+    pen.write(&body[..FIRST]).await;
+    let arriving = || house.sandbox.assets().iter().any(|asset| !asset.complete && asset.received > 0);
+    assert!(eventually(arriving).await, "storage has bytes before the caller has sent the rest");
+    assert!(!answer.is_finished(), "nothing is confirmed before the end");
+    pen.write(&body[FIRST..]).await;
+    pen.end();
+    let response = answer.await.unwrap().unwrap();
+    assert_eq!(response.version(), version);
+    let receipt = receipt(response).await;
+    assert!(house.stored(receipt["id"].as_str().unwrap()) == file);
+    assert_eq!(house.left_upstream(kept + 1).await, kept + 1);
+    receipt["lengthSource"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_raw_file_streams_over_both_versions_of_http() {
+    let house = House::open().await;
+    let file = noise(LARGE, 1);
+    for (version, client) in clients() {
+        let url = house.url("/v1/assets?channel=sms");
+        let sized = client.post(&url).header(CONTENT_LENGTH, LARGE);
+        assert_eq!(streams(&house, sized, version, &file, &file).await, "declared");
+        let chunked = client.post(format!("{url}&size={LARGE}"));
+        assert_eq!(streams(&house, chunked, version, &file, &file).await, "declared");
+    }
+}
+
+#[tokio::test]
+async fn a_form_streams_over_both_versions_of_http() {
+    let house = House::open().await;
+    let file = noise(LARGE, 2);
+    for (version, client) in clients() {
+        let url = house.url("/v1/assets");
+        let (content_type, body) = form(&[("channel", "sms"), ("size", &LARGE.to_string())], "a.bin", &file, "");
+        let chunked = client.post(&url).header(CONTENT_TYPE, &content_type);
+        assert_eq!(streams(&house, chunked, version, &body, &file).await, "declared");
+
+        // The form above has shown how this client ends its forms.
+        let (content_type, body) = form(&[("channel", "sms")], "a.bin", &file, "");
+        let sized = client.post(&url).header(CONTENT_TYPE, &content_type).header(CONTENT_LENGTH, body.len());
+        assert_eq!(streams(&house, sized, version, &body, &file).await, "derived");
+    }
+}
+
+#[tokio::test]
+async fn a_digest_doesnt_keep_a_file_from_streaming() {
+    let house = House::open().await;
+    let file = noise(LARGE, 3);
+    let request = house.post(&format!("/v1/assets?channel=sms&sha256=1&size={LARGE}"));
+    assert_eq!(streams(&house, request, Version::HTTP_11, &file, &file).await, "declared");
+}

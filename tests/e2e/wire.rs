@@ -1,0 +1,114 @@
+//! Callers that no HTTP client would be: raw bytes, and bodies that come when a test says so.
+
+use std::io;
+
+use bytes::Bytes;
+use http_body_util::channel::{Channel, Sender};
+use reqwest::{RequestBuilder, Response};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+
+use crate::house::House;
+
+/// A connection to the gateway. Dropping it resets or closes it, as a caller does that has left.
+pub struct Wire {
+    stream: TcpStream,
+    unread: Vec<u8>,
+}
+
+/// An answer as it came over the wire.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Wire {
+    pub async fn to(house: &House) -> Self {
+        Self { stream: TcpStream::connect(house.addr).await.unwrap(), unread: Vec::new() }
+    }
+
+    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).await.unwrap();
+    }
+
+    /// An upload's head with these lines beside `Host`, each ending in CRLF.
+    pub async fn send_head(&mut self, query: &str, lines: &str) {
+        self.send(format!("POST /v1/assets?{query} HTTP/1.1\r\nHost: gateway\r\n{lines}\r\n")).await;
+    }
+
+    /// The next answer, whose body's length is declared.
+    pub async fn answer(&mut self) -> Answer {
+        let head_end = self.read_until(|unread| unread.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4)).await;
+        let head = String::from_utf8(self.unread.drain(..head_end).collect()).unwrap().to_lowercase();
+        let status = head[9..12].parse().unwrap();
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let length = length.map_or(0, |length| length.parse().unwrap());
+        self.read_until(|unread| (unread.len() >= length).then_some(length)).await;
+        let body = String::from_utf8(self.unread.drain(..length).collect()).unwrap();
+        Answer { status, head, body }
+    }
+
+    /// Whether the gateway closes the connection, having sent nothing more.
+    pub async fn ends(mut self) -> bool {
+        let mut rest = std::mem::take(&mut self.unread);
+        let read = self.stream.read_to_end(&mut rest).await;
+        rest.is_empty() && read.is_ok()
+    }
+
+    async fn read_until(&mut self, found: impl Fn(&[u8]) -> Option<usize>) -> usize {
+        loop {
+            if let Some(at) = found(&self.unread) {
+                return at;
+            }
+            let read = self.stream.read_buf(&mut self.unread).await.unwrap();
+            let so_far = String::from_utf8_lossy(&self.unread).into_owned();
+            assert!(read > 0, "the connection ended within an answer: {so_far:?}");
+        }
+    }
+}
+
+impl Answer {
+    /// Whether the connection is announced to end.
+    pub fn closes(&self) -> bool {
+        self.head.contains("\r\nconnection: close\r\n")
+    }
+}
+
+/// The caller's end of a body under way.
+pub struct Pen(Sender<Bytes, io::Error>);
+
+impl Pen {
+    pub async fn write(&mut self, bytes: impl Into<Vec<u8>>) {
+        self.0.send_data(bytes.into().into()).await.unwrap();
+    }
+
+    /// Writes until nobody reads any more.
+    pub async fn try_write(&mut self, bytes: impl Into<Vec<u8>>) -> bool {
+        self.0.send_data(bytes.into().into()).await.is_ok()
+    }
+
+    /// The body is whole.
+    pub fn end(self) {}
+}
+
+/// Sends a request whose body is written by hand. It is chunked, unless the request has a `Content-Length`.
+pub fn by_hand(request: RequestBuilder) -> (Pen, JoinHandle<reqwest::Result<Response>>) {
+    let (sender, body) = Channel::new(1);
+    (Pen(sender), tokio::spawn(request.body(reqwest::Body::wrap(body)).send()))
+}
+
+/// Sends a file in chunks, without any length.
+pub async fn in_chunks(request: RequestBuilder, file: &[u8]) -> Response {
+    let (mut pen, answer) = by_hand(request);
+    for chunk in file.chunks(16 * 1024) {
+        // An answer may come before the end.
+        if !pen.try_write(chunk).await {
+            break;
+        }
+    }
+    pen.end();
+    answer.await.unwrap().unwrap()
+}
