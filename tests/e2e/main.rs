@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "files in tests are small")]
 
 mod broken_forms;
+mod callers;
 mod callers_that_leave;
 mod content;
 mod digests;
