@@ -12,6 +12,7 @@ use http::header::{CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH, CONTEN
 use http::request::Parts;
 use http_body::Body;
 use http_body_util::BodyExt;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::digest::{self, Declared};
 use super::fields::{Fields, Metadata};
@@ -36,6 +37,8 @@ pub struct Offer {
     pub declared: Option<u64>,
     /// Its length as derived, for a framing that is trusted.
     pub derived: Option<Derived>,
+    /// Its SHA-256 as promised.
+    pub promised: Option<Sum>,
     /// Where its SHA-256 will be, where it is wanted.
     pub sum: Option<Slot>,
     /// Its bytes. The end comes only when the whole request is in order.
@@ -68,12 +71,14 @@ pub struct Request<B> {
     pub head: Parts,
     /// The body.
     pub body: B,
+    /// Keeps the service from stopping for as long as the upload goes on, also when its caller has left.
+    pub stay: TaskTrackerToken,
 }
 
 impl<B> Request<B> {
     /// The same request with another body.
     pub fn map<T>(self, body: impl FnOnce(B) -> T) -> Request<T> {
-        Request { caller: self.caller, head: self.head, body: body(self.body) }
+        Request { caller: self.caller, head: self.head, body: body(self.body), stay: self.stay }
     }
 }
 
@@ -83,7 +88,7 @@ impl Offer {
     where
         B: Body<Data = Bytes, Error = Fault> + Send + Sync + Unpin + 'static,
     {
-        let Request { caller, head, body } = request;
+        let Request { caller, head, body, .. } = request;
         refuse_encoding(&head.headers)?;
         let fields = Fields::of_query(&head)?;
         fields.check(&caller, Stage::Admit)?;
@@ -112,7 +117,8 @@ impl Offer {
         let given_name = headers.get(CONTENT_DISPOSITION).and_then(|value| file_name(value.as_bytes()));
         let given_type = text(headers, CONTENT_TYPE.as_str()).map(str::to_owned);
         let (sum, body) = digesting(body, digest);
-        Ok(Self { metadata, given_name, given_type, declared, derived: None, sum, body })
+        let promised = digest.expected;
+        Ok(Self { metadata, given_name, given_type, declared, derived: None, promised, sum, body })
     }
 
     async fn of_form<B>(
@@ -148,7 +154,8 @@ impl Offer {
         let (given_name, given_type) = (form.part.file_name.clone(), form.part.content_type.clone());
         let digest = metadata.digest.and(wished)?;
         let (sum, body) = digesting(form.into_file(framing, framings.clone()), digest);
-        Ok(Self { metadata, given_name, given_type, declared, derived, sum, body })
+        let promised = digest.expected;
+        Ok(Self { metadata, given_name, given_type, declared, derived, promised, sum, body })
     }
 }
 

@@ -52,6 +52,10 @@ names! {
         MethodNotAllowed = "method-not-allowed",
         /// The caller sent nothing, or too little, for too long.
         ClientTooSlow = "client-too-slow",
+        /// An upload with the same key is still under way.
+        IdempotencyInProgress = "idempotency-in-progress",
+        /// The key was used for another file.
+        IdempotencyMismatch = "idempotency-mismatch",
         /// The upstream state doesn't permit it, such as deleting an asset that is in use.
         Conflict = "conflict",
         /// eGain found malicious content (400-765).

@@ -8,6 +8,7 @@ mod content;
 mod digests;
 mod expiry;
 mod house;
+mod idempotency;
 mod lengths;
 mod metadata;
 mod mispredictions;
