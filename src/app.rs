@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Settings;
@@ -141,9 +141,13 @@ impl Bound {
             () = abort => tracing::warn!(running = drain.running(), "told to stop at once"),
         }
         let ending = Ending { cut: drain.running() };
+        drain.closing().cancel();
         cut.cancel();
+        // What is cut hands its asset over while it is dropped, which the orphans' queue must live to see.
+        let last = Instant::now() + LAST_CALLS;
+        let _dropped_or_out_of_time = timeout_at(last, drain.idle()).await;
         orphans_end.cancel();
-        if timeout(LAST_CALLS, orphans).await.is_err() {
+        if timeout_at(last, orphans).await.is_err() {
             tracing::error!("assets that nobody keeps are left in eGain: the time to delete them was too short");
         }
         sign_in.abort();

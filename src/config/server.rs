@@ -13,7 +13,7 @@ section! {
     Server as "server" {
         /// Where callers connect.
         listen: SocketAddr = "0.0.0.0:8080";
-        /// Where metrics, health and documentation are served.
+        /// Where metrics, health and orphans are told. Keep it private.
         admin_listen: SocketAddr = "0.0.0.0:9464";
         /// How long a request's head may take.
         header_timeout: Duration = "10s" where within(MOMENT, DAY);

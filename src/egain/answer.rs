@@ -81,6 +81,12 @@ struct ErrorDocument {
     developer_message: Option<String>,
 }
 
+#[derive(Deserialize, Default)]
+struct OAuthDocument {
+    error: Option<String>,
+    error_description: Option<String>,
+}
+
 impl Answer {
     /// The body as JSON, for an answer that was a success.
     pub fn json<T: DeserializeOwned>(&self, stage: Stage) -> Result<T, Fault> {
@@ -127,16 +133,23 @@ impl Answer {
         self.headers.typed_get::<headers::Date>().map_or_else(SystemTime::now, SystemTime::from)
     }
 
-    /// What eGain said, as far as it may be shown.
-    pub fn said(&self) -> UpstreamAnswer {
+    /// What eGain said, as far as it may be shown: without `secret`, which it was sent and may quote.
+    pub fn said(&self, secret: &str) -> UpstreamAnswer {
         let document: ErrorDocument = serde_json::from_slice(&self.body).unwrap_or_default();
         let code = document.code.map(|code| code.as_str().map_or_else(|| code.to_string(), str::to_owned));
-        let cut = |text: String| text.chars().take(LONGEST_MESSAGE).collect();
-        UpstreamAnswer {
-            status: Some(self.status.as_u16()),
-            code: code.map(cut),
-            developer_message: document.developer_message.map(cut),
-        }
+        self.shown(secret, code, document.developer_message)
+    }
+
+    /// The same of an answer in the form of RFC 6749 section 5.2.
+    pub fn oauth_said(&self, secret: &str) -> UpstreamAnswer {
+        let document: OAuthDocument = serde_json::from_slice(&self.body).unwrap_or_default();
+        self.shown(secret, document.error, document.error_description)
+    }
+
+    fn shown(&self, secret: &str, code: Option<String>, message: Option<String>) -> UpstreamAnswer {
+        let blot = |text: String| if secret.is_empty() { text } else { text.replace(secret, "[hidden]") };
+        let cut = |text| blot(text).chars().take(LONGEST_MESSAGE).collect();
+        UpstreamAnswer { status: Some(self.status.as_u16()), code: code.map(cut), developer_message: message.map(cut) }
     }
 }
 
@@ -176,11 +189,24 @@ mod tests {
 
     #[test]
     fn errors_are_read_in_every_form_seen() {
-        let said = |body| (answer(&[], body).said().code, answer(&[], body).said().developer_message);
+        let said = |body| (answer(&[], body).said("").code, answer(&[], body).said("").developer_message);
         let both = (Some("400-143".to_owned()), Some("missing".to_owned()));
         assert_eq!(said(r#"{"code":"400-143","developerMessage":"missing","details":[]}"#), both);
         assert_eq!(said(r#"{"code":"400-143","developermessage":"missing"}"#), both);
         assert_eq!(said("<html>Bad Gateway</html>"), (None, None));
         assert_eq!(said(""), (None, None));
+    }
+
+    #[test]
+    fn a_secret_that_is_quoted_is_blotted_out_before_the_message_is_cut() {
+        let quoting = answer(&[], r#"{"error":"invalid_client","error_description":"no hunter2 here"}"#).oauth_said("hunter2");
+        assert_eq!(
+            (quoting.code.as_deref(), quoting.developer_message.as_deref()),
+            (Some("invalid_client"), Some("no [hidden] here"))
+        );
+        assert_eq!(
+            answer(&[], r#"{"code":"401-104","message":"bad hunter2"}"#).said("hunter2").developer_message.unwrap(),
+            "bad [hidden]"
+        );
     }
 }

@@ -1,5 +1,6 @@
 //! A call as a whole: budget, token, exchange, and trying again where that is safe and worth it.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +43,9 @@ impl Operation {
     }
 }
 
+/// More than eGain's plans keep busy; after a burst, the rest is closed.
+const IDLE_CONNECTIONS: usize = 8;
+
 /// Everything a call needs.
 pub struct Calls {
     http: reqwest::Client,
@@ -58,6 +62,7 @@ impl Calls {
         let http = reqwest::Client::builder()
             .connect_timeout(config.connect_timeout)
             .timeout(config.request_timeout)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .no_proxy()
@@ -79,12 +84,16 @@ impl Calls {
     }
 
     /// Makes a call, up to three times where eGain was unreachable, busy or broken. Says also how long it queued.
-    pub(super) async fn make<F>(&self, operation: Operation, request: F) -> Result<(Answer, Duration), Fault>
+    ///
+    /// `receive` takes every answer over, also one whose caller has left meanwhile: eGain did what was asked of it.
+    pub(super) async fn make<F, R, T>(&self, operation: Operation, request: F, receive: R) -> Result<(T, Duration), Fault>
     where
         F: Fn(&reqwest::Client, &str) -> RequestBuilder,
+        R: Fn(Answer) -> T + Clone + Send + 'static,
+        T: Borrow<Answer> + Send + 'static,
     {
         let pauses = ExponentialBuilder::default().with_min_delay(Duration::from_millis(200)).with_max_times(2).with_jitter();
-        (|| self.attempt(operation, &request))
+        (|| self.attempt(operation, &request, &receive))
             .retry(pauses)
             .when(worth_repeating)
             .adjust(|fault: &Fault, pause| {
@@ -94,28 +103,33 @@ impl Calls {
             .await
     }
 
-    async fn attempt<F>(&self, operation: Operation, request: &F) -> Result<(Answer, Duration), Fault>
+    async fn attempt<F, R, T>(&self, operation: Operation, request: &F, receive: &R) -> Result<(T, Duration), Fault>
     where
         F: Fn(&reqwest::Client, &str) -> RequestBuilder,
+        R: Fn(Answer) -> T + Clone + Send + 'static,
+        T: Borrow<Answer> + Send + 'static,
     {
         let stage = operation.stage();
         let mut queued = self.budget(operation).spend().await?;
-        let token = self.tokens.get(stage).await?;
-        let send = |token: &str| {
+        let mut token = self.tokens.get(stage).await?;
+        let send = async |token: &str| {
             let request = request(&self.http, &self.base).bearer_auth(token);
-            exchange(operation.name(), &self.metrics, stage, request)
+            let (metrics, receive) = (self.metrics.clone(), receive.clone());
+            let exchange = async move { exchange(operation.name(), &metrics, stage, request).await.map(receive) };
+            tokio::spawn(exchange).await.expect("nobody aborts an exchange, and none panics")
         };
-        let mut answer = send(token.expose()).await?;
-        if answer.status == StatusCode::UNAUTHORIZED {
+        let mut received = send(token.expose()).await?;
+        if received.borrow().status == StatusCode::UNAUTHORIZED {
             self.tokens.forget(&token);
-            let fresh = self.tokens.get(stage).await?;
+            token = self.tokens.get(stage).await?;
             queued += self.budget(operation).spend().await?;
-            answer = send(fresh.expose()).await?;
+            received = send(token.expose()).await?;
         }
+        let answer = received.borrow();
         if answer.status == StatusCode::TOO_MANY_REQUESTS {
             self.budget(operation).pause(answer.asked_wait().unwrap_or(Duration::from_secs(1)));
         }
-        if answer.status.is_success() { Ok((answer, queued)) } else { Err(explain(&answer, operation)) }
+        if answer.status.is_success() { Ok((received, queued)) } else { Err(explain(answer, operation, token.expose())) }
     }
 
     fn budget(&self, operation: Operation) -> &Budget {
@@ -143,9 +157,9 @@ fn is_busy(fault: &Fault) -> bool {
 }
 
 /// What a refusal means for the caller.
-fn explain(answer: &Answer, operation: Operation) -> Fault {
+fn explain(answer: &Answer, operation: Operation, token: &str) -> Fault {
     let stage = operation.stage();
-    let said = answer.said();
+    let said = answer.said(token);
     let fault = match (answer.status.as_u16(), said.code.as_deref()) {
         (_, Some("400-765")) => {
             let detail = "eGain found malicious content in this asset: it can't be used";

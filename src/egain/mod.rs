@@ -9,6 +9,8 @@ mod calls;
 mod orphans;
 mod token;
 
+use std::borrow::Borrow;
+use std::convert::identity;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,9 +23,10 @@ use crate::signals::metrics::Metrics;
 use crate::words::asset::{AssetId, Lease, Sender};
 use crate::words::fault::{Code, Fault, Stage};
 use crate::words::secret::SignedUrl;
+use answer::Answer;
 pub use budget::Rate;
 use calls::{Calls, Operation};
-pub use orphans::{Orphan, Orphans, Worker as OrphanWorker};
+pub use orphans::{Claim, Orphan, Orphans, Worker as OrphanWorker};
 
 /// How eGain is reached, and how much may be asked of it.
 #[derive(Debug, Clone)]
@@ -78,14 +81,19 @@ pub struct NewAsset<'a> {
 }
 
 /// An asset that exists but has no bytes yet.
-#[derive(Debug)]
 pub struct Created {
-    /// Its id.
-    pub id: AssetId,
-    /// Where its bytes go, unchecked. Without it the asset exists all the same, and must be deleted.
-    pub content_url: Result<Url, Fault>,
+    /// The asset.
+    pub claim: Claim,
+    /// Where its bytes go, unchecked.
+    pub content_url: Url,
     /// How long the call queued for its budget.
     pub queued: Duration,
+}
+
+/// An answer to `POST /assets`, with what it has brought into the world.
+struct Birth {
+    answer: Answer,
+    claim: Option<Claim>,
 }
 
 /// What eGain knows of an asset.
@@ -140,19 +148,22 @@ impl Egain {
         self.calls.tokens.has_one()
     }
 
-    /// `POST /assets`: spends one call. Who doesn't keep the asset must hand it to [`Orphans`].
-    pub async fn create_asset(&self, asset: &NewAsset<'_>) -> Result<Created, Fault> {
+    /// `POST /assets`: spends one call. An asset whose claim isn't kept goes to `orphans`, also where nobody waits for
+    /// the answer any more.
+    pub async fn create_asset(&self, asset: &NewAsset<'_>, orphans: &Orphans) -> Result<Created, Fault> {
         let body = json!({
             "channel": { "type": asset.channel },
             "sender": { "type": asset.sender.name() },
             "name": asset.name,
             "size": asset.size,
         });
-        let (answer, queued) =
-            self.calls.make(Operation::Create, |http, base| http.post(format!("{base}/assets")).json(&body)).await?;
-        let asset: AssetAnswer = answer.json(Stage::Sign)?;
-        let id = asset.id.as_deref().and_then(AssetId::parse).ok_or_else(|| unusable("has no usable id"))?;
-        Ok(Created { id, content_url: parse_url(asset.content_url.as_deref()), queued })
+        let orphans = orphans.clone();
+        let receive = move |answer| Birth::of(answer, &orphans);
+        let (born, queued) =
+            self.calls.make(Operation::Create, |http, base| http.post(format!("{base}/assets")).json(&body), receive).await?;
+        let asset: AssetAnswer = born.answer.json(Stage::Sign)?;
+        let claim = born.claim.ok_or_else(|| unusable("has no usable id"))?;
+        Ok(Created { claim, content_url: parse_url(asset.content_url.as_deref())?, queued })
     }
 
     /// `GET /assets/{id}`: spends at least one call, and mints a new signed URL. An asset that isn't available yet
@@ -173,7 +184,7 @@ impl Egain {
 
     async fn get_asset_once(&self, id: &AssetId) -> Result<Asset, Fault> {
         let asked = std::time::Instant::now();
-        let (answer, _) = self.calls.make(Operation::Get, |http, base| http.get(format!("{base}/assets/{id}"))).await?;
+        let (answer, _) = self.calls.make(Operation::Get, |http, base| http.get(format!("{base}/assets/{id}")), identity).await?;
         let asset: AssetAnswer = answer.json(Stage::Sign)?;
         let url = SignedUrl::new(parse_url(asset.content_url.as_deref())?);
         let expires = asset.content_url_expiry.as_deref().and_then(|expiry| answer.deadline(expiry));
@@ -183,7 +194,21 @@ impl Egain {
 
     /// `DELETE /assets/{id}`: spends one call of the other routes' budget.
     pub async fn delete_asset(&self, id: &AssetId) -> Result<(), Fault> {
-        self.calls.make(Operation::Delete, |http, base| http.delete(format!("{base}/assets/{id}"))).await.map(drop)
+        self.calls.make(Operation::Delete, |http, base| http.delete(format!("{base}/assets/{id}")), identity).await.map(drop)
+    }
+}
+
+impl Birth {
+    fn of(answer: Answer, orphans: &Orphans) -> Self {
+        let asset: Option<AssetAnswer> = answer.json(Stage::Sign).ok().filter(|_| answer.status.is_success());
+        let id = asset.and_then(|asset| AssetId::parse(&asset.id?));
+        Self { claim: id.map(|id| Claim::on(id, orphans.clone())), answer }
+    }
+}
+
+impl Borrow<Answer> for Birth {
+    fn borrow(&self) -> &Answer {
+        &self.answer
     }
 }
 

@@ -78,6 +78,32 @@ impl Orphans {
     }
 }
 
+/// An asset that is handed over unless it is kept.
+pub struct Claim {
+    id: Option<AssetId>,
+    orphans: Orphans,
+}
+
+impl Claim {
+    /// On an asset that was just created.
+    pub fn on(id: AssetId, orphans: Orphans) -> Self {
+        Self { id: Some(id), orphans }
+    }
+
+    /// The asset is to stay.
+    pub fn keep(mut self) -> AssetId {
+        self.id.take().expect("a claim holds its id until it is kept")
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Some(id) = self.id.take() {
+            self.orphans.hand_over(id);
+        }
+    }
+}
+
 impl Worker {
     /// Works until `stop` is cancelled and the queue is empty.
     pub async fn run(mut self, stop: CancellationToken) {

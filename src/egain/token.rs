@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::Credentials;
 use super::answer::{self, Answer};
 use crate::signals::metrics::Metrics;
-use crate::words::fault::{Code, Fault, Stage, UpstreamAnswer};
+use crate::words::fault::{Code, Fault, Stage};
 
 /// Assumed where the answer has no `expires_in` (RFC 6749 section 5.1 only recommends it).
 const ASSUMED_LIFETIME: Duration = Duration::from_secs(300);
@@ -163,7 +163,7 @@ impl Tokens {
         ];
         let answer = answer::exchange("token", &self.metrics, stage, self.http.post(token_url.clone()).form(&form)).await?;
         if !answer.status.is_success() {
-            return Err(refused(&answer, stage));
+            return Err(refused(&answer, secret.expose_secret(), stage));
         }
         let grant: Grant = answer.json(stage)?;
         let lifetime = grant.lifetime();
@@ -172,16 +172,8 @@ impl Tokens {
     }
 }
 
-/// RFC 6749 section 5.2 has its own form of errors.
-fn refused(answer: &Answer, stage: Stage) -> Fault {
-    #[derive(Deserialize, Default)]
-    struct OAuthError {
-        error: Option<String>,
-        error_description: Option<String>,
-    }
-    let said: OAuthError = serde_json::from_slice(&answer.body).unwrap_or_default();
-    let status = answer.status;
-    let upstream = UpstreamAnswer { status: Some(status.as_u16()), code: said.error, developer_message: said.error_description };
+fn refused(answer: &Answer, secret: &str, stage: Stage) -> Fault {
+    let (status, upstream) = (answer.status, answer.oauth_said(secret));
     if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
         let wait = answer.asked_wait().unwrap_or(RETRY_PAUSE);
         let detail = "eGain's sign-in is down: try again later";

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::sync::Arc;
 
-use http::header::CONTENT_TYPE;
+use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::Service;
@@ -32,7 +32,9 @@ impl Admin {
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Frames> {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            return bare(StatusCode::METHOD_NOT_ALLOWED);
+            let mut refusal = bare(StatusCode::METHOD_NOT_ALLOWED);
+            refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return refusal;
         }
         match request.uri().path() {
             "/livez" => json_answer(StatusCode::OK, &json!({ "status": "alive" })),

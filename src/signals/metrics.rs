@@ -56,7 +56,7 @@ table! {
     http_request_duration: HistogramVec "http_request_duration_seconds" ["route", "method", "status"],
     /// File bytes moved.
     transfer_bytes: IntCounterVec "transfer_bytes_total" ["direction", "channel"],
-    /// Seconds a transfer took, from its first byte to its last.
+    /// Seconds a transfer took that ended well, from its request to its last byte.
     transfer_duration: HistogramVec "transfer_duration_seconds" ["direction"],
     /// Transfers under way.
     transfers_in_flight: IntGaugeVec "transfers_in_flight" ["direction"],
@@ -68,7 +68,7 @@ table! {
     transfer_failures: IntCounterVec "transfer_failures_total" ["direction", "stage", "blame"],
     /// Requests to eGain and storage, by operation and outcome (a status class, `timeout` or `error`).
     upstream_requests: IntCounterVec "upstream_requests_total" ["operation", "outcome"],
-    /// Seconds a request to eGain or storage took until its answer's head.
+    /// Seconds a request took: to eGain until its whole answer, to storage until its answer's head.
     upstream_request_duration: HistogramVec "upstream_request_duration_seconds" ["operation", "outcome"],
     /// Seconds calls waited for the allowance of eGain calls.
     upstream_budget_wait: HistogramVec "upstream_budget_wait_seconds" ["routes"],

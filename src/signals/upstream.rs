@@ -33,7 +33,7 @@ impl Outcome {
 }
 
 impl Metrics {
-    /// Counts a request that was sent at `began`, and the time until its answer's head.
+    /// Counts a request that was sent at `began`, and the time until its answer.
     pub fn upstream_answered(&self, operation: &str, began: Instant, outcome: Outcome) {
         let labels = [operation, outcome.name()];
         self.upstream_requests.with_label_values(&labels).inc();

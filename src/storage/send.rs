@@ -17,7 +17,7 @@ use url::Url;
 use super::watch::{Watch, Watched};
 use super::{Storage, UploadContentType, UploadMethod};
 use crate::signals::upstream::Outcome;
-use crate::words::fault::{Blame, Code, Fault, Stage, UpstreamAnswer};
+use crate::words::fault::{Code, Fault, Stage, UpstreamAnswer};
 use crate::words::secret::SignedUrl;
 
 /// A file on its way: its type, its exact length, and a body that has this length or fails.
@@ -57,7 +57,7 @@ impl Storage {
         let began = Instant::now();
         let result = self.supervise(request.send(), &watch).await;
         self.observe("upload", began, &result);
-        result.and_then(|response| confirm(response, &watch)).map_err(come_back)
+        result.and_then(|response| confirm(response, &watch))
     }
 
     async fn supervise(
@@ -114,11 +114,6 @@ fn signed_method(url: &Url) -> Option<Method> {
         let method = claims.method.to_ascii_uppercase();
         [Method::POST, Method::PUT].into_iter().find(|known| known.as_str() == method)
     })
-}
-
-/// Whoever sends a file again gets a fresh signed URL, so there is nothing to wait for but storage itself.
-fn come_back(fault: Fault) -> Fault {
-    if fault.blame() == Blame::Storage { fault.retry_after(Duration::from_secs(1)) } else { fault }
 }
 
 fn confirm(response: reqwest::Response, watch: &Watch) -> Result<(), Fault> {

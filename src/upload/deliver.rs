@@ -16,6 +16,9 @@ use crate::storage::{Parcel, Storage};
 use crate::words::asset::AssetId;
 use crate::words::fault::{Blame, Fault};
 
+/// When a caller may try again what storage didn't take.
+const STORAGE_PAUSE: Duration = Duration::from_secs(2);
+
 /// Where files go.
 #[derive(Clone)]
 pub struct Delivery {
@@ -57,9 +60,9 @@ impl Delivery {
             Err(fault) if fault.blame() == Blame::Storage => fault,
             done => return done,
         };
-        let Some(body) = file.material.body() else { return Err(fault) };
+        let Some(body) = file.material.body() else { return Err(come_back(fault)) };
         tracing::info!(code = fault.code().name(), detail = fault.detail(), "sends once more with a fresh signed URL");
-        self.attempt(asset, content_type, file, body, timing).await
+        self.attempt(asset, content_type, file, body, timing).await.map_err(come_back)
     }
 
     async fn attempt(
@@ -71,36 +74,20 @@ impl Delivery {
         timing: &mut Timing,
     ) -> Result<AssetId, Fault> {
         let began = Instant::now();
-        let created = self.egain.create_asset(asset).await?;
+        let created = self.egain.create_asset(asset, &self.orphans).await?;
         timing.budget += created.queued;
         timing.sign += began.elapsed().saturating_sub(created.queued);
-        let claim = Claim { id: Some(created.id), orphans: &self.orphans };
-        let url = self.storage.admit(created.content_url?)?;
+        let url = self.storage.admit(created.content_url)?;
         let body = Exact::new(body, file.length, file.on_mismatch());
         let body = Meter::new(body, self.bytes.clone());
         let began = Instant::now();
         let sent = self.storage.send(&url, Parcel { content_type, length: file.length, body }).await;
         timing.store += began.elapsed();
-        sent.map(|()| claim.keep())
+        sent.map(|()| created.claim.keep())
     }
 }
 
-/// An asset that goes to the orphans unless it is kept.
-struct Claim<'a> {
-    id: Option<AssetId>,
-    orphans: &'a Orphans,
-}
-
-impl Claim<'_> {
-    fn keep(mut self) -> AssetId {
-        self.id.take().expect("a claim holds its id until it is kept")
-    }
-}
-
-impl Drop for Claim<'_> {
-    fn drop(&mut self) {
-        if let Some(id) = self.id.take() {
-            self.orphans.hand_over(id);
-        }
-    }
+/// What can't be sent again from here may be sent again by the caller.
+fn come_back(fault: Fault) -> Fault {
+    if fault.blame() == Blame::Storage { fault.retry_after(STORAGE_PAUSE) } else { fault }
 }

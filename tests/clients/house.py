@@ -5,6 +5,8 @@ import json
 import os
 import re
 import subprocess
+import tempfile
+import time
 
 EXPORT = re.compile(r"export (ASSET_GATEWAY_\w+)=(.*)")
 
@@ -17,9 +19,8 @@ class House:
         self.program, self.settings = program, settings
 
     def __enter__(self):
-        quiet = {"stdout": subprocess.PIPE, "text": True}
         stand = [self.program, "sandbox", "--listen", "127.0.0.1:0"]
-        self.sandbox = subprocess.Popen(stand, stderr=subprocess.DEVNULL, **quiet)
+        self.sandbox = subprocess.Popen(stand, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         settings = {
             "ASSET_GATEWAY_AUTH__MODE": "none",
             "ASSET_GATEWAY_SERVER__LISTEN": "127.0.0.1:0",
@@ -33,23 +34,27 @@ class House:
             elif "/_sandbox/" in line:
                 break
         settings |= {f"ASSET_GATEWAY_{key}": value for key, value in self.settings.items()}
-        serve = {"env": os.environ | settings, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
-        self.gateway = subprocess.Popen([self.program, "serve"], **serve)
-        for line in self.gateway.stderr:
-            said = json.loads(line) if line.startswith("{") else {"message": line}
-            if said.get("message") == "serving":
-                self.data, self.admin = said["listen"], said["admin"]
-                return self
-            print(line, end="")
-        self.__exit__()
-        raise RuntimeError("the gateway didn't start")
+        # Into a file: a pipe that nobody reads would stop it when it is full.
+        self.log = tempfile.TemporaryFile("a+")
+        self.gateway = subprocess.Popen([self.program, "serve"], env=os.environ | settings, stderr=self.log)
+        while self.gateway.poll() is None:
+            for line in self.lines():
+                if line.get("message") == "serving":
+                    self.data, self.admin = line["listen"], line["admin"]
+                    return self
+            time.sleep(0.05)
+        self.sandbox.terminate()
+        raise RuntimeError(f"the gateway didn't start: {self.lines()}")
 
     def __exit__(self, *_):
         for process in (self.gateway, self.sandbox):
             process.terminate()
-        # What it logs is read to the end, or it would wait for a reader.
-        self.log = self.gateway.communicate()[0]
-        self.sandbox.communicate()
+            process.wait()
+
+    def lines(self):
+        """What the gateway has logged so far."""
+        self.log.seek(0)
+        return [json.loads(line) if line.startswith("{") else {"message": line} for line in self.log if line.endswith("\n")]
 
     def metric(self, name):
         """A metric's value; with its labels as they are printed."""

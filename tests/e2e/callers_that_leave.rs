@@ -1,8 +1,13 @@
 //! Callers that hang up, wherever they are: nothing is left upstream, and it is counted as theirs.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use asset_gateway::sandbox::faults::{Fault, Operation};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::timeout;
 
 use crate::house::{House, eventually, form, noise};
 use crate::wire::{Wire, by_hand};
@@ -89,17 +94,61 @@ async fn while_storage_makes_up_its_mind() {
     assert_eq!(house.sandbox.stats().calls(Operation::DeleteAsset), 1);
 }
 
+/// An eGain that creates an asset and takes its time to say so. Tells what it is asked, and answers when told to.
+async fn slow_egain(listener: TcpListener, asked: mpsc::Sender<String>, answer: Arc<Notify>) {
+    let asset = "{\"id\":\"late\",\"contentUrl\":\"http://127.0.0.1:1/late\"}";
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let (asked, answer) = (asked.clone(), answer.clone());
+        tokio::spawn(async move {
+            let mut request = [0; 4096];
+            while let Ok(read @ 1..) = stream.read(&mut request).await {
+                let line = String::from_utf8_lossy(&request[..read]).lines().next().unwrap_or_default().to_owned();
+                let is_create = line.starts_with("POST");
+                asked.send(line).await.unwrap();
+                if is_create {
+                    answer.notified().await;
+                }
+                let body = if is_create { asset } else { "" };
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
+                stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+            }
+        });
+    }
+}
+
 #[tokio::test]
-async fn while_egain_makes_up_its_mind() {
-    let house = House::open().await;
-    house.sandbox.fault(Fault::at(Operation::CreateAsset).delay(Duration::from_millis(300)));
+async fn before_egain_has_told_the_id_of_what_it_created() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}", listener.local_addr().unwrap());
+    let (asks, mut asked) = mpsc::channel(8);
+    let answer = Arc::new(Notify::new());
+    let egain = tokio::spawn(slow_egain(listener, asks, answer.clone()));
+    let house = House::set(&[("egain.base_url", &base_url)]).await;
     let mut wire = Wire::to(&house).await;
     wire.send_head("channel=sms", "Content-Length: 4\r\n").await;
     wire.send(b"text").await;
-    assert!(eventually(|| house.sandbox.stats().calls(Operation::CreateAsset) == 1).await);
+    assert_eq!(asked.recv().await.unwrap(), "POST /assets HTTP/1.1");
     drop(wire);
     assert!(house.counts("uploads_total{length_source=\"declared\",outcome=\"caller-left\"}", 1.0).await);
-    assert_eq!(house.left_upstream(0).await, 0);
+    answer.notify_one();
+    let next = timeout(Duration::from_secs(5), asked.recv()).await;
+    assert_eq!(next.expect("it is deleted").unwrap(), "DELETE /assets/late HTTP/1.1");
+    assert!(house.counts("orphans_total{result=\"deleted\"}", 1.0).await);
+    egain.abort();
+}
+
+#[tokio::test]
+async fn while_it_waits_for_the_allowance_of_calls() {
+    let house = House::set(&[("egain.rate", "1"), ("egain.burst", "1")]).await;
+    house.upload("a.txt", b"text".to_vec()).await;
+    let mut wire = Wire::to(&house).await;
+    wire.send_head("channel=sms", "Content-Length: 4\r\n").await;
+    wire.send(b"text").await;
+    assert!(house.counts("transfers_in_flight{direction=\"upload\"}", 1.0).await);
+    drop(wire);
+    assert!(house.counts("uploads_total{length_source=\"declared\",outcome=\"caller-left\"}", 1.0).await);
+    house.upload("b.txt", b"text".to_vec()).await;
+    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 2, "it took no call with it");
 }
 
 #[tokio::test]

@@ -142,7 +142,12 @@ impl House {
 
     /// Waits until it has stopped.
     pub async fn ending(self) -> Ending {
-        self.running.await.unwrap()
+        self.ending_and_sandbox().await.1
+    }
+
+    /// Waits until it has stopped, and leaves what it left.
+    pub async fn ending_and_sandbox(self) -> (Sandbox, Ending) {
+        (self.sandbox, self.running.await.unwrap())
     }
 }
 

@@ -1,25 +1,42 @@
 //! The whole gateway against the whole sandbox, over real sockets. Names are sentences.
 #![expect(clippy::disallowed_methods, reason = "files in tests are small")]
 
+mod admin;
+mod allowance;
+mod binary;
+mod broken;
 mod broken_forms;
 mod callers;
 mod callers_that_leave;
+mod commands;
+mod connections;
 mod content;
+mod delete;
 mod digests;
+mod drain;
+mod expectations;
 mod expiry;
 mod house;
 mod idempotency;
+mod leaving;
 mod lengths;
 mod metadata;
 mod mispredictions;
+mod names_and_types;
 mod pending;
 mod ranges;
 mod raw;
+mod receipts;
 mod refusal;
+mod refused;
 mod round_trip;
+mod routes;
+mod secrets;
 mod sign_in_faults;
 mod signing_faults;
 mod sizes;
+mod slow_callers;
+mod smuggling;
 mod spooling;
 mod storage_faults;
 mod streaming;

@@ -6,8 +6,11 @@ use reqwest::header::CONTENT_TYPE;
 use crate::house::{House, form, noise, receipt};
 use crate::refusal::Refusal;
 
+/// Makes a form around a file: its type and its bytes.
+type Ending = fn(&[u8]) -> (String, Vec<u8>);
+
 /// Ends of a form that RFC 2046 permits and that a total length doesn't tell apart from the usual one.
-const ENDINGS: [(&str, fn(&[u8]) -> (String, Vec<u8>)); 4] = [
+const ENDINGS: [(&str, Ending); 4] = [
     ("no last CRLF", |file| {
         let (content_type, body) = form(&[], "a.bin", file, "");
         (content_type, body[..body.len() - 2].to_vec())

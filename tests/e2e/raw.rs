@@ -8,6 +8,7 @@ use asset_gateway::sandbox::faults::{Fault, Operation};
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::house::House;
@@ -83,6 +84,23 @@ impl Storage {
             }
         });
         Self { addr, heads }
+    }
+
+    /// Gives the second part when it is told to.
+    pub async fn in_two_parts(first: Vec<u8>, second: Vec<u8>) -> (Self, oneshot::Sender<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (addr, (release, released)) = (listener.local_addr().unwrap(), oneshot::channel());
+        tokio::spawn(async move {
+            let mut wire = Wire(listener.accept().await.unwrap().0);
+            wire.head().await;
+            let length = first.len() + second.len();
+            wire.say(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n")).await;
+            wire.say(first).await;
+            released.await.unwrap();
+            wire.say(second).await;
+            wire.rest().await;
+        });
+        (Self { addr, heads: Arc::default() }, release)
     }
 
     /// The heads of the requests so far.

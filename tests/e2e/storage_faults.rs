@@ -53,6 +53,21 @@ async fn a_small_file_that_was_refused_once_is_sent_again_unseen() {
 }
 
 #[tokio::test]
+async fn a_large_file_is_sent_again_while_all_that_came_of_it_lies_in_the_look_ahead() {
+    let house = House::open().await;
+    house.sandbox.fault(Fault::at(Operation::Upload).cut_after(1).status(StatusCode::FORBIDDEN).once());
+    let file = noise(LARGE, 9);
+    let (mut pen, answer) = by_hand(house.post(&format!("/v1/assets?channel=sms&size={LARGE}&sha256=1")));
+    pen.write(&file[..65_536]).await;
+    assert!(eventually(|| calls(&house) == (2, 2)).await);
+    pen.write(&file[65_536..]).await;
+    pen.end();
+    let stored = receipt(answer.await.unwrap().unwrap()).await;
+    assert!(house.stored(stored["id"].as_str().unwrap()) == file);
+    assert_eq!(house.left_upstream(1).await, 1);
+}
+
+#[tokio::test]
 async fn a_spooled_file_is_sent_again_from_memory_and_from_disk() {
     for spool_memory in ["10MiB", "1KiB"] {
         let house = House::set(&[("limits.spool_memory", spool_memory)]).await;

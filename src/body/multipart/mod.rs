@@ -219,7 +219,8 @@ impl Parser {
     fn enter_part(&mut self) -> Result<Event, Fault> {
         let head = PartHead::parse(&self.held)?;
         self.consumed += self.held.len() as u64;
-        self.held.clear();
+        // Up to 16 KiB were copied to find the head's end, and the part may take long.
+        self.held = BytesMut::new();
         // The blank line's CRLF may be the next delimiter's too: a part without any body.
         self.state = State::Line(Progress::LINE_START);
         Ok(Event::Part(head))

@@ -19,7 +19,7 @@ use super::protocol::{self, Protocol};
 use super::{Config, Peer};
 
 /// What hyper itself refuses with a bare 431; room above the limit that the service enforces.
-const MAX_HEAD: usize = 64 * 1024;
+const MAX_HEAD: u32 = 64 * 1024;
 
 /// hyper panics below this.
 const MIN_BUFFER: usize = 8 * 1024;
@@ -33,7 +33,6 @@ const FRAME: u32 = 64 * 1024;
 const STREAM_WINDOW: u32 = 1024 * 1024;
 const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
 const MAX_STREAMS: u32 = 64;
-const MAX_HEADER_LIST: u32 = 16 * 1024;
 
 /// How often an HTTP/2 peer is asked whether it is still there, and how long it may take to say so.
 const PING: Duration = Duration::from_secs(20);
@@ -96,7 +95,7 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(seat.config.keep_alive_timeout.max(seat.config.header_timeout))
         .max_buf_size((seat.config.read_buffer / BUFFERS).max(MIN_BUFFER))
-        .max_header_size(MAX_HEAD)
+        .max_header_size(MAX_HEAD as usize)
         .half_close(false)
         .serve_connection(TokioIo::new(io), service);
     run(connection, http1::Connection::graceful_shutdown, future::pending(), &seat.ends).await
@@ -115,7 +114,7 @@ where
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(MAX_HEADER_LIST)
+        .max_header_list_size(MAX_HEAD)
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING)
         .serve_connection(TokioIo::new(io), service);

@@ -1,0 +1,98 @@
+//! Connections: HTTP/2 with prior knowledge, and HTTP/1.1 that is used again.
+
+use std::time::Duration;
+
+use asset_gateway::sandbox::faults::{Fault, Operation};
+use reqwest::{Client, StatusCode, Version};
+
+use crate::content::stored;
+use crate::house::{House, noise};
+use crate::raw::Wire;
+
+fn http2() -> Client {
+    Client::builder().http2_prior_knowledge().no_proxy().build().unwrap()
+}
+
+#[tokio::test]
+async fn http_2_serves_metadata_and_content() {
+    let house = House::open().await;
+    let file = noise(3 * 1024 * 1024, 7);
+    let path = stored(&house, "a.bin", file.clone()).await;
+    let client = http2();
+    let metadata = client.get(house.url(path.trim_end_matches("/content"))).send().await.unwrap();
+    assert_eq!((metadata.version(), metadata.status()), (Version::HTTP_2, StatusCode::OK));
+    assert!(metadata.headers().contains_key("x-request-id") && !metadata.headers().contains_key("connection"));
+    let content = client.get(house.url(&path)).send().await.unwrap();
+    assert_eq!((content.version(), content.content_length()), (Version::HTTP_2, Some(file.len() as u64)));
+    assert!(content.bytes().await.unwrap() == file);
+    let part = client.get(house.url(&path)).header("range", "bytes=1-2").send().await.unwrap();
+    assert!(part.bytes().await.unwrap() == file[1..=2]);
+}
+
+#[tokio::test]
+async fn http_2_answers_a_head_without_a_body() {
+    let house = House::open().await;
+    let path = stored(&house, "a.bin", noise(10, 7)).await;
+    for (path, status) in [(path.trim_end_matches("/content"), 200), (path.as_str(), 200), ("/nowhere", 404)] {
+        let answer = http2().head(house.url(path)).send().await.unwrap();
+        assert_eq!(answer.status(), status);
+        assert!(answer.headers()["content-length"] != "0", "{path}");
+        assert!(answer.bytes().await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn http_2_shows_a_broken_stream_and_goes_on_with_the_others() {
+    let house = House::open().await;
+    let path = stored(&house, "a.bin", noise(300_000, 7)).await;
+    let client = http2();
+    house.sandbox.fault(Fault::at(Operation::Download).cut_after(100_000).no_etag().once());
+    let broken = client.get(house.url(&path)).send().await.unwrap();
+    assert_eq!(broken.status(), StatusCode::OK);
+    assert!(broken.bytes().await.is_err());
+    let whole = client.get(house.url(&path)).send().await.unwrap();
+    assert!(whole.bytes().await.unwrap() == noise(300_000, 7));
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_used_again_after_the_header_timeout() {
+    let house = House::set(&[("server.header_timeout", "200ms"), ("server.keep_alive_timeout", "30s")]).await;
+    let mut wire = Wire::to(house.addr).await;
+    for round in 0..2 {
+        assert!(wire.say("HEAD /nowhere HTTP/1.1\r\nhost: x\r\n\r\n").await);
+        let head = wire.head().await;
+        assert!(head.starts_with("http/1.1 404") && !head.contains("\r\nconnection: close"), "round {round}: {head}");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_serves_one_download_after_the_other() {
+    let house = House::open().await;
+    let path = stored(&house, "a.bin", noise(1000, 7)).await;
+    let mut wire = Wire::to(house.addr).await;
+    for headers in ["", "range: bytes=0-9\r\n", "if-none-match: *\r\n", ""] {
+        wire.say(format!("GET {path} HTTP/1.1\r\nhost: x\r\n{headers}\r\n")).await;
+        let head = wire.head().await;
+        let length = match head.split(' ').nth(1).unwrap() {
+            "200" => 1000,
+            "206" => 10,
+            _ => 0,
+        };
+        assert!(wire.bytes(length).await == noise(1000, 7)[..length], "{head}");
+    }
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_refused_and_admin_has_its_own() {
+    let house = House::set(&[("server.max_connections", "1")]).await;
+    let mut first = Wire::to(house.addr).await;
+    first.say("HEAD /nowhere HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    first.head().await;
+    let mut second = Wire::to(house.addr).await;
+    second.say("HEAD /nowhere HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let head = second.head().await;
+    assert!(head.starts_with("http/1.1 503") && head.contains("\r\nretry-after: 1\r\n"), "{head}");
+    let alive = house.client.get(format!("http://{}/livez", house.admin)).send().await.unwrap();
+    assert_eq!(alive.status(), StatusCode::OK);
+}

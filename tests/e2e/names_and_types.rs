@@ -1,0 +1,159 @@
+//! What a file is called and what type it is sent with agree with its bytes, whatever was claimed.
+
+use asset_gateway::sandbox::faults::Operation;
+use reqwest::Response;
+use reqwest::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+
+use crate::house::{House, receipt};
+use crate::refusal::Refusal;
+use crate::wire::in_chunks;
+
+const JPEG: &[u8] = b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0";
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89";
+const EXE: &[u8] = b"MZ\x90\0\x03\0\0\0\x04\0\0\0\xff\xff\0\0";
+const DOCX: &str = "application/vnd.openxmlformats-officedocument.wordprocessingml.document";
+
+/// A zip of stored files with its directory, as small as they come.
+fn zip(names: &[&str]) -> Vec<u8> {
+    let (mut file, mut directory) = (Vec::new(), Vec::new());
+    for name in names {
+        let offset = (file.len() as u32).to_le_bytes();
+        let name_len = (name.len() as u16).to_le_bytes();
+        let common = [&b"\x14\0\0\0\0\0\0\0\0\0"[..], &[0; 12], &name_len, &[0; 2]].concat();
+        file.extend([b"PK\x03\x04", &common[..], name.as_bytes()].concat());
+        directory.extend([b"PK\x01\x02\x14\0", &common[..], &[0; 10], &offset, name.as_bytes()].concat());
+    }
+    let (count, size, start) = (names.len() as u16, directory.len() as u32, file.len() as u32);
+    let counts = [count.to_le_bytes(), count.to_le_bytes()].concat();
+    let place = [size.to_le_bytes(), start.to_le_bytes()].concat();
+    [file, directory, [b"PK\x05\x06\0\0\0\0", &counts[..], &place, &[0; 2]].concat()].concat()
+}
+
+async fn post(house: &House, name: &str, declared: &str, bytes: &[u8]) -> Response {
+    let url = reqwest::Url::parse_with_params(&house.url("/v1/assets"), [("channel", "sms"), ("name", name)]).unwrap();
+    house.client.post(url).header(CONTENT_TYPE, declared).body(bytes.to_vec()).send().await.unwrap()
+}
+
+/// A form whose file has this disposition, in bytes, as some clients send no ASCII.
+async fn post_form(house: &House, disposition: &str) -> Response {
+    let head = format!("--x\r\nContent-Disposition: form-data; name=\"file\"; {disposition}\r\n\r\n");
+    let body = [head.as_bytes(), JPEG, b"\r\n--x--\r\n"];
+    let request = house.post("/v1/assets?channel=sms").header(CONTENT_TYPE, "multipart/form-data; boundary=x");
+    request.body(body.concat()).send().await.unwrap()
+}
+
+/// Name and type as told, once they were compared with what eGain and storage were told.
+async fn stored(house: &House, response: Response) -> (String, String) {
+    let receipt = receipt(response).await;
+    let told = |key: &str| receipt[key].as_str().unwrap().to_owned();
+    let asset = house.sandbox.assets().into_iter().find(|asset| *asset.id == receipt["id"]).unwrap();
+    assert!(asset.complete, "storage takes only the type that belongs to the name");
+    assert_eq!(asset.name, told("name"));
+    (told("name"), told("contentType"))
+}
+
+#[tokio::test]
+async fn a_name_is_completed_or_corrected_after_the_bytes() {
+    let house = House::open().await;
+    let docx = zip(&["[Content_Types].xml", "_rels/.rels", "word/document.xml"]);
+    for (name, declared, bytes, stored_name, stored_type) in [
+        ("photo", "application/octet-stream", JPEG, "photo.jpg", "image/jpeg"),
+        ("photo.JPEG", "image/jpeg", JPEG, "photo.JPEG", "image/jpeg"),
+        ("scan.pdf", "application/pdf", PNG, "scan.png", "image/png"),
+        ("", "image/gif", PNG, "upload.png", "image/png"),
+        ("report.docx", "application/zip", &docx, "report.docx", DOCX),
+        ("report.zip", "application/zip", &docx, "report.docx", DOCX),
+        ("files.zip", "application/zip", &zip(&["a.txt", "b.txt"]), "files.zip", "application/zip"),
+        ("notes.txt", "application/x-www-form-urlencoded", b"a=1&b=2", "notes.txt", "text/plain"),
+        ("list.csv", "application/vnd.ms-excel", b"a,b\n1,2\n", "list.csv", "text/csv"),
+        ("C:\\dir\\..\\photo.jpg", "image/jpeg", JPEG, "photo.jpg", "image/jpeg"),
+        ("../../etc/photo.jpg", "image/jpeg", JPEG, "photo.jpg", "image/jpeg"),
+        ("ph\u{202e}oto\r\n.jpg", "image/jpeg", JPEG, "photo.jpg", "image/jpeg"),
+    ] {
+        let told = stored(&house, post(&house, name, declared, bytes).await).await;
+        let essence = told.1.split(';').next().unwrap().to_owned();
+        assert_eq!((&*told.0, &*essence), (stored_name, stored_type), "{name} declared as {declared}");
+    }
+}
+
+#[tokio::test]
+async fn a_long_name_is_cut_and_keeps_its_extension() {
+    let house = House::open().await;
+    let (name, _) = stored(&house, post(&house, &format!("{}.jpg", "ä".repeat(254)), "image/jpeg", JPEG).await).await;
+    assert_eq!((name.chars().count(), name.ends_with("ä.jpg")), (255, true));
+}
+
+#[tokio::test]
+async fn a_policy_may_refuse_what_isnt_what_it_says() {
+    let house = House::set(&[("policy.on_mismatch", "refuse")]).await;
+    for (name, declared) in [("scan.pdf", "application/pdf"), ("scan.png", "application/pdf"), ("scan.pdf", "image/png")] {
+        let refusal = Refusal::of(post(&house, name, declared, PNG).await).await;
+        assert_eq!(refusal.told(), (415, "type-not-allowed", "caller", "policy"), "{name} declared as {declared}");
+    }
+    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
+    assert_eq!(
+        stored(&house, post(&house, "scan", "image/png", PNG).await).await.0,
+        "scan.png",
+        "a completion is no contradiction"
+    );
+}
+
+#[tokio::test]
+async fn programs_and_scripts_are_refused_whatever_they_call_themselves() {
+    let house = House::open().await;
+    let large = [EXE, &[0x90; 200_000]].concat();
+    for bytes in [EXE, &large, b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0", b"#!/bin/sh\nrm -rf /\n"] {
+        for (name, declared) in [("photo.jpg", "image/jpeg"), ("setup.exe", "application/octet-stream"), ("notes", "text/plain")]
+        {
+            let refusal = Refusal::of(post(&house, name, declared, bytes).await).await;
+            assert_eq!(refusal.told(), (415, "type-not-allowed", "caller", "policy"), "{name}");
+        }
+    }
+    for (name, bytes) in [("run.bat", &b"del *.*"[..]), ("run.ps1", b"Remove-Item *"), ("a.jar", b"PK\x03\x04")] {
+        let refusal = Refusal::of(post(&house, name, "text/plain", bytes).await).await;
+        assert_eq!(refusal.kind(), (415, "type-not-allowed"), "{name}");
+    }
+    let chunked = in_chunks(house.post("/v1/assets?channel=sms&name=photo.jpg"), &large).await;
+    assert_eq!(Refusal::of(chunked).await.kind(), (415, "type-not-allowed"));
+    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
+}
+
+#[tokio::test]
+async fn a_rule_can_be_tried_before_it_bites() {
+    let house = House::set(&[("policy.allow", "audio/*"), ("policy.report_only", "true")]).await;
+    stored(&house, post(&house, "photo.jpg", "image/jpeg", JPEG).await).await;
+    assert_eq!(house.metric("rejected_total{code=\"would_reject\"}").await, 1.0);
+    let house = House::set(&[("policy.allow", "audio/*")]).await;
+    assert_eq!(Refusal::of(post(&house, "photo.jpg", "image/jpeg", JPEG).await).await.kind(), (415, "type-not-allowed"));
+}
+
+#[tokio::test]
+async fn a_raw_file_may_be_named_by_its_disposition() {
+    let house = House::open().await;
+    for (disposition, query, name) in [
+        ("attachment; filename=\"photo.jpg\"", "", "photo.jpg"),
+        ("attachment; filename*=UTF-8''f%C3%BCr%20dich.jpg", "", "für dich.jpg"),
+        ("attachment; filename=\"photo.jpg\"", "&name=mine.jpg", "mine.jpg"),
+        ("attachment", "", "upload.jpg"),
+        ("?!;;;", "", "upload.jpg"),
+    ] {
+        let request = house.post(&format!("/v1/assets?channel=sms{query}")).header(CONTENT_DISPOSITION, disposition);
+        assert_eq!(stored(&house, request.body(JPEG).send().await.unwrap()).await.0, name, "{disposition}");
+    }
+}
+
+#[tokio::test]
+async fn a_forms_file_may_be_named_in_every_way_that_clients_know() {
+    let house = House::open().await;
+    for (disposition, name) in [
+        ("filename=\"für dich.jpg\"", "für dich.jpg"),
+        ("filename=\"fuer.jpg\"; filename*=UTF-8''f%C3%BCr.jpg", "für.jpg"),
+        ("filename=photo.jpg", "photo.jpg"),
+        ("filename=\"C:\\photos\\photo.jpg\"", "photo.jpg"),
+        ("filename=\"say \\\"hi\\\".jpg\"", "say \"hi\".jpg"),
+        ("filename=\"\"", "upload.jpg"),
+        ("filename=\"写真\"", "写真.jpg"),
+    ] {
+        assert_eq!(stored(&house, post_form(&house, disposition).await).await.0, name, "{disposition}");
+    }
+}

@@ -1,0 +1,72 @@
+//! Signed URLs that die before their time.
+
+use asset_gateway::sandbox::faults::{Fault, Operation};
+use reqwest::StatusCode;
+
+use crate::content::stored;
+use crate::house::{House, noise, problem};
+
+async fn asked(house: &House) -> (u64, u64, f64) {
+    let (stats, early) = (house.sandbox.stats(), house.metric("url_early_death_total").await);
+    (stats.calls(Operation::GetAsset), stats.calls(Operation::Download), early)
+}
+
+#[tokio::test]
+async fn a_url_that_storage_refuses_is_replaced_once_unseen_by_the_caller() {
+    for (count, status) in [401, 403, 404, 410].into_iter().enumerate() {
+        let house = House::open().await;
+        let path = stored(&house, "a.bin", noise(100, 1)).await;
+        house.download(path.split('/').nth(3).unwrap()).await;
+        house.sandbox.fault(Fault::at(Operation::Download).status(StatusCode::from_u16(status).unwrap()).once());
+        let answer = house.get(&path).send().await.unwrap();
+        assert!(answer.bytes().await.unwrap() == noise(100, 1), "round {count}");
+        assert_eq!(asked(&house).await, (2, 3, 1.0), "{status}");
+        house.get(&path).send().await.unwrap();
+        assert_eq!(asked(&house).await, (2, 4, 1.0), "the fresh URL is kept");
+    }
+}
+
+#[tokio::test]
+async fn a_url_that_is_refused_twice_is_storages_fault() {
+    let house = House::open().await;
+    let path = stored(&house, "a.bin", noise(100, 1)).await;
+    house.sandbox.fault(Fault::at(Operation::Download).status(StatusCode::FORBIDDEN).body("<Signature>abc</Signature>").times(2));
+    let answer = house.get(&path).send().await.unwrap();
+    assert_eq!(problem(answer).await, (502, "upstream-error".into(), "storage".into(), "fetch".into(), true));
+    assert_eq!(asked(&house).await, (2, 2, 1.0));
+    assert_eq!(house.get(&path).send().await.unwrap().status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn any_other_failure_of_storage_costs_no_call() {
+    let house = House::open().await;
+    let path = stored(&house, "a.bin", noise(100, 1)).await;
+    for status in [500, 503, 302, 204] {
+        house.sandbox.fault(Fault::at(Operation::Download).status(StatusCode::from_u16(status).unwrap()).once());
+        let answer = house.get(&path).send().await.unwrap();
+        assert_eq!(problem(answer).await, (502, "upstream-error".into(), "storage".into(), "fetch".into(), true), "{status}");
+    }
+    assert_eq!(asked(&house).await, (1, 4, 0.0));
+}
+
+#[tokio::test]
+async fn an_asset_that_was_deleted_elsewhere_isnt_found_though_its_url_is_remembered() {
+    let house = House::open().await;
+    let path = stored(&house, "a.bin", noise(100, 1)).await;
+    let id = path.split('/').nth(3).unwrap();
+    house.download(id).await;
+    house.sandbox.reset();
+    assert_eq!(problem(house.get(&path).send().await.unwrap()).await.1, "not-found");
+}
+
+#[tokio::test]
+async fn a_url_that_names_another_host_is_never_asked() {
+    let house = House::open().await;
+    let path = stored(&house, "a.bin", noise(100, 1)).await;
+    for url in ["http://169.254.169.254/latest", "http://user:pass@127.0.0.1/", "file:///etc/passwd", "no url"] {
+        house.sandbox.fault(Fault::at(Operation::GetAsset).field("contentUrl", url).once());
+        let (status, code, _, stage, _) = problem(house.get(&path).send().await.unwrap()).await;
+        assert_eq!((status, code.as_str(), stage.as_str()), (502, "upstream-error", "sign"), "{url}");
+    }
+    assert_eq!(asked(&house).await.1, 0);
+}

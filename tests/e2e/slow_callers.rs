@@ -1,0 +1,65 @@
+//! Callers that stop sending are told so, wherever they are, and leave nothing behind.
+
+use std::time::Duration;
+
+use asset_gateway::sandbox::faults::{Fault, Operation};
+
+use crate::house::{House, eventually, form, noise, receipt};
+use crate::wire::{Wire, by_hand};
+
+const LARGE: usize = 300_000;
+
+async fn impatient() -> House {
+    House::set(&[("server.body_idle_timeout", "200ms")]).await
+}
+
+#[tokio::test]
+async fn a_caller_that_stops_is_told_so_wherever_it_is() {
+    let house = impatient().await;
+    let (content_type, body) = form(&[("channel", "sms"), ("size", &LARGE.to_string())], "a.bin", &noise(LARGE, 1), "");
+    let file_start = body.len() - LARGE - 52;
+    for sent in [0, file_start - 10, file_start + 10_000, file_start + 200_000, body.len() - 1] {
+        let mut wire = Wire::to(&house).await;
+        wire.send_head("", &format!("Content-Type: {content_type}\r\nContent-Length: {}\r\n", body.len())).await;
+        wire.send(&body[..sent]).await;
+        let answer = wire.answer().await;
+        assert_eq!((answer.status, answer.closes()), (408, true), "{sent} {}", answer.body);
+        assert!(answer.body.contains("\"client-too-slow\"") && answer.body.contains("\"blame\":\"caller\""), "{}", answer.body);
+    }
+    assert_eq!(house.left_upstream(0).await, 0);
+    assert!(house.counts("uploads_total{length_source=\"declared\",outcome=\"client-too-slow\"}", 2.0).await);
+}
+
+#[tokio::test]
+async fn a_spooled_caller_that_stops_gives_the_spool_back() {
+    let house = impatient().await;
+    let (mut pen, answer) = by_hand(house.post("/v1/assets?channel=sms"));
+    pen.write(noise(LARGE, 2)).await;
+    assert_eq!(answer.await.unwrap().unwrap().status(), 408);
+    assert!(house.counts("spool_bytes", 0.0).await);
+    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
+}
+
+#[tokio::test]
+async fn a_slow_storage_isnt_held_against_the_caller() {
+    let house = impatient().await;
+    house.sandbox.fault(Fault::at(Operation::Upload).delay(Duration::from_millis(700)).once());
+    let file = noise(4_000_000, 3);
+    let stored = receipt(house.post("/v1/assets?channel=sms").body(file.clone()).send().await.unwrap()).await;
+    assert!(house.stored(stored["id"].as_str().unwrap()) == file);
+}
+
+#[tokio::test]
+async fn a_caller_that_is_slow_but_steady_is_served() {
+    let house = impatient().await;
+    let file = noise(100_000, 4);
+    let (mut pen, answer) = by_hand(house.post("/v1/assets?channel=sms&size=100000"));
+    for piece in file.chunks(10_000) {
+        pen.write(piece).await;
+        // The pace is what is tested.
+        tokio::time::sleep(Duration::from_millis(60)).await;
+    }
+    pen.end();
+    let stored = receipt(answer.await.unwrap().unwrap()).await;
+    assert!(eventually(|| house.sandbox.file(stored["id"].as_str().unwrap()).is_some()).await);
+}
