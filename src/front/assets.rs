@@ -67,7 +67,7 @@ impl Rooms {
             return Err(Fault::gateway(Code::Draining, Stage::Admit, detail).retry_after(Duration::from_secs(1)));
         }
         exchange.hold(Self::seat(&self.uploads, "uploads")?);
-        let receipt = self.upload.run(Request { caller, head, body, stay: self.drain.exchange() }).await?;
+        let receipt = self.upload.run(Request { caller, head, body, stay: self.drain.finishing() }).await?;
         Ok(created(&receipt))
     }
 

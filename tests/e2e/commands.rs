@@ -8,6 +8,7 @@ use asset_gateway::sandbox::config::Config;
 use bytes::Bytes;
 use http_body_util::channel::Channel;
 use reqwest::{Body, Client, StatusCode};
+use sha2::{Digest, Sha256};
 
 use crate::binary::{Running, on_free_ports, owned, program, run, settings};
 use crate::house::{eventually, noise, receipt};
@@ -137,4 +138,16 @@ async fn a_second_signal_cuts_what_is_running_and_says_so_by_the_exit_code() {
     assert_eq!(gateway.ending().await.code(), Some(1));
     assert!(upload.answer.await.unwrap().is_err());
     tokio::time::timeout(Duration::from_secs(1), async { while !sandbox.assets().is_empty() {} }).await.expect("it was deleted");
+}
+
+#[test]
+fn a_new_key_comes_with_the_hash_of_itself_in_an_entry_that_loads() {
+    let (_, text, _) = run(&["key", "new", "--id", "sms"], &[]);
+    let key = text.lines().find(|line| line.starts_with("agw_")).unwrap();
+    let sum: String = Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(text.contains(&sum));
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &text[text.find("[[auth.keys]]").unwrap()..]).unwrap();
+    let (_, shown, _) = run(&["config", "--config", file.path().to_str().unwrap()], &owned(&[("AUTH__MODE", "keys")]));
+    assert!(shown.contains(&sum));
 }
