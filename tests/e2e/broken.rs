@@ -8,8 +8,8 @@ use reqwest::StatusCode;
 use reqwest::header::{CONTENT_RANGE, ETAG, HeaderValue, RANGE};
 
 use crate::content::stored;
+use crate::fake_storage::Storage;
 use crate::house::{House, noise, problem};
-use crate::raw::Storage;
 
 const SIZE: usize = 300_000;
 

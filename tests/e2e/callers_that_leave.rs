@@ -32,7 +32,7 @@ async fn is_forgotten(house: &House, length_source: &str) {
 async fn begin_form(house: &House, sent: impl Fn(usize) -> usize) -> Wire {
     let (content_type, body) = form(&[("channel", "sms"), ("size", &LARGE.to_string())], "a.bin", &noise(LARGE, 1), "");
     let file_start = body.len() - LARGE - 52;
-    let mut wire = Wire::to(house).await;
+    let mut wire = Wire::to(house.addr).await;
     let lines = format!("Content-Type: {content_type}\r\nContent-Length: {}\r\n", body.len());
     wire.send_head("", &lines).await;
     wire.send(&body[..sent(file_start)]).await;
@@ -82,7 +82,7 @@ async fn behind_the_file_but_before_the_forms_end() {
 async fn while_storage_makes_up_its_mind() {
     let house = House::open().await;
     house.sandbox.fault(Fault::at(Operation::Upload).delay(Duration::from_secs(30)));
-    let mut wire = Wire::to(&house).await;
+    let mut wire = Wire::to(house.addr).await;
     wire.send_head("channel=sms", "Content-Length: 1000\r\n").await;
     wire.send(noise(1000, 2)).await;
     assert!(eventually(|| house.sandbox.stats().calls(Operation::Upload) == 1).await);
@@ -124,7 +124,7 @@ async fn before_egain_has_told_the_id_of_what_it_created() {
     let answer = Arc::new(Notify::new());
     let egain = tokio::spawn(slow_egain(listener, asks, answer.clone()));
     let house = House::set(&[("egain.base_url", &base_url)]).await;
-    let mut wire = Wire::to(&house).await;
+    let mut wire = Wire::to(house.addr).await;
     wire.send_head("channel=sms", "Content-Length: 4\r\n").await;
     wire.send(b"text").await;
     assert_eq!(asked.recv().await.unwrap(), "POST /assets HTTP/1.1");
@@ -141,7 +141,7 @@ async fn before_egain_has_told_the_id_of_what_it_created() {
 async fn while_it_waits_for_the_allowance_of_calls() {
     let house = House::set(&[("egain.rate", "1"), ("egain.burst", "1")]).await;
     house.upload("a.txt", b"text".to_vec()).await;
-    let mut wire = Wire::to(&house).await;
+    let mut wire = Wire::to(house.addr).await;
     wire.send_head("channel=sms", "Content-Length: 4\r\n").await;
     wire.send(b"text").await;
     assert!(house.counts("transfers_in_flight{direction=\"upload\"}", 1.0).await);

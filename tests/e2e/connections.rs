@@ -7,7 +7,7 @@ use reqwest::{Client, StatusCode, Version};
 
 use crate::content::stored;
 use crate::house::{House, noise};
-use crate::raw::Wire;
+use crate::wire::Wire;
 
 fn http2() -> Client {
     Client::builder().http2_prior_knowledge().no_proxy().build().unwrap()
@@ -59,7 +59,7 @@ async fn an_idle_connection_is_used_again_after_the_header_timeout() {
     let house = House::set(&[("server.header_timeout", "200ms"), ("server.keep_alive_timeout", "30s")]).await;
     let mut wire = Wire::to(house.addr).await;
     for round in 0..2 {
-        assert!(wire.say("HEAD /nowhere HTTP/1.1\r\nhost: x\r\n\r\n").await);
+        wire.send("HEAD /nowhere HTTP/1.1\r\nhost: x\r\n\r\n").await;
         let head = wire.head().await;
         assert!(head.starts_with("http/1.1 404") && !head.contains("\r\nconnection: close"), "round {round}: {head}");
         tokio::time::sleep(Duration::from_millis(500)).await;
@@ -72,7 +72,7 @@ async fn a_connection_serves_one_download_after_the_other() {
     let path = stored(&house, "a.bin", noise(1000, 7)).await;
     let mut wire = Wire::to(house.addr).await;
     for headers in ["", "range: bytes=0-9\r\n", "if-none-match: *\r\n", ""] {
-        wire.say(format!("GET {path} HTTP/1.1\r\nhost: x\r\n{headers}\r\n")).await;
+        wire.send(format!("GET {path} HTTP/1.1\r\nhost: x\r\n{headers}\r\n")).await;
         let head = wire.head().await;
         let length = match head.split(' ').nth(1).unwrap() {
             "200" => 1000,
@@ -87,10 +87,10 @@ async fn a_connection_serves_one_download_after_the_other() {
 async fn one_connection_too_many_is_refused_and_admin_has_its_own() {
     let house = House::set(&[("server.max_connections", "1")]).await;
     let mut first = Wire::to(house.addr).await;
-    first.say("HEAD /nowhere HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    first.send("HEAD /nowhere HTTP/1.1\r\nhost: x\r\n\r\n").await;
     first.head().await;
     let mut second = Wire::to(house.addr).await;
-    second.say("HEAD /nowhere HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    second.send("HEAD /nowhere HTTP/1.1\r\nhost: x\r\n\r\n").await;
     let head = second.head().await;
     assert!(head.starts_with("http/1.1 503") && head.contains("\r\nretry-after: 1\r\n"), "{head}");
     let alive = house.client.get(format!("http://{}/livez", house.admin)).send().await.unwrap();

@@ -9,9 +9,9 @@ use reqwest::header::{
 };
 use reqwest::{Response, StatusCode};
 
+use crate::fake_storage::Storage;
 use crate::house::{House, noise};
 use crate::metadata::max_age;
-use crate::raw::Storage;
 
 /// The path of a new asset's bytes.
 pub async fn stored(house: &House, name: &str, bytes: Vec<u8>) -> String {

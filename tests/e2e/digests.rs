@@ -110,7 +110,7 @@ async fn digests_that_contradict_each_other_or_cant_be_read_are_refused_from_the
         ("", "Want-Repr-Digest: ?!\r\n".to_owned(), "invalid-field"),
         ("&sha256=abc", String::new(), "invalid-field"),
     ] {
-        let mut wire = Wire::to(&house).await;
+        let mut wire = Wire::to(house.addr).await;
         wire.send_head(&format!("channel=sms{query}"), &format!("Content-Length: 3\r\n{lines}")).await;
         let answer = wire.answer().await;
         assert_eq!(answer.status, 400, "{query} {lines}");

@@ -9,9 +9,10 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::content::stored;
+use crate::fake_storage::Storage;
 use crate::house::{House, eventually, noise, problem};
 use crate::leaving::SlowUpload;
-use crate::raw::{Storage, Wire};
+use crate::wire::Wire;
 
 const SIZE: usize = 400_000;
 
@@ -120,7 +121,7 @@ async fn a_running_download_is_finished() {
     let house = storage.house(&[]).await;
     let path = stored(&house, "a.bin", noise(10, 5)).await;
     let mut caller = Wire::to(house.addr).await;
-    caller.say(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")).await;
+    caller.send(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")).await;
     assert!(caller.head().await.contains("content-length: 2000"));
     assert!(caller.bytes(1000).await == first);
     house.stop();
@@ -135,7 +136,7 @@ async fn a_running_download_is_finished() {
 async fn idle_connections_dont_hold_the_end_up() {
     let house = House::set(&[("server.shutdown_grace", "1m")]).await;
     let mut idle = Wire::to(house.addr).await;
-    idle.say("GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    idle.send("GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n").await;
     idle.head().await;
     let silent = Wire::to(house.addr).await;
     house.stop();

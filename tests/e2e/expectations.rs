@@ -16,7 +16,7 @@ async fn what_the_head_refuses_is_refused_before_the_body_is_asked_for() {
         ("channel=sms", "Content-Length: 10\r\nContent-Encoding: gzip\r\n", 415),
         ("channel=sms", "Content-Length: 10\r\nContent-Type: multipart/form-data\r\n", 400),
     ] {
-        let mut wire = Wire::to(&house).await;
+        let mut wire = Wire::to(house.addr).await;
         wire.send_head(query, &format!("Expect: 100-continue\r\n{lines}")).await;
         let answer = wire.answer().await;
         assert_eq!(answer.status, status, "{query} {lines}");
@@ -29,7 +29,7 @@ async fn what_the_head_refuses_is_refused_before_the_body_is_asked_for() {
 #[tokio::test]
 async fn what_the_head_doesnt_refuse_is_asked_for() {
     let house = House::open().await;
-    let mut wire = Wire::to(&house).await;
+    let mut wire = Wire::to(house.addr).await;
     for _ in 0..2 {
         wire.send_head("channel=sms", "Expect: 100-continue\r\nContent-Length: 4\r\n").await;
         assert_eq!(wire.answer().await.status, 100);
@@ -42,7 +42,7 @@ async fn what_the_head_doesnt_refuse_is_asked_for() {
 #[tokio::test]
 async fn a_caller_that_writes_on_behind_an_early_refusal_can_read_it() {
     let house = House::open().await;
-    let mut wire = Wire::to(&house).await;
+    let mut wire = Wire::to(house.addr).await;
     let length = 10 * 1024 * 1024 + 1;
     wire.send_head("channel=sms", &format!("Content-Length: {length}\r\n")).await;
     // More than any buffer between us holds: this blocks unless the gateway reads on.
@@ -55,7 +55,7 @@ async fn a_caller_that_writes_on_behind_an_early_refusal_can_read_it() {
 #[tokio::test]
 async fn a_connection_lives_on_after_a_whole_request_refused_or_not() {
     let house = House::open().await;
-    let mut wire = Wire::to(&house).await;
+    let mut wire = Wire::to(house.addr).await;
     for (query, status) in [("channel=sms", 201), ("channel=sms&sha256=".to_owned().as_str(), 201), ("channel=sms", 201)] {
         wire.send_head(query, "Content-Length: 4\r\n").await;
         wire.send(b"text").await;

@@ -11,8 +11,9 @@ use reqwest::{Body, Response, StatusCode};
 use tokio::task::JoinHandle;
 
 use crate::content::stored;
+use crate::fake_storage::Storage;
 use crate::house::{House, eventually, noise, problem};
-use crate::raw::{Storage, Wire};
+use crate::wire::Wire;
 
 /// An upload of `size` bytes whose body is written as the test goes on.
 pub struct SlowUpload {
@@ -60,7 +61,7 @@ async fn a_caller_that_leaves_in_the_middle_is_counted_and_gives_its_place_back(
     let house = storage.house(&[("server.max_downloads", "1")]).await;
     let path = stored(&house, "a.bin", noise(10, 5)).await;
     let mut caller = Wire::to(house.addr).await;
-    caller.say(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")).await;
+    caller.send(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")).await;
     assert!(caller.head().await.contains("200 ok"));
     let refused = house.get(&path).send().await.unwrap();
     assert!(refused.headers().contains_key(RETRY_AFTER));

@@ -8,8 +8,8 @@ use reqwest::header::{
 use reqwest::{Response, StatusCode};
 
 use crate::content::stored;
+use crate::fake_storage::Storage;
 use crate::house::{House, problem};
-use crate::raw::Storage;
 
 const FILE: &[u8] = b"0123456789";
 

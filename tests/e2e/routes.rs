@@ -5,7 +5,7 @@ use reqwest::{Method, StatusCode, Version};
 use serde_json::Value;
 
 use crate::house::{House, noise, problem};
-use crate::raw::{Wire, ask};
+use crate::wire::{Wire, ask};
 
 #[tokio::test]
 async fn what_cant_be_an_id_isnt_found_and_nobody_is_asked() {
@@ -101,7 +101,7 @@ async fn a_request_that_others_might_read_otherwise_is_refused() {
     let house = House::open().await;
     for headers in ["host: a\r\nhost: b\r\n", "", "host: a\r\ntransfer-encoding: gzip, chunked\r\n"] {
         let mut wire = Wire::to(house.addr).await;
-        wire.say(format!("GET /v1/assets/unknown HTTP/1.1\r\n{headers}\r\n")).await;
+        wire.send(format!("GET /v1/assets/unknown HTTP/1.1\r\n{headers}\r\n")).await;
         let head = wire.head().await;
         assert!(head.starts_with("http/1.1 400 ") && head.contains("problem+json"), "{headers}: {head}");
     }

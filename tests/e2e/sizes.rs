@@ -23,7 +23,7 @@ async fn a_declared_length_is_refused_before_any_of_the_body() {
         // No form needs a megabyte beside its file.
         ("channel=sms", format!("Content-Length: {}\r\nContent-Type: multipart/form-data; boundary=x\r\n", MOST + 1_100_000)),
     ] {
-        let mut wire = Wire::to(&house).await;
+        let mut wire = Wire::to(house.addr).await;
         wire.send_head(query, &lines).await;
         let answer = wire.answer().await;
         assert_eq!(answer.status, 413, "{lines}{}", answer.body);
@@ -37,7 +37,7 @@ async fn a_forms_size_is_refused_before_its_file() {
     let house = small_house().await;
     let (content_type, body) = form(&[("channel", "sms"), ("size", &(MOST + 1).to_string())], "a.bin", b"FILE", "");
     let file_start = body.windows(4).position(|four| four == b"FILE").unwrap();
-    let mut wire = Wire::to(&house).await;
+    let mut wire = Wire::to(house.addr).await;
     let lines = format!("Content-Type: {content_type}\r\nContent-Length: {}\r\n", body.len() + MOST + 1);
     wire.send_head("", &lines).await;
     wire.send(&body[..file_start]).await;

@@ -19,7 +19,7 @@ async fn a_caller_that_stops_is_told_so_wherever_it_is() {
     let (content_type, body) = form(&[("channel", "sms"), ("size", &LARGE.to_string())], "a.bin", &noise(LARGE, 1), "");
     let file_start = body.len() - LARGE - 52;
     for sent in [0, file_start - 10, file_start + 10_000, file_start + 200_000, body.len() - 1] {
-        let mut wire = Wire::to(&house).await;
+        let mut wire = Wire::to(house.addr).await;
         wire.send_head("", &format!("Content-Type: {content_type}\r\nContent-Length: {}\r\n", body.len())).await;
         wire.send(&body[..sent]).await;
         let answer = wire.answer().await;

@@ -29,7 +29,7 @@ async fn an_ambiguous_head_is_refused_and_its_connection_closed() {
         "Host: a\r\nContent-Length: 4\r\n folded: yes\r\n",
         "Host: a\r\nX: a\0b\r\nContent-Length: 4\r\n",
     ] {
-        let mut wire = Wire::to(&house).await;
+        let mut wire = Wire::to(house.addr).await;
         wire.send(format!("{}4\r\ntext\r\n0\r\n\r\n{HIDDEN}", head(lines))).await;
         let answer = wire.answer().await;
         assert_eq!((answer.status, answer.closes()), (400, true), "{lines}{}", answer.body);
@@ -43,7 +43,7 @@ async fn of_two_framings_the_chunks_count_and_the_connection_ends() {
     // RFC 9112 section 6.3: Transfer-Encoding overrides Content-Length, and the connection is closed after it.
     let house = House::open().await;
     for lines in ["Content-Length: 4\r\nTransfer-Encoding: chunked\r\n", "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n"] {
-        let mut wire = Wire::to(&house).await;
+        let mut wire = Wire::to(house.addr).await;
         wire.send_head("channel=sms", lines).await;
         wire.send(format!("7\r\nchunked\r\n0\r\n\r\n{HIDDEN}")).await;
         let answer = wire.answer().await;
@@ -58,7 +58,7 @@ async fn of_two_framings_the_chunks_count_and_the_connection_ends() {
 #[tokio::test]
 async fn what_stands_behind_the_chunks_changes_nothing() {
     let house = House::open().await;
-    let mut wire = Wire::to(&house).await;
+    let mut wire = Wire::to(house.addr).await;
     wire.send_head("channel=sms", "Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\n").await;
     wire.send("4;ext=\"a\"\r\ntext\r\n0\r\nX-Sum: 1\r\nContent-Length: 9\r\nHost: other\r\n\r\n").await;
     let answer = wire.answer().await;
@@ -68,7 +68,7 @@ async fn what_stands_behind_the_chunks_changes_nothing() {
 #[tokio::test]
 async fn requests_in_a_row_are_answered_in_a_row() {
     let house = House::open().await;
-    let mut wire = Wire::to(&house).await;
+    let mut wire = Wire::to(house.addr).await;
     let request = |size: usize| {
         let head = format!("POST /v1/assets?channel=sms HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n");
         [head.into_bytes(), noise(size, 1)].concat()
@@ -84,7 +84,7 @@ async fn requests_in_a_row_are_answered_in_a_row() {
 #[tokio::test]
 async fn an_old_client_is_served_and_its_connection_closed() {
     let house = House::open().await;
-    let mut wire = Wire::to(&house).await;
+    let mut wire = Wire::to(house.addr).await;
     wire.send("POST /v1/assets?channel=sms HTTP/1.0\r\nContent-Length: 4\r\n\r\ntext").await;
     assert_eq!(wire.answer().await.status, 201);
     assert!(wire.ends().await);
@@ -96,7 +96,7 @@ async fn chunks_that_cant_be_read_keep_nothing() {
     for body in
         ["zz\r\ntext\r\n0\r\n\r\n", "4\r\ntextmore\r\n0\r\n\r\n", "fffffffffffffffff\r\ntext\r\n", "-4\r\ntext\r\n0\r\n\r\n"]
     {
-        let mut wire = Wire::to(&house).await;
+        let mut wire = Wire::to(house.addr).await;
         wire.send_head("channel=sms", "Transfer-Encoding: chunked\r\n").await;
         wire.send(body).await;
         let answer = wire.answer().await;
@@ -109,7 +109,7 @@ async fn chunks_that_cant_be_read_keep_nothing() {
 #[tokio::test]
 async fn a_head_too_large_is_told_so() {
     let house = House::open().await;
-    let mut wire = Wire::to(&house).await;
+    let mut wire = Wire::to(house.addr).await;
     wire.send_head("channel=sms", &format!("Content-Length: 4\r\nX-Filler: {}\r\n", "y".repeat(17_000))).await;
     let answer = wire.answer().await;
     assert_eq!(answer.status, 431);

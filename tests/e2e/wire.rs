@@ -1,6 +1,8 @@
 //! Callers that no HTTP client would be: raw bytes, and bodies that come when a test says so.
 
 use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::channel::{Channel, Sender};
@@ -8,8 +10,10 @@ use reqwest::{RequestBuilder, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
-use crate::house::House;
+/// Longer than anything that a test waits for.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A connection to the gateway. Dropping it resets or closes it, as a caller does that has left.
 pub struct Wire {
@@ -26,12 +30,36 @@ pub struct Answer {
 }
 
 impl Wire {
-    pub async fn to(house: &House) -> Self {
-        Self { stream: TcpStream::connect(house.addr).await.unwrap(), unread: Vec::new() }
+    pub async fn to(addr: SocketAddr) -> Self {
+        Self::over(TcpStream::connect(addr).await.unwrap())
+    }
+
+    /// Either end of a connection.
+    pub fn over(stream: TcpStream) -> Self {
+        Self { stream, unread: Vec::new() }
     }
 
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).await.unwrap();
+    }
+
+    /// What comes until the empty line, in lower case.
+    pub async fn head(&mut self) -> String {
+        let end = self.read_until(|unread| unread.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4)).await;
+        String::from_utf8(self.unread.drain(..end).collect()).unwrap().to_lowercase()
+    }
+
+    /// So many bytes.
+    pub async fn bytes(&mut self, length: usize) -> Vec<u8> {
+        self.read_until(|unread| (unread.len() >= length).then_some(length)).await;
+        self.unread.drain(..length).collect()
+    }
+
+    /// Everything until the other side closes, which it must.
+    pub async fn rest(&mut self) -> Vec<u8> {
+        let mut rest = std::mem::take(&mut self.unread);
+        let _reset_or_closed = timeout(PATIENCE, self.stream.read_to_end(&mut rest)).await.expect("the connection closes");
+        rest
     }
 
     /// An upload's head with these lines beside `Host`, each ending in CRLF.
@@ -41,13 +69,11 @@ impl Wire {
 
     /// The next answer, whose body's length is declared.
     pub async fn answer(&mut self) -> Answer {
-        let head_end = self.read_until(|unread| unread.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4)).await;
-        let head = String::from_utf8(self.unread.drain(..head_end).collect()).unwrap().to_lowercase();
+        let head = self.head().await;
         let status = head[9..12].parse().unwrap();
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
         let length = length.map_or(0, |length| length.parse().unwrap());
-        self.read_until(|unread| (unread.len() >= length).then_some(length)).await;
-        let body = String::from_utf8(self.unread.drain(..length).collect()).unwrap();
+        let body = String::from_utf8(self.bytes(length).await).unwrap();
         Answer { status, head, body }
     }
 
@@ -63,7 +89,7 @@ impl Wire {
             if let Some(at) = found(&self.unread) {
                 return at;
             }
-            let read = self.stream.read_buf(&mut self.unread).await.unwrap();
+            let read = timeout(PATIENCE, self.stream.read_buf(&mut self.unread)).await.expect("bytes in time").unwrap();
             let so_far = String::from_utf8_lossy(&self.unread).into_owned();
             assert!(read > 0, "the connection ended within an answer: {so_far:?}");
         }
@@ -75,6 +101,13 @@ impl Answer {
     pub fn closes(&self) -> bool {
         self.head.contains("\r\nconnection: close\r\n")
     }
+}
+
+/// The whole answer, in text, to a request line and headers.
+pub async fn ask(addr: SocketAddr, line: &str, headers: &str) -> String {
+    let mut wire = Wire::to(addr).await;
+    wire.send(format!("{line} HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n{headers}\r\n")).await;
+    String::from_utf8(wire.rest().await).unwrap()
 }
 
 /// The caller's end of a body under way.

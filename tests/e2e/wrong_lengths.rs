@@ -75,7 +75,7 @@ async fn a_wrong_length_that_the_look_ahead_shows_costs_no_call() {
 #[tokio::test]
 async fn two_declarations_that_differ_are_refused_before_the_body() {
     let house = House::open().await;
-    let mut wire = Wire::to(&house).await;
+    let mut wire = Wire::to(house.addr).await;
     wire.send_head("channel=sms&size=1000", "Content-Length: 1001\r\n").await;
     let answer = wire.answer().await;
     assert_eq!(answer.status, 400);

@@ -1,0 +1,69 @@
+//! A storage that says word for word what a test wants: what one can get wrong.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use asset_gateway::sandbox::faults::{Fault, Operation};
+use parking_lot::Mutex;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use crate::house::House;
+use crate::wire::Wire;
+
+/// A storage that gives one set answer a connection, word for word, and then keeps silent.
+pub struct Storage {
+    addr: SocketAddr,
+    heads: Arc<Mutex<Vec<String>>>,
+}
+
+impl Storage {
+    /// The last answer is given again and again.
+    pub async fn that_says(answers: Vec<Vec<u8>>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (addr, heads) = (listener.local_addr().unwrap(), Arc::<Mutex<Vec<String>>>::default());
+        let seen = heads.clone();
+        tokio::spawn(async move {
+            for turn in 0.. {
+                let mut wire = Wire::over(listener.accept().await.unwrap().0);
+                let head = wire.head().await;
+                seen.lock().push(head);
+                wire.send(&answers[turn.min(answers.len() - 1)]).await;
+                // Until the gateway closes; the next connection isn't kept waiting.
+                tokio::spawn(async move { wire.rest().await });
+            }
+        });
+        Self { addr, heads }
+    }
+
+    /// Gives the second part when it is told to.
+    pub async fn in_two_parts(first: Vec<u8>, second: Vec<u8>) -> (Self, oneshot::Sender<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (addr, (release, released)) = (listener.local_addr().unwrap(), oneshot::channel());
+        tokio::spawn(async move {
+            let mut wire = Wire::over(listener.accept().await.unwrap().0);
+            wire.head().await;
+            let length = first.len() + second.len();
+            wire.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n")).await;
+            wire.send(first).await;
+            released.await.unwrap();
+            wire.send(second).await;
+            wire.rest().await;
+        });
+        (Self { addr, heads: Arc::default() }, release)
+    }
+
+    /// The heads of the requests so far.
+    pub fn heads(&self) -> Vec<String> {
+        self.heads.lock().clone()
+    }
+
+    /// A house whose every asset lies here.
+    pub async fn house(&self, settings: &[(&str, &str)]) -> House {
+        let all: Vec<_> = [("egain.content_hosts", "127.0.0.1")].iter().chain(settings).copied().collect();
+        let house = House::set(&all).await;
+        let url = format!("http://{}/file?signature=s", self.addr);
+        house.sandbox.fault(Fault::at(Operation::GetAsset).field("contentUrl", url));
+        house
+    }
+}
