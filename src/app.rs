@@ -132,7 +132,7 @@ impl Bound {
         let admin = tokio::spawn(admin);
         let sign_in = tokio::spawn(self.egain.keep_signed_in());
         let orphans_end = CancellationToken::new();
-        let orphans = tokio::spawn(self.orphans.run(orphans_end.clone()));
+        let mut orphans = tokio::spawn(self.orphans.run(orphans_end.clone()));
         drain.enter(Phase::Serving);
         stop.await;
         metrics.draining.set(1);
@@ -147,8 +147,10 @@ impl Bound {
         let last = Instant::now() + LAST_CALLS;
         let _dropped_or_out_of_time = timeout_at(last, drain.idle()).await;
         orphans_end.cancel();
-        if timeout_at(last, orphans).await.is_err() {
-            tracing::error!("assets that nobody keeps are left in eGain: the time to delete them was too short");
+        if timeout_at(last, &mut orphans).await.is_err() {
+            // Dropped now, it says what it leaves.
+            orphans.abort();
+            let _aborted = orphans.await;
         }
         sign_in.abort();
         admin_end.cancel();

@@ -28,7 +28,7 @@ pub struct Orphan {
     pub id: String,
     /// When it was given up.
     pub since: Timestamp,
-    /// Why it is still there: the code of the last failure, or `queue-full`.
+    /// Why it is still there: the code of the last failure, `queue-full` or `stopped`.
     pub reason: &'static str,
 }
 
@@ -44,6 +44,7 @@ pub struct Orphans {
 pub struct Worker {
     egain: Egain,
     queue: mpsc::Receiver<AssetId>,
+    current: Option<AssetId>,
     orphans: Orphans,
 }
 
@@ -52,20 +53,24 @@ impl Orphans {
     pub fn new(egain: Egain, metrics: Arc<Metrics>) -> (Self, Worker) {
         let (sender, queue) = mpsc::channel(QUEUE);
         let orphans = Self { queue: sender, left: Arc::default(), metrics };
-        (orphans.clone(), Worker { egain, queue, orphans })
+        (orphans.clone(), Worker { egain, queue, current: None, orphans })
     }
 
     /// Never waits: it is called where a caller has left, from `Drop`.
     pub fn hand_over(&self, id: AssetId) {
         if let Err(error) = self.queue.try_send(id) {
-            self.metrics.orphans.with_label_values(&["lost"]).inc();
-            self.remember(&error.into_inner(), "queue-full");
+            self.lose(&error.into_inner(), "queue-full");
         }
     }
 
     /// What could not be deleted, the newest last; at most 1000.
     pub fn list(&self) -> Vec<Orphan> {
         self.left.lock().iter().cloned().collect()
+    }
+
+    fn lose(&self, id: &AssetId, reason: &'static str) {
+        self.metrics.orphans.with_label_values(&["lost"]).inc();
+        self.remember(id, reason);
     }
 
     fn remember(&self, id: &AssetId, reason: &'static str) {
@@ -114,7 +119,11 @@ impl Worker {
                 () = stop.cancelled(), if !self.queue.is_closed() => { self.queue.close(); continue }
             };
             match next {
-                Some(id) => self.delete(&id, &stop).await,
+                Some(id) => {
+                    self.current = Some(id.clone());
+                    self.delete(&id, &stop).await;
+                    self.current = None;
+                }
                 None => return,
             }
         }
@@ -141,5 +150,15 @@ impl Worker {
             }
         };
         self.orphans.metrics.orphans.with_label_values(&[result]).inc();
+    }
+}
+
+/// Given up with work left: an operator must know of what.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let current = self.current.take();
+        for id in current.into_iter().chain(std::iter::from_fn(|| self.queue.try_recv().ok())) {
+            self.orphans.lose(&id, "stopped");
+        }
     }
 }

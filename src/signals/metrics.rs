@@ -88,7 +88,7 @@ table! {
     spool_bytes: IntGauge "spool_bytes" [],
     /// The cap on spooled bytes.
     spool_limit: IntGauge "spool_limit_bytes" [],
-    /// Assets that were created and not kept: `deleted`, `failed` (see `/orphans`), `lost` (the queue was full).
+    /// Assets that were created and not kept: `deleted`, `failed` (see `/orphans`), `lost` (the queue was full, or the service stopped).
     orphans: IntCounterVec "orphans_total" ["result"],
     /// Always 1; the version is its label.
     build_info: IntGaugeVec "build_info" ["version"],

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use asset_gateway::sandbox::Sandbox;
 use asset_gateway::sandbox::config::Config;
+use asset_gateway::sandbox::faults::{Fault, Operation};
 use bytes::Bytes;
 use http_body_util::channel::Channel;
 use reqwest::{Body, Client, StatusCode};
+use serde_json::Value;
 
 use crate::binary::{Running, on_free_ports, owned, program, run, settings};
 use crate::house::{eventually, noise, receipt};
@@ -137,4 +139,31 @@ async fn a_second_signal_cuts_what_is_running_and_says_so_by_the_exit_code() {
     assert_eq!(gateway.ending().await.code(), Some(1));
     assert!(upload.answer.await.unwrap().is_err());
     tokio::time::timeout(Duration::from_secs(1), async { while !sandbox.assets().is_empty() {} }).await.expect("it was deleted");
+}
+
+#[tokio::test]
+async fn an_asset_that_cant_be_deleted_in_time_is_named_at_the_end() {
+    let sandbox = Sandbox::start(Config::default()).unwrap();
+    sandbox.fault(Fault::at(Operation::DeleteAsset).stall());
+    let (mut gateway, upload) = half_done(&sandbox, &[("SERVER__SHUTDOWN_GRACE", "0s")]).await;
+    gateway.signal("TERM");
+    assert_eq!(gateway.ending().await.code(), Some(1));
+    assert!(upload.answer.await.unwrap().is_err());
+    let id = sandbox.assets()[0].id.clone();
+    let named = |line: &str| (line.contains(&id) && line.contains("is left in eGain")).then_some(());
+    gateway.line(named).await;
+}
+
+#[tokio::test]
+async fn a_caller_that_left_is_in_the_log() {
+    let sandbox = Sandbox::start(Config::default()).unwrap();
+    let gateway = Running::start(program(&["serve"], &settings(&sandbox)));
+    let (addr, _) = gateway.listens().await;
+    sandbox.fault(Fault::at(Operation::GetAsset).stall());
+    let request = client().get(format!("http://{addr}/v1/assets/a-1")).header("x-request-id", "who-left");
+    let caller = tokio::spawn(request.send());
+    assert!(eventually(|| sandbox.stats().calls(Operation::GetAsset) == 1).await);
+    caller.abort();
+    let logged = gateway.line(|line| serde_json::from_str(line).ok().filter(|line: &Value| line["status"] == 499)).await;
+    assert_eq!((&logged["request_id"], &logged["path"]), (&"who-left".into(), &"/v1/assets/a-1".into()));
 }

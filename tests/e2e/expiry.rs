@@ -48,9 +48,9 @@ async fn every_url_that_is_given_out_is_still_good() {
     let path = stored(&house).await;
     // Where a second is almost over, its `Date` is the most wrong.
     let into_second = Timestamp::now().subsec_millisecond() as u64;
-    tokio::time::sleep(Duration::from_millis(1950 - into_second)).await;
+    tokio::time::sleep(Duration::from_millis((1950 - into_second) % 1000)).await;
     let (began, mut asked) = (Instant::now(), 0);
-    while began.elapsed() < Duration::from_secs(4) {
+    while began.elapsed() < Duration::from_millis(2500) {
         let body: Value = house.get(&path).send().await.unwrap().json().await.unwrap();
         let direct = house.client.get(body["contentUrl"].as_str().unwrap()).send().await.unwrap();
         assert_eq!(direct.status(), StatusCode::OK, "{:?} after the start", began.elapsed());
@@ -58,7 +58,7 @@ async fn every_url_that_is_given_out_is_still_good() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let calls = house.sandbox.stats().calls(Operation::GetAsset);
-    assert!((3..=10).contains(&calls), "{calls} calls for {asked} requests");
+    assert!((2..=6).contains(&calls), "{calls} calls for {asked} requests");
 }
 
 #[tokio::test]

@@ -1,6 +1,9 @@
 //! Signed URLs that die before their time.
 
+use std::time::Duration;
+
 use asset_gateway::sandbox::faults::{Fault, Operation};
+use futures_util::future::join_all;
 use reqwest::StatusCode;
 
 use crate::content::stored;
@@ -24,6 +27,18 @@ async fn a_url_that_storage_refuses_is_replaced_once_unseen_by_the_caller() {
         house.get(&path).send().await.unwrap();
         assert_eq!(asked(&house).await, (2, 4, 1.0), "the fresh URL is kept");
     }
+}
+
+#[tokio::test]
+async fn a_url_that_dies_under_many_callers_is_replaced_by_one_call() {
+    let house = House::open().await;
+    let path = stored(&house, "a.bin", noise(100, 1)).await;
+    house.download(path.split('/').nth(3).unwrap()).await;
+    let slow = Fault::at(Operation::Download).delay(Duration::from_millis(200));
+    house.sandbox.fault(slow.status(StatusCode::FORBIDDEN).times(50));
+    let answers = join_all((0..50).map(|_| house.get(&path).send())).await;
+    assert!(answers.into_iter().all(|answer| answer.unwrap().status() == StatusCode::OK));
+    assert_eq!(asked(&house).await, (2, 101, 50.0));
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ async fn without_a_token_no_call_is_spent_and_the_blame_is_where_it_belongs() {
         (token().status(StatusCode::OK).body("<html>Sign in</html>"), (502, "upstream-error", "egain", "sign")),
         (token().missing_field("access_token"), (502, "upstream-error", "egain", "sign")),
     ] {
-        let house = house_with(&fault, &[("egain.request_timeout", "200ms"), ("egain.budget_wait", "1s")]).await;
+        let house = house_with(&fault, &[("egain.request_timeout", "1s"), ("egain.budget_wait", "1s")]).await;
         let refusal = Refusal::of(house.post("/v1/assets?channel=sms").body("text").send().await.unwrap()).await;
         assert_eq!(refusal.told(), told, "{fault:?}");
         assert_eq!(refusal.retry_after.is_some(), told.0 == 503, "{fault:?}");

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use asset_gateway::sandbox::faults::{Fault, Operation};
+use futures_util::future::join_all;
 use http::HeaderValue;
 use http::header::RETRY_AFTER;
 use reqwest::StatusCode;
@@ -27,7 +28,7 @@ fn asked(house: &House) -> u64 {
 async fn a_failing_egain_is_told_for_what_it_is() {
     let body = json!({"code": "400-143", "developerMessage": "a needed attribute is missing"});
     // Tried up to three times where that may help, and never where it can't.
-    for (fault, told, calls, retryable) in [
+    let cases = [
         (create().status(StatusCode::UNAUTHORIZED), (502, "upstream-error", "gateway", "sign"), 2, false),
         (create().status(StatusCode::FORBIDDEN), (502, "upstream-error", "gateway", "sign"), 1, false),
         (create().status(StatusCode::BAD_REQUEST).body(body), (502, "upstream-error", "egain", "sign"), 1, false),
@@ -36,7 +37,9 @@ async fn a_failing_egain_is_told_for_what_it_is() {
         (create().status(StatusCode::BAD_GATEWAY).body("<html>"), (503, "upstream-unavailable", "egain", "sign"), 3, true),
         (create().status(StatusCode::SERVICE_UNAVAILABLE), (503, "upstream-unavailable", "egain", "sign"), 3, true),
         (create().close(), (503, "upstream-unavailable", "egain", "sign"), 3, true),
-    ] {
+    ];
+    // All at one time, as each waits between its tries.
+    join_all(cases.map(async |(fault, told, calls, retryable)| {
         let house = House::open().await;
         house.sandbox.fault(fault.clone());
         let refusal = refused(&house).await;
@@ -45,7 +48,8 @@ async fn a_failing_egain_is_told_for_what_it_is() {
         assert_eq!(refusal.retry_after.is_some(), told.0 == 503, "{fault:?}");
         assert_eq!(refusal.upstream["status"].as_u64(), fault.status.map(|status| status.as_u16().into()), "{fault:?}");
         assert_eq!(house.sandbox.stats().calls(Operation::Upload), 0);
-    }
+    }))
+    .await;
 }
 
 #[tokio::test]
@@ -77,7 +81,7 @@ async fn a_fault_that_passes_is_unseen() {
 
 #[tokio::test]
 async fn an_egain_that_doesnt_answer_is_asked_once() {
-    let house = House::set(&[("egain.request_timeout", "200ms")]).await;
+    let house = House::set(&[("egain.request_timeout", "1s")]).await;
     house.sandbox.fault(create().stall());
     let refusal = refused(&house).await;
     assert_eq!(refusal.told(), (504, "upstream-timeout", "egain", "sign"));

@@ -10,7 +10,7 @@ use crate::wire::{Wire, by_hand};
 const LARGE: usize = 300_000;
 
 async fn impatient() -> House {
-    House::set(&[("server.body_idle_timeout", "200ms")]).await
+    House::set(&[("server.body_idle_timeout", "500ms")]).await
 }
 
 #[tokio::test]
@@ -43,7 +43,7 @@ async fn a_spooled_caller_that_stops_gives_the_spool_back() {
 #[tokio::test]
 async fn a_slow_storage_isnt_held_against_the_caller() {
     let house = impatient().await;
-    house.sandbox.fault(Fault::at(Operation::Upload).delay(Duration::from_millis(700)).once());
+    house.sandbox.fault(Fault::at(Operation::Upload).delay(Duration::from_millis(1200)).once());
     let file = noise(4_000_000, 3);
     let stored = receipt(house.post("/v1/assets?channel=sms").body(file.clone()).send().await.unwrap()).await;
     assert!(house.stored(stored["id"].as_str().unwrap()) == file);
@@ -57,7 +57,7 @@ async fn a_caller_that_is_slow_but_steady_is_served() {
     for piece in file.chunks(10_000) {
         pen.write(piece).await;
         // The pace is what is tested.
-        tokio::time::sleep(Duration::from_millis(60)).await;
+        tokio::time::sleep(Duration::from_millis(80)).await;
     }
     pen.end();
     let stored = receipt(answer.await.unwrap().unwrap()).await;

@@ -150,13 +150,13 @@ async fn storage_that_stalls_is_given_up_after_its_idle_time() {
 
 #[tokio::test]
 async fn a_caller_that_pauses_isnt_taken_for_a_storage_that_stalls() {
-    let house = House::set(&[("egain.transfer_idle_timeout", "200ms")]).await;
+    let house = House::set(&[("egain.transfer_idle_timeout", "500ms")]).await;
     let file = noise(LARGE, 8);
     let (mut pen, answer) = by_hand(house.post(&format!("/v1/assets?channel=sms&size={LARGE}")));
     pen.write(&file[..LARGE / 2]).await;
     assert!(eventually(|| house.sandbox.assets().iter().any(|asset| asset.received > 0)).await);
     // Time has to pass here: that it passes is what is tested.
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    tokio::time::sleep(Duration::from_millis(1200)).await;
     pen.write(&file[LARGE / 2..]).await;
     pen.end();
     receipt(answer.await.unwrap().unwrap()).await;
