@@ -44,6 +44,20 @@ pub fn hex(sum: &Sum) -> String {
     sum.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Reads 64 hexadecimal digits of either case.
+pub fn parse_hex(text: &str) -> Option<Sum> {
+    let digits = text.as_bytes();
+    let mut sum = Sum::default();
+    if digits.len() != 2 * sum.len() {
+        return None;
+    }
+    for (byte, pair) in sum.iter_mut().zip(digits.chunks_exact(2)) {
+        let digit = |at: usize| char::from(pair[at]).to_digit(16);
+        *byte = (digit(0)? * 16 + digit(1)?) as u8;
+    }
+    Some(sum)
+}
+
 impl<B: Body<Data = Bytes, Error = Fault> + Unpin> Body for Digesting<B> {
     type Data = Bytes;
     type Error = Fault;

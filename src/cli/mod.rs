@@ -2,6 +2,7 @@
 
 mod config;
 mod dev;
+mod key;
 mod sandbox;
 mod serve;
 mod stop;
@@ -27,6 +28,9 @@ enum Command {
     Dev(dev::Dev),
     /// Runs the eGain stand-in alone, for the tests of adapters.
     Sandbox(sandbox::Stand),
+    /// Keys of callers.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
     /// Shows the effective settings, secrets hidden.
     Config(Settings),
 }
@@ -44,6 +48,7 @@ pub fn run() -> ExitCode {
         Command::Serve(settings) => serve::run(settings.config.as_deref()),
         Command::Dev(dev) => dev::run(&dev),
         Command::Sandbox(stand) => sandbox::run(&stand),
+        Command::Key(command) => key::run(&command),
         Command::Config(settings) => config::run(settings.config.as_deref()),
     }
 }

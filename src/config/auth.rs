@@ -1,51 +1,204 @@
 //! `[auth]`: who may call.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use toml::Value;
 
 use super::mistakes::Report;
+use super::rules::Verdict;
 use super::section::section;
-use super::setting::{Setting, unreadable};
+use super::setting::{Setting, mistyped, unreadable};
+use crate::front::{self, Key};
+use crate::words::asset::Sender;
+use crate::words::caller::{Caller, Role};
 
 /// How callers prove who they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthMode {
     /// They don't (`none`): whoever can connect may do everything.
     Anyone,
+    /// By a key of `auth.keys` (`keys`).
+    Keys,
 }
 
 impl Setting for AuthMode {
-    const EXPECTED: &'static str = "none";
+    const EXPECTED: &'static str = "keys or none";
 
     fn from_text(text: &str) -> Result<Self, String> {
         match text {
             "none" => Ok(Self::Anyone),
-            "keys" | "jwt" => {
-                Err(format!("this version doesn't have {text:?} yet: only none can be chosen, and then anyone may do everything"))
-            }
+            "keys" => Ok(Self::Keys),
+            "jwt" => Err("this version doesn't have jwt yet: choose keys, or none, with which anyone may do everything".into()),
             _ => Err(unreadable::<Self>(text)),
         }
     }
 
     fn to_toml(&self) -> Option<Value> {
-        Some(Value::String("none".into()))
+        let word = match self {
+            Self::Anyone => "none",
+            Self::Keys => "keys",
+        };
+        Some(Value::String(word.into()))
     }
 }
 
 section! {
     /// Who may call.
     Auth as "auth" {
-        /// How callers prove who they are: none (they don't, and may do everything).
+        /// How callers prove who they are: keys, or none (they don't, and may do everything).
         mode: Option<AuthMode> => "required";
+        /// Callers' keys, as `asset-gateway key new` makes them; in the file only.
+        keys: Vec<Key> = "" where each_once;
     }
 }
 
 impl Auth {
     /// Notes what the service can't do without. An open door must be somebody's decision.
     pub(super) fn require(&self, report: &mut Report) {
-        if self.mode.is_none() {
-            let says =
-                "not set: say who may call. none (ASSET_GATEWAY_AUTH__MODE=none) lets anyone who can connect do everything";
-            report.clash(&["auth.mode"], says);
+        match self.mode {
+            None => {
+                let says = "not set: say who may call. keys takes the callers of auth.keys; \
+                            none (ASSET_GATEWAY_AUTH__MODE=none) lets anyone who can connect do everything";
+                report.clash(&["auth.mode"], says);
+            }
+            Some(AuthMode::Keys) if self.keys.is_empty() => {
+                report.clash(&["auth.keys"], "is empty, so that nobody could call: make a key with asset-gateway key new");
+            }
+            Some(_) => {}
         }
+    }
+
+    /// What the front is given.
+    pub(super) fn callers(&self) -> front::Auth {
+        match self.mode {
+            Some(AuthMode::Keys) | None => front::Auth::Keys(self.keys.clone()),
+            Some(AuthMode::Anyone) => front::Auth::Nobody,
+        }
+    }
+}
+
+#[expect(clippy::ptr_arg, reason = "rules take a value of the setting's own type")]
+fn each_once(keys: &Vec<Key>) -> Verdict {
+    let (mut ids, mut sums) = (BTreeSet::new(), BTreeSet::new());
+    match keys.iter().find(|key| !ids.insert(&key.caller.id) || !sums.insert(key.sha256)) {
+        Some(key) => Err(format!("the entry {:?} repeats the id or the key of another one", key.caller.id)),
+        None => Ok(()),
+    }
+}
+
+/// One table of the list, as it is written.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    id: String,
+    sha256: String,
+    #[serde(default)]
+    channels: Vec<String>,
+    sender: Option<String>,
+    #[serde(default = "adapter")]
+    role: String,
+    #[serde(default)]
+    delete: bool,
+    rate: Option<f64>,
+}
+
+fn adapter() -> String {
+    Role::Adapter.name().into()
+}
+
+impl Setting for Vec<Key> {
+    const EXPECTED: &'static str = "a list of tables [[auth.keys]]";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        // The default, which no variable can have: an empty one counts as not given.
+        if text.is_empty() { Ok(Self::new()) } else { Err("can only be given in the file, as [[auth.keys]]".into()) }
+    }
+
+    fn from_toml(value: &Value) -> Result<Self, String> {
+        let entries = value.as_array().ok_or_else(|| mistyped::<Self>(value))?;
+        let numbered = entries.iter().enumerate();
+        numbered.map(|(at, value)| read(value).map_err(|says| format!("entry {}: {says}", at + 1))).collect()
+    }
+
+    fn to_toml(&self) -> Option<Value> {
+        Some(Value::Array(self.iter().map(write).collect()))
+    }
+}
+
+fn read(value: &Value) -> Result<Key, String> {
+    let entry: Entry = value.clone().try_into().map_err(|error: toml::de::Error| error.message().to_owned())?;
+    if entry.id.is_empty() || entry.id.len() > 64 || !entry.id.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err("id must be 1 to 64 printable ASCII characters without blanks".into());
+    }
+    let sha256 = crate::body::digest::parse_hex(&entry.sha256)
+        .ok_or("sha256 must be the 64 hexadecimal digits that asset-gateway key new prints, not the key itself")?;
+    let role = Role::parse(&entry.role).ok_or("role must be reader, adapter or operator")?;
+    let sender = entry.sender.as_deref().map(|name| Sender::parse(name).ok_or("sender is none that eGain knows")).transpose()?;
+    if entry.rate.is_some_and(|rate| !(0.001..=100_000.0).contains(&rate)) {
+        return Err("rate must be between 0.001 and 100000 requests a second".into());
+    }
+    let caller = Caller { id: entry.id, role, delete: entry.delete, channels: entry.channels, sender };
+    Ok(Key { sha256, caller: Arc::new(caller), rate: entry.rate })
+}
+
+fn write(key: &Key) -> Value {
+    let caller = &key.caller;
+    let mut table = toml::Table::new();
+    table.insert("id".into(), caller.id.clone().into());
+    table.insert("sha256".into(), crate::body::digest::hex(&key.sha256).into());
+    if !caller.channels.is_empty() {
+        table.insert("channels".into(), caller.channels.clone().into());
+    }
+    if let Some(sender) = caller.sender {
+        table.insert("sender".into(), sender.name().into());
+    }
+    table.insert("role".into(), caller.role.name().into());
+    table.insert("delete".into(), caller.delete.into());
+    if let Some(rate) = key.rate {
+        table.insert("rate".into(), rate.into());
+    }
+    Value::Table(table)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(text: &str) -> Result<Vec<Key>, String> {
+        let table: toml::Table = text.parse().unwrap();
+        Vec::from_toml(&table["keys"])
+    }
+
+    const SUM: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    #[test]
+    fn an_entry_is_read_and_shown_again() {
+        let text = format!("[[keys]]\nid = 'sms'\nsha256 = '{SUM}'\nchannels = ['sms']\nsender = 'custom_bot'\nrate = 2.5");
+        let read = keys(&text).unwrap();
+        let caller = &read[0].caller;
+        assert_eq!((caller.role, caller.sender, read[0].rate), (Role::Adapter, Some(Sender::CustomBot), Some(2.5)));
+        let again = Vec::<Key>::from_toml(&read.to_toml().unwrap()).unwrap();
+        assert_eq!(again[0].caller.channels, ["sms"]);
+    }
+
+    #[test]
+    fn a_wrong_entry_says_which_and_what() {
+        for (wrong, says) in [
+            (format!("id = 'a'\nsha256 = '{SUM}'\nrole = 'king'"), "entry 1: role must be reader, adapter or operator"),
+            (format!("id = 'a b'\nsha256 = '{SUM}'"), "entry 1: id must be"),
+            ("id = 'a'\nsha256 = 'secret'".into(), "entry 1: sha256 must be the 64 hexadecimal digits"),
+            (format!("id = 'a'\nsha256 = '{SUM}'\ncolour = 'red'"), "entry 1: unknown field `colour`"),
+            (format!("id = 'a'\nsha256 = '{SUM}'\nrate = 0.0"), "entry 1: rate must be"),
+        ] {
+            let said = keys(&format!("[[keys]]\n{wrong}")).unwrap_err();
+            assert!(said.starts_with(says), "{said}");
+        }
+    }
+
+    #[test]
+    fn one_id_or_key_cant_stand_twice() {
+        let entry = |id: &str| format!("[[keys]]\nid = '{id}'\nsha256 = '{SUM}'\n");
+        assert!(each_once(&keys(&(entry("a") + &entry("b"))).unwrap()).is_err());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::rules::{DAY, within};
+use super::rules::{DAY, MOMENT, WEEK, within};
 use super::section::section;
 use super::setting::words;
 use crate::front::DownloadMode;
@@ -31,5 +31,15 @@ section! {
     Download as "download" {
         /// How an asset's bytes reach the caller: stream or redirect.
         mode: DownloadMode = "stream";
+    }
+}
+
+section! {
+    /// Uploads with an `Idempotency-Key`.
+    Idempotency as "idempotency" {
+        /// How long a key is answered as the first time.
+        ttl: Duration = "24h" where within(MOMENT, WEEK);
+        /// Keys at one time.
+        capacity: u64 = "100000" where within(1, 100_000_000);
     }
 }

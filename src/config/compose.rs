@@ -52,7 +52,13 @@ impl Settings {
 
     fn front(&self) -> front::Config {
         let server::Server { max_uploads, max_downloads, .. } = self.server;
-        front::Config { max_uploads, max_downloads, download_mode: self.download.mode, home_page: None }
+        front::Config {
+            max_uploads,
+            max_downloads,
+            download_mode: self.download.mode,
+            home_page: None,
+            auth: self.auth.callers(),
+        }
     }
 
     fn upload(&self) -> upload::Config {
@@ -60,6 +66,7 @@ impl Settings {
         upload::Config {
             limits: upload::Limits { max_asset_size: limits.max_asset_size.as_u64(), look_ahead: limits.look_ahead.as_u64() },
             pace: pace::Limits { idle: self.server.body_idle_timeout, min_rate: self.server.min_rate.as_u64() },
+            once: upload::OnceConfig { ttl: self.idempotency.ttl, capacity: self.idempotency.capacity },
             spool: upload::SpoolConfig {
                 memory: limits.spool_memory.as_u64(),
                 total: limits.spool_total.as_u64(),

@@ -67,6 +67,8 @@ settings! {
     auth: auth::Auth,
     /// What is remembered of assets.
     cache: cache::Cache,
+    /// Uploads with an `Idempotency-Key`.
+    idempotency: cache::Idempotency,
     /// How assets are handed out.
     download: cache::Download,
     /// The log.

@@ -11,6 +11,9 @@ use super::setting::{Setting, shown};
 /// What is longer is a slip of the pen, and a clock's arithmetic must not overflow.
 pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The longest that anything may be remembered.
+pub(super) const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
 /// The shortest time limit that isn't simply a refusal.
 pub(super) const MOMENT: Duration = Duration::from_millis(1);
 

@@ -54,7 +54,7 @@ fn every_key_is_described_and_stands_alone() {
     let names: BTreeSet<&str> = Settings::keys().map(|key| key.name).collect();
     assert_eq!(names.len(), Settings::keys().count());
     for key in Settings::keys() {
-        assert!(!key.doc.is_empty() && !key.default.is_empty(), "{}", key.name);
+        assert!(!key.doc.is_empty(), "{}", key.name);
         assert_eq!(key.name, format!("{}.{}", key.section(), key.field()));
     }
 }
@@ -163,11 +163,14 @@ fn what_may_be_in_a_broken_file_is_not_told_as_missing() {
 #[test]
 fn keys_of_later_versions_are_unknown() {
     let told = mistakes(
-        "[[auth.keys]]\nid = \"a\"\n",
+        "[policy.channels.sms]\nmax_size = 1\n",
         &[("ASSET_GATEWAY_SERVER__TLS_CERT", "x"), ("ASSET_GATEWAY_OTEL__ENDPOINT", "x")],
     );
-    let expected =
-        ["ASSET_GATEWAY_OTEL__ENDPOINT: unknown key", "ASSET_GATEWAY_SERVER__TLS_CERT: unknown key", "auth.keys: unknown key"];
+    let expected = [
+        "ASSET_GATEWAY_OTEL__ENDPOINT: unknown key",
+        "ASSET_GATEWAY_SERVER__TLS_CERT: unknown key",
+        "policy.channels: unknown key",
+    ];
     assert_eq!(told.lines().collect::<Vec<_>>(), expected);
 }
 
@@ -245,7 +248,8 @@ fn what_is_shown_loads_again_and_shows_the_same() {
 #[test]
 fn the_service_says_all_that_it_lacks() {
     let expected = [
-        "auth.mode: not set: say who may call. none (ASSET_GATEWAY_AUTH__MODE=none) lets anyone who can connect do everything",
+        "auth.mode: not set: say who may call. keys takes the callers of auth.keys; none (ASSET_GATEWAY_AUTH__MODE=none) lets \
+         anyone who can connect do everything",
         "egain.plan: not set: say developer, basic or enterprise, or set egain.rate (calls a second)",
         "egain.token: not set: give a token, or egain.token_url, egain.client_id and egain.client_secret",
     ];
@@ -280,7 +284,7 @@ fn a_bad_value_is_not_told_as_a_missing_one_too() {
     ]);
     let lines: Vec<&str> = told.lines().collect();
     assert_eq!(lines.len(), 3, "{told}");
-    assert!(lines[0].starts_with(r#"ASSET_GATEWAY_AUTH__MODE: this version doesn't have "jwt" yet"#));
+    assert!(lines[0].starts_with("ASSET_GATEWAY_AUTH__MODE: this version doesn't have jwt yet"));
     assert_eq!(lines[1], "ASSET_GATEWAY_EGAIN__RATE: must be between 0.001 and 10000.0, is 0.0");
 }
 

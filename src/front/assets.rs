@@ -22,6 +22,7 @@ use crate::media;
 use crate::signals::drain::Phase;
 use crate::upload::{Receipt, Request, Timing};
 use crate::words::asset::AssetId;
+use crate::words::caller::Caller;
 use crate::words::fault::{Code, Fault, Stage};
 
 /// What of storage's answer is the caller's business.
@@ -54,13 +55,19 @@ struct Metadata<'a> {
 }
 
 impl Rooms {
-    pub(super) async fn upload(&self, head: Parts, body: CallerBody, exchange: &mut Exchange) -> Result<Response<Frames>, Fault> {
+    pub(super) async fn upload(
+        &self,
+        caller: Arc<Caller>,
+        head: Parts,
+        body: CallerBody,
+        exchange: &mut Exchange,
+    ) -> Result<Response<Frames>, Fault> {
         if self.drain.phase() == Phase::Draining {
             let detail = "the gateway is about to stop: send it again, another replica will take it";
             return Err(Fault::gateway(Code::Draining, Stage::Admit, detail).retry_after(Duration::from_secs(1)));
         }
         exchange.hold(Self::seat(&self.uploads, "uploads")?);
-        let receipt = self.upload.run(Request { caller: String::new(), head, body }).await?;
+        let receipt = self.upload.run(Request { caller, head, body, stay: self.drain.finishing() }).await?;
         Ok(created(&receipt))
     }
 

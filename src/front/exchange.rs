@@ -12,6 +12,7 @@ use super::request_id::RequestId;
 use super::route::Route;
 use crate::body::meter::Witness;
 use crate::signals::metrics::Metrics;
+use crate::words::caller::Caller;
 use crate::words::fault::{Code, Fault};
 
 /// What is logged for a caller that left before the end of its answer; nginx has made the number known.
@@ -30,6 +31,7 @@ pub struct Exchange {
     fault: Option<Fault>,
     ended: bool,
     permit: Option<OwnedSemaphorePermit>,
+    caller: Option<Arc<Caller>>,
     _drain: TaskTrackerToken,
 }
 
@@ -47,8 +49,14 @@ impl Exchange {
             fault: None,
             ended: false,
             permit: None,
+            caller: None,
             _drain: drain,
         }
+    }
+
+    /// It is known who calls.
+    pub fn identified(&mut self, caller: &Arc<Caller>) {
+        self.caller = Some(caller.clone());
     }
 
     /// Holds a permit until the answer's last byte.
@@ -74,18 +82,47 @@ impl Exchange {
 
     fn log(&self, status: u16) {
         let (id, method, path, sent) = (self.id.as_str(), self.method.as_str(), self.path.as_str(), self.sent);
+        let caller = self.caller.as_ref().map(|caller| caller.id.as_str());
         let ms = self.began.elapsed().as_millis() as u64;
         let Some(fault) = &self.fault else {
-            tracing::info!(request_id = id, method, path, status, ms, sent, "exchange");
+            tracing::info!(request_id = id, caller, method, path, status, ms, sent, "exchange");
             return;
         };
         let (code, blame, stage) = (fault.code().name(), fault.blame().name(), fault.stage().name());
         let detail = fault.detail();
         let upstream = fault.upstream_answer().and_then(|answer| answer.status);
         if status >= 500 {
-            tracing::warn!(request_id = id, method, path, status, ms, sent, code, blame, stage, upstream, detail, "exchange");
+            tracing::warn!(
+                request_id = id,
+                caller,
+                method,
+                path,
+                status,
+                ms,
+                sent,
+                code,
+                blame,
+                stage,
+                upstream,
+                detail,
+                "exchange"
+            );
         } else {
-            tracing::info!(request_id = id, method, path, status, ms, sent, code, blame, stage, upstream, detail, "exchange");
+            tracing::info!(
+                request_id = id,
+                caller,
+                method,
+                path,
+                status,
+                ms,
+                sent,
+                code,
+                blame,
+                stage,
+                upstream,
+                detail,
+                "exchange"
+            );
         }
     }
 

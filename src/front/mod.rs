@@ -3,6 +3,7 @@
 mod admin;
 mod admission;
 mod assets;
+mod callers;
 mod exchange;
 mod problem;
 mod request_id;
@@ -35,6 +36,8 @@ use crate::upload::Upload;
 use crate::wire::server::Running;
 use crate::words::fault::{Code, Fault, Stage};
 pub use admin::Admin;
+use callers::Callers;
+pub use callers::{Auth, Key};
 use exchange::Exchange;
 use problem::Refusal;
 pub use problem::status;
@@ -62,6 +65,8 @@ pub struct Config {
     pub download_mode: DownloadMode,
     /// HTML at `/`; without it there is nothing.
     pub home_page: Option<&'static str>,
+    /// Who may call.
+    pub auth: Auth,
 }
 
 /// An answer's body, which tells the access log how it ended.
@@ -76,6 +81,7 @@ pub struct Front(Arc<Rooms>);
 
 struct Rooms {
     router: Router,
+    callers: Callers,
     upload: Upload,
     download: Download,
     uploads: Arc<Semaphore>,
@@ -92,6 +98,7 @@ impl Front {
         let seats = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
         Self(Arc::new(Rooms {
             router: Router::new(config.home_page.is_some()),
+            callers: Callers::new(&config.auth),
             upload,
             download,
             uploads: seats(config.max_uploads),
@@ -150,9 +157,13 @@ impl Rooms {
         body: CallerBody,
         exchange: &mut Exchange,
     ) -> Result<Response<Frames>, Refusal> {
+        let Some(deed) = route.deed() else { return Ok(html(self.home_page)) };
+        let caller = self.callers.identify(&head.headers)?;
+        exchange.identified(&caller);
+        callers::permit(&caller, deed)?;
         Ok(match route {
             Route::Home => html(self.home_page),
-            Route::Upload => self.upload(head, body, exchange).await?,
+            Route::Upload => self.upload(caller, head, body, exchange).await?,
             Route::Metadata(id) => self.metadata(&id, &head).await?,
             Route::ContentHead(id) => self.content_head(&id).await?,
             Route::Content(id) => self.content(&id, &head, exchange).await?,

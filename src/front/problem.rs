@@ -62,11 +62,14 @@ pub fn status(code: Code) -> StatusCode {
         | Code::LengthMismatch
         | Code::DigestMismatch
         | Code::EmptyFile => StatusCode::BAD_REQUEST,
+        Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Code::Forbidden => StatusCode::FORBIDDEN,
+        Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::ClientTooSlow | Code::CallerLeft => StatusCode::REQUEST_TIMEOUT,
-        Code::Conflict => StatusCode::CONFLICT,
-        Code::ContentRejected => StatusCode::UNPROCESSABLE_ENTITY,
+        Code::Conflict | Code::IdempotencyInProgress => StatusCode::CONFLICT,
+        Code::ContentRejected | Code::IdempotencyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
         Code::LengthRequired => StatusCode::LENGTH_REQUIRED,
         Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Code::TypeNotAllowed | Code::EncodingNotAllowed => StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -5,6 +5,7 @@ use http::{HeaderValue, Method};
 
 use super::problem::Refusal;
 use crate::words::asset::AssetId;
+use crate::words::caller::Deed;
 use crate::words::fault::{Code, Fault, Stage};
 
 /// A route with what its path says.
@@ -25,6 +26,16 @@ pub enum Route {
 }
 
 impl Route {
+    /// What it does to assets; None for a page that is open to all.
+    pub const fn deed(&self) -> Option<Deed> {
+        match self {
+            Self::Home => None,
+            Self::Upload => Some(Deed::Upload),
+            Self::Metadata(_) | Self::ContentHead(_) | Self::Content(_) => Some(Deed::Read),
+            Self::Delete(_) => Some(Deed::Delete),
+        }
+    }
+
     /// The template, as a label.
     pub const fn template(&self) -> &'static str {
         match self {

@@ -28,6 +28,7 @@ pub struct Drain(Arc<Inner>);
 struct Inner {
     phase: AtomicU8,
     exchanges: TaskTracker,
+    finishing: TaskTracker,
     closing: CancellationToken,
     abort: CancellationToken,
 }
@@ -38,6 +39,7 @@ impl Drain {
         Self(Arc::new(Inner {
             phase: AtomicU8::new(Phase::Starting as u8),
             exchanges: TaskTracker::new(),
+            finishing: TaskTracker::new(),
             closing: CancellationToken::new(),
             abort: CancellationToken::new(),
         }))
@@ -63,15 +65,22 @@ impl Drain {
         self.0.exchanges.token()
     }
 
+    /// Held by what must go on when its exchange has ended, until it is done.
+    pub fn finishing(&self) -> TaskTrackerToken {
+        self.0.finishing.token()
+    }
+
     /// Exchanges under way.
     pub fn running(&self) -> usize {
         self.0.exchanges.len()
     }
 
-    /// Resolves when no exchange is under way.
+    /// Resolves when no exchange is under way, and nothing that outlives one.
     pub async fn idle(&self) {
         self.0.exchanges.close();
         self.0.exchanges.wait().await;
+        self.0.finishing.close();
+        self.0.finishing.wait().await;
     }
 
     /// Cancelled when listeners must stop accepting.

@@ -60,7 +60,7 @@ table! {
     transfer_duration: HistogramVec "transfer_duration_seconds" ["direction"],
     /// Transfers under way.
     transfers_in_flight: IntGaugeVec "transfers_in_flight" ["direction"],
-    /// Uploads by how their length was known and how they ended (`stored` or the error's code).
+    /// Uploads by how their length was known and how they ended (`stored`, `replayed` or the error's code).
     uploads: IntCounterVec "uploads_total" ["length_source", "outcome"],
     /// Requests refused, by the error's code; `would_reject` counts what `policy.report_only` let pass.
     rejected: IntCounterVec "rejected_total" ["code"],

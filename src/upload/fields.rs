@@ -6,8 +6,9 @@ use http::request::Parts;
 use url::form_urlencoded;
 
 use super::digest::Declared;
-use crate::body::digest::Sum;
+use crate::body::digest::parse_hex;
 use crate::words::asset::Sender;
+use crate::words::caller::Caller;
 use crate::words::fault::{Code, Fault, Stage};
 
 /// Names that mean something; everything else in a query or a form is ignored.
@@ -78,40 +79,51 @@ impl Fields {
     }
 
     /// Checks what is there. A missing channel is an error only once all fields are known.
-    pub fn check(&self, stage: Stage) -> Result<(), Fault> {
-        self.channel(stage)?;
-        self.sender(stage)?;
+    pub fn check(&self, caller: &Caller, stage: Stage) -> Result<(), Fault> {
+        self.channel(caller, stage)?;
+        self.sender(caller, stage)?;
         self.size(stage)?;
         self.digest(stage).map(drop)
     }
 
-    /// Understands the values.
-    pub fn understand(self, stage: Stage) -> Result<Metadata, Fault> {
-        let channel = self.channel(stage)?.ok_or_else(|| {
+    /// Understands the values, for this caller.
+    pub fn understand(self, caller: &Caller, stage: Stage) -> Result<Metadata, Fault> {
+        let channel = self.channel(caller, stage)?.ok_or_else(|| {
             let detail = "channel is missing: give eGain's channel type in the query or as a form field before the file";
             Fault::caller(Code::MissingField, stage, detail)
         })?;
         Ok(Metadata {
             channel: channel.to_owned(),
-            sender: self.sender(stage)?,
+            sender: self.sender(caller, stage)?,
             name: self.0.get("name").filter(|name| !name.trim().is_empty()).cloned(),
             size: self.size(stage)?,
             digest: self.digest(stage)?,
         })
     }
 
-    fn channel(&self, stage: Stage) -> Result<Option<&str>, Fault> {
-        let Some(channel) = self.0.get("channel") else { return Ok(None) };
+    /// A caller that is bound to one channel needn't name it.
+    fn channel<'a>(&'a self, caller: &'a Caller, stage: Stage) -> Result<Option<&'a str>, Fault> {
+        let bound = caller.channels.as_slice();
+        let Some(channel) = self.0.get("channel") else {
+            return Ok(if let [only] = bound { Some(only) } else { None });
+        };
         if channel.trim().is_empty() || channel.chars().count() > 255 || channel.chars().any(char::is_control) {
             return Err(invalid(stage, "channel is not an eGain channel type of 1 to 255 characters, such as sms or whatsapp"));
+        }
+        if !bound.is_empty() && !bound.contains(channel) {
+            return Err(forbidden(stage, "this caller is bound to other channels: name one of its own"));
         }
         Ok(Some(channel))
     }
 
-    fn sender(&self, stage: Stage) -> Result<Sender, Fault> {
-        let Some(sender) = self.0.get("sender") else { return Ok(Sender::default()) };
-        Sender::parse(sender)
-            .ok_or_else(|| invalid(stage, "sender is not one of customer, custom_bot, egain_bot, egain_agent, custom_agent"))
+    fn sender(&self, caller: &Caller, stage: Stage) -> Result<Sender, Fault> {
+        let Some(sender) = self.0.get("sender") else { return Ok(caller.sender.unwrap_or_default()) };
+        let sender = Sender::parse(sender)
+            .ok_or_else(|| invalid(stage, "sender is not one of customer, custom_bot, egain_bot, egain_agent, custom_agent"))?;
+        if caller.sender.is_some_and(|bound| bound != sender) {
+            return Err(forbidden(stage, "this caller is bound to another sender: leave sender away"));
+        }
+        Ok(sender)
     }
 
     fn size(&self, stage: Stage) -> Result<Option<u64>, Fault> {
@@ -135,22 +147,13 @@ impl Fields {
     }
 }
 
-fn parse_hex(text: &str) -> Option<Sum> {
-    let digits = text.as_bytes();
-    let mut sum = Sum::default();
-    if digits.len() != 2 * sum.len() {
-        return None;
-    }
-    for (byte, pair) in sum.iter_mut().zip(digits.chunks_exact(2)) {
-        let digit = |at: usize| char::from(pair[at]).to_digit(16);
-        *byte = (digit(0)? * 16 + digit(1)?) as u8;
-    }
-    Some(sum)
-}
-
 /// Refused before it is collected, too.
 pub fn too_long(name: &str, stage: Stage) -> Fault {
     invalid(stage, format!("{name} is longer than {LONGEST_VALUE} bytes"))
+}
+
+fn forbidden(stage: Stage, detail: &'static str) -> Fault {
+    Fault::caller(Code::Forbidden, stage, detail)
 }
 
 fn invalid(stage: Stage, detail: impl Into<std::borrow::Cow<'static, str>>) -> Fault {
@@ -162,8 +165,12 @@ mod tests {
     use super::*;
 
     fn query(query: &str) -> Result<Metadata, Fault> {
+        bound(query, &Caller::anyone())
+    }
+
+    fn bound(query: &str, caller: &Caller) -> Result<Metadata, Fault> {
         let request = http::Request::get(format!("/v1/assets?{query}")).body(()).unwrap();
-        Fields::of_query(&request.into_parts().0)?.understand(Stage::Admit)
+        Fields::of_query(&request.into_parts().0)?.understand(caller, Stage::Admit)
     }
 
     #[test]
@@ -187,6 +194,17 @@ mod tests {
             assert_eq!(query(wrong).unwrap_err().code(), code, "{wrong}");
         }
         assert!(query("channel=sms&channel=sms").is_ok());
+    }
+
+    #[test]
+    fn a_bound_caller_names_nothing_but_its_own() {
+        let caller = Caller { channels: vec!["sms".into()], sender: Some(Sender::CustomBot), ..Caller::anyone() };
+        let given = bound("", &caller).unwrap();
+        assert_eq!((given.channel.as_str(), given.sender), ("sms", Sender::CustomBot));
+        assert!(bound("channel=sms&sender=custom_bot", &caller).is_ok());
+        for other in ["channel=whatsapp", "channel=sms&sender=customer"] {
+            assert_eq!(bound(other, &caller).unwrap_err().code(), Code::Forbidden, "{other}");
+        }
     }
 
     #[test]

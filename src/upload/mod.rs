@@ -9,6 +9,7 @@ mod length;
 mod look_ahead;
 mod material;
 mod offer;
+mod once;
 mod spool;
 mod tally;
 
@@ -19,7 +20,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http_body::Body;
 
-use crate::body::digest::{Sum, hex};
+use crate::body::digest::{Slot, Sum, hex};
 use crate::body::pace::{self, Pace, caller_too_slow};
 use crate::egain::{Egain, NewAsset, Orphans};
 use crate::media::{AgreedName, Sniffed, agree, sniff};
@@ -27,14 +28,18 @@ use crate::policy::Policy;
 use crate::signals::metrics::Metrics;
 use crate::storage::Storage;
 use crate::words::asset::{AssetId, Sender};
-use crate::words::fault::{Fault, Stage};
+use crate::words::fault::{Code, Fault, Stage};
 use deliver::Delivery;
 pub use deliver::Timing;
+use fields::Metadata;
 use framing::Framings;
+use length::Measured;
 pub use length::{LengthSource, Limits};
 use look_ahead::LookAhead;
 use offer::Offer;
 pub use offer::Request;
+pub use once::Config as OnceConfig;
+use once::{Claim, Fingerprint, Found, Key, Ledger};
 pub use spool::Config as SpoolConfig;
 use spool::Spools;
 use tally::Tally;
@@ -48,10 +53,12 @@ pub struct Config {
     pub pace: pace::Limits,
     /// Files of unknown length.
     pub spool: SpoolConfig,
+    /// Uploads with an `Idempotency-Key`.
+    pub once: OnceConfig,
 }
 
 /// A file that storage has confirmed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Receipt {
     /// Its id at eGain.
     pub id: AssetId,
@@ -81,6 +88,7 @@ pub struct Upload {
     delivery: Delivery,
     spools: Spools,
     framings: Framings,
+    ledger: Ledger,
     metrics: Arc<Metrics>,
 }
 
@@ -96,40 +104,78 @@ impl Upload {
         spools.probe()?;
         let bytes = metrics.transfer_bytes.with_label_values(&["upload", "other"]);
         let delivery = Delivery { egain, storage, orphans, bytes };
-        Ok(Self { config, policy: Arc::new(policy), delivery, spools, framings: Framings::new(), metrics })
+        let (policy, ledger) = (Arc::new(policy), Ledger::new(&config.once));
+        Ok(Self { config, policy, delivery, spools, framings: Framings::new(), ledger, metrics })
     }
 
-    /// From a request to a stored file. Dropping the future leaves nothing behind.
+    /// From a request to a stored file. Dropping the future leaves nothing behind, but for an upload with a key whose
+    /// bytes are all here: a retry will find its answer.
     pub async fn run<B>(&self, request: Request<B>) -> Result<Receipt, Fault>
     where
         B: Body<Data = Bytes, Error = Fault> + Send + Sync + Unpin + 'static,
     {
         let mut tally = Tally::begin(&self.metrics);
-        let outcome = self.stages(request, &mut tally).await;
-        tally.end(outcome.as_ref().err());
-        outcome
+        let stay = request.stay.clone();
+        match self.prepare(request, &mut tally).await {
+            Ok(Next::Send(ready)) if ready.claim.is_some() => {
+                let upload = self.clone();
+                let finishing = tokio::spawn(async move {
+                    let _stay = stay;
+                    upload.finish(*ready, tally).await
+                });
+                finishing.await.unwrap_or_else(|_| Err(defect()))
+            }
+            Ok(Next::Send(ready)) => self.finish(*ready, tally).await,
+            Ok(Next::Answer(receipt)) => {
+                tally.replayed(receipt.length_source);
+                Ok(*receipt)
+            }
+            Err(fault) => {
+                tally.end(Some(&fault));
+                Err(fault)
+            }
+        }
     }
 
-    async fn stages<B>(&self, request: Request<B>, tally: &mut Tally) -> Result<Receipt, Fault>
+    /// All that happens before anything is asked of eGain.
+    async fn prepare<B>(&self, request: Request<B>, tally: &mut Tally) -> Result<Next, Fault>
     where
         B: Body<Data = Bytes, Error = Fault> + Send + Sync + Unpin + 'static,
     {
-        let (began, mut timing) = (Instant::now(), Timing::default());
+        let began = Instant::now();
+        let key = Key::of(&request.caller, &request.head.headers)?;
         let paced = request.map(|body| Pace::new(body, self.config.pace, caller_too_slow));
         let mut offer = Offer::of(paced, &self.framings, &self.config.limits).await?;
+        let claim = match key.map(|key| self.ledger.claim(key, Fingerprint::of(&offer))).transpose()? {
+            Some(Found::Done(receipt)) => return Ok(Next::Answer(Box::new(receipt))),
+            Some(Found::Fresh(claim)) => Some(claim),
+            None => None,
+        };
         let mut ahead = LookAhead::default();
         ahead.fill(&mut offer.body, self.config.limits.look_ahead).await?;
         let (sniffed, agreed) = self.inspect(&offer, &ahead)?;
         let (metadata, sum) = (offer.metadata.clone(), offer.sum.clone());
         let file = length::measure(offer, ahead, &self.spools, &self.config.limits).await?;
         tally.measured(file.source);
-        timing.read = began.elapsed();
-        let content_type = sniffed.content_type();
-        let asset = NewAsset { channel: &metadata.channel, sender: metadata.sender, name: &agreed.name, size: file.length };
+        let timing = Timing { read: began.elapsed(), ..Timing::default() };
+        let (name, content_type) = (agreed.name, sniffed.content_type());
+        Ok(Next::Send(Box::new(Ready { metadata, name, content_type, file, sum, claim, timing })))
+    }
+
+    /// From the signed URL to the receipt.
+    async fn finish(&self, ready: Ready, mut tally: Tally) -> Result<Receipt, Fault> {
+        let outcome = self.store(ready).await;
+        tally.end(outcome.as_ref().err());
+        outcome
+    }
+
+    async fn store(&self, ready: Ready) -> Result<Receipt, Fault> {
+        let Ready { metadata, name, content_type, file, sum, claim, mut timing } = ready;
+        let asset = NewAsset { channel: &metadata.channel, sender: metadata.sender, name: &name, size: file.length };
         let id = self.delivery.deliver(&asset, &content_type, &file, &mut timing).await?;
-        Ok(Receipt {
+        let receipt = Receipt {
             id,
-            name: agreed.name,
+            name,
             content_type,
             size: file.length,
             channel: metadata.channel,
@@ -137,7 +183,11 @@ impl Upload {
             length_source: file.source,
             sha256: sum.and_then(|slot| slot.get().map(|sum: &Sum| hex(sum))),
             timing,
-        })
+        };
+        if let Some(claim) = claim {
+            claim.fulfil(&receipt);
+        }
+        Ok(receipt)
     }
 
     /// What the file is, what it will be called, and whether it may be sent at all.
@@ -155,4 +205,28 @@ impl Upload {
         }
         Ok((sniffed, agreed))
     }
+}
+
+/// What follows from a request that is in order.
+enum Next {
+    /// A file to send.
+    Send(Box<Ready>),
+    /// The answer that its key was given before.
+    Answer(Box<Receipt>),
+}
+
+/// A file that may be sent.
+struct Ready {
+    metadata: Metadata,
+    name: String,
+    content_type: String,
+    file: Measured,
+    sum: Option<Slot>,
+    claim: Option<Claim>,
+    timing: Timing,
+}
+
+fn defect() -> Fault {
+    let detail = "the gateway has a defect: report it with the request id; trying again may help";
+    Fault::gateway(Code::Internal, Stage::Store, detail).retryable(true)
 }

@@ -3,6 +3,7 @@
 //! What can be refused from the head is refused before the body is polled: hyper sends
 //! `100 Continue` at the first poll.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use http::header::{CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH, CONTEN
 use http::request::Parts;
 use http_body::Body;
 use http_body_util::BodyExt;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::digest::{self, Declared};
 use super::fields::{Fields, Metadata};
@@ -20,6 +22,7 @@ use super::length::Limits;
 use crate::body::Frames;
 use crate::body::digest::{Digesting, Slot, Sum};
 use crate::body::multipart::{Boundary, derived_size, file_name};
+use crate::words::caller::Caller;
 use crate::words::fault::{Code, Fault, Stage};
 
 /// A file that is offered.
@@ -34,6 +37,8 @@ pub struct Offer {
     pub declared: Option<u64>,
     /// Its length as derived, for a framing that is trusted.
     pub derived: Option<Derived>,
+    /// Its SHA-256 as promised.
+    pub promised: Option<Sum>,
     /// Where its SHA-256 will be, where it is wanted.
     pub sum: Option<Slot>,
     /// Its bytes. The end comes only when the whole request is in order.
@@ -60,18 +65,20 @@ impl Derived {
 
 /// A request's head, with its body unread.
 pub struct Request<B> {
-    /// Who calls, for what is remembered of its programs.
-    pub caller: String,
+    /// Who calls: bounds what may be named, and is part of what is remembered of programs.
+    pub caller: Arc<Caller>,
     /// The head.
     pub head: Parts,
     /// The body.
     pub body: B,
+    /// Keeps the service from stopping for as long as the upload goes on, also when its caller has left.
+    pub stay: TaskTrackerToken,
 }
 
 impl<B> Request<B> {
     /// The same request with another body.
     pub fn map<T>(self, body: impl FnOnce(B) -> T) -> Request<T> {
-        Request { caller: self.caller, head: self.head, body: body(self.body) }
+        Request { caller: self.caller, head: self.head, body: body(self.body), stay: self.stay }
     }
 }
 
@@ -81,25 +88,25 @@ impl Offer {
     where
         B: Body<Data = Bytes, Error = Fault> + Send + Sync + Unpin + 'static,
     {
-        let Request { caller, head, body } = request;
+        let Request { caller, head, body, .. } = request;
         refuse_encoding(&head.headers)?;
         let fields = Fields::of_query(&head)?;
-        fields.check(Stage::Admit)?;
+        fields.check(&caller, Stage::Admit)?;
         let content_type = text(&head.headers, CONTENT_TYPE.as_str());
         let is_form = content_type.is_some_and(|value| essence(value).eq_ignore_ascii_case("multipart/form-data"));
         if is_form {
             let boundary = Boundary::from_content_type(content_type.unwrap_or_default())?;
             Self::of_form(&caller, &head.headers, fields, &boundary, body, framings, limits).await
         } else {
-            Self::of_raw(&head.headers, fields, body, limits)
+            Self::of_raw(&caller, &head.headers, fields, body, limits)
         }
     }
 
-    fn of_raw<B>(headers: &HeaderMap, fields: Fields, body: B, limits: &Limits) -> Result<Self, Fault>
+    fn of_raw<B>(caller: &Caller, headers: &HeaderMap, fields: Fields, body: B, limits: &Limits) -> Result<Self, Fault>
     where
         B: Body<Data = Bytes, Error = Fault> + Send + Sync + Unpin + 'static,
     {
-        let metadata = fields.understand(Stage::Admit)?;
+        let metadata = fields.understand(caller, Stage::Admit)?;
         let declared = agree(metadata.size, content_length(headers))?;
         if declared == Some(0) {
             return Err(Fault::caller(Code::EmptyFile, Stage::Admit, "the body is empty: send the file's bytes as the body"));
@@ -110,11 +117,12 @@ impl Offer {
         let given_name = headers.get(CONTENT_DISPOSITION).and_then(|value| file_name(value.as_bytes()));
         let given_type = text(headers, CONTENT_TYPE.as_str()).map(str::to_owned);
         let (sum, body) = digesting(body, digest);
-        Ok(Self { metadata, given_name, given_type, declared, derived: None, sum, body })
+        let promised = digest.expected;
+        Ok(Self { metadata, given_name, given_type, declared, derived: None, promised, sum, body })
     }
 
     async fn of_form<B>(
-        caller: &str,
+        caller: &Caller,
         headers: &HeaderMap,
         fields: Fields,
         boundary: &Boundary,
@@ -134,10 +142,10 @@ impl Offer {
         let (_, body) = digesting(body, Declared { wanted: false, expected: whole });
         let form = OpenForm::read(body, boundary, fields).await?;
         refuse_transfer_encoding(form.part.transfer_encoding.as_deref())?;
-        let metadata = form.fields.clone().understand(Stage::Read)?;
+        let metadata = form.fields.clone().understand(caller, Stage::Read)?;
         let declared = agree(metadata.size, form.part.content_length)?;
         declared.map_or(Ok(()), |size| limits.check(size))?;
-        let framing = Framing::of(caller, headers, boundary);
+        let framing = Framing::of(&caller.id, headers, boundary);
         let derived = total
             .filter(|_| framings.trusts(&framing))
             .and_then(|total| derived_size(total, form.file_start, boundary))
@@ -146,7 +154,8 @@ impl Offer {
         let (given_name, given_type) = (form.part.file_name.clone(), form.part.content_type.clone());
         let digest = metadata.digest.and(wished)?;
         let (sum, body) = digesting(form.into_file(framing, framings.clone()), digest);
-        Ok(Self { metadata, given_name, given_type, declared, derived, sum, body })
+        let promised = digest.expected;
+        Ok(Self { metadata, given_name, given_type, declared, derived, promised, sum, body })
     }
 }
 

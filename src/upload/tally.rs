@@ -27,6 +27,13 @@ impl Tally {
         self.length_source = source.name();
     }
 
+    /// It was answered as an earlier attempt was.
+    pub fn replayed(&mut self, source: LengthSource) {
+        self.length_source = source.name();
+        self.outcome = "replayed";
+        self.transfer.end(None);
+    }
+
     /// It has ended, well or not.
     pub fn end(&mut self, fault: Option<&Fault>) {
         self.outcome = fault.map_or("stored", |fault| fault.code().name());

@@ -42,12 +42,20 @@ names! {
         DigestMismatch = "digest-mismatch",
         /// The file has no bytes; eGain's minimum is one.
         EmptyFile = "empty-file",
+        /// The caller is unknown.
+        Unauthenticated = "unauthenticated",
+        /// The caller may not do this.
+        Forbidden = "forbidden",
         /// No such route or asset.
         NotFound = "not-found",
         /// The route exists, the method doesn't.
         MethodNotAllowed = "method-not-allowed",
         /// The caller sent nothing, or too little, for too long.
         ClientTooSlow = "client-too-slow",
+        /// An upload with the same key is still under way.
+        IdempotencyInProgress = "idempotency-in-progress",
+        /// The key was used for another file.
+        IdempotencyMismatch = "idempotency-mismatch",
         /// The upstream state doesn't permit it, such as deleting an asset that is in use.
         Conflict = "conflict",
         /// eGain found malicious content (400-765).
@@ -64,6 +72,8 @@ names! {
         RangeNotSatisfiable = "range-not-satisfiable",
         /// The request's headers are too large.
         HeadersTooLarge = "headers-too-large",
+        /// The caller has used up its own rate.
+        RateLimited = "rate-limited",
         /// A defect of the gateway or its machine.
         Internal = "internal",
         /// The upstream answered something unexpected.
@@ -131,6 +141,7 @@ impl Code {
         matches!(
             self,
             Self::ClientTooSlow
+                | Self::RateLimited
                 | Self::UploadFailed
                 | Self::UpstreamTimeout
                 | Self::Overloaded

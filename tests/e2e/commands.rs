@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body_util::channel::Channel;
 use reqwest::{Body, Client, StatusCode};
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::binary::{Running, on_free_ports, owned, program, run, settings};
 use crate::house::{eventually, noise, receipt};
@@ -166,4 +167,16 @@ async fn a_caller_that_left_is_in_the_log() {
     caller.abort();
     let logged = gateway.line(|line| serde_json::from_str(line).ok().filter(|line: &Value| line["status"] == 499)).await;
     assert_eq!((&logged["request_id"], &logged["path"]), (&"who-left".into(), &"/v1/assets/a-1".into()));
+}
+
+#[test]
+fn a_new_key_comes_with_the_hash_of_itself_in_an_entry_that_loads() {
+    let (_, text, _) = run(&["key", "new", "--id", "sms"], &[]);
+    let key = text.lines().find(|line| line.starts_with("agw_")).unwrap();
+    let sum: String = Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(text.contains(&sum));
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &text[text.find("[[auth.keys]]").unwrap()..]).unwrap();
+    let (_, shown, _) = run(&["config", "--config", file.path().to_str().unwrap()], &owned(&[("AUTH__MODE", "keys")]));
+    assert!(shown.contains(&sum));
 }

@@ -1,6 +1,7 @@
 //! A gateway and its upstream, both real, on loopback.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use asset_gateway::app::{self, Ending};
@@ -36,6 +37,17 @@ impl House {
 
     /// With a stand-in of this character, too.
     pub async fn with(sandbox: Config, settings: &[(&str, &str)]) -> Self {
+        Self::build(sandbox, None, settings).await
+    }
+
+    /// With a settings file, for what can only stand there.
+    pub async fn with_file(text: &str, settings: &[(&str, &str)]) -> Self {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        Self::build(Config::default(), Some(file.path()), settings).await
+    }
+
+    async fn build(sandbox: Config, file: Option<&Path>, settings: &[(&str, &str)]) -> Self {
         let sandbox = Sandbox::start(sandbox).expect("loopback has free ports");
         let given = [
             ("egain.base_url", sandbox.base_url().to_string()),
@@ -53,7 +65,7 @@ impl House {
             ("server.shutdown_grace", "5s".to_owned()),
         ];
         let all = given.iter().map(|(key, value)| (*key, value.as_str())).chain(settings.iter().copied());
-        let settings = Settings::from_sources(None, all.map(variable)).expect("the settings are in order");
+        let settings = Settings::from_sources(file, all.map(variable)).expect("the settings are in order");
         let bound = app::bind(&settings).expect("the gateway starts");
         let (addr, admin) = (bound.addr().unwrap(), bound.admin_addr().unwrap());
         let (stop, abort) = (CancellationToken::new(), CancellationToken::new());

@@ -1,0 +1,157 @@
+//! Who calls: API keys, of which only the SHA-256 is known here.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use governor::clock::{Clock, DefaultClock};
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use headers::authorization::Bearer;
+use headers::{Authorization, HeaderMapExt};
+use http::header::WWW_AUTHENTICATE;
+use http::{HeaderMap, HeaderValue};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::problem::Refusal;
+use crate::words::caller::{Caller, Deed};
+use crate::words::fault::{Code, Fault, Stage};
+
+/// How callers prove who they are.
+#[derive(Debug, Clone)]
+pub enum Auth {
+    /// They don't; everybody is an operator.
+    Nobody,
+    /// By one of these keys.
+    Keys(Vec<Key>),
+}
+
+/// A key and who holds it.
+#[derive(Debug, Clone)]
+pub struct Key {
+    /// SHA-256 of the key. Keys have 256 random bits, so a slow hash would protect nothing.
+    pub sha256: [u8; 32],
+    /// Its holder.
+    pub caller: Arc<Caller>,
+    /// Requests a second; bursts of a second's worth are fine.
+    pub rate: Option<f64>,
+}
+
+/// Everybody who may call.
+pub enum Callers {
+    /// Whoever can connect.
+    Anyone(Arc<Caller>),
+    /// The holders of keys.
+    Known(Vec<Holder>),
+}
+
+/// A key's holder, and what is left of its rate.
+pub struct Holder {
+    key: Key,
+    limiter: Option<DefaultDirectRateLimiter>,
+}
+
+impl Callers {
+    /// From the settings.
+    pub fn new(auth: &Auth) -> Self {
+        match auth {
+            Auth::Nobody => Self::Anyone(Arc::new(Caller::anyone())),
+            Auth::Keys(keys) => Self::Known(keys.iter().map(Holder::new).collect()),
+        }
+    }
+
+    /// Who sent this; an error for somebody unknown, or one that has used up its rate.
+    pub fn identify(&self, headers: &HeaderMap) -> Result<Arc<Caller>, Refusal> {
+        match self {
+            Self::Anyone(caller) => Ok(caller.clone()),
+            Self::Known(holders) => {
+                let holder = find(holders, headers).ok_or_else(unauthenticated)?;
+                holder.spend()?;
+                Ok(holder.key.caller.clone())
+            }
+        }
+    }
+}
+
+/// Looks at every key, so that the time it takes tells nothing.
+fn find<'h>(holders: &'h [Holder], headers: &HeaderMap) -> Option<&'h Holder> {
+    let given = headers.typed_get::<Authorization<Bearer>>()?;
+    let sum: [u8; 32] = Sha256::digest(given.token().as_bytes()).into();
+    holders.iter().fold(None, |found, holder| if holder.key.sha256.ct_eq(&sum).into() { Some(holder) } else { found })
+}
+
+impl Holder {
+    fn new(key: &Key) -> Self {
+        let limiter = key.rate.and_then(quota).map(RateLimiter::direct);
+        Self { key: key.clone(), limiter }
+    }
+
+    fn spend(&self) -> Result<(), Fault> {
+        let Some(Err(early)) = self.limiter.as_ref().map(RateLimiter::check) else { return Ok(()) };
+        let wait = early.wait_time_from(DefaultClock::default().now());
+        let detail = "this caller has used up its own rate: try again later";
+        Err(Fault::caller(Code::RateLimited, Stage::Admit, detail).retry_after(wait))
+    }
+}
+
+fn quota(rate: f64) -> Option<Quota> {
+    let burst = NonZeroU32::new(rate.ceil() as u32)?;
+    Some(Quota::with_period(Duration::from_secs_f64(rate.recip()))?.allow_burst(burst))
+}
+
+/// Refuses what the caller's role doesn't allow.
+pub fn permit(caller: &Caller, deed: Deed) -> Result<(), Fault> {
+    if caller.may(deed) {
+        return Ok(());
+    }
+    let detail = match deed {
+        Deed::Read => "this caller may not read",
+        Deed::Upload => "this caller may only read: uploading takes the role adapter",
+        Deed::Delete => "this caller may not delete: that takes delete = true in its settings, or the role operator",
+    };
+    Err(Fault::caller(Code::Forbidden, Stage::Admit, detail))
+}
+
+/// RFC 9110 section 11.6.1 wants the scheme named.
+fn unauthenticated() -> Refusal {
+    let detail = "the caller is unknown: send Authorization: Bearer <key>, with a key that is in the gateway's settings";
+    let fault = Fault::caller(Code::Unauthenticated, Stage::Admit, detail);
+    Refusal { fault, header: Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn callers(rate: Option<f64>) -> Callers {
+        let key = |secret: &str, id: &str| Key {
+            sha256: Sha256::digest(secret).into(),
+            caller: Arc::new(Caller { id: id.to_owned(), ..Caller::anyone() }),
+            rate,
+        };
+        Callers::new(&Auth::Keys(vec![key("one", "first"), key("two", "second")]))
+    }
+
+    fn identify(callers: &Callers, authorization: &'static str) -> Result<String, Code> {
+        let headers = [(http::header::AUTHORIZATION, HeaderValue::from_static(authorization))].into_iter().collect();
+        callers.identify(&headers).map(|caller| caller.id.clone()).map_err(|refusal| refusal.fault.code())
+    }
+
+    #[test]
+    fn a_caller_is_known_by_its_key() {
+        let callers = callers(None);
+        assert_eq!(identify(&callers, "Bearer two"), Ok("second".to_owned()));
+        assert_eq!(identify(&callers, "bearer one"), Ok("first".to_owned()));
+        for wrong in ["Bearer three", "Bearer ", "Basic one", "one"] {
+            assert_eq!(identify(&callers, wrong), Err(Code::Unauthenticated), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn one_callers_rate_is_no_business_of_anothers() {
+        let callers = callers(Some(2.0));
+        assert!(identify(&callers, "Bearer one").is_ok() && identify(&callers, "Bearer one").is_ok());
+        assert_eq!(identify(&callers, "Bearer one"), Err(Code::RateLimited));
+        assert!(identify(&callers, "Bearer two").is_ok());
+    }
+}

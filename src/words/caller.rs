@@ -1,0 +1,92 @@
+//! Who calls, and what that allows.
+
+use super::asset::Sender;
+
+/// What a caller may do. Each role may do what those before it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Reads assets.
+    Reader,
+    /// Uploads, too.
+    Adapter,
+    /// Everything.
+    Operator,
+}
+
+impl Role {
+    const ALL: [Self; 3] = [Self::Reader, Self::Adapter, Self::Operator];
+
+    /// The name in settings.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reader => "reader",
+            Self::Adapter => "adapter",
+            Self::Operator => "operator",
+        }
+    }
+
+    /// None for a name that is no role.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.name() == name)
+    }
+}
+
+/// What is done to assets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    /// Reading metadata or bytes.
+    Read,
+    /// Uploading.
+    Upload,
+    /// Deleting.
+    Delete,
+}
+
+/// A caller that is known.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Its name in logs.
+    pub id: String,
+    /// What it may do.
+    pub role: Role,
+    /// Whether it may delete, though it is no operator.
+    pub delete: bool,
+    /// eGain channel types that it is bound to; none for all.
+    pub channels: Vec<String>,
+    /// The sender that it is bound to.
+    pub sender: Option<Sender>,
+}
+
+impl Caller {
+    /// Whoever it is, where nobody is asked.
+    pub fn anyone() -> Self {
+        Self { id: "anyone".to_owned(), role: Role::Operator, delete: true, channels: Vec::new(), sender: None }
+    }
+
+    /// Whether it may do this.
+    pub fn may(&self, deed: Deed) -> bool {
+        match deed {
+            Deed::Read => true,
+            Deed::Upload => self.role >= Role::Adapter,
+            Deed::Delete => self.role == Role::Operator || self.role == Role::Adapter && self.delete,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deleting_takes_an_operator_or_a_permission_of_its_own() {
+        let may = |role, delete| Caller { role, delete, ..Caller::anyone() }.may(Deed::Delete);
+        assert!(may(Role::Operator, false) && may(Role::Adapter, true));
+        assert!(!may(Role::Adapter, false) && !may(Role::Reader, true));
+    }
+
+    #[test]
+    fn a_reader_only_reads() {
+        let reader = Caller { role: Role::Reader, ..Caller::anyone() };
+        assert!(reader.may(Deed::Read) && !reader.may(Deed::Upload));
+    }
+}

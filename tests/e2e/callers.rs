@@ -1,0 +1,86 @@
+//! Who may do what: the table of roles, and what a caller is bound to.
+
+use asset_gateway::sandbox::faults::Operation;
+use reqwest::{Method, Response};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use crate::house::{House, form, problem, receipt};
+
+/// Settings in which each key is its holder's id.
+fn keys() -> String {
+    let entry = |id: &str, more: &str| {
+        let sum: String = Sha256::digest(id).iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("[[auth.keys]]\nid = \"{id}\"\nsha256 = \"{sum}\"\n{more}\n")
+    };
+    [
+        entry("reader", "role = \"reader\""),
+        entry("adapter", ""),
+        entry("deleter", "delete = true"),
+        entry("operator", "role = \"operator\""),
+        entry("bound", "channels = [\"sms\"]\nsender = \"custom_bot\""),
+        entry("slow", "rate = 1.0"),
+    ]
+    .concat()
+}
+
+async fn house() -> House {
+    House::with_file(&keys(), &[("auth.mode", "keys")]).await
+}
+
+async fn call(house: &House, method: Method, path: &str, key: &str) -> Response {
+    house.client.request(method, house.url(path)).bearer_auth(key).body("hello").send().await.unwrap()
+}
+
+async fn status(house: &House, method: Method, path: &str, key: &str) -> u16 {
+    call(house, method, path, key).await.status().as_u16()
+}
+
+const UPLOAD: &str = "/v1/assets?channel=sms&name=a.txt";
+
+#[tokio::test]
+async fn every_role_may_do_what_the_table_says_and_no_more() {
+    let house = house().await;
+    for (key, upload, delete) in [("reader", 403, 403), ("adapter", 201, 403), ("deleter", 201, 204), ("operator", 201, 204)] {
+        let stored = receipt(call(&house, Method::POST, UPLOAD, "operator").await).await;
+        let one = format!("/v1/assets/{}", stored["id"].as_str().unwrap());
+        assert_eq!(status(&house, Method::GET, &one, key).await, 200, "{key}");
+        assert_eq!(status(&house, Method::GET, &format!("{one}/content"), key).await, 200, "{key}");
+        assert_eq!(status(&house, Method::POST, UPLOAD, key).await, upload, "{key}");
+        assert_eq!(status(&house, Method::DELETE, &one, key).await, delete, "{key}");
+    }
+}
+
+#[tokio::test]
+async fn somebody_unknown_is_refused_before_anything_is_asked_of_egain() {
+    let house = house().await;
+    let none = house.post(UPLOAD).body("hello").send().await.unwrap();
+    assert_eq!(none.headers()["www-authenticate"], "Bearer");
+    let refused = (401, "unauthenticated".into(), "caller".into(), "admit".into(), false);
+    assert_eq!(problem(none).await, refused);
+    assert_eq!(problem(call(&house, Method::GET, "/v1/assets/a", "wrong").await).await, refused);
+    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
+}
+
+#[tokio::test]
+async fn a_bound_caller_neednt_and_cant_name_anything_else() {
+    let house = house().await;
+    let stored = receipt(call(&house, Method::POST, "/v1/assets?name=a.txt", "bound").await).await;
+    assert_eq!((&stored["channel"], &stored["sender"]), (&json!("sms"), &json!("custom_bot")));
+    let other = call(&house, Method::POST, "/v1/assets?channel=whatsapp&name=a.txt", "bound").await;
+    assert_eq!(problem(other).await, (403, "forbidden".into(), "caller".into(), "admit".into(), false));
+    let (content_type, body) = form(&[("channel", "sms"), ("sender", "customer")], "a.txt", b"hello", "");
+    let request = house.post("/v1/assets").bearer_auth("bound").header("content-type", content_type).body(body);
+    assert_eq!(problem(request.send().await.unwrap()).await.1, "forbidden");
+    assert_eq!(house.left_upstream(1).await, 1);
+}
+
+#[tokio::test]
+async fn a_caller_that_has_used_up_its_rate_is_told_when_to_come_back() {
+    let house = house().await;
+    assert_eq!(status(&house, Method::POST, UPLOAD, "slow").await, 201);
+    let refused = call(&house, Method::POST, UPLOAD, "slow").await;
+    assert_eq!(refused.headers()["retry-after"], "1");
+    assert_eq!(problem(refused).await, (429, "rate-limited".into(), "caller".into(), "admit".into(), true));
+    assert_eq!(status(&house, Method::POST, UPLOAD, "adapter").await, 201);
+}
