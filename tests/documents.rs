@@ -18,7 +18,11 @@ const DOCUMENTS: [&str; 2] = ["README.md", "ARCHITECTURE.md"];
 #[test]
 fn the_settings_table_is_the_one_in_the_code() {
     let expected = Settings::keys().map(|key| {
-        let default = if key.preset { format!("`{}`", key.default) } else { key.default.to_owned() };
+        let default = match key.default {
+            "" => "none".to_owned(),
+            value if key.preset => format!("`{value}`"),
+            phrase => phrase.to_owned(),
+        };
         format!("| `{}` | {default} | {} |", key.name, key.doc)
     });
     assert_table("README.md", "Settings", expected);
