@@ -23,5 +23,6 @@ COPY --from=build /build/target/release/asset-gateway /asset-gateway
 USER 65532:65532
 EXPOSE 8080 9464
 STOPSIGNAL SIGTERM
+HEALTHCHECK CMD ["/asset-gateway", "health"]
 ENTRYPOINT ["/asset-gateway"]
 CMD ["serve"]

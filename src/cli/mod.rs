@@ -2,6 +2,7 @@
 
 mod config;
 mod dev;
+mod health;
 mod key;
 mod sandbox;
 mod serve;
@@ -28,6 +29,8 @@ enum Command {
     Dev(dev::Dev),
     /// Runs the eGain stand-in alone, for the tests of adapters.
     Sandbox(sandbox::Stand),
+    /// Asks a running service on this machine whether it is alive; for a container without a shell.
+    Health(Settings),
     /// Keys of callers.
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -48,6 +51,7 @@ pub fn run() -> ExitCode {
         Command::Serve(settings) => serve::run(settings.config.as_deref()),
         Command::Dev(dev) => dev::run(&dev),
         Command::Sandbox(stand) => sandbox::run(&stand),
+        Command::Health(settings) => health::run(settings.config.as_deref()),
         Command::Key(command) => key::run(&command),
         Command::Config(settings) => config::run(settings.config.as_deref()),
     }

@@ -69,7 +69,8 @@ fn unreachable(error: &reqwest::Error, stage: Stage) -> Fault {
     if error.is_timeout() && !error.is_connect() {
         return Fault::egain(Code::UpstreamTimeout, stage, "eGain didn't answer in time: try again");
     }
-    let detail = "eGain can't be reached: try again; if it lasts, an operator must check egain.base_url and the network";
+    let detail =
+        "eGain can't be reached: try again; if it lasts, an operator must check egain.base_url, egain.token_url and the network";
     Fault::egain(Code::UpstreamUnavailable, stage, detail).retry_after(Duration::from_secs(5))
 }
 

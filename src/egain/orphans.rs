@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio_util::sync::CancellationToken;
 
 use super::Egain;
@@ -58,9 +59,12 @@ impl Orphans {
 
     /// Never waits: it is called where a caller has left, from `Drop`.
     pub fn hand_over(&self, id: AssetId) {
-        if let Err(error) = self.queue.try_send(id) {
-            self.lose(&error.into_inner(), "queue-full");
-        }
+        let (id, reason) = match self.queue.try_send(id) {
+            Ok(()) => return,
+            Err(TrySendError::Full(id)) => (id, "queue-full"),
+            Err(TrySendError::Closed(id)) => (id, "stopped"),
+        };
+        self.lose(&id, reason);
     }
 
     /// What could not be deleted, the newest last; at most 1000.

@@ -180,3 +180,18 @@ fn a_new_key_comes_with_the_hash_of_itself_in_an_entry_that_loads() {
     let (_, shown, _) = run(&["config", "--config", file.path().to_str().unwrap()], &owned(&[("AUTH__MODE", "keys")]));
     assert!(shown.contains(&sum));
 }
+
+#[tokio::test]
+async fn health_asks_the_service_of_the_same_settings() {
+    let sandbox = Sandbox::start(Config::default()).unwrap();
+    let gateway = Running::start(program(&["serve"], &settings(&sandbox)));
+    let (_, admin) = gateway.listens().await;
+    let health = |listen: String| async {
+        let variables = owned(&[("SERVER__ADMIN_LISTEN", &listen)]);
+        tokio::task::spawn_blocking(move || run(&["health"], &variables)).await.unwrap()
+    };
+    let (alive, ..) = health(format!("0.0.0.0:{}", admin.port())).await;
+    assert_eq!(alive.status.code(), Some(0));
+    let (dead, _, said) = health("127.0.0.1:1".to_owned()).await;
+    assert_eq!((dead.status.code(), said.trim()), (Some(1), "127.0.0.1:1 doesn't answer: error sending request"));
+}
