@@ -186,7 +186,7 @@ async fn health_asks_the_service_of_the_same_settings() {
     let sandbox = Sandbox::start(Config::default()).unwrap();
     let gateway = Running::start(program(&["serve"], &settings(&sandbox)));
     let (_, admin) = gateway.listens().await;
-    let health = |listen: String| async {
+    let health = async |listen: String| {
         let variables = owned(&[("SERVER__ADMIN_LISTEN", &listen)]);
         tokio::task::spawn_blocking(move || run(&["health"], &variables)).await.unwrap()
     };
