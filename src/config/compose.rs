@@ -84,6 +84,7 @@ impl Settings {
             allow: rules.allow.clone(),
             on_mismatch: rules.on_mismatch,
             report_only: rules.report_only,
+            channels: rules.channels.clone(),
         }
     }
 

@@ -7,6 +7,7 @@
 pub mod auth;
 pub mod budget;
 pub mod cache;
+mod channels;
 mod compose;
 pub mod egain;
 mod layers;

@@ -1,5 +1,6 @@
 //! `[policy]`: which files may pass.
 
+use super::channels::Channels;
 use super::rules::some;
 use super::section::section;
 use super::setting::words;
@@ -24,5 +25,7 @@ section! {
         on_mismatch: OnMismatch = "rename";
         /// Whether what would be refused is only counted and logged.
         report_only: bool = "false";
+        /// What a channel takes: `[policy.channels.<type>]` with `max_size`, `allow` and `deny`; in the file only.
+        channels: Channels = "";
     }
 }

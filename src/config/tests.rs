@@ -163,13 +163,13 @@ fn what_may_be_in_a_broken_file_is_not_told_as_missing() {
 #[test]
 fn keys_of_later_versions_are_unknown() {
     let told = mistakes(
-        "[policy.channels.sms]\nmax_size = 1\n",
+        "[download]\ncompress = true\n",
         &[("ASSET_GATEWAY_SERVER__TLS_CERT", "x"), ("ASSET_GATEWAY_OTEL__ENDPOINT", "x")],
     );
     let expected = [
         "ASSET_GATEWAY_OTEL__ENDPOINT: unknown key",
         "ASSET_GATEWAY_SERVER__TLS_CERT: unknown key",
-        "policy.channels: unknown key",
+        "download.compress: unknown key",
     ];
     assert_eq!(told.lines().collect::<Vec<_>>(), expected);
 }

@@ -28,7 +28,17 @@ pub struct Delivery {
     pub storage: Storage,
     /// Takes what isn't kept.
     pub orphans: Orphans,
-    /// Counts file bytes sent.
+}
+
+/// A judged file.
+pub struct Consignment<'a> {
+    /// What eGain is told of it.
+    pub asset: NewAsset<'a>,
+    /// Its MIME type.
+    pub content_type: &'a str,
+    /// Its bytes.
+    pub file: &'a Measured,
+    /// Counts those that are sent.
     pub bytes: IntCounter,
 }
 
@@ -48,38 +58,26 @@ pub struct Timing {
 impl Delivery {
     /// Stores the file; the asset is whole in storage when this succeeds, and handed over for deletion when it fails
     /// or is dropped.
-    pub async fn deliver(
-        &self,
-        asset: &NewAsset<'_>,
-        content_type: &str,
-        file: &Measured,
-        timing: &mut Timing,
-    ) -> Result<AssetId, Fault> {
-        let body = file.material.body().expect("nothing was taken from the caller yet but what is here");
-        let fault = match self.attempt(asset, content_type, file, body, timing).await {
+    pub async fn deliver(&self, consignment: &Consignment<'_>, timing: &mut Timing) -> Result<AssetId, Fault> {
+        let material = &consignment.file.material;
+        let body = material.body().expect("nothing was taken from the caller yet but what is here");
+        let fault = match self.attempt(consignment, body, timing).await {
             Err(fault) if fault.blame() == Blame::Storage => fault,
             done => return done,
         };
-        let Some(body) = file.material.body() else { return Err(come_back(fault)) };
+        let Some(body) = material.body() else { return Err(come_back(fault)) };
         tracing::info!(code = fault.code().name(), detail = fault.detail(), "sends once more with a fresh signed URL");
-        self.attempt(asset, content_type, file, body, timing).await.map_err(come_back)
+        self.attempt(consignment, body, timing).await.map_err(come_back)
     }
 
-    async fn attempt(
-        &self,
-        asset: &NewAsset<'_>,
-        content_type: &str,
-        file: &Measured,
-        body: Frames,
-        timing: &mut Timing,
-    ) -> Result<AssetId, Fault> {
+    async fn attempt(&self, consignment: &Consignment<'_>, body: Frames, timing: &mut Timing) -> Result<AssetId, Fault> {
+        let Consignment { asset, content_type, file, bytes } = consignment;
         let began = Instant::now();
         let created = self.egain.create_asset(asset, &self.orphans).await?;
         timing.budget += created.queued;
         timing.sign += began.elapsed().saturating_sub(created.queued);
         let url = self.storage.admit(created.content_url)?;
-        let body = Exact::new(body, file.length, file.on_mismatch());
-        let body = Meter::new(body, self.bytes.clone());
+        let body = Meter::new(Exact::new(body, file.length, file.on_mismatch()), bytes.clone());
         let began = Instant::now();
         let sent = self.storage.send(&url, Parcel { content_type, length: file.length, body }).await;
         timing.store += began.elapsed();

@@ -59,6 +59,8 @@ impl Measured {
 /// Finds out the length, by the first rung of the ladder that holds.
 pub async fn measure(mut offer: Offer, mut ahead: LookAhead, spools: &Spools, limits: &Limits) -> Result<Measured, Fault> {
     let declared = offer.declared;
+    // A guess beyond the limit may be wrong; what is spooled is refused by what it is.
+    offer.derived = offer.derived.filter(|derived| limits.check(derived.size).is_ok());
     if let Some(size) = declared.filter(|size| ahead.length > *size || ahead.ended && ahead.length < *size) {
         return Err(mismatch(size, ahead.length));
     }

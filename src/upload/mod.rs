@@ -29,8 +29,8 @@ use crate::signals::metrics::Metrics;
 use crate::storage::Storage;
 use crate::words::asset::{AssetId, Sender};
 use crate::words::fault::{Code, Fault, Stage};
-use deliver::Delivery;
 pub use deliver::Timing;
+use deliver::{Consignment, Delivery};
 use fields::Metadata;
 use framing::Framings;
 use length::Measured;
@@ -102,8 +102,7 @@ impl Upload {
     ) -> io::Result<Self> {
         let spools = Spools::new(config.spool.clone(), &metrics);
         spools.probe()?;
-        let bytes = metrics.transfer_bytes.with_label_values(&["upload", "other"]);
-        let delivery = Delivery { egain, storage, orphans, bytes };
+        let delivery = Delivery { egain, storage, orphans };
         let (policy, ledger) = (Arc::new(policy), Ledger::new(&config.once));
         Ok(Self { config, policy, delivery, spools, framings: Framings::new(), ledger, metrics })
     }
@@ -146,6 +145,9 @@ impl Upload {
         let key = Key::of(&request.caller, &request.head.headers)?;
         let paced = request.map(|body| Pace::new(body, self.config.pace, caller_too_slow));
         let mut offer = Offer::of(paced, &self.framings, &self.config.limits).await?;
+        let own = self.limits(&offer.metadata);
+        let limits = if self.policy.report_only { self.config.limits } else { own };
+        offer.declared.map_or(Ok(()), |size| limits.check(size))?;
         let claim = match key.map(|key| self.ledger.claim(key, Fingerprint::of(&offer))).transpose()? {
             Some(Found::Done(receipt)) => return Ok(Next::Answer(Box::new(receipt))),
             Some(Found::Fresh(claim)) => Some(claim),
@@ -155,8 +157,9 @@ impl Upload {
         ahead.fill(&mut offer.body, self.config.limits.look_ahead).await?;
         let (sniffed, agreed) = self.inspect(&offer, &ahead)?;
         let (metadata, sum) = (offer.metadata.clone(), offer.sum.clone());
-        let file = length::measure(offer, ahead, &self.spools, &self.config.limits).await?;
+        let file = length::measure(offer, ahead, &self.spools, &limits).await?;
         tally.measured(file.source);
+        own.check(file.length).or_else(|fault| self.only_reported(fault))?;
         let timing = Timing { read: began.elapsed(), ..Timing::default() };
         let (name, content_type) = (agreed.name, sniffed.content_type());
         Ok(Next::Send(Box::new(Ready { metadata, name, content_type, file, sum, claim, timing })))
@@ -172,7 +175,9 @@ impl Upload {
     async fn store(&self, ready: Ready) -> Result<Receipt, Fault> {
         let Ready { metadata, name, content_type, file, sum, claim, mut timing } = ready;
         let asset = NewAsset { channel: &metadata.channel, sender: metadata.sender, name: &name, size: file.length };
-        let id = self.delivery.deliver(&asset, &content_type, &file, &mut timing).await?;
+        let bytes = self.metrics.transfer_bytes.with_label_values(&["upload", self.label(&metadata.channel)]);
+        let consignment = Consignment { asset, content_type: &content_type, file: &file, bytes };
+        let id = self.delivery.deliver(&consignment, &mut timing).await?;
         let receipt = Receipt {
             id,
             name,
@@ -190,20 +195,38 @@ impl Upload {
         Ok(receipt)
     }
 
+    /// A caller's word becomes a label only if the settings have it, too.
+    fn label<'a>(&self, channel: &'a str) -> &'a str {
+        if self.policy.knows(channel) { channel } else { "other" }
+    }
+
+    /// With the channel's own limit on the size.
+    fn limits(&self, metadata: &Metadata) -> Limits {
+        let all = self.config.limits;
+        let own = self.policy.max_size(&metadata.channel, metadata.sender.direction());
+        Limits { max_asset_size: all.max_asset_size.min(own.unwrap_or(u64::MAX)), ..all }
+    }
+
     /// What the file is, what it will be called, and whether it may be sent at all.
     fn inspect(&self, offer: &Offer, ahead: &LookAhead) -> Result<(Sniffed, AgreedName), Fault> {
         let head = ahead.head(self.config.limits.look_ahead as usize);
         let name = offer.metadata.name.as_deref().or(offer.given_name.as_deref());
         let sniffed = sniff(&head, ahead.ended, offer.given_type.as_deref(), name);
         let agreed = agree(name, &sniffed);
-        match self.policy.judge(&sniffed, &agreed) {
-            Err(fault) if self.policy.report_only => {
-                self.metrics.rejected.with_label_values(&["would_reject"]).inc();
-                tracing::warn!(stage = Stage::Policy.name(), detail = fault.detail(), "would be refused");
-            }
-            verdict => verdict?,
-        }
+        let Metadata { channel, sender, .. } = &offer.metadata;
+        let verdict = self.policy.judge(&sniffed, &agreed, channel, sender.direction());
+        verdict.or_else(|fault| self.only_reported(fault))?;
         Ok((sniffed, agreed))
+    }
+
+    /// Lets a refusal pass, counted and logged, where the policy is only tried.
+    fn only_reported(&self, fault: Fault) -> Result<(), Fault> {
+        if !self.policy.report_only {
+            return Err(fault);
+        }
+        self.metrics.rejected.with_label_values(&["would_reject"]).inc();
+        tracing::warn!(code = fault.code().name(), detail = fault.detail(), "would be refused");
+        Ok(())
     }
 }
 

@@ -149,7 +149,6 @@ impl Offer {
         let derived = total
             .filter(|_| framings.trusts(&framing))
             .and_then(|total| derived_size(total, form.file_start, boundary))
-            .filter(|size| limits.check(*size).is_ok())
             .map(|size| Derived { size, framing: framing.clone(), framings: framings.clone() });
         let (given_name, given_type) = (form.part.file_name.clone(), form.part.content_type.clone());
         let digest = metadata.digest.and(wished)?;

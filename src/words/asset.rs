@@ -59,10 +59,27 @@ impl Sender {
         }
     }
 
+    /// Only the customer sends inbound.
+    pub const fn direction(self) -> Direction {
+        match self {
+            Self::Customer => Direction::Inbound,
+            _ => Direction::Outbound,
+        }
+    }
+
     /// None for a name that eGain doesn't know.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|sender| sender.name() == name)
     }
+}
+
+/// Which way a file goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// From the customer.
+    Inbound,
+    /// To the customer.
+    Outbound,
 }
 
 /// A signed URL and how long it is good for.

@@ -8,6 +8,7 @@ mod broken;
 mod broken_forms;
 mod callers;
 mod callers_that_leave;
+mod channels;
 mod commands;
 mod connections;
 mod content;

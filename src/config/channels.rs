@@ -1,0 +1,112 @@
+//! `[policy.channels.<type>]`: what a channel takes.
+
+use std::collections::BTreeMap;
+
+use toml::{Table, Value};
+
+use super::setting::{Setting, mistyped};
+use crate::media::Pattern;
+use crate::policy::{ChannelRules, Rules};
+use crate::words::units::ByteSize;
+
+/// Rules by eGain channel type.
+pub type Channels = BTreeMap<String, ChannelRules>;
+
+impl Setting for Channels {
+    const EXPECTED: &'static str = "tables [policy.channels.<type>]";
+
+    fn from_text(text: &str) -> Result<Self, String> {
+        // The default, which no variable can have: an empty one counts as not given.
+        if text.is_empty() { Ok(Self::new()) } else { Err("can only be given in the file, as [policy.channels.<type>]".into()) }
+    }
+
+    fn from_toml(value: &Value) -> Result<Self, String> {
+        let channels = value.as_table().ok_or_else(|| mistyped::<Self>(value))?;
+        let read = |(name, value): (&String, &Value)| match value.as_table() {
+            Some(table) => Ok((name.clone(), channel(table).map_err(|says| format!("{name}: {says}"))?)),
+            None => Err(format!("{name}: expected a table [policy.channels.{name}]")),
+        };
+        channels.iter().map(read).collect()
+    }
+
+    fn to_toml(&self) -> Option<Value> {
+        let shown = |rules: &ChannelRules| {
+            let ways = [("inbound", show(&rules.inbound)), ("outbound", show(&rules.outbound))];
+            Value::Table(ways.map(|(way, rules)| (way.to_owned(), Value::Table(rules))).into_iter().collect())
+        };
+        Some(Value::Table(self.iter().map(|(name, rules)| (name.clone(), shown(rules))).collect()))
+    }
+}
+
+/// What is said for both directions holds where the direction itself says nothing.
+fn channel(table: &Table) -> Result<ChannelRules, String> {
+    let mut both = table.clone();
+    let mut way = |name: &str| -> Result<Option<Table>, String> {
+        match both.remove(name) {
+            None => Ok(None),
+            Some(Value::Table(rules)) => Ok(Some(rules)),
+            Some(_) => Err(format!("{name} is no table")),
+        }
+    };
+    let (inbound, outbound) = (way("inbound")?, way("outbound")?);
+    let over = |rules: Option<Table>| {
+        let mut all = both.clone();
+        all.extend(rules.unwrap_or_default());
+        read(&all)
+    };
+    Ok(ChannelRules { inbound: over(inbound)?, outbound: over(outbound)? })
+}
+
+fn read(table: &Table) -> Result<Rules, String> {
+    let mut rules = Rules::default();
+    for (key, value) in table {
+        let wrong = |says| format!("{key}: {says}");
+        match key.as_str() {
+            "max_size" => rules.max_size = Some(ByteSize::from_toml(value).map_err(wrong)?.as_u64()),
+            "allow" => rules.allow = Some(Vec::<Pattern>::from_toml(value).map_err(wrong)?),
+            "deny" => rules.deny = Vec::<Pattern>::from_toml(value).map_err(wrong)?,
+            _ => return Err(format!("unknown key {key}: there are max_size, allow, deny, and the tables inbound and outbound")),
+        }
+    }
+    Ok(rules)
+}
+
+fn show(rules: &Rules) -> Table {
+    let mut table = Table::new();
+    let mut put = |key: &str, value: Option<Value>| value.map(|value| table.insert(key.to_owned(), value));
+    put("max_size", rules.max_size.and_then(|size| ByteSize(size).to_toml()));
+    put("allow", rules.allow.as_ref().and_then(Vec::to_toml));
+    put("deny", rules.deny.to_toml());
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn channels(text: &str) -> Result<Channels, String> {
+        Channels::from_toml(&Value::Table(text.parse().unwrap()))
+    }
+
+    #[test]
+    fn a_direction_says_it_more_exactly() {
+        let read = channels("[sms]\nmax_size = '1MiB'\n[sms.outbound]\nmax_size = '512KiB'\nallow = ['image/*']").unwrap();
+        let sms = &read["sms"];
+        assert_eq!((sms.inbound.max_size, sms.outbound.max_size), (Some(1 << 20), Some(512 << 10)));
+        assert_eq!((sms.inbound.allow.is_some(), sms.outbound.allow.is_some()), (false, true));
+        assert_eq!(Channels::from_toml(&read.to_toml().unwrap()), Ok(read));
+    }
+
+    #[test]
+    fn a_mistake_names_its_channel_and_key() {
+        for (wrong, says) in [
+            ("sms = 1", "sms: expected a table"),
+            ("[sms]\nmaxsize = 1", "sms: unknown key maxsize"),
+            ("[sms]\nallow = ['image']", "sms: allow: `image` is no pattern"),
+            ("[sms]\ninbound = 1", "sms: inbound is no table"),
+        ] {
+            let said = channels(wrong).unwrap_err();
+            assert!(said.starts_with(says), "{said}");
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! What a channel takes, by direction.
+
+use asset_gateway::sandbox::faults::Operation;
+use reqwest::Response;
+
+use crate::house::{House, form, noise, problem, receipt};
+
+const RULES: &str = include_str!("../../deploy/policy.example.toml");
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89";
+
+async fn upload(house: &House, query: &str, file: Vec<u8>) -> Response {
+    house.post(&format!("/v1/assets?{query}")).body(file).send().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_channel_takes_its_own_types_to_the_customer_and_any_from_there() {
+    let house = House::with_file(RULES, &[]).await;
+    let refused = upload(&house, "channel=whatsapp&sender=egain_agent&name=a.txt", b"hello".to_vec()).await;
+    assert_eq!(problem(refused).await, (415, "type-not-allowed".into(), "caller".into(), "policy".into(), false));
+    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
+    receipt(upload(&house, "channel=whatsapp&sender=egain_agent&name=a.png", PNG.to_vec()).await).await;
+    receipt(upload(&house, "channel=whatsapp&sender=customer&name=a.txt", b"hello".to_vec()).await).await;
+    receipt(upload(&house, "channel=sms&sender=egain_agent&name=a.txt", b"hello".to_vec()).await).await;
+}
+
+#[tokio::test]
+async fn a_channels_size_holds_on_every_rung() {
+    let house = House::with_file(RULES, &[("limits.look_ahead", "1KiB")]).await;
+    let query = "channel=custom.example&name=a.bin";
+    receipt(upload(&house, query, noise(12_345, 1)).await).await;
+    let too_large = (413, "too-large".into(), "caller".into(), "policy".into(), false);
+    assert_eq!(problem(upload(&house, query, noise(12_346, 1)).await).await, too_large);
+    for _ in 0..2 {
+        let (content_type, body) = form(&[("channel", "custom.example")], "a.bin", &noise(12_346, 1), "");
+        let request = house.post("/v1/assets").header("content-type", content_type).body(body);
+        assert_eq!(problem(request.send().await.unwrap()).await, too_large);
+    }
+    assert_eq!(house.left_upstream(1).await, 1);
+}
+
+#[tokio::test]
+async fn rules_that_are_only_tried_are_counted_and_let_pass() {
+    let house = House::with_file(RULES, &[("policy.report_only", "true")]).await;
+    receipt(upload(&house, "channel=custom.example&name=a.bin", noise(20_000, 1)).await).await;
+    receipt(upload(&house, "channel=whatsapp&sender=egain_bot&name=a.txt", b"hello".to_vec()).await).await;
+    assert_eq!(house.metric("rejected_total{code=\"would_reject\"}").await, 2.0);
+}
+
+#[tokio::test]
+async fn only_channels_of_the_settings_become_labels() {
+    let house = House::with_file(RULES, &[]).await;
+    receipt(upload(&house, "channel=whatsapp&name=a.bin", noise(100, 1)).await).await;
+    receipt(upload(&house, "channel=made_up&name=a.bin", noise(10, 1)).await).await;
+    assert_eq!(house.metric("transfer_bytes_total{channel=\"whatsapp\",direction=\"upload\"}").await, 100.0);
+    assert_eq!(house.metric("transfer_bytes_total{channel=\"other\",direction=\"upload\"}").await, 10.0);
+}
