@@ -19,6 +19,7 @@ mod expectations;
 mod expiry;
 mod fake_storage;
 mod house;
+mod http2;
 mod idempotency;
 mod leaving;
 mod lengths;
