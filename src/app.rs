@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::config::mistakes::Mistakes;
 use crate::download::Download;
 use crate::egain::{Egain, OrphanWorker, Orphans};
 use crate::front::{self, Admin, Front};
+use crate::signals::changes::Changes;
 use crate::signals::drain::{Drain, Phase};
 use crate::signals::metrics::Metrics;
 use crate::storage::Storage;
@@ -73,6 +75,7 @@ pub struct Bound {
     admin_listener: TcpListener,
     config: server::Config,
     tls: Option<Tls>,
+    keys: Option<PathBuf>,
     front: Front,
     admin: Admin,
     egain: Egain,
@@ -118,6 +121,7 @@ pub fn bind_with(settings: &Settings, home_page: Option<&'static str>) -> Result
         admin_listener: listen("server.admin_listen", settings.server.admin_listen)?,
         config: parts.listener,
         tls,
+        keys: settings.file_of_keys().map(Path::to_owned),
         front,
         admin: Admin::new(metrics.clone(), drain.clone(), egain.clone(), orphans),
         egain,
@@ -151,6 +155,9 @@ impl Bound {
         if let Some(tls) = self.tls.clone() {
             background.spawn(tls.keep_current());
         }
+        if let Some(file) = self.keys {
+            background.spawn(keep_keys_current(file, self.front.clone()));
+        }
         let in_public = server::Config { tls: self.tls, ..self.config.clone() };
         let data = tokio::spawn(server::serve(self.listener, in_public, self.front, closing.clone(), cut.clone()));
         let admin_end = CancellationToken::new();
@@ -182,6 +189,19 @@ impl Bound {
         admin_end.cancel();
         let _served_to_the_last = admin.await;
         ending
+    }
+}
+
+/// Reads the callers' keys again when their file changes, and once now: it may have changed since it was read first.
+async fn keep_keys_current(file: PathBuf, front: Front) {
+    let mut changes = Changes::of(vec![file.clone()]);
+    loop {
+        match Settings::keys_in(&file) {
+            Ok(keys) if front.replace_keys(&keys) => tracing::info!(keys = keys.len(), "callers' keys have changed"),
+            Ok(_) => {}
+            Err(mistakes) => tracing::error!(%mistakes, "callers' keys can't be read again, the old ones stay"),
+        }
+        changes.next().await;
     }
 }
 
