@@ -3,11 +3,12 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -16,11 +17,12 @@ use crate::config::mistakes::Mistakes;
 use crate::download::Download;
 use crate::egain::{Egain, OrphanWorker, Orphans};
 use crate::front::{self, Admin, Front};
+use crate::signals::changes::Changes;
 use crate::signals::drain::{Drain, Phase};
 use crate::signals::metrics::Metrics;
 use crate::storage::Storage;
 use crate::upload::Upload;
-use crate::wire::server;
+use crate::wire::server::{self, Tls, TlsError};
 
 /// The orphans' deletions get at least so long at the end, also when the grace time is used up.
 const LAST_CALLS: Duration = Duration::from_secs(2);
@@ -41,6 +43,14 @@ pub enum StartError {
         /// What the system says.
         source: io::Error,
     },
+    /// TLS can't be served with these files.
+    #[error("{key}: {source}")]
+    Tls {
+        /// The setting.
+        key: &'static str,
+        /// What is wrong.
+        source: TlsError,
+    },
     /// Temporary files can't be made.
     #[error("limits.spool_dir: can't make temporary files there: {0}; set another folder, or limits.spool_total = 0")]
     Spool(io::Error),
@@ -49,11 +59,23 @@ pub enum StartError {
     Client(reqwest::Error),
 }
 
+impl StartError {
+    fn tls(source: TlsError) -> Self {
+        let key = match source {
+            TlsError::Cert(_) => "server.tls_cert",
+            TlsError::Key(_) => "server.tls_key",
+        };
+        Self::Tls { key, source }
+    }
+}
+
 /// A service that listens.
 pub struct Bound {
     listener: TcpListener,
     admin_listener: TcpListener,
     config: server::Config,
+    tls: Option<Tls>,
+    keys: Option<PathBuf>,
     front: Front,
     admin: Admin,
     egain: Egain,
@@ -84,6 +106,7 @@ pub fn bind(settings: &Settings) -> Result<Bound, StartError> {
 /// As [`bind`], with a page at `/`.
 pub fn bind_with(settings: &Settings, home_page: Option<&'static str>) -> Result<Bound, StartError> {
     let parts = settings.parts()?;
+    let tls = parts.tls.map(Tls::load).transpose().map_err(StartError::tls)?;
     let (metrics, drain) = (Arc::new(Metrics::new()), Drain::new());
     metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
     let egain = Egain::new(parts.egain, metrics.clone()).map_err(StartError::Client)?;
@@ -97,6 +120,8 @@ pub fn bind_with(settings: &Settings, home_page: Option<&'static str>) -> Result
         listener: listen("server.listen", settings.server.listen)?,
         admin_listener: listen("server.admin_listen", settings.server.admin_listen)?,
         config: parts.listener,
+        tls,
+        keys: settings.file_of_keys().map(Path::to_owned),
         front,
         admin: Admin::new(metrics.clone(), drain.clone(), egain.clone(), orphans),
         egain,
@@ -126,11 +151,19 @@ impl Bound {
     pub async fn run(self, stop: impl Future<Output = ()>, abort: impl Future<Output = ()>) -> Ending {
         let Self { drain, metrics, times, .. } = self;
         let (closing, cut) = (drain.closing(), drain.abort());
-        let data = tokio::spawn(server::serve(self.listener, self.config.clone(), self.front, closing.clone(), cut.clone()));
+        let mut background = JoinSet::new();
+        if let Some(tls) = self.tls.clone() {
+            background.spawn(tls.keep_current());
+        }
+        if let Some(file) = self.keys {
+            background.spawn(keep_keys_current(file, self.front.clone()));
+        }
+        let in_public = server::Config { tls: self.tls, ..self.config.clone() };
+        let data = tokio::spawn(server::serve(self.listener, in_public, self.front, closing.clone(), cut.clone()));
         let admin_end = CancellationToken::new();
         let admin = server::serve(self.admin_listener, self.config, self.admin, admin_end.clone(), admin_end.clone());
         let admin = tokio::spawn(admin);
-        let sign_in = tokio::spawn(self.egain.keep_signed_in());
+        background.spawn(self.egain.keep_signed_in());
         let orphans_end = CancellationToken::new();
         let mut orphans = tokio::spawn(self.orphans.run(orphans_end.clone()));
         drain.enter(Phase::Serving);
@@ -152,10 +185,23 @@ impl Bound {
             orphans.abort();
             let _aborted = orphans.await;
         }
-        sign_in.abort();
+        drop(background);
         admin_end.cancel();
         let _served_to_the_last = admin.await;
         ending
+    }
+}
+
+/// Reads the callers' keys again when their file changes, and once now: it may have changed since it was read first.
+async fn keep_keys_current(file: PathBuf, front: Front) {
+    let mut changes = Changes::of(vec![file.clone()]);
+    loop {
+        match Settings::keys_in(&file) {
+            Ok(keys) if front.replace_keys(&keys) => tracing::info!(keys = keys.len(), "callers' keys have changed"),
+            Ok(_) => {}
+            Err(mistakes) => tracing::error!(%mistakes, "callers' keys can't be read again, the old ones stay"),
+        }
+        changes.next().await;
     }
 }
 

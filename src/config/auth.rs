@@ -6,6 +6,7 @@ use std::sync::Arc;
 use toml::Value;
 
 use super::mistakes::Report;
+use super::reader::Reader;
 use super::rules::Verdict;
 use super::section::section;
 use super::setting::{Setting, mistyped, unreadable};
@@ -48,7 +49,7 @@ section! {
     Auth as "auth" {
         /// How callers prove who they are: keys, or none (they don't, and may do everything).
         mode: Option<AuthMode> => "required";
-        /// Callers' keys, as `asset-gateway key new` makes them; in the file only.
+        /// Callers' keys, as `asset-gateway key new` makes them; in the file only, and read again when it changes.
         keys: Vec<Key> = "" where each_once;
     }
 }
@@ -67,6 +68,11 @@ impl Auth {
             }
             Some(_) => {}
         }
+    }
+
+    /// As if nothing but keys could be set.
+    pub(super) fn of_keys(from: &mut Reader) -> Self {
+        Self { mode: Some(AuthMode::Keys), keys: from.value("auth.keys", each_once).unwrap_or_default() }
     }
 
     /// What the front is given.

@@ -13,6 +13,8 @@ use crate::{download, egain, front, storage, upload};
 pub struct Parts {
     /// The listeners.
     pub listener: listener::Config,
+    /// The data listener's certificate.
+    pub tls: Option<listener::Files>,
     /// The data listener's service.
     pub front: front::Config,
     /// Uploads.
@@ -36,6 +38,7 @@ impl Settings {
         self.for_serve()?;
         Ok(Parts {
             listener: self.listener(),
+            tls: self.tls(),
             front: self.front(),
             upload: self.upload(),
             policy: self.policy(),
@@ -47,7 +50,13 @@ impl Settings {
 
     fn listener(&self) -> listener::Config {
         let server::Server { header_timeout, keep_alive_timeout, read_buffer, max_connections, .. } = self.server;
-        listener::Config { header_timeout, keep_alive_timeout, read_buffer: read_buffer.as_u64() as usize, max_connections }
+        let read_buffer = read_buffer.as_u64() as usize;
+        listener::Config { header_timeout, keep_alive_timeout, read_buffer, max_connections, tls: None }
+    }
+
+    fn tls(&self) -> Option<listener::Files> {
+        let server::Server { tls_cert, tls_key, .. } = &self.server;
+        Some(listener::Files { cert: tls_cert.clone()?, key: tls_key.clone()? })
     }
 
     fn front(&self) -> front::Config {

@@ -24,7 +24,7 @@ mod setting;
 mod values;
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use self::mistakes::{Mistakes, Report};
 use self::reader::Reader;
@@ -35,7 +35,11 @@ macro_rules! settings {
     ($($(#[doc = $doc:literal])+ $name:ident: $section:ty,)+) => {
         /// All that can be set. Every value has the right type and lies within its bounds.
         #[derive(Debug, Clone)]
-        pub struct Settings { $($(#[doc = $doc])+ pub $name: $section,)+ }
+        pub struct Settings {
+            $($(#[doc = $doc])+ pub $name: $section,)+
+            /// The file that they were read from.
+            file: Option<PathBuf>,
+        }
 
         impl Settings {
             /// Every key that exists, section by section: the table of settings.
@@ -44,7 +48,7 @@ macro_rules! settings {
             }
 
             fn read(from: &mut Reader) -> Self {
-                Self { $($name: Section::read(from),)+ }
+                Self { $($name: Section::read(from),)+ file: None }
             }
 
             /// Every key's value, in the order of `keys`.
@@ -111,6 +115,24 @@ impl Settings {
         report.judge(settings)
     }
 
+    /// The file to look at for changed keys of callers, where they are asked for keys.
+    pub fn file_of_keys(&self) -> Option<&Path> {
+        self.file.as_deref().filter(|_| self.auth.mode == Some(auth::AuthMode::Keys))
+    }
+
+    /// The callers' keys that this file has now. Nothing else in it is judged.
+    ///
+    /// # Errors
+    /// The file can't be read, something is wrong with the keys, or there are none.
+    pub fn keys_in(file: &Path) -> Result<Vec<crate::front::Key>, Mistakes> {
+        let keys: Vec<&Key> = Self::keys().collect();
+        let mut reader = Reader::new(Some((file, "auth.keys")), layers::Layer::new(), &keys, Report::default());
+        let auth = auth::Auth::of_keys(&mut reader);
+        let mut report = reader.into_report();
+        auth.require(&mut report);
+        report.judge(auth.keys)
+    }
+
     /// Whether the service can start with these.
     ///
     /// # Errors
@@ -137,7 +159,8 @@ impl Settings {
         let environment = layers::environment(variables, &mut report);
         let named = file.map(|path| (path, "--config")).or(environment.file.as_deref().map(|path| (path, layers::FILE_VARIABLE)));
         let mut reader = Reader::new(named, environment.keys, &keys, report);
-        let settings = Self::read(&mut reader);
+        let mut settings = Self::read(&mut reader);
+        settings.file = named.map(|(path, _)| path.to_owned());
         let mut report = reader.finish(&keys);
         settings.compare(&mut report);
         (settings, report)

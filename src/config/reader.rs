@@ -81,6 +81,11 @@ impl Reader {
         }
     }
 
+    /// What was noted so far; what nobody took is fine.
+    pub fn into_report(self) -> Report {
+        self.report
+    }
+
     /// Notes what nobody took.
     pub fn finish(mut self, keys: &[&Key]) -> Report {
         for layer in &self.layers {

@@ -1,6 +1,7 @@
 //! `[server]`: the listeners, and how much they bear.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::mistakes::Report;
@@ -15,7 +16,11 @@ section! {
         listen: SocketAddr = "0.0.0.0:8080";
         /// Where metrics, health and orphans are told. Keep it private.
         admin_listen: SocketAddr = "0.0.0.0:9464";
-        /// How long a request's head may take.
+        /// The certificate that callers are shown, a PEM file with its chain; read again when it changes. Without it, all is in clear.
+        tls_cert: Option<PathBuf> => "none";
+        /// Its private key, a PEM file.
+        tls_key: Option<PathBuf> => "none";
+        /// How long a request's head may take, and a TLS handshake.
         header_timeout: Duration = "10s" where within(MOMENT, DAY);
         /// How long a connection may be idle. Should be longer than the ingress keeps it.
         keep_alive_timeout: Duration = "75s" where within(MOMENT, DAY);
@@ -46,6 +51,11 @@ impl Server {
                 &["server.admin_listen", "server.listen"],
                 format!("{} is taken by server.listen ({})", self.admin_listen, self.listen),
             );
+        }
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(_), None) => report.clash(&["server.tls_cert", "server.tls_key"], "needs server.tls_key, which isn't set"),
+            (None, Some(_)) => report.clash(&["server.tls_key", "server.tls_cert"], "needs server.tls_cert, which isn't set"),
+            _ => {}
         }
     }
 }

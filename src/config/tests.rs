@@ -164,11 +164,11 @@ fn what_may_be_in_a_broken_file_is_not_told_as_missing() {
 fn keys_of_later_versions_are_unknown() {
     let told = mistakes(
         "[download]\ncompress = true\n",
-        &[("ASSET_GATEWAY_SERVER__TLS_CERT", "x"), ("ASSET_GATEWAY_OTEL__ENDPOINT", "x")],
+        &[("ASSET_GATEWAY_SERVER__TRUSTED_PROXIES", "x"), ("ASSET_GATEWAY_OTEL__ENDPOINT", "x")],
     );
     let expected = [
         "ASSET_GATEWAY_OTEL__ENDPOINT: unknown key",
-        "ASSET_GATEWAY_SERVER__TLS_CERT: unknown key",
+        "ASSET_GATEWAY_SERVER__TRUSTED_PROXIES: unknown key",
         "download.compress: unknown key",
     ];
     assert_eq!(told.lines().collect::<Vec<_>>(), expected);
@@ -298,6 +298,16 @@ fn what_is_shown_in_place_of_a_secret_is_none() {
 fn listeners_may_not_share_a_port() {
     let told = mistakes("", &[("ASSET_GATEWAY_SERVER__LISTEN", "127.0.0.1:9464")]);
     assert_eq!(told, "server.admin_listen: 0.0.0.0:9464 is taken by server.listen (127.0.0.1:9464)");
+}
+
+#[test]
+fn a_certificate_and_its_key_need_each_other() {
+    for (one, other) in [("tls_cert", "tls_key"), ("tls_key", "tls_cert")] {
+        let variable = format!("ASSET_GATEWAY_SERVER__{}", one.to_uppercase());
+        let told = mistakes("", &[(&variable, "x.pem")]);
+        assert_eq!(told, format!("{variable}: needs server.{other}, which isn't set"));
+    }
+    assert_eq!(mistakes("[server]\ntls_cert = \"a\"\ntls_key = \"b\"\n", &[]), "");
 }
 
 #[test]

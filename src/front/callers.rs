@@ -10,6 +10,7 @@ use headers::authorization::Bearer;
 use headers::{Authorization, HeaderMapExt};
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderMap, HeaderValue};
+use parking_lot::RwLock;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -27,7 +28,7 @@ pub enum Auth {
 }
 
 /// A key and who holds it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Key {
     /// SHA-256 of the key. Keys have 256 random bits, so a slow hash would protect nothing.
     pub sha256: [u8; 32],
@@ -42,13 +43,16 @@ pub enum Callers {
     /// Whoever can connect.
     Anyone(Arc<Caller>),
     /// The holders of keys.
-    Known(Vec<Holder>),
+    Known(Holders),
 }
+
+/// Holders of keys; others may take their place at any time.
+pub struct Holders(RwLock<Arc<Vec<Holder>>>);
 
 /// A key's holder, and what is left of its rate.
 pub struct Holder {
     key: Key,
-    limiter: Option<DefaultDirectRateLimiter>,
+    limiter: Option<Arc<DefaultDirectRateLimiter>>,
 }
 
 impl Callers {
@@ -56,7 +60,15 @@ impl Callers {
     pub fn new(auth: &Auth) -> Self {
         match auth {
             Auth::Nobody => Self::Anyone(Arc::new(Caller::anyone())),
-            Auth::Keys(keys) => Self::Known(keys.iter().map(Holder::new).collect()),
+            Auth::Keys(keys) => Self::Known(Holders::new(keys)),
+        }
+    }
+
+    /// Puts these keys in place of all others, if keys are what callers have. Whether that changes anything.
+    pub fn replace_keys(&self, keys: &[Key]) -> bool {
+        match self {
+            Self::Known(holders) => holders.replace(keys),
+            Self::Anyone(_) => false,
         }
     }
 
@@ -65,7 +77,8 @@ impl Callers {
         match self {
             Self::Anyone(caller) => Ok(caller.clone()),
             Self::Known(holders) => {
-                let holder = find(holders, headers).ok_or_else(unauthenticated)?;
+                let holders = holders.0.read().clone();
+                let holder = find(&holders, headers).ok_or_else(unauthenticated)?;
                 holder.spend()?;
                 Ok(holder.key.caller.clone())
             }
@@ -80,14 +93,38 @@ fn find<'h>(holders: &'h [Holder], headers: &HeaderMap) -> Option<&'h Holder> {
     holders.iter().fold(None, |found, holder| if holder.key.sha256.ct_eq(&sum).into() { Some(holder) } else { found })
 }
 
+impl Holders {
+    fn new(keys: &[Key]) -> Self {
+        Self(RwLock::new(Arc::new(keys.iter().map(Holder::new).collect())))
+    }
+
+    fn replace(&self, keys: &[Key]) -> bool {
+        let before = self.0.read().clone();
+        if before.iter().map(|holder| &holder.key).eq(keys) {
+            return false;
+        }
+        *self.0.write() = Arc::new(keys.iter().map(|key| Holder::after(&before, key)).collect());
+        true
+    }
+}
+
 impl Holder {
     fn new(key: &Key) -> Self {
-        let limiter = key.rate.and_then(quota).map(RateLimiter::direct);
+        let limiter = key.rate.and_then(quota).map(|quota| Arc::new(RateLimiter::direct(quota)));
         Self { key: key.clone(), limiter }
     }
 
+    /// What a caller has used up of its rate stays used up, also when it gets another key.
+    fn after(before: &[Self], key: &Key) -> Self {
+        let same = |holder: &&Self| holder.key.caller.id == key.caller.id && holder.key.rate == key.rate;
+        match before.iter().find(same) {
+            Some(holder) => Self { key: key.clone(), limiter: holder.limiter.clone() },
+            None => Self::new(key),
+        }
+    }
+
     fn spend(&self) -> Result<(), Fault> {
-        let Some(Err(early)) = self.limiter.as_ref().map(RateLimiter::check) else { return Ok(()) };
+        let Some(Err(early)) = self.limiter.as_ref().map(|limiter| limiter.check()) else { return Ok(()) };
         let wait = early.wait_time_from(DefaultClock::default().now());
         let detail = "this caller has used up its own rate: try again later";
         Err(Fault::caller(Code::RateLimited, Stage::Admit, detail).retry_after(wait))
@@ -123,13 +160,13 @@ fn unauthenticated() -> Refusal {
 mod tests {
     use super::*;
 
+    fn key(secret: &str, id: &str, rate: Option<f64>) -> Key {
+        let caller = Arc::new(Caller { id: id.to_owned(), ..Caller::anyone() });
+        Key { sha256: Sha256::digest(secret).into(), caller, rate }
+    }
+
     fn callers(rate: Option<f64>) -> Callers {
-        let key = |secret: &str, id: &str| Key {
-            sha256: Sha256::digest(secret).into(),
-            caller: Arc::new(Caller { id: id.to_owned(), ..Caller::anyone() }),
-            rate,
-        };
-        Callers::new(&Auth::Keys(vec![key("one", "first"), key("two", "second")]))
+        Callers::new(&Auth::Keys(vec![key("one", "first", rate), key("two", "second", rate)]))
     }
 
     fn identify(callers: &Callers, authorization: &'static str) -> Result<String, Code> {
@@ -153,5 +190,19 @@ mod tests {
         assert!(identify(&callers, "Bearer one").is_ok() && identify(&callers, "Bearer one").is_ok());
         assert_eq!(identify(&callers, "Bearer one"), Err(Code::RateLimited));
         assert!(identify(&callers, "Bearer two").is_ok());
+    }
+
+    #[test]
+    fn other_keys_take_the_place_of_all_before_and_give_no_rate_back() {
+        let callers = callers(Some(1.0));
+        assert!(identify(&callers, "Bearer one").is_ok());
+        let fresh = [key("three", "first", Some(1.0)), key("four", "third", None)];
+        assert!(callers.replace_keys(&fresh) && !callers.replace_keys(&fresh));
+        assert_eq!(identify(&callers, "Bearer three"), Err(Code::RateLimited));
+        assert_eq!(identify(&callers, "Bearer four"), Ok("third".to_owned()));
+        for gone in ["Bearer one", "Bearer two"] {
+            assert_eq!(identify(&callers, gone), Err(Code::Unauthenticated));
+        }
+        assert!(!Callers::new(&Auth::Nobody).replace_keys(&fresh));
     }
 }

@@ -110,6 +110,11 @@ impl Front {
         }))
     }
 
+    /// Puts these callers' keys in place of all others, from the next request on. Whether that changes anything.
+    pub fn replace_keys(&self, keys: &[Key]) -> bool {
+        self.0.callers.replace_keys(keys)
+    }
+
     /// One exchange: named, admitted, routed, answered, and watched until its last byte.
     pub async fn handle(&self, request: Request<Incoming>) -> Response<Answer> {
         let rooms = &self.0;

@@ -1,5 +1,6 @@
-//! What the service tells about itself, and how it is told to stop.
+//! What the service tells about itself, and how it is told to stop or that a file has changed.
 
+pub mod changes;
 pub mod drain;
 pub mod metrics;
 pub mod telemetry;

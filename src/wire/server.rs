@@ -11,6 +11,7 @@ mod deadline;
 mod exchange;
 mod protocol;
 mod refusal;
+mod tls;
 
 use std::{convert::Infallible, error::Error, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -23,6 +24,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use connection::{Ends, Seat};
 pub use exchange::Running;
+pub use tls::{Files, Tls, TlsError};
 
 /// Connections that the kernel may hold for us until they are accepted.
 const BACKLOG: u32 = 4096;
@@ -34,15 +36,18 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(500);
 /// What one connection, and all of them together, may take.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// For a request's head, from its first byte, and for the first byte of a new connection.
+    /// For a request's head, from its first byte, and for the first byte of a new connection: with TLS
+    /// that is the first one that was encrypted.
     pub header_timeout: Duration,
     /// For an idle connection between two requests. HTTP/2 connections are looked at once in
     /// every such span, so that they last for up to twice as long.
     pub keep_alive_timeout: Duration,
     /// The most that HTTP/1.1 reads ahead, in bytes a connection; at least 8 KiB.
     pub read_buffer: usize,
-    /// Connections open at one time. More are told 503 and closed at once.
+    /// Connections open at one time. More are told 503, if they are in clear, and closed at once.
     pub max_connections: usize,
+    /// Who we are, by TLS; without it all is in clear.
+    pub tls: Option<Tls>,
 }
 
 impl Default for Config {
@@ -52,6 +57,7 @@ impl Default for Config {
             keep_alive_timeout: Duration::from_secs(75),
             read_buffer: 128 * 1024,
             max_connections: 10_000,
+            tls: None,
         }
     }
 }
@@ -73,7 +79,8 @@ pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves HTTP/1.1 and HTTP/2 (prior knowledge) in clear until `shutdown` is cancelled.
+/// Serves HTTP/1.1 and HTTP/2 until `shutdown` is cancelled: told apart by the first bytes in clear, by
+/// ALPN with TLS.
 ///
 /// Then the listener closes, idle connections close, running exchanges finish, and the future
 /// ends when the last of them has. That has no deadline of its own: the caller waits as long as
@@ -94,7 +101,11 @@ where
     let config = Arc::new(config);
     while let Some((socket, peer)) = ends.shutdown.run_until_cancelled(accept(&listener)).await {
         let Ok(permit) = Arc::clone(&seats).try_acquire_owned() else {
-            refusal::refuse(socket, &courtesy, &connections);
+            match config.tls {
+                // Shaking hands would cost more than what there are too many of.
+                Some(_) => tracing::debug!("too many connections"),
+                None => refusal::refuse(socket, &courtesy, &connections),
+            }
             continue;
         };
         let seat = Seat { peer, config: Arc::clone(&config), ends: ends.clone(), _permit: permit };

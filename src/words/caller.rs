@@ -43,7 +43,7 @@ pub enum Deed {
 }
 
 /// A caller that is known.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// Its name in logs.
     pub id: String,

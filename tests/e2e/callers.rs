@@ -1,18 +1,22 @@
 //! Who may do what: the table of roles, and what a caller is bound to.
 
+use std::time::{Duration, Instant};
+
 use asset_gateway::sandbox::faults::Operation;
 use reqwest::{Method, Response};
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use tokio::time::sleep;
 
 use crate::house::{House, form, problem, receipt};
 
-/// Settings in which each key is its holder's id.
+/// A holder whose id is the key.
+fn entry(id: &str, more: &str) -> String {
+    let sum: String = Sha256::digest(id).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("[[auth.keys]]\nid = \"{id}\"\nsha256 = \"{sum}\"\n{more}\n")
+}
+
 fn keys() -> String {
-    let entry = |id: &str, more: &str| {
-        let sum: String = Sha256::digest(id).iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("[[auth.keys]]\nid = \"{id}\"\nsha256 = \"{sum}\"\n{more}\n")
-    };
     [
         entry("reader", "role = \"reader\""),
         entry("adapter", ""),
@@ -83,4 +87,32 @@ async fn a_caller_that_has_used_up_its_rate_is_told_when_to_come_back() {
     assert_eq!(refused.headers()["retry-after"], "1");
     assert_eq!(problem(refused).await, (429, "rate-limited".into(), "caller".into(), "admit".into(), true));
     assert_eq!(status(&house, Method::POST, UPLOAD, "adapter").await, 201);
+}
+
+#[tokio::test]
+async fn keys_are_read_again_when_the_file_changes_and_mistakes_keep_the_old_ones() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), entry("old", "") + &entry("both", "role = \"reader\"")).unwrap();
+    let house = House::with_file_at(file.path(), &[("auth.mode", "keys")]).await;
+    assert_eq!(
+        [status(&house, Method::POST, UPLOAD, "old").await, status(&house, Method::POST, UPLOAD, "both").await],
+        [201, 403]
+    );
+    for mistake in [entry("new", "colour = \"red\""), "[[auth.keys]".to_owned(), String::new()] {
+        std::fs::write(file.path(), mistake).unwrap();
+        sleep(Duration::from_millis(2500)).await;
+        assert_eq!(status(&house, Method::POST, UPLOAD, "old").await, 201);
+    }
+    // What else is wrong with the file, and what was set by variables, is no matter of the keys.
+    let changed = "[egain]\nburst = 3\nrates = 5\n".to_owned() + &entry("both", "") + &entry("new", "");
+    std::fs::write(file.path(), changed).unwrap();
+    let began = Instant::now();
+    while status(&house, Method::POST, UPLOAD, "new").await != 201 {
+        assert!(began.elapsed() < Duration::from_secs(10), "they were never read");
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(
+        [status(&house, Method::POST, UPLOAD, "old").await, status(&house, Method::POST, UPLOAD, "both").await],
+        [401, 201]
+    );
 }

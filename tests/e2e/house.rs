@@ -47,6 +47,11 @@ impl House {
         Self::build(Config::default(), Some(file.path()), settings).await
     }
 
+    /// With a settings file that stays, and that the test may change.
+    pub async fn with_file_at(file: &Path, settings: &[(&str, &str)]) -> Self {
+        Self::build(Config::default(), Some(file), settings).await
+    }
+
     async fn build(sandbox: Config, file: Option<&Path>, settings: &[(&str, &str)]) -> Self {
         let sandbox = Sandbox::start(sandbox).expect("loopback has free ports");
         let given = [

@@ -42,6 +42,7 @@ mod smuggling;
 mod spooling;
 mod storage_faults;
 mod streaming;
+mod tls;
 mod wire;
 mod wrong_lengths;
 mod wrong_requests;

@@ -1,7 +1,7 @@
 //! One connection from its first byte to its end.
 
 use std::pin::{Pin, pin};
-use std::{convert::Infallible, error::Error, future, sync::Arc, time::Duration};
+use std::{convert::Infallible, error::Error, future, io, sync::Arc, time::Duration};
 
 use http::{Request, Response};
 use http_body::Body;
@@ -62,25 +62,46 @@ where
     B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
     let _ = socket.set_nodelay(true);
-    let Some(protocol) = first_bytes(&socket, &seat).await else { return };
-    let exchanges = Arc::new(Exchanges::default());
-    let service = Counted { service, peer: seat.peer, exchanges: Arc::clone(&exchanges) };
-    let result = match protocol {
-        Protocol::Http1 => http1(socket, &seat, service).await,
-        Protocol::Http2 => http2(socket, &seat, service).await,
+    let result = match &seat.config.tls {
+        None => match in_time(protocol::detect(&socket), &seat).await {
+            Some(protocol) => speak(protocol, socket, &seat, service).await,
+            None => return,
+        },
+        Some(tls) => match in_time(tls.accept(socket), &seat).await {
+            // In a box, so that connections in clear aren't as large as these.
+            Some((protocol, stream)) => Box::pin(speak(protocol, stream, &seat, service)).await,
+            None => return,
+        },
     };
     if let Err(error) = result {
         tracing::debug!(peer = %seat.peer.0, error = &error as &dyn Error, "connection failed");
     }
 }
 
-/// The protocol, or `None` when nothing came in time or there is no more time.
-async fn first_bytes(socket: &TcpStream, seat: &Seat) -> Option<Protocol> {
-    let detection = tokio::time::timeout(seat.config.header_timeout, protocol::detect(socket));
-    tokio::select! {
-        detected = detection => detected.ok()?.ok()?,
-        () = seat.ends.shutdown.cancelled() => None,
-        () = seat.ends.abort.cancelled() => None,
+/// What the first bytes say, or `None` when nothing came in time or there is no more time.
+async fn in_time<T>(first_bytes: impl Future<Output = io::Result<Option<T>>>, seat: &Seat) -> Option<T> {
+    let said = tokio::select! {
+        said = tokio::time::timeout(seat.config.header_timeout, first_bytes) => said.ok()?,
+        () = seat.ends.shutdown.cancelled() => return None,
+        () = seat.ends.abort.cancelled() => return None,
+    };
+    said.unwrap_or_else(|error| {
+        tracing::debug!(peer = %seat.peer.0, error = &error as &dyn Error, "connection failed before its first request");
+        None
+    })
+}
+
+async fn speak<I, S, B>(protocol: Protocol, io: I, seat: &Seat, service: S) -> hyper::Result<()>
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
+    let service = Counted { service, peer: seat.peer, exchanges: Arc::default() };
+    match protocol {
+        Protocol::Http1 => http1(io, seat, service).await,
+        Protocol::Http2 => http2(io, seat, service).await,
     }
 }
 

@@ -1,0 +1,177 @@
+//! TLS on the data listener.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use asset_gateway::sandbox::Sandbox;
+use asset_gateway::sandbox::config::Config;
+use reqwest::{Certificate, Client, ClientBuilder, Version};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::binary::{owned, run, settings};
+use crate::house::{House, noise, receipt};
+
+/// Certificate and key in files, as a mounted secret has them.
+struct Identity(TempDir);
+
+impl Identity {
+    fn new() -> (Self, Certificate) {
+        let identity = Self(tempfile::tempdir().unwrap());
+        let certificate = identity.renew();
+        (identity, certificate)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn renew(&self) -> Certificate {
+        let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".into()]).unwrap();
+        std::fs::write(self.path("cert"), made.cert.pem()).unwrap();
+        std::fs::write(self.path("key"), made.signing_key.serialize_pem()).unwrap();
+        Certificate::from_pem(made.cert.pem().as_bytes()).unwrap()
+    }
+
+    async fn house(&self, more: &[(&str, &str)]) -> House {
+        let (cert, key) = (self.path("cert"), self.path("key"));
+        let given = [("server.tls_cert", cert.as_str()), ("server.tls_key", key.as_str())];
+        House::set(&[given.as_slice(), more].concat()).await
+    }
+}
+
+fn trusting(certificate: &Certificate) -> ClientBuilder {
+    Client::builder().no_proxy().tls_certs_only([certificate.clone()])
+}
+
+/// Whether a new connection is shown a certificate that this one vouches for.
+async fn is_shown(house: &House, certificate: &Certificate) -> bool {
+    let client = trusting(certificate).build().unwrap();
+    client.get(format!("https://{}/v1/assets/none", house.addr)).send().await.is_ok()
+}
+
+/// A connection over TLS on which nothing was said, not even by ALPN.
+async fn handshake(
+    house: &House,
+    identity: &Identity,
+    version: &'static rustls::SupportedProtocolVersion,
+) -> TlsStream<TcpStream> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(identity.path("cert")).unwrap()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let socket = TcpStream::connect(house.addr).await.unwrap();
+    TlsConnector::from(Arc::new(config)).connect(house.addr.ip().into(), socket).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_file_goes_up_and_down_over_the_protocol_that_alpn_chooses() {
+    let (identity, certificate) = Identity::new();
+    let house = identity.house(&[]).await;
+    for (client, version) in [(trusting(&certificate).http1_only(), Version::HTTP_11), (trusting(&certificate), Version::HTTP_2)]
+    {
+        let client = client.build().unwrap();
+        let url = format!("https://{}/v1/assets?channel=sms&name=a.bin", house.addr);
+        let answer = client.post(url).body(noise(3_000_000, 4)).send().await.unwrap();
+        assert_eq!(answer.version(), version);
+        let id = receipt(answer).await["id"].as_str().unwrap().to_owned();
+        let answer = client.get(format!("https://{}/v1/assets/{id}/content", house.addr)).send().await.unwrap();
+        assert_eq!(answer.version(), version);
+        assert!(answer.bytes().await.unwrap() == noise(3_000_000, 4));
+    }
+    let admin = house.client.get(format!("http://{}/readyz", house.admin)).send().await.unwrap();
+    assert_eq!(admin.status(), 200, "the admin listener stays in clear");
+}
+
+#[tokio::test]
+async fn a_client_that_negotiates_nothing_is_spoken_to_in_http_1_1() {
+    let (identity, _) = Identity::new();
+    let house = identity.house(&[]).await;
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let mut stream = handshake(&house, &identity, version).await;
+        stream.write_all(b"GET /v1/assets/none HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        // Ends well only if the gateway ends TLS, too.
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_changed_certificate_is_shown_to_new_connections_and_a_broken_one_isnt() {
+    let (identity, first) = Identity::new();
+    let house = identity.house(&[]).await;
+    let kept = trusting(&first).build().unwrap();
+    let url = format!("https://{}/v1/assets/none", house.addr);
+    kept.get(&url).send().await.unwrap();
+    std::fs::write(identity.path("cert"), "no certificate").unwrap();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert!(is_shown(&house, &first).await);
+    let second = identity.renew();
+    let began = Instant::now();
+    while !is_shown(&house, &second).await {
+        assert!(began.elapsed() < Duration::from_secs(10), "it was never taken");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(!is_shown(&house, &first).await);
+    assert_eq!(kept.get(&url).send().await.unwrap().status(), 404, "what is open stays open");
+}
+
+#[tokio::test]
+async fn silence_garbage_and_plain_text_hold_nobody_up_and_are_closed_in_time() {
+    let (identity, certificate) = Identity::new();
+    let house = identity.house(&[("server.header_timeout", "2s")]).await;
+    let mut stalled = Vec::new();
+    for start in ["", "\u{16}\u{3}\u{1}", "GET / HTTP/1.1\r\nHost: gateway\r\n\r\n"] {
+        let mut socket = TcpStream::connect(house.addr).await.unwrap();
+        socket.write_all(start.as_bytes()).await.unwrap();
+        stalled.push(socket);
+    }
+    let began = Instant::now();
+    assert!(is_shown(&house, &certificate).await);
+    assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
+    for mut socket in stalled {
+        let mut rest = Vec::new();
+        let end = tokio::time::timeout(Duration::from_secs(5), socket.read_to_end(&mut rest)).await;
+        assert!(end.is_ok() && !rest.starts_with(b"HTTP"), "{:?}", String::from_utf8_lossy(&rest));
+    }
+}
+
+#[tokio::test]
+async fn who_only_shakes_hands_is_closed_in_time() {
+    let (identity, certificate) = Identity::new();
+    let house = identity.house(&[("server.header_timeout", "1s")]).await;
+    assert!(is_shown(&house, &certificate).await);
+    let mut stream = handshake(&house, &identity, &rustls::version::TLS13).await;
+    let mut rest = Vec::new();
+    let end = tokio::time::timeout(Duration::from_secs(5), stream.read_to_end(&mut rest)).await;
+    assert!(end.is_ok() && rest.is_empty());
+}
+
+#[tokio::test]
+async fn serve_names_the_file_that_it_cant_use() {
+    let (identity, _) = Identity::new();
+    let (other, _) = Identity::new();
+    let sandbox = Sandbox::start(Config::default()).unwrap();
+    for (cert, key, named) in [
+        ("/no/such".to_owned(), identity.path("key"), "server.tls_cert: /no/such: "),
+        (identity.path("cert"), identity.path("cert"), "server.tls_key: "),
+        (identity.path("cert"), other.path("key"), "server.tls_key: "),
+    ] {
+        let mut variables = settings(&sandbox);
+        variables.extend(owned(&[("SERVER__TLS_CERT", &cert), ("SERVER__TLS_KEY", &key)]));
+        let (output, _, err) = run(&["serve"], &variables);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(err.lines().any(|line| line.starts_with(named)), "{err}");
+    }
+}
