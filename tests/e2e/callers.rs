@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::house::{House, form, problem, receipt};
 
 /// Settings in which each key is its holder's id.
-fn keys() -> String {
+pub fn keys() -> String {
     let entry = |id: &str, more: &str| {
         let sum: String = Sha256::digest(id).iter().map(|byte| format!("{byte:02x}")).collect();
         format!("[[auth.keys]]\nid = \"{id}\"\nsha256 = \"{sum}\"\n{more}\n")
