@@ -16,7 +16,8 @@ fn entry(id: &str, more: &str) -> String {
     format!("[[auth.keys]]\nid = \"{id}\"\nsha256 = \"{sum}\"\n{more}\n")
 }
 
-fn keys() -> String {
+/// Settings in which each key is its holder's id.
+pub fn keys() -> String {
     [
         entry("reader", "role = \"reader\""),
         entry("adapter", ""),

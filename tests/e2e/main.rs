@@ -18,6 +18,7 @@ mod drain;
 mod expectations;
 mod expiry;
 mod fake_storage;
+mod fault_table;
 mod house;
 mod http2;
 mod idempotency;

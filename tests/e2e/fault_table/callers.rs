@@ -1,0 +1,208 @@
+//! What callers get wrong.
+
+use asset_gateway::sandbox::faults::{Fault, Operation};
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Method, RequestBuilder, StatusCode};
+
+use super::scene::{LARGE, Row, SMALL, Scene, Seen};
+use crate::house::{House, eventually, form, noise};
+use crate::wire::{Wire, in_chunks};
+
+const IMPATIENT: [(&str, &str); 1] = [("server.body_idle_timeout", "500ms")];
+
+type Form = (String, Vec<u8>);
+
+/// One request that is wrong in itself.
+fn ask(what: &'static str, request: &'static str, make: impl Fn(&House) -> RequestBuilder + 'static) -> Row {
+    asked(what, request, &[], make)
+}
+
+fn asked(
+    what: &'static str,
+    request: &'static str,
+    settings: &'static [(&str, &str)],
+    make: impl Fn(&House) -> RequestBuilder + 'static,
+) -> Row {
+    Row::new(what, request, async move {
+        let scene = Scene::with(settings, []).await;
+        let response = make(&scene.house).send().await.unwrap();
+        scene.answered(response, &[]).await
+    })
+}
+
+fn raw(what: &'static str, query: &'static str, body: &'static [u8]) -> Row {
+    ask(what, "upload", move |house| house.post(&format!("/v1/assets?{query}")).body(body))
+}
+
+fn form_row(what: &'static str, request: &'static str, make: impl Fn() -> Form + 'static) -> Row {
+    ask(what, request, move |house| {
+        let (content_type, body) = make();
+        house.post("/v1/assets?channel=sms").header(CONTENT_TYPE, content_type).body(body)
+    })
+}
+
+/// So many bytes where others were promised.
+fn lengths(what: &'static str, request: &'static str, declared: usize, actual: usize) -> Row {
+    Row::new(what, request, async move {
+        let scene = Scene::with(&[], []).await;
+        let request = scene.house.post(&format!("/v1/assets?channel=sms&size={declared}"));
+        scene.answered(in_chunks(request, &noise(actual, 1)).await, &[]).await
+    })
+}
+
+/// Sends so much of a large file, and no more.
+async fn stops(sent: usize) -> Seen {
+    let scene = Scene::with(&IMPATIENT, []).await;
+    let mut wire = Wire::to(scene.house.addr).await;
+    wire.send_head("channel=sms", &format!("Content-Length: {LARGE}\r\n")).await;
+    wire.send(noise(sent, 1)).await;
+    scene.told(&wire.answer().await.body).await
+}
+
+async fn leaves(sent: usize) -> Seen {
+    let scene = Scene::with(&[], []).await;
+    let mut wire = Wire::to(scene.house.addr).await;
+    wire.send_head("channel=sms", &format!("Content-Length: {LARGE}\r\n")).await;
+    wire.send(noise(sent, 1)).await;
+    let sandbox = &scene.house.sandbox;
+    let streams = sent > 65_536;
+    assert!(scene.house.counts("transfers_in_flight{direction=\"upload\"}", 1.0).await);
+    assert!(eventually(|| !streams || sandbox.assets().iter().any(|asset| asset.received > 0)).await);
+    drop(wire);
+    scene.caller_left("upload", "read").await
+}
+
+async fn leaves_storage_undecided() -> Seen {
+    let slow = Fault::at(Operation::Upload).delay(std::time::Duration::from_secs(30));
+    let scene = Scene::with(&[], [slow]).await;
+    let mut wire = Wire::to(scene.house.addr).await;
+    wire.send_head("channel=sms", &format!("Content-Length: {SMALL}\r\n")).await;
+    wire.send(noise(SMALL, 1)).await;
+    assert!(eventually(|| scene.house.sandbox.stats().calls(Operation::Upload) == 1).await);
+    drop(wire);
+    scene.caller_left("upload", "read").await
+}
+
+/// With a key for what was sent before, or is under way.
+async fn idempotent(first_takes: std::time::Duration, other: &[u8]) -> Seen {
+    let house = House::open().await;
+    let send = |body: &[u8]| {
+        let request = house.post("/v1/assets?channel=sms&name=a.bin").header("idempotency-key", "k");
+        tokio::spawn(request.body(body.to_vec()).send())
+    };
+    house.sandbox.fault(Fault::at(Operation::CreateAsset).delay(first_takes).once());
+    let first = send(b"text");
+    if first_takes.is_zero() {
+        assert_eq!(first.await.unwrap().unwrap().status(), StatusCode::CREATED);
+    } else {
+        assert!(eventually(|| house.sandbox.stats().calls(Operation::CreateAsset) == 1).await);
+    }
+    let second = send(other).await.unwrap().unwrap();
+    Scene::of(house).answered(second, &[]).await
+}
+
+async fn in_use() -> Seen {
+    let house = House::open().await;
+    let receipt = house.upload("a.bin", noise(10, 1)).await;
+    house.sandbox.fault(Fault::at(Operation::DeleteAsset).status(StatusCode::CONFLICT));
+    let scene = Scene::of(house);
+    let url = scene.house.url(&format!("/v1/assets/{}", receipt["id"].as_str().unwrap()));
+    let response = scene.house.client.delete(url).send().await.unwrap();
+    scene.answered(response, &[]).await
+}
+
+/// A caller of the settings file.
+fn known(what: &'static str, request: &'static str, key: &'static str, method: Method, before: usize) -> Row {
+    Row::new(what, request, async move {
+        let house = House::with_file(&crate::callers::keys(), &[("auth.mode", "keys")]).await;
+        let ask = || {
+            let request = house.client.request(method.clone(), house.url("/v1/assets?channel=sms&name=a.txt"));
+            request.bearer_auth(key).body("text").send()
+        };
+        for _ in 0..before {
+            assert_eq!(ask().await.unwrap().status(), StatusCode::CREATED);
+        }
+        let response = ask().await.unwrap();
+        let calls = before as u64;
+        assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), calls, "who is refused costs nothing");
+        Scene::of(house).answered(response, &[]).await
+    })
+}
+
+fn broken(size: usize) -> Form {
+    let (content_type, body) = form(&[("size", &size.to_string())], "a.bin", &noise(size, 1), "");
+    let end = body.len() - 8;
+    (content_type, body[..end].to_vec())
+}
+
+fn behind(part: &str) -> Form {
+    form(&[], "a.bin", b"text", part)
+}
+
+fn encoded() -> Form {
+    let head = "Content-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\nContent-Transfer-Encoding: base64";
+    ("multipart/form-data; boundary=x".to_owned(), format!("--x\r\n{head}\r\n\r\ndGV4dA==\r\n--x--\r\n").into_bytes())
+}
+
+fn wrong_digest(size: usize) -> impl Fn(&House) -> RequestBuilder {
+    move |house| house.post(&format!("/v1/assets?channel=sms&sha256={}", "0".repeat(64))).body(noise(size, 1))
+}
+
+const SECOND_FILE: &str = "--BOUNDARY\r\nContent-Disposition: form-data; name=\"file\"; filename=\"b.bin\"\r\n\r\nmore\r\n";
+const LATE_CHANNEL: &str = "--BOUNDARY\r\nContent-Disposition: form-data; name=\"channel\"\r\n\r\nwhatsapp\r\n";
+
+pub fn rows() -> Vec<Row> {
+    let (small, large) = ("upload, small", "upload, large");
+    let mut rows = vec![
+        lengths("too long by a byte", small, SMALL, SMALL + 1),
+        lengths("too long by 50 kB", large, LARGE, LARGE + 50_000),
+        lengths("too short by a byte", small, SMALL, SMALL - 1),
+        lengths("too short by a byte", large, LARGE, LARGE - 1),
+        Row::new("left after 10 kB", large, leaves(10_000)),
+        Row::new("left after 500 kB", large, leaves(LARGE / 2)),
+        Row::new("left while storage makes up its mind", small, leaves_storage_undecided()),
+        Row::new("too slow: nothing after the head", large, stops(0)),
+        Row::new("too slow: nothing after 500 kB", large, stops(LARGE / 2)),
+        ask("another digest than declared", small, wrong_digest(SMALL)),
+        ask("another digest than declared", large, wrong_digest(LARGE)),
+        form_row("a form without its end", "form, small", || broken(SMALL)),
+        form_row("a form without its end", "form, large", || broken(LARGE)),
+        form_row("a form without a boundary", "form, small", || ("multipart/form-data".to_owned(), broken(SMALL).1)),
+        form_row("two files", "form, small", || behind(SECOND_FILE)),
+        form_row("another channel behind the file", "form, small", || behind(LATE_CHANNEL)),
+        form_row("a part in base64", "form, small", encoded),
+        raw("no channel", "", b"text"),
+        raw("a size that is none", "channel=sms&size=many", b"text"),
+        raw("two channels", "channel=sms&channel=whatsapp", b"text"),
+        raw("no bytes", "channel=sms", b""),
+        raw("a program", "channel=sms&name=a.txt", b"#!/bin/sh\necho hello\n"),
+    ];
+    rows.extend(more());
+    rows
+}
+
+fn more() -> Vec<Row> {
+    let upload = "/v1/assets?channel=sms";
+    let no_time = std::time::Duration::ZERO;
+    vec![
+        ask("larger than `limits.max_asset_size`", "upload, 11 MB", move |house| house.post(upload).body(noise(11_000_000, 1))),
+        ask("a body in gzip", "upload", move |house| house.post(upload).header("content-encoding", "gzip").body("text")),
+        Row::new("no length, and spooling is off", "upload, large", async move {
+            let scene = Scene::with(&[("limits.spool_total", "0")], []).await;
+            let response = in_chunks(scene.house.post(upload), &noise(LARGE, 1)).await;
+            scene.answered(response, &[]).await
+        }),
+        ask("17 kB of headers", "metadata", |house| house.get("/v1/assets/unknown").header("x-long", "a".repeat(17_000))),
+        ask("an id that can't be one", "metadata", |house| house.get("/v1/assets/a%20b")),
+        ask("an asset that doesn't exist", "metadata", |house| house.get("/v1/assets/unknown")),
+        ask("a method that isn't there", "`PUT`", |house| house.client.put(house.url("/v1/assets"))),
+        Row::new("an asset that is in use", "`DELETE`", in_use()),
+        Row::new("a key whose upload is under way", "upload, `Idempotency-Key`", async {
+            idempotent(std::time::Duration::from_secs(1), b"text").await
+        }),
+        Row::new("a key of another file", "upload, `Idempotency-Key`", async move { idempotent(no_time, b"other").await }),
+        known("an unknown API key", "upload", "nobody", Method::POST, 0),
+        known("a reader's API key", "upload", "reader", Method::POST, 0),
+        known("above its own rate", "upload", "slow", Method::POST, 1),
+    ]
+}

@@ -1,0 +1,85 @@
+//! Where the gateway itself says no.
+
+use reqwest::StatusCode;
+use reqwest::header::CONTENT_TYPE;
+
+use super::scene::{LARGE, Row, SMALL, Scene, Seen};
+use crate::house::{House, form, noise};
+use crate::leaving::SlowUpload;
+use crate::wire::in_chunks;
+
+const UPLOAD: &str = "/v1/assets?channel=sms&name=a.bin";
+
+/// One more upload, whatever is in the way of it.
+async fn another(house: House) -> (Scene, Seen) {
+    let scene = Scene::of(house);
+    let response = scene.house.post(UPLOAD).body(noise(SMALL, 1)).send().await.unwrap();
+    let seen = scene.answered(response, &noise(SMALL, 1)).await;
+    (scene, seen)
+}
+
+async fn one_too_many() -> Seen {
+    let house = House::set(&[("server.max_uploads", "1")]).await;
+    let running = SlowUpload::begin(&house, LARGE).await;
+    let (_scene, seen) = another(house).await;
+    assert_eq!(running.finish(LARGE).await.unwrap().status(), StatusCode::CREATED);
+    seen
+}
+
+async fn draining() -> Seen {
+    let house = House::set(&[]).await;
+    let running = SlowUpload::begin(&house, LARGE).await;
+    house.stop();
+    while house.metric("draining").await == 0.0 {}
+    let (_scene, seen) = another(house).await;
+    assert_eq!(running.finish(LARGE).await.unwrap().status(), StatusCode::CREATED);
+    seen
+}
+
+async fn no_call_left() -> Seen {
+    let house = House::set(&[("egain.rate", "0.01"), ("egain.burst", "1"), ("egain.budget_wait", "100ms")]).await;
+    house.upload("a.bin", noise(SMALL, 1)).await;
+    another(house).await.1
+}
+
+async fn spooled(settings: &[(&str, &str)]) -> Seen {
+    let scene = Scene::with(settings, []).await;
+    let response = in_chunks(scene.house.post(UPLOAD), &noise(LARGE, 1)).await;
+    scene.answered(response, &[]).await
+}
+
+async fn spool_dir_gone() -> Seen {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap().to_owned();
+    let scene = Scene::with(&[("limits.spool_memory", "1KiB"), ("limits.spool_dir", &path)], []).await;
+    folder.close().unwrap();
+    let response = in_chunks(scene.house.post(UPLOAD), &noise(LARGE, 1)).await;
+    scene.answered(response, &[]).await
+}
+
+/// A form of this kind ended otherwise before.
+async fn another_end() -> Seen {
+    let house = House::open().await;
+    let send = async |house: &House, body: Vec<u8>, content_type: String| {
+        house.post("/v1/assets?channel=sms").header(CONTENT_TYPE, content_type).body(body).send().await.unwrap()
+    };
+    let (content_type, body) = form(&[], "a.bin", b"text", "");
+    assert_eq!(send(&house, body, content_type).await.status(), StatusCode::CREATED);
+    let scene = Scene::of(house);
+    let (content_type, body) = form(&[], "a.bin", &noise(LARGE, 1), "");
+    let response = send(&scene.house, body[..body.len() - 2].to_vec(), content_type).await;
+    scene.answered(response, &[]).await
+}
+
+pub fn rows() -> Vec<Row> {
+    vec![
+        Row::new("`server.max_uploads` are under way", "upload", one_too_many()),
+        Row::new("`limits.spool_total` is used up", "upload, large, no length", async {
+            spooled(&[("limits.spool_memory", "64KiB"), ("limits.spool_total", "100KiB")]).await
+        }),
+        Row::new("`limits.spool_dir` is gone", "upload, large, no length", spool_dir_gone()),
+        Row::new("the allowance of calls is used up", "upload", no_call_left()),
+        Row::new("a form that ends otherwise than its kind did", "form, large", another_end()),
+        Row::new("told to stop", "upload", draining()),
+    ]
+}

@@ -1,0 +1,144 @@
+//! One fault, from the request to what is left of it.
+
+use std::fmt::Display;
+
+use asset_gateway::sandbox::config::Config;
+use asset_gateway::sandbox::faults::{Fault, Operation};
+use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
+use reqwest::{Response, StatusCode};
+use serde_json::Value;
+
+use crate::house::{House, eventually, noise};
+use crate::refusal::Refusal;
+
+/// Lies in the look-ahead whole.
+pub const SMALL: usize = 20_000;
+/// Streams.
+pub const LARGE: usize = 1_000_000;
+
+/// A line of the table, before it has happened.
+pub struct Row {
+    fault: String,
+    request: &'static str,
+    seen: LocalBoxFuture<'static, Seen>,
+}
+
+impl Row {
+    pub fn new(fault: impl Display, request: &'static str, seen: impl Future<Output = Seen> + 'static) -> Self {
+        Self { fault: fault.to_string(), request, seen: seen.boxed_local() }
+    }
+
+    pub async fn line(self) -> String {
+        let Seen { status, told, calls, left } = self.seen.await;
+        format!("| {} | {} | {status} | {told} | {calls} | {left} |\n", self.fault, self.request)
+    }
+}
+
+/// What became of a request.
+pub struct Seen {
+    status: String,
+    /// Code, blame, stage, retryable.
+    told: String,
+    calls: u64,
+    left: String,
+}
+
+/// A house in which something is about to happen.
+pub struct Scene {
+    pub house: House,
+    calls: u64,
+    assets: usize,
+}
+
+impl Scene {
+    /// From here on calls and assets count.
+    pub fn of(house: House) -> Self {
+        let (calls, assets) = (calls(&house), house.sandbox.assets().len());
+        Self { house, calls, assets }
+    }
+
+    /// With these settings and faults.
+    pub async fn with(settings: &[(&str, &str)], faults: impl IntoIterator<Item = Fault>) -> Self {
+        let house = House::set(settings).await;
+        faults.into_iter().for_each(|fault| house.sandbox.fault(fault));
+        Self::of(house)
+    }
+
+    /// Whatever came back: of an upload as of a download, which have nothing in common but this file.
+    pub async fn answered(&self, response: Response, file: &[u8]) -> Seen {
+        match response.status() {
+            StatusCode::CREATED => {
+                let receipt: Value = response.json().await.unwrap();
+                let path = self.house.sandbox.file(receipt["id"].as_str().unwrap());
+                assert!(path.is_some_and(|path| std::fs::read(path).unwrap() == file), "201 is for a whole file");
+                self.ended("201", "– | – | – | –", 1).await
+            }
+            status if status.is_success() => match response.bytes().await {
+                Ok(bytes) => {
+                    assert!(bytes == file, "what ends well is whole");
+                    self.ended(status.as_str(), "– | – | – | –", 0).await
+                }
+                Err(_) => self.ended(format!("{}, then cut", status.as_str()), "– | – | – | –", 0).await,
+            },
+            _ => {
+                let refusal = Refusal::of(response).await;
+                let Refusal { code, blame, stage, retryable, .. } = &refusal;
+                self.ended(refusal.status, told(code, blame, stage, *retryable), 0).await
+            }
+        }
+    }
+
+    /// An answer that was read by hand.
+    pub async fn told(&self, document: &str) -> Seen {
+        let document: Value = serde_json::from_str(document).unwrap();
+        let text = |key: &str| document[key].as_str().unwrap();
+        let told = told(text("code"), text("blame"), text("stage"), document["retryable"].as_bool().unwrap());
+        self.ended(&document["status"], told, 0).await
+    }
+
+    /// With so many assets that are meant to be there.
+    pub async fn ended(&self, status: impl Display, told: impl Into<String>, kept: usize) -> Seen {
+        let expected = self.assets + kept;
+        eventually(|| self.house.sandbox.assets().len() == expected).await;
+        let more = self.house.sandbox.assets().len().saturating_sub(expected);
+        let left = match (more, kept) {
+            (0, 0) => "nothing".to_owned(),
+            (0, _) => "the file, whole".to_owned(),
+            (more, _) => format!("{more} asset that can't be named"),
+        };
+        Seen { status: status.to_string(), told: told.into(), calls: calls(&self.house) - self.calls, left }
+    }
+
+    /// Waits for what is told of a caller that isn't there any more.
+    pub async fn caller_left(&self, direction: &str, stage: &str) -> Seen {
+        let failures = format!("transfer_failures_total{{blame=\"caller\",direction=\"{direction}\",stage=\"{stage}\"}}");
+        assert!(self.house.counts(&failures, 1.0).await, "{failures}");
+        self.ended("499, logged", format!("`caller-left` | caller | {stage} | –"), 0).await
+    }
+}
+
+fn told(code: &str, blame: &str, stage: &str, retryable: bool) -> String {
+    format!("`{code}` | {blame} | {stage} | {}", if retryable { "yes" } else { "no" })
+}
+
+fn calls(house: &House) -> u64 {
+    let stats = house.sandbox.stats();
+    stats.calls(Operation::CreateAsset) + stats.calls(Operation::GetAsset)
+}
+
+/// An upload of so many bytes, where this goes wrong.
+pub async fn upload(size: usize, settings: &[(&str, &str)], faults: impl IntoIterator<Item = Fault>) -> Seen {
+    upload_in(Scene::with(settings, faults).await, size).await
+}
+
+/// The same with eGain and storage of this character.
+pub async fn upload_at(sandbox: Config, size: usize) -> Seen {
+    upload_in(Scene::of(House::with(sandbox, &[]).await), size).await
+}
+
+async fn upload_in(scene: Scene, size: usize) -> Seen {
+    let file = noise(size, 1);
+    let response = scene.house.post("/v1/assets?channel=sms&name=a.bin").body(file.clone()).send().await.unwrap();
+    scene.answered(response, &file).await
+}
