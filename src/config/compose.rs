@@ -49,9 +49,16 @@ impl Settings {
     }
 
     fn listener(&self) -> listener::Config {
-        let server::Server { header_timeout, keep_alive_timeout, read_buffer, max_connections, .. } = self.server;
-        let read_buffer = read_buffer.as_u64() as usize;
-        listener::Config { header_timeout, keep_alive_timeout, read_buffer, max_connections, tls: None }
+        let server::Server { header_timeout, keep_alive_timeout, body_idle_timeout, read_buffer, max_connections, .. } =
+            self.server;
+        listener::Config {
+            header_timeout,
+            keep_alive_timeout,
+            stall_timeout: body_idle_timeout,
+            read_buffer: read_buffer.as_u64() as usize,
+            max_connections,
+            tls: None,
+        }
     }
 
     fn tls(&self) -> Option<listener::Files> {

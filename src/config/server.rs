@@ -24,7 +24,7 @@ section! {
         header_timeout: Duration = "10s" where within(MOMENT, DAY);
         /// How long a connection may be idle. Should be longer than the ingress keeps it.
         keep_alive_timeout: Duration = "75s" where within(MOMENT, DAY);
-        /// How long a body may bring no byte before it is answered 408.
+        /// How long a body may bring no byte before it is answered 408, or a caller may take none of its answer before it is cut.
         body_idle_timeout: Duration = "30s" where within(MOMENT, DAY);
         /// Bytes a second over a minute below which a body is answered 408; 0 switches that off.
         min_rate: ByteSize = "1KiB" where within(ByteSize(0), ByteSize::gib(1));

@@ -42,6 +42,9 @@ pub struct Config {
     /// For an idle connection between two requests. HTTP/2 connections are looked at once in
     /// every such span, so that they last for up to twice as long.
     pub keep_alive_timeout: Duration,
+    /// For a caller to take a byte that was sent, or at least to acknowledge it: one that stops reading would hold
+    /// its place for ever.
+    pub stall_timeout: Duration,
     /// The most that HTTP/1.1 reads ahead, in bytes a connection; at least 8 KiB.
     pub read_buffer: usize,
     /// Connections open at one time. More are told 503, if they are in clear, and closed at once.
@@ -55,6 +58,7 @@ impl Default for Config {
         Self {
             header_timeout: Duration::from_secs(10),
             keep_alive_timeout: Duration::from_secs(75),
+            stall_timeout: Duration::from_secs(30),
             read_buffer: 128 * 1024,
             max_connections: 10_000,
             tls: None,

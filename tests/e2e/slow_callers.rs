@@ -63,3 +63,22 @@ async fn a_caller_that_is_slow_but_steady_is_served() {
     let stored = receipt(answer.await.unwrap().unwrap()).await;
     assert!(eventually(|| house.sandbox.file(stored["id"].as_str().unwrap()).is_some()).await);
 }
+
+#[tokio::test]
+async fn a_caller_that_stops_reading_is_cut_and_one_that_reads_slowly_isnt() {
+    let house = House::set(&[("server.body_idle_timeout", "1s"), ("server.max_downloads", "1")]).await;
+    let file = noise(10 * 1024 * 1024, 4);
+    let id = house.upload("a.bin", file.clone()).await["id"].as_str().unwrap().to_owned();
+    let ask = format!("GET /v1/assets/{id}/content HTTP/1.1\r\nHost: gateway\r\n\r\n");
+    let mut stopped = Wire::to(house.addr).await;
+    stopped.send(&ask).await;
+    stopped.head().await;
+    assert!(house.counts("transfer_failures_total{blame=\"caller\",direction=\"download\",stage=\"fetch\"}", 1.0).await);
+    let mut slow = Wire::to(house.addr).await;
+    slow.send(&ask).await;
+    slow.head().await;
+    for piece in file.chunks(2 * 1024 * 1024) {
+        assert!(slow.bytes(piece.len()).await == piece);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}

@@ -8,6 +8,7 @@ use http_body::Body;
 use hyper::server::conn::{http1, http2};
 use hyper::{body::Incoming, service::Service};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -62,6 +63,8 @@ where
     B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
     let _ = socket.set_nodelay(true);
+    // RFC 5482; Linux counts the time in which the other side's window is closed, too.
+    let _ = SockRef::from(&socket).set_tcp_user_timeout(Some(seat.config.stall_timeout));
     let result = match &seat.config.tls {
         None => match in_time(protocol::detect(&socket), &seat).await {
             Some(protocol) => speak(protocol, socket, &seat, service).await,
