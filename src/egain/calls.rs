@@ -10,9 +10,10 @@ use reqwest::RequestBuilder;
 
 use super::Config;
 use super::answer::{Answer, exchange};
-use super::budget::Budget;
-use super::token::Tokens;
+use super::budget::{Budget, Kind, Turn};
+use super::token::{Token, Tokens};
 use crate::signals::metrics::Metrics;
+use crate::words::caller::Claimant;
 use crate::words::fault::{Code, Fault, Stage};
 
 /// What is asked of eGain.
@@ -41,6 +42,18 @@ impl Operation {
             Self::Delete => Stage::Delete,
         }
     }
+
+    /// Whether eGain counts it among the calls to `/assets`, and not to all other routes.
+    const fn is_of_assets(self) -> bool {
+        matches!(self, Self::Create | Self::Get)
+    }
+
+    const fn kind(self) -> Kind {
+        match self {
+            Self::Create | Self::Delete => Kind::Write,
+            Self::Get => Kind::Read,
+        }
+    }
 }
 
 /// More than eGain's plans keep busy; after a burst, the rest is closed.
@@ -51,8 +64,8 @@ pub struct Calls {
     http: reqwest::Client,
     base: String,
     pub(super) tokens: Tokens,
-    assets: Budget,
-    other: Budget,
+    assets: Arc<Budget>,
+    other: Arc<Budget>,
     longest_wait: Duration,
     metrics: Arc<Metrics>,
 }
@@ -85,15 +98,21 @@ impl Calls {
 
     /// Makes a call, up to three times where eGain was unreachable, busy or broken. Says also how long it queued.
     ///
-    /// `receive` takes every answer over, also one whose caller has left meanwhile: eGain did what was asked of it.
-    pub(super) async fn make<F, R, T>(&self, operation: Operation, request: F, receive: R) -> Result<(T, Duration), Fault>
+    /// It is the claimant's turn in the budget that is used. `receive` takes every answer over, also one whose caller has
+    /// left meanwhile: eGain did what was asked of it.
+    pub(super) async fn make<F, R, T>(
+        &self,
+        (operation, claimant): (Operation, &Claimant),
+        request: F,
+        receive: R,
+    ) -> Result<(T, Duration), Fault>
     where
         F: Fn(&reqwest::Client, &str) -> RequestBuilder,
         R: Fn(Answer) -> T + Clone + Send + 'static,
         T: Borrow<Answer> + Send + 'static,
     {
         let pauses = ExponentialBuilder::default().with_min_delay(Duration::from_millis(200)).with_max_times(2).with_jitter();
-        (|| self.attempt(operation, &request, &receive))
+        (|| self.attempt((operation, claimant), &request, &receive))
             .retry(pauses)
             .when(worth_repeating)
             .adjust(|fault: &Fault, pause| {
@@ -103,27 +122,32 @@ impl Calls {
             .await
     }
 
-    async fn attempt<F, R, T>(&self, operation: Operation, request: &F, receive: &R) -> Result<(T, Duration), Fault>
+    async fn attempt<F, R, T>(
+        &self,
+        (operation, claimant): (Operation, &Claimant),
+        request: &F,
+        receive: &R,
+    ) -> Result<(T, Duration), Fault>
     where
         F: Fn(&reqwest::Client, &str) -> RequestBuilder,
         R: Fn(Answer) -> T + Clone + Send + 'static,
         T: Borrow<Answer> + Send + 'static,
     {
         let stage = operation.stage();
-        let mut queued = self.budget(operation).spend().await?;
-        let mut token = self.tokens.get(stage).await?;
-        let send = async |token: &str| {
+        let (mut turn, mut token) = self.turn(operation, claimant).await?;
+        let mut queued = turn.queued;
+        let send = async |turn: Turn, token: &str| {
             let request = request(&self.http, &self.base).bearer_auth(token);
             let (metrics, receive) = (self.metrics.clone(), receive.clone());
-            let exchange = async move { exchange(operation.name(), &metrics, stage, request).await.map(receive) };
+            let exchange = async move { turn.make(exchange(operation.name(), &metrics, stage, request)).await.map(receive) };
             tokio::spawn(exchange).await.expect("nobody aborts an exchange, and none panics")
         };
-        let mut received = send(token.expose()).await?;
+        let mut received = send(turn, token.expose()).await?;
         if received.borrow().status == StatusCode::UNAUTHORIZED {
             self.tokens.forget(&token);
-            token = self.tokens.get(stage).await?;
-            queued += self.budget(operation).spend().await?;
-            received = send(token.expose()).await?;
+            (turn, token) = self.turn(operation, claimant).await?;
+            queued += turn.queued;
+            received = send(turn, token.expose()).await?;
         }
         let answer = received.borrow();
         if answer.status == StatusCode::TOO_MANY_REQUESTS {
@@ -132,11 +156,17 @@ impl Calls {
         if answer.status.is_success() { Ok((received, queued)) } else { Err(explain(answer, operation, token.expose())) }
     }
 
-    fn budget(&self, operation: Operation) -> &Budget {
-        match operation {
-            Operation::Create | Operation::Get => &self.assets,
-            Operation::Delete => &self.other,
-        }
+    /// All that it takes to make a call: a token, and the call's turn in the budget.
+    async fn turn(&self, operation: Operation, claimant: &Claimant) -> Result<(Turn, Arc<Token>), Fault> {
+        // Signed in before it queues: nobody's turn is spent on waiting for a token, or on none.
+        self.tokens.get(operation.stage()).await?;
+        let turn = self.budget(operation).spend(claimant, operation.kind()).await?;
+        let token = self.tokens.get(operation.stage()).await?;
+        Ok((turn, token))
+    }
+
+    fn budget(&self, operation: Operation) -> &Arc<Budget> {
+        if operation.is_of_assets() { &self.assets } else { &self.other }
     }
 }
 

@@ -16,6 +16,7 @@ mod digests;
 mod drain;
 mod expectations;
 mod expiry;
+mod fairness;
 mod house;
 mod idempotency;
 mod leaving;
