@@ -11,6 +11,7 @@ use reqwest::RequestBuilder;
 use super::Config;
 use super::answer::{Answer, exchange};
 use super::budget::{Budget, Kind, Turn};
+use super::quota::Month;
 use super::token::{Token, Tokens};
 use crate::signals::metrics::Metrics;
 use crate::words::caller::Claimant;
@@ -28,7 +29,11 @@ pub enum Operation {
 }
 
 impl Operation {
-    const fn name(self) -> &'static str {
+    /// Each one, in the order of its number.
+    pub const ALL: [Self; 3] = [Self::Create, Self::Get, Self::Delete];
+
+    /// The label in metrics.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Create => "create_asset",
             Self::Get => "get_asset",
@@ -44,7 +49,7 @@ impl Operation {
     }
 
     /// Whether eGain counts it among the calls to `/assets`, and not to all other routes.
-    const fn is_of_assets(self) -> bool {
+    pub const fn is_of_assets(self) -> bool {
         matches!(self, Self::Create | Self::Get)
     }
 
@@ -66,6 +71,7 @@ pub struct Calls {
     pub(super) tokens: Tokens,
     assets: Arc<Budget>,
     other: Arc<Budget>,
+    month: Option<Month>,
     longest_wait: Duration,
     metrics: Arc<Metrics>,
 }
@@ -85,7 +91,9 @@ impl Calls {
             let waited = metrics.upstream_budget_wait.with_label_values(&[routes]);
             Budget::new(rate, config.budget_wait, waited, metrics.upstream_budget_tokens.with_label_values(&[routes]))
         };
+        let used = |routes| metrics.upstream_quota_used.with_label_values(&[routes]);
         Ok(Self {
+            month: config.quota.map(|quota| Month::new(quota, used("assets"), used("other"))),
             tokens: Tokens::new(http.clone(), config.credentials, metrics.clone()),
             base: config.base_url.as_str().trim_end_matches('/').to_owned(),
             assets: budget(config.assets, "assets"),
@@ -156,12 +164,14 @@ impl Calls {
         if answer.status.is_success() { Ok((received, queued)) } else { Err(explain(answer, operation, token.expose())) }
     }
 
-    /// All that it takes to make a call: a token, and the call's turn in the budget.
+    /// All that it takes to make a call: a token, and the call's place in the budget and in the month.
     async fn turn(&self, operation: Operation, claimant: &Claimant) -> Result<(Turn, Arc<Token>), Fault> {
+        self.month.as_ref().map_or(Ok(()), |month| month.check(operation))?;
         // Signed in before it queues: nobody's turn is spent on waiting for a token, or on none.
         self.tokens.get(operation.stage()).await?;
         let turn = self.budget(operation).spend(claimant, operation.kind()).await?;
         let token = self.tokens.get(operation.stage()).await?;
+        self.month.as_ref().map_or(Ok(()), |month| month.count(operation))?;
         Ok((turn, token))
     }
 

@@ -7,6 +7,7 @@ mod answer;
 mod budget;
 mod calls;
 mod orphans;
+mod quota;
 mod token;
 
 use std::borrow::Borrow;
@@ -28,6 +29,7 @@ use answer::Answer;
 pub use budget::Rate;
 use calls::{Calls, Operation};
 pub use orphans::{Claim, Orphan, Orphans, Worker as OrphanWorker};
+pub use quota::Quota;
 
 /// How eGain is reached, and how much may be asked of it.
 #[derive(Debug, Clone)]
@@ -40,6 +42,8 @@ pub struct Config {
     pub assets: Rate,
     /// Calls to all other routes.
     pub other: Rate,
+    /// Calls a month; none where they aren't counted against anything.
+    pub quota: Option<Quota>,
     /// How long a call may queue for its budget.
     pub budget_wait: Duration,
     /// Until a connection stands.

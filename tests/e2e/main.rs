@@ -25,6 +25,7 @@ mod metadata;
 mod mispredictions;
 mod names_and_types;
 mod pending;
+mod quota;
 mod ranges;
 mod raw;
 mod receipts;
