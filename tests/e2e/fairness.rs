@@ -62,11 +62,11 @@ async fn waiting_uploads_dont_hold_up_a_download() {
 
 #[tokio::test]
 async fn a_caller_whose_queue_is_full_is_refused_while_another_one_still_gets_in() {
-    let house = house(&[("egain.rate", "0.5"), ("egain.budget_wait", "5s")]).await;
+    let house = house(&[("egain.rate", "0.34"), ("egain.budget_wait", "7s")]).await;
     let _crowd = crowd(&house, 3).await;
     let refusal = Refusal::of(send(&house, "one").await.unwrap()).await;
     assert_eq!(refusal.told(), (503, "upstream-budget", "gateway", "budget"));
-    assert!(refusal.retry_after.is_some_and(|wait| wait == 6), "behind its own two: {refusal:?}");
+    assert!(refusal.retry_after.is_some_and(|wait| (7..=9).contains(&wait)), "behind its own two: {refusal:?}");
     assert_eq!(send(&house, "other").await.unwrap().status(), StatusCode::CREATED);
 }
 
