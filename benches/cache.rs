@@ -13,6 +13,7 @@ use asset_gateway::egain::Egain;
 use asset_gateway::signals::metrics::Metrics;
 use asset_gateway::storage::Storage;
 use asset_gateway::words::asset::AssetId;
+use asset_gateway::words::caller::Claimant;
 use criterion::{Criterion, criterion_group, criterion_main};
 use reqwest::StatusCode;
 
@@ -28,7 +29,7 @@ fn cache(criterion: &mut Criterion) {
     let download = house.runtime.block_on(async { download(&house) });
     let id = AssetId::parse("4096").unwrap();
     group.bench_function("hit", |bencher| {
-        bencher.iter(|| house.runtime.block_on(download.metadata(&id, false)).unwrap());
+        bencher.iter(|| house.runtime.block_on(download.metadata(&id, &Claimant::Gateway, false)).unwrap());
     });
     for (name, cache_control) in [("hit over HTTP", "max-age=60"), ("miss over HTTP", "no-cache")] {
         group.bench_function(name, |bencher| {

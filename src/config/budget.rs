@@ -2,7 +2,7 @@
 
 use super::egain::Egain;
 use super::setting::words;
-use crate::egain::Rate;
+use crate::egain::{Quota, Rate};
 
 /// What one replica may ask of eGain, by kind of route.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -11,6 +11,8 @@ pub struct Budgets {
     pub assets: Rate,
     /// Everything else: deletes, accounts, channels.
     pub other: Rate,
+    /// A month's calls of each method; none where only rates are given.
+    pub quota: Option<Quota>,
 }
 
 /// The plans that eGain sells.
@@ -33,14 +35,22 @@ words! {
 }
 
 impl Plan {
-    /// What eGain documents for a whole tenant.
-    const fn budgets(self) -> Budgets {
-        let (assets, other) = match self {
+    /// What eGain documents for a whole tenant: calls to `/assets`, and to all other routes.
+    const fn rates(self) -> (Rate, Rate) {
+        match self {
             Self::Developer => (Rate { per_second: 0.16, burst: 1 }, Rate { per_second: 0.16, burst: 1 }),
             Self::Basic => (Rate { per_second: 1.0, burst: 3 }, Rate { per_second: 0.5, burst: 2 }),
             Self::Enterprise => (Rate { per_second: 5.0, burst: 15 }, Rate { per_second: 1.0, burst: 30 }),
-        };
-        Budgets { assets, other }
+        }
+    }
+
+    /// Calls of each method in a month.
+    const fn quota(self) -> u64 {
+        match self {
+            Self::Developer => 1_000,
+            Self::Basic => 100_000,
+            Self::Enterprise => 500_000,
+        }
     }
 }
 
@@ -56,15 +66,22 @@ fn share(rate: Rate, replicas: u32) -> Rate {
     Rate { per_second: rate.per_second / f64::from(replicas), burst: (rate.burst / replicas).max(1) }
 }
 
+/// One replica's part of the month.
+fn quota(settings: &Egain) -> Option<Quota> {
+    let calls = settings.monthly_quota.or(settings.plan.map(Plan::quota))?;
+    Some(Quota { calls: (calls / u64::from(settings.replicas.max(1))).max(1), enforced: settings.enforce_quota })
+}
+
 impl Budgets {
     /// The plan's rates, with what the settings say more exactly, as one replica's share.
     pub(super) fn resolve(settings: &Egain) -> Option<Self> {
-        let plan = settings.plan.map(Plan::budgets);
-        let assets = settings.rate.map(|per_second| rate(per_second, settings.burst)).or(plan.map(|plan| plan.assets))?;
+        let plan = settings.plan.map(Plan::rates);
+        let assets = settings.rate.map(|per_second| rate(per_second, settings.burst)).or(plan.map(|(assets, _)| assets))?;
         let other_rate = settings.other_rate.or(settings.rate);
         let other_burst = settings.other_burst.or(settings.burst);
-        let other = other_rate.map(|per_second| rate(per_second, other_burst)).or(plan.map(|plan| plan.other))?;
-        Some(Self { assets: share(assets, settings.replicas), other: share(other, settings.replicas) })
+        let other = other_rate.map(|per_second| rate(per_second, other_burst)).or(plan.map(|(_, other)| other))?;
+        let replicas = settings.replicas;
+        Some(Self { assets: share(assets, replicas), other: share(other, replicas), quota: quota(settings) })
     }
 }
 
@@ -73,20 +90,38 @@ mod tests {
     use super::*;
     use crate::config::Settings;
 
-    fn budgets(lines: &[(&str, &str)]) -> Option<Budgets> {
+    fn settings(lines: &[(&str, &str)]) -> Settings {
         let variables = lines.iter().map(|(key, value)| (format!("ASSET_GATEWAY_EGAIN__{key}"), *value));
-        Settings::from_sources(None, variables).unwrap().egain.budgets()
+        Settings::from_sources(None, variables).unwrap()
     }
 
-    fn rates(assets: (f64, u32), other: (f64, u32)) -> Option<Budgets> {
+    fn budgets(lines: &[(&str, &str)]) -> Option<(Rate, Rate)> {
+        settings(lines).egain.budgets().map(|budgets| (budgets.assets, budgets.other))
+    }
+
+    fn rates(assets: (f64, u32), other: (f64, u32)) -> Option<(Rate, Rate)> {
         let rate = |(per_second, burst)| Rate { per_second, burst };
-        Some(Budgets { assets: rate(assets), other: rate(other) })
+        Some((rate(assets), rate(other)))
+    }
+
+    fn quota(lines: &[(&str, &str)]) -> Option<(u64, bool)> {
+        settings(lines).egain.budgets().unwrap().quota.map(|quota| (quota.calls, quota.enforced))
     }
 
     #[test]
     fn a_plan_gives_both_rates() {
         assert_eq!(budgets(&[("PLAN", "enterprise")]), rates((5.0, 15), (1.0, 30)));
         assert_eq!(budgets(&[]), None);
+    }
+
+    #[test]
+    fn a_plan_gives_a_quota_that_replicas_share_and_a_rate_alone_gives_none() {
+        assert_eq!(quota(&[("PLAN", "basic")]), Some((100_000, false)));
+        assert_eq!(quota(&[("PLAN", "developer"), ("REPLICAS", "3"), ("ENFORCE_QUOTA", "true")]), Some((333, true)));
+        assert_eq!(quota(&[("PLAN", "basic"), ("RATE", "2")]), Some((100_000, false)));
+        assert_eq!(quota(&[("PLAN", "basic"), ("MONTHLY_QUOTA", "7")]), Some((7, false)));
+        assert_eq!(quota(&[("RATE", "2")]), None);
+        assert_eq!(quota(&[("RATE", "2"), ("MONTHLY_QUOTA", "1"), ("REPLICAS", "2")]), Some((1, false)));
     }
 
     #[test]

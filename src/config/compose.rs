@@ -118,6 +118,7 @@ impl section::Egain {
             credentials: self.credentials().expect("asked for by for_serve"),
             assets: budgets.assets,
             other: budgets.other,
+            quota: budgets.quota,
             budget_wait: self.budget_wait,
             connect_timeout: self.connect_timeout,
             request_timeout: self.request_timeout,

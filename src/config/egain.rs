@@ -52,7 +52,11 @@ section! {
         other_rate: Option<f64> => "egain.rate, else the plan's" where given(within(0.001, 10_000.0));
         /// Calls to all other routes at one time; needs a rate.
         other_burst: Option<u32> => "egain.burst, else the plan's, or the rate rounded up" where given(within(1, 100_000));
-        /// Among how many replicas the rates are divided, 1 to 1000.
+        /// Calls of each method that a calendar month (UTC) allows, 1 to 1000000000000; a restart forgets those that were made.
+        monthly_quota: Option<u64> => "the plan's, or none" where given(within(1, 1_000_000_000_000));
+        /// Whether calls above the quota are refused; else a line in the log tells of them.
+        enforce_quota: bool = "false";
+        /// Among how many replicas the rates and the quota are divided, 1 to 1000.
         replicas: u32 = "1" where within(1, 1000);
         /// How long a call may queue for the budget before 503.
         budget_wait: Duration = "5s" where within(Duration::ZERO, DAY);
@@ -90,6 +94,12 @@ impl Egain {
             report.clash(
                 &["egain.other_burst", "egain.other_rate", "egain.rate"],
                 "needs egain.other_rate or egain.rate, which aren't set",
+            );
+        }
+        if self.enforce_quota && self.monthly_quota.is_none() && self.plan.is_none() {
+            report.clash(
+                &["egain.enforce_quota", "egain.monthly_quota", "egain.plan"],
+                "needs egain.monthly_quota or egain.plan, which aren't set",
             );
         }
         for (key, is_given) in self.client() {

@@ -322,6 +322,16 @@ fn a_burst_needs_a_rate() {
 }
 
 #[test]
+fn a_quota_that_is_enforced_must_be_known() {
+    assert_eq!(
+        mistakes("[egain]\nrate = 1\nenforce_quota = true\n", &[]),
+        "egain.enforce_quota: needs egain.monthly_quota or egain.plan, which aren't set"
+    );
+    assert_eq!(mistakes("[egain]\nplan = \"basic\"\nenforce_quota = true\n", &[]), "");
+    assert_eq!(mistakes("[egain]\nrate = 1\nmonthly_quota = 5\nenforce_quota = true\n", &[]), "");
+}
+
+#[test]
 fn spooling_switched_off_makes_its_memory_irrelevant() {
     assert_eq!(mistakes("[limits]\nspool_total = 0\n", &[]), "");
 }

@@ -13,6 +13,7 @@ use crate::egain::{Asset, Egain};
 use crate::signals::metrics::Metrics;
 use crate::storage::Storage;
 use crate::words::asset::AssetId;
+use crate::words::caller::Claimant;
 use crate::words::fault::{Code, Fault, Stage};
 
 /// What is remembered, and for how long.
@@ -77,15 +78,15 @@ impl UrlCache {
         }
     }
 
-    /// A good URL, from the cache or from one call that all who wait share.
-    pub async fn get(&self, id: &AssetId) -> Result<Arc<Asset>, Fault> {
+    /// A good URL, from the cache or from one call that all who wait share. It is the first one's turn that is used.
+    pub async fn get(&self, id: &AssetId, claimant: &Claimant) -> Result<Arc<Asset>, Fault> {
         if let Some(entry) = self.entries.get(id).await.filter(|entry| !self.is_dead(id, entry)) {
             self.count("hit");
             return entry.said;
         }
         // In a task of its own: a caller that leaves would otherwise make those who wait with it ask again.
-        let (cache, id) = (self.clone(), id.clone());
-        tokio::spawn(async move { cache.look_up(id).await }).await.unwrap_or_else(|_| Err(lost()))
+        let (cache, id, claimant) = (self.clone(), id.clone(), claimant.clone());
+        tokio::spawn(async move { cache.look_up(&id, &claimant).await }).await.unwrap_or_else(|_| Err(lost()))
     }
 
     /// Drops what was asked for up to this instant, also where the answer is still under way.
@@ -99,28 +100,29 @@ impl UrlCache {
         self.good_until(asset).saturating_duration_since(Instant::now())
     }
 
-    async fn look_up(&self, id: AssetId) -> Result<Arc<Asset>, Fault> {
+    async fn look_up(&self, id: &AssetId, claimant: &Claimant) -> Result<Arc<Asset>, Fault> {
         let asked = AtomicBool::new(false);
-        let mut entry = self.ask_once(&id, &asked).await;
-        if self.is_dead(&id, &entry) {
-            // Forgotten while the answer was under way.
-            entry = self.ask_once(&id, &asked).await;
+        let mut entry = self.ask_once(id, claimant, &asked).await;
+        let anothers_turn = !asked.load(Ordering::Relaxed) && entry.said.as_ref().is_err_and(had_no_turn);
+        if anothers_turn || self.is_dead(id, &entry) {
+            // Another caller's share was used up, which says nothing of this one's; or forgotten under way.
+            entry = self.ask_once(id, claimant, &asked).await;
         }
         self.count(if asked.into_inner() { "miss" } else { "coalesced" });
         entry.said
     }
 
-    async fn ask_once(&self, id: &AssetId, asked: &AtomicBool) -> Entry {
+    async fn ask_once(&self, id: &AssetId, claimant: &Claimant, asked: &AtomicBool) -> Entry {
         let ask = async {
             asked.store(true, Ordering::Relaxed);
-            self.ask(id).await
+            self.ask(id, claimant).await
         };
         self.entries.entry_by_ref(id).or_insert_with_if(ask, |entry| self.is_dead(id, entry)).await.into_value()
     }
 
-    async fn ask(&self, id: &AssetId) -> Entry {
+    async fn ask(&self, id: &AssetId, claimant: &Claimant) -> Entry {
         let asked = Instant::now();
-        let said = self.egain.get_asset(id).await.and_then(|asset| self.admit(asset)).map(Arc::new);
+        let said = self.egain.get_asset(id, claimant).await.and_then(|asset| self.admit(asset)).map(Arc::new);
         let good_until = match &said {
             Ok(asset) => self.good_until(asset),
             Err(fault) if is_negative(fault) => Instant::now() + self.config.negative_ttl,
@@ -154,6 +156,10 @@ impl UrlCache {
 
 fn is_negative(fault: &Fault) -> bool {
     matches!(fault.code(), Code::NotFound | Code::AssetPending | Code::ContentRejected)
+}
+
+fn had_no_turn(fault: &Fault) -> bool {
+    fault.code() == Code::UpstreamBudget && fault.stage() == Stage::Budget
 }
 
 fn lost() -> Fault {

@@ -16,6 +16,7 @@ use crate::signals::metrics::Metrics;
 use crate::signals::transfer::{Direction, Transfer};
 use crate::storage::{Object, refuses_url};
 use crate::words::asset::AssetId;
+use crate::words::caller::Claimant;
 use crate::words::fault::Fault;
 
 /// What a caller may ask of the bytes (RFC 9110 sections 13 and 14); storage decides.
@@ -35,11 +36,11 @@ pub struct Content {
 
 impl Download {
     /// Opens a file, with the caller's range and conditions.
-    pub async fn content(&self, id: &AssetId, headers: &HeaderMap) -> Result<Content, Fault> {
+    pub async fn content(&self, id: &AssetId, claimant: &Claimant, headers: &HeaderMap) -> Result<Content, Fault> {
         let conditions = conditions(headers);
-        let (asset, object) = self.open(id, conditions).await?;
+        let (asset, object) = self.open(id, claimant, conditions).await?;
         let Object { status, headers, body } = object;
-        let body = match Resuming::new(self.clone(), id.clone(), status, &headers) {
+        let body = match Resuming::new((self.clone(), id.clone(), claimant.clone()), status, &headers) {
             Some(resuming) => resuming.over(body).boxed(),
             None => body,
         };
@@ -48,8 +49,13 @@ impl Download {
     }
 
     /// Reads with a cached URL, and once more with a fresh one if storage refuses it.
-    pub(super) async fn open(&self, id: &AssetId, conditions: HeaderMap) -> Result<(Arc<Asset>, Object), Fault> {
-        let asset = self.cache.get(id).await?;
+    pub(super) async fn open(
+        &self,
+        id: &AssetId,
+        claimant: &Claimant,
+        conditions: HeaderMap,
+    ) -> Result<(Arc<Asset>, Object), Fault> {
+        let asset = self.cache.get(id, claimant).await?;
         match self.storage.read(&asset.lease.url, conditions.clone()).await {
             Err(fault) if refuses_url(&fault) => {
                 self.metrics.url_early_death.inc();
@@ -57,7 +63,7 @@ impl Download {
             }
             opened => return opened.map(|object| (asset, object)),
         }
-        let asset = self.cache.get(id).await?;
+        let asset = self.cache.get(id, claimant).await?;
         let object = self.storage.read(&asset.lease.url, conditions).await?;
         Ok((asset, object))
     }

@@ -11,6 +11,7 @@ use crate::egain::{Asset, Egain};
 use crate::signals::metrics::Metrics;
 use crate::storage::Storage;
 use crate::words::asset::AssetId;
+use crate::words::caller::Claimant;
 use crate::words::fault::Fault;
 pub use cache::Config;
 use cache::UrlCache;
@@ -33,11 +34,11 @@ impl Download {
     }
 
     /// What is known of an asset, with a signed URL that is good for a while. `fresh` asks eGain in any case.
-    pub async fn metadata(&self, id: &AssetId, fresh: bool) -> Result<Arc<Asset>, Fault> {
+    pub async fn metadata(&self, id: &AssetId, claimant: &Claimant, fresh: bool) -> Result<Arc<Asset>, Fault> {
         if fresh {
             self.cache.forget(id, Instant::now());
         }
-        self.cache.get(id).await
+        self.cache.get(id, claimant).await
     }
 
     /// How much longer the asset's signed URL will be given out.
@@ -46,8 +47,8 @@ impl Download {
     }
 
     /// Deletes the asset at eGain; its signed URL is forgotten at once.
-    pub async fn delete(&self, id: &AssetId) -> Result<(), Fault> {
-        let deleted = self.egain.delete_asset(id).await;
+    pub async fn delete(&self, id: &AssetId, claimant: &Claimant) -> Result<(), Fault> {
+        let deleted = self.egain.delete_asset(id, claimant).await;
         self.cache.forget(id, Instant::now());
         deleted
     }

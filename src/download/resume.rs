@@ -17,6 +17,7 @@ use sync_wrapper::SyncFuture;
 use super::Download;
 use crate::body::Frames;
 use crate::words::asset::AssetId;
+use crate::words::caller::Claimant;
 use crate::words::fault::{Blame, Fault};
 
 /// How often in a row a stream is taken up without a byte in between.
@@ -26,6 +27,7 @@ const TRIES: u32 = 3;
 pub struct Resuming {
     download: Download,
     id: AssetId,
+    claimant: Claimant,
     validator: HeaderValue,
     /// The next byte that the caller needs, and the last one, counted from the file's start.
     next: u64,
@@ -34,7 +36,7 @@ pub struct Resuming {
 
 impl Resuming {
     /// None for an answer without bytes, or without what it takes to resume.
-    pub fn new(download: Download, id: AssetId, status: StatusCode, headers: &HeaderMap) -> Option<Self> {
+    pub fn new((download, id, claimant): (Download, AssetId, Claimant), status: StatusCode, headers: &HeaderMap) -> Option<Self> {
         let validator = headers.get(ETAG).filter(|tag| tag.as_bytes().starts_with(b"\""))?.clone();
         headers.typed_get::<ETag>()?;
         let (next, last) = match status {
@@ -42,7 +44,7 @@ impl Resuming {
             StatusCode::PARTIAL_CONTENT => headers.typed_get::<ContentRange>()?.bytes_range()?,
             _ => return None,
         };
-        Some(Self { download, id, validator, next, last })
+        Some(Self { download, id, claimant, validator, next, last })
     }
 
     /// The stream, resumed as often as it gets on.
@@ -53,12 +55,13 @@ impl Resuming {
 
     /// Asks for the rest. None where storage has something else by now.
     fn reopen(&self) -> impl Future<Output = Option<Frames>> + Send + 'static {
-        let (download, id, validator) = (self.download.clone(), self.id.clone(), self.validator.clone());
+        let (download, id, claimant) = (self.download.clone(), self.id.clone(), self.claimant.clone());
+        let validator = self.validator.clone();
         let (next, last) = (self.next, self.last);
         async move {
             let range = HeaderValue::try_from(format!("bytes={next}-{last}")).ok()?;
             let conditions = [(RANGE, range), (IF_RANGE, validator.clone())].into_iter().collect();
-            let (_, object) = download.open(&id, conditions).await.ok()?;
+            let (_, object) = download.open(&id, &claimant, conditions).await.ok()?;
             let range = object.headers.typed_get::<ContentRange>()?.bytes_range()?;
             let same = object.headers.get(ETAG).is_none_or(|tag| *tag == validator);
             (object.status == StatusCode::PARTIAL_CONTENT && range == (next, last) && same).then_some(object.body)

@@ -1,197 +1,174 @@
-//! The allowance of calls as a token bucket with a bounded first-come queue.
+//! The allowance of eGain calls, shared fairly: a bucket of calls, and a queue in which everybody has their turn.
+//!
+//! The queue is bounded by time: whoever would wait longer than `max_wait`, reckoned from their own place in it, is refused
+//! at once. Whoever lost that place to callers that came later is refused when `max_wait` is over.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod bucket;
+#[cfg(test)]
+mod tests;
+mod turns;
+
+use std::future::{Future, pending};
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use prometheus::{Gauge, Histogram};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::words::caller::Claimant;
 use crate::words::fault::{Code, Fault, Stage};
+use bucket::Bucket;
+pub use bucket::Rate;
+pub use turns::Kind;
+use turns::{Ticket, Turns};
 
-/// So many calls a second, and so many at once.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rate {
-    /// Calls a second, above 0.
-    pub per_second: f64,
-    /// Calls at once, at least 1.
-    pub burst: u32,
-}
+/// For how long a call without an answer keeps the bucket from filling up: what took longer was counted long before.
+const LONGEST_HOLD: Duration = Duration::from_secs(1);
 
-/// A budget of calls. The queue is bounded by time: whoever would wait longer than `max_wait` is refused at once.
+/// A budget of calls.
 pub struct Budget {
-    rate: Rate,
     max_wait: Duration,
-    bucket: Mutex<Bucket>,
-    /// tokio's mutex is fair, which makes it the queue; a waiter that leaves takes nothing with it.
-    turnstile: tokio::sync::Mutex<()>,
-    queued: AtomicUsize,
+    state: Mutex<State>,
+    /// Held by the one who wakes up in time for all who wait. When it goes, the next takes over.
+    clock: tokio::sync::Mutex<()>,
     waited: Histogram,
     left: Gauge,
 }
 
-struct Bucket {
-    tokens: f64,
-    filled: Instant,
-    /// Set by a 429: nothing is spent before.
-    paused_until: Instant,
+struct State {
+    bucket: Bucket,
+    turns: Turns,
+    tickets: u64,
 }
 
 impl Budget {
-    /// A full bucket.
-    pub fn new(rate: Rate, max_wait: Duration, waited: Histogram, left: Gauge) -> Self {
-        let now = Instant::now();
+    /// With a full bucket.
+    pub fn new(rate: Rate, max_wait: Duration, waited: Histogram, left: Gauge) -> Arc<Self> {
         left.set(f64::from(rate.burst));
-        let bucket = Mutex::new(Bucket { tokens: f64::from(rate.burst), filled: now, paused_until: now });
-        Self { rate, max_wait, bucket, turnstile: tokio::sync::Mutex::default(), queued: AtomicUsize::new(0), waited, left }
+        let state = State { bucket: Bucket::full(rate, Instant::now()), turns: Turns::new(), tickets: 0 };
+        Arc::new(Self { max_wait, state: Mutex::new(state), clock: tokio::sync::Mutex::default(), waited, left })
     }
 
-    /// Waits for one call's worth; says how long that took.
-    pub async fn spend(&self) -> Result<Duration, Fault> {
+    /// Waits for this claimant's turn to make one call.
+    pub async fn spend(self: &Arc<Self>, claimant: &Claimant, kind: Kind) -> Result<Turn, Fault> {
         let began = Instant::now();
-        let place = Place::take(&self.queued);
-        let expected = self.bucket.lock().time_until(place.ahead as f64 + 1.0, self.rate, began);
-        if expected > self.max_wait {
-            return Err(exhausted(expected));
-        }
-        let turn = async {
-            let _turn = self.turnstile.lock().await;
-            while let Some(wait) = self.try_take() {
-                sleep(wait).await;
-            }
-        };
-        // A pause that began meanwhile may make the wait longer than expected.
-        timeout(self.max_wait, turn).await.map_err(|_| exhausted(self.expected_wait()))?;
-        self.waited.observe(began.elapsed().as_secs_f64());
-        Ok(began.elapsed())
+        let (mut turn, go) = self.queue(claimant, kind)?;
+        timeout(self.max_wait, self.wait(go)).await.map_err(|_| exhausted(self.expected_wait(claimant, kind)))?;
+        turn.queued = began.elapsed();
+        self.waited.observe(turn.queued.as_secs_f64());
+        Ok(turn)
     }
 
     /// eGain said 429: nothing is asked for so long.
     pub fn pause(&self, wait: Duration) {
-        let mut bucket = self.bucket.lock();
-        bucket.paused_until = bucket.paused_until.max(Instant::now() + wait);
-        bucket.tokens = 0.0;
+        let bucket = &mut self.state.lock().bucket;
+        bucket.pause(Instant::now() + wait);
+        self.left.set(bucket.left());
     }
 
-    fn expected_wait(&self) -> Duration {
-        self.bucket.lock().time_until(1.0, self.rate, Instant::now())
-    }
-
-    /// Takes one call, or says how long to wait for it.
-    fn try_take(&self) -> Option<Duration> {
-        let mut bucket = self.bucket.lock();
-        let wait = bucket.time_until(1.0, self.rate, Instant::now());
-        if wait.is_zero() {
-            bucket.tokens -= 1.0;
+    fn queue(self: &Arc<Self>, claimant: &Claimant, kind: Kind) -> Result<(Turn, oneshot::Receiver<()>), Fault> {
+        let state = &mut *self.state.lock();
+        let expected = state.expected_wait(claimant, kind);
+        if expected > self.max_wait {
+            return Err(exhausted(expected));
         }
-        self.left.set(bucket.tokens.max(0.0));
-        (!wait.is_zero()).then_some(wait)
+        let ((go, went), number) = (oneshot::channel(), state.tickets);
+        state.tickets += 1;
+        state.turns.join(claimant, kind, Ticket { number, go });
+        self.call_up(state);
+        let turn = Turn { budget: self.clone(), claimant: claimant.clone(), kind, number, sent: false, queued: Duration::ZERO };
+        Ok((turn, went))
+    }
+
+    fn expected_wait(&self, claimant: &Claimant, kind: Kind) -> Duration {
+        self.state.lock().expected_wait(claimant, kind)
+    }
+
+    async fn wait(&self, went: oneshot::Receiver<()>) {
+        tokio::select! {
+            biased;
+            _ = went => {}
+            () = self.keep_time() => {}
+        }
+    }
+
+    /// Calls up whoever's turn it is, until the one who does this is called up, too.
+    async fn keep_time(&self) {
+        let _clock = self.clock.lock().await;
+        loop {
+            let wait = self.call_up(&mut self.state.lock());
+            match wait {
+                Some(wait) => sleep(wait).await,
+                None => pending().await,
+            }
+        }
+    }
+
+    /// Calls up as many as may go now. Says how long until the next one may, if somebody waits.
+    fn call_up(&self, state: &mut State) -> Option<Duration> {
+        let now = Instant::now();
+        let wait = loop {
+            let wait = (!state.turns.is_empty()).then(|| state.bucket.time_until(1, now));
+            if wait != Some(Duration::ZERO) {
+                break wait;
+            }
+            state.bucket.hold();
+            // Where nobody hears it, the turn is about to be dropped and gives back what it holds.
+            let _heard = state.turns.next().map(|ticket| ticket.go.send(()));
+        };
+        self.left.set(state.bucket.left());
+        wait
     }
 }
 
-impl Bucket {
-    fn time_until(&mut self, tokens: f64, rate: Rate, now: Instant) -> Duration {
-        self.fill(rate, now);
-        // Rounded up to a nanosecond: a rest of 1e-17 tokens would otherwise be waited for in a busy loop.
-        let missing = (tokens - self.tokens - 1e-9).max(0.0) / rate.per_second;
-        let refill = Duration::from_secs_f64(missing.min(1e9));
-        self.paused_until.saturating_duration_since(now).max(refill)
-    }
-
-    fn fill(&mut self, rate: Rate, now: Instant) {
-        let earned = now.saturating_duration_since(self.filled).as_secs_f64() * rate.per_second;
-        self.tokens = (self.tokens + earned).min(f64::from(rate.burst));
-        self.filled = now;
+impl State {
+    fn expected_wait(&mut self, claimant: &Claimant, kind: Kind) -> Duration {
+        let ahead = self.turns.ahead(claimant, kind);
+        self.bucket.time_until(ahead + 1, Instant::now())
     }
 }
 
-/// A place in the queue, given back when it is dropped.
-struct Place<'a> {
-    queued: &'a AtomicUsize,
-    ahead: usize,
+/// A place in the queue, and then the right to make a call. Dropped before that, it takes nothing with it.
+pub struct Turn {
+    budget: Arc<Budget>,
+    claimant: Claimant,
+    kind: Kind,
+    number: u64,
+    sent: bool,
+    /// How long it queued.
+    pub queued: Duration,
 }
 
-impl<'a> Place<'a> {
-    fn take(queued: &'a AtomicUsize) -> Self {
-        Self { queued, ahead: queued.fetch_add(1, Ordering::AcqRel) }
+impl Turn {
+    /// Makes the call. It counts from its answer on.
+    pub async fn make<T>(mut self, call: impl Future<Output = T>) -> T {
+        self.sent = true;
+        let mut call = pin!(call);
+        let soon = timeout(LONGEST_HOLD, &mut call).await;
+        drop(self);
+        match soon {
+            Ok(answer) => answer,
+            Err(_) => call.await,
+        }
     }
 }
 
-impl Drop for Place<'_> {
+impl Drop for Turn {
     fn drop(&mut self) {
-        self.queued.fetch_sub(1, Ordering::AcqRel);
+        let state = &mut *self.budget.state.lock();
+        if self.sent {
+            state.bucket.settle(Instant::now());
+        } else if !state.turns.leave(&self.claimant, self.kind, self.number) {
+            state.bucket.give_back();
+        }
+        self.budget.call_up(state);
     }
 }
 
 fn exhausted(wait: Duration) -> Fault {
     let detail = "the allowance of eGain calls is used up for now: try again later, or raise egain.plan with the tenant's plan";
     Fault::gateway(Code::UpstreamBudget, Stage::Budget, detail).retry_after(wait)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::signals::metrics::Metrics;
-    use std::sync::Arc;
-
-    fn budget(per_second: f64, burst: u32, max_wait: u64) -> Arc<Budget> {
-        let metrics = Metrics::new();
-        let waited = metrics.upstream_budget_wait.with_label_values(&["assets"]);
-        let left = metrics.upstream_budget_tokens.with_label_values(&["assets"]);
-        Arc::new(Budget::new(Rate { per_second, burst }, Duration::from_secs(max_wait), waited, left))
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_burst_is_free_and_the_rest_is_paced() {
-        let budget = budget(5.0, 15, 60);
-        let began = Instant::now();
-        for _ in 0..15 {
-            budget.spend().await.unwrap();
-        }
-        assert!(began.elapsed() < Duration::from_millis(10));
-        for _ in 0..10 {
-            budget.spend().await.unwrap();
-        }
-        assert_eq!(began.elapsed().as_millis() / 100, 20, "ten calls at five a second");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn whoever_would_wait_too_long_is_refused_at_once_and_told_when_to_come_back() {
-        let budget = budget(1.0, 1, 5);
-        let spend = |_| {
-            tokio::spawn({
-                let budget = budget.clone();
-                async move { (budget.spend().await.map_err(|fault| fault.wait()), Instant::now()) }
-            })
-        };
-        let began = Instant::now();
-        let tasks: Vec<_> = (0..8).map(spend).collect();
-        let mut refused = 0;
-        for task in tasks {
-            if let (Err(wait), at) = task.await.unwrap() {
-                refused += 1;
-                assert!(at - began < Duration::from_millis(10) && wait.unwrap() > Duration::from_secs(5));
-            }
-        }
-        assert_eq!(refused, 2, "one at once, five within five seconds");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_waiter_that_leaves_takes_no_call_with_it() {
-        let budget = budget(1.0, 1, 5);
-        budget.spend().await.unwrap();
-        let began = Instant::now();
-        assert!(timeout(Duration::from_millis(500), budget.spend()).await.is_err());
-        budget.spend().await.unwrap();
-        assert_eq!(began.elapsed().as_millis() / 100, 10);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_pause_holds_everybody() {
-        let budget = budget(100.0, 10, 5);
-        budget.pause(Duration::from_secs(3));
-        let began = Instant::now();
-        budget.spend().await.unwrap();
-        assert_eq!(began.elapsed().as_secs(), 3);
-    }
 }

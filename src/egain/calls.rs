@@ -10,9 +10,11 @@ use reqwest::RequestBuilder;
 
 use super::Config;
 use super::answer::{Answer, exchange};
-use super::budget::Budget;
-use super::token::Tokens;
+use super::budget::{Budget, Kind, Turn};
+use super::quota::Month;
+use super::token::{Token, Tokens};
 use crate::signals::metrics::Metrics;
+use crate::words::caller::Claimant;
 use crate::words::fault::{Code, Fault, Stage};
 
 /// What is asked of eGain.
@@ -27,7 +29,11 @@ pub enum Operation {
 }
 
 impl Operation {
-    const fn name(self) -> &'static str {
+    /// Each one, in the order of its number.
+    pub const ALL: [Self; 3] = [Self::Create, Self::Get, Self::Delete];
+
+    /// The label in metrics.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Create => "create_asset",
             Self::Get => "get_asset",
@@ -41,6 +47,18 @@ impl Operation {
             Self::Delete => Stage::Delete,
         }
     }
+
+    /// Whether eGain counts it among the calls to `/assets`, and not to all other routes.
+    pub const fn is_of_assets(self) -> bool {
+        matches!(self, Self::Create | Self::Get)
+    }
+
+    const fn kind(self) -> Kind {
+        match self {
+            Self::Create | Self::Delete => Kind::Write,
+            Self::Get => Kind::Read,
+        }
+    }
 }
 
 /// More than eGain's plans keep busy; after a burst, the rest is closed.
@@ -51,8 +69,9 @@ pub struct Calls {
     http: reqwest::Client,
     base: String,
     pub(super) tokens: Tokens,
-    assets: Budget,
-    other: Budget,
+    assets: Arc<Budget>,
+    other: Arc<Budget>,
+    month: Option<Month>,
     longest_wait: Duration,
     metrics: Arc<Metrics>,
 }
@@ -72,7 +91,9 @@ impl Calls {
             let waited = metrics.upstream_budget_wait.with_label_values(&[routes]);
             Budget::new(rate, config.budget_wait, waited, metrics.upstream_budget_tokens.with_label_values(&[routes]))
         };
+        let used = |routes| metrics.upstream_quota_used.with_label_values(&[routes]);
         Ok(Self {
+            month: config.quota.map(|quota| Month::new(quota, used("assets"), used("other"))),
             tokens: Tokens::new(http.clone(), config.credentials, metrics.clone()),
             base: config.base_url.as_str().trim_end_matches('/').to_owned(),
             assets: budget(config.assets, "assets"),
@@ -85,15 +106,21 @@ impl Calls {
 
     /// Makes a call, up to three times where eGain was unreachable, busy or broken. Says also how long it queued.
     ///
-    /// `receive` takes every answer over, also one whose caller has left meanwhile: eGain did what was asked of it.
-    pub(super) async fn make<F, R, T>(&self, operation: Operation, request: F, receive: R) -> Result<(T, Duration), Fault>
+    /// It is the claimant's turn in the budget that is used. `receive` takes every answer over, also one whose caller has
+    /// left meanwhile: eGain did what was asked of it.
+    pub(super) async fn make<F, R, T>(
+        &self,
+        (operation, claimant): (Operation, &Claimant),
+        request: F,
+        receive: R,
+    ) -> Result<(T, Duration), Fault>
     where
         F: Fn(&reqwest::Client, &str) -> RequestBuilder,
         R: Fn(Answer) -> T + Clone + Send + 'static,
         T: Borrow<Answer> + Send + 'static,
     {
         let pauses = ExponentialBuilder::default().with_min_delay(Duration::from_millis(200)).with_max_times(2).with_jitter();
-        (|| self.attempt(operation, &request, &receive))
+        (|| self.attempt((operation, claimant), &request, &receive))
             .retry(pauses)
             .when(worth_repeating)
             .adjust(|fault: &Fault, pause| {
@@ -103,27 +130,32 @@ impl Calls {
             .await
     }
 
-    async fn attempt<F, R, T>(&self, operation: Operation, request: &F, receive: &R) -> Result<(T, Duration), Fault>
+    async fn attempt<F, R, T>(
+        &self,
+        (operation, claimant): (Operation, &Claimant),
+        request: &F,
+        receive: &R,
+    ) -> Result<(T, Duration), Fault>
     where
         F: Fn(&reqwest::Client, &str) -> RequestBuilder,
         R: Fn(Answer) -> T + Clone + Send + 'static,
         T: Borrow<Answer> + Send + 'static,
     {
         let stage = operation.stage();
-        let mut queued = self.budget(operation).spend().await?;
-        let mut token = self.tokens.get(stage).await?;
-        let send = async |token: &str| {
+        let (mut turn, mut token) = self.turn(operation, claimant).await?;
+        let mut queued = turn.queued;
+        let send = async |turn: Turn, token: &str| {
             let request = request(&self.http, &self.base).bearer_auth(token);
             let (metrics, receive) = (self.metrics.clone(), receive.clone());
-            let exchange = async move { exchange(operation.name(), &metrics, stage, request).await.map(receive) };
+            let exchange = async move { turn.make(exchange(operation.name(), &metrics, stage, request)).await.map(receive) };
             tokio::spawn(exchange).await.expect("nobody aborts an exchange, and none panics")
         };
-        let mut received = send(token.expose()).await?;
+        let mut received = send(turn, token.expose()).await?;
         if received.borrow().status == StatusCode::UNAUTHORIZED {
             self.tokens.forget(&token);
-            token = self.tokens.get(stage).await?;
-            queued += self.budget(operation).spend().await?;
-            received = send(token.expose()).await?;
+            (turn, token) = self.turn(operation, claimant).await?;
+            queued += turn.queued;
+            received = send(turn, token.expose()).await?;
         }
         let answer = received.borrow();
         if answer.status == StatusCode::TOO_MANY_REQUESTS {
@@ -132,11 +164,19 @@ impl Calls {
         if answer.status.is_success() { Ok((received, queued)) } else { Err(explain(answer, operation, token.expose())) }
     }
 
-    fn budget(&self, operation: Operation) -> &Budget {
-        match operation {
-            Operation::Create | Operation::Get => &self.assets,
-            Operation::Delete => &self.other,
-        }
+    /// All that it takes to make a call: a token, and the call's place in the budget and in the month.
+    async fn turn(&self, operation: Operation, claimant: &Claimant) -> Result<(Turn, Arc<Token>), Fault> {
+        self.month.as_ref().map_or(Ok(()), |month| month.check(operation))?;
+        // Signed in before it queues: nobody's turn is spent on waiting for a token, or on none.
+        self.tokens.get(operation.stage()).await?;
+        let turn = self.budget(operation).spend(claimant, operation.kind()).await?;
+        let token = self.tokens.get(operation.stage()).await?;
+        self.month.as_ref().map_or(Ok(()), |month| month.count(operation))?;
+        Ok((turn, token))
+    }
+
+    fn budget(&self, operation: Operation) -> &Arc<Budget> {
+        if operation.is_of_assets() { &self.assets } else { &self.other }
     }
 }
 

@@ -7,6 +7,7 @@ mod answer;
 mod budget;
 mod calls;
 mod orphans;
+mod quota;
 mod token;
 
 use std::borrow::Borrow;
@@ -21,12 +22,14 @@ use url::Url;
 
 use crate::signals::metrics::Metrics;
 use crate::words::asset::{AssetId, Lease, Sender};
+use crate::words::caller::Claimant;
 use crate::words::fault::{Code, Fault, Stage};
 use crate::words::secret::SignedUrl;
 use answer::Answer;
 pub use budget::Rate;
 use calls::{Calls, Operation};
 pub use orphans::{Claim, Orphan, Orphans, Worker as OrphanWorker};
+pub use quota::Quota;
 
 /// How eGain is reached, and how much may be asked of it.
 #[derive(Debug, Clone)]
@@ -39,6 +42,8 @@ pub struct Config {
     pub assets: Rate,
     /// Calls to all other routes.
     pub other: Rate,
+    /// Calls a month; none where they aren't counted against anything.
+    pub quota: Option<Quota>,
     /// How long a call may queue for its budget.
     pub budget_wait: Duration,
     /// Until a connection stands.
@@ -70,6 +75,8 @@ pub enum Credentials {
 /// An upload that eGain is asked to expect.
 #[derive(Debug, Clone)]
 pub struct NewAsset<'a> {
+    /// Whose it is.
+    pub claimant: &'a Claimant,
     /// eGain's channel type.
     pub channel: &'a str,
     /// eGain's sender type.
@@ -159,8 +166,8 @@ impl Egain {
         });
         let orphans = orphans.clone();
         let receive = move |answer| Birth::of(answer, &orphans);
-        let (born, queued) =
-            self.calls.make(Operation::Create, |http, base| http.post(format!("{base}/assets")).json(&body), receive).await?;
+        let request = |http: &reqwest::Client, base: &str| http.post(format!("{base}/assets")).json(&body);
+        let (born, queued) = self.calls.make((Operation::Create, asset.claimant), request, receive).await?;
         let asset: AssetAnswer = born.answer.json(Stage::Sign)?;
         let claim = born.claim.ok_or_else(|| unusable("has no usable id"))?;
         Ok(Created { claim, content_url: parse_url(asset.content_url.as_deref())?, queued })
@@ -168,11 +175,11 @@ impl Egain {
 
     /// `GET /assets/{id}`: spends at least one call, and mints a new signed URL. An asset that isn't available yet
     /// is asked for again, with growing pauses, for `pending_wait`.
-    pub async fn get_asset(&self, id: &AssetId) -> Result<Asset, Fault> {
+    pub async fn get_asset(&self, id: &AssetId, claimant: &Claimant) -> Result<Asset, Fault> {
         let deadline = tokio::time::Instant::now() + self.pending_wait;
         let mut pause = Duration::from_secs(1);
         loop {
-            match self.get_asset_once(id).await {
+            match self.get_asset_once(id, claimant).await {
                 Err(fault) if fault.code() == Code::AssetPending && tokio::time::Instant::now() + pause <= deadline => {
                     tokio::time::sleep(pause).await;
                     pause *= 2;
@@ -182,9 +189,10 @@ impl Egain {
         }
     }
 
-    async fn get_asset_once(&self, id: &AssetId) -> Result<Asset, Fault> {
+    async fn get_asset_once(&self, id: &AssetId, claimant: &Claimant) -> Result<Asset, Fault> {
         let asked = std::time::Instant::now();
-        let (answer, _) = self.calls.make(Operation::Get, |http, base| http.get(format!("{base}/assets/{id}")), identity).await?;
+        let request = |http: &reqwest::Client, base: &str| http.get(format!("{base}/assets/{id}"));
+        let (answer, _) = self.calls.make((Operation::Get, claimant), request, identity).await?;
         let asset: AssetAnswer = answer.json(Stage::Sign)?;
         let url = SignedUrl::new(parse_url(asset.content_url.as_deref())?);
         let expires = asset.content_url_expiry.as_deref().and_then(|expiry| answer.deadline(expiry));
@@ -193,8 +201,9 @@ impl Egain {
     }
 
     /// `DELETE /assets/{id}`: spends one call of the other routes' budget.
-    pub async fn delete_asset(&self, id: &AssetId) -> Result<(), Fault> {
-        self.calls.make(Operation::Delete, |http, base| http.delete(format!("{base}/assets/{id}")), identity).await.map(drop)
+    pub async fn delete_asset(&self, id: &AssetId, claimant: &Claimant) -> Result<(), Fault> {
+        let request = |http: &reqwest::Client, base: &str| http.delete(format!("{base}/assets/{id}"));
+        self.calls.make((Operation::Delete, claimant), request, identity).await.map(drop)
     }
 }
 

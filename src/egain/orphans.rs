@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::Egain;
 use crate::signals::metrics::Metrics;
 use crate::words::asset::AssetId;
+use crate::words::caller::Claimant;
 use crate::words::fault::{Code, Fault};
 
 /// How many assets may wait for their deletion: at one call a second, a quarter of an hour's work.
@@ -140,10 +141,10 @@ impl Worker {
             .with_max_delay(Duration::from_secs(60))
             .with_max_times(6)
             .with_jitter();
-        let patiently = (|| self.egain.delete_asset(id)).retry(pauses).when(Fault::is_retryable);
+        let patiently = (|| self.egain.delete_asset(id, &Claimant::Gateway)).retry(pauses).when(Fault::is_retryable);
         let deleted = tokio::select! {
             deleted = patiently, if !stop.is_cancelled() => deleted,
-            () = stop.cancelled() => self.egain.delete_asset(id).await,
+            () = stop.cancelled() => self.egain.delete_asset(id, &Claimant::Gateway).await,
         };
         let result = match deleted {
             Ok(()) => "deleted",

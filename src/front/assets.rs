@@ -22,7 +22,7 @@ use crate::media;
 use crate::signals::drain::Phase;
 use crate::upload::{Receipt, Request, Timing};
 use crate::words::asset::AssetId;
-use crate::words::caller::Caller;
+use crate::words::caller::{Caller, Claimant};
 use crate::words::fault::{Code, Fault, Stage};
 
 /// What of storage's answer is the caller's business.
@@ -71,9 +71,9 @@ impl Rooms {
         Ok(created(&receipt))
     }
 
-    pub(super) async fn metadata(&self, id: &AssetId, head: &Parts) -> Result<Response<Frames>, Fault> {
+    pub(super) async fn metadata(&self, id: &AssetId, by: &Claimant, head: &Parts) -> Result<Response<Frames>, Fault> {
         let fresh = head.headers.typed_get::<CacheControl>().is_some_and(|control| control.no_cache());
-        let asset = self.download.metadata(id, fresh).await?;
+        let asset = self.download.metadata(id, by, fresh).await?;
         let mut response = json(
             StatusCode::OK,
             &Metadata {
@@ -89,8 +89,8 @@ impl Rooms {
         Ok(response)
     }
 
-    pub(super) async fn content_head(&self, id: &AssetId) -> Result<Response<Frames>, Fault> {
-        let asset = self.download.metadata(id, false).await?;
+    pub(super) async fn content_head(&self, id: &AssetId, by: &Claimant) -> Result<Response<Frames>, Fault> {
+        let asset = self.download.metadata(id, by, false).await?;
         let mut response = Response::new(full(bytes::Bytes::new()));
         let headers = response.headers_mut();
         if let Some(size) = asset.size {
@@ -101,12 +101,18 @@ impl Rooms {
         Ok(response)
     }
 
-    pub(super) async fn content(&self, id: &AssetId, head: &Parts, exchange: &mut Exchange) -> Result<Response<Frames>, Refusal> {
+    pub(super) async fn content(
+        &self,
+        id: &AssetId,
+        by: &Claimant,
+        head: &Parts,
+        exchange: &mut Exchange,
+    ) -> Result<Response<Frames>, Refusal> {
         if self.wants_redirect(head) {
-            return Ok(self.redirect(id).await?);
+            return Ok(self.redirect(id, by).await?);
         }
         exchange.hold(Self::seat(&self.downloads, "downloads")?);
-        let content = self.download.content(id, &head.headers).await?;
+        let content = self.download.content(id, by, &head.headers).await?;
         if content.status == StatusCode::RANGE_NOT_SATISFIABLE {
             return Err(unsatisfiable(&content.headers));
         }
@@ -121,15 +127,15 @@ impl Rooms {
         Ok(response)
     }
 
-    pub(super) async fn delete(&self, id: &AssetId) -> Result<Response<Frames>, Fault> {
-        self.download.delete(id).await?;
+    pub(super) async fn delete(&self, id: &AssetId, by: &Claimant) -> Result<Response<Frames>, Fault> {
+        self.download.delete(id, by).await?;
         let mut response = Response::new(full(bytes::Bytes::new()));
         *response.status_mut() = StatusCode::NO_CONTENT;
         Ok(response)
     }
 
-    async fn redirect(&self, id: &AssetId) -> Result<Response<Frames>, Fault> {
-        let asset = self.download.metadata(id, false).await?;
+    async fn redirect(&self, id: &AssetId, by: &Claimant) -> Result<Response<Frames>, Fault> {
+        let asset = self.download.metadata(id, by, false).await?;
         let url = HeaderValue::from_str(asset.lease.url.expose().as_str()).map_err(|_| {
             Fault::egain(Code::UpstreamError, Stage::Sign, "the contentUrl that eGain gave can't stand in a header")
         })?;

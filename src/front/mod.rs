@@ -34,6 +34,7 @@ use crate::signals::drain::{Drain, Phase};
 use crate::signals::metrics::Metrics;
 use crate::upload::Upload;
 use crate::wire::server::Running;
+use crate::words::caller::Claimant;
 use crate::words::fault::{Code, Fault, Stage};
 pub use admin::Admin;
 use callers::Callers;
@@ -166,13 +167,14 @@ impl Rooms {
         let caller = self.callers.identify(&head.headers)?;
         exchange.identified(&caller);
         callers::permit(&caller, deed)?;
+        let by = &Claimant::from(&*caller);
         Ok(match route {
             Route::Home => html(self.home_page),
             Route::Upload => self.upload(caller, head, body, exchange).await?,
-            Route::Metadata(id) => self.metadata(&id, &head).await?,
-            Route::ContentHead(id) => self.content_head(&id).await?,
-            Route::Content(id) => self.content(&id, &head, exchange).await?,
-            Route::Delete(id) => self.delete(&id).await?,
+            Route::Metadata(id) => self.metadata(&id, by, &head).await?,
+            Route::ContentHead(id) => self.content_head(&id, by).await?,
+            Route::Content(id) => self.content(&id, by, &head, exchange).await?,
+            Route::Delete(id) => self.delete(&id, by).await?,
         })
     }
 

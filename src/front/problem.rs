@@ -80,6 +80,7 @@ pub fn status(code: Code) -> StatusCode {
         Code::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
         Code::Overloaded
         | Code::UpstreamBudget
+        | Code::UpstreamQuota
         | Code::UpstreamUnavailable
         | Code::FramingMispredicted
         | Code::AssetPending

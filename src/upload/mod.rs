@@ -28,6 +28,7 @@ use crate::policy::Policy;
 use crate::signals::metrics::Metrics;
 use crate::storage::Storage;
 use crate::words::asset::{AssetId, Sender};
+use crate::words::caller::Claimant;
 use crate::words::fault::{Code, Fault, Stage};
 pub use deliver::Timing;
 use deliver::{Consignment, Delivery};
@@ -142,6 +143,7 @@ impl Upload {
         B: Body<Data = Bytes, Error = Fault> + Send + Sync + Unpin + 'static,
     {
         let began = Instant::now();
+        let claimant = Claimant::from(&*request.caller);
         let key = Key::of(&request.caller, &request.head.headers)?;
         let paced = request.map(|body| Pace::new(body, self.config.pace, caller_too_slow));
         let mut offer = Offer::of(paced, &self.framings, &self.config.limits).await?;
@@ -162,7 +164,7 @@ impl Upload {
         own.check(file.length).or_else(|fault| self.only_reported(fault))?;
         let timing = Timing { read: began.elapsed(), ..Timing::default() };
         let (name, content_type) = (agreed.name, sniffed.content_type());
-        Ok(Next::Send(Box::new(Ready { metadata, name, content_type, file, sum, claim, timing })))
+        Ok(Next::Send(Box::new(Ready { claimant, metadata, name, content_type, file, sum, claim, timing })))
     }
 
     /// From the signed URL to the receipt.
@@ -173,9 +175,10 @@ impl Upload {
     }
 
     async fn store(&self, ready: Ready) -> Result<Receipt, Fault> {
-        let Ready { metadata, name, content_type, file, sum, claim, mut timing } = ready;
-        let asset = NewAsset { channel: &metadata.channel, sender: metadata.sender, name: &name, size: file.length };
-        let bytes = self.metrics.transfer_bytes.with_label_values(&["upload", self.label(&metadata.channel)]);
+        let Ready { claimant, metadata, name, content_type, file, sum, claim, mut timing } = ready;
+        let (channel, sender) = (metadata.channel.as_str(), metadata.sender);
+        let asset = NewAsset { claimant: &claimant, channel, sender, name: &name, size: file.length };
+        let bytes = self.metrics.transfer_bytes.with_label_values(&["upload", self.label(channel)]);
         let consignment = Consignment { asset, content_type: &content_type, file: &file, bytes };
         let id = self.delivery.deliver(&consignment, &mut timing).await?;
         let receipt = Receipt {
@@ -240,6 +243,7 @@ enum Next {
 
 /// A file that may be sent.
 struct Ready {
+    claimant: Claimant,
     metadata: Metadata,
     name: String,
     content_type: String,

@@ -1,5 +1,7 @@
 //! Who calls, and what that allows.
 
+use std::sync::Arc;
+
 use super::asset::Sender;
 
 /// What a caller may do. Each role may do what those before it may.
@@ -70,6 +72,28 @@ impl Caller {
             Deed::Upload => self.role >= Role::Adapter,
             Deed::Delete => self.role == Role::Operator || self.role == Role::Adapter && self.delete,
         }
+    }
+}
+
+/// On whose behalf eGain is asked. Each one has a queue of its own for the allowance of calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claimant {
+    /// A caller, by its id.
+    Caller(Arc<str>),
+    /// Nobody's in particular: the gateway's own work, such as deleting what wasn't kept.
+    Gateway,
+}
+
+impl Claimant {
+    /// The caller with this id.
+    pub fn named(id: &str) -> Self {
+        Self::Caller(id.into())
+    }
+}
+
+impl From<&Caller> for Claimant {
+    fn from(caller: &Caller) -> Self {
+        Self::named(&caller.id)
     }
 }
 

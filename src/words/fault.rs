@@ -86,6 +86,8 @@ names! {
         Overloaded = "overloaded",
         /// The allowance of eGain calls is used up for now.
         UpstreamBudget = "upstream-budget",
+        /// This month's quota of eGain calls is used up.
+        UpstreamQuota = "upstream-quota",
         /// The upstream can't be reached or says that it is down.
         UpstreamUnavailable = "upstream-unavailable",
         /// A remembered framing ended otherwise than remembered.
@@ -146,6 +148,7 @@ impl Code {
                 | Self::UpstreamTimeout
                 | Self::Overloaded
                 | Self::UpstreamBudget
+                | Self::UpstreamQuota
                 | Self::UpstreamUnavailable
                 | Self::FramingMispredicted
                 | Self::AssetPending

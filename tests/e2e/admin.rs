@@ -80,7 +80,7 @@ async fn an_asset_that_cant_be_deleted_is_told_to_the_operator() {
 
 #[tokio::test]
 async fn metrics_are_what_a_scraper_reads_and_all_of_the_table() {
-    let house = House::open().await;
+    let house = House::set(&[("egain.monthly_quota", "1000")]).await;
     let id = house.upload("a.bin", noise(10, 1)).await["id"].as_str().unwrap().to_owned();
     house.download(&id).await;
     house.get("/nowhere").send().await.unwrap();

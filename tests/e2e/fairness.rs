@@ -1,0 +1,105 @@
+//! The allowance of eGain calls is shared: no caller, and neither uploads nor downloads, can have it all.
+
+use std::time::{Duration, Instant};
+
+use asset_gateway::sandbox::config::Config;
+use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::limits::{Plan, Rate};
+use reqwest::{Response, StatusCode};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use tokio::task::JoinHandle;
+
+use crate::house::{House, eventually};
+use crate::refusal::Refusal;
+
+/// Three callers, whose keys are their ids.
+fn keys() -> String {
+    let entry = |id: &str| {
+        let sum: String = Sha256::digest(id).iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("[[auth.keys]]\nid = \"{id}\"\nsha256 = \"{sum}\"\n")
+    };
+    ["one", "other", "third"].map(entry).concat()
+}
+
+async fn house(settings: &[(&str, &str)]) -> House {
+    let all: Vec<_> = [("auth.mode", "keys"), ("egain.burst", "1")].iter().chain(settings).copied().collect();
+    House::with_file(&keys(), &all).await
+}
+
+fn send(house: &House, key: &str) -> JoinHandle<Response> {
+    let request = house.post("/v1/assets?channel=sms&name=a.txt").bearer_auth(key).body("hello").send();
+    tokio::spawn(async { request.await.unwrap() })
+}
+
+/// So many uploads of one caller, of which one was made and all others wait.
+async fn crowd(house: &House, uploads: usize) -> Vec<JoinHandle<Response>> {
+    let crowd = (0..uploads).map(|_| send(house, "one")).collect();
+    eventually(|| house.sandbox.stats().calls(Operation::CreateAsset) > 0).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    crowd
+}
+
+#[tokio::test]
+async fn one_callers_burst_doesnt_hold_up_another_callers_upload() {
+    let house = house(&[("egain.rate", "1"), ("egain.budget_wait", "60s")]).await;
+    let _crowd = crowd(&house, 30).await;
+    let began = Instant::now();
+    assert_eq!(send(&house, "other").await.unwrap().status(), StatusCode::CREATED);
+    assert!(began.elapsed() < Duration::from_secs(6), "two calls a second apart: {:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn waiting_uploads_dont_hold_up_a_download() {
+    let house = house(&[("egain.rate", "1"), ("egain.budget_wait", "60s")]).await;
+    let mut crowd = crowd(&house, 30).await;
+    let stored: Value = crowd.remove(0).await.unwrap().json().await.unwrap();
+    let (id, began) = (stored["id"].as_str().unwrap(), Instant::now());
+    let answer = house.get(&format!("/v1/assets/{id}/content")).bearer_auth("one").send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert!(began.elapsed() < Duration::from_secs(6), "two calls a second apart: {:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_caller_whose_queue_is_full_is_refused_while_another_one_still_gets_in() {
+    let house = house(&[("egain.rate", "0.34"), ("egain.budget_wait", "7s")]).await;
+    let _crowd = crowd(&house, 3).await;
+    let refusal = Refusal::of(send(&house, "one").await.unwrap()).await;
+    assert_eq!(refusal.told(), (503, "upstream-budget", "gateway", "budget"));
+    assert!(refusal.retry_after.is_some_and(|wait| (7..=9).contains(&wait)), "behind its own two: {refusal:?}");
+    assert_eq!(send(&house, "other").await.unwrap().status(), StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn whoever_shares_a_call_that_had_no_turn_gets_a_turn_of_their_own() {
+    let house = house(&[("egain.rate", "1"), ("egain.budget_wait", "3s")]).await;
+    let look_up = |id: &str, key: &str| {
+        let request = house.get(&format!("/v1/assets/{id}")).bearer_auth(key).send();
+        tokio::spawn(async { request.await.unwrap().status() })
+    };
+    let in_order = || tokio::time::sleep(Duration::from_millis(100));
+    assert_eq!(look_up("none", "one").await.unwrap(), StatusCode::NOT_FOUND);
+    let _before = look_up("before", "one");
+    in_order().await;
+    let shared = look_up("shared", "one");
+    in_order().await;
+    let sharing = look_up("shared", "other");
+    let _in_between = (look_up("between", "third"), send(&house, "third"));
+    assert_eq!(shared.await.unwrap(), StatusCode::SERVICE_UNAVAILABLE, "others made it wait too long");
+    assert_eq!(sharing.await.unwrap(), StatusCode::NOT_FOUND, "it was served in its own turn");
+}
+
+/// An eGain that allows five calls a second and not one more, whatever held the first one up on its way.
+#[tokio::test]
+async fn at_exactly_egains_own_rate_it_never_says_too_many() {
+    let five = Rate { per_second: 5.0, burst: 1 };
+    let strict = Config { plan: Some(Plan { assets: five, other: five, monthly: 1000 }), ..Config::default() };
+    let house = House::with(strict, &[("egain.rate", "5"), ("egain.burst", "1"), ("egain.budget_wait", "60s")]).await;
+    house.sandbox.fault(Fault::at(Operation::Token).delay(Duration::from_millis(300)).once());
+    house.sandbox.fault(Fault::at(Operation::CreateAsset).delay(Duration::from_millis(150)).once());
+    let uploads = (0..10).map(|_| send(&house, "anyone")).collect::<Vec<_>>();
+    for upload in uploads {
+        assert_eq!(upload.await.unwrap().status(), StatusCode::CREATED);
+    }
+    assert_eq!(house.sandbox.stats().answers(Operation::CreateAsset, StatusCode::TOO_MANY_REQUESTS), 0);
+}
