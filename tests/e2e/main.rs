@@ -18,6 +18,7 @@ mod expectations;
 mod expiry;
 mod house;
 mod idempotency;
+mod jwt;
 mod leaving;
 mod lengths;
 mod metadata;
