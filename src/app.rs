@@ -115,7 +115,8 @@ pub fn bind_with(settings: &Settings, home_page: Option<&'static str>) -> Result
     let ways = (egain.clone(), storage.clone(), orphans.clone());
     let upload = Upload::new(parts.upload, parts.policy, ways, metrics.clone()).map_err(StartError::Spool)?;
     let download = Download::new(egain.clone(), storage, parts.download, metrics.clone());
-    let front = Front::new(&front::Config { home_page, ..parts.front }, upload, download, drain.clone(), metrics.clone());
+    let front = front::Config { home_page, ..parts.front };
+    let front = Front::new(&front, upload, download, drain.clone(), metrics.clone()).map_err(StartError::Client)?;
     Ok(Bound {
         listener: listen("server.listen", settings.server.listen)?,
         admin_listener: listen("server.admin_listen", settings.server.admin_listen)?,
@@ -158,6 +159,7 @@ impl Bound {
         if let Some(file) = self.keys {
             background.spawn(keep_keys_current(file, self.front.clone()));
         }
+        background.spawn(self.front.clone().keep_callers_fresh());
         let in_public = server::Config { tls: self.tls, ..self.config.clone() };
         let data = tokio::spawn(server::serve(self.listener, in_public, self.front, closing.clone(), cut.clone()));
         let admin_end = CancellationToken::new();

@@ -1,57 +1,107 @@
-//! `[auth]`: who may call.
+//! `[auth]` and `[auth.jwt]`: who may call.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use toml::Value;
+use url::{Host, Url};
 
 use super::mistakes::Report;
 use super::reader::Reader;
-use super::rules::Verdict;
+use super::rules::{Verdict, given};
 use super::section::section;
-use super::setting::{Setting, mistyped, unreadable};
-use crate::front::{self, Key};
+use super::setting::{Setting, mistyped, words};
+use crate::front::{self, ClaimNames, JwtConfig, Key};
 use crate::words::asset::Sender;
 use crate::words::caller::{Caller, Role};
 
 /// How callers prove who they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AuthMode {
-    /// They don't (`none`): whoever can connect may do everything.
-    Anyone,
-    /// By a key of `auth.keys` (`keys`).
+    /// By a key of `auth.keys`.
     Keys,
+    /// By a token of `auth.jwt.issuer`.
+    Jwt,
+    /// They don't: whoever can connect may do everything.
+    Anyone,
 }
 
-impl Setting for AuthMode {
-    const EXPECTED: &'static str = "keys or none";
-
-    fn from_text(text: &str) -> Result<Self, String> {
-        match text {
-            "none" => Ok(Self::Anyone),
-            "keys" => Ok(Self::Keys),
-            "jwt" => Err("this version doesn't have jwt yet: choose keys, or none, with which anyone may do everything".into()),
-            _ => Err(unreadable::<Self>(text)),
-        }
-    }
-
-    fn to_toml(&self) -> Option<Value> {
-        let word = match self {
-            Self::Anyone => "none",
-            Self::Keys => "keys",
-        };
-        Some(Value::String(word.into()))
+words! {
+    AuthMode {
+        Keys = "keys",
+        Jwt = "jwt",
+        Anyone = "none",
     }
 }
 
 section! {
     /// Who may call.
     Auth as "auth" {
-        /// How callers prove who they are: keys, or none (they don't, and may do everything).
+        /// How callers prove who they are: keys, jwt, or none (they don't, and may do everything).
         mode: Option<AuthMode> => "required";
         /// Callers' keys, as `asset-gateway key new` makes them; in the file only, and read again when it changes.
         keys: Vec<Key> = "" where each_once;
     }
+}
+
+section! {
+    /// Whose tokens are taken, and how they are read.
+    Jwt as "auth.jwt" {
+        /// Who signs callers' tokens: what `iss` says.
+        issuer: Option<String> => "required with jwt";
+        /// Whom tokens are for: what `aud` says.
+        audience: Option<String> => "required with jwt";
+        /// Where the issuer shows its keys, over https unless it is on this machine.
+        jwks_url: Option<Url> => "required with jwt" where given(private);
+        /// The claim with the caller's role; without it a caller is a reader.
+        role_claim: String = "role";
+        /// The claim with the channels that the caller is bound to.
+        channels_claim: String = "channels";
+        /// The claim with the sender that the caller is bound to.
+        sender_claim: String = "sender";
+        /// The claim with which an adapter may delete.
+        delete_claim: String = "delete";
+    }
+}
+
+impl Jwt {
+    /// Notes what tokens can't be judged without.
+    pub(super) fn require(&self, mode: Option<AuthMode>, report: &mut Report) {
+        let given = [
+            ("auth.jwt.issuer", self.issuer.is_some()),
+            ("auth.jwt.audience", self.audience.is_some()),
+            ("auth.jwt.jwks_url", self.jwks_url.is_some()),
+        ];
+        for (key, _) in given.into_iter().filter(|(_, given)| !given && mode == Some(AuthMode::Jwt)) {
+            report.clash(&[key], "not set: auth.mode = \"jwt\" needs it");
+        }
+    }
+
+    /// What the front is given, if all is there.
+    fn config(&self) -> Option<JwtConfig> {
+        Some(JwtConfig {
+            issuer: self.issuer.clone()?,
+            audience: self.audience.clone()?,
+            jwks_url: self.jwks_url.clone()?,
+            claims: ClaimNames {
+                role: self.role_claim.clone(),
+                channels: self.channels_claim.clone(),
+                sender: self.sender_claim.clone(),
+                delete: self.delete_claim.clone(),
+            },
+        })
+    }
+}
+
+/// Whoever can change the keys on their way here can be anybody.
+fn private(url: &Url) -> Verdict {
+    let local = match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    if url.scheme() == "https" || local { Ok(()) } else { Err("must be https, or on localhost or a loopback address".into()) }
 }
 
 impl Auth {
@@ -59,8 +109,8 @@ impl Auth {
     pub(super) fn require(&self, report: &mut Report) {
         match self.mode {
             None => {
-                let says = "not set: say who may call. keys takes the callers of auth.keys; \
-                            none (ASSET_GATEWAY_AUTH__MODE=none) lets anyone who can connect do everything";
+                let says = "not set: say who may call. keys takes the callers of auth.keys, jwt those with a token of \
+                            auth.jwt.issuer; none (ASSET_GATEWAY_AUTH__MODE=none) lets anyone who can connect do everything";
                 report.clash(&["auth.mode"], says);
             }
             Some(AuthMode::Keys) if self.keys.is_empty() => {
@@ -76,9 +126,10 @@ impl Auth {
     }
 
     /// What the front is given.
-    pub(super) fn callers(&self) -> front::Auth {
+    pub(super) fn callers(&self, jwt: &Jwt) -> front::Auth {
         match self.mode {
             Some(AuthMode::Keys) | None => front::Auth::Keys(self.keys.clone()),
+            Some(AuthMode::Jwt) => front::Auth::Jwt(Box::new(jwt.config().expect("asked for by for_serve"))),
             Some(AuthMode::Anyone) => front::Auth::Nobody,
         }
     }
@@ -199,6 +250,17 @@ mod tests {
         ] {
             let said = keys(&format!("[[keys]]\n{wrong}")).unwrap_err();
             assert!(said.starts_with(says), "{said}");
+        }
+    }
+
+    #[test]
+    fn an_issuers_keys_come_over_a_safe_way_only() {
+        let told = |url: &str| private(&url.parse().unwrap());
+        for safe in ["https://x.test/jwks", "http://localhost:1/jwks", "http://127.0.0.2/jwks", "http://[::1]/jwks"] {
+            assert_eq!(told(safe), Ok(()), "{safe}");
+        }
+        for unsafe_one in ["http://x.test/jwks", "http://localhost.x.test", "http://10.0.0.1", "http://127.0.0.1.x.test"] {
+            assert!(told(unsafe_one).is_err(), "{unsafe_one}");
         }
     }
 

@@ -73,7 +73,7 @@ impl Settings {
             max_downloads,
             download_mode: self.download.mode,
             home_page: None,
-            auth: self.auth.callers(),
+            auth: self.auth.callers(&self.jwt),
         }
     }
 

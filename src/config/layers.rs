@@ -79,15 +79,17 @@ where
 /// `egain.rate` of `ASSET_GATEWAY_EGAIN__RATE`; the name itself if it isn't all in capitals.
 fn key_of(name: &str) -> Option<String> {
     let rest = name.strip_prefix(PREFIX)?;
-    let (section, key) = rest.split_once("__")?;
+    if !rest.contains("__") {
+        return None;
+    }
     let capitals = !rest.contains(|c: char| c.is_lowercase() || c == '.');
-    Some(if capitals { format!("{section}.{key}").to_lowercase() } else { name.to_owned() })
+    Some(if capitals { rest.replace("__", ".").to_lowercase() } else { name.to_owned() })
 }
 
 /// Reads the settings file.
 ///
-/// `named_by` is what named it. `sections` are those that exist.
-pub(super) fn file(path: &Path, named_by: &str, sections: &[&str], report: &mut Report) -> Layer {
+/// `named_by` is what named it. `tables` are those that exist, with those within others (`auth.jwt`).
+pub(super) fn file(path: &Path, named_by: &str, tables: &[&str], report: &mut Report) -> Layer {
     let text = match read(path) {
         Ok(text) => text,
         Err(why) => {
@@ -96,7 +98,7 @@ pub(super) fn file(path: &Path, named_by: &str, sections: &[&str], report: &mut 
         }
     };
     match text.parse::<Table>() {
-        Ok(table) => keys_of(table, sections, report),
+        Ok(table) => keys_of(table, tables, report),
         Err(why) => {
             let line = why.span().and_then(|span| text.get(..span.start)).map_or(1, |before| before.matches('\n').count() + 1);
             // Not its `Display`, which quotes the line: there may be a secret in it.
@@ -106,24 +108,32 @@ pub(super) fn file(path: &Path, named_by: &str, sections: &[&str], report: &mut 
     }
 }
 
-fn keys_of(table: Table, sections: &[&str], report: &mut Report) -> Layer {
+fn keys_of(file: Table, tables: &[&str], report: &mut Report) -> Layer {
     let mut layer = Layer::new();
-    for (section, content) in table {
-        match content {
-            // An unknown section is one mistake, not one for each of its keys.
-            content if !sections.contains(&section.as_str()) => {
-                // In its quotes `"egain.rate"` is another name than `egain.rate`.
-                let name = if section.contains('.') { format!("{section:?}") } else { section };
-                layer.insert(name.clone(), Given { written: name, value: Raw::Toml(content) });
-            }
-            Value::Table(keys) => layer.extend(keys.into_iter().map(|(key, value)| {
-                let name = format!("{section}.{key}");
-                (name.clone(), Given { written: name, value: Raw::Toml(value) })
-            })),
-            _ => report.add(&section, format!("expected a section: [{section}]")),
+    for (section, content) in file {
+        // An unknown section is one mistake, not one for each of its keys.
+        if !tables.contains(&section.as_str()) {
+            // In its quotes `"egain.rate"` is another name than `egain.rate`.
+            let name = if section.contains('.') { format!("{section:?}") } else { section };
+            layer.insert(name.clone(), Given { written: name, value: Raw::Toml(content) });
+            continue;
         }
+        enter(&section, content, tables, &mut layer, report);
     }
     layer
+}
+
+/// Takes a table's keys, and those of the tables within it that exist.
+fn enter(name: &str, content: Value, tables: &[&str], layer: &mut Layer, report: &mut Report) {
+    let Value::Table(keys) = content else { return report.add(name, format!("expected a section: [{name}]")) };
+    for (key, value) in keys {
+        let name = format!("{name}.{key}");
+        if tables.contains(&name.as_str()) {
+            enter(&name, value, tables, layer, report);
+        } else {
+            layer.insert(name.clone(), Given { written: name, value: Raw::Toml(value) });
+        }
+    }
 }
 
 /// A file that isn't endless, as text.
@@ -150,6 +160,7 @@ mod tests {
     #[test]
     fn two_underscores_part_section_and_key() {
         assert_eq!(key_of("ASSET_GATEWAY_EGAIN__BASE_URL").unwrap(), "egain.base_url");
+        assert_eq!(key_of("ASSET_GATEWAY_AUTH__JWT__JWKS_URL").unwrap(), "auth.jwt.jwks_url");
         assert_eq!(key_of("ASSET_GATEWAY_egain__rate").unwrap(), "ASSET_GATEWAY_egain__rate");
     }
 

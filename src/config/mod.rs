@@ -70,6 +70,8 @@ settings! {
     policy: policy::Policy,
     /// Callers.
     auth: auth::Auth,
+    /// Callers' tokens.
+    jwt: auth::Jwt,
     /// What is remembered of assets.
     cache: cache::Cache,
     /// Uploads with an `Idempotency-Key`.
@@ -177,6 +179,7 @@ impl Settings {
     fn require(&self, report: &mut Report) {
         self.egain.require(report);
         self.auth.require(report);
+        self.jwt.require(self.auth.mode, report);
     }
 }
 

@@ -21,8 +21,8 @@ pub(super) struct Reader {
 impl Reader {
     /// Opens a file and the environment. `keys` are those that exist.
     pub fn new(file: Option<(&Path, &str)>, environment: Layer, keys: &[&Key], mut report: Report) -> Self {
-        let sections: Vec<&str> = keys.iter().map(|key| key.section()).collect();
-        let file = file.map(|(path, named_by)| layers::file(path, named_by, &sections, &mut report));
+        let tables: Vec<&str> = keys.iter().map(|key| key.table()).collect();
+        let file = file.map(|(path, named_by)| layers::file(path, named_by, &tables, &mut report));
         Self { layers: [environment, file.unwrap_or_default()], report }
     }
 
@@ -122,7 +122,7 @@ fn closest<'k>(key: &str, names: impl Iterator<Item = &'k str>) -> Option<&'k st
         .map(|(_, name)| name)
 }
 
-/// `ASSET_GATEWAY_EGAIN__RATE` for `egain.rate`.
+/// `ASSET_GATEWAY_EGAIN__RATE` for `egain.rate`, `ASSET_GATEWAY_AUTH__JWT__ISSUER` for `auth.jwt.issuer`.
 pub(super) fn variable(key: &str) -> String {
-    format!("{PREFIX}{}", key.replacen('.', "__", 1).to_uppercase())
+    format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
 }

@@ -21,12 +21,17 @@ pub struct Key {
 }
 
 impl Key {
-    /// The section's name, such as `egain`.
+    /// The table it stands in, such as `egain` or `auth.jwt`.
+    pub fn table(&self) -> &'static str {
+        self.name.rsplit_once('.').map_or(self.name, |(table, _)| table)
+    }
+
+    /// The section's name, such as `egain`; `auth` for all that stands in `auth.jwt`, too.
     pub fn section(&self) -> &'static str {
         self.name.split_once('.').map_or(self.name, |(section, _)| section)
     }
 
-    /// The key within its section, such as `rate`.
+    /// The key within its section, such as `rate` or `jwt.issuer`.
     pub fn field(&self) -> &'static str {
         self.name.split_once('.').map_or(self.name, |(_, field)| field)
     }
@@ -55,7 +60,7 @@ pub(super) fn preset<T: Setting>(text: &str) -> T {
 }
 
 /// Declares a section: `key: Type = "default" where rule;`, or `key: Option<Type> => "what holds when
-/// it isn't set" where rule;`.
+/// it isn't set" where rule;`. A section within another follows it, as `auth.jwt` follows `auth`.
 macro_rules! section {
     (
         $(#[doc = $about:literal])+

@@ -248,8 +248,8 @@ fn what_is_shown_loads_again_and_shows_the_same() {
 #[test]
 fn the_service_says_all_that_it_lacks() {
     let expected = [
-        "auth.mode: not set: say who may call. keys takes the callers of auth.keys; none (ASSET_GATEWAY_AUTH__MODE=none) lets \
-         anyone who can connect do everything",
+        "auth.mode: not set: say who may call. keys takes the callers of auth.keys, jwt those with a token of auth.jwt.issuer; \
+         none (ASSET_GATEWAY_AUTH__MODE=none) lets anyone who can connect do everything",
         "egain.plan: not set: say developer, basic or enterprise, or set egain.rate (calls a second)",
         "egain.token: not set: give a token, or egain.token_url, egain.client_id and egain.client_secret",
     ];
@@ -280,11 +280,11 @@ fn a_bad_value_is_not_told_as_a_missing_one_too() {
     let told = mistakes_of_serve(&[
         ("ASSET_GATEWAY_EGAIN__RATE", "0"),
         ("ASSET_GATEWAY_EGAIN__TOKEN", "a b"),
-        ("ASSET_GATEWAY_AUTH__MODE", "jwt"),
+        ("ASSET_GATEWAY_AUTH__MODE", "jtw"),
     ]);
     let lines: Vec<&str> = told.lines().collect();
     assert_eq!(lines.len(), 3, "{told}");
-    assert!(lines[0].starts_with("ASSET_GATEWAY_AUTH__MODE: this version doesn't have jwt yet"));
+    assert_eq!(lines[0], r#"ASSET_GATEWAY_AUTH__MODE: expected one of keys, jwt, none, found "jtw""#);
     assert_eq!(lines[1], "ASSET_GATEWAY_EGAIN__RATE: must be between 0.001 and 10000.0, is 0.0");
 }
 
@@ -298,6 +298,32 @@ fn what_is_shown_in_place_of_a_secret_is_none() {
 fn listeners_may_not_share_a_port() {
     let told = mistakes("", &[("ASSET_GATEWAY_SERVER__LISTEN", "127.0.0.1:9464")]);
     assert_eq!(told, "server.admin_listen: 0.0.0.0:9464 is taken by server.listen (127.0.0.1:9464)");
+}
+
+#[test]
+fn a_section_may_lie_within_another() {
+    let toml = "[auth]\nmode = \"jwt\"\n[auth.jwt]\nissuer = \"file\"\naudience = \"file\"\n";
+    let settings = load(toml, &[("ASSET_GATEWAY_AUTH__JWT__ISSUER", "variable")]).unwrap();
+    assert_eq!((settings.jwt.issuer.as_deref(), settings.jwt.audience.as_deref()), (Some("variable"), Some("file")));
+    let shown = settings.render();
+    assert!(shown.contains("jwt.role_claim = \"role\"") && shown.contains("# jwt.jwks_url is not set: "), "{shown}");
+    assert_eq!(load(&shown, &[]).unwrap().render(), shown);
+    assert_eq!(mistakes("[auth.jwt]\nissuers = \"x\"\n", &[]), "auth.jwt.issuers: unknown key, did you mean auth.jwt.issuer?");
+    assert_eq!(mistakes("[auth]\njwt = 7\n", &[]), "auth.jwt: expected a section: [auth.jwt]");
+    let variable = ("ASSET_GATEWAY_AUTH__JWT__ISSUERS", "x");
+    assert_eq!(
+        mistakes("", &[variable]),
+        "ASSET_GATEWAY_AUTH__JWT__ISSUERS: unknown key, did you mean ASSET_GATEWAY_AUTH__JWT__ISSUER?"
+    );
+}
+
+#[test]
+fn tokens_need_an_issuer_an_audience_and_keys() {
+    let common = [("ASSET_GATEWAY_AUTH__MODE", "jwt"), ("ASSET_GATEWAY_EGAIN__RATE", "5"), ("ASSET_GATEWAY_EGAIN__TOKEN", "x")];
+    let expected = ["audience", "issuer", "jwks_url"].map(|key| format!("auth.jwt.{key}: not set: auth.mode = \"jwt\" needs it"));
+    assert_eq!(mistakes_of_serve(&common).lines().collect::<Vec<_>>(), expected);
+    let unsafe_way = [common.as_slice(), &[("ASSET_GATEWAY_AUTH__JWT__JWKS_URL", "http://x.test/jwks")]].concat();
+    assert!(mistakes_of_serve(&unsafe_way).starts_with("ASSET_GATEWAY_AUTH__JWT__JWKS_URL: must be https"));
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! Who calls: API keys, of which only the SHA-256 is known here.
+//! Who calls: holders of API keys, of which only the SHA-256 is known here, or of an issuer's tokens.
 
+use std::borrow::Cow;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,9 @@ use parking_lot::RwLock;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::jwt::{JwtConfig, Tokens, Unfit};
 use super::problem::Refusal;
+use crate::signals::metrics::Metrics;
 use crate::words::caller::{Caller, Deed};
 use crate::words::fault::{Code, Fault, Stage};
 
@@ -25,6 +28,8 @@ pub enum Auth {
     Nobody,
     /// By one of these keys.
     Keys(Vec<Key>),
+    /// By a token of this issuer's.
+    Jwt(Box<JwtConfig>),
 }
 
 /// A key and who holds it.
@@ -44,6 +49,8 @@ pub enum Callers {
     Anyone(Arc<Caller>),
     /// The holders of keys.
     Known(Holders),
+    /// Whom an issuer vouches for.
+    Vouched(Box<Tokens>),
 }
 
 /// Holders of keys; others may take their place at any time.
@@ -57,31 +64,62 @@ pub struct Holder {
 
 impl Callers {
     /// From the settings.
-    pub fn new(auth: &Auth) -> Self {
-        match auth {
+    ///
+    /// # Errors
+    /// No HTTPS client can be made.
+    pub fn new(auth: &Auth, metrics: &Arc<Metrics>) -> Result<Self, reqwest::Error> {
+        Ok(match auth {
             Auth::Nobody => Self::Anyone(Arc::new(Caller::anyone())),
             Auth::Keys(keys) => Self::Known(Holders::new(keys)),
-        }
+            Auth::Jwt(config) => Self::Vouched(Box::new(Tokens::new(config, metrics.clone())?)),
+        })
     }
 
     /// Puts these keys in place of all others, if keys are what callers have. Whether that changes anything.
     pub fn replace_keys(&self, keys: &[Key]) -> bool {
         match self {
             Self::Known(holders) => holders.replace(keys),
-            Self::Anyone(_) => false,
+            Self::Anyone(_) | Self::Vouched(_) => false,
+        }
+    }
+
+    /// Does what has to be done in the background, if anything.
+    pub async fn keep_fresh(&self) {
+        if let Self::Vouched(tokens) = self {
+            tokens.keep_fresh().await;
         }
     }
 
     /// Who sent this; an error for somebody unknown, or one that has used up its rate.
-    pub fn identify(&self, headers: &HeaderMap) -> Result<Arc<Caller>, Refusal> {
+    pub async fn identify(&self, headers: &HeaderMap) -> Result<Arc<Caller>, Refusal> {
         match self {
             Self::Anyone(caller) => Ok(caller.clone()),
             Self::Known(holders) => {
                 let holders = holders.0.read().clone();
-                let holder = find(&holders, headers).ok_or_else(unauthenticated)?;
+                let holder = find(&holders, headers).ok_or_else(|| unauthenticated(UNKNOWN_KEY, "Bearer"))?;
                 holder.spend()?;
                 Ok(holder.key.caller.clone())
             }
+            Self::Vouched(tokens) => {
+                let given = headers.typed_get::<Authorization<Bearer>>().ok_or_else(|| unauthenticated(NO_TOKEN, "Bearer"))?;
+                tokens.caller(given.token()).await.map(Arc::new).map_err(unfit)
+            }
+        }
+    }
+}
+
+const UNKNOWN_KEY: &str = "the caller is unknown: send Authorization: Bearer <key>, with a key that is in the gateway's settings";
+const NO_TOKEN: &str =
+    "the caller is unknown: send Authorization: Bearer <token>, with a JWT of the issuer that the gateway trusts";
+
+fn unfit(unfit: Unfit) -> Refusal {
+    match unfit {
+        // RFC 6750 section 3.1.
+        Unfit::Because(why) => unauthenticated(format!("the token isn't taken: {why}"), "Bearer error=\"invalid_token\""),
+        Unfit::NoKeys => {
+            let detail =
+                "the gateway can't reach the issuer of callers' tokens, and has no keys to check them with: try again shortly";
+            Fault::gateway(Code::UpstreamUnavailable, Stage::Admit, detail).retry_after(Duration::from_secs(5)).into()
         }
     }
 }
@@ -144,20 +182,21 @@ pub fn permit(caller: &Caller, deed: Deed) -> Result<(), Fault> {
     let detail = match deed {
         Deed::Read => "this caller may not read",
         Deed::Upload => "this caller may only read: uploading takes the role adapter",
-        Deed::Delete => "this caller may not delete: that takes delete = true in its settings, or the role operator",
+        Deed::Delete => "this caller may not delete: that takes delete = true in its settings or its token, or the role operator",
     };
     Err(Fault::caller(Code::Forbidden, Stage::Admit, detail))
 }
 
 /// RFC 9110 section 11.6.1 wants the scheme named.
-fn unauthenticated() -> Refusal {
-    let detail = "the caller is unknown: send Authorization: Bearer <key>, with a key that is in the gateway's settings";
+fn unauthenticated(detail: impl Into<Cow<'static, str>>, challenge: &'static str) -> Refusal {
     let fault = Fault::caller(Code::Unauthenticated, Stage::Admit, detail);
-    Refusal { fault, header: Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))) }
+    Refusal { fault, header: Some((WWW_AUTHENTICATE, HeaderValue::from_static(challenge))) }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     fn key(secret: &str, id: &str, rate: Option<f64>) -> Key {
@@ -165,13 +204,18 @@ mod tests {
         Key { sha256: Sha256::digest(secret).into(), caller, rate }
     }
 
+    fn made(auth: &Auth) -> Callers {
+        Callers::new(auth, &Arc::new(Metrics::new())).unwrap()
+    }
+
     fn callers(rate: Option<f64>) -> Callers {
-        Callers::new(&Auth::Keys(vec![key("one", "first", rate), key("two", "second", rate)]))
+        made(&Auth::Keys(vec![key("one", "first", rate), key("two", "second", rate)]))
     }
 
     fn identify(callers: &Callers, authorization: &'static str) -> Result<String, Code> {
         let headers = [(http::header::AUTHORIZATION, HeaderValue::from_static(authorization))].into_iter().collect();
-        callers.identify(&headers).map(|caller| caller.id.clone()).map_err(|refusal| refusal.fault.code())
+        let found = callers.identify(&headers).now_or_never().expect("keys are known at once");
+        found.map(|caller| caller.id.clone()).map_err(|refusal| refusal.fault.code())
     }
 
     #[test]
@@ -203,6 +247,6 @@ mod tests {
         for gone in ["Bearer one", "Bearer two"] {
             assert_eq!(identify(&callers, gone), Err(Code::Unauthenticated));
         }
-        assert!(!Callers::new(&Auth::Nobody).replace_keys(&fresh));
+        assert!(!made(&Auth::Nobody).replace_keys(&fresh));
     }
 }

@@ -5,6 +5,7 @@ mod admission;
 mod assets;
 mod callers;
 mod exchange;
+mod jwt;
 mod problem;
 mod request_id;
 mod route;
@@ -40,6 +41,7 @@ pub use admin::Admin;
 use callers::Callers;
 pub use callers::{Auth, Key};
 use exchange::Exchange;
+pub use jwt::{ClaimNames, JwtConfig};
 use problem::Refusal;
 pub use problem::status;
 use request_id::RequestId;
@@ -95,11 +97,20 @@ struct Rooms {
 
 impl Front {
     /// The service over the two paths.
-    pub fn new(config: &Config, upload: Upload, download: Download, drain: Drain, metrics: Arc<Metrics>) -> Self {
+    ///
+    /// # Errors
+    /// No HTTPS client can be made to ask for the keys of callers' tokens.
+    pub fn new(
+        config: &Config,
+        upload: Upload,
+        download: Download,
+        drain: Drain,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, reqwest::Error> {
         let seats = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
-        Self(Arc::new(Rooms {
+        Ok(Self(Arc::new(Rooms {
             router: Router::new(config.home_page.is_some()),
-            callers: Callers::new(&config.auth),
+            callers: Callers::new(&config.auth, &metrics)?,
             upload,
             download,
             uploads: seats(config.max_uploads),
@@ -108,7 +119,12 @@ impl Front {
             home_page: config.home_page.unwrap_or_default(),
             drain,
             metrics,
-        }))
+        })))
+    }
+
+    /// Keeps fresh what callers are known by, where that can age.
+    pub async fn keep_callers_fresh(self) {
+        self.0.callers.keep_fresh().await;
     }
 
     /// Puts these callers' keys in place of all others, from the next request on. Whether that changes anything.
@@ -164,7 +180,7 @@ impl Rooms {
         exchange: &mut Exchange,
     ) -> Result<Response<Frames>, Refusal> {
         let Some(deed) = route.deed() else { return Ok(html(self.home_page)) };
-        let caller = self.callers.identify(&head.headers)?;
+        let caller = self.callers.identify(&head.headers).await?;
         exchange.identified(&caller);
         callers::permit(&caller, deed)?;
         let by = &Claimant::from(&*caller);

@@ -66,7 +66,7 @@ table! {
     rejected: IntCounterVec "rejected_total" ["code"],
     /// Transfers that failed.
     transfer_failures: IntCounterVec "transfer_failures_total" ["direction", "stage", "blame"],
-    /// Requests to eGain and storage, by operation and outcome (a status class, `timeout` or `error`).
+    /// Requests to eGain, storage and the issuer of callers' tokens (`jwks`), by operation and outcome (a status class, `timeout` or `error`).
     upstream_requests: IntCounterVec "upstream_requests_total" ["operation", "outcome"],
     /// Seconds a request took: to eGain until its whole answer, to storage until its answer's head.
     upstream_request_duration: HistogramVec "upstream_request_duration_seconds" ["operation", "outcome"],

@@ -23,6 +23,7 @@ mod fault_table;
 mod house;
 mod http2;
 mod idempotency;
+mod jwt;
 mod leaving;
 mod lengths;
 mod metadata;

@@ -159,6 +159,33 @@ async fn who_only_shakes_hands_is_closed_in_time() {
 }
 
 #[tokio::test]
+async fn a_head_that_drips_over_tls_is_closed_in_time() {
+    let (identity, _) = Identity::new();
+    let house = identity.house(&[("server.header_timeout", "1s")]).await;
+    let mut stream = handshake(&house, &identity, &rustls::version::TLS13).await;
+    let began = Instant::now();
+    let dripping = async {
+        while stream.write_all(b"G").await.is_ok() && stream.flush().await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(6), dripping).await.is_ok(), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn who_comes_when_there_are_too_many_is_closed_at_once() {
+    let (identity, certificate) = Identity::new();
+    let house = identity.house(&[("server.max_connections", "1")]).await;
+    let kept = trusting(&certificate).http1_only().build().unwrap();
+    let url = format!("https://{}/v1/assets/none", house.addr);
+    assert_eq!(kept.get(&url).send().await.unwrap().status(), 404);
+    assert!(!is_shown(&house, &certificate).await);
+    assert_eq!(kept.get(&url).send().await.unwrap().status(), 404);
+    house.stop();
+    assert_eq!(house.ending().await.cut, 0);
+}
+
+#[tokio::test]
 async fn serve_names_the_file_that_it_cant_use() {
     let (identity, _) = Identity::new();
     let (other, _) = Identity::new();

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::deadline::HeadDeadline;
 use super::exchange::{Counted, CountedBody, Exchanges};
 use super::protocol::{self, Protocol};
-use super::{Config, Peer};
+use super::{Config, Peer, Tls};
 
 /// What hyper itself refuses with a bare 431; room above the limit that the service enforces.
 const MAX_HEAD: u32 = 64 * 1024;
@@ -66,18 +66,36 @@ where
     // RFC 5482; Linux counts the time in which the other side's window is closed, too.
     let _ = SockRef::from(&socket).set_tcp_user_timeout(Some(seat.config.stall_timeout));
     let result = match &seat.config.tls {
-        None => match in_time(protocol::detect(&socket), &seat).await {
-            Some(protocol) => speak(protocol, socket, &seat, service).await,
-            None => return,
-        },
-        Some(tls) => match in_time(tls.accept(socket), &seat).await {
-            // In a box, so that connections in clear aren't as large as these.
-            Some((protocol, stream)) => Box::pin(speak(protocol, stream, &seat, service)).await,
-            None => return,
-        },
+        None => in_clear(socket, &seat, service).await,
+        // In a box, so that connections in clear aren't as large as these.
+        Some(tls) => Box::pin(over_tls(tls, socket, &seat, service)).await,
     };
     if let Err(error) = result {
         tracing::debug!(peer = %seat.peer.0, error = &error as &dyn Error, "connection failed");
+    }
+}
+
+async fn in_clear<S, B>(socket: TcpStream, seat: &Seat, service: S) -> hyper::Result<()>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
+    match in_time(protocol::detect(&socket), seat).await {
+        Some(protocol) => speak(protocol, socket, seat, service).await,
+        None => Ok(()),
+    }
+}
+
+async fn over_tls<S, B>(tls: &Tls, socket: TcpStream, seat: &Seat, service: S) -> hyper::Result<()>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
+    match in_time(tls.accept(socket), seat).await {
+        Some((protocol, stream)) => speak(protocol, stream, seat, service).await,
+        None => Ok(()),
     }
 }
 
