@@ -23,7 +23,8 @@ use crate::signals::metrics::Metrics;
 use crate::words::asset::{AssetId, Lease, Sender};
 use crate::words::fault::{Code, Fault, Stage};
 use crate::words::secret::SignedUrl;
-use answer::Answer;
+#[doc(hidden)] // Public for `fuzz/targets/answers.rs` only.
+pub use answer::Answer;
 pub use budget::Rate;
 use calls::{Calls, Operation};
 pub use orphans::{Claim, Orphan, Orphans, Worker as OrphanWorker};
