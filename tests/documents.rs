@@ -157,7 +157,8 @@ fn ticked(text: &str) -> Vec<String> {
 
 fn is_path(word: &str) -> bool {
     let plain = word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
-    let folder = ["src/", "tests/", "benches/", "deploy/", ".github/"].iter().any(|folder| word.starts_with(folder));
+    let folder =
+        ["src/", "tests/", "benches/", "deploy/", "docs/", "fuzz/", ".github/"].iter().any(|folder| word.starts_with(folder));
     plain && (folder || [".rs", ".md", "Cargo.toml"].iter().any(|end| word.ends_with(end)))
 }
 

@@ -89,6 +89,11 @@ struct OAuthDocument {
 }
 
 impl Answer {
+    /// One that came just now.
+    pub fn of(status: StatusCode, headers: HeaderMap, body: Bytes) -> Self {
+        Self { status, body, headers, received: Instant::now() }
+    }
+
     /// The body as JSON, for an answer that was a success.
     pub fn json<T: DeserializeOwned>(&self, stage: Stage) -> Result<T, Fault> {
         // serde's own message may quote the answer, and with it a token or a signed URL.
@@ -149,9 +154,19 @@ impl Answer {
 
     fn shown(&self, secret: &str, code: Option<String>, message: Option<String>) -> UpstreamAnswer {
         let blot = |text: String| if secret.is_empty() { text } else { text.replace(secret, "[hidden]") };
-        let cut = |text| blot(text).chars().take(LONGEST_MESSAGE).collect();
+        let cut = |text| without_queries(&blot(text)).chars().take(LONGEST_MESSAGE).collect();
         UpstreamAnswer { status: Some(self.status.as_u16()), code: code.map(cut), developer_message: message.map(cut) }
     }
+}
+
+/// The same text, its URLs without their queries: one may be a signature.
+fn without_queries(text: &str) -> String {
+    let ends_url = |c: char| c.is_whitespace() || c.is_control() || "\"'<>".contains(c);
+    let word = |word: &str| match word.find("://").and_then(|at| Some(at + word[at..].find('?')?)) {
+        Some(query) => format!("{}?[hidden]{}", &word[..query], word.matches(ends_url).next_back().unwrap_or_default()),
+        None => word.to_owned(),
+    };
+    text.split_inclusive(ends_url).map(word).collect()
 }
 
 #[cfg(test)]
@@ -160,7 +175,7 @@ mod tests {
 
     fn answer(headers: &[(&'static str, &'static str)], body: &'static str) -> Answer {
         let headers = headers.iter().map(|(k, v)| (k.parse().unwrap(), v.parse().unwrap())).collect();
-        Answer { status: StatusCode::BAD_REQUEST, body: Bytes::from_static(body.as_bytes()), headers, received: Instant::now() }
+        Answer::of(StatusCode::BAD_REQUEST, headers, Bytes::from_static(body.as_bytes()))
     }
 
     #[test]
@@ -196,6 +211,13 @@ mod tests {
         assert_eq!(said(r#"{"code":"400-143","developermessage":"missing"}"#), both);
         assert_eq!(said("<html>Bad Gateway</html>"), (None, None));
         assert_eq!(said(""), (None, None));
+    }
+
+    #[test]
+    fn a_url_that_is_quoted_is_shown_without_its_query() {
+        let quoting = answer(&[], r#"{"message":"why? <a href='https://x.example/a?signature=abc'>https://x.example/b?c</a>?"}"#);
+        let shown = "why? <a href='https://x.example/a?[hidden]'>https://x.example/b?[hidden]</a>?";
+        assert_eq!(quoting.said("").developer_message.as_deref(), Some(shown));
     }
 
     #[test]

@@ -25,7 +25,8 @@ use crate::words::asset::{AssetId, Lease, Sender};
 use crate::words::caller::Claimant;
 use crate::words::fault::{Code, Fault, Stage};
 use crate::words::secret::SignedUrl;
-use answer::Answer;
+#[doc(hidden)] // Public for `fuzz/targets/answers.rs` only.
+pub use answer::Answer;
 pub use budget::Rate;
 use calls::{Calls, Operation};
 pub use orphans::{Claim, Orphan, Orphans, Worker as OrphanWorker};

@@ -111,9 +111,14 @@ impl Sniffed {
 /// A declared type by its one name, or none if it says nothing.
 fn parse_declared(declared: &str) -> Option<String> {
     let declared: mime::Mime = declared.trim().parse().ok()?;
-    let silent =
-        UNDECLARED.contains(&declared.essence_str()) || declared.type_() == mime::STAR || declared.subtype() == mime::STAR;
+    let silent = UNDECLARED.contains(&declared.essence_str()) || !declared.essence_str().split('/').all(is_restricted_name);
     (!silent).then(|| table::canonical(declared.essence_str()).to_owned())
+}
+
+/// What half a type may be (RFC 6838 section 4.2): no wildcard, and nothing that a pattern could take for one.
+fn is_restricted_name(name: &str) -> bool {
+    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte));
+    plain && name.len() <= 127 && name.starts_with(|first: char| first.is_ascii_alphanumeric())
 }
 
 /// The type among those that the bytes leave open.

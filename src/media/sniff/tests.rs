@@ -35,12 +35,15 @@ fn unknown_bytes_are_what_they_are_claimed_to_be_where_nothing_objects() {
     assert_eq!(essence(UNKNOWN, "", "disc.iso"), "application/x-iso9660-image");
     assert_eq!(essence(UNKNOWN, "application/vnd.acme", "a.acme"), "application/vnd.acme");
     assert_eq!(essence(UNKNOWN, "application/vnd.acme", ""), OCTET_STREAM);
+    assert_eq!(essence(UNKNOWN, "app*lication/vnd.acme", "a.acme"), OCTET_STREAM);
     assert_eq!(essence(UNKNOWN, "", "a.acme"), OCTET_STREAM);
 }
 
 #[test]
 fn types_that_say_nothing_count_as_undeclared() {
-    for silent in ["application/octet-stream", "application/x-www-form-urlencoded", "*/*", "image/*", "nonsense", "a/b/c;;;"] {
+    for silent in
+        ["application/octet-stream", "application/x-www-form-urlencoded", "*/*", "image/*", "ima*ge/jpeg", "nonsense", "a/b/c;;;"]
+    {
         let sniffed = sniff(JPEG, true, Some(silent), None);
         assert_eq!((sniffed.essence(), sniffed.contradicts_declared()), ("image/jpeg", false));
     }
