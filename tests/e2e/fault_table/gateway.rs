@@ -42,6 +42,12 @@ async fn no_call_left() -> Seen {
     another(house).await.1
 }
 
+async fn month_used_up() -> Seen {
+    let house = House::set(&[("egain.monthly_quota", "1"), ("egain.enforce_quota", "true")]).await;
+    house.upload("a.bin", noise(SMALL, 1)).await;
+    another(house).await.1
+}
+
 async fn spooled(settings: &[(&str, &str)]) -> Seen {
     let scene = Scene::with(settings, []).await;
     let response = in_chunks(scene.house.post(UPLOAD), &noise(LARGE, 1)).await;
@@ -79,6 +85,7 @@ pub fn rows() -> Vec<Row> {
         }),
         Row::new("`limits.spool_dir` is gone", "upload, large, no length", spool_dir_gone()),
         Row::new("the allowance of calls is used up", "upload", no_call_left()),
+        Row::new("the month's calls are used up, with `egain.enforce_quota`", "upload", month_used_up()),
         Row::new("a form that ends otherwise than its kind did", "form, large", another_end()),
         Row::new("told to stop", "upload", draining()),
     ]
