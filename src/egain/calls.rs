@@ -151,8 +151,7 @@ impl Calls {
             tokio::spawn(exchange).await.expect("nobody aborts an exchange, and none panics")
         };
         let mut received = send(turn, token.expose()).await?;
-        if received.borrow().status == StatusCode::UNAUTHORIZED {
-            self.tokens.forget(&token);
+        if received.borrow().status == StatusCode::UNAUTHORIZED && self.tokens.forget(&token) {
             (turn, token) = self.turn(operation, claimant).await?;
             queued += turn.queued;
             received = send(turn, token.expose()).await?;

@@ -98,12 +98,16 @@ impl Tokens {
         self.good(Instant::now()).is_some()
     }
 
-    /// eGain refused this token: the next [`Self::get`] fetches another one.
-    pub fn forget(&self, refused: &Arc<Token>) {
+    /// eGain refused this token. Whether the next [`Self::get`] will give another one.
+    pub fn forget(&self, refused: &Arc<Token>) -> bool {
+        if matches!(self.credentials, Credentials::Fixed(_)) {
+            return false;
+        }
         let mut current = self.current.write();
         if current.as_ref().is_some_and(|token| Arc::ptr_eq(token, refused)) {
             *current = None;
         }
+        true
     }
 
     /// Refreshes ahead of need, for ever.

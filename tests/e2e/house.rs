@@ -69,7 +69,9 @@ impl House {
             ("server.drain_delay", "0s".to_owned()),
             ("server.shutdown_grace", "5s".to_owned()),
         ];
-        let all = given.iter().map(|(key, value)| (*key, value.as_str())).chain(settings.iter().copied());
+        // An empty value takes one of these away.
+        let usual = given.iter().filter(|(usual, _)| settings.iter().all(|(key, _)| key != usual));
+        let all = usual.map(|(key, value)| (*key, value.as_str())).chain(settings.iter().copied());
         let settings = Settings::from_sources(file, all.map(variable)).expect("the settings are in order");
         let bound = app::bind(&settings).expect("the gateway starts");
         let (addr, admin) = (bound.addr().unwrap(), bound.admin_addr().unwrap());

@@ -84,3 +84,12 @@ async fn a_short_lived_token_is_replaced_before_it_ends() {
     house.upload("b.txt", b"text".to_vec()).await;
     assert_eq!(house.sandbox.stats().answers(Operation::CreateAsset, StatusCode::UNAUTHORIZED), 0);
 }
+
+#[tokio::test]
+async fn a_fixed_token_that_is_refused_costs_one_call_as_there_is_no_other_one() {
+    let none = [("egain.token_url", ""), ("egain.client_id", ""), ("egain.client_secret", "")];
+    let house = House::set(&[none.as_slice(), &[("egain.token", "nobody-knows-it")]].concat()).await;
+    let refusal = Refusal::of(house.post("/v1/assets?channel=sms").body("text").send().await.unwrap()).await;
+    assert_eq!(refusal.told(), (502, "upstream-error", "gateway", "sign"));
+    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 1);
+}
