@@ -68,8 +68,11 @@ fuzz_target!(|input: &[u8]| {
     let form = [HEAD, body, TAIL].concat();
     let (parser, (events, end)) = read(&form, lengths);
     assert_eq!(end, Ok(()));
-    let data: Vec<u8> =
-        events.iter().filter_map(|(event, _)| if let Event::Data(data) = event { Some(&data[..]) } else { None }).collect::<Vec<_>>().concat();
+    let data: Vec<u8> = events
+        .iter()
+        .filter_map(|(event, _)| if let Event::Data(data) = event { Some(&data[..]) } else { None })
+        .collect::<Vec<_>>()
+        .concat();
     assert!(data == body, "the file is what was sent");
     let size = (!body.is_empty()).then_some(body.len() as u64);
     assert_eq!(derived_size(form.len() as u64, HEAD.len() as u64, &boundary()), size);

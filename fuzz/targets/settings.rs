@@ -26,7 +26,8 @@ fuzz_target!(|input: &[u8]| {
     let variables = String::from_utf8_lossy(variables);
     // Files that a setting names would be read, and this machine has some that never end.
     let reads = |text: &str| text.to_lowercase().contains("_file") || text.contains("CONFIG");
-    if variables.contains(SECRET) || reads(&variables) || reads(&String::from_utf8_lossy(file)) {
+    let told = input.windows(SECRET.len()).any(|window| window == SECRET.as_bytes());
+    if told || reads(&variables) || reads(&String::from_utf8_lossy(file)) {
         return;
     }
     let named = variables.lines().filter_map(|line| line.split_once('='));

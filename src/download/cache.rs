@@ -90,9 +90,13 @@ impl UrlCache {
     }
 
     /// Drops what was asked for up to this instant, also where the answer is still under way.
-    pub fn forget(&self, id: &AssetId, asked_until: Instant) {
+    pub async fn forget(&self, id: &AssetId, asked_until: Instant) {
         let later = self.dead.get(id).map_or(asked_until, |earlier| earlier.max(asked_until));
         self.dead.insert(id.clone(), later);
+        // A mark alone would end long before the entry, which would then be given out again.
+        if self.entries.get(id).await.is_some_and(|entry| entry.asked <= later) {
+            self.entries.invalidate(id).await;
+        }
     }
 
     /// How much longer the URL will be given out.

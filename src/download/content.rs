@@ -59,7 +59,7 @@ impl Download {
         match self.storage.read(&asset.lease.url, conditions.clone()).await {
             Err(fault) if refuses_url(&fault) => {
                 self.metrics.url_early_death.inc();
-                self.cache.forget(id, asset.lease.asked);
+                self.cache.forget(id, asset.lease.asked).await;
             }
             opened => return opened.map(|object| (asset, object)),
         }

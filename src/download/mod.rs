@@ -36,7 +36,7 @@ impl Download {
     /// What is known of an asset, with a signed URL that is good for a while. `fresh` asks eGain in any case.
     pub async fn metadata(&self, id: &AssetId, claimant: &Claimant, fresh: bool) -> Result<Arc<Asset>, Fault> {
         if fresh {
-            self.cache.forget(id, Instant::now());
+            self.cache.forget(id, Instant::now()).await;
         }
         self.cache.get(id, claimant).await
     }
@@ -49,7 +49,7 @@ impl Download {
     /// Deletes the asset at eGain; its signed URL is forgotten at once.
     pub async fn delete(&self, id: &AssetId, claimant: &Claimant) -> Result<(), Fault> {
         let deleted = self.egain.delete_asset(id, claimant).await;
-        self.cache.forget(id, Instant::now());
+        self.cache.forget(id, Instant::now()).await;
         deleted
     }
 }

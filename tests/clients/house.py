@@ -32,6 +32,7 @@ class House:
             if export := EXPORT.match(line):
                 settings[export[1]] = export[2]
             elif "/_sandbox/" in line:
+                self.stand = line.split("//")[1].split("/")[0]
                 break
         settings |= {f"ASSET_GATEWAY_{key}": value for key, value in self.settings.items()}
         # Into a file: a pipe that nobody reads would stop it when it is full.

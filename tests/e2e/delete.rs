@@ -29,6 +29,24 @@ async fn a_deleted_asset_is_gone_at_once_though_its_url_was_remembered() {
     assert_eq!(house.sandbox.stats().calls(Operation::GetAsset), 2, "eGain was asked, once");
 }
 
+/// Else its entry would be found again when the mark that it is dead has ended.
+#[tokio::test]
+async fn nothing_is_remembered_of_deleted_assets() {
+    let house = House::open().await;
+    for _ in 0..10 {
+        let path = stored(&house).await;
+        assert_eq!(house.get(&path).send().await.unwrap().status(), StatusCode::OK);
+        assert_eq!(delete(&house, &path).await.status(), StatusCode::NO_CONTENT);
+    }
+    let other = stored(&house).await;
+    let began = std::time::Instant::now();
+    // The cache counts its entries now and then, when it is used.
+    while house.metric("url_cache_entries").await != 1.0 {
+        assert!(began.elapsed() < std::time::Duration::from_secs(5), "{}", house.metric("url_cache_entries").await);
+        assert_eq!(house.get(&other).send().await.unwrap().status(), StatusCode::OK);
+    }
+}
+
 #[tokio::test]
 async fn an_unknown_asset_cant_be_deleted() {
     let house = House::open().await;
