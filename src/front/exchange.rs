@@ -81,49 +81,30 @@ impl Exchange {
     }
 
     fn log(&self, status: u16) {
-        let (id, method, path, sent) = (self.id.as_str(), self.method.as_str(), self.path.as_str(), self.sent);
+        // What there isn't is left out of the line.
         let caller = self.caller.as_ref().map(|caller| caller.id.as_str());
-        let ms = self.began.elapsed().as_millis() as u64;
-        let Some(fault) = &self.fault else {
-            tracing::info!(request_id = id, caller, method, path, status, ms, sent, "exchange");
-            return;
-        };
-        let (code, blame, stage) = (fault.code().name(), fault.blame().name(), fault.stage().name());
-        let detail = fault.detail();
-        let upstream = fault.upstream_answer().and_then(|answer| answer.status);
-        if status >= 500 {
-            tracing::warn!(
-                request_id = id,
-                caller,
-                method,
-                path,
-                status,
-                ms,
-                sent,
-                code,
-                blame,
-                stage,
-                upstream,
-                detail,
-                "exchange"
-            );
-        } else {
-            tracing::info!(
-                request_id = id,
-                caller,
-                method,
-                path,
-                status,
-                ms,
-                sent,
-                code,
-                blame,
-                stage,
-                upstream,
-                detail,
-                "exchange"
-            );
+        let fault = self.fault.as_ref();
+        // A macro, as the level of an event has to be a constant.
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    request_id = self.id.as_str(),
+                    caller,
+                    method = self.method.as_str(),
+                    path = self.path,
+                    status,
+                    ms = self.began.elapsed().as_millis() as u64,
+                    sent = self.sent,
+                    code = fault.map(|fault| fault.code().name()),
+                    blame = fault.map(|fault| fault.blame().name()),
+                    stage = fault.map(|fault| fault.stage().name()),
+                    upstream = fault.and_then(|fault| fault.upstream_answer()?.status),
+                    detail = fault.map(Fault::detail),
+                    "exchange"
+                )
+            };
         }
+        if fault.is_some() && status >= 500 { line!(warn) } else { line!(info) }
     }
 
     fn count(&self, status: u16) {
