@@ -84,8 +84,7 @@ impl Tokens {
         if let Some(token) = self.good(asked) {
             return Ok(token);
         }
-        if let Some((failed, fault)) = last_failure.as_ref().filter(|(failed, _)| *failed > asked) {
-            tracing::trace!(?failed, "shares the failure of the request it waited for");
+        if let Some((_, fault)) = last_failure.as_ref().filter(|(failed, _)| *failed > asked) {
             return Err(fault.clone());
         }
         let fetched = self.fetch(stage).await;
