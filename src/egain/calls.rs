@@ -61,8 +61,8 @@ impl Operation {
     }
 }
 
-/// More than eGain's plans keep busy; after a burst, the rest is closed.
-const IDLE_CONNECTIONS: usize = 8;
+/// More than a burst of calls keeps busy: a connection that is made for one call and then closed costs more than the call.
+const IDLE_CONNECTIONS: usize = 64;
 
 /// Everything a call needs.
 pub struct Calls {

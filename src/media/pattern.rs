@@ -18,6 +18,8 @@ pub struct Pattern {
     family: String,
     /// Lower case; `*` for all of the family.
     subtype: String,
+    /// The one name of the type that both together mean.
+    essence: String,
 }
 
 /// What was written is no pattern of types.
@@ -26,13 +28,13 @@ pub struct Pattern {
 pub struct BadPattern(String);
 
 impl Pattern {
-    /// Whether a type without parameters is one of those meant.
+    /// Whether a type without parameters, under [its one name](super::Sniffed::essence), is one of those meant.
     pub fn matches(&self, essence: &str) -> bool {
         let Some((family, _)) = essence.split_once('/') else { return false };
         match (self.family.as_str(), self.subtype.as_str()) {
             ("*", _) => true,
             (expected, "*") => expected.eq_ignore_ascii_case(family),
-            _ => table::canonical(&self.to_string()).eq_ignore_ascii_case(table::canonical(essence)),
+            _ => self.essence.eq_ignore_ascii_case(essence),
         }
     }
 }
@@ -46,8 +48,9 @@ impl FromStr for Pattern {
             ("*", subtype) => subtype == "*",
             (family, subtype) => is_token(family) && (subtype == "*" || is_token(subtype)),
         };
-        let pattern = Self { family: family.to_ascii_lowercase(), subtype: subtype.to_ascii_lowercase() };
-        sound.then_some(pattern).ok_or_else(|| BadPattern(text.to_owned()))
+        let (family, subtype) = (family.to_ascii_lowercase(), subtype.to_ascii_lowercase());
+        let essence = table::canonical(&format!("{family}/{subtype}")).to_owned();
+        sound.then_some(Self { family, subtype, essence }).ok_or_else(|| BadPattern(text.to_owned()))
     }
 }
 
