@@ -5,10 +5,10 @@ import re
 import statistics
 
 from . import plots
-from .scenarios import GIB, KIB, MIB, PEERS, SCENARIOS
+from .scenarios import GATEWAY, GIB, KIB, MIB, NGINX, PEERS, SCENARIOS
 
+# The share of the machine from which on other processes disturb a run.
 FOREIGN = 0.15
-GATEWAY, NGINX, HAPROXY = PEERS
 PROTOCOLS = {False: "HTTP/1.1", True: "HTTP/2"}
 
 
@@ -60,6 +60,16 @@ def ratio(scenario, runs, peer, to=NGINX):
     return statistics.median(cost(scenario, one) / cost(scenario, other) for one, other in pairs)
 
 
+def costs(scenario, runs):
+    """Of each peer."""
+    return [median(runs[peer], lambda run: cost(scenario, run)) for peer in PEERS]
+
+
+def peaks(runs):
+    """Of each peer, in MiB."""
+    return [median(runs[peer], lambda run: run["peak_kib"]) / KIB for peer in PEERS]
+
+
 def measured(results, memory=False):
     """Scenarios that were run, with their runs."""
     runs = results.get("runs", {})
@@ -90,18 +100,24 @@ def about(results):
     return " ".join(lines)
 
 
+def by_instructions(results, scenario):
+    """The gateway's instructions over nginx's; empty where they weren't counted."""
+    counted = results.get("instructions", {}).get(scenario.name)
+    return f"{counted[GATEWAY]['instructions'] / counted[NGINX]['instructions']:.2f}" if counted else ""
+
+
 def short(results):
     rows = []
     for title, chosen in by_unit(results):
-        rows.append([f"**{title}**", "", "", "", ""])
+        rows.append([f"**{title}**", "", "", "", "", ""])
         for scenario, runs in chosen:
-            costs = [number(median(runs[peer], lambda run: cost(scenario, run))) for peer in PEERS]
-            rows.append([scenario.title, *costs, f"{ratio(scenario, runs, GATEWAY):.2f}"])
-    rows += [["**peak of resident memory, MiB**", "", "", "", ""]] if measured(results, memory=True) else []
+            each = map(number, costs(scenario, runs))
+            rows.append([scenario.title, *each, f"{ratio(scenario, runs, GATEWAY):.2f}", by_instructions(results, scenario)])
+    rows += [["**peak of resident memory, MiB**", "", "", "", "", ""]] if measured(results, memory=True) else []
     for scenario, runs in measured(results, memory=True):
-        peaks = [median(runs[peer], lambda run: run["peak_kib"]) / KIB for peer in PEERS]
-        rows.append([scenario.title, *map(number, peaks), f"{peaks[0] / peaks[1]:.2f}"])
-    return table(["", *PEERS, "gateway ÷ nginx"], rows)
+        each = peaks(runs)
+        rows.append([scenario.title, *map(number, each), f"{each[0] / each[1]:.2f}", ""])
+    return table(["", *PEERS, "gateway ÷ nginx", "by instructions"], rows)
 
 
 def says(results):
@@ -117,6 +133,9 @@ def says(results):
         pairs = zip(runs[name][GATEWAY], runs[other][GATEWAY], strict=True)
         return f"{statistics.median(per_gib(one) / per_gib(two) for one, two in pairs):.2f}"
 
+    def peak(name):
+        return number(median(runs[name][GATEWAY], lambda run: run["peak_kib"]) / KIB)
+
     if {"raw-64m", "form-64m", "sha256-64m", "tls-64m", "down-64m"} <= runs.keys():
         lines += [
             f"Moving a GiB through the gateway costs {to_nginx('raw-64m')} times what nginx takes to pass it on, over TLS to"
@@ -127,20 +146,24 @@ def says(results):
     if {"raw-4k", "lookup"} <= runs.keys():
         lines += [
             f"A small upload costs {to_nginx('raw-4k')} times nginx's: it is two exchanges with eGain instead of one, a caller's"
-            f" key, a look at the bytes, a policy, and JSON. A lookup, which needs none of eGain, costs {to_nginx('lookup')} times.",
+            f" key, a look at the bytes, a policy, and JSON. A lookup, which needs nothing of eGain, costs {to_nginx('lookup')}"
+            " times nginx's, which has to ask.",
         ]
     if {"slow-callers", "slow-storage"} <= runs.keys():
-        peaks = [number(median(runs[name][GATEWAY], lambda run: run["peak_kib"]) / KIB) for name in ("slow-callers", "slow-storage")]
-        lines += [f"With 64 slow callers the gateway takes {peaks[0]} MiB of memory in all, with a slow storage {peaks[1]} MiB."]
+        lines += [
+            f"With 64 uploads of slow callers under way the gateway takes {peak('slow-callers')} MiB of memory in all,"
+            f" with a slow storage {peak('slow-storage')} MiB."
+        ]
     if results.get("latency"):
         lines += [f"One upload of 100 KiB takes {number(added(results))} ms longer than its two exchanges by themselves."]
     points = [point for point in results.get("scale", []) if point["table"] == "at_once" and not point["http2"]]
     if len(points) > 1:
-        first, last = (point_figures(points[index]) for index in (0, -1))
-        each = (last["peak"] - first["peak"]) / (points[-1]["at_once"] - points[0]["at_once"]) * KIB
+        few, many = points[0]["at_once"], points[-1]["at_once"]
+        first, last = point_figures(points[0]), point_figures(points[-1])
+        each = (last["peak"] - first["peak"]) / (many - few) * KIB
         lines += [
-            f"From {points[0]['at_once']} to {points[-1]['at_once']} uploads at one time, a GiB goes from {number(first['gib'])} to"
-            f" {number(last['gib'])} CPU seconds, and each upload takes about {each:.0f} KiB of memory."
+            f"From {few} to {many} uploads at one time, a GiB goes from {number(first['gib'])} to {number(last['gib'])} CPU"
+            f" seconds, and each upload takes about {each:.0f} KiB of memory."
         ]
     return "\n".join(f"- {line}" for line in lines)
 
@@ -151,21 +174,21 @@ def everything(results):
     for scenario, runs in measured(results):
         for peer in PEERS:
             rows.append([f"{scenario.title}: {peer}", *detail(results, scenario, runs, peer)])
-    head = ["", "CPU-s", "least to most", "÷ nginx", "G instructions", "for each", "GiB/s", "requests/s", "p50 ms", "p99 ms", "peak MiB"]
-    return table(head, rows)
+    head = ["", "for each", "CPU-s", "least to most", "÷ nginx", "G instructions"]
+    return table([*head, "GiB/s", "requests/s", "p50 ms", "p99 ms", "peak MiB"], rows)
 
 
 def detail(results, scenario, runs, peer):
-    costs = [cost(scenario, run) for run in quiet(runs[peer])]
+    found = [cost(scenario, run) for run in quiet(runs[peer])]
     counted = results.get("instructions", {}).get(scenario.name, {}).get(peer)
     per = (counted["bytes"] / GIB if scenario.unit == "GiB" else counted["requests"] / 1000) if counted else 0
     speed = median(runs[peer], lambda run: run["bytes"] / run["seconds"] / GIB)
     return [
-        number(statistics.median(costs)),
-        f"{number(min(costs))} to {number(max(costs))}",
+        "GiB" if scenario.unit == "GiB" else "1000 requests",
+        number(statistics.median(found)),
+        f"{number(min(found))} to {number(max(found))}",
         f"{ratio(scenario, runs, peer):.2f}",
         number(counted["instructions"] / per / 1e9) if counted else "",
-        "GiB" if scenario.unit == "GiB" else "1000 requests",
         number(speed) if scenario.size else "",
         number(median(runs[peer], lambda run: run["requests"] / run["seconds"])),
         number(median(runs[peer], lambda run: run["p50"])),
@@ -208,7 +231,7 @@ def lines_of(results, name):
     """A scaling table's points by protocol, each with its figures: `{False: [(point, figures)], True: …}`."""
     points = [point for point in results.get("scale", []) if point["table"] == name]
     return {
-        http2: [(point, point_figures(point)) for point in points if point.get("http2", False) == http2] for http2 in PROTOCOLS
+        http2: [(point, point_figures(point)) for point in points if point["http2"] == http2] for http2 in PROTOCOLS
     }
 
 
@@ -224,7 +247,8 @@ def scaling(results):
         one, two = lines_of(results, name).values()
         rows = []
         for (point, plain), (_, streams) in zip(one, two, strict=True):
-            rows.append([label(point)] + [number(each[key]) for key in ("gib", "request", "speed", "peak") for each in (plain, streams)])
+            keys = ("gib", "request", "speed", "peak")
+            rows.append([label(point)] + [number(each[key]) for key in keys for each in (plain, streams)])
         units = ("CPU-s/GiB", "CPU-s/1000", "GiB/s", "peak MiB")
         parts.append(table([title, *(f"{unit}, {protocol}" for unit in units for protocol in ("1.1", "2"))], rows))
     rows = [
@@ -252,13 +276,9 @@ def text(results):
 def cost_plot(results):
     groups = []
     for title, chosen in by_unit(results):
-        rows = [(scenario.title, [median(runs[peer], lambda run: cost(scenario, run)) for peer in PEERS]) for scenario, runs in chosen]
-        groups.append((title, rows))
-    rows = [
-        (scenario.title, [median(runs[peer], lambda run: run["peak_kib"]) / KIB for peer in PEERS])
-        for scenario, runs in measured(results, memory=True)
-    ]
-    groups.append(("Peak of resident memory, MiB", rows))
+        groups.append((title, [(scenario.title, costs(scenario, runs)) for scenario, runs in chosen]))
+    memory = [(scenario.title, peaks(runs)) for scenario, runs in measured(results, memory=True)]
+    groups.append(("Peak of resident memory, MiB", memory))
     return plots.bars("Cost beside nginx and HAProxy, which only pass requests on", PEERS, groups, number)
 
 

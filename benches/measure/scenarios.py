@@ -1,5 +1,6 @@
 """What is measured, and one run of it."""
 
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -16,7 +17,7 @@ JPEG = bytes.fromhex("ffd8ffe000104a46494600010100000100010000")
 NOISE = 64 * MIB
 UPLOAD = "/v1/assets?channel=sms&name=photo.jpg"
 STORAGE = "/storage/new"
-PEERS = ("asset-gateway", "nginx", "HAProxy")
+PEERS = GATEWAY, NGINX, HAPROXY = "asset-gateway", "nginx", "HAProxy"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +33,9 @@ class Scenario:
     form: bool = False
     query: str = ""
     tls: bool = False
+    http2: bool = False
+    # What callers write at once; 0 leaves it to the load.
+    piece: int = 0
     # Bytes a second of each caller, or of storage for each upload.
     slow_caller: int = 0
     slow_storage: int = 0
@@ -48,7 +52,7 @@ class Scenario:
 
     def paths(self, peer):
         """The gateway's own, or the upstream's for those that pass requests on."""
-        gateway = peer == "asset-gateway"
+        gateway = peer == GATEWAY
         if self.kind == "download":
             return f"/v1/assets/{self.size}/content" if gateway else f"/storage/{self.size}"
         if self.kind == "lookup":
@@ -103,74 +107,82 @@ class Bench:
         self.certificate = Certificate.new(tools.openssl, folder)
 
     def peer(self, name, upstream):
-        if name == "asset-gateway":
+        if name == GATEWAY:
             return Gateway(self.program, upstream, self.key)
-        return Nginx(self.tools.nginx, upstream) if name == "nginx" else Haproxy(self.tools.haproxy, upstream)
+        return Nginx(self.tools.nginx, upstream) if name == NGINX else Haproxy(self.tools.haproxy, upstream)
 
-    def requests(self, scenario, peer, count, http2=False):
+    def requests(self, scenario, peer, count):
         headers = {"authorization": f"Bearer {self.key.secret}"}
         file = None
         if scenario.kind == "upload":
             file = self.files.form(scenario.size) if scenario.form else self.files.raw(scenario.size)
-            kind = f"multipart/form-data; boundary={BOUNDARY}" if scenario.form else "image/jpeg"
-            headers["content-type"] = kind
-        return load.Requests(scenario.paths(peer), headers, file, count, scenario.at_once, http2)
+            headers["content-type"] = f"multipart/form-data; boundary={BOUNDARY}" if scenario.form else "image/jpeg"
+        return load.Requests(scenario.paths(peer), headers, file, count, scenario.at_once, scenario.http2)
 
-    def send(self, address, requests, scenario, piece=0):
+    def send(self, address, requests, scenario):
         """By h2load, unless callers are special."""
-        if scenario.memory or piece:
-            return load.sender(self.tools.sender, address, requests, piece or 64 * KIB, scenario.slow_caller)
+        if scenario.memory or scenario.piece:
+            return load.sender(self.tools.sender, address, requests, scenario.piece or 64 * KIB, scenario.slow_caller)
         return load.h2load(self.tools.h2load, address, requests)
 
-    def run(self, scenario, peer, share=1.0, http2=False, piece=0, count_instructions=False):
-        """One run in processes of its own: warm up, then measure. Returns its figures."""
-        count = max(scenario.at_once, round(scenario.count * share) // scenario.at_once * scenario.at_once)
-        with Upstream(self.tools.upstream, scenario.slow_storage) as plain:
-            if not scenario.tls:
-                return self.measured(scenario, peer, plain, plain, count, http2, piece, count_instructions)
-            with TlsUpstream(self.tools.nginx, plain, self.certificate) as upstream:
-                return self.measured(scenario, peer, upstream, plain, count, http2, piece, count_instructions)
+    @contextlib.contextmanager
+    def warm(self, scenario, peer):
+        """The peer after a warm-up, the upstream behind it, and the ids of all that works beside the peer."""
+        with contextlib.ExitStack() as stack:
+            plain = stack.enter_context(Upstream(self.tools.upstream, scenario.slow_storage))
+            upstream = plain
+            if scenario.tls:
+                upstream = stack.enter_context(TlsUpstream(self.tools.nginx, plain, self.certificate))
+            proxy = stack.enter_context(self.peer(peer, upstream))
+            self.warm_up(scenario, peer, proxy.address)
+            yield proxy, plain, plain.pids() | upstream.pids()
 
-    def measured(self, scenario, peer, upstream, plain, count, http2, piece, count_instructions):
-        with self.peer(peer, upstream) as proxy:
-            self.warm_up(scenario, peer, proxy, http2)
-            requests = self.requests(scenario, peer, count, http2)
-            pids, beside = proxy.pids(), plain.pids() | (upstream.pids() if upstream is not plain else set())
-            if count_instructions:
-                with processes.instructions(self.tools.perf, pids) as instructions:
-                    sent = self.send(proxy.address, requests, scenario, piece)
-                return {"instructions": sum(instructions), "requests": count, "bytes": count * scenario.size}
+    def warm_up(self, scenario, peer, address):
+        """Opens connections, fills caches, and lets the gateway see once how this client's forms end."""
+        if scenario.memory:
+            scenario = dataclasses.replace(scenario, size=4 * KIB, at_once=1, count=1)
+        once = dataclasses.replace(scenario, at_once=1)
+        load.h2load(self.tools.h2load, address, self.requests(once, peer, 1))
+        count = whole(min(scenario.count // 8, 1024), scenario.at_once)
+        load.h2load(self.tools.h2load, address, self.requests(scenario, peer, count))
+
+    def run(self, scenario, peer, share=1.0):
+        """The figures of one run, with a share of the scenario's requests."""
+        with self.warm(scenario, peer) as (proxy, upstream, beside):
+            requests = self.requests(scenario, peer, whole(scenario.count * share, scenario.at_once))
+            pids = proxy.pids()
             processes.forget_peak(pids)
-            before, cpu, others = plain.stats(), processes.cpu_seconds(pids), processes.cpu_seconds(beside)
-            busy = processes.busy_seconds()
-            sent = self.send(proxy.address, requests, scenario, piece)
-            cpu = processes.cpu_seconds(pids) - cpu
+            before, busy = upstream.stats(), processes.busy_seconds()
+            cpu, others = processes.cpu_seconds(pids), processes.cpu_seconds(beside)
+            sent = self.send(proxy.address, requests, scenario)
+            cpu, others = processes.cpu_seconds(pids) - cpu, processes.cpu_seconds(beside) - others
             busy = processes.busy_seconds() - busy
-            others = processes.cpu_seconds(beside) - others + sent.cpu
             peak = processes.peak_kib(pids)
-            check_arrived(scenario, peer, requests, before, plain.stats())
+            check_arrived(scenario, peer, requests, before, upstream.stats())
         return {
             "cpu": cpu,
             "seconds": sent.seconds,
-            "requests": count,
-            "bytes": count * scenario.size,
+            "requests": requests.count,
+            "bytes": requests.count * scenario.size,
             "p50": load.percentile(sent.milliseconds, 50),
             "p99": load.percentile(sent.milliseconds, 99),
             "peak_kib": peak,
-            # What else ran on the machine meanwhile.
-            "foreign": max(0.0, (busy - cpu - others) / busy) if busy else 0.0,
+            # The share of what the machine did meanwhile that was for somebody else.
+            "foreign": max(0.0, 1 - (cpu + others + sent.cpu) / busy) if busy else 0.0,
         }
 
-    def warm_up(self, scenario, peer, proxy, http2):
-        """Opens connections, fills caches, and lets the gateway see once how this client's forms end."""
-        if scenario.memory:
-            small = dataclasses.replace(scenario, size=4 * KIB, at_once=1)
-            load.h2load(self.tools.h2load, proxy.address, self.requests(small, peer, 1))
-            return
-        once = dataclasses.replace(scenario, at_once=1)
-        load.h2load(self.tools.h2load, proxy.address, self.requests(once, peer, 1, http2))
-        count = max(scenario.at_once, min(scenario.count // 8, 1024) // scenario.at_once * scenario.at_once)
-        load.h2load(self.tools.h2load, proxy.address, self.requests(scenario, peer, count, http2))
+    def instructions(self, scenario, peer, share):
+        """How many the peer takes; counting slows it down, so nothing else is measured here."""
+        with self.warm(scenario, peer) as (proxy, _, _):
+            requests = self.requests(scenario, peer, whole(scenario.count * share, scenario.at_once))
+            with processes.instructions(self.tools.perf, proxy.pids()) as counted:
+                self.send(proxy.address, requests, scenario)
+        return {"instructions": sum(counted), "requests": requests.count, "bytes": requests.count * scenario.size}
+
+
+def whole(count, at_once):
+    """As many rounds of all callers as are in the count, and at least one."""
+    return max(1, int(count) // at_once) * at_once
 
 
 def check_arrived(scenario, peer, requests, before, after):
@@ -182,7 +194,7 @@ def check_arrived(scenario, peer, requests, before, after):
         form = scenario.form and peer != "asset-gateway"
         size = os.path.getsize(requests.file) if form else scenario.size
         expected |= {"uploads": requests.count, "upload_bytes": requests.count * size}
-        expected |= {"signed": requests.count if peer == "asset-gateway" else 0}
+        expected |= {"signed": requests.count if peer == GATEWAY else 0}
     if scenario.kind == "download":
         expected |= {"downloads": requests.count}
     if wrong := {name: (came[name], count) for name, count in expected.items() if came[name] != count}:
@@ -193,7 +205,7 @@ def verify(bench, peer, folder):
     """What goes through has to come out the same: files of several sizes, a form, and a download."""
     kept = pathlib.Path(folder, f"kept-{peer}")
     kept.mkdir()
-    gateway = peer == "asset-gateway"
+    gateway = peer == GATEWAY
     with Upstream(bench.tools.upstream, keep=str(kept)) as upstream, bench.peer(peer, upstream) as proxy:
         cases = [(False, 1 + len(JPEG)), (False, 4 * KIB), (False, MIB + 1), (False, 64 * MIB)]
         cases += [(True, MIB + 1), (True, 64 * MIB)] if gateway else []
@@ -220,9 +232,9 @@ def added_latency(bench, count):
     body = pathlib.Path(bench.files.folder, "asset.json")
     body.write_text('{"name":"photo.jpg","contentType":"image/jpeg","size":102400,"channel":"sms"}')
     scenario = Scenario("latency", "", size, 1, count)
-    with Upstream(bench.tools.upstream) as upstream, bench.peer("asset-gateway", upstream) as gateway:
+    with Upstream(bench.tools.upstream) as upstream, bench.peer(GATEWAY, upstream) as gateway:
         targets = [
-            (gateway, bench.requests(scenario, "asset-gateway", count)),
+            (gateway, bench.requests(scenario, GATEWAY, count)),
             (upstream, load.Requests("/assets", {"content-type": "application/json"}, str(body), count, 1)),
             (upstream, load.Requests(STORAGE, {"content-type": "image/jpeg"}, bench.files.raw(size), count, 1)),
         ]
@@ -237,5 +249,5 @@ def added_latency(bench, count):
 
 def start_to_ready(bench):
     """Milliseconds from its start until `/readyz` answers 200."""
-    with Upstream(bench.tools.upstream) as upstream, bench.peer("asset-gateway", upstream) as gateway:
+    with Upstream(bench.tools.upstream) as upstream, bench.peer(GATEWAY, upstream) as gateway:
         return gateway.ready_after * 1000
