@@ -1,23 +1,16 @@
-//! One exchange with eGain, and what its answer means. What isn't documented is tolerated in more than one form.
+//! What an answer of eGain's means. What isn't documented is tolerated in more than one form.
 
-use std::error::Error;
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use headers::HeaderMapExt;
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
-use reqwest::RequestBuilder;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::signals::metrics::Metrics;
-use crate::signals::upstream::Outcome;
 use crate::words::fault::{Code, Fault, Stage, UpstreamAnswer};
 
-/// The longest answer that is read; an asset's is under 2 KiB.
-const LONGEST_ANSWER: usize = 256 * 1024;
 /// A message that is passed on is cut here.
 const LONGEST_MESSAGE: usize = 300;
 /// How long a signed URL is believed to live at the most, whatever its expiry says.
@@ -27,51 +20,10 @@ const LONGEST_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 pub struct Answer {
     /// Its status.
     pub status: StatusCode,
-    /// Its body, at most [`LONGEST_ANSWER`].
+    /// Its body.
     pub body: Bytes,
-    headers: HeaderMap,
-    received: Instant,
-}
-
-/// Sends a request and reads the whole answer, whatever its status.
-pub async fn exchange(operation: &str, metrics: &Arc<Metrics>, stage: Stage, request: RequestBuilder) -> Result<Answer, Fault> {
-    let began = tokio::time::Instant::now();
-    let result = receive(request).await;
-    metrics.upstream_answered(
-        operation,
-        began,
-        match &result {
-            Ok(answer) => Outcome::Answered(answer.status),
-            Err(error) if error.is_timeout() => Outcome::TimedOut,
-            Err(_) => Outcome::Failed,
-        },
-    );
-    result.map_err(|error| unreachable(&error, stage))
-}
-
-async fn receive(request: RequestBuilder) -> Result<Answer, reqwest::Error> {
-    let mut response = request.send().await.map_err(reqwest::Error::without_url)?;
-    let received = Instant::now();
-    let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
-    let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await.map_err(reqwest::Error::without_url)? {
-        if body.len() + chunk.len() > LONGEST_ANSWER {
-            break;
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(Answer { status, body: body.freeze(), headers, received })
-}
-
-fn unreachable(error: &reqwest::Error, stage: Stage) -> Fault {
-    let cause = std::iter::successors(error.source(), |&e| e.source()).last();
-    tracing::debug!(?cause, "eGain can't be reached");
-    if error.is_timeout() && !error.is_connect() {
-        return Fault::egain(Code::UpstreamTimeout, stage, "eGain didn't answer in time: try again");
-    }
-    let detail =
-        "eGain can't be reached: try again; if it lasts, an operator must check egain.base_url, egain.token_url and the network";
-    Fault::egain(Code::UpstreamUnavailable, stage, detail).retry_after(Duration::from_secs(5))
+    pub(super) headers: HeaderMap,
+    pub(super) received: Instant,
 }
 
 /// eGain's error document; a load balancer in front may answer something else entirely.

@@ -1,20 +1,24 @@
 //! A call as a whole: budget, token, exchange, and trying again where that is safe and worth it.
 
 use std::borrow::Borrow;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
-use http::StatusCode;
-use reqwest::RequestBuilder;
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, StatusCode, Uri};
 use url::Url;
 
 use super::Config;
-use super::answer::{Answer, exchange};
+use super::answer::Answer;
 use super::budget::{Budget, Kind, Turn};
+use super::line::Line;
 use super::quota::Month;
 use super::token::{Token, Tokens};
 use crate::signals::metrics::Metrics;
+use crate::words::asset::AssetId;
 use crate::words::caller::Claimant;
 use crate::words::fault::{Code, Fault, Stage};
 
@@ -62,33 +66,59 @@ impl Operation {
     }
 }
 
-/// More than a burst of calls keeps busy: a connection that is made for one call and then closed costs more than the call.
-const IDLE_CONNECTIONS: usize = 64;
+/// An operation with all that it says.
+pub enum Question {
+    /// `POST /assets`, with this body.
+    Create(Bytes),
+    /// `GET /assets/{id}`.
+    Get(AssetId),
+    /// `DELETE /assets/{id}`.
+    Delete(AssetId),
+}
+
+impl Question {
+    const fn operation(&self) -> Operation {
+        match self {
+            Self::Create(_) => Operation::Create,
+            Self::Get(_) => Operation::Get,
+            Self::Delete(_) => Operation::Delete,
+        }
+    }
+
+    /// As a request to `assets`, where assets are.
+    fn request(&self, assets: &Uri, token: &Token) -> Request<Bytes> {
+        let below = |id| format!("{assets}/{id}").parse().expect("an id can stand in a path");
+        let (method, uri, body) = match self {
+            Self::Create(body) => (Method::POST, assets.clone(), body.clone()),
+            Self::Get(id) => (Method::GET, below(id), Bytes::new()),
+            Self::Delete(id) => (Method::DELETE, below(id), Bytes::new()),
+        };
+        let mut request = Request::new(body);
+        if matches!(self, Self::Create(_)) {
+            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        request.headers_mut().insert(AUTHORIZATION, token.header());
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
+        request
+    }
+}
 
 /// Everything a call needs.
 pub struct Calls {
-    http: reqwest::Client,
-    /// Where assets are, parsed once.
-    assets_url: Url,
+    line: Line,
+    /// Where assets are.
+    assets_uri: Uri,
     pub(super) tokens: Tokens,
     assets: Arc<Budget>,
     other: Arc<Budget>,
     month: Option<Month>,
     longest_wait: Duration,
-    metrics: Arc<Metrics>,
 }
 
 impl Calls {
-    pub(super) fn new(config: Config, metrics: Arc<Metrics>) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder()
-            .connect_timeout(config.connect_timeout)
-            .timeout(config.request_timeout)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS)
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .no_proxy()
-            .user_agent(concat!("asset-gateway/", env!("CARGO_PKG_VERSION")))
-            .build()?;
+    pub(super) fn new(config: Config, metrics: Arc<Metrics>) -> io::Result<Self> {
+        let line = Line::new(config.connect_timeout, config.request_timeout, metrics.clone())?;
         let budget = |rate, routes| {
             let waited = metrics.upstream_budget_wait.with_label_values(&[routes]);
             Budget::new(rate, config.budget_wait, waited, metrics.upstream_budget_tokens.with_label_values(&[routes]))
@@ -96,13 +126,12 @@ impl Calls {
         let used = |routes| metrics.upstream_quota_used.with_label_values(&[routes]);
         Ok(Self {
             month: config.quota.map(|quota| Month::new(quota, used("assets"), used("other"))),
-            tokens: Tokens::new(http.clone(), config.credentials, metrics.clone()),
-            assets_url: assets_url(config.base_url),
+            tokens: Tokens::new(line.clone(), config.credentials, &metrics),
+            assets_uri: assets_uri(config.base_url),
             assets: budget(config.assets, "assets"),
             other: budget(config.other, "other"),
             longest_wait: config.budget_wait,
-            http,
-            metrics,
+            line,
         })
     }
 
@@ -110,19 +139,13 @@ impl Calls {
     ///
     /// It is the claimant's turn in the budget that is used. `receive` takes every answer over, also one whose caller has
     /// left meanwhile: eGain did what was asked of it.
-    pub(super) async fn make<F, R, T>(
-        &self,
-        (operation, claimant): (Operation, &Claimant),
-        request: F,
-        receive: R,
-    ) -> Result<(T, Duration), Fault>
+    pub(super) async fn make<R, T>(&self, question: &Question, claimant: &Claimant, receive: R) -> Result<(T, Duration), Fault>
     where
-        F: Fn(&reqwest::Client, Url) -> RequestBuilder,
         R: Fn(Answer) -> T + Clone + Send + 'static,
         T: Borrow<Answer> + Send + 'static,
     {
         let pauses = ExponentialBuilder::default().with_min_delay(Duration::from_millis(200)).with_max_times(2).with_jitter();
-        (|| self.attempt((operation, claimant), &request, &receive))
+        (|| self.attempt(question, claimant, &receive))
             .retry(pauses)
             .when(worth_repeating)
             .adjust(|fault: &Fault, pause| {
@@ -132,31 +155,26 @@ impl Calls {
             .await
     }
 
-    async fn attempt<F, R, T>(
-        &self,
-        (operation, claimant): (Operation, &Claimant),
-        request: &F,
-        receive: &R,
-    ) -> Result<(T, Duration), Fault>
+    async fn attempt<R, T>(&self, question: &Question, claimant: &Claimant, receive: &R) -> Result<(T, Duration), Fault>
     where
-        F: Fn(&reqwest::Client, Url) -> RequestBuilder,
         R: Fn(Answer) -> T + Clone + Send + 'static,
         T: Borrow<Answer> + Send + 'static,
     {
+        let operation = question.operation();
         let stage = operation.stage();
         let (mut turn, mut token) = self.turn(operation, claimant).await?;
         let mut queued = turn.queued;
-        let send = async |turn: Turn, token: &str| {
-            let request = request(&self.http, self.assets_url.clone()).bearer_auth(token);
-            let (metrics, receive) = (self.metrics.clone(), receive.clone());
-            let exchange = async move { turn.make(exchange(operation.name(), &metrics, stage, request)).await.map(receive) };
+        let send = async |turn: Turn, token: &Token| {
+            let request = question.request(&self.assets_uri, token);
+            let (line, receive) = (self.line.clone(), receive.clone());
+            let exchange = async move { turn.make(line.exchange(operation.name(), stage, request)).await.map(receive) };
             tokio::spawn(exchange).await.expect("nobody aborts an exchange, and none panics")
         };
-        let mut received = send(turn, token.expose()).await?;
+        let mut received = send(turn, &token).await?;
         if received.borrow().status == StatusCode::UNAUTHORIZED && self.tokens.forget(&token) {
             (turn, token) = self.turn(operation, claimant).await?;
             queued += turn.queued;
-            received = send(turn, token.expose()).await?;
+            received = send(turn, &token).await?;
         }
         let answer = received.borrow();
         if answer.status == StatusCode::TOO_MANY_REQUESTS {
@@ -181,9 +199,9 @@ impl Calls {
     }
 }
 
-fn assets_url(mut base: Url) -> Url {
-    base.path_segments_mut().expect("settings take http and https only").pop_if_empty().push("assets");
-    base
+fn assets_uri(base: Url) -> Uri {
+    let base = base.as_str().trim_end_matches('/');
+    format!("{base}/assets").parse().expect("settings take URLs of http and https only")
 }
 
 /// A time-out is not repeated: it has used up the caller's patience, and eGain may have done it after all.

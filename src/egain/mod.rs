@@ -6,12 +6,14 @@
 mod answer;
 mod budget;
 mod calls;
+mod line;
 mod orphans;
 mod quota;
 mod token;
 
 use std::borrow::Borrow;
 use std::convert::identity;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +29,7 @@ use crate::words::secret::SignedUrl;
 #[doc(hidden)] // Public for `fuzz/targets/answers.rs` only.
 pub use answer::Answer;
 pub use budget::Rate;
-use calls::{Calls, Operation};
+use calls::{Calls, Question};
 pub use orphans::{Claim, Orphan, Orphans, Worker as OrphanWorker};
 pub use quota::Quota;
 
@@ -153,8 +155,11 @@ struct AssetAnswer {
 }
 
 impl Egain {
-    /// Makes a client. Fails where the machine has no CA certificates.
-    pub fn new(config: Config, metrics: Arc<Metrics>) -> Result<Self, reqwest::Error> {
+    /// Makes a client.
+    ///
+    /// # Errors
+    /// The machine has no CA certificates.
+    pub fn new(config: Config, metrics: Arc<Metrics>) -> io::Result<Self> {
         let pending_wait = config.pending_wait;
         Ok(Self { calls: Arc::new(Calls::new(config, metrics)?), pending_wait })
     }
@@ -178,10 +183,10 @@ impl Egain {
             name: asset.name,
             size: asset.size,
         };
+        let question = Question::Create(serde_json::to_vec(&expected).expect("it has string keys").into());
         let orphans = orphans.clone();
         let receive = move |answer| Birth::of(answer, &orphans);
-        let request = |http: &reqwest::Client, assets: Url| http.post(assets).json(&expected);
-        let (born, queued) = self.calls.make((Operation::Create, asset.claimant), request, receive).await?;
+        let (born, queued) = self.calls.make(&question, asset.claimant, receive).await?;
         let asset: AssetAnswer = born.answer.json(Stage::Sign)?;
         let claim = born.claim.ok_or_else(|| unusable("has no usable id"))?;
         Ok(Created { claim, content_url: parse_url(asset.content_url.as_deref())?, queued })
@@ -205,8 +210,7 @@ impl Egain {
 
     async fn get_asset_once(&self, id: &AssetId, claimant: &Claimant) -> Result<Asset, Fault> {
         let asked = std::time::Instant::now();
-        let request = |http: &reqwest::Client, assets: Url| http.get(below(assets, id));
-        let (answer, _) = self.calls.make((Operation::Get, claimant), request, identity).await?;
+        let (answer, _) = self.calls.make(&Question::Get(id.clone()), claimant, identity).await?;
         let asset: AssetAnswer = answer.json(Stage::Sign)?;
         let url = SignedUrl::new(parse_url(asset.content_url.as_deref())?);
         let expires = asset.content_url_expiry.as_deref().and_then(|expiry| answer.deadline(expiry));
@@ -216,8 +220,7 @@ impl Egain {
 
     /// `DELETE /assets/{id}`: spends one call of the other routes' budget.
     pub async fn delete_asset(&self, id: &AssetId, claimant: &Claimant) -> Result<(), Fault> {
-        let request = |http: &reqwest::Client, assets: Url| http.delete(below(assets, id));
-        self.calls.make((Operation::Delete, claimant), request, identity).await.map(drop)
+        self.calls.make(&Question::Delete(id.clone()), claimant, identity).await.map(drop)
     }
 }
 
@@ -233,12 +236,6 @@ impl Borrow<Answer> for Birth {
     fn borrow(&self) -> &Answer {
         &self.answer
     }
-}
-
-/// The address of one asset.
-fn below(mut assets: Url, id: &AssetId) -> Url {
-    assets.path_segments_mut().expect("settings take http and https only").push(id.as_str());
-    assets
 }
 
 fn parse_url(text: Option<&str>) -> Result<Url, Fault> {

@@ -3,15 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, StatusCode};
 use parking_lot::RwLock;
 use prometheus::Gauge;
-use reqwest::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tokio::time::{Instant, sleep, sleep_until};
+use url::form_urlencoded;
 
 use super::Credentials;
-use super::answer::{self, Answer};
+use super::answer::Answer;
+use super::line::Line;
 use crate::signals::metrics::Metrics;
 use crate::words::fault::{Code, Fault, Stage};
 
@@ -25,26 +29,32 @@ const RETRY_PAUSE: Duration = Duration::from_secs(5);
 /// A token that can be told from its successor.
 pub struct Token {
     value: SecretString,
+    /// Marked as sensitive: it doesn't print either.
+    header: HeaderValue,
     refresh_at: Instant,
     expires: Instant,
 }
 
 impl Token {
-    /// The value for `Authorization: Bearer`.
+    /// The token itself, to find it in what must not show it.
     pub fn expose(&self) -> &str {
         self.value.expose_secret()
+    }
+
+    /// The header `Authorization`.
+    pub fn header(&self) -> HeaderValue {
+        self.header.clone()
     }
 }
 
 /// The current token and the way to the next.
 pub struct Tokens {
-    http: reqwest::Client,
+    line: Line,
     credentials: Credentials,
     current: RwLock<Option<Arc<Token>>>,
     /// Held while fetching, so that all who wait share one request. Remembers the last failure for those
     /// who queued behind it: each fetching in turn would make them wait for one timeout after the other.
     fetching: tokio::sync::Mutex<Option<(Instant, Fault)>>,
-    metrics: Arc<Metrics>,
     expiry: Gauge,
 }
 
@@ -69,9 +79,9 @@ impl Grant {
 
 impl Tokens {
     /// Holds no token yet.
-    pub fn new(http: reqwest::Client, credentials: Credentials, metrics: Arc<Metrics>) -> Self {
+    pub fn new(line: Line, credentials: Credentials, metrics: &Metrics) -> Self {
         let expiry = metrics.token_expiry.clone();
-        Self { http, credentials, current: RwLock::default(), fetching: tokio::sync::Mutex::default(), metrics, expiry }
+        Self { line, credentials, current: RwLock::default(), fetching: tokio::sync::Mutex::default(), expiry }
     }
 
     /// A token that is good now. `stage` is what it is needed for, should it fail.
@@ -149,7 +159,8 @@ impl Tokens {
         };
         let now = Instant::now();
         let lead = LEAD.min(lifetime / 10);
-        let token = Arc::new(Token { value, refresh_at: now + lifetime - lead, expires: now + lifetime });
+        let header = bearer(&value).ok_or_else(|| unusable(stage))?;
+        let token = Arc::new(Token { value, header, refresh_at: now + lifetime - lead, expires: now + lifetime });
         *self.current.write() = Some(token.clone());
         Ok(token)
     }
@@ -158,13 +169,15 @@ impl Tokens {
         let Credentials::Client { token_url, id, secret, scope } = &self.credentials else {
             unreachable!("a fixed token needs no sign-in")
         };
-        let form = [
-            ("grant_type", "client_credentials"),
-            ("scope", scope),
-            ("client_id", id),
-            ("client_secret", secret.expose_secret()),
-        ];
-        let answer = answer::exchange("token", &self.metrics, stage, self.http.post(token_url.clone()).form(&form)).await?;
+        let form = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs([("grant_type", "client_credentials"), ("scope", scope), ("client_id", id)])
+            .append_pair("client_secret", secret.expose_secret())
+            .finish();
+        let mut request = Request::new(Bytes::from(form));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = token_url.as_str().parse().expect("settings take URLs of http and https only");
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        let answer = self.line.exchange("token", stage, request).await?;
         if !answer.status.is_success() {
             return Err(refused(&answer, secret.expose_secret(), stage));
         }
@@ -173,6 +186,18 @@ impl Tokens {
         self.expiry.set(jiff::Timestamp::now().as_second() as f64 + lifetime.as_secs_f64());
         Ok((grant.access_token, lifetime))
     }
+}
+
+fn bearer(token: &SecretString) -> Option<HeaderValue> {
+    let mut header = HeaderValue::try_from(format!("Bearer {}", token.expose_secret())).ok()?;
+    header.set_sensitive(true);
+    Some(header)
+}
+
+fn unusable(stage: Stage) -> Fault {
+    let detail =
+        "the access token can't stand in a header: an operator must check egain.token, or what egain.token_url gives out";
+    Fault::gateway(Code::UpstreamError, stage, detail)
 }
 
 fn refused(answer: &Answer, secret: &str, stage: Stage) -> Fault {

@@ -71,6 +71,9 @@ pub struct Storage {
 /// a body that can't be sent again.
 const POOL_IDLE: Duration = Duration::from_secs(4);
 
+/// What a burst of uploads leaves behind for so long.
+const IDLE_CONNECTIONS: usize = 256;
+
 impl Storage {
     /// Makes a client.
     ///
@@ -82,6 +85,7 @@ impl Storage {
             connect_timeout: config.connect_timeout,
             stall_timeout: config.idle_timeout,
             idle_timeout: POOL_IDLE,
+            max_idle: IDLE_CONNECTIONS,
         };
         let http = Client::new(line, hosts::Guarded::new(config.clone()))?;
         Ok(Self { http, config, metrics })

@@ -1,7 +1,7 @@
-//! HTTP/1.1 out, on hyper's own client: what carries files.
+//! HTTP/1.1 out, on hyper's own client.
 //!
-//! reqwest signs in and asks eGain; here it would cost a small upload as much as all of our own work, as it parses each URL
-//! anew at every step, and its buffers have no bound that can be set.
+//! reqwest would cost a small upload as much as all of our own work, as it parses each URL anew at every step, and its
+//! buffers have no bound that can be set.
 
 use std::error::Error;
 use std::io;
@@ -26,6 +26,11 @@ use crate::body::Frames;
 /// What is read of an answer at once, and what is queued of a request, in bytes.
 const BUFFER: usize = 256 * 1024;
 
+type Cause = Box<dyn Error + Send + Sync>;
+
+/// How often an idle connection is probed, lest something on the way forgets it.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
 /// How servers are reached.
 #[derive(Debug, Clone, Copy)]
 pub struct Config {
@@ -35,6 +40,8 @@ pub struct Config {
     pub stall_timeout: Duration,
     /// How long a connection that nobody uses is kept.
     pub idle_timeout: Duration,
+    /// How many of those are kept for each server.
+    pub max_idle: usize,
 }
 
 /// A pool of connections. No redirects, no proxies, no credentials but what is in the request.
@@ -43,18 +50,10 @@ pub struct Client<R> {
     pool: Pool<Dialler<R>, Frames>,
 }
 
-/// Resolves names.
-pub trait Resolve:
-    Service<Name, Response = std::vec::IntoIter<SocketAddr>, Error = io::Error, Future: Send> + Clone + Send + Sync + 'static
+impl<R> Client<R>
+where
+    R: Service<Name, Response: Iterator<Item = SocketAddr>, Error: Into<Cause>, Future: Send> + Clone + Send + Sync + 'static,
 {
-}
-
-impl<R> Resolve for R where
-    R: Service<Name, Response = std::vec::IntoIter<SocketAddr>, Error = io::Error, Future: Send> + Clone + Send + Sync + 'static
-{
-}
-
-impl<R: Resolve> Client<R> {
     /// Makes a client.
     ///
     /// # Errors
@@ -63,12 +62,14 @@ impl<R: Resolve> Client<R> {
         let mut tcp = HttpConnector::new_with_resolver(resolver);
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(KEEP_ALIVE));
         tcp.set_tcp_user_timeout(Some(config.stall_timeout));
         let tls = HttpsConnectorBuilder::new().with_provider_and_platform_verifier(aws_lc_rs::default_provider())?;
         let dialler = Dialler { line: tls.https_or_http().enable_http1().wrap_connector(tcp), limit: config.connect_timeout };
         let pool = Pool::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(config.idle_timeout)
+            .pool_max_idle_per_host(config.max_idle)
             .http1_max_buf_size(BUFFER)
             .build(dialler);
         Ok(Self { pool })
@@ -108,9 +109,12 @@ struct Dialler<R> {
     limit: Duration,
 }
 
-impl<R: Resolve> Service<Uri> for Dialler<R> {
+impl<R> Service<Uri> for Dialler<R>
+where
+    R: Service<Name, Response: Iterator<Item = SocketAddr>, Error: Into<Cause>, Future: Send> + Clone + Send + Sync + 'static,
+{
     type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
-    type Error = Box<dyn Error + Send + Sync>;
+    type Error = Cause;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {

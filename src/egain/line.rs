@@ -1,0 +1,117 @@
+//! The line to eGain: one exchange, in time, with its whole answer.
+
+use std::error::Error;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use http::Request;
+use http::header::{HeaderValue, USER_AGENT};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::connect::dns::GaiResolver;
+use tokio::time::timeout;
+
+use super::answer::Answer;
+use crate::body::Frames;
+use crate::signals::metrics::Metrics;
+use crate::signals::upstream::Outcome;
+use crate::wire::client::{Client, Config, SendError};
+use crate::words::fault::{Code, Fault, Stage};
+
+/// The longest answer that is read, in bytes; an asset's is under 2 KiB.
+const LONGEST_ANSWER: usize = 256 * 1024;
+
+/// How long a connection waits for the next call: shaking hands takes as long as a call.
+const IDLE: Duration = Duration::from_secs(90);
+
+/// More than a burst of calls keeps busy: a connection that is made for one call and then closed costs more than the call.
+const IDLE_CONNECTIONS: usize = 64;
+
+/// Connections to eGain and to where it signs in, at whatever addresses they have: an operator has named them.
+#[derive(Clone)]
+pub struct Line {
+    http: Client<GaiResolver>,
+    /// From sending a request to its whole answer.
+    limit: Duration,
+    metrics: Arc<Metrics>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+enum Silence {
+    #[error("it takes too long")]
+    Late,
+    #[error(transparent)]
+    Unsent(#[from] SendError),
+    #[error(transparent)]
+    Broken(#[from] hyper::Error),
+}
+
+impl Line {
+    /// # Errors
+    /// The machine has no CA certificates.
+    pub fn new(connect_timeout: Duration, limit: Duration, metrics: Arc<Metrics>) -> io::Result<Self> {
+        let config = Config { connect_timeout, stall_timeout: limit, idle_timeout: IDLE, max_idle: IDLE_CONNECTIONS };
+        Ok(Self { http: Client::new(config, GaiResolver::new())?, limit, metrics })
+    }
+
+    /// Sends a request and reads the whole answer, whatever its status.
+    pub async fn exchange(&self, operation: &str, stage: Stage, request: Request<Bytes>) -> Result<Answer, Fault> {
+        let began = tokio::time::Instant::now();
+        let result = timeout(self.limit, self.receive(request)).await.unwrap_or(Err(Silence::Late));
+        self.metrics.upstream_answered(
+            operation,
+            began,
+            match &result {
+                Ok(answer) => Outcome::Answered(answer.status),
+                Err(silence) if silence.is_timeout() => Outcome::TimedOut,
+                Err(_) => Outcome::Failed,
+            },
+        );
+        result.map_err(|silence| silence.explain(stage))
+    }
+
+    async fn receive(&self, request: Request<Bytes>) -> Result<Answer, Silence> {
+        let mut request = request.map(|body| Frames::new(Full::new(body).map_err(|never| match never {})));
+        request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(concat!("asset-gateway/", env!("CARGO_PKG_VERSION"))));
+        let response = self.http.send(request).await?;
+        let received = Instant::now();
+        let (head, body) = response.into_parts();
+        Ok(Answer { status: head.status, headers: head.headers, body: read(body).await?, received })
+    }
+}
+
+/// As much of it as is read at all.
+async fn read(mut body: Incoming) -> Result<Bytes, hyper::Error> {
+    let mut all = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else { continue };
+        if all.len() + data.len() > LONGEST_ANSWER {
+            break;
+        }
+        all.extend_from_slice(&data);
+    }
+    Ok(all.freeze())
+}
+
+impl Silence {
+    fn is_timeout(&self) -> bool {
+        match self {
+            Self::Late => true,
+            Self::Unsent(error) => error.is_timeout(),
+            Self::Broken(_) => false,
+        }
+    }
+
+    fn explain(&self, stage: Stage) -> Fault {
+        let cause = std::iter::successors(Some(self as &dyn Error), |&error| error.source()).last();
+        tracing::debug!(?cause, "eGain can't be reached");
+        if self.is_timeout() && !matches!(self, Self::Unsent(error) if error.is_connect()) {
+            return Fault::egain(Code::UpstreamTimeout, stage, "eGain didn't answer in time: try again");
+        }
+        let detail = "eGain can't be reached: try again; if it lasts, an operator must check egain.base_url, egain.token_url and the network";
+        Fault::egain(Code::UpstreamUnavailable, stage, detail).retry_after(Duration::from_secs(5))
+    }
+}
