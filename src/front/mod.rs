@@ -7,6 +7,7 @@ mod callers;
 mod exchange;
 mod jwt;
 mod problem;
+mod rate;
 mod request_id;
 mod route;
 
