@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::mistakes::Report;
 use super::rules::{DAY, MOMENT, within};
 use super::section::section;
+use crate::front::Network;
 use crate::words::units::ByteSize;
 
 section! {
@@ -34,6 +35,8 @@ section! {
         shutdown_grace: Duration = "30s" where within(Duration::ZERO, DAY);
         /// How much is read ahead on each connection, 8KiB to 1MiB.
         read_buffer: ByteSize = "128KiB" where within(ByteSize::kib(8), ByteSize::mib(1));
+        /// Proxies whose `Forwarded` or `X-Forwarded-For` counts for `client` in the log: IP addresses and ranges such as 10.0.0.0/8.
+        trusted_proxies: Vec<Network> = "";
         /// Connections at one time; above, 503 at once.
         max_connections: usize = "10000" where within(1, 1_000_000);
         /// Uploads at one time; above, 503 at once.

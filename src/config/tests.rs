@@ -164,11 +164,11 @@ fn what_may_be_in_a_broken_file_is_not_told_as_missing() {
 fn keys_of_later_versions_are_unknown() {
     let told = mistakes(
         "[download]\ncompress = true\n",
-        &[("ASSET_GATEWAY_SERVER__TRUSTED_PROXIES", "x"), ("ASSET_GATEWAY_OTEL__ENDPOINT", "x")],
+        &[("ASSET_GATEWAY_CACHE__REDIS_URL", "x"), ("ASSET_GATEWAY_OTEL__ENDPOINT", "x")],
     );
     let expected = [
+        "ASSET_GATEWAY_CACHE__REDIS_URL: unknown key",
         "ASSET_GATEWAY_OTEL__ENDPOINT: unknown key",
-        "ASSET_GATEWAY_SERVER__TRUSTED_PROXIES: unknown key",
         "download.compress: unknown key",
     ];
     assert_eq!(told.lines().collect::<Vec<_>>(), expected);

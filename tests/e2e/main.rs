@@ -32,6 +32,7 @@ mod mispredictions;
 mod names_and_types;
 mod pending;
 mod planted;
+mod proxies;
 mod quota;
 mod ranges;
 mod receipts;
