@@ -60,7 +60,7 @@ names! {
         Conflict = "conflict",
         /// eGain found malicious content (400-765).
         ContentRejected = "content-rejected",
-        /// The length can't be known and spooling is switched off.
+        /// The length can't be known and the file can't be spooled: that is switched off, or it is too large for it.
         LengthRequired = "length-required",
         /// Larger than what is allowed.
         TooLarge = "too-large",
