@@ -74,7 +74,9 @@ impl Exchange {
 
     /// It failed.
     pub fn failed(&mut self, fault: &Fault) {
-        self.metrics.rejected.with_label_values(&[fault.code().name()]).inc();
+        if fault.is_refusal() {
+            self.metrics.rejected.with_label_values(&[fault.code().name()]).inc();
+        }
         self.fault = Some(fault.clone());
     }
 

@@ -254,6 +254,12 @@ impl Fault {
         self.0.retryable
     }
 
+    /// Whether somebody was told no: because of the caller, a rule or a limit, as opposed to an upstream that failed or a
+    /// caller that left.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self.0.blame, Blame::Caller | Blame::Gateway) && self.0.code != Code::CallerLeft
+    }
+
     /// When to try again.
     pub fn wait(&self) -> Option<Duration> {
         self.0.wait
