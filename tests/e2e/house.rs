@@ -58,6 +58,7 @@ impl House {
     async fn build(sandbox: Config, file: Option<&Path>, settings: &[(&str, &str)]) -> Self {
         planted::watch();
         let sandbox = Sandbox::start(sandbox).expect("loopback has free ports");
+        assert!(planted::is_marked(sandbox.client_secret()), "its secret can be searched for");
         let given = [
             ("egain.base_url", sandbox.base_url().to_string()),
             ("egain.token_url", sandbox.token_url().to_string()),

@@ -16,17 +16,21 @@ use std::process::Command;
 use std::sync::Once;
 
 use sha2::{Digest, Sha256};
+use tokio::net::TcpListener;
 use tracing::Level;
 use tracing_subscriber::fmt;
 
+use crate::client::Client;
+use crate::wire::Wire;
+
 /// What an access token of the stand-in begins with.
-pub const TOKEN: &str = "sandbox-token-";
+const TOKEN: &str = "sandbox-token-";
 
 /// What a client's secret begins with.
-pub const SECRET: &str = "sandbox-secret";
+const SECRET: &str = "sandbox-secret";
 
 /// What a caller's key begins with, as `asset-gateway key new` makes it.
-pub const KEY: &str = "agw_";
+const KEY: &str = "agw_";
 
 /// The marks. A JWT's first two parts are JSON objects in base64: those of callers and those that sign URLs.
 const MARKS: [&str; 5] = [TOKEN, SECRET, KEY, "signature=", "eyJ"];
@@ -42,12 +46,21 @@ pub fn entry(id: &str, more: &str) -> String {
     format!("[[auth.keys]]\nid = \"{id}\"\nsha256 = \"{sum}\"\n{more}\n")
 }
 
+/// Whether the search would find this.
+pub fn is_marked(secret: &str) -> bool {
+    mark(secret).is_some()
+}
+
+fn mark(text: &str) -> Option<&'static str> {
+    MARKS.into_iter().find(|mark| text.contains(mark))
+}
+
 /// Ends the whole run, visibly, if there is a mark in `text`.
 ///
 /// A panic wouldn't do: what has come out may be told by a task that nobody waits for, by a future that is dropped after its
 /// test, or by the gateway, which catches panics.
 pub fn search(place: &str, text: &str) {
-    if let Some(mark) = MARKS.into_iter().find(|mark| text.contains(mark)) {
+    if let Some(mark) = mark(text) {
         let test = std::thread::current().name().unwrap_or("a thread without a name").to_owned();
         // Past the capture of a test's output, which would be lost.
         let _nobody_reads = writeln!(io::stderr(), "\nA SECRET CAME OUT ({mark}…) in {place}, during {test}: {text}");
@@ -83,48 +96,44 @@ impl Write for Searched {
     }
 }
 
-/// The search can fail: each of these ends a run of its own.
-#[test]
-fn a_secret_that_comes_out_ends_the_run() {
-    for leak in ["into_the_log", "into_a_panic", "into_an_answer"] {
-        let myself = std::env::current_exe().unwrap();
-        let run = Command::new(myself).args(["--ignored", "--exact", &format!("planted::leaks::{leak}")]).output().unwrap();
+/// Names the place of [`give_away`] to a run of this binary within a run.
+const LEAK: &str = "GIVE_A_SECRET_AWAY_IN";
+
+/// The search can fail: a leak in each of these places ends a run of its own.
+#[tokio::test]
+async fn a_secret_that_comes_out_ends_the_run() {
+    if let Ok(place) = std::env::var(LEAK) {
+        return give_away(&place).await;
+    }
+    let myself = "planted::a_secret_that_comes_out_ends_the_run";
+    for place in ["the log", "a panic", "an answer", "an answer's head"] {
+        let mut run = Command::new(std::env::current_exe().unwrap());
+        let run = run.args(["--exact", myself]).env(LEAK, place).output().unwrap();
         let said = String::from_utf8(run.stderr).unwrap();
-        assert_eq!(run.status.code(), Some(101), "{leak}: {said}");
-        assert!(said.contains("A SECRET CAME OUT") && said.contains(leak), "{leak}: {said}");
+        assert!(said.contains("A SECRET CAME OUT") && said.contains(&format!("in {place}, during {myself}")), "{place}: {said}");
+        assert_eq!(run.status.code(), Some(101));
     }
 }
 
-mod leaks {
-    use super::{TOKEN, key, watch};
-    use crate::client::Client;
-    use crate::wire::Wire;
-
-    #[test]
-    #[ignore = "gives a secret away, in a process of its own"]
-    fn into_the_log() {
-        watch();
-        tracing::trace!(target: "some_library", "sends {}", key("somebody"));
+async fn give_away(place: &str) {
+    watch();
+    match place {
+        "the log" => tracing::trace!(target: "some_library", "sends {}", key("somebody")),
+        "a panic" => drop(tokio::spawn(async { panic!("{TOKEN}1234 isn't taken") }).await),
+        "an answer" => answered("HTTP/1.1 502 Bad Gateway\r\ncontent-length: 24\r\n\r\nhttp://x.test?signature=").await,
+        _ => answered("HTTP/1.1 200 OK\r\nlink: <http://x.test?signature=1>\r\ncontent-length: 0\r\n\r\n").await,
     }
+}
 
-    #[tokio::test]
-    #[ignore = "gives a secret away, in a process of its own"]
-    async fn into_a_panic() {
-        watch();
-        let _caught = tokio::spawn(async { panic!("{TOKEN}1234 isn't taken") }).await;
-    }
-
-    #[tokio::test]
-    #[ignore = "gives a secret away, in a process of its own"]
-    async fn into_an_answer() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let answering = async {
-            let mut wire = Wire::over(listener.accept().await.unwrap().0);
-            wire.head().await;
-            wire.send("HTTP/1.1 502 Bad Gateway\r\ncontent-length: 24\r\n\r\nhttp://x.test?signature=").await;
-            wire
-        };
-        let _answer = tokio::join!(Client::with(|builder| builder).get(url).send(), answering);
-    }
+/// A client is answered this.
+async fn answered(answer: &str) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let answering = async {
+        let mut wire = Wire::over(listener.accept().await.unwrap().0);
+        wire.head().await;
+        wire.send(answer).await;
+        wire
+    };
+    let _answered = tokio::join!(Client::with(|builder| builder).get(url).send(), answering);
 }

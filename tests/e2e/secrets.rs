@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::binary::{Running, owned, program, run, settings};
 use crate::client::{Client, RequestBuilder};
 use crate::house::{noise, receipt};
-use crate::planted::{entry, key, search};
+use crate::planted::{entry, is_marked, key, search};
 
 const SECRET: &str = "sandbox-secret-that-was-changed";
 const TOKEN: &str = "sandbox-token-that-nobody-may-see";
@@ -65,7 +65,7 @@ async fn no_secret_comes_out_whatever_happens() {
     let metadata: Value = witnessed.client.get(&asset).send().await.unwrap().json().await.unwrap();
     let url = metadata["contentUrl"].as_str().unwrap().to_owned();
     let signature = url.split_once('?').unwrap().1.rsplit('.').next().unwrap().to_owned();
-    assert!(signature.len() > 20, "{url}");
+    assert!(is_marked(&url) && signature.len() > 20, "{url}");
 
     let client = witnessed.client.clone();
     let content = || client.get(format!("{asset}/content"));
@@ -139,7 +139,9 @@ async fn known_token(sandbox: &Sandbox) -> String {
     let form = credentials.iter().chain(&grant).collect::<Vec<_>>();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let answer: Value = client.post(sandbox.token_url()).form(&form).send().await.unwrap().json().await.unwrap();
-    answer["access_token"].as_str().unwrap().to_owned()
+    let token = answer["access_token"].as_str().unwrap().to_owned();
+    assert!(is_marked(&token), "it can be searched for");
+    token
 }
 
 /// Settings with two callers.
