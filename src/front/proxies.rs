@@ -22,7 +22,7 @@ impl FromStr for Network {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(|ip| ip.to_canonical().into()));
         network.map(Self).map_err(|_| format!("expected an IP address or a range such as 10.0.0.0/8, found {text:?}"))
     }
 }
@@ -160,6 +160,7 @@ mod tests {
         let shown = |text: &str| text.parse::<Network>().map(|network| network.to_string());
         assert_eq!(shown("10.0.0.0/8").unwrap(), "10.0.0.0/8");
         assert_eq!(shown("fd00::1").unwrap(), "fd00::1/128");
+        assert_eq!(shown("::ffff:10.0.0.1").unwrap(), "10.0.0.1/32");
         assert!(shown("ingress").unwrap_err().contains("found \"ingress\"") && shown("10.0.0.0/33").is_err());
     }
 }
