@@ -1,5 +1,6 @@
 //! The service as a whole: from settings to listeners, and from "told to stop" to stopped.
 
+use std::error::Error;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -56,10 +57,14 @@ pub enum StartError {
     Spool(io::Error),
     /// The machine has no CA certificates, most likely.
     #[error("can't make an HTTPS client: {0}; are CA certificates installed?")]
-    Client(reqwest::Error),
+    Client(Box<dyn Error + Send + Sync>),
 }
 
 impl StartError {
+    fn client(why: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Client(why.into())
+    }
+
     fn tls(source: TlsError) -> Self {
         let key = match source {
             TlsError::Cert(_) => "server.tls_cert",
@@ -109,14 +114,14 @@ pub fn bind_with(settings: &Settings, home_page: Option<&'static str>) -> Result
     let tls = parts.tls.map(Tls::load).transpose().map_err(StartError::tls)?;
     let (metrics, drain) = (Arc::new(Metrics::new()), Drain::new());
     metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
-    let egain = Egain::new(parts.egain, metrics.clone()).map_err(StartError::Client)?;
-    let storage = Storage::new(parts.storage, metrics.clone()).map_err(StartError::Client)?;
+    let egain = Egain::new(parts.egain, metrics.clone()).map_err(StartError::client)?;
+    let storage = Storage::new(parts.storage, metrics.clone()).map_err(StartError::client)?;
     let (orphans, worker) = Orphans::new(egain.clone(), metrics.clone());
     let ways = (egain.clone(), storage.clone(), orphans.clone());
     let upload = Upload::new(parts.upload, parts.policy, ways, metrics.clone()).map_err(StartError::Spool)?;
     let download = Download::new(egain.clone(), storage, parts.download, metrics.clone());
     let front = front::Config { home_page, ..parts.front };
-    let front = Front::new(&front, upload, download, drain.clone(), metrics.clone()).map_err(StartError::Client)?;
+    let front = Front::new(&front, upload, download, drain.clone(), metrics.clone()).map_err(StartError::client)?;
     Ok(Bound {
         listener: listen("server.listen", settings.server.listen)?,
         admin_listener: listen("server.admin_listen", settings.server.admin_listen)?,

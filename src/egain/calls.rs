@@ -7,6 +7,7 @@ use std::time::Duration;
 use backon::{ExponentialBuilder, Retryable};
 use http::StatusCode;
 use reqwest::RequestBuilder;
+use url::Url;
 
 use super::Config;
 use super::answer::{Answer, exchange};
@@ -61,13 +62,14 @@ impl Operation {
     }
 }
 
-/// More than eGain's plans keep busy; after a burst, the rest is closed.
-const IDLE_CONNECTIONS: usize = 8;
+/// More than a burst of calls keeps busy: a connection that is made for one call and then closed costs more than the call.
+const IDLE_CONNECTIONS: usize = 64;
 
 /// Everything a call needs.
 pub struct Calls {
     http: reqwest::Client,
-    base: String,
+    /// Where assets are, parsed once.
+    assets_url: Url,
     pub(super) tokens: Tokens,
     assets: Arc<Budget>,
     other: Arc<Budget>,
@@ -95,7 +97,7 @@ impl Calls {
         Ok(Self {
             month: config.quota.map(|quota| Month::new(quota, used("assets"), used("other"))),
             tokens: Tokens::new(http.clone(), config.credentials, metrics.clone()),
-            base: config.base_url.as_str().trim_end_matches('/').to_owned(),
+            assets_url: assets_url(config.base_url),
             assets: budget(config.assets, "assets"),
             other: budget(config.other, "other"),
             longest_wait: config.budget_wait,
@@ -115,7 +117,7 @@ impl Calls {
         receive: R,
     ) -> Result<(T, Duration), Fault>
     where
-        F: Fn(&reqwest::Client, &str) -> RequestBuilder,
+        F: Fn(&reqwest::Client, Url) -> RequestBuilder,
         R: Fn(Answer) -> T + Clone + Send + 'static,
         T: Borrow<Answer> + Send + 'static,
     {
@@ -137,7 +139,7 @@ impl Calls {
         receive: &R,
     ) -> Result<(T, Duration), Fault>
     where
-        F: Fn(&reqwest::Client, &str) -> RequestBuilder,
+        F: Fn(&reqwest::Client, Url) -> RequestBuilder,
         R: Fn(Answer) -> T + Clone + Send + 'static,
         T: Borrow<Answer> + Send + 'static,
     {
@@ -145,7 +147,7 @@ impl Calls {
         let (mut turn, mut token) = self.turn(operation, claimant).await?;
         let mut queued = turn.queued;
         let send = async |turn: Turn, token: &str| {
-            let request = request(&self.http, &self.base).bearer_auth(token);
+            let request = request(&self.http, self.assets_url.clone()).bearer_auth(token);
             let (metrics, receive) = (self.metrics.clone(), receive.clone());
             let exchange = async move { turn.make(exchange(operation.name(), &metrics, stage, request)).await.map(receive) };
             tokio::spawn(exchange).await.expect("nobody aborts an exchange, and none panics")
@@ -177,6 +179,11 @@ impl Calls {
     fn budget(&self, operation: Operation) -> &Arc<Budget> {
         if operation.is_of_assets() { &self.assets } else { &self.other }
     }
+}
+
+fn assets_url(mut base: Url) -> Url {
+    base.path_segments_mut().expect("settings take http and https only").pop_if_empty().push("assets");
+    base
 }
 
 /// A time-out is not repeated: it has used up the caller's patience, and eGain may have done it after all.

@@ -16,8 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::SecretString;
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::signals::metrics::Metrics;
@@ -86,6 +85,20 @@ pub struct NewAsset<'a> {
     pub name: &'a str,
     /// Exact bytes.
     pub size: u64,
+}
+
+/// The body of `POST /assets`.
+#[derive(Serialize)]
+struct ExpectedAsset<'a> {
+    channel: Typed<'a>,
+    sender: Typed<'a>,
+    name: &'a str,
+    size: u64,
+}
+
+#[derive(Serialize)]
+struct Typed<'a> {
+    r#type: &'a str,
 }
 
 /// An asset that exists but has no bytes yet.
@@ -159,15 +172,15 @@ impl Egain {
     /// `POST /assets`: spends one call. An asset whose claim isn't kept goes to `orphans`, also where nobody waits for
     /// the answer any more.
     pub async fn create_asset(&self, asset: &NewAsset<'_>, orphans: &Orphans) -> Result<Created, Fault> {
-        let body = json!({
-            "channel": { "type": asset.channel },
-            "sender": { "type": asset.sender.name() },
-            "name": asset.name,
-            "size": asset.size,
-        });
+        let expected = ExpectedAsset {
+            channel: Typed { r#type: asset.channel },
+            sender: Typed { r#type: asset.sender.name() },
+            name: asset.name,
+            size: asset.size,
+        };
         let orphans = orphans.clone();
         let receive = move |answer| Birth::of(answer, &orphans);
-        let request = |http: &reqwest::Client, base: &str| http.post(format!("{base}/assets")).json(&body);
+        let request = |http: &reqwest::Client, assets: Url| http.post(assets).json(&expected);
         let (born, queued) = self.calls.make((Operation::Create, asset.claimant), request, receive).await?;
         let asset: AssetAnswer = born.answer.json(Stage::Sign)?;
         let claim = born.claim.ok_or_else(|| unusable("has no usable id"))?;
@@ -192,7 +205,7 @@ impl Egain {
 
     async fn get_asset_once(&self, id: &AssetId, claimant: &Claimant) -> Result<Asset, Fault> {
         let asked = std::time::Instant::now();
-        let request = |http: &reqwest::Client, base: &str| http.get(format!("{base}/assets/{id}"));
+        let request = |http: &reqwest::Client, assets: Url| http.get(below(assets, id));
         let (answer, _) = self.calls.make((Operation::Get, claimant), request, identity).await?;
         let asset: AssetAnswer = answer.json(Stage::Sign)?;
         let url = SignedUrl::new(parse_url(asset.content_url.as_deref())?);
@@ -203,7 +216,7 @@ impl Egain {
 
     /// `DELETE /assets/{id}`: spends one call of the other routes' budget.
     pub async fn delete_asset(&self, id: &AssetId, claimant: &Claimant) -> Result<(), Fault> {
-        let request = |http: &reqwest::Client, base: &str| http.delete(format!("{base}/assets/{id}"));
+        let request = |http: &reqwest::Client, assets: Url| http.delete(below(assets, id));
         self.calls.make((Operation::Delete, claimant), request, identity).await.map(drop)
     }
 }
@@ -220,6 +233,12 @@ impl Borrow<Answer> for Birth {
     fn borrow(&self) -> &Answer {
         &self.answer
     }
+}
+
+/// The address of one asset.
+fn below(mut assets: Url, id: &AssetId) -> Url {
+    assets.path_segments_mut().expect("settings take http and https only").push(id.as_str());
+    assets
 }
 
 fn parse_url(text: Option<&str>) -> Result<Url, Fault> {

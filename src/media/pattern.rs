@@ -15,9 +15,17 @@ use super::table;
 #[serde(try_from = "String", into = "String")]
 pub struct Pattern {
     /// Lower case.
-    family: String,
-    /// Lower case; `*` for all of the family.
-    subtype: String,
+    written: String,
+    meant: Meant,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Meant {
+    All,
+    /// Those of a family; lower case.
+    Family(String),
+    /// The one with this name, which is the type's [own](table::canonical).
+    One(String),
 }
 
 /// What was written is no pattern of types.
@@ -26,13 +34,12 @@ pub struct Pattern {
 pub struct BadPattern(String);
 
 impl Pattern {
-    /// Whether a type without parameters is one of those meant.
+    /// Whether a type without parameters, under [its one name](super::Sniffed::essence), is one of those meant.
     pub fn matches(&self, essence: &str) -> bool {
-        let Some((family, _)) = essence.split_once('/') else { return false };
-        match (self.family.as_str(), self.subtype.as_str()) {
-            ("*", _) => true,
-            (expected, "*") => expected.eq_ignore_ascii_case(family),
-            _ => table::canonical(&self.to_string()).eq_ignore_ascii_case(table::canonical(essence)),
+        match &self.meant {
+            Meant::One(meant) => meant.eq_ignore_ascii_case(essence),
+            Meant::Family(meant) => essence.split_once('/').is_some_and(|(family, _)| meant.eq_ignore_ascii_case(family)),
+            Meant::All => essence.contains('/'),
         }
     }
 }
@@ -41,13 +48,15 @@ impl FromStr for Pattern {
     type Err = BadPattern;
 
     fn from_str(text: &str) -> Result<Self, BadPattern> {
-        let (family, subtype) = text.trim().split_once('/').ok_or_else(|| BadPattern(text.to_owned()))?;
-        let sound = match (family, subtype) {
-            ("*", subtype) => subtype == "*",
-            (family, subtype) => is_token(family) && (subtype == "*" || is_token(subtype)),
+        let bad = || BadPattern(text.to_owned());
+        let written = text.trim().to_ascii_lowercase();
+        let meant = match written.split_once('/').ok_or_else(bad)? {
+            ("*", "*") => Meant::All,
+            (family, "*") if is_token(family) => Meant::Family(family.to_owned()),
+            (family, subtype) if is_token(family) && is_token(subtype) => Meant::One(table::canonical(&written).to_owned()),
+            _ => return Err(bad()),
         };
-        let pattern = Self { family: family.to_ascii_lowercase(), subtype: subtype.to_ascii_lowercase() };
-        sound.then_some(pattern).ok_or_else(|| BadPattern(text.to_owned()))
+        Ok(Self { written, meant })
     }
 }
 
@@ -58,7 +67,7 @@ fn is_token(word: &str) -> bool {
 
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.family, self.subtype)
+        f.write_str(&self.written)
     }
 }
 

@@ -4,6 +4,11 @@
 //! Names are IANA's where it has one; aliases and the rest are those of browsers, phones and
 //! Windows. Within a row the first extension is the one given to a file that has none.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use unicase::Ascii;
+
 use self::Form::*;
 
 /// What the bytes of a type look like from outside. Types of one form can't be told apart by the
@@ -51,37 +56,48 @@ impl Row {
 
     /// Whether `extension` (any case, no dot) means this type.
     pub(super) fn has(&self, extension: &str) -> bool {
-        listed(self.extensions, extension)
+        by_extension(extension).any(|row| row == self)
     }
 
     /// Whether a file of this type is made to run.
     pub(super) fn is_executable(&self) -> bool {
         EXECUTABLE_PATTERNS.contains(&self.essence)
     }
+}
 
-    fn is(&self, essence: &str) -> bool {
-        self.essence.eq_ignore_ascii_case(essence) || listed(self.aliases, essence)
+/// Rows by a word in any case: a walk of the table for each question would cost more than all else of a small upload.
+type Index<T> = LazyLock<HashMap<Ascii<&'static str>, T>>;
+
+static BY_ESSENCE: Index<&Row> = LazyLock::new(|| {
+    let names =
+        |row: &'static Row| row.aliases.split_ascii_whitespace().chain([row.essence]).map(move |name| (Ascii::new(name), row));
+    ROWS.iter().flat_map(names).collect()
+});
+
+static BY_EXTENSION: Index<Vec<&Row>> = LazyLock::new(|| {
+    let mut rows: HashMap<_, Vec<_>> = HashMap::new();
+    for row in ROWS {
+        for extension in row.extensions.split(' ') {
+            rows.entry(Ascii::new(extension)).or_default().push(row);
+        }
     }
-}
-
-fn listed(words: &str, word: &str) -> bool {
-    words.split(' ').any(|listed| listed.eq_ignore_ascii_case(word))
-}
+    rows
+});
 
 /// The row of a type, under its own name or an alias, in any case.
 pub(super) fn by_essence(essence: &str) -> Option<&'static Row> {
-    ROWS.iter().find(|row| row.is(essence))
+    BY_ESSENCE.get(&Ascii::new(essence)).copied()
 }
 
 /// The rows that an extension may mean: `ts` is MPEG-TS and TypeScript.
 pub(super) fn by_extension(extension: &str) -> impl Iterator<Item = &'static Row> {
-    ROWS.iter().filter(move |row| row.has(extension))
+    BY_EXTENSION.get(&Ascii::new(extension)).into_iter().flatten().copied()
 }
 
-/// The row with exactly this name. For names written in this module's code, which a test holds
-/// against the table; an unlisted one would count as unknown bytes rather than panic.
+/// The row with this name. For names written in this module's code, which a test holds against the
+/// table; an unlisted one would count as unknown bytes rather than panic.
 pub(super) fn row(essence: &str) -> &'static Row {
-    ROWS.iter().find(|row| row.essence == essence).unwrap_or(&ROWS[0])
+    by_essence(essence).unwrap_or(&ROWS[0])
 }
 
 /// A type's one name where it is listed, else the name as given.

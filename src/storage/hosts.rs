@@ -1,11 +1,14 @@
 //! Which hosts a signed URL may name. Hosts are compared as parsed, and addresses checked when dialled.
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::{fmt, io, vec};
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use hyper_util::client::legacy::connect::dns::Name;
+use tower_service::Service;
 use url::{Host, Url};
 
 use super::{Config, Storage};
@@ -97,13 +100,14 @@ impl Storage {
     }
 }
 
-fn foreign(what: &str) -> Fault {
+pub(super) fn foreign(what: &str) -> Fault {
     let detail = format!("the contentUrl that eGain gave {what}: an operator must check egain.content_hosts");
     Fault::gateway(Code::UpstreamError, Stage::Sign, detail)
 }
 
 /// Resolves names for the storage client: those that only a wildcard admits must be at public addresses.
 /// Address literals never come here, but only an exact entry admits them.
+#[derive(Clone)]
 pub struct Guarded(Arc<Config>);
 
 impl Guarded {
@@ -112,16 +116,24 @@ impl Guarded {
     }
 }
 
-impl Resolve for Guarded {
-    fn resolve(&self, name: Name) -> Resolving {
+impl Service<Name> for Guarded {
+    type Response = vec::IntoIter<SocketAddr>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
         let anywhere = self.0.content_hosts.iter().any(|pattern| pattern.names(name.as_str()));
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
             let admitted: Vec<SocketAddr> = found.filter(|address| anywhere || is_public(address.ip())).collect();
             if admitted.is_empty() {
-                return Err("the storage host has no public address".into());
+                return Err(io::Error::other("the storage host has no public address"));
             }
-            Ok(Box::new(admitted.into_iter()) as Addrs)
+            Ok(admitted.into_iter())
         })
     }
 }

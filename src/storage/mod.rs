@@ -6,10 +6,18 @@ mod object;
 mod send;
 mod watch;
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::{HeaderValue, USER_AGENT};
+use http::{Method, Request};
+
+use crate::body::Frames;
 use crate::signals::metrics::Metrics;
+use crate::wire::client::{self, Client};
+use crate::words::fault::Fault;
+use crate::words::secret::SignedUrl;
 pub use hosts::HostPattern;
 pub use object::{Object, refuses_url};
 pub use send::Parcel;
@@ -54,7 +62,7 @@ pub enum UploadContentType {
 /// The client for storage.
 #[derive(Clone)]
 pub struct Storage {
-    http: reqwest::Client,
+    http: Client<hosts::Guarded>,
     config: Arc<Config>,
     metrics: Arc<Metrics>,
 }
@@ -64,21 +72,27 @@ pub struct Storage {
 const POOL_IDLE: Duration = Duration::from_secs(4);
 
 impl Storage {
-    /// Makes a client. Fails where the machine has no CA certificates.
-    pub fn new(config: Config, metrics: Arc<Metrics>) -> Result<Self, reqwest::Error> {
+    /// Makes a client.
+    ///
+    /// # Errors
+    /// The machine has no CA certificates.
+    pub fn new(config: Config, metrics: Arc<Metrics>) -> io::Result<Self> {
         let config = Arc::new(config);
-        let http = reqwest::Client::builder()
-            .http1_only()
-            .connect_timeout(config.connect_timeout)
-            .pool_idle_timeout(POOL_IDLE)
-            .tcp_user_timeout(config.idle_timeout)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .no_proxy()
-            .dns_resolver(hosts::Guarded::new(config.clone()))
-            .user_agent(concat!("asset-gateway/", env!("CARGO_PKG_VERSION")))
-            .build()?;
+        let line = client::Config {
+            connect_timeout: config.connect_timeout,
+            stall_timeout: config.idle_timeout,
+            idle_timeout: POOL_IDLE,
+        };
+        let http = Client::new(line, hosts::Guarded::new(config.clone()))?;
         Ok(Self { http, config, metrics })
     }
+}
+
+/// A request to a signed URL.
+fn request(method: Method, url: &SignedUrl, body: Frames) -> Result<Request<Frames>, Fault> {
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    *request.uri_mut() = url.expose().as_str().parse().map_err(|_| hosts::foreign("isn't a URL that can be asked"))?;
+    request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(concat!("asset-gateway/", env!("CARGO_PKG_VERSION"))));
+    Ok(request)
 }

@@ -1,12 +1,13 @@
 //! Reading a file, or a part of it.
 
 use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::Storage;
 use super::send::answered;
+use super::{Storage, request};
 use crate::body::Frames;
 use crate::body::pace::{Limits, Pace};
 use crate::words::fault::{Code, Fault, Stage};
@@ -26,8 +27,9 @@ impl Storage {
     /// Reads with the caller's conditions and range as they are.
     pub async fn read(&self, url: &SignedUrl, conditions: HeaderMap) -> Result<Object, Fault> {
         let began = Instant::now();
-        let request = self.http.get(url.expose().clone()).headers(conditions).send();
-        let result = match tokio::time::timeout(self.config.idle_timeout, request).await {
+        let mut request = request(Method::GET, url, nothing())?;
+        request.headers_mut().extend(conditions);
+        let result = match tokio::time::timeout(self.config.idle_timeout, self.http.send(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) if error.is_timeout() => Err(late()),
             Ok(Err(_)) => {
@@ -47,8 +49,8 @@ impl Storage {
         }
     }
 
-    fn object(&self, response: reqwest::Response) -> Object {
-        let (mut head, body) = http::Response::<reqwest::Body>::from(response).into_parts();
+    fn object(&self, response: Response<Incoming>) -> Object {
+        let (mut head, body) = response.into_parts();
         if matches!(head.status, StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE) {
             // What storage says beyond the verdict isn't passed on: it tends to quote the signature.
             head.headers.remove(CONTENT_LENGTH);

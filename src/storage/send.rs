@@ -7,16 +7,20 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use http::{Method, Response, StatusCode};
 use http_body::Body;
-use reqwest::{Method, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, interval};
 use url::Url;
 
 use super::watch::{Watch, Watched};
-use super::{Storage, UploadContentType, UploadMethod};
+use super::{Storage, UploadContentType, UploadMethod, request};
+use crate::body::Frames;
 use crate::signals::upstream::Outcome;
+use crate::wire::client::SendError;
 use crate::words::fault::{Code, Fault, Stage, UpstreamAnswer};
 use crate::words::secret::SignedUrl;
 
@@ -48,23 +52,21 @@ impl Storage {
             UploadContentType::File => parcel.content_type,
             UploadContentType::OctetStream => "application/octet-stream",
         };
-        let request = self
-            .http
-            .request(self.method(url.expose()), url.expose().clone())
-            .header(CONTENT_TYPE, content_type)
-            .header(CONTENT_LENGTH, parcel.length)
-            .body(reqwest::Body::wrap(body));
+        let content_type = HeaderValue::try_from(content_type).expect("a type that was sniffed can stand in a header");
+        let mut request = request(self.method(url.expose()), url, Frames::new(body))?;
+        request.headers_mut().insert(CONTENT_TYPE, content_type);
+        request.headers_mut().insert(CONTENT_LENGTH, parcel.length.into());
         let began = Instant::now();
-        let result = self.supervise(request.send(), &watch).await;
+        let result = self.supervise(self.http.send(request), &watch).await;
         self.observe("upload", began, &result);
         result.and_then(|response| confirm(response, &watch))
     }
 
     async fn supervise(
         &self,
-        send: impl Future<Output = Result<reqwest::Response, reqwest::Error>>,
+        send: impl Future<Output = Result<Response<Incoming>, SendError>>,
         watch: &Watch,
-    ) -> Result<reqwest::Response, Fault> {
+    ) -> Result<Response<Incoming>, Fault> {
         let mut send = pin!(send);
         let idle = self.config.idle_timeout;
         let mut tick = interval((idle / 4).max(Duration::from_millis(10)));
@@ -88,7 +90,7 @@ impl Storage {
         }
     }
 
-    pub(super) fn observe(&self, operation: &str, began: Instant, result: &Result<reqwest::Response, Fault>) {
+    pub(super) fn observe(&self, operation: &str, began: Instant, result: &Result<Response<Incoming>, Fault>) {
         self.metrics.upstream_answered(
             operation,
             began,
@@ -116,7 +118,7 @@ fn signed_method(url: &Url) -> Option<Method> {
     })
 }
 
-fn confirm(response: reqwest::Response, watch: &Watch) -> Result<(), Fault> {
+fn confirm(response: Response<Incoming>, watch: &Watch) -> Result<(), Fault> {
     let status = response.status();
     if !status.is_success() {
         return Err(refused(status));
@@ -125,17 +127,18 @@ fn confirm(response: reqwest::Response, watch: &Watch) -> Result<(), Fault> {
         let detail = "storage answered before it had the whole file: try again";
         return Err(Fault::storage(Code::UploadFailed, Stage::Store, detail).upstream(answered(status)));
     }
-    if response.content_length() != Some(0) {
+    let body = response.into_body();
+    if !body.is_end_stream() {
         // Read to its end, or the connection couldn't be used again; nobody has to wait for it.
-        tokio::spawn(tokio::time::timeout(Duration::from_secs(1), skim(response)));
+        tokio::spawn(tokio::time::timeout(Duration::from_secs(1), skim(body)));
     }
     Ok(())
 }
 
-async fn skim(mut response: reqwest::Response) {
+async fn skim(mut body: Incoming) {
     let mut left = 64 * 1024_usize;
-    while let Ok(Some(chunk)) = response.chunk().await {
-        match left.checked_sub(chunk.len()) {
+    while let Some(Ok(frame)) = body.frame().await {
+        match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
             Some(rest) => left = rest,
             None => return,
         }
@@ -152,7 +155,7 @@ pub(super) fn answered(status: StatusCode) -> UpstreamAnswer {
     UpstreamAnswer { status: Some(status.as_u16()), ..UpstreamAnswer::default() }
 }
 
-fn broken(error: &reqwest::Error) -> Fault {
+fn broken(error: &SendError) -> Fault {
     if let Some(fault) = Fault::find_in(error) {
         return fault.clone();
     }

@@ -1,3 +1,4 @@
 //! Sockets in and out.
 
+pub mod client;
 pub mod server;

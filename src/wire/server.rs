@@ -10,6 +10,7 @@ mod connection;
 mod deadline;
 mod exchange;
 mod protocol;
+mod read_ahead;
 mod refusal;
 mod tls;
 
@@ -24,6 +25,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use connection::{Ends, Seat};
 pub use exchange::Running;
+use read_ahead::ReadAhead;
 pub use tls::{Files, Tls, TlsError};
 
 /// Connections that the kernel may hold for us until they are accepted.
@@ -45,7 +47,8 @@ pub struct Config {
     /// For a caller to take a byte that was sent, or at least to acknowledge it: one that stops reading would hold
     /// its place for ever.
     pub stall_timeout: Duration,
-    /// The most that HTTP/1.1 reads ahead, in bytes a connection; at least 8 KiB.
+    /// The most that HTTP/1.1 reads ahead, in bytes a connection; at least 8 KiB. While fewer than 64 exchanges are under way
+    /// they share what 64 would have, up to four times their own each.
     pub read_buffer: usize,
     /// Connections open at one time. More are told 503, if they are in clear, and closed at once.
     pub max_connections: usize,
@@ -102,6 +105,7 @@ where
     let connections = TaskTracker::new();
     let seats = Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS)));
     let courtesy = Arc::new(Semaphore::new(refusal::AT_ONE_TIME));
+    let read_ahead = Arc::new(ReadAhead::new(config.read_buffer));
     let config = Arc::new(config);
     while let Some((socket, peer)) = ends.shutdown.run_until_cancelled(accept(&listener)).await {
         let Ok(permit) = Arc::clone(&seats).try_acquire_owned() else {
@@ -112,7 +116,8 @@ where
             }
             continue;
         };
-        let seat = Seat { peer, config: Arc::clone(&config), ends: ends.clone(), _permit: permit };
+        let seat =
+            Seat { peer, config: Arc::clone(&config), ends: ends.clone(), read_ahead: Arc::clone(&read_ahead), _permit: permit };
         connections.spawn(connection::serve(socket, seat, service.clone()));
     }
     drop(listener);

@@ -17,16 +17,11 @@ use tokio_util::sync::CancellationToken;
 use super::deadline::HeadDeadline;
 use super::exchange::{Counted, CountedBody, Exchanges};
 use super::protocol::{self, Protocol};
+use super::read_ahead::{ReadAhead, Sparing};
 use super::{Config, Peer, Tls};
 
 /// What hyper itself refuses with a bare 431; room above the limit that the service enforces.
 const MAX_HEAD: u32 = 64 * 1024;
-
-/// hyper panics below this.
-const MIN_BUFFER: usize = 8 * 1024;
-
-/// How many buffers hyper fills for one body: while its reader has one, the next is read.
-const BUFFERS: usize = 2;
 
 /// HTTP/2 in bytes: large enough for one upload at full speed, small enough that 64 of them on
 /// one connection can't take more than the connection's window.
@@ -51,6 +46,7 @@ pub(super) struct Seat {
     pub(super) peer: Peer,
     pub(super) config: Arc<Config>,
     pub(super) ends: Ends,
+    pub(super) read_ahead: Arc<ReadAhead>,
     pub(super) _permit: OwnedSemaphorePermit,
 }
 
@@ -119,7 +115,7 @@ where
     S::Future: Send + 'static,
     B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
-    let service = Counted { service, peer: seat.peer, exchanges: Arc::default() };
+    let service = Counted { service, peer: seat.peer, exchanges: Exchanges::of(&seat.read_ahead) };
     match protocol {
         Protocol::Http1 => http1(io, seat, service).await,
         Protocol::Http2 => http2(io, seat, service).await,
@@ -132,11 +128,12 @@ where
     Counted<S>: Service<Request<Incoming>, Response = Response<CountedBody<B>>, Error = Infallible>,
     B: Body<Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
 {
+    let io = Sparing::new(io, Arc::clone(&seat.read_ahead));
     let io = HeadDeadline::new(io, seat.config.header_timeout, Arc::clone(&service.exchanges));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(seat.config.keep_alive_timeout.max(seat.config.header_timeout))
-        .max_buf_size((seat.config.read_buffer / BUFFERS).max(MIN_BUFFER))
+        .max_buf_size(seat.read_ahead.most())
         .max_header_size(MAX_HEAD as usize)
         .half_close(false)
         .serve_connection(TokioIo::new(io), service);

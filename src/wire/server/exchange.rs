@@ -13,16 +13,24 @@ use hyper::{body::Incoming, service::Service};
 use pin_project_lite::pin_project;
 
 use super::Peer;
+use super::read_ahead::ReadAhead;
 
 /// The exchanges of one connection, counted. One thread at a time drives a connection, so the
 /// counters need no order among themselves; wrapping round does no harm to comparisons.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Exchanges {
     started: AtomicUsize,
     finished: AtomicUsize,
+    /// Counts those of all connections.
+    read_ahead: Arc<ReadAhead>,
 }
 
 impl Exchanges {
+    pub(super) fn of(read_ahead: &Arc<ReadAhead>) -> Arc<Self> {
+        let read_ahead = Arc::clone(read_ahead);
+        Arc::new(Self { started: AtomicUsize::new(0), finished: AtomicUsize::new(0), read_ahead })
+    }
+
     pub(super) fn any_running(&self) -> bool {
         self.started.load(Relaxed) != self.finished.load(Relaxed)
     }
@@ -34,6 +42,7 @@ impl Exchanges {
 
     fn start(self: &Arc<Self>) -> Running {
         self.started.fetch_add(1, Relaxed);
+        self.read_ahead.begin();
         Running(Arc::new(Guard(Arc::clone(self))))
     }
 }
@@ -52,6 +61,7 @@ struct Guard(Arc<Exchanges>);
 impl Drop for Guard {
     fn drop(&mut self) {
         self.0.finished.fetch_add(1, Relaxed);
+        self.0.read_ahead.end();
     }
 }
 

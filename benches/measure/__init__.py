@@ -1,0 +1,1 @@
+"""What benches/compare measures with, and how it shows it."""

@@ -1,0 +1,138 @@
+//! How much may be read of a body at once: more while few are coming in.
+//!
+//! What bulk costs is system calls and wake-ups, so few large reads are cheap; but each stream holds what was read of it.
+//! So that both are had, those who are served share what is set aside for a house full of them.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take};
+
+/// So many exchanges make the house full: from here on each one has its own buffer and no more.
+const FULL_HOUSE: usize = 64;
+
+/// How many times its own buffer an exchange may have while the house is empty. A connection may keep as much until its
+/// next request, and there may be thousands.
+const MOST: usize = 4;
+
+/// How many buffers hyper fills for one body: while its reader has one, the next is read.
+const BUFFERS: usize = 2;
+
+/// hyper panics below this.
+const LEAST: usize = 8 * 1024;
+
+/// Shares what may be read ahead among the exchanges under way.
+#[derive(Debug)]
+pub(super) struct ReadAhead {
+    own: usize,
+    under_way: AtomicUsize,
+}
+
+impl ReadAhead {
+    /// `own` is each connection's, in bytes.
+    pub(super) fn new(own: usize) -> Self {
+        Self { own, under_way: AtomicUsize::new(0) }
+    }
+
+    pub(super) fn begin(&self) {
+        self.under_way.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn end(&self) {
+        self.under_way.fetch_sub(1, Relaxed);
+    }
+
+    /// The most that one read may bring while there are few others.
+    pub(super) fn most(&self) -> usize {
+        (self.own * MOST / BUFFERS).max(LEAST)
+    }
+
+    /// What one read may bring now. One byte less than the buffer that is meant for it: hyper doubles a buffer that a read
+    /// has filled.
+    fn share(&self) -> usize {
+        let share = self.own * FULL_HOUSE / self.under_way.load(Relaxed).max(1);
+        (share / BUFFERS).clamp(self.own / BUFFERS, self.most()).max(LEAST) - 1
+    }
+}
+
+/// A socket of which no more is read at once than its share.
+pub(super) struct Sparing<I> {
+    io: Take<I>,
+    read_ahead: Arc<ReadAhead>,
+}
+
+impl<I: AsyncRead> Sparing<I> {
+    pub(super) fn new(io: I, read_ahead: Arc<ReadAhead>) -> Self {
+        Self { io: io.take(0), read_ahead }
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Sparing<I> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let share = self.read_ahead.share();
+        self.io.set_limit(share as u64);
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Sparing<I> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(self.io.get_mut()).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(self.io.get_mut()).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(self.io.get_mut()).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        Pin::new(self.io.get_mut()).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.get_ref().is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIB: usize = 1024;
+
+    /// What one read may bring while so many exchanges are under way.
+    fn share(own: usize, under_way: usize) -> usize {
+        let read_ahead = ReadAhead::new(own);
+        (0..under_way).for_each(|_| read_ahead.begin());
+        read_ahead.share() + 1
+    }
+
+    #[test]
+    fn few_read_much_at_once_and_a_full_house_no_more_than_each_ones_own() {
+        assert_eq!([1, 16, 32, 64, 10_000].map(|under_way| share(128 * KIB, under_way) / KIB), [256, 256, 128, 64, 64]);
+    }
+
+    #[test]
+    fn all_together_read_ahead_no_more_than_a_full_house() {
+        for under_way in 1..=FULL_HOUSE {
+            assert!(under_way * share(128 * KIB, under_way) * BUFFERS <= FULL_HOUSE * 128 * KIB);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_read_brings_no_more_than_the_share() {
+        let read_ahead = Arc::new(ReadAhead::new(LEAST));
+        (0..FULL_HOUSE).for_each(|_| read_ahead.begin());
+        let much = vec![0; 4 * LEAST];
+        let mut socket = Sparing::new(&much[..], read_ahead);
+        let mut room = vec![0; 4 * LEAST];
+        assert_eq!(socket.read(&mut room).await.unwrap(), LEAST - 1);
+        assert_eq!(socket.read(&mut room).await.unwrap(), LEAST - 1, "each read has the share anew");
+    }
+}
