@@ -137,7 +137,7 @@ fn every_mistake_is_told_at_once_under_the_name_it_was_written() {
         r#"policy.deny: `image` is no pattern of types: write `image/png`, `image/*` or `*/*`"#,
         "server.header_timeout: expected a duration such as 30s or 5m, found 10",
         r#"server.max_uploads: expected a whole number, found the string "many""#,
-        "server.read_buffer: must be between 64KiB and 1MiB, is 4KiB",
+        "server.read_buffer: must be between 16KiB and 1MiB, is 4KiB",
         "sever: unknown section, did you mean server?",
         "surprise: unknown key",
     ];
