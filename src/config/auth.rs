@@ -8,12 +8,16 @@ use url::{Host, Url};
 
 use super::mistakes::Report;
 use super::reader::Reader;
-use super::rules::{Verdict, given};
+use super::rules::{Verdict, given, within};
 use super::section::section;
 use super::setting::{Setting, mistyped, words};
 use crate::front::{self, ClaimNames, JwtConfig, Key};
 use crate::words::asset::Sender;
 use crate::words::caller::{Caller, Role};
+
+/// What a caller's rate may be, in requests a second.
+const SLOWEST: f64 = 0.001;
+const FASTEST: f64 = 100_000.0;
 
 /// How callers prove who they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +65,8 @@ section! {
         sender_claim: String = "sender";
         /// The claim with which an adapter may delete.
         delete_claim: String = "delete";
+        /// Requests a second of each subject (`sub`), 0.001 to 100000; above it there is 429.
+        rate: Option<f64> => "none" where given(within(SLOWEST, FASTEST));
     }
 }
 
@@ -89,6 +95,7 @@ impl Jwt {
                 sender: self.sender_claim.clone(),
                 delete: self.delete_claim.clone(),
             },
+            rate: self.rate,
         })
     }
 }
@@ -192,7 +199,7 @@ fn read(value: &Value) -> Result<Key, String> {
         .ok_or("sha256 must be the 64 hexadecimal digits that asset-gateway key new prints, not the key itself")?;
     let role = Role::parse(&entry.role).ok_or("role must be reader, adapter or operator")?;
     let sender = entry.sender.as_deref().map(|name| Sender::parse(name).ok_or("sender is none that eGain knows")).transpose()?;
-    if entry.rate.is_some_and(|rate| !(0.001..=100_000.0).contains(&rate)) {
+    if entry.rate.is_some_and(|rate| !(SLOWEST..=FASTEST).contains(&rate)) {
         return Err("rate must be between 0.001 and 100000 requests a second".into());
     }
     let caller = Caller { id: entry.id, role, delete: entry.delete, channels: entry.channels, sender };

@@ -74,6 +74,7 @@ impl Settings {
             download_mode: self.download.mode,
             home_page: None,
             auth: self.auth.callers(&self.jwt),
+            trusted_proxies: self.server.trusted_proxies.clone(),
         }
     }
 

@@ -7,7 +7,12 @@ use std::time::Duration;
 use super::mistakes::Report;
 use super::rules::{DAY, MOMENT, within};
 use super::section::section;
+use crate::front::Network;
 use crate::words::units::ByteSize;
+
+/// hyper's buffer is at most twice as large, and has to hold more of a head than the 16 KiB that are taken: what fills it is
+/// refused by hyper, without a word of why.
+const LEAST_BUFFER: ByteSize = ByteSize::kib(16);
 
 section! {
     /// The listeners, and how much they bear.
@@ -32,8 +37,10 @@ section! {
         drain_delay: Duration = "5s" where within(Duration::ZERO, DAY);
         /// After the drain delay, how long running transfers may take to finish.
         shutdown_grace: Duration = "30s" where within(Duration::ZERO, DAY);
-        /// How much is read ahead on each connection, 8KiB to 1MiB.
-        read_buffer: ByteSize = "128KiB" where within(ByteSize::kib(8), ByteSize::mib(1));
+        /// How much is read ahead on each connection, 16KiB to 1MiB.
+        read_buffer: ByteSize = "128KiB" where within(LEAST_BUFFER, ByteSize::mib(1));
+        /// Proxies whose `Forwarded` or `X-Forwarded-For` counts for `client` in the log: IP addresses and ranges such as 10.0.0.0/8.
+        trusted_proxies: Vec<Network> = "";
         /// Connections at one time; above, 503 at once.
         max_connections: usize = "10000" where within(1, 1_000_000);
         /// Uploads at one time; above, 503 at once.

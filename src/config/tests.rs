@@ -137,7 +137,7 @@ fn every_mistake_is_told_at_once_under_the_name_it_was_written() {
         r#"policy.deny: `image` is no pattern of types: write `image/png`, `image/*` or `*/*`"#,
         "server.header_timeout: expected a duration such as 30s or 5m, found 10",
         r#"server.max_uploads: expected a whole number, found the string "many""#,
-        "server.read_buffer: must be between 8KiB and 1MiB, is 4KiB",
+        "server.read_buffer: must be between 16KiB and 1MiB, is 4KiB",
         "sever: unknown section, did you mean server?",
         "surprise: unknown key",
     ];
@@ -164,11 +164,11 @@ fn what_may_be_in_a_broken_file_is_not_told_as_missing() {
 fn keys_of_later_versions_are_unknown() {
     let told = mistakes(
         "[download]\ncompress = true\n",
-        &[("ASSET_GATEWAY_SERVER__TRUSTED_PROXIES", "x"), ("ASSET_GATEWAY_OTEL__ENDPOINT", "x")],
+        &[("ASSET_GATEWAY_CACHE__REDIS_URL", "x"), ("ASSET_GATEWAY_OTEL__ENDPOINT", "x")],
     );
     let expected = [
+        "ASSET_GATEWAY_CACHE__REDIS_URL: unknown key",
         "ASSET_GATEWAY_OTEL__ENDPOINT: unknown key",
-        "ASSET_GATEWAY_SERVER__TRUSTED_PROXIES: unknown key",
         "download.compress: unknown key",
     ];
     assert_eq!(told.lines().collect::<Vec<_>>(), expected);
@@ -221,7 +221,7 @@ fn no_mistake_and_no_debug_shows_a_secret() {
 fn what_is_shown_loads_again_and_shows_the_same() {
     let toml = r#"
         [server]
-        read_buffer = 10000
+        read_buffer = 100000
         header_timeout = "1m 30s"
         [egain]
         rate = 5
@@ -235,7 +235,7 @@ fn what_is_shown_loads_again_and_shows_the_same() {
     let shown = load(toml, &[]).unwrap().render();
     assert_eq!(load(&shown, &[]).unwrap().render(), shown);
     for line in [
-        "read_buffer = \"10000B\"",
+        "read_buffer = \"100000B\"",
         "token = \"[hidden]\"",
         "deny = []",
         "rate = 5.0",

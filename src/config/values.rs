@@ -13,6 +13,7 @@ use toml::Value;
 use url::Url;
 
 use super::setting::{HIDDEN, Setting, mistyped, unreadable};
+use crate::front::Network;
 use crate::media::Pattern;
 use crate::storage::HostPattern;
 use crate::words::units::{ByteSize, duration};
@@ -50,6 +51,10 @@ pub(super) trait Entry: FromStr<Err: Display> + Display {
 
 impl Entry for Pattern {
     const EXPECTED: &'static str = "a list of MIME patterns";
+}
+
+impl Entry for Network {
+    const EXPECTED: &'static str = "a list of IP addresses and ranges";
 }
 
 impl Entry for HostPattern {

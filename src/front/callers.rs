@@ -1,12 +1,9 @@
 //! Who calls: holders of API keys, of which only the SHA-256 is known here, or of an issuer's tokens.
 
 use std::borrow::Cow;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use governor::clock::{Clock, DefaultClock};
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use headers::authorization::Bearer;
 use headers::{Authorization, HeaderMapExt};
 use http::header::WWW_AUTHENTICATE;
@@ -17,6 +14,7 @@ use subtle::ConstantTimeEq;
 
 use super::jwt::{JwtConfig, Tokens, Unfit};
 use super::problem::Refusal;
+use super::rate::{Allowance, Allowances};
 use crate::signals::metrics::Metrics;
 use crate::words::caller::{Caller, Deed};
 use crate::words::fault::{Code, Fault, Stage};
@@ -49,8 +47,8 @@ pub enum Callers {
     Anyone(Arc<Caller>),
     /// The holders of keys.
     Known(Holders),
-    /// Whom an issuer vouches for.
-    Vouched(Box<Tokens>),
+    /// Whom an issuer vouches for, and what each has left of its rate.
+    Vouched(Box<Tokens>, Option<Allowances>),
 }
 
 /// Holders of keys; others may take their place at any time.
@@ -59,7 +57,7 @@ pub struct Holders(RwLock<Arc<Vec<Holder>>>);
 /// A key's holder, and what is left of its rate.
 pub struct Holder {
     key: Key,
-    limiter: Option<Arc<DefaultDirectRateLimiter>>,
+    left: Option<Allowance>,
 }
 
 impl Callers {
@@ -71,7 +69,10 @@ impl Callers {
         Ok(match auth {
             Auth::Nobody => Self::Anyone(Arc::new(Caller::anyone())),
             Auth::Keys(keys) => Self::Known(Holders::new(keys)),
-            Auth::Jwt(config) => Self::Vouched(Box::new(Tokens::new(config, metrics.clone())?)),
+            Auth::Jwt(config) => {
+                let tokens = Box::new(Tokens::new(config, metrics.clone())?);
+                Self::Vouched(tokens, config.rate.map(Allowances::new))
+            }
         })
     }
 
@@ -79,13 +80,13 @@ impl Callers {
     pub fn replace_keys(&self, keys: &[Key]) -> bool {
         match self {
             Self::Known(holders) => holders.replace(keys),
-            Self::Anyone(_) | Self::Vouched(_) => false,
+            Self::Anyone(_) | Self::Vouched(..) => false,
         }
     }
 
     /// Does what has to be done in the background, if anything.
     pub async fn keep_fresh(&self) {
-        if let Self::Vouched(tokens) = self {
+        if let Self::Vouched(tokens, _) = self {
             tokens.keep_fresh().await;
         }
     }
@@ -97,12 +98,14 @@ impl Callers {
             Self::Known(holders) => {
                 let holders = holders.0.read().clone();
                 let holder = find(&holders, headers).ok_or_else(|| unauthenticated(UNKNOWN_KEY, "Bearer"))?;
-                holder.spend()?;
+                holder.left.as_ref().map_or(Ok(()), Allowance::spend)?;
                 Ok(holder.key.caller.clone())
             }
-            Self::Vouched(tokens) => {
+            Self::Vouched(tokens, left) => {
                 let given = headers.typed_get::<Authorization<Bearer>>().ok_or_else(|| unauthenticated(NO_TOKEN, "Bearer"))?;
-                tokens.caller(given.token()).await.map(Arc::new).map_err(unfit)
+                let caller = tokens.caller(given.token()).await.map_err(unfit)?;
+                left.as_ref().map_or(Ok(()), |left| left.spend(&caller.id))?;
+                Ok(Arc::new(caller))
             }
         }
     }
@@ -148,30 +151,17 @@ impl Holders {
 
 impl Holder {
     fn new(key: &Key) -> Self {
-        let limiter = key.rate.and_then(quota).map(|quota| Arc::new(RateLimiter::direct(quota)));
-        Self { key: key.clone(), limiter }
+        Self { key: key.clone(), left: key.rate.map(Allowance::new) }
     }
 
     /// What a caller has used up of its rate stays used up, also when it gets another key.
     fn after(before: &[Self], key: &Key) -> Self {
         let same = |holder: &&Self| holder.key.caller.id == key.caller.id && holder.key.rate == key.rate;
         match before.iter().find(same) {
-            Some(holder) => Self { key: key.clone(), limiter: holder.limiter.clone() },
+            Some(holder) => Self { key: key.clone(), left: holder.left.clone() },
             None => Self::new(key),
         }
     }
-
-    fn spend(&self) -> Result<(), Fault> {
-        let Some(Err(early)) = self.limiter.as_ref().map(|limiter| limiter.check()) else { return Ok(()) };
-        let wait = early.wait_time_from(DefaultClock::default().now());
-        let detail = "this caller has used up its own rate: try again later";
-        Err(Fault::caller(Code::RateLimited, Stage::Admit, detail).retry_after(wait))
-    }
-}
-
-fn quota(rate: f64) -> Option<Quota> {
-    let burst = NonZeroU32::new(rate.ceil() as u32)?;
-    Some(Quota::with_period(Duration::from_secs_f64(rate.recip()))?.allow_burst(burst))
 }
 
 /// Refuses what the caller's role doesn't allow.

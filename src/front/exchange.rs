@@ -1,5 +1,6 @@
 //! One exchange in the access log and the metrics, until the last byte of its answer.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -31,6 +32,7 @@ pub struct Exchange {
     fault: Option<Fault>,
     ended: bool,
     permit: Option<OwnedSemaphorePermit>,
+    client: Option<IpAddr>,
     caller: Option<Arc<Caller>>,
     _drain: TaskTrackerToken,
 }
@@ -49,9 +51,15 @@ impl Exchange {
             fault: None,
             ended: false,
             permit: None,
+            client: None,
             caller: None,
             _drain: drain,
         }
+    }
+
+    /// It is known where it comes from.
+    pub fn came_from(&mut self, client: Option<IpAddr>) {
+        self.client = client;
     }
 
     /// It is known who calls.
@@ -66,7 +74,9 @@ impl Exchange {
 
     /// It failed.
     pub fn failed(&mut self, fault: &Fault) {
-        self.metrics.rejected.with_label_values(&[fault.code().name()]).inc();
+        if fault.is_refusal() {
+            self.metrics.rejected.with_label_values(&[fault.code().name()]).inc();
+        }
         self.fault = Some(fault.clone());
     }
 
@@ -89,6 +99,7 @@ impl Exchange {
             ($level:ident) => {
                 tracing::$level!(
                     request_id = self.id.as_str(),
+                    client = self.client.map(tracing::field::display),
                     caller,
                     method = self.method.as_str(),
                     path = self.path,

@@ -31,6 +31,8 @@ pub struct JwtConfig {
     pub jwks_url: Url,
     /// Where a token says what its caller may do.
     pub claims: ClaimNames,
+    /// Requests a second of each subject; bursts of a second's worth are fine.
+    pub rate: Option<f64>,
 }
 
 /// Names of claims.

@@ -7,11 +7,14 @@ mod callers;
 mod exchange;
 mod jwt;
 mod problem;
+mod proxies;
+mod rate;
 mod request_id;
 mod route;
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -34,7 +37,7 @@ use crate::download::Download;
 use crate::signals::drain::{Drain, Phase};
 use crate::signals::metrics::Metrics;
 use crate::upload::Upload;
-use crate::wire::server::Running;
+use crate::wire::server::{Peer, Running};
 use crate::words::caller::Claimant;
 use crate::words::fault::{Code, Fault, Stage};
 pub use admin::Admin;
@@ -44,6 +47,8 @@ use exchange::Exchange;
 pub use jwt::{ClaimNames, JwtConfig};
 use problem::Refusal;
 pub use problem::status;
+pub use proxies::Network;
+use proxies::Proxies;
 use request_id::RequestId;
 pub use route::routes;
 use route::{Route, Router};
@@ -70,6 +75,8 @@ pub struct Config {
     pub home_page: Option<&'static str>,
     /// Who may call.
     pub auth: Auth,
+    /// Proxies that are believed whom they speak for.
+    pub trusted_proxies: Vec<Network>,
 }
 
 /// An answer's body, which tells the access log how it ended.
@@ -85,6 +92,7 @@ pub struct Front(Arc<Rooms>);
 struct Rooms {
     router: Router,
     callers: Callers,
+    proxies: Proxies,
     upload: Upload,
     download: Download,
     uploads: Arc<Semaphore>,
@@ -111,6 +119,7 @@ impl Front {
         Ok(Self(Arc::new(Rooms {
             router: Router::new(config.home_page.is_some()),
             callers: Callers::new(&config.auth, &metrics)?,
+            proxies: Proxies::new(config.trusted_proxies.clone()),
             upload,
             download,
             uploads: seats(config.max_uploads),
@@ -139,6 +148,7 @@ impl Front {
         let id = RequestId::of(&head.headers);
         let found = rooms.router.find(&head.method, head.uri.path());
         let mut exchange = Exchange::begin(&rooms.metrics, rooms.drain.exchange(), &head, &id, found.as_ref().ok());
+        exchange.came_from(rooms.client(&head));
         let body = Inbound::new(incoming, expects_continue(&head), head.extensions.get::<Running>().cloned());
         let (version, progress) = (head.version, body.progress());
         let wants_head_only = head.method == Method::HEAD;
@@ -172,6 +182,12 @@ impl Front {
 }
 
 impl Rooms {
+    /// The client's address, if the connection has one.
+    fn client(&self, head: &Parts) -> Option<IpAddr> {
+        let Peer(peer) = head.extensions.get()?;
+        Some(self.proxies.client(peer.ip(), &head.headers))
+    }
+
     async fn answer(
         &self,
         route: Route,

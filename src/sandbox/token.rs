@@ -47,7 +47,8 @@ impl Tokens {
     }
 
     fn issue(&self, scopes: Vec<String>, config: &Config) -> Reply {
-        let token = [Uuid::new_v4(), Uuid::new_v4()].map(|id| id.simple().to_string()).concat();
+        // Recognisable, so that whoever uses the stand-in can search for it where no token belongs.
+        let token = format!("sandbox-token-{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
         let expires = Instant::now() + config.token_life;
         let mut tokens = self.0.lock();
         tokens.retain(|_, grant| grant.expires > Instant::now());

@@ -62,7 +62,7 @@ table! {
     transfers_in_flight: IntGaugeVec "transfers_in_flight" ["direction"],
     /// Uploads by how their length was known and how they ended (`stored`, `replayed` or the error's code).
     uploads: IntCounterVec "uploads_total" ["length_source", "outcome"],
-    /// Requests refused, by the error's code; `would_reject` counts what `policy.report_only` let pass.
+    /// Requests refused because of the caller, a rule or a limit, by the error's code; `would_reject` counts what `policy.report_only` let pass.
     rejected: IntCounterVec "rejected_total" ["code"],
     /// Transfers that failed.
     transfer_failures: IntCounterVec "transfer_failures_total" ["direction", "stage", "blame"],

@@ -118,6 +118,9 @@ impl Spools {
     }
 
     fn grow(&self, share: &mut Share, bytes: u64) -> Result<(), Fault> {
+        if share.bytes + bytes > self.config.total {
+            return Err(never_fits(self.config.total));
+        }
         let fits = |used: u64| used.checked_add(bytes).filter(|used| *used <= self.config.total);
         if self.used.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).is_err() {
             let detail = "too many files of unknown length are being held: declare the length, or try again later";
@@ -127,6 +130,15 @@ impl Spools {
         self.gauge.add(bytes as i64);
         Ok(())
     }
+}
+
+/// It would be refused again, however few others there are.
+fn never_fits(total: u64) -> Fault {
+    let detail = format!(
+        "the file's length isn't known and it is larger than the {total} bytes that such files may take together: send \
+         Content-Length (raw), or size in the query or as a form field before the file"
+    );
+    Fault::caller(Code::LengthRequired, Stage::Read, detail)
 }
 
 fn broken(error: &io::Error) -> Fault {
@@ -186,6 +198,8 @@ mod tests {
         assert_eq!(second.err().map(|fault| fault.code()), Some(Code::Overloaded));
         drop(first);
         assert!(spools.collect(LookAhead::default(), &mut body(&["abcdef"]), |_| Ok(())).await.is_ok());
+        let alone = spools.collect(LookAhead::default(), &mut body(&["abcd", "efg"]), |_| Ok(())).await;
+        assert_eq!(alone.err().map(|fault| (fault.code(), fault.is_retryable())), Some((Code::LengthRequired, false)));
         assert_eq!((spools.used.load(Ordering::Acquire), spools.gauge.get()), (0, 0));
     }
 }

@@ -60,7 +60,7 @@ names! {
         Conflict = "conflict",
         /// eGain found malicious content (400-765).
         ContentRejected = "content-rejected",
-        /// The length can't be known and spooling is switched off.
+        /// The length can't be known and the file can't be spooled: that is switched off, or it is too large for it.
         LengthRequired = "length-required",
         /// Larger than what is allowed.
         TooLarge = "too-large",
@@ -252,6 +252,12 @@ impl Fault {
     /// Whether the same request may succeed later.
     pub fn is_retryable(&self) -> bool {
         self.0.retryable
+    }
+
+    /// Whether somebody was told no: because of the caller, a rule or a limit, as opposed to an upstream that failed or a
+    /// caller that left.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self.0.blame, Blame::Caller | Blame::Gateway) && self.0.code != Code::CallerLeft
     }
 
     /// When to try again.

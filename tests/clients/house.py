@@ -8,6 +8,8 @@ import subprocess
 import tempfile
 import time
 
+# What the stand-in's tokens, its client's secret and signed URLs hold, and callers' keys: see tests/e2e/planted.rs.
+PLANTED = re.compile("sandbox-token-|sandbox-secret|agw_|signature=|eyJ")
 EXPORT = re.compile(r"export (ASSET_GATEWAY_\w+)=(.*)")
 
 
@@ -51,6 +53,9 @@ class House:
         for process in (self.gateway, self.sandbox):
             process.terminate()
             process.wait()
+        self.log.seek(0)
+        if leaks := [line for line in self.log if PLANTED.search(line)]:
+            raise RuntimeError(f"a secret is in the log: {leaks[0]}")
 
     def lines(self):
         """What the gateway has logged so far."""

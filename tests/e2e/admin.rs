@@ -107,3 +107,19 @@ async fn metrics_are_what_a_scraper_reads_and_all_of_the_table() {
     }
     assert!(declared.contains("process_open_fds"));
 }
+
+#[tokio::test]
+async fn only_what_was_refused_counts_as_rejected() {
+    let house = House::set(&[("limits.max_asset_size", "1KiB"), ("egain.request_timeout", "100ms")]).await;
+    let upload = async |length| house.post("/v1/assets?channel=sms").body(noise(length, 1)).send().await.unwrap().status();
+    assert_eq!(upload(2000).await, 413);
+    house.sandbox.fault(Fault::at(Operation::CreateAsset).stall());
+    assert_eq!(upload(10).await, 504);
+    house.sandbox.reset();
+    house.sandbox.fault(Fault::at(Operation::Upload).status(StatusCode::FORBIDDEN));
+    assert_eq!(upload(10).await, 502);
+    let metrics = admin(&house, "/metrics").await.text().await.unwrap();
+    let counted: Vec<_> = metrics.lines().filter(|line| line.starts_with("asset_gateway_rejected_total")).collect();
+    assert_eq!(counted, ["asset_gateway_rejected_total{code=\"too-large\"} 1"]);
+    assert_eq!(house.metric("transfer_failures_total{blame=\"storage\",direction=\"upload\",stage=\"store\"}").await, 1.0);
+}

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use crate::house::eventually;
+use crate::planted::search;
 
 /// The program with this command line and no environment but these variables, without the prefix.
 pub fn program(arguments: &[&str], variables: &[(String, String)]) -> Command {
@@ -26,6 +27,7 @@ pub fn run(arguments: &[&str], variables: &[(String, String)]) -> (Output, Strin
     let output = program(arguments, variables).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let (out, err) = (text(&output.stdout), text(&output.stderr));
+    search("what the program said", &err);
     (output, out, err)
 }
 
@@ -65,8 +67,8 @@ impl Running {
     pub fn start(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let said = Arc::<Mutex<String>>::default();
-        listen(child.stdout.take().unwrap(), said.clone());
-        listen(child.stderr.take().unwrap(), said.clone());
+        listen(child.stdout.take().unwrap(), said.clone(), |_| {});
+        listen(child.stderr.take().unwrap(), said.clone(), |line| search("the program's log", line));
         Self { child, said }
     }
 
@@ -118,9 +120,10 @@ impl Drop for Running {
     }
 }
 
-fn listen(stream: impl Read + Send + 'static, said: Arc<Mutex<String>>) {
+fn listen(stream: impl Read + Send + 'static, said: Arc<Mutex<String>>, heard: fn(&str)) {
     thread::spawn(move || {
         for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            heard(&line);
             said.lock().push_str(&format!("{line}\n"));
         }
     });

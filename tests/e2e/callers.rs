@@ -5,18 +5,12 @@ use std::time::{Duration, Instant};
 use asset_gateway::sandbox::faults::Operation;
 use reqwest::{Method, Response};
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use tokio::time::sleep;
 
 use crate::house::{House, form, problem, receipt};
+use crate::planted::entry;
 
-/// A holder whose id is the key.
-fn entry(id: &str, more: &str) -> String {
-    let sum: String = Sha256::digest(id).iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("[[auth.keys]]\nid = \"{id}\"\nsha256 = \"{sum}\"\n{more}\n")
-}
-
-/// Settings in which each key is its holder's id.
+/// Settings with callers of every kind.
 pub fn keys() -> String {
     [
         entry("reader", "role = \"reader\""),
@@ -33,12 +27,12 @@ async fn house() -> House {
     House::with_file(&keys(), &[("auth.mode", "keys")]).await
 }
 
-async fn call(house: &House, method: Method, path: &str, key: &str) -> Response {
-    house.client.request(method, house.url(path)).bearer_auth(key).body("hello").send().await.unwrap()
+async fn call(house: &House, method: Method, path: &str, id: &str) -> Response {
+    house.client.request(method, house.url(path)).by(id).body("hello").send().await.unwrap()
 }
 
-async fn status(house: &House, method: Method, path: &str, key: &str) -> u16 {
-    call(house, method, path, key).await.status().as_u16()
+async fn status(house: &House, method: Method, path: &str, id: &str) -> u16 {
+    call(house, method, path, id).await.status().as_u16()
 }
 
 const UPLOAD: &str = "/v1/assets?channel=sms&name=a.txt";
@@ -80,7 +74,7 @@ async fn a_bound_caller_neednt_and_cant_name_anything_else() {
     let other = call(&house, Method::POST, "/v1/assets?channel=whatsapp&name=a.txt", "bound").await;
     assert_eq!(problem(other).await, (403, "forbidden".into(), "caller".into(), "admit".into(), false));
     let (content_type, body) = form(&[("channel", "sms"), ("sender", "customer")], "a.txt", b"hello", "");
-    let request = house.post("/v1/assets").bearer_auth("bound").header("content-type", content_type).body(body);
+    let request = house.post("/v1/assets").by("bound").header("content-type", content_type).body(body);
     assert_eq!(problem(request.send().await.unwrap()).await.1, "forbidden");
     assert_eq!(house.left_upstream(1).await, 1);
 }

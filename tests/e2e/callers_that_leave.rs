@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
+use crate::client::Client;
 use crate::house::{House, eventually, form, noise};
 use crate::wire::{Wire, by_hand};
 
@@ -154,7 +155,7 @@ async fn while_it_waits_for_the_allowance_of_calls() {
 #[tokio::test]
 async fn by_resetting_a_stream_of_http_2() {
     let house = House::open().await;
-    let client = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
+    let client = Client::with(|builder| builder.http2_prior_knowledge());
     let (mut pen, answer) = by_hand(client.post(house.url(&format!("/v1/assets?channel=sms&size={LARGE}"))));
     pen.write(noise(150_000, 3)).await;
     assert!(eventually(|| house.sandbox.assets().iter().any(|asset| asset.received > 0)).await);

@@ -8,15 +8,16 @@ use asset_gateway::sandbox::config::Config;
 use asset_gateway::sandbox::faults::{Fault, Operation};
 use bytes::Bytes;
 use http_body_util::channel::Channel;
-use reqwest::{Body, Client, StatusCode};
+use reqwest::{Body, StatusCode};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::binary::{Running, on_free_ports, owned, program, run, settings};
+use crate::client::Client;
 use crate::house::{eventually, noise, receipt};
 
 fn client() -> Client {
-    Client::builder().no_proxy().build().unwrap()
+    Client::with(|builder| builder)
 }
 
 #[test]

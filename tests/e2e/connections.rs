@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use asset_gateway::sandbox::faults::{Fault, Operation};
-use reqwest::{Client, StatusCode, Version};
+use reqwest::{StatusCode, Version};
 
+use crate::client::Client;
 use crate::content::stored;
 use crate::house::{House, noise};
 use crate::wire::Wire;
 
 fn http2() -> Client {
-    Client::builder().http2_prior_knowledge().no_proxy().build().unwrap()
+    Client::with(|builder| builder.http2_prior_knowledge())
 }
 
 #[tokio::test]

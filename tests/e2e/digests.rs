@@ -3,10 +3,11 @@
 use asset_gateway::sandbox::faults::Operation;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use reqwest::Response;
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{RequestBuilder, Response};
 use sha2::{Digest, Sha256};
 
+use crate::client::RequestBuilder;
 use crate::house::{House, form, noise, receipt};
 use crate::refusal::Refusal;
 use crate::wire::Wire;

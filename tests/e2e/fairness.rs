@@ -7,19 +7,15 @@ use asset_gateway::sandbox::faults::{Fault, Operation};
 use asset_gateway::sandbox::limits::{Plan, Rate};
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
 
 use crate::house::{House, eventually};
+use crate::planted::entry;
 use crate::refusal::Refusal;
 
-/// Three callers, whose keys are their ids.
+/// Three callers.
 fn keys() -> String {
-    let entry = |id: &str| {
-        let sum: String = Sha256::digest(id).iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("[[auth.keys]]\nid = \"{id}\"\nsha256 = \"{sum}\"\n")
-    };
-    ["one", "other", "third"].map(entry).concat()
+    ["one", "other", "third"].map(|id| entry(id, "")).concat()
 }
 
 async fn house(settings: &[(&str, &str)]) -> House {
@@ -27,8 +23,8 @@ async fn house(settings: &[(&str, &str)]) -> House {
     House::with_file(&keys(), &all).await
 }
 
-fn send(house: &House, key: &str) -> JoinHandle<Response> {
-    let request = house.post("/v1/assets?channel=sms&name=a.txt").bearer_auth(key).body("hello").send();
+fn send(house: &House, id: &str) -> JoinHandle<Response> {
+    let request = house.post("/v1/assets?channel=sms&name=a.txt").by(id).body("hello").send();
     tokio::spawn(async { request.await.unwrap() })
 }
 
@@ -55,7 +51,7 @@ async fn waiting_uploads_dont_hold_up_a_download() {
     let mut crowd = crowd(&house, 30).await;
     let stored: Value = crowd.remove(0).await.unwrap().json().await.unwrap();
     let (id, began) = (stored["id"].as_str().unwrap(), Instant::now());
-    let answer = house.get(&format!("/v1/assets/{id}/content")).bearer_auth("one").send().await.unwrap();
+    let answer = house.get(&format!("/v1/assets/{id}/content")).by("one").send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
     assert!(began.elapsed() < Duration::from_secs(6), "two calls a second apart: {:?}", began.elapsed());
 }
@@ -73,8 +69,8 @@ async fn a_caller_whose_queue_is_full_is_refused_while_another_one_still_gets_in
 #[tokio::test]
 async fn whoever_shares_a_call_that_had_no_turn_gets_a_turn_of_their_own() {
     let house = house(&[("egain.rate", "1"), ("egain.budget_wait", "3s")]).await;
-    let look_up = |id: &str, key: &str| {
-        let request = house.get(&format!("/v1/assets/{id}")).bearer_auth(key).send();
+    let look_up = |asset: &str, id: &str| {
+        let request = house.get(&format!("/v1/assets/{asset}")).by(id).send();
         tokio::spawn(async { request.await.unwrap().status() })
     };
     let in_order = || tokio::time::sleep(Duration::from_millis(100));

@@ -8,10 +8,13 @@ use asset_gateway::app::{self, Ending};
 use asset_gateway::config::Settings;
 use asset_gateway::sandbox::Sandbox;
 use asset_gateway::sandbox::config::Config;
-use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use reqwest::{Response, StatusCode};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use crate::client::{Client, RequestBuilder};
+use crate::planted;
 
 /// A gateway in front of a stand-in for eGain.
 pub struct House {
@@ -53,7 +56,9 @@ impl House {
     }
 
     async fn build(sandbox: Config, file: Option<&Path>, settings: &[(&str, &str)]) -> Self {
+        planted::watch();
         let sandbox = Sandbox::start(sandbox).expect("loopback has free ports");
+        assert!(planted::is_marked(sandbox.client_secret()), "its secret can be searched for");
         let given = [
             ("egain.base_url", sandbox.base_url().to_string()),
             ("egain.token_url", sandbox.token_url().to_string()),
@@ -77,7 +82,7 @@ impl House {
         let (addr, admin) = (bound.addr().unwrap(), bound.admin_addr().unwrap());
         let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
         let running = tokio::spawn(bound.run(stop.clone().cancelled_owned(), abort.clone().cancelled_owned()));
-        let client = Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy().build().unwrap();
+        let client = Client::with(|builder| builder);
         Self { sandbox, addr, admin, client, stop, abort, running }
     }
 
@@ -115,6 +120,7 @@ impl House {
     /// A metric's value; labels as they are printed, such as `{direction="upload"}`.
     pub async fn metric(&self, name_and_labels: &str) -> f64 {
         let text = self.client.get(format!("http://{}/metrics", self.admin)).send().await.unwrap().text().await.unwrap();
+        planted::search("a metric", &text);
         let line =
             text.lines().find_map(|line| line.strip_prefix(&format!("asset_gateway_{name_and_labels} ")).map(str::to_owned));
         line.map_or(0.0, |value| value.parse().unwrap())

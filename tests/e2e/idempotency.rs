@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use asset_gateway::sandbox::faults::{Fault, Operation};
 use http::StatusCode;
-use reqwest::RequestBuilder;
 use reqwest::header::CONTENT_TYPE;
 
+use crate::client::RequestBuilder;
 use crate::house::{House, eventually, form, noise, problem, receipt};
 
 fn upload(house: &House, key: &str, name: &str, file: Vec<u8>) -> RequestBuilder {

@@ -350,3 +350,18 @@ async fn without_any_keys_it_is_nobodys_fault_but_the_gateways_until_the_issuer_
     }
     panic!("the keys were never fetched");
 }
+
+#[tokio::test]
+async fn each_subject_has_a_rate_of_its_own_whatever_number_of_tokens_it_has() {
+    let signer = Signer::new(Algorithm::ES256, "s");
+    let house = Issuer::open(&[&signer]).await.house(&[("auth.jwt.rate", "0.5")]).await;
+    assert_eq!(status(&house, &signer.sign(&claims())).await, 201);
+    let refused = call(&house, Method::GET, "/v1/assets/a", &signer.sign(&but("exp", json!(now() + 1000)))).await;
+    assert_eq!(refused.headers()["retry-after"], "2");
+    assert_eq!(problem(refused).await, (429, "rate-limited".into(), "caller".into(), "admit".into(), true));
+    assert_eq!(house.sandbox.stats().calls(Operation::GetAsset), 0);
+    assert_eq!(status(&house, &signer.sign(&but("sub", json!("bot-8")))).await, 201);
+    let forged = Signer::new(Algorithm::ES256, "s").sign(&but("sub", json!("bot-9")));
+    assert_eq!(status(&house, &forged).await, 401);
+    assert_eq!(status(&house, &signer.sign(&but("sub", json!("bot-9")))).await, 201, "nobody else can use it up");
+}

@@ -1,10 +1,11 @@
 //! The ladder of lengths: every rung says which it was, and every rung stores the same bytes.
 
+use reqwest::Response;
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{RequestBuilder, Response};
 
 use asset_gateway::sandbox::faults::Operation;
 
+use crate::client::RequestBuilder;
 use crate::house::{House, form, noise, receipt};
 use crate::refusal::Refusal;
 use crate::wire::in_chunks;

@@ -4,6 +4,7 @@ use asset_gateway::sandbox::faults::Operation;
 use reqwest::StatusCode;
 use serde_json::Value;
 
+use crate::client::Client;
 use crate::house::{House, noise, receipt};
 use crate::refusal::Refusal;
 use crate::wire::{by_hand, in_chunks};
@@ -71,7 +72,7 @@ async fn every_byte_is_counted_once() {
 #[tokio::test]
 async fn over_http_2_a_refusal_costs_one_stream_and_not_the_connection() {
     let house = House::open().await;
-    let client = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
+    let client = Client::with(|builder| builder.http2_prior_knowledge());
     let upload = client.post(house.url("/v1/assets?channel=sms&size=600000"));
     let (mut held, answer) = by_hand(upload);
     held.write(noise(100_000, 3)).await;
@@ -87,7 +88,7 @@ async fn over_http_2_a_refusal_costs_one_stream_and_not_the_connection() {
 #[tokio::test]
 async fn over_http_2_a_body_shorter_than_its_content_length_keeps_nothing() {
     let house = House::open().await;
-    let client = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
+    let client = Client::with(|builder| builder.http2_prior_knowledge());
     for (length, sent) in [(1000, 500), (200_000, 199_999), (1000, 1001)] {
         let (mut pen, answer) = by_hand(client.post(house.url("/v1/assets?channel=sms")).header("content-length", length));
         let _refused_at_once = pen.try_write(noise(sent, 6)).await;

@@ -4,6 +4,7 @@ use asset_gateway::sandbox::faults::Operation;
 use reqwest::{Method, StatusCode, Version};
 use serde_json::Value;
 
+use crate::client::Client;
 use crate::house::{House, noise, problem};
 use crate::wire::{Wire, ask};
 
@@ -51,7 +52,7 @@ async fn what_is_no_route_isnt_found() {
 #[tokio::test]
 async fn headers_are_taken_up_to_sixteen_kib_over_both_protocols() {
     let house = House::open().await;
-    let http2 = reqwest::Client::builder().http2_prior_knowledge().no_proxy().build().unwrap();
+    let http2 = Client::with(|builder| builder.http2_prior_knowledge());
     for (client, version) in [(&house.client, Version::HTTP_11), (&http2, Version::HTTP_2)] {
         for (length, expected) in [(15_000, 404), (17_000, 431), (40_000, 431)] {
             let request = client.get(house.url("/v1/assets/unknown")).header("x-long", "a".repeat(length));
@@ -63,6 +64,9 @@ async fn headers_are_taken_up_to_sixteen_kib_over_both_protocols() {
     }
     let line = format!("GET /v1/assets/{}", "a".repeat(17_000));
     assert!(ask(house.addr, &line, "").await.contains("headers-too-large"), "the target counts, too");
+    let narrow = House::set(&[("server.read_buffer", "16KiB")]).await;
+    let answer = narrow.get("/v1/assets/unknown").header("x-long", "a".repeat(30_000)).send().await.unwrap();
+    assert_eq!(problem(answer).await.1, "headers-too-large", "also where the least is read ahead");
 }
 
 #[tokio::test]

@@ -51,6 +51,8 @@ async fn the_spools_cap_holds_for_all_together_and_is_given_back() {
     pen.end();
     assert_eq!(receipt(answer.await.unwrap().unwrap()).await["lengthSource"], "spooled");
     assert!(house.counts("spool_bytes", 0.0).await);
+    let alone = Refusal::of(in_chunks(house.post("/v1/assets?channel=sms"), &noise(300_000, 4)).await).await;
+    assert_eq!((alone.kind(), alone.retry_after), ((411, "length-required"), None), "it would never fit");
     let again = receipt(in_chunks(house.post("/v1/assets?channel=sms"), &small).await).await;
     assert_eq!(again["lengthSource"], "spooled");
     assert_eq!(house.left_upstream(3).await, 3);

@@ -1,8 +1,9 @@
 //! The first bytes are in storage while the caller still holds back the rest.
 
+use reqwest::Version;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use reqwest::{Client, RequestBuilder, Version};
 
+use crate::client::{Client, RequestBuilder};
 use crate::house::{House, eventually, form, noise, receipt};
 use crate::wire::by_hand;
 
@@ -11,10 +12,9 @@ const LARGE: usize = 400_000;
 const FIRST: usize = 150_000;
 
 fn clients() -> [(Version, Client); 2] {
-    let builder = || Client::builder().no_proxy();
     [
-        (Version::HTTP_11, builder().http1_only().build().unwrap()),
-        (Version::HTTP_2, builder().http2_prior_knowledge().build().unwrap()),
+        (Version::HTTP_11, Client::with(|builder| builder.http1_only())),
+        (Version::HTTP_2, Client::with(|builder| builder.http2_prior_knowledge())),
     ]
 }
 

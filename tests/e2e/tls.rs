@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use asset_gateway::sandbox::Sandbox;
 use asset_gateway::sandbox::config::Config;
-use reqwest::{Certificate, Client, ClientBuilder, Version};
+use reqwest::{Certificate, Version};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -17,6 +17,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::binary::{owned, run, settings};
+use crate::client::Client;
 use crate::house::{House, noise, receipt};
 
 /// Certificate and key in files, as a mounted secret has them.
@@ -47,13 +48,17 @@ impl Identity {
     }
 }
 
-fn trusting(certificate: &Certificate) -> ClientBuilder {
-    Client::builder().no_proxy().tls_certs_only([certificate.clone()])
+fn trusting(certificate: &Certificate) -> Client {
+    Client::with(|builder| builder.tls_certs_only([certificate.clone()]))
+}
+
+fn trusting_over_http1(certificate: &Certificate) -> Client {
+    Client::with(|builder| builder.tls_certs_only([certificate.clone()]).http1_only())
 }
 
 /// Whether a new connection is shown a certificate that this one vouches for.
 async fn is_shown(house: &House, certificate: &Certificate) -> bool {
-    let client = trusting(certificate).build().unwrap();
+    let client = trusting(certificate);
     client.get(format!("https://{}/v1/assets/none", house.addr)).send().await.is_ok()
 }
 
@@ -78,9 +83,8 @@ async fn handshake(
 async fn a_file_goes_up_and_down_over_the_protocol_that_alpn_chooses() {
     let (identity, certificate) = Identity::new();
     let house = identity.house(&[]).await;
-    for (client, version) in [(trusting(&certificate).http1_only(), Version::HTTP_11), (trusting(&certificate), Version::HTTP_2)]
-    {
-        let client = client.build().unwrap();
+    let clients = [(trusting_over_http1(&certificate), Version::HTTP_11), (trusting(&certificate), Version::HTTP_2)];
+    for (client, version) in clients {
         let url = format!("https://{}/v1/assets?channel=sms&name=a.bin", house.addr);
         let answer = client.post(url).body(noise(3_000_000, 4)).send().await.unwrap();
         assert_eq!(answer.version(), version);
@@ -111,7 +115,7 @@ async fn a_client_that_negotiates_nothing_is_spoken_to_in_http_1_1() {
 async fn a_changed_certificate_is_shown_to_new_connections_and_a_broken_one_isnt() {
     let (identity, first) = Identity::new();
     let house = identity.house(&[]).await;
-    let kept = trusting(&first).build().unwrap();
+    let kept = trusting(&first);
     let url = format!("https://{}/v1/assets/none", house.addr);
     kept.get(&url).send().await.unwrap();
     std::fs::write(identity.path("cert"), "no certificate").unwrap();
@@ -176,7 +180,7 @@ async fn a_head_that_drips_over_tls_is_closed_in_time() {
 async fn who_comes_when_there_are_too_many_is_closed_at_once() {
     let (identity, certificate) = Identity::new();
     let house = identity.house(&[("server.max_connections", "1")]).await;
-    let kept = trusting(&certificate).http1_only().build().unwrap();
+    let kept = trusting_over_http1(&certificate);
     let url = format!("https://{}/v1/assets/none", house.addr);
     assert_eq!(kept.get(&url).send().await.unwrap().status(), 404);
     assert!(!is_shown(&house, &certificate).await);

@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::channel::{Channel, Sender};
-use reqwest::{RequestBuilder, Response};
+use reqwest::Response;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+
+use crate::client::RequestBuilder;
+use crate::planted::search;
 
 /// Longer than anything that a test waits for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -74,6 +77,7 @@ impl Wire {
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
         let length = length.map_or(0, |length| length.parse().unwrap());
         let body = String::from_utf8(self.bytes(length).await).unwrap();
+        search("an answer", &format!("{head}{body}"));
         Answer { status, head, body }
     }
 
@@ -107,7 +111,9 @@ impl Answer {
 pub async fn ask(addr: SocketAddr, line: &str, headers: &str) -> String {
     let mut wire = Wire::to(addr).await;
     wire.send(format!("{line} HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n{headers}\r\n")).await;
-    String::from_utf8(wire.rest().await).unwrap()
+    let answer = String::from_utf8(wire.rest().await).unwrap();
+    search("an answer", &answer);
+    answer
 }
 
 /// The caller's end of a body under way.

@@ -2,9 +2,10 @@
 
 use asset_gateway::sandbox::faults::{Fault, Operation};
 use reqwest::header::CONTENT_TYPE;
-use reqwest::{Method, RequestBuilder, StatusCode};
+use reqwest::{Method, StatusCode};
 
 use super::scene::{LARGE, Row, SMALL, Scene, Seen};
+use crate::client::RequestBuilder;
 use crate::house::{House, eventually, form, noise};
 use crate::wire::{Wire, in_chunks};
 
@@ -112,12 +113,12 @@ async fn in_use() -> Seen {
 }
 
 /// A caller of the settings file.
-fn known(what: &'static str, request: &'static str, key: &'static str, method: Method, before: usize) -> Row {
+fn known(what: &'static str, request: &'static str, id: &'static str, method: Method, before: usize) -> Row {
     Row::new(what, request, async move {
         let house = House::with_file(&crate::callers::keys(), &[("auth.mode", "keys")]).await;
         let ask = || {
             let request = house.client.request(method.clone(), house.url("/v1/assets?channel=sms&name=a.txt"));
-            request.bearer_auth(key).body("text").send()
+            request.by(id).body("text").send()
         };
         for _ in 0..before {
             assert_eq!(ask().await.unwrap().status(), StatusCode::CREATED);
@@ -195,7 +196,7 @@ fn more() -> Vec<Row> {
         ask("17 kB of headers", "metadata", |house| house.get("/v1/assets/unknown").header("x-long", "a".repeat(17_000))),
         ask("an id that can't be one", "metadata", |house| house.get("/v1/assets/a%20b")),
         ask("an asset that doesn't exist", "metadata", |house| house.get("/v1/assets/unknown")),
-        ask("a method that isn't there", "`PUT`", |house| house.client.put(house.url("/v1/assets"))),
+        ask("a method that isn't there", "`PUT`", |house| house.client.request(Method::PUT, house.url("/v1/assets"))),
         Row::new("an asset that is in use", "`DELETE`", in_use()),
         Row::new("a key whose upload is under way", "upload, `Idempotency-Key`", async {
             idempotent(std::time::Duration::from_secs(1), b"text").await

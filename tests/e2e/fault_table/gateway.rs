@@ -6,7 +6,7 @@ use reqwest::header::CONTENT_TYPE;
 use super::scene::{LARGE, Row, SMALL, Scene, Seen};
 use crate::house::{House, form, noise};
 use crate::leaving::SlowUpload;
-use crate::wire::in_chunks;
+use crate::wire::{by_hand, in_chunks};
 
 const UPLOAD: &str = "/v1/assets?channel=sms&name=a.bin";
 
@@ -48,8 +48,18 @@ async fn month_used_up() -> Seen {
     another(house).await.1
 }
 
-async fn spooled(settings: &[(&str, &str)]) -> Seen {
-    let scene = Scene::with(settings, []).await;
+async fn spool_used_up() -> Seen {
+    let house = House::set(&[("limits.spool_total", "1500KiB")]).await;
+    let (mut pen, _answer) = by_hand(house.post(UPLOAD));
+    pen.write(noise(LARGE, 2)).await;
+    assert!(house.counts("spool_bytes", LARGE as f64).await);
+    let scene = Scene::of(house);
+    let response = in_chunks(scene.house.post(UPLOAD), &noise(LARGE, 1)).await;
+    scene.answered(response, &[]).await
+}
+
+async fn larger_than_the_spool() -> Seen {
+    let scene = Scene::with(&[("limits.spool_memory", "64KiB"), ("limits.spool_total", "100KiB")], []).await;
     let response = in_chunks(scene.house.post(UPLOAD), &noise(LARGE, 1)).await;
     scene.answered(response, &[]).await
 }
@@ -80,9 +90,8 @@ async fn another_end() -> Seen {
 pub fn rows() -> Vec<Row> {
     vec![
         Row::new("`server.max_uploads` are under way", "upload", one_too_many()),
-        Row::new("`limits.spool_total` is used up", "upload, large, no length", async {
-            spooled(&[("limits.spool_memory", "64KiB"), ("limits.spool_total", "100KiB")]).await
-        }),
+        Row::new("`limits.spool_total` is used up by others", "upload, large, no length", spool_used_up()),
+        Row::new("larger than all of `limits.spool_total`", "upload, large, no length", larger_than_the_spool()),
         Row::new("`limits.spool_dir` is gone", "upload, large, no length", spool_dir_gone()),
         Row::new("the allowance of calls is used up", "upload", no_call_left()),
         Row::new("the month's calls are used up, with `egain.enforce_quota`", "upload", month_used_up()),

@@ -1,0 +1,166 @@
+//! Who the client is, when proxies stand between: `Forwarded` (RFC 7239) and `X-Forwarded-For`, as far as they can be believed.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use http::HeaderMap;
+use http::header::FORWARDED;
+use ipnet::IpNet;
+use parse_net::{ClientAddress, ForwardedSource, client_address};
+
+const X_FORWARDED_FOR: &str = "x-forwarded-for";
+
+/// The longest chain of proxies that is read.
+const MOST_HOPS: u8 = 16;
+
+/// Addresses of proxies: one, or a range in CIDR notation (RFC 4632 section 3.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network(IpNet);
+
+impl FromStr for Network {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(|ip| ip.to_canonical().into()));
+        network.map(Self).map_err(|_| format!("expected an IP address or a range such as 10.0.0.0/8, found {text:?}"))
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Proxies whose word counts.
+pub struct Proxies(Vec<Network>);
+
+impl Proxies {
+    /// Those in these networks.
+    pub fn new(networks: Vec<Network>) -> Self {
+        Self(networks)
+    }
+
+    /// Who sent what came from `peer`: the last one in the chain of addresses that isn't a trusted proxy.
+    ///
+    /// It is `peer` itself, if that isn't trusted or the chain can't be read. A proxy writes one of the two headers and lets the
+    /// other one pass, which then says whatever its client likes: where they disagree, neither is believed.
+    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        if !self.trust(peer) {
+            return peer;
+        }
+        let (forwarded, x_forwarded_for) = (lines(headers, FORWARDED.as_str()), lines(headers, X_FORWARDED_FOR));
+        let one = self.last_stranger(peer, ForwardedSource::Forwarded(&forwarded));
+        let other = self.last_stranger(peer, ForwardedSource::XForwardedFor(&x_forwarded_for));
+        match (forwarded.is_empty(), x_forwarded_for.is_empty()) {
+            (true, _) => other.unwrap_or(peer),
+            (_, true) => one.unwrap_or(peer),
+            _ => one.filter(|_| one == other).unwrap_or(peer),
+        }
+    }
+
+    /// None if the chain can't be read, or the address is withheld (RFC 7239 section 6.2).
+    fn last_stranger(&self, peer: IpAddr, chain: ForwardedSource<'_>) -> Option<IpAddr> {
+        match client_address(peer, chain, &|proxy| self.trust(proxy), MOST_HOPS).ok()? {
+            ClientAddress::Forwarded { addr, .. } => Some(addr.to_canonical()),
+            _ => None,
+        }
+    }
+
+    fn trust(&self, proxy: IpAddr) -> bool {
+        let proxy = proxy.to_canonical();
+        self.0.iter().any(|Network(network)| network.contains(&proxy))
+    }
+}
+
+/// All lines of a header, in their order: a proxy may add to the last one, or add one.
+fn lines<'h>(headers: &'h HeaderMap, name: &str) -> Vec<&'h [u8]> {
+    headers.get_all(name).iter().map(http::HeaderValue::as_bytes).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    /// Who it is to a gateway that trusts 10.0.0.0/8 and fd00::1.
+    fn client(peer: &str, headers: &[(&str, &str)]) -> String {
+        let proxies = Proxies::new(["10.0.0.0/8", "fd00::1"].map(|text| text.parse().unwrap()).to_vec());
+        let header = |(name, value): &(&str, &str)| (HeaderName::try_from(*name).unwrap(), HeaderValue::from_str(value).unwrap());
+        let mut map = HeaderMap::new();
+        for (name, value) in headers.iter().map(header) {
+            map.append(name, value);
+        }
+        proxies.client(peer.parse().unwrap(), &map).to_string()
+    }
+
+    const PROXY: &str = "10.0.0.1";
+
+    fn forwarded_for(value: &str) -> String {
+        client(PROXY, &[("x-forwarded-for", value)])
+    }
+
+    fn forwarded(value: &str) -> String {
+        client(PROXY, &[("forwarded", value)])
+    }
+
+    #[test]
+    fn a_stranger_can_claim_nothing() {
+        assert_eq!(client("192.0.2.1", &[("x-forwarded-for", "203.0.113.7")]), "192.0.2.1");
+        assert_eq!(client("192.0.2.1", &[("forwarded", "for=203.0.113.7")]), "192.0.2.1");
+        assert_eq!(client(PROXY, &[]), PROXY);
+    }
+
+    #[test]
+    fn what_a_proxy_was_told_before_doesnt_count() {
+        assert_eq!(forwarded_for("203.0.113.7"), "203.0.113.7");
+        assert_eq!(forwarded_for("1.1.1.1, 203.0.113.7, 10.9.9.9"), "203.0.113.7");
+        assert_eq!(forwarded("for=1.1.1.1;proto=https, For=203.0.113.7;by=10.0.0.1"), "203.0.113.7");
+        let two_lines = [("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "203.0.113.7")];
+        assert_eq!(client(PROXY, &two_lines), "203.0.113.7");
+        assert_eq!(forwarded_for("10.1.1.1, 10.2.2.2"), "10.1.1.1", "a client may be where proxies are");
+    }
+
+    #[test]
+    fn addresses_are_read_in_every_way_that_they_are_written() {
+        for address in ["2001:db8::7", "[2001:db8::7]", "[2001:db8::7]:4711"] {
+            assert_eq!(forwarded_for(address), "2001:db8::7");
+        }
+        assert_eq!(forwarded_for("203.0.113.7:4711"), "203.0.113.7");
+        assert_eq!(forwarded_for("::ffff:203.0.113.7, fd00::1"), "203.0.113.7");
+        for element in [r#"for="[2001:db8::7]:4711""#, r#"for="[2001:db8::7]";ext="a,b;for=1.1.1.1""#] {
+            assert_eq!(forwarded(element), "2001:db8::7", "{element}");
+        }
+        assert_eq!(client("::ffff:10.0.0.1", &[("x-forwarded-for", "203.0.113.7")]), "203.0.113.7");
+    }
+
+    #[test]
+    fn what_cant_be_read_or_is_withheld_is_the_proxys() {
+        let long = vec!["10.0.0.1"; 17].join(", ");
+        for value in ["somebody", "203.0.113.7 203.0.113.8", "300.1.1.1", "203.0.113.7:99999", "unknown", &long] {
+            assert_eq!(forwarded_for(value), PROXY, "{value}");
+        }
+        for value in ["for=unknown", "for=_hidden", "proto=https", "203.0.113.7", r#"for="203.0.113.7"#, "for=[::1", "\u{e4}"] {
+            assert_eq!(forwarded(value), PROXY, "{value}");
+        }
+    }
+
+    #[test]
+    fn of_two_headers_that_disagree_neither_is_believed() {
+        let both = |one, other| client(PROXY, &[("forwarded", one), ("x-forwarded-for", other)]);
+        assert_eq!(both("for=203.0.113.7", "203.0.113.7"), "203.0.113.7");
+        assert_eq!(both("for=1.1.1.1", "203.0.113.7"), PROXY);
+        assert_eq!(both("for=203.0.113.7", "somebody"), PROXY);
+    }
+
+    #[test]
+    fn a_network_is_an_address_or_a_range() {
+        let shown = |text: &str| text.parse::<Network>().map(|network| network.to_string());
+        assert_eq!(shown("10.0.0.0/8").unwrap(), "10.0.0.0/8");
+        assert_eq!(shown("fd00::1").unwrap(), "fd00::1/128");
+        assert_eq!(shown("::ffff:10.0.0.1").unwrap(), "10.0.0.1/32");
+        assert!(shown("ingress").unwrap_err().contains("found \"ingress\"") && shown("10.0.0.0/33").is_err());
+    }
+}
