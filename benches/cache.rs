@@ -3,6 +3,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "answers here are small")]
 
+mod fixtures;
 mod house;
 
 use std::sync::Arc;

@@ -1,17 +1,14 @@
 //! What telling a type costs: once an upload, so it must be lost beside the first network packet.
 
+mod fixtures;
+
 use std::hint::black_box;
 use std::time::Duration;
 
 use asset_gateway::media;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
-const LOOK_AHEAD: usize = 64 * 1024;
-
-/// A look-ahead that begins with the signature and goes on with what no signature looks at.
-fn filled(signature: &[u8], filling: &[u8]) -> Vec<u8> {
-    signature.iter().chain(filling.iter().cycle()).copied().take(LOOK_AHEAD).collect()
-}
+use fixtures::{FRAME, filled};
 
 /// The dearest case of zip: each header must be searched for.
 fn crowded_zip() -> Vec<u8> {
@@ -30,7 +27,7 @@ fn sniffer(c: &mut Criterion) {
     ];
     let mut group = c.benchmark_group("sniff");
     group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
-    group.throughput(Throughput::Bytes(LOOK_AHEAD as u64));
+    group.throughput(Throughput::Bytes(FRAME as u64));
     for (name, head, file) in &cases {
         group.bench_function(*name, |b| {
             b.iter(|| media::sniff(black_box(head), false, Some("application/octet-stream"), Some(file)))
