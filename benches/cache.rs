@@ -32,6 +32,9 @@ fn cache(criterion: &mut Criterion) {
     group.bench_function("hit", |bencher| {
         bencher.iter(|| house.runtime.block_on(download.metadata(&id, &Claimant::Gateway, false)).unwrap());
     });
+    group.bench_function("miss", |bencher| {
+        bencher.iter(|| house.runtime.block_on(download.metadata(&id, &Claimant::Gateway, true)).unwrap());
+    });
     for (name, cache_control) in [("hit over HTTP", "max-age=60"), ("miss over HTTP", "no-cache")] {
         group.bench_function(name, |bencher| {
             bencher.iter(|| house.runtime.block_on(get(&house, cache_control)));
