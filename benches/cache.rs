@@ -3,6 +3,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "answers here are small")]
 
+mod fixtures;
 mod house;
 
 use std::sync::Arc;
@@ -30,6 +31,9 @@ fn cache(criterion: &mut Criterion) {
     let id = AssetId::parse("4096").unwrap();
     group.bench_function("hit", |bencher| {
         bencher.iter(|| house.runtime.block_on(download.metadata(&id, &Claimant::Gateway, false)).unwrap());
+    });
+    group.bench_function("miss", |bencher| {
+        bencher.iter(|| house.runtime.block_on(download.metadata(&id, &Claimant::Gateway, true)).unwrap());
     });
     for (name, cache_control) in [("hit over HTTP", "max-age=60"), ("miss over HTTP", "no-cache")] {
         group.bench_function(name, |bencher| {

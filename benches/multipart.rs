@@ -1,6 +1,8 @@
 //! How fast a form is read: plain files, and bytes made to be slow. None may be slower by orders of
 //! magnitude, as that would let one caller occupy a core.
 
+mod fixtures;
+
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -8,24 +10,23 @@ use asset_gateway::body::multipart::{Boundary, Event, Parser};
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
+use fixtures::{BOUNDARY, FRAME, cut, form, form_type, noise};
+
 /// A file's size, in bytes.
 const SIZE: usize = 16 << 20;
-/// Bytes a chunk, about as a server hands them on.
-const CHUNK: usize = 64 << 10;
-const BOUNDARY: &str = "------------------------d74496d66958873e";
 
 fn multipart(criterion: &mut Criterion) {
     let almost = format!("\r\n--{}X", &BOUNDARY[..BOUNDARY.len() - 1]);
     let longer = format!("\r\n--{BOUNDARY}X");
     let padded = format!("\r\n--{BOUNDARY}{}X", " ".repeat(200));
     let cases = [
-        ("random bytes", random(), CHUNK),
-        ("CRLF flood", fill(SIZE, "\r\n"), CHUNK),
-        ("CRLF and hyphens", fill(SIZE, "\r\n--"), CHUNK),
-        ("boundary less its last byte", fill(SIZE, &almost), CHUNK),
-        ("boundary with a byte more", fill(SIZE, &longer), CHUNK),
+        ("random bytes", noise(SIZE), FRAME),
+        ("CRLF flood", fill(SIZE, "\r\n"), FRAME),
+        ("CRLF and hyphens", fill(SIZE, "\r\n--"), FRAME),
+        ("boundary less its last byte", fill(SIZE, &almost), FRAME),
+        ("boundary with a byte more", fill(SIZE, &longer), FRAME),
         ("boundary with a byte more, cut within it", fill(SIZE, &longer), longer.len() - 1),
-        ("boundary with padding and text", fill(SIZE, &padded), CHUNK),
+        ("boundary with padding and text", fill(SIZE, &padded), FRAME),
         ("CRLF and hyphens, byte by byte", fill(SIZE / 16, "\r\n--"), 1),
     ];
     let mut group = criterion.benchmark_group("multipart");
@@ -39,7 +40,7 @@ fn multipart(criterion: &mut Criterion) {
 }
 
 fn read(chunks: &[Bytes]) -> usize {
-    let boundary = Boundary::from_content_type(&format!("multipart/form-data; boundary={BOUNDARY}")).unwrap();
+    let boundary = Boundary::from_content_type(&form_type()).unwrap();
     let mut parser = Parser::new(&boundary);
     let mut data = 0;
     for chunk in chunks {
@@ -54,31 +55,10 @@ fn read(chunks: &[Bytes]) -> usize {
     data
 }
 
-fn form(file: &[u8]) -> Bytes {
-    let head = format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\n");
-    [head.as_bytes(), file, format!("\r\n--{BOUNDARY}--\r\n").as_bytes()].concat().into()
-}
-
-fn cut(mut body: Bytes, size: usize) -> Vec<Bytes> {
-    std::iter::from_fn(|| (!body.is_empty()).then(|| body.split_to(size.min(body.len())))).collect()
-}
-
 /// `piece` over and over. The last byte is another, lest the file end in half a delimiter and
 /// complete it with the real one.
 fn fill(size: usize, piece: &str) -> Vec<u8> {
     piece.bytes().cycle().take(size - 1).chain([b'.']).collect()
-}
-
-/// The same bytes each time (xorshift), so that runs can be compared.
-fn random() -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    };
-    std::iter::repeat_with(next).take(SIZE / 8).flatten().collect()
 }
 
 criterion_group!(benches, multipart);

@@ -1,17 +1,19 @@
-//! What telling a type costs: once an upload, so it must be lost beside the first network packet.
+//! What it costs to look at a file: telling its type, agreeing on a name, and the verdict. Once an upload, so it must be lost
+//! beside the first network packet.
+
+mod fixtures;
+mod house;
 
 use std::hint::black_box;
 use std::time::Duration;
 
-use asset_gateway::media;
+use asset_gateway::media::{self, Sniffed};
+use asset_gateway::words::asset::Direction;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
-const LOOK_AHEAD: usize = 64 * 1024;
+use fixtures::{FRAME, filled};
 
-/// A look-ahead that begins with the signature and goes on with what no signature looks at.
-fn filled(signature: &[u8], filling: &[u8]) -> Vec<u8> {
-    signature.iter().chain(filling.iter().cycle()).copied().take(LOOK_AHEAD).collect()
-}
+const JPEG: &[u8] = b"\xff\xd8\xff\xe0\0\x10JFIF\0";
 
 /// The dearest case of zip: each header must be searched for.
 fn crowded_zip() -> Vec<u8> {
@@ -20,7 +22,7 @@ fn crowded_zip() -> Vec<u8> {
 
 fn sniffer(c: &mut Criterion) {
     let cases = [
-        ("jpeg", filled(b"\xff\xd8\xff\xe0\0\x10JFIF\0", b"\xa5\0\x5a"), "photo.jpg"),
+        ("jpeg", filled(JPEG, b"\xa5\0\x5a"), "photo.jpg"),
         ("mp4", filled(b"\0\0\0\x18ftypisom\0\0\x02\0isomavc1", b"\xa5\0\x5a"), "clip.mp4"),
         ("zip", crowded_zip(), "report.docx"),
         ("ascii", filled(b"", b"plain words, one after another\n"), "notes.txt"),
@@ -30,17 +32,48 @@ fn sniffer(c: &mut Criterion) {
     ];
     let mut group = c.benchmark_group("sniff");
     group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
-    group.throughput(Throughput::Bytes(LOOK_AHEAD as u64));
+    group.throughput(Throughput::Bytes(FRAME as u64));
     for (name, head, file) in &cases {
         group.bench_function(*name, |b| {
             b.iter(|| media::sniff(black_box(head), false, Some("application/octet-stream"), Some(file)))
         });
     }
     group.finish();
-
-    let jpeg = media::sniff(&cases[0].1, false, None, None);
-    c.bench_function("agree", |b| b.iter(|| media::agree(black_box(Some("C:\\Bilder\\Grüße aus Köln.png")), &jpeg)));
 }
 
-criterion_group!(benches, sniffer);
+fn namer(c: &mut Criterion) {
+    let jpeg = sniff(&filled(JPEG, b"\xa5"));
+    let names = [
+        ("kept", "photo.jpg".to_owned()),
+        ("completed", "photo".to_owned()),
+        ("replaced", "C:\\Bilder\\Grüße aus Köln.png".to_owned()),
+        ("cut", "ü".repeat(1000)),
+    ];
+    let mut group = c.benchmark_group("agree");
+    group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(2));
+    for (case, name) in &names {
+        group.bench_function(*case, |b| b.iter(|| media::agree(black_box(Some(name)), &jpeg)));
+    }
+    group.finish();
+}
+
+/// By the rules that hold where none are set: programs and scripts are refused.
+fn policy(c: &mut Criterion) {
+    let policy = house::settings(([127, 0, 0, 1], 1).into()).parts().unwrap().policy;
+    let files = [("jpeg", JPEG), ("unknown", b"\x01\x02\xa5"), ("script", b"#!/bin/sh\n")];
+    let mut group = c.benchmark_group("judge");
+    group.warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(2));
+    for (case, head) in files {
+        let sniffed = sniff(head);
+        let agreed = media::agree(None, &sniffed);
+        group.bench_function(case, |b| b.iter(|| policy.judge(black_box(&sniffed), &agreed, "sms", Direction::Inbound)));
+    }
+    group.finish();
+}
+
+fn sniff(head: &[u8]) -> Sniffed {
+    media::sniff(head, false, None, None)
+}
+
+criterion_group!(benches, sniffer, namer, policy);
 criterion_main!(benches);

@@ -3,6 +3,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "a body of unknown length is what is measured")]
 
+mod fixtures;
 mod house;
 
 use std::time::Duration;
@@ -11,12 +12,10 @@ use bytes::Bytes;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::stream;
-use reqwest::{Body, RequestBuilder, StatusCode};
+use reqwest::{Body, RequestBuilder};
 
-use house::{House, MIB, SIZES, noise};
-
-const BOUNDARY: &str = "------------------------d74496d66958873e";
-const UPLOAD: &str = "/v1/assets?channel=sms&name=file.bin";
+use fixtures::{MIB, form, form_type, noise};
+use house::{House, RAW, SIZES, UPLOAD};
 
 fn uploads(criterion: &mut Criterion) {
     let house = House::open();
@@ -25,16 +24,17 @@ fn uploads(criterion: &mut Criterion) {
         let file = Bytes::from(noise(size));
         let form = form(&file);
         group.throughput(Throughput::Bytes(size as u64));
-        measure(&mut group, &house, &format!("raw, {name}"), || raw(&house, UPLOAD, &file));
-        measure(&mut group, &house, &format!("form, {name}"), || multipart(&house, form.clone().into()));
+        measure(&mut group, &house, &format!("raw, {name}"), || house.upload(UPLOAD, RAW, file.clone()));
+        measure(&mut group, &house, &format!("form, {name}"), || house.upload(UPLOAD, &form_type(), form.clone()));
     }
     let file = Bytes::from(noise(10 * MIB));
     let form = form(&file);
     group.throughput(Throughput::Bytes(file.len() as u64));
-    measure(&mut group, &house, "raw with SHA-256, 10 MiB", || raw(&house, &format!("{UPLOAD}&sha256=1"), &file));
+    measure(&mut group, &house, "raw with SHA-256, 10 MiB", || house.upload(&format!("{UPLOAD}&sha256=1"), RAW, file.clone()));
     // Without a Content-Length nothing can be derived: the file waits on disk until its end was seen.
     measure(&mut group, &house, "form spooled, 10 MiB", || {
-        multipart(&house, Body::wrap_stream(stream::iter([Ok::<_, std::io::Error>(form.clone())])))
+        let body = Body::wrap_stream(stream::iter([Ok::<_, std::io::Error>(form.clone())]));
+        house.upload(UPLOAD, &form_type(), body)
     });
     let straight = format!("http://{}/storage/new", house.upstream);
     measure(&mut group, &house, "straight, 10 MiB", || house.client.post(&straight).body(file.clone()));
@@ -62,27 +62,8 @@ fn group<'c>(criterion: &'c mut Criterion, name: &str) -> BenchmarkGroup<'c, Wal
 /// One request after the other on one connection, each to its answer's last byte.
 fn measure(group: &mut BenchmarkGroup<'_, WallTime>, house: &House, name: &str, request: impl Fn() -> RequestBuilder) {
     group.bench_function(name, |bencher| {
-        bencher.iter(|| {
-            house.runtime.block_on(async {
-                let mut response = request().send().await.unwrap();
-                assert!(matches!(response.status(), StatusCode::OK | StatusCode::CREATED), "{}", response.status());
-                while response.chunk().await.unwrap().is_some() {}
-            })
-        })
+        bencher.iter(|| house.ask(request()));
     });
-}
-
-fn raw(house: &House, path: &str, file: &Bytes) -> RequestBuilder {
-    house.client.post(house.url(path)).header("content-type", "application/octet-stream").body(file.clone())
-}
-
-fn multipart(house: &House, form: Body) -> RequestBuilder {
-    house.client.post(house.url(UPLOAD)).header("content-type", format!("multipart/form-data; boundary={BOUNDARY}")).body(form)
-}
-
-fn form(file: &[u8]) -> Bytes {
-    let head = format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"file.bin\"\r\n\r\n");
-    [head.as_bytes(), file, format!("\r\n--{BOUNDARY}--\r\n").as_bytes()].concat().into()
 }
 
 criterion_group!(benches, uploads, downloads);

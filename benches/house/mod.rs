@@ -14,15 +14,21 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
+use reqwest::{Body, RequestBuilder};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-pub const KIB: usize = 1024;
-pub const MIB: usize = 1024 * KIB;
+use crate::fixtures::{KIB, MIB, noise};
+
 /// Sizes that matter: a text message's attachment, a photo, and the largest file that eGain takes.
 pub const SIZES: [(&str, usize); 3] = [("4 KiB", 4 * KIB), ("1 MiB", MIB), ("10 MiB", 10 * MIB)];
+
+/// Where uploads go.
+pub const UPLOAD: &str = "/v1/assets?channel=sms&name=file.bin";
+/// What a raw body is.
+pub const RAW: &str = "application/octet-stream";
 
 /// Both services and a client, in one process: all of them share its processors.
 pub struct House {
@@ -35,7 +41,11 @@ pub struct House {
 
 impl House {
     pub fn open() -> Self {
-        let runtime = Runtime::new().unwrap();
+        Self::on(Runtime::new().unwrap())
+    }
+
+    /// On a runtime of the bench's own.
+    pub fn on(runtime: Runtime) -> Self {
         let (upstream, settings, gateway) = runtime.block_on(async {
             let upstream = start_upstream();
             let settings = settings(upstream);
@@ -52,9 +62,24 @@ impl House {
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.gateway)
     }
+
+    /// One upload.
+    pub fn upload(&self, path: &str, content_type: &str, body: impl Into<Body>) -> RequestBuilder {
+        self.client.post(self.url(path)).header(CONTENT_TYPE, content_type).body(body)
+    }
+
+    /// One exchange, to its answer's last byte.
+    pub fn ask(&self, request: RequestBuilder) {
+        self.runtime.block_on(async {
+            let mut response = request.send().await.unwrap();
+            assert!(matches!(response.status(), StatusCode::OK | StatusCode::CREATED), "{}", response.status());
+            while response.chunk().await.unwrap().is_some() {}
+        });
+    }
 }
 
-fn settings(upstream: SocketAddr) -> Settings {
+/// The least that a gateway in front of this upstream needs.
+pub fn settings(upstream: SocketAddr) -> Settings {
     let given = [
         ("EGAIN__BASE_URL", format!("http://{upstream}")),
         ("EGAIN__TOKEN", "token".to_owned()),
@@ -118,16 +143,4 @@ fn status(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
     response
-}
-
-/// The same bytes each time (xorshift), of no known type.
-pub fn noise(length: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 32) as u8 | 0x80
-    };
-    std::iter::repeat_with(next).take(length).collect()
 }

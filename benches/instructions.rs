@@ -1,0 +1,137 @@
+//! The fixed work that `benches/regress` counts: `instructions SCENARIO UNITS` does a scenario so many times, on one
+//! thread, and `--list` tells the scenarios with the units that are enough. Nothing is timed here; `cargo bench` only
+//! does each once, to see that it works.
+
+mod fixtures;
+mod house;
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use asset_gateway::body::digest::{Digesting, Slot};
+use asset_gateway::body::exact::Exact;
+use asset_gateway::body::meter::Meter;
+use asset_gateway::body::multipart::{Boundary, Event, Parser};
+use asset_gateway::body::pace::{Limits, Pace, caller_too_slow};
+use asset_gateway::media;
+use asset_gateway::words::asset::Direction;
+use asset_gateway::words::fault::{Code, Fault, Stage};
+use bytes::Bytes;
+use prometheus::IntCounter;
+use reqwest::RequestBuilder;
+use tokio::runtime::Builder;
+
+use fixtures::{BOUNDARY, FRAME, KIB, MIB, cut, drain, filled, form, form_type, noise, ready};
+use house::House;
+
+const UPLOAD: &str = "/v1/assets?channel=sms&name=photo.jpg";
+const JPEG: &[u8] = b"\xff\xd8\xff\xe0\0\x10JFIF\0";
+
+struct Scenario {
+    name: &'static str,
+    /// Enough for what happens by the clock, such as the upkeep of a cache, to be lost among them.
+    units: usize,
+    work: fn(usize),
+}
+
+const SCENARIOS: [Scenario; 9] = [
+    Scenario { name: "upload-raw-1MiB", units: 32, work: |units| upload(MIB, false, units) },
+    Scenario { name: "upload-form-1MiB", units: 32, work: |units| upload(MIB, true, units) },
+    Scenario { name: "upload-raw-4KiB", units: 64, work: |units| upload(4 * KIB, false, units) },
+    Scenario { name: "download-1MiB", units: 96, work: |units| get(&format!("/v1/assets/{MIB}/content"), units) },
+    Scenario { name: "lookup-cached", units: 192, work: |units| get("/v1/assets/4096", units) },
+    Scenario { name: "adapters-1MiB", units: 256, work: adapters },
+    Scenario { name: "digest-1MiB", units: 2, work: digest },
+    Scenario { name: "form-reader-1MiB", units: 4, work: form_reader },
+    Scenario { name: "inspect-64KiB", units: 16, work: inspect },
+];
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["--list"] => SCENARIOS.iter().for_each(|scenario| println!("{} {}", scenario.name, scenario.units)),
+        [name, units] => {
+            let scenario = SCENARIOS.iter().find(|scenario| scenario.name == name).expect("one of --list");
+            (scenario.work)(units.parse().expect("a number of units"));
+        }
+        _ => SCENARIOS.iter().for_each(|scenario| (scenario.work)(1)),
+    }
+}
+
+/// Client, gateway and upstream take turns on one thread, so that nothing depends on how threads meet.
+fn house() -> House {
+    House::on(Builder::new_current_thread().enable_all().build().unwrap())
+}
+
+fn repeat(house: &House, units: usize, request: impl Fn() -> RequestBuilder) {
+    (0..units).for_each(|_| house.ask(request()));
+}
+
+/// The first form is spooled, those after it stream: its framing is known by then.
+fn upload(size: usize, as_form: bool, units: usize) {
+    let (house, photo) = (house(), photo(size));
+    let (content_type, body) = if as_form { (form_type(), form(&photo)) } else { ("image/jpeg".to_owned(), photo.into()) };
+    repeat(&house, units, || house.upload(UPLOAD, &content_type, body.clone()));
+}
+
+/// A type that is told at a glance, lest looking at the bytes outweigh moving them; `inspect` looks at all of them.
+fn photo(size: usize) -> Vec<u8> {
+    let mut photo = noise(size);
+    photo[..JPEG.len()].copy_from_slice(JPEG);
+    photo
+}
+
+fn get(path: &str, units: usize) {
+    let house = house();
+    repeat(&house, units, || house.client.get(house.url(path)));
+}
+
+/// What a declared upload's bytes pass between the two connections.
+fn adapters(units: usize) {
+    let frames = frames();
+    let (limits, counter) = (Limits { idle: Duration::from_secs(60), min_rate: 1 }, IntCounter::new("bytes", "bytes").unwrap());
+    for _ in 0..units {
+        let metered = Meter::new(Pace::new(ready(&frames), limits, caller_too_slow), counter.clone());
+        let exact = Exact::new(metered, MIB as u64, Box::new(|_| Fault::caller(Code::LengthMismatch, Stage::Read, "")));
+        assert_eq!(drain(exact), MIB);
+    }
+}
+
+fn digest(units: usize) {
+    let frames = frames();
+    for _ in 0..units {
+        assert_eq!(drain(Digesting::new(ready(&frames), None, Slot::default())), MIB);
+    }
+}
+
+/// Half of the file looks like a boundary until its last byte.
+fn form_reader(units: usize) {
+    let almost = format!("\r\n--{}X", &BOUNDARY[..BOUNDARY.len() - 1]);
+    let file = [noise(MIB / 2), almost.bytes().cycle().take(MIB / 2 - 1).chain([b'.']).collect()].concat();
+    let (boundary, frames) = (Boundary::from_content_type(&form_type()).unwrap(), cut(form(&file), FRAME));
+    for _ in 0..units {
+        let mut parser = Parser::new(&boundary);
+        for frame in &frames {
+            parser.push(frame.clone());
+            while let Some(event) = parser.next_event().unwrap() {
+                black_box::<Event>(event);
+            }
+        }
+        parser.finish().unwrap();
+    }
+}
+
+/// Type, name and verdict for a text, the dearest usual kind: each byte counts.
+fn inspect(units: usize) {
+    let policy = house::settings(([127, 0, 0, 1], 1).into()).parts().unwrap().policy;
+    let head = filled(b"", "Grüße aus Köln €\n".as_bytes());
+    for _ in 0..units {
+        let sniffed = media::sniff(black_box(&head), false, Some("text/plain"), Some("notes.txt"));
+        let agreed = media::agree(Some("C:\\Texte\\Grüße.pdf"), &sniffed);
+        policy.judge(&sniffed, &agreed, "sms", Direction::Inbound).unwrap();
+    }
+}
+
+fn frames() -> Vec<Bytes> {
+    cut(noise(MIB).into(), FRAME)
+}
