@@ -153,7 +153,8 @@ impl Front {
         let (version, progress) = (head.version, body.progress());
         let wants_head_only = head.method == Method::HEAD;
         let outcome = match admission::check(&head).map_err(Refusal::from).and(found) {
-            Ok(route) => whole(rooms.answer(route, head, body, &mut exchange)).await,
+            // In a box, as it is large and would be moved three times.
+            Ok(route) => whole(Box::pin(rooms.answer(route, head, body, &mut exchange))).await,
             Err(refusal) => Err(refusal),
         };
         let mut response = outcome.unwrap_or_else(|refusal| {
