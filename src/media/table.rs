@@ -4,10 +4,9 @@
 //! Names are IANA's where it has one; aliases and the rest are those of browsers, phones and
 //! Windows. Within a row the first extension is the one given to a file that has none.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::LazyLock;
-
-use unicase::Ascii;
 
 use self::Form::*;
 
@@ -56,7 +55,7 @@ impl Row {
 
     /// Whether `extension` (any case, no dot) means this type.
     pub(super) fn has(&self, extension: &str) -> bool {
-        by_extension(extension).any(|row| row == self)
+        by_extension(extension).any(|row| std::ptr::eq(row, self))
     }
 
     /// Whether a file of this type is made to run.
@@ -65,12 +64,11 @@ impl Row {
     }
 }
 
-/// Rows by a word in any case: a walk of the table for each question would cost more than all else of a small upload.
-type Index<T> = LazyLock<HashMap<Ascii<&'static str>, T>>;
+/// Rows by a word in lower case: a walk of the table for each question would cost more than all else of a small upload.
+type Index<T> = LazyLock<HashMap<&'static str, T>>;
 
 static BY_ESSENCE: Index<&Row> = LazyLock::new(|| {
-    let names =
-        |row: &'static Row| row.aliases.split_ascii_whitespace().chain([row.essence]).map(move |name| (Ascii::new(name), row));
+    let names = |row: &'static Row| row.aliases.split_ascii_whitespace().chain([row.essence]).map(move |name| (name, row));
     ROWS.iter().flat_map(names).collect()
 });
 
@@ -78,20 +76,24 @@ static BY_EXTENSION: Index<Vec<&Row>> = LazyLock::new(|| {
     let mut rows: HashMap<_, Vec<_>> = HashMap::new();
     for row in ROWS {
         for extension in row.extensions.split(' ') {
-            rows.entry(Ascii::new(extension)).or_default().push(row);
+            rows.entry(extension).or_default().push(row);
         }
     }
     rows
 });
 
+fn lower_case(word: &str) -> Cow<'_, str> {
+    if word.bytes().any(|byte| byte.is_ascii_uppercase()) { word.to_ascii_lowercase().into() } else { word.into() }
+}
+
 /// The row of a type, under its own name or an alias, in any case.
 pub(super) fn by_essence(essence: &str) -> Option<&'static Row> {
-    BY_ESSENCE.get(&Ascii::new(essence)).copied()
+    BY_ESSENCE.get(lower_case(essence).as_ref()).copied()
 }
 
 /// The rows that an extension may mean: `ts` is MPEG-TS and TypeScript.
 pub(super) fn by_extension(extension: &str) -> impl Iterator<Item = &'static Row> {
-    BY_EXTENSION.get(&Ascii::new(extension)).into_iter().flatten().copied()
+    BY_EXTENSION.get(lower_case(extension).as_ref()).into_iter().flatten().copied()
 }
 
 /// The row with this name. For names written in this module's code, which a test holds against the
