@@ -217,6 +217,17 @@ def rest(results):
     return table(["", ""], rows)
 
 
+def where(results):
+    """Percent of the gateway's instructions, by what was being done."""
+    found = results.get("profile")
+    if not found:
+        return ""
+    titles = {scenario.name: scenario.title for scenario in SCENARIOS}
+    doings = next(iter(found.values()))
+    rows = [[doing, *(f"{shares[doing]:.0f} %" for shares in found.values())] for doing in doings]
+    return table(["", *(titles[name] for name in found)], rows)
+
+
 def point_figures(point):
     runs = point["runs"]
     return {
@@ -259,7 +270,9 @@ def scaling(results):
     return "\n\n".join(parts)
 
 
-SECTIONS = {"about": about, "short": short, "says": says, "rest": rest, "scale": scaling, "all": everything}
+SECTIONS = {
+    "about": about, "short": short, "says": says, "where": where, "rest": rest, "scale": scaling, "all": everything,
+}
 
 
 def text(results):
@@ -269,7 +282,7 @@ def text(results):
         shown += [short(results), everything(results)]
     if {"latency", "start"} & results.keys():
         shown.append(rest(results))
-    shown += [scaling(results), says(results)]
+    shown += [where(results), scaling(results), says(results)]
     return "\n\n".join(part for part in shown if part)
 
 
