@@ -3,6 +3,7 @@
 
 mod admin;
 mod allowance;
+mod backpressure;
 mod binary;
 mod broken;
 mod broken_forms;
