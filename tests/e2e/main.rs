@@ -33,6 +33,7 @@ mod mispredictions;
 mod names_and_types;
 mod pending;
 mod planted;
+mod preconnect;
 mod proxies;
 mod quota;
 mod ranges;
