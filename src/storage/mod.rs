@@ -11,11 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{HeaderValue, USER_AGENT};
-use http::{Method, Request};
+use http::{Method, Request, Uri};
+use parking_lot::Mutex;
 
 use crate::body::Frames;
 use crate::signals::metrics::Metrics;
-use crate::wire::client::{self, Client};
+use crate::wire::client::{self, Client, Origin};
 use crate::words::fault::Fault;
 use crate::words::secret::SignedUrl;
 pub use hosts::HostPattern;
@@ -65,6 +66,8 @@ pub struct Storage {
     http: Client<hosts::Guarded>,
     config: Arc<Config>,
     metrics: Arc<Metrics>,
+    /// Where the last file went: a place that was admitted.
+    destination: Arc<Mutex<Option<Origin>>>,
 }
 
 /// Shorter than any server's keep-alive that we know of: a pooled connection that storage is about to close swallows
@@ -88,7 +91,22 @@ impl Storage {
             max_idle: IDLE_CONNECTIONS,
         };
         let http = Client::new(line, hosts::Guarded::new(config.clone()))?;
-        Ok(Self { http, config, metrics })
+        Ok(Self { http, config, metrics, destination: Arc::default() })
+    }
+
+    /// A file will be sent soon, most likely to where the last one went. Shaking hands takes as long as eGain's answer, so it
+    /// is done meanwhile, where no connection waits.
+    pub fn expect_file(&self) {
+        if let Some(origin) = &*self.destination.lock() {
+            self.http.preconnect(origin);
+        }
+    }
+
+    fn note_destination(&self, uri: &Uri) {
+        let mut destination = self.destination.lock();
+        if destination.as_ref().is_none_or(|origin| !origin.is_of(uri)) {
+            *destination = Origin::of(uri);
+        }
     }
 }
 

@@ -54,6 +54,7 @@ impl Storage {
         };
         let content_type = HeaderValue::try_from(content_type).expect("a type that was sniffed can stand in a header");
         let mut request = request(self.method(url.expose()), url, Frames::new(body))?;
+        self.note_destination(request.uri());
         request.headers_mut().insert(CONTENT_TYPE, content_type);
         request.headers_mut().insert(CONTENT_LENGTH, parcel.length.into());
         let began = Instant::now();

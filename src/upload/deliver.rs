@@ -72,6 +72,7 @@ impl Delivery {
 
     async fn attempt(&self, consignment: &Consignment<'_>, body: Frames, timing: &mut Timing) -> Result<AssetId, Fault> {
         let Consignment { asset, content_type, file, bytes } = consignment;
+        self.storage.expect_file();
         let began = Instant::now();
         let created = self.egain.create_asset(asset, &self.orphans).await?;
         timing.budget += created.queued;

@@ -3,6 +3,8 @@
 //! reqwest would cost a small upload as much as all of our own work, as it parses each URL anew at every step, and its
 //! buffers have no bound that can be set.
 
+mod preconnect;
+
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
@@ -12,16 +14,17 @@ use std::time::Duration;
 
 use http::{Request, Response, Uri};
 use hyper::body::Incoming;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::client::legacy::{Client as Pool, Error as PoolError};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::crypto::aws_lc_rs;
-use tokio::net::TcpStream;
 use tower_service::Service;
 
 use crate::body::Frames;
+pub use preconnect::Origin;
+use preconnect::{Standby, Stream};
 
 /// What is read of an answer at once, and what is queued of a request, in bytes.
 const BUFFER: usize = 256 * 1024;
@@ -48,6 +51,8 @@ pub struct Config {
 #[derive(Clone)]
 pub struct Client<R> {
     pool: Pool<Dialler<R>, Frames>,
+    dialler: Dialler<R>,
+    idle_timeout: Duration,
 }
 
 impl<R> Client<R>
@@ -65,14 +70,15 @@ where
         tcp.set_keepalive(Some(KEEP_ALIVE));
         tcp.set_tcp_user_timeout(Some(config.stall_timeout));
         let tls = HttpsConnectorBuilder::new().with_provider_and_platform_verifier(aws_lc_rs::default_provider())?;
-        let dialler = Dialler { line: tls.https_or_http().enable_http1().wrap_connector(tcp), limit: config.connect_timeout };
+        let line = tls.https_or_http().enable_http1().wrap_connector(tcp);
+        let dialler = Dialler { line, limit: config.connect_timeout, standby: Standby::default() };
         let pool = Pool::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(config.idle_timeout)
             .pool_max_idle_per_host(config.max_idle)
             .http1_max_buf_size(BUFFER)
-            .build(dialler);
-        Ok(Self { pool })
+            .build(dialler.clone());
+        Ok(Self { pool, dialler, idle_timeout: config.idle_timeout })
     }
 
     /// Sends a request, until the head of its answer has come. Its body's own fault is found in the error.
@@ -80,7 +86,18 @@ where
     /// # Errors
     /// The server wasn't reached, or broke the connection.
     pub async fn send(&self, request: Request<Frames>) -> Result<Response<Incoming>, SendError> {
-        self.pool.request(request).await.map_err(SendError)
+        let uri = request.uri().clone();
+        let response = self.pool.request(request).await.map_err(SendError)?;
+        self.dialler.standby.used(&uri);
+        Ok(response)
+    }
+
+    /// Dials ahead of need, in the background, unless a connection to there is likely to wait in the pool. The next request
+    /// that finds none there takes this one; one at a time stands by, and no longer than the idle time.
+    pub fn preconnect(&self, origin: &Origin) {
+        let Dialler { line, limit, standby } = &self.dialler;
+        let dialled = line.clone().call(origin.uri());
+        standby.prepare(origin, self.idle_timeout, in_time(*limit, dialled));
     }
 }
 
@@ -107,13 +124,14 @@ impl SendError {
 struct Dialler<R> {
     line: HttpsConnector<HttpConnector<R>>,
     limit: Duration,
+    standby: Standby,
 }
 
 impl<R> Service<Uri> for Dialler<R>
 where
     R: Service<Name, Response: Iterator<Item = SocketAddr>, Error: Into<Cause>, Future: Send> + Clone + Send + Sync + 'static,
 {
-    type Response = MaybeHttpsStream<TokioIo<TcpStream>>;
+    type Response = Stream;
     type Error = Cause;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
@@ -122,7 +140,23 @@ where
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let connected = tokio::time::timeout(self.limit, self.line.call(uri));
-        Box::pin(async { connected.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))? })
+        let expected = self.standby.take(&uri);
+        // Dials nothing until it is polled.
+        let dialled = self.line.call(uri);
+        let limit = self.limit;
+        Box::pin(in_time(limit, async {
+            let ready = match expected {
+                Some(expected) => expected.stream().await,
+                None => None,
+            };
+            match ready {
+                Some(stream) => Ok(stream),
+                None => dialled.await,
+            }
+        }))
     }
+}
+
+async fn in_time(limit: Duration, dialled: impl Future<Output = Result<Stream, Cause>>) -> Result<Stream, Cause> {
+    tokio::time::timeout(limit, dialled).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }

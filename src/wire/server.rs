@@ -12,6 +12,7 @@ mod exchange;
 mod protocol;
 mod read_ahead;
 mod refusal;
+mod stall;
 mod tls;
 
 use std::{convert::Infallible, error::Error, io, net::SocketAddr, sync::Arc, time::Duration};
@@ -45,7 +46,7 @@ pub struct Config {
     /// every such span, so that they last for up to twice as long.
     pub keep_alive_timeout: Duration,
     /// For a caller to take a byte that was sent, or at least to acknowledge it: one that stops reading would hold
-    /// its place for ever.
+    /// its place for ever. An HTTP/2 stream has as long for each frame of its answer's body.
     pub stall_timeout: Duration,
     /// The most that HTTP/1.1 reads ahead, in bytes a connection; at least 8 KiB. While fewer than 64 exchanges are under way
     /// they share what 64 would have, up to four times their own each.

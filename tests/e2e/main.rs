@@ -3,6 +3,7 @@
 
 mod admin;
 mod allowance;
+mod backpressure;
 mod binary;
 mod broken;
 mod broken_forms;
@@ -32,6 +33,7 @@ mod mispredictions;
 mod names_and_types;
 mod pending;
 mod planted;
+mod preconnect;
 mod proxies;
 mod quota;
 mod ranges;

@@ -52,6 +52,30 @@ impl Wire {
         String::from_utf8(self.unread.drain(..end).collect()).unwrap().to_lowercase()
     }
 
+    /// The same; none where the other side closes in place of it.
+    pub async fn try_head(&mut self) -> Option<String> {
+        while self.unread.is_empty() {
+            if self.stream.read_buf(&mut self.unread).await.unwrap_or(0) == 0 {
+                return None;
+            }
+        }
+        Some(self.head().await)
+    }
+
+    /// Whether the other side could be sent this.
+    pub async fn try_send(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).await.is_ok()
+    }
+
+    /// Up to so many bytes, however long they take; how many, 0 at the end.
+    pub async fn some(&mut self, most: usize) -> usize {
+        if self.unread.is_empty() {
+            let mut piece = vec![0; most];
+            return self.stream.read(&mut piece).await.unwrap_or(0);
+        }
+        self.unread.drain(..most.min(self.unread.len())).count()
+    }
+
     /// So many bytes.
     pub async fn bytes(&mut self, length: usize) -> Vec<u8> {
         self.read_until(|unread| (unread.len() >= length).then_some(length)).await;

@@ -7,7 +7,7 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::server::conn::{http1, http2};
 use hyper::{body::Incoming, service::Service};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -18,6 +18,7 @@ use super::deadline::HeadDeadline;
 use super::exchange::{Counted, CountedBody, Exchanges};
 use super::protocol::{self, Protocol};
 use super::read_ahead::{ReadAhead, Sparing};
+use super::stall::Streams;
 use super::{Config, Peer, Tls};
 
 /// What hyper itself refuses with a bare 431; room above the limit that the service enforces.
@@ -147,7 +148,7 @@ where
     B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
     let idle = idle(Arc::clone(&service.exchanges), seat.config.keep_alive_timeout);
-    let connection = http2::Builder::new(TokioExecutor::new())
+    let connection = http2::Builder::new(Streams(seat.config.stall_timeout))
         .timer(TokioTimer::new())
         .max_frame_size(FRAME)
         .initial_stream_window_size(STREAM_WINDOW)

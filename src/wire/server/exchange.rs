@@ -12,8 +12,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, service::Service};
 use pin_project_lite::pin_project;
 
-use super::Peer;
 use super::read_ahead::ReadAhead;
+use super::{Peer, stall};
 
 /// The exchanges of one connection, counted. One thread at a time drives a connection, so the
 /// counters need no order among themselves; wrapping round does no harm to comparisons.
@@ -126,7 +126,9 @@ impl<B: Body> Body for CountedBody<B> {
     type Error = B::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        self.project().body.poll_frame(cx)
+        let frame = self.project().body.poll_frame(cx);
+        stall::note(&frame);
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
