@@ -37,7 +37,8 @@ section! {
         drain_delay: Duration = "5s" where within(Duration::ZERO, DAY);
         /// After the drain delay, how long running transfers may take to finish.
         shutdown_grace: Duration = "30s" where within(Duration::ZERO, DAY);
-        /// How much is read ahead on each connection, 16KiB to 1MiB.
+        /// How much is read ahead on each connection, 16KiB to 1MiB. While fewer than 64 exchanges are under way, they share what 64
+        /// would have: up to four times as much each.
         read_buffer: ByteSize = "128KiB" where within(LEAST_BUFFER, ByteSize::mib(1));
         /// Proxies whose `Forwarded` or `X-Forwarded-For` counts for `client` in the log: IP addresses and ranges such as 10.0.0.0/8.
         trusted_proxies: Vec<Network> = "";

@@ -96,8 +96,7 @@ where
     /// that finds none there takes this one; one at a time stands by, and no longer than the idle time.
     pub fn preconnect(&self, origin: &Origin) {
         let Dialler { line, limit, standby } = &self.dialler;
-        let dialled = line.clone().call(origin.uri());
-        standby.prepare(origin, self.idle_timeout, in_time(*limit, dialled));
+        standby.prepare(origin, self.idle_timeout, || in_time(*limit, line.clone().call(origin.uri())));
     }
 }
 

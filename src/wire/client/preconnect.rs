@@ -73,17 +73,15 @@ impl Standby {
     }
 
     /// Has `dial` make a connection, which is kept for the idle time; nothing where there should be one by then.
-    pub fn prepare<E: Send>(
-        &self,
-        origin: &Origin,
-        idle: Duration,
-        dial: impl Future<Output = Result<Stream, E>> + Send + 'static,
-    ) {
+    pub fn prepare<F, E: Send>(&self, origin: &Origin, idle: Duration, dial: impl FnOnce() -> F)
+    where
+        F: Future<Output = Result<Stream, E>> + Send + 'static,
+    {
         let mut state = self.0.lock();
         if state.is_served(origin, idle) {
             return;
         }
-        let (ready, stream) = oneshot::channel();
+        let ((ready, stream), dial) = (oneshot::channel(), dial());
         let this = Arc::downgrade(&self.0);
         let keeper = tokio::spawn(async move {
             if let Ok(dialled) = dial.await
@@ -164,7 +162,7 @@ mod tests {
         fn prepare(&self, idle: Duration) {
             let addr = self.listener.local_addr().unwrap();
             let dial = async move { io::Result::Ok(MaybeHttpsStream::Http(TokioIo::new(TcpStream::connect(addr).await?))) };
-            self.standby.prepare(&self.origin, idle, dial);
+            self.standby.prepare(&self.origin, idle, || dial);
         }
 
         async fn accept(&self) -> TcpStream {
