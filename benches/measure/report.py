@@ -228,6 +228,22 @@ def where(results):
     return table(["", *(titles[name] for name in found)], rows)
 
 
+def stalled(results):
+    """When it was measured is told again, as it may be measured by itself."""
+    runs = results.get("stalled")
+    if not runs:
+        return ""
+    rows = []
+    for index, name in enumerate(("p50", "p99")):
+        alone, beside = (statistics.median(each[way][index] for each in runs) for way in ("alone", "beside"))
+        ratio = statistics.median(each["beside"][index] / each["alone"][index] for each in runs)
+        rows.append([name, f"{alone:.3f}", f"{beside:.3f}", f"{ratio:.2f}"])
+    head = ["upload of 4 KiB, one at a time", "alone, ms", f"beside {runs[0]['stalled']} stalled, ms", "ratio"]
+    about = results["about"]
+    when = f"Measured {about['date']} by `{about['command']}`, {about['versions'][0]}: medians of {len(runs)} processes."
+    return f"{table(head, rows)}\n\n{when}"
+
+
 def point_figures(point):
     runs = point["runs"]
     return {
@@ -271,7 +287,14 @@ def scaling(results):
 
 
 SECTIONS = {
-    "about": about, "short": short, "says": says, "where": where, "rest": rest, "scale": scaling, "all": everything,
+    "about": about,
+    "short": short,
+    "says": says,
+    "where": where,
+    "rest": rest,
+    "stalled": stalled,
+    "scale": scaling,
+    "all": everything,
 }
 
 
@@ -282,7 +305,7 @@ def text(results):
         shown += [short(results), everything(results)]
     if {"latency", "start"} & results.keys():
         shown.append(rest(results))
-    shown += [where(results), scaling(results), says(results)]
+    shown += [where(results), stalled(results), scaling(results), says(results)]
     return "\n\n".join(part for part in shown if part)
 
 
@@ -311,15 +334,22 @@ def scale_plot(results):
 
 def write(results, folder):
     """Puts the tables between their markers in performance.md, and the plots beside it."""
+    document = pathlib.Path(folder, "performance.md")
+    if results.keys() == {"about", "stalled"}:
+        return put(document, results, {"stalled": stalled})
     if missing := {"runs", "latency", "start", "scale"} - results.keys():
         raise OSError(f"not everything was measured, so nothing is written: {', '.join(sorted(missing))}")
-    document = pathlib.Path(folder, "performance.md")
+    # What was measured by itself stays.
+    put(document, results, {name: section for name, section in SECTIONS.items() if name != "stalled" or name in results})
+    pathlib.Path(folder, "performance-cost.svg").write_text(cost_plot(results))
+    pathlib.Path(folder, "performance-scale.svg").write_text(scale_plot(results))
+
+
+def put(document, results, sections):
     content = document.read_text()
-    for name, section in SECTIONS.items():
+    for name, section in sections.items():
         marked = re.compile(f"(<!-- measured: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         content, count = marked.subn(lambda match: f"{match[1]}\n{section(results)}\n\n{match[2]}", content)
         if count != 1:
             raise OSError(f"{document} has {count} places for {name}")
     document.write_text(content)
-    pathlib.Path(folder, "performance-cost.svg").write_text(cost_plot(results))
-    pathlib.Path(folder, "performance-scale.svg").write_text(scale_plot(results))

@@ -5,6 +5,8 @@ import dataclasses
 import hashlib
 import os
 import pathlib
+import socket
+import time
 
 from . import load, processes
 from .programs import Certificate, Failed, Gateway, Haproxy, Key, Nginx, TlsUpstream, Upstream, ask
@@ -17,6 +19,8 @@ JPEG = bytes.fromhex("ffd8ffe000104a46494600010100000100010000")
 NOISE = 64 * MIB
 UPLOAD = "/v1/assets?channel=sms&name=photo.jpg"
 STORAGE = "/storage/new"
+# Uploads that stand still while small ones are timed.
+STALLED = 500
 PEERS = GATEWAY, NGINX, HAPROXY = "asset-gateway", "nginx", "HAProxy"
 
 
@@ -245,6 +249,46 @@ def added_latency(bench, count):
             found.append((load.percentile(times, 50), load.percentile(times, 99)))
     whole, sign, store = found
     return {"gateway": whole, "straight": [sign[0] + store[0], sign[1] + store[1]], "requests": count}
+
+
+@contextlib.contextmanager
+def stalled(bench, address, upstream, count):
+    """So many uploads of 64 MiB whose callers send their first 256 KiB and then nothing, while the block lasts."""
+    headers = {"Host": address, "Content-Length": 64 * MIB, "Content-Type": "image/jpeg"}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    head = f"POST {UPLOAD} HTTP/1.1\r\n{lines}Authorization: Bearer {bench.key.secret}\r\n\r\n".encode()
+    host, port = address.rsplit(":", 1)
+    signed = upstream.stats()["signed"]
+    with contextlib.ExitStack() as stack:
+        for _ in range(count):
+            caller = stack.enter_context(socket.create_connection((host, int(port)), timeout=10))
+            caller.sendall(head + bench.files.noise[: 256 * KIB])
+        deadline = time.monotonic() + 10
+        while upstream.stats()["signed"] < signed + count:
+            if time.monotonic() > deadline:
+                raise Failed(f"not all of {count} uploads are under way")
+            time.sleep(0.01)
+        yield
+
+
+def beside_stalled(bench, count, at_once=STALLED):
+    """Milliseconds of uploads of 4 KiB, one at a time, by themselves and beside stalled ones: p50 and p99 of each."""
+    scenario = Scenario("stalled", "", 4 * KIB, 1, count)
+    requests = bench.requests(scenario, GATEWAY, count)
+    with Upstream(bench.tools.upstream) as upstream, bench.peer(GATEWAY, upstream) as gateway:
+
+        def measured():
+            times = load.h2load(bench.tools.h2load, gateway.address, requests).milliseconds
+            return [load.percentile(times, 50), load.percentile(times, 99)]
+
+        # The first is a warm-up.
+        measured()
+        alone = measured()
+        with stalled(bench, gateway.address, upstream, at_once):
+            beside = measured()
+        if upstream.stats()["uploads"] != 3 * count:
+            raise Failed("a stalled upload has ended, or a small one is missing")
+    return {"alone": alone, "beside": beside, "requests": count, "stalled": at_once}
 
 
 def start_to_ready(bench):
