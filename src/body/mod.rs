@@ -6,6 +6,7 @@
 pub mod digest;
 pub mod exact;
 pub mod inbound;
+pub mod leash;
 pub mod meter;
 pub mod multipart;
 pub mod pace;

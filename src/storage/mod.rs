@@ -1,7 +1,6 @@
 //! The storage behind signed URLs. No credentials but the URL itself, no redirects, HTTP/1.1 only.
 
 mod hosts;
-mod leash;
 mod object;
 mod send;
 mod watch;

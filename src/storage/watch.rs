@@ -11,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::leash::Leash;
+use crate::body::leash::Leash;
 use crate::words::fault::{Code, Fault, Stage};
 
 const FOR_STORAGE: u8 = 0;

@@ -26,8 +26,9 @@ use crate::body::Frames;
 pub use preconnect::Origin;
 use preconnect::{Standby, Stream};
 
-/// What is read of an answer at once, and what is queued of a request, in bytes.
-const BUFFER: usize = 256 * 1024;
+/// What is read of an answer at once, and what is queued of a request, in bytes. A download whose reader is slow holds three
+/// times as much: what goes out, what hyper has ready behind it, and what is being read.
+const BUFFER: usize = 128 * 1024;
 
 type Cause = Box<dyn Error + Send + Sync>;
 

@@ -17,6 +17,7 @@ mod tls;
 
 use std::{convert::Infallible, error::Error, io, net::SocketAddr, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::{body::Incoming, service::Service};
@@ -99,7 +100,7 @@ pub async fn serve<S, B>(listener: TcpListener, config: Config, service: S, shut
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
-    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
     let ends = Ends { shutdown, abort: abort.child_token() };
     let _cut_when_dropped = ends.abort.clone().drop_guard();

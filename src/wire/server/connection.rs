@@ -3,6 +3,7 @@
 use std::pin::{Pin, pin};
 use std::{convert::Infallible, error::Error, future, io, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::server::conn::{http1, http2};
@@ -57,7 +58,7 @@ pub(super) async fn serve<S, B>(socket: TcpStream, seat: Seat, service: S)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
-    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
     let _ = socket.set_nodelay(true);
     // RFC 5482; Linux counts the time in which the other side's window is closed, too.
@@ -76,7 +77,7 @@ async fn in_clear<S, B>(socket: TcpStream, seat: &Seat, service: S) -> hyper::Re
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
-    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
     match in_time(protocol::detect(&socket), seat).await {
         Some(protocol) => speak(protocol, socket, seat, service).await,
@@ -88,7 +89,7 @@ async fn over_tls<S, B>(tls: &Tls, socket: TcpStream, seat: &Seat, service: S) -
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
-    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
     match in_time(tls.accept(socket), seat).await {
         Some((protocol, stream)) => speak(protocol, stream, seat, service).await,
@@ -114,7 +115,7 @@ where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
-    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
     let service = Counted { service, peer: seat.peer, exchanges: Exchanges::of(&seat.read_ahead) };
     match protocol {
@@ -127,7 +128,7 @@ async fn http1<I, S, B>(io: I, seat: &Seat, service: Counted<S>) -> hyper::Resul
 where
     I: AsyncRead + AsyncWrite + Unpin,
     Counted<S>: Service<Request<Incoming>, Response = Response<CountedBody<B>>, Error = Infallible>,
-    B: Body<Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
 {
     let io = Sparing::new(io, Arc::clone(&seat.read_ahead));
     let io = HeadDeadline::new(io, seat.config.header_timeout, Arc::clone(&service.exchanges));
@@ -145,7 +146,7 @@ async fn http2<I, S, B>(io: I, seat: &Seat, service: Counted<S>) -> hyper::Resul
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     Counted<S>: Service<Request<Incoming>, Response = Response<CountedBody<B>>, Error = Infallible, Future: Send + 'static>,
-    B: Body<Data: Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
     let idle = idle(Arc::clone(&service.exchanges), seat.config.keep_alive_timeout);
     let connection = http2::Builder::new(Streams(seat.config.stall_timeout))

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, service::Service};
@@ -14,6 +15,11 @@ use pin_project_lite::pin_project;
 
 use super::read_ahead::ReadAhead;
 use super::{Peer, stall};
+use crate::body::leash::Leash;
+
+/// Smaller frames, which most answers are, go freely: to watch one costs about as much as to send it, and hyper's queue has a
+/// bound, too.
+const WORTH_IT: usize = 4 * 1024;
 
 /// The exchanges of one connection, counted. One thread at a time drives a connection, so the
 /// counters need no order among themselves; wrapping round does no harm to comparisons.
@@ -108,27 +114,30 @@ where
         let this = self.project();
         let response = ready!(this.future.poll(cx))?;
         let running = this.running.take();
-        Poll::Ready(Ok(response.map(|body| CountedBody { body, _running: running })))
+        Poll::Ready(Ok(response.map(|body| CountedBody { body, leash: Leash::default(), _running: running })))
     }
 }
 
 pin_project! {
-    /// A body that keeps its exchange running until it is dropped.
+    /// A body that keeps its exchange running until it is dropped. One frame of it is out at a time.
     pub(super) struct CountedBody<B> {
         #[pin]
         body: B,
+        leash: Leash,
         _running: Option<Running>,
     }
 }
 
-impl<B: Body> Body for CountedBody<B> {
-    type Data = B::Data;
+impl<B: Body<Data = Bytes>> Body for CountedBody<B> {
+    type Data = Bytes;
     type Error = B::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let frame = self.project().body.poll_frame(cx);
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = self.project();
+        ready!(this.leash.poll_back(cx));
+        let frame = this.body.poll_frame(cx);
         stall::note(&frame);
-        frame
+        frame.map_ok(|frame| frame.map_data(|data| if data.len() < WORTH_IT { data } else { this.leash.hand_out(data) }))
     }
 
     fn is_end_stream(&self) -> bool {

@@ -14,7 +14,7 @@ use tokio::task_local;
 use tokio::time::{Instant, sleep_until};
 
 task_local! {
-    /// When the stream was given a frame after which it hasn't asked for another.
+    /// When the stream was given a frame that it hasn't let go yet, or after which it hasn't asked for another.
     static GIVEN: Cell<Option<Instant>>;
 }
 

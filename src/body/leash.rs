@@ -1,7 +1,7 @@
 //! Hands a file out frame by frame: the next one only when the one before it was let go.
 //!
-//! hyper's client asks for more while its queue has less than 256 KiB, so a storage that is slower than the callers
-//! would cost that much for each upload. The kernel's buffer behind it is enough to keep the line busy.
+//! hyper asks for more while its queue has room, so a storage that is slower than its callers, or a caller that is slower
+//! than storage, would cost as much for each transfer. The kernel's buffer behind it is enough to keep the line busy.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
