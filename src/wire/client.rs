@@ -9,6 +9,7 @@ use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,17 +19,18 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::client::legacy::{Client as Pool, Error as PoolError};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::crypto::aws_lc_rs;
 use tower_service::Service;
 
+use super::read_ahead::{ReadAhead, Sparing};
 use crate::body::Frames;
 pub use preconnect::Origin;
 use preconnect::{Standby, Stream};
 
-/// What is read of an answer at once, and what is queued of a request, in bytes. A download whose reader is slow holds three
-/// times as much: what goes out, what hyper has ready behind it, and what is being read.
-const BUFFER: usize = 128 * 1024;
+/// What a full house of connections may each read ahead, in bytes. A download whose reader is slow holds one and a half times as
+/// much: what goes out, what hyper has ready behind it, and what is being read.
+const READ_AHEAD: usize = 128 * 1024;
 
 type Cause = Box<dyn Error + Send + Sync>;
 
@@ -72,12 +74,14 @@ where
         tcp.set_tcp_user_timeout(Some(config.stall_timeout));
         let tls = HttpsConnectorBuilder::new().with_provider_and_platform_verifier(aws_lc_rs::default_provider())?;
         let line = tls.https_or_http().enable_http1().wrap_connector(tcp);
-        let dialler = Dialler { line, limit: config.connect_timeout, standby: Standby::default() };
+        let read_ahead = Arc::new(ReadAhead::new(READ_AHEAD));
+        let buffer = read_ahead.most();
+        let dialler = Dialler { line, limit: config.connect_timeout, standby: Standby::default(), read_ahead };
         let pool = Pool::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(config.idle_timeout)
             .pool_max_idle_per_host(config.max_idle)
-            .http1_max_buf_size(BUFFER)
+            .http1_max_buf_size(buffer)
             .build(dialler.clone());
         Ok(Self { pool, dialler, idle_timeout: config.idle_timeout })
     }
@@ -96,7 +100,7 @@ where
     /// Dials ahead of need, in the background, unless a connection to there is likely to wait in the pool. The next request
     /// that finds none there takes this one; one at a time stands by, and no longer than the idle time.
     pub fn preconnect(&self, origin: &Origin) {
-        let Dialler { line, limit, standby } = &self.dialler;
+        let Dialler { line, limit, standby, .. } = &self.dialler;
         standby.prepare(origin, self.idle_timeout, || in_time(*limit, line.clone().call(origin.uri())));
     }
 }
@@ -125,13 +129,14 @@ struct Dialler<R> {
     line: HttpsConnector<HttpConnector<R>>,
     limit: Duration,
     standby: Standby,
+    read_ahead: Arc<ReadAhead>,
 }
 
 impl<R> Service<Uri> for Dialler<R>
 where
     R: Service<Name, Response: Iterator<Item = SocketAddr>, Error: Into<Cause>, Future: Send> + Clone + Send + Sync + 'static,
 {
-    type Response = Stream;
+    type Response = TokioIo<Sparing<TokioIo<Stream>>>;
     type Error = Cause;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
@@ -143,8 +148,8 @@ where
         let expected = self.standby.take(&uri);
         // Dials nothing until it is polled.
         let dialled = self.line.call(uri);
-        let limit = self.limit;
-        Box::pin(in_time(limit, async {
+        let (limit, read_ahead) = (self.limit, Arc::clone(&self.read_ahead));
+        let stream = in_time(limit, async {
             let ready = match expected {
                 Some(expected) => expected.stream().await,
                 None => None,
@@ -153,7 +158,8 @@ where
                 Some(stream) => Ok(stream),
                 None => dialled.await,
             }
-        }))
+        });
+        Box::pin(async move { Ok(TokioIo::new(Sparing::placed(TokioIo::new(stream.await?), &read_ahead))) })
     }
 }
 

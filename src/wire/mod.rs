@@ -1,4 +1,5 @@
 //! Sockets in and out.
 
 pub mod client;
+mod read_ahead;
 pub mod server;

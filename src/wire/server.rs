@@ -10,7 +10,6 @@ mod connection;
 mod deadline;
 mod exchange;
 mod protocol;
-mod read_ahead;
 mod refusal;
 mod stall;
 mod tls;
@@ -27,8 +26,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use connection::{Ends, Seat};
 pub use exchange::Running;
-use read_ahead::ReadAhead;
 pub use tls::{Files, Tls, TlsError};
+
+use super::read_ahead::ReadAhead;
 
 /// Connections that the kernel may hold for us until they are accepted.
 const BACKLOG: u32 = 4096;

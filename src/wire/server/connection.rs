@@ -18,9 +18,9 @@ use tokio_util::sync::CancellationToken;
 use super::deadline::HeadDeadline;
 use super::exchange::{Counted, CountedBody, Exchanges};
 use super::protocol::{self, Protocol};
-use super::read_ahead::{ReadAhead, Sparing};
 use super::stall::Streams;
 use super::{Config, Peer, Tls};
+use crate::wire::read_ahead::{ReadAhead, Sparing};
 
 /// What hyper itself refuses with a bare 431; room above the limit that the service enforces.
 const MAX_HEAD: u32 = 64 * 1024;

@@ -13,9 +13,9 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, service::Service};
 use pin_project_lite::pin_project;
 
-use super::read_ahead::ReadAhead;
 use super::{Peer, stall};
 use crate::body::leash::Leash;
+use crate::wire::read_ahead::{Place, ReadAhead};
 
 /// Smaller frames, which most answers are, go freely: to watch one costs about as much as to send it, and hyper's queue has a
 /// bound, too.
@@ -48,8 +48,7 @@ impl Exchanges {
 
     fn start(self: &Arc<Self>) -> Running {
         self.started.fetch_add(1, Relaxed);
-        self.read_ahead.begin();
-        Running(Arc::new(Guard(Arc::clone(self))))
+        Running(Arc::new(Guard { exchanges: Arc::clone(self), _place: self.read_ahead.place() }))
     }
 }
 
@@ -62,12 +61,14 @@ impl Exchanges {
 pub struct Running(#[expect(dead_code, reason = "held for its drop")] Arc<Guard>);
 
 #[derive(Debug)]
-struct Guard(Arc<Exchanges>);
+struct Guard {
+    exchanges: Arc<Exchanges>,
+    _place: Place,
+}
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.0.finished.fetch_add(1, Relaxed);
-        self.0.read_ahead.end();
+        self.exchanges.finished.fetch_add(1, Relaxed);
     }
 }
 

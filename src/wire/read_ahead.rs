@@ -9,13 +9,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take};
 
-/// So many exchanges make the house full: from here on each one has its own buffer and no more.
+/// So many streams make the house full: from here on each one has its own buffer and no more.
 const FULL_HOUSE: usize = 64;
 
-/// How many times its own buffer an exchange may have while the house is empty. A connection may keep as much until its
-/// next request, and there may be thousands.
+/// How many times its own buffer a stream may have while the house is empty. A connection may keep as much until its next
+/// request, and there may be thousands.
 const MOST: usize = 4;
 
 /// How many buffers hyper fills for one body: while its reader has one, the next is read.
@@ -24,7 +26,7 @@ const BUFFERS: usize = 2;
 /// hyper panics below this.
 const LEAST: usize = 8 * 1024;
 
-/// Shares what may be read ahead among the exchanges under way.
+/// Shares what may be read ahead among the streams under way.
 #[derive(Debug)]
 pub(super) struct ReadAhead {
     own: usize,
@@ -37,12 +39,10 @@ impl ReadAhead {
         Self { own, under_way: AtomicUsize::new(0) }
     }
 
-    pub(super) fn begin(&self) {
+    /// A place among those who share, until it is dropped.
+    pub(super) fn place(self: &Arc<Self>) -> Place {
         self.under_way.fetch_add(1, Relaxed);
-    }
-
-    pub(super) fn end(&self) {
-        self.under_way.fetch_sub(1, Relaxed);
+        Place(Arc::clone(self))
     }
 
     /// The most that one read may bring while there are few others.
@@ -58,15 +58,41 @@ impl ReadAhead {
     }
 }
 
+/// A stream's place among those who share.
+#[derive(Debug)]
+pub(super) struct Place(Arc<ReadAhead>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Relaxed);
+    }
+}
+
 /// A socket of which no more is read at once than its share.
 pub(super) struct Sparing<I> {
     io: Take<I>,
     read_ahead: Arc<ReadAhead>,
+    _place: Option<Place>,
 }
 
 impl<I: AsyncRead> Sparing<I> {
+    /// Somebody else knows when it is one of those who share.
     pub(super) fn new(io: I, read_ahead: Arc<ReadAhead>) -> Self {
-        Self { io: io.take(0), read_ahead }
+        Self { io: io.take(0), read_ahead, _place: None }
+    }
+
+    /// It is one of them for as long as it lives.
+    pub(super) fn placed(io: I, read_ahead: &Arc<ReadAhead>) -> Self {
+        Self { _place: Some(read_ahead.place()), ..Self::new(io, Arc::clone(read_ahead)) }
+    }
+}
+
+impl<I: Connection> Connection for Sparing<TokioIo<I>>
+where
+    TokioIo<I>: AsyncRead,
+{
+    fn connected(&self) -> Connected {
+        self.io.get_ref().inner().connected()
     }
 }
 
@@ -108,9 +134,12 @@ mod tests {
 
     /// What one read may bring while so many exchanges are under way.
     fn share(own: usize, under_way: usize) -> usize {
-        let read_ahead = ReadAhead::new(own);
-        (0..under_way).for_each(|_| read_ahead.begin());
-        read_ahead.share() + 1
+        let read_ahead = Arc::new(ReadAhead::new(own));
+        let places: Vec<_> = (0..under_way).map(|_| read_ahead.place()).collect();
+        let share = read_ahead.share() + 1;
+        drop(places);
+        assert!(share <= read_ahead.share() + 1, "who has left takes nothing");
+        share
     }
 
     #[test]
@@ -128,7 +157,7 @@ mod tests {
     #[tokio::test]
     async fn a_read_brings_no_more_than_the_share() {
         let read_ahead = Arc::new(ReadAhead::new(LEAST));
-        (0..FULL_HOUSE).for_each(|_| read_ahead.begin());
+        let _others: Vec<_> = (0..FULL_HOUSE).map(|_| read_ahead.place()).collect();
         let much = vec![0; 4 * LEAST];
         let mut socket = Sparing::new(&much[..], read_ahead);
         let mut room = vec![0; 4 * LEAST];
