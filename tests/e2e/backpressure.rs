@@ -270,8 +270,9 @@ async fn a_slow_storage_stops_the_caller_and_the_gateway_holds_a_bounded_part() 
     }
 }
 
-/// The same of one download: what goes out, what is ready behind it, and what is being read.
-const HELD_DOWN: usize = 3 * 128 * KIB;
+/// The same of one download: what goes out, what is ready behind it, and what is being read, each of as much as one read brings
+/// while few are under way.
+const HELD_DOWN: usize = 3 * 256 * KIB;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_reader_stops_storage_and_the_gateway_holds_a_bounded_part() {
