@@ -1,7 +1,7 @@
 //! Bodies in, bodies out: adapters over `http_body::Body`, one a file.
 //!
 //! Every adapter carries [`Fault`] as its error, so that a failure keeps its meaning on the way
-//! through hyper and reqwest. No adapter holds more than it says in its own documentation.
+//! through hyper. No adapter holds more than it says in its own documentation.
 
 pub mod digest;
 pub mod exact;

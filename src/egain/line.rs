@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use http::Request;
-use http::header::{HeaderValue, USER_AGENT};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::dns::GaiResolver;
@@ -74,8 +73,7 @@ impl Line {
     }
 
     async fn receive(&self, request: Request<Bytes>) -> Result<Answer, Silence> {
-        let mut request = request.map(|body| Frames::new(Full::new(body).map_err(|never| match never {})));
-        request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(concat!("asset-gateway/", env!("CARGO_PKG_VERSION"))));
+        let request = request.map(|body| Frames::new(Full::new(body).map_err(|never| match never {})));
         let response = self.http.send(request).await?;
         let received = Instant::now();
         let (head, body) = response.into_parts();

@@ -9,7 +9,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{HeaderValue, USER_AGENT};
 use http::{Method, Request, Uri};
 use parking_lot::Mutex;
 
@@ -114,6 +113,5 @@ fn request(method: Method, url: &SignedUrl, body: Frames) -> Result<Request<Fram
     let mut request = Request::new(body);
     *request.method_mut() = method;
     *request.uri_mut() = url.expose().as_str().parse().map_err(|_| hosts::foreign("isn't a URL that can be asked"))?;
-    request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(concat!("asset-gateway/", env!("CARGO_PKG_VERSION"))));
     Ok(request)
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::header::{HeaderValue, USER_AGENT};
 use http::{Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -90,7 +91,8 @@ where
     ///
     /// # Errors
     /// The server wasn't reached, or broke the connection.
-    pub async fn send(&self, request: Request<Frames>) -> Result<Response<Incoming>, SendError> {
+    pub async fn send(&self, mut request: Request<Frames>) -> Result<Response<Incoming>, SendError> {
+        request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(concat!("asset-gateway/", env!("CARGO_PKG_VERSION"))));
         let uri = request.uri().clone();
         let response = self.pool.request(request).await.map_err(SendError)?;
         self.dialler.standby.used(&uri);

@@ -272,7 +272,7 @@ impl Fault {
 
     /// The fault that a client library carried through as a cause, if there is one.
     ///
-    /// A typed error inside a request body survives the way through hyper and reqwest; it is found
+    /// A typed error inside a request body survives the way through hyper; it is found
     /// by walking `source()`.
     pub fn find_in<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e Self> {
         std::iter::successors(Some(error), |e| e.source()).find_map(|e| e.downcast_ref())
