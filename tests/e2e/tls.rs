@@ -1,5 +1,6 @@
-//! TLS on the data listener.
+//! TLS on the data listener, and to eGain.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,16 +8,16 @@ use asset_gateway::sandbox::Sandbox;
 use asset_gateway::sandbox::config::Config;
 use reqwest::{Certificate, Version};
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::client::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-use crate::binary::{owned, run, settings};
+use crate::binary::{Running, owned, program, run, settings};
 use crate::client::Client;
 use crate::house::{House, noise, receipt};
 
@@ -204,5 +205,50 @@ async fn serve_names_the_file_that_it_cant_use() {
         let (output, _, err) = run(&["serve"], &variables);
         assert_eq!(output.status.code(), Some(1));
         assert!(err.lines().any(|line| line.starts_with(named)), "{err}");
+    }
+}
+
+/// Takes TLS off in front of `behind`, as a load balancer does.
+async fn terminate(identity: &Identity, behind: SocketAddr) -> SocketAddr {
+    let certificate = CertificateDer::from_pem_file(identity.path("cert")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(identity.path("key")).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], key)
+        .unwrap();
+    let (acceptor, listener) = (TlsAcceptor::from(Arc::new(config)), TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let Ok(mut clear) = acceptor.accept(socket).await else { return };
+                let _ended = copy_bidirectional(&mut clear, &mut TcpStream::connect(behind).await.unwrap()).await;
+            });
+        }
+    });
+    addr
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn egain_is_asked_over_tls_if_its_certificate_is_trusted_and_else_not() {
+    let sandbox = Sandbox::start(Config::default()).unwrap();
+    let ((egains, _), (strangers, _)) = (Identity::new(), Identity::new());
+    let front = terminate(&egains, sandbox.addr()).await;
+    for (trusted, status) in [(&strangers, 503), (&egains, 201)] {
+        let mut variables = settings(&sandbox);
+        for (key, url) in [("EGAIN__BASE_URL", sandbox.base_url()), ("EGAIN__TOKEN_URL", sandbox.token_url())] {
+            variables.push((key.to_owned(), format!("https://{front}{}", url.path())));
+        }
+        let mut serve = program(&["serve"], &variables);
+        serve.env("SSL_CERT_FILE", trusted.path("cert"));
+        let gateway = Running::start(serve);
+        let (addr, _) = gateway.listens().await;
+        let url = format!("http://{addr}/v1/assets?channel=sms&name=a.bin");
+        let answer = Client::with(|builder| builder).post(url).body(noise(1000, 1)).send().await.unwrap();
+        assert_eq!(answer.status(), status);
+        assert_eq!(sandbox.assets().len(), usize::from(status == 201));
     }
 }
