@@ -8,7 +8,7 @@ mod preconnect;
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -27,7 +27,7 @@ use tower_service::Service;
 use super::read_ahead::{ReadAhead, Sparing};
 use crate::body::Frames;
 pub use preconnect::Origin;
-use preconnect::{Standby, Stream};
+use preconnect::{Expected, Standby, Stream};
 
 /// What a full house of connections may each read ahead, in bytes. A download whose reader is slow holds one and a half times as
 /// much: what goes out, what hyper has ready behind it, and what is being read.
@@ -37,6 +37,10 @@ type Cause = Box<dyn Error + Send + Sync>;
 
 /// How often an idle connection is probed, lest something on the way forgets it.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// How much longer a connection that is being dialled ahead of need is waited for before another one is dialled beside it: about
+/// what a handshake takes over a long way.
+const HEAD_START: Duration = Duration::from_millis(300);
 
 /// How servers are reached.
 #[derive(Debug, Clone, Copy)]
@@ -73,6 +77,8 @@ where
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(KEEP_ALIVE));
         tcp.set_tcp_user_timeout(Some(config.stall_timeout));
+        // Shared out among a host's addresses: a dead one leaves time for the next.
+        tcp.set_connect_timeout(Some(config.connect_timeout));
         let tls = HttpsConnectorBuilder::new().with_provider_and_platform_verifier(aws_lc_rs::default_provider())?;
         let line = tls.https_or_http().enable_http1().wrap_connector(tcp);
         let read_ahead = Arc::new(ReadAhead::new(READ_AHEAD));
@@ -151,20 +157,136 @@ where
         // Dials nothing until it is polled.
         let dialled = self.line.call(uri);
         let (limit, read_ahead) = (self.limit, Arc::clone(&self.read_ahead));
-        let stream = in_time(limit, async {
-            let ready = match expected {
-                Some(expected) => expected.stream().await,
-                None => None,
-            };
-            match ready {
-                Some(stream) => Ok(stream),
-                None => dialled.await,
-            }
-        });
+        let stream = in_time(limit, first_of(expected, dialled));
         Box::pin(async move { Ok(TokioIo::new(Sparing::placed(TokioIo::new(stream.await?), &read_ahead))) })
+    }
+}
+
+/// The connection that stands by, or a new one where that fails or isn't there soon: one that hangs costs its caller no more.
+async fn first_of(expected: Option<Expected>, dialled: impl Future<Output = Result<Stream, Cause>>) -> Result<Stream, Cause> {
+    let Some(expected) = expected else { return dialled.await };
+    let mut standby = pin!(expected.stream());
+    match tokio::time::timeout(HEAD_START, &mut standby).await {
+        Ok(Some(stream)) => return Ok(stream),
+        Ok(None) => return dialled.await,
+        Err(_late) => {}
+    }
+    tokio::select! {
+        Some(stream) = standby => Ok(stream),
+        dialled = dialled => dialled,
     }
 }
 
 async fn in_time(limit: Duration, dialled: impl Future<Output = Result<Stream, Cause>>) -> Result<Stream, Cause> {
     tokio::time::timeout(limit, dialled).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::future::{self, Ready};
+    use http_body_util::{BodyExt, Empty};
+    use socket2::{Domain, Socket, Type};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    /// A host with these addresses.
+    #[derive(Clone)]
+    struct Host(Arc<parking_lot::Mutex<Vec<SocketAddr>>>);
+
+    impl Service<Name> for Host {
+        type Response = std::vec::IntoIter<SocketAddr>;
+        type Error = io::Error;
+        type Future = Ready<io::Result<Self::Response>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, _: Name) -> Self::Future {
+            future::ready(Ok(self.0.lock().clone().into_iter()))
+        }
+    }
+
+    /// An address that answers no attempt to connect: its queue is full, and nobody takes anything off it.
+    struct DeadAddress {
+        addr: SocketAddr,
+        _queue: Vec<Socket>,
+    }
+
+    impl DeadAddress {
+        fn new() -> Self {
+            let socket = || Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            let listener = socket();
+            listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+            listener.listen(0).unwrap();
+            let addr = listener.local_addr().unwrap();
+            let mut queue = vec![listener];
+            for _ in 0..4 {
+                let waiting = socket();
+                waiting.set_nonblocking(true).unwrap();
+                let _in_progress = waiting.connect(&addr);
+                queue.push(waiting);
+            }
+            Self { addr: addr.as_socket().unwrap(), _queue: queue }
+        }
+    }
+
+    /// A server that answers one request on each connection.
+    async fn living_address() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut head = [0; 1024];
+                if stream.read(&mut head).await.unwrap_or(0) > 0 {
+                    stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").await.unwrap();
+                }
+            }
+        });
+        addr
+    }
+
+    /// A client whose every name leads to these addresses.
+    fn client(connect_timeout: Duration, addresses: &[SocketAddr]) -> (Client<Host>, Host) {
+        let limit = Duration::from_secs(10);
+        let config = Config { connect_timeout, stall_timeout: limit, idle_timeout: limit, max_idle: 4 };
+        let host = Host(Arc::new(parking_lot::Mutex::new(addresses.to_vec())));
+        (Client::new(config, host.clone()).unwrap(), host)
+    }
+
+    fn get() -> Request<Frames> {
+        let nothing = Empty::new().map_err(|never| match never {});
+        // Without a port in the URI, those of the addresses hold.
+        Request::get("http://storage.test/file").body(Frames::new(nothing)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_host_with_one_dead_address_of_two_is_reached() {
+        let dead = DeadAddress::new();
+        let (client, _host) = client(Duration::from_secs(2), &[dead.addr, living_address().await]);
+        assert_eq!(client.send(get()).await.unwrap().status(), 204);
+    }
+
+    #[tokio::test]
+    async fn a_host_whose_every_address_is_dead_is_given_up_in_time() {
+        let (one, other) = (DeadAddress::new(), DeadAddress::new());
+        let (client, _host) = client(Duration::from_millis(400), &[one.addr, other.addr]);
+        let began = std::time::Instant::now();
+        assert!(client.send(get()).await.unwrap_err().is_timeout());
+        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_connection_ahead_of_need_that_hangs_costs_its_caller_little() {
+        let dead = DeadAddress::new();
+        let (client, host) = client(Duration::from_secs(8), &[dead.addr]);
+        client.preconnect(&Origin::of(get().uri()).unwrap());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        *host.0.lock() = vec![living_address().await];
+        let began = std::time::Instant::now();
+        assert_eq!(client.send(get()).await.unwrap().status(), 204);
+        assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    }
 }
