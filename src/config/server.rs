@@ -44,9 +44,9 @@ section! {
         trusted_proxies: Vec<Network> = "";
         /// Connections at one time; above, 503 at once.
         max_connections: usize = "10000" where within(1, 1_000_000);
-        /// Uploads at one time; above, 503 at once.
+        /// Uploads at one time; above, 503 at once. Once half are taken, no caller gets more than its share.
         max_uploads: usize = "1024" where within(1, 1_000_000);
-        /// Downloads at one time; above, 503 at once.
+        /// Downloads at one time; above, 503 at once. Once half are taken, no caller gets more than its share.
         max_downloads: usize = "1024" where within(1, 1_000_000);
     }
 }

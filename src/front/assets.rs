@@ -66,7 +66,7 @@ impl Rooms {
             let detail = "the gateway is about to stop: send it again, another replica will take it";
             return Err(Fault::gateway(Code::Draining, Stage::Admit, detail).retry_after(Duration::from_secs(1)));
         }
-        exchange.hold(Self::seat(&self.uploads, "uploads")?);
+        exchange.hold(Self::seat(&self.uploads, &caller, "uploads")?);
         let receipt = self.upload.run(Request { caller, head, body, stay: self.drain.finishing() }).await?;
         Ok(created(&receipt))
     }
@@ -104,14 +104,15 @@ impl Rooms {
     pub(super) async fn content(
         &self,
         id: &AssetId,
-        by: &Claimant,
+        caller: &Caller,
         head: &Parts,
         exchange: &mut Exchange,
     ) -> Result<Response<Frames>, Refusal> {
+        let by = &Claimant::from(caller);
         if self.wants_redirect(head) {
             return Ok(self.redirect(id, by).await?);
         }
-        exchange.hold(Self::seat(&self.downloads, "downloads")?);
+        exchange.hold(Self::seat(&self.downloads, caller, "downloads")?);
         let content = self.download.content(id, by, &head.headers).await?;
         if content.status == StatusCode::RANGE_NOT_SATISFIABLE {
             return Err(unsatisfiable(&content.headers));

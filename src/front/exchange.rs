@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use http::request::Parts;
 use http::{Method, StatusCode};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::request_id::RequestId;
@@ -14,6 +13,7 @@ use super::route::Route;
 use crate::body::meter::Witness;
 use crate::signals::metrics::Metrics;
 use crate::words::caller::Caller;
+use crate::words::fair_limit::FairShare;
 use crate::words::fault::{Code, Fault};
 
 /// What is logged for a caller that left before the end of its answer; nginx has made the number known.
@@ -31,7 +31,7 @@ pub struct Exchange {
     sent: u64,
     fault: Option<Fault>,
     ended: bool,
-    permit: Option<OwnedSemaphorePermit>,
+    seat: Option<FairShare>,
     client: Option<IpAddr>,
     caller: Option<Arc<Caller>>,
     _drain: TaskTrackerToken,
@@ -50,7 +50,7 @@ impl Exchange {
             sent: 0,
             fault: None,
             ended: false,
-            permit: None,
+            seat: None,
             client: None,
             caller: None,
             _drain: drain,
@@ -67,9 +67,9 @@ impl Exchange {
         self.caller = Some(caller.clone());
     }
 
-    /// Holds a permit until the answer's last byte.
-    pub fn hold(&mut self, permit: OwnedSemaphorePermit) {
-        self.permit = Some(permit);
+    /// Holds a seat until the answer's last byte.
+    pub fn hold(&mut self, seat: FairShare) {
+        self.seat = Some(seat);
     }
 
     /// It failed.

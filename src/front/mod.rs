@@ -28,7 +28,6 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::Service;
 use serde::Serialize;
-use tokio::sync::Semaphore;
 
 use crate::body::Frames;
 use crate::body::inbound::{Inbound, Progress};
@@ -38,7 +37,8 @@ use crate::signals::drain::{Drain, Phase};
 use crate::signals::metrics::Metrics;
 use crate::upload::Upload;
 use crate::wire::server::{Peer, Running};
-use crate::words::caller::Claimant;
+use crate::words::caller::{Caller, Claimant};
+use crate::words::fair_limit::{FairLimit, FairShare, NoRoom};
 use crate::words::fault::{Code, Fault, Stage};
 pub use admin::Admin;
 use callers::Callers;
@@ -79,6 +79,10 @@ pub struct Config {
     pub trusted_proxies: Vec<Network>,
 }
 
+/// Uploads, and downloads, that a caller may always have under way at one time while there is a seat: what a small adapter needs
+/// to get on beside one that takes all it gets.
+const LEAST_SEATS: u64 = 4;
+
 /// An answer's body, which tells the access log how it ended.
 pub type Answer = Meter<Frames, Exchange>;
 
@@ -95,8 +99,8 @@ struct Rooms {
     proxies: Proxies,
     upload: Upload,
     download: Download,
-    uploads: Arc<Semaphore>,
-    downloads: Arc<Semaphore>,
+    uploads: Arc<FairLimit>,
+    downloads: Arc<FairLimit>,
     download_mode: DownloadMode,
     home_page: &'static str,
     drain: Drain,
@@ -115,15 +119,14 @@ impl Front {
         drain: Drain,
         metrics: Arc<Metrics>,
     ) -> Result<Self, reqwest::Error> {
-        let seats = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
         Ok(Self(Arc::new(Rooms {
             router: Router::new(config.home_page.is_some()),
             callers: Callers::new(&config.auth, &metrics)?,
             proxies: Proxies::new(config.trusted_proxies.clone()),
             upload,
             download,
-            uploads: seats(config.max_uploads),
-            downloads: seats(config.max_downloads),
+            uploads: seats(&config.auth, config.max_uploads),
+            downloads: seats(&config.auth, config.max_downloads),
             download_mode: config.download_mode,
             home_page: config.home_page.unwrap_or_default(),
             drain,
@@ -206,14 +209,19 @@ impl Rooms {
             Route::Upload => self.upload(caller, head, body, exchange).await?,
             Route::Metadata(id) => self.metadata(&id, by, &head).await?,
             Route::ContentHead(id) => self.content_head(&id, by).await?,
-            Route::Content(id) => self.content(&id, by, &head, exchange).await?,
+            Route::Content(id) => self.content(&id, &caller, &head, exchange).await?,
             Route::Delete(id) => self.delete(&id, by).await?,
         })
     }
 
-    fn seat(seats: &Arc<Semaphore>, what: &str) -> Result<tokio::sync::OwnedSemaphorePermit, Fault> {
-        seats.clone().try_acquire_owned().map_err(|_| {
-            let detail = format!("the gateway has as many {what} under way as it takes: try again shortly");
+    fn seat(seats: &Arc<FairLimit>, caller: &Caller, what: &str) -> Result<FairShare, Fault> {
+        seats.take(&caller.id, 1).map_err(|why| {
+            let detail = match why {
+                NoRoom::Full => format!("the gateway has as many {what} under way as it takes: try again shortly"),
+                NoRoom::ShareTaken => {
+                    format!("the gateway is busy, and this caller has its share of {what} under way: wait until one has ended")
+                }
+            };
             Fault::gateway(Code::Overloaded, Stage::Admit, detail).retry_after(Duration::from_secs(1))
         })
     }
@@ -227,6 +235,14 @@ impl Service<Request<Incoming>> for Front {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let front = self.clone();
         Box::pin(async move { Ok(front.handle(request).await) })
+    }
+}
+
+/// Seats for so many transfers, shared among callers where these are known.
+fn seats(auth: &Auth, most: usize) -> Arc<FairLimit> {
+    match auth {
+        Auth::Nobody => FairLimit::unshared(most as u64),
+        Auth::Keys(_) | Auth::Jwt(_) => FairLimit::new(most as u64, LEAST_SEATS),
     }
 }
 

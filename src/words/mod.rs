@@ -1,7 +1,8 @@
-//! The words every other floor speaks: faults, secrets, units. No IO, nothing async.
+//! The words every other floor speaks: faults, secrets, units, limits. No IO, nothing async.
 
 pub mod asset;
 pub mod caller;
+pub mod fair_limit;
 pub mod fault;
 pub mod secret;
 pub mod units;

@@ -9,9 +9,10 @@ use reqwest::{Response, StatusCode};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
-use crate::house::{House, eventually};
-use crate::planted::entry;
+use crate::house::{House, eventually, noise};
+use crate::planted::{entry, key};
 use crate::refusal::Refusal;
+use crate::wire::{Wire, by_hand};
 
 /// Three callers.
 fn keys() -> String {
@@ -98,4 +99,50 @@ async fn at_exactly_egains_own_rate_it_never_says_too_many() {
         assert_eq!(upload.await.unwrap().status(), StatusCode::CREATED);
     }
     assert_eq!(house.sandbox.stats().answers(Operation::CreateAsset, StatusCode::TOO_MANY_REQUESTS), 0);
+}
+
+/// So many seats in each direction.
+const SEATS: [(&str, &str); 2] = [("server.max_uploads", "8"), ("server.max_downloads", "8")];
+
+#[tokio::test]
+async fn one_caller_that_takes_all_seats_it_gets_leaves_uploads_to_others() {
+    let house = house(&SEATS).await;
+    let mut hog = Vec::new();
+    for _ in 0..7 {
+        let (mut pen, answer) = by_hand(house.post("/v1/assets?channel=sms&name=a.bin&size=300000").by("one"));
+        pen.write(noise(10, 1)).await;
+        hog.push((pen, answer));
+    }
+    assert!(house.counts("transfers_in_flight{direction=\"upload\"}", 7.0).await);
+    let refusal = Refusal::of(send(&house, "one").await.unwrap()).await;
+    assert_eq!((refusal.told(), refusal.retry_after), ((503, "overloaded", "gateway", "admit"), Some(1)));
+    assert!(refusal.detail.contains("its share of uploads"), "{refusal:?}");
+    for _ in 0..3 {
+        assert_eq!(send(&house, "other").await.unwrap().status(), StatusCode::CREATED);
+    }
+    assert_eq!(send(&house, "third").await.unwrap().status(), StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn one_caller_that_takes_all_seats_it_gets_leaves_downloads_to_others() {
+    let house = house(&SEATS).await;
+    // More than the buffers of the sockets on the way: who doesn't read keeps its seat.
+    let large = house.post("/v1/assets?channel=sms&name=a.bin").by("other").body(noise(10_000_000, 1)).send().await.unwrap();
+    let stored: Value = large.json().await.unwrap();
+    let content = format!("/v1/assets/{}/content", stored["id"].as_str().unwrap());
+    let ask = async || {
+        let mut reader = Wire::to(house.addr).await;
+        reader.send(format!("GET {content} HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {}\r\n\r\n", key("one"))).await;
+        let head = reader.head().await;
+        (reader, head)
+    };
+    let mut hog = Vec::new();
+    for _ in 0..7 {
+        let (reader, head) = ask().await;
+        assert!(head.starts_with("http/1.1 200"), "{head}");
+        hog.push(reader);
+    }
+    assert!(ask().await.1.starts_with("http/1.1 503"));
+    let other = house.get(&content).by("other").send().await.unwrap();
+    assert_eq!((other.status(), other.bytes().await.unwrap().len()), (StatusCode::OK, 10_000_000));
 }
