@@ -15,6 +15,7 @@ use crate::storage::Storage;
 use crate::words::asset::AssetId;
 use crate::words::caller::Claimant;
 use crate::words::fault::{Code, Fault, Stage};
+use crate::words::moment::Moment;
 
 /// What is remembered, and for how long.
 #[derive(Debug, Clone)]
@@ -34,7 +35,7 @@ const MARK_KEPT: Duration = Duration::from_secs(600);
 #[derive(Clone)]
 struct Entry {
     asked: Instant,
-    good_until: Instant,
+    good_until: Moment,
     said: Result<Arc<Asset>, Fault>,
 }
 
@@ -55,7 +56,7 @@ struct UntilGone;
 
 impl Expiry<AssetId, Entry> for UntilGone {
     fn expire_after_create(&self, _: &AssetId, entry: &Entry, now: Instant) -> Option<Duration> {
-        Some(entry.good_until.saturating_duration_since(now))
+        Some(entry.good_until.monotonic.saturating_duration_since(now))
     }
 
     fn expire_after_update(&self, id: &AssetId, entry: &Entry, now: Instant, _: Option<Duration>) -> Option<Duration> {
@@ -80,7 +81,7 @@ impl UrlCache {
 
     /// A good URL, from the cache or from one call that all who wait share. It is the first one's turn that is used.
     pub async fn get(&self, id: &AssetId, claimant: &Claimant) -> Result<Arc<Asset>, Fault> {
-        if let Some(entry) = self.entries.get(id).await.filter(|entry| !self.is_dead(id, entry)) {
+        if let Some(entry) = self.entries.get(id).await.filter(|entry| !self.is_over(id, entry)) {
             self.count("hit");
             return entry.said;
         }
@@ -101,7 +102,7 @@ impl UrlCache {
 
     /// How much longer the URL will be given out.
     pub fn time_left(&self, asset: &Asset) -> Duration {
-        self.good_until(asset).saturating_duration_since(Instant::now())
+        self.good_until(asset).left()
     }
 
     async fn look_up(&self, id: &AssetId, claimant: &Claimant) -> Result<Arc<Asset>, Fault> {
@@ -121,19 +122,19 @@ impl UrlCache {
             asked.store(true, Ordering::Relaxed);
             self.ask(id, claimant).await
         };
-        self.entries.entry_by_ref(id).or_insert_with_if(ask, |entry| self.is_dead(id, entry)).await.into_value()
+        self.entries.entry_by_ref(id).or_insert_with_if(ask, |entry| self.is_over(id, entry)).await.into_value()
     }
 
     async fn ask(&self, id: &AssetId, claimant: &Claimant) -> Entry {
-        let asked = Instant::now();
+        let asked = Moment::now();
         let said = self.egain.get_asset(id, claimant).await.and_then(|asset| self.admit(asset)).map(Arc::new);
         let good_until = match &said {
             Ok(asset) => self.good_until(asset),
-            Err(fault) if is_negative(fault) => Instant::now() + self.config.negative_ttl,
+            Err(fault) if is_negative(fault) => Moment::now() + self.config.negative_ttl,
             // Given to those who wait for it, and not kept.
             Err(_) => asked,
         };
-        Entry { asked, good_until, said }
+        Entry { asked: asked.monotonic, good_until, said }
     }
 
     fn admit(&self, mut asset: Asset) -> Result<Asset, Fault> {
@@ -142,10 +143,15 @@ impl UrlCache {
     }
 
     /// The expiry less the margin; at once where eGain named no expiry.
-    fn good_until(&self, asset: &Asset) -> Instant {
-        let Some(expires) = asset.lease.expires else { return asset.lease.asked };
-        let life = expires.saturating_duration_since(asset.lease.asked);
-        expires.checked_sub(self.config.safety_margin.min(life / 4)).unwrap_or(asset.lease.asked)
+    fn good_until(&self, asset: &Asset) -> Moment {
+        let Some(expires) = asset.lease.expires else { return Moment { monotonic: asset.lease.asked, ..Moment::now() } };
+        let life = expires.monotonic.saturating_duration_since(asset.lease.asked);
+        expires.less(self.config.safety_margin.min(life / 4))
+    }
+
+    /// Dead, or past its time on the wall clock alone: moka's own clock stands still while the machine is suspended.
+    fn is_over(&self, id: &AssetId, entry: &Entry) -> bool {
+        entry.good_until.left().is_zero() || self.is_dead(id, entry)
     }
 
     fn is_dead(&self, id: &AssetId, entry: &Entry) -> bool {

@@ -1,20 +1,21 @@
 //! What an answer of eGain's means. What isn't documented is tolerated in more than one form.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
-use headers::HeaderMapExt;
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
+use url::Url;
 
 use crate::words::fault::{Code, Fault, Stage, UpstreamAnswer};
+use crate::words::moment::Moment;
+use crate::words::peer_time::{PeerClock, PeerTime, signed_life};
 
 /// A message that is passed on is cut here.
 const LONGEST_MESSAGE: usize = 300;
-/// How long a signed URL is believed to live at the most, whatever its expiry says.
-const LONGEST_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// A whole answer.
 pub struct Answer {
@@ -23,13 +24,13 @@ pub struct Answer {
     /// Its body.
     pub body: Bytes,
     pub(super) headers: HeaderMap,
-    pub(super) received: Instant,
+    pub(super) received: Moment,
 }
 
 /// eGain's error document; a load balancer in front may answer something else entirely.
 #[derive(Deserialize, Default)]
 struct ErrorDocument {
-    code: Option<serde_json::Value>,
+    code: Option<Value>,
     #[serde(rename = "developerMessage", alias = "developermessage", alias = "message")]
     developer_message: Option<String>,
 }
@@ -43,7 +44,7 @@ struct OAuthDocument {
 impl Answer {
     /// One that came just now.
     pub fn of(status: StatusCode, headers: HeaderMap, body: Bytes) -> Self {
-        Self { status, body, headers, received: Instant::now() }
+        Self { status, body, headers, received: Moment::now() }
     }
 
     /// The body as JSON, for an answer that was a success.
@@ -56,39 +57,20 @@ impl Answer {
         })
     }
 
-    /// When a signed URL ends on our monotonic clock, reckoned from the upstream's own `Date`: clocks drift.
-    pub fn deadline(&self, expiry: &str) -> Option<Instant> {
-        if expiry.starts_with("9999-") {
-            return self.received.checked_add(LONGEST_LIFE);
-        }
-        let expiry = SystemTime::from(expiry.parse::<Timestamp>().ok()?);
-        // `Date` has whole seconds: it may be almost one behind, which counts for a URL that lives for a few.
-        let date = self.headers.typed_get::<headers::Date>().map(|date| SystemTime::from(date) + Duration::from_secs(1));
-        let life = expiry.duration_since(date.unwrap_or_else(SystemTime::now)).unwrap_or(Duration::ZERO).min(LONGEST_LIFE);
-        self.received.checked_add(life)
+    /// When a signed URL ends: by the upstream's clock, ours, and what its signature says.
+    pub fn deadline(&self, expiry: &Value, url: Option<&Url>) -> Option<Moment> {
+        let life = self.clock().url_life(PeerTime::from_json(expiry)?, url.and_then(signed_life));
+        Some(self.received + life)
     }
 
-    /// How long eGain asks us to wait: `Retry-After` (seconds or a date), or `X-RateLimit-Reset` (a date-time).
+    /// How long eGain asks us to wait, within bounds.
     pub fn asked_wait(&self) -> Option<Duration> {
-        let until = |at: SystemTime| at.duration_since(self.now()).unwrap_or(Duration::ZERO);
-        let after = self.text("retry-after").and_then(|value| match value.parse::<f64>() {
-            Ok(seconds) => Duration::try_from_secs_f64(seconds).ok(),
-            Err(_) => httpdate::parse_http_date(value).ok().map(until),
-        });
-        let reset = || match self.text("x-ratelimit-reset")?.parse::<Timestamp>() {
-            Ok(at) => Some(until(at.into())),
-            Err(_) => self.text("x-ratelimit-reset")?.parse().ok().map(Duration::from_secs),
-        };
-        // A wait beyond an hour says more about the header than about the limit.
-        after.or_else(reset).map(|wait| wait.min(Duration::from_secs(3600)))
+        self.clock().asked_wait(&self.headers)
     }
 
-    fn text(&self, header: &str) -> Option<&str> {
-        self.headers.get(header)?.to_str().ok().map(str::trim)
-    }
-
-    fn now(&self) -> SystemTime {
-        self.headers.typed_get::<headers::Date>().map_or_else(SystemTime::now, SystemTime::from)
+    /// What time it was, there and here, when this answer came.
+    pub fn clock(&self) -> PeerClock {
+        PeerClock::of(&self.headers, Timestamp::try_from(self.received.wall).unwrap_or(Timestamp::UNIX_EPOCH))
     }
 
     /// What eGain said, as far as it may be shown: without `secret`, which it was sent and may quote.
@@ -128,31 +110,6 @@ mod tests {
     fn answer(headers: &[(&'static str, &'static str)], body: &'static str) -> Answer {
         let headers = headers.iter().map(|(k, v)| (k.parse().unwrap(), v.parse().unwrap())).collect();
         Answer::of(StatusCode::BAD_REQUEST, headers, Bytes::from_static(body.as_bytes()))
-    }
-
-    #[test]
-    fn an_expiry_is_reckoned_by_the_upstreams_own_clock() {
-        let date = ("date", "Thu, 27 Jan 2022 20:03:25 GMT");
-        let answer = answer(&[date], "");
-        let left = answer.deadline("2022-01-27T20:04:25.498Z").unwrap() - answer.received;
-        assert_eq!(left, Duration::from_millis(59_498), "Date may be a second behind");
-        assert_eq!(answer.deadline("2022-01-27T20:00:00Z"), Some(answer.received), "a past expiry is over at once");
-        assert_eq!(answer.deadline("9999-12-31T23:59:59Z").unwrap() - answer.received, LONGEST_LIFE);
-        assert_eq!(answer.deadline("soon"), None);
-    }
-
-    #[test]
-    fn every_form_of_asking_to_wait_is_understood() {
-        let date = ("date", "Thu, 27 Jan 2022 20:03:25 GMT");
-        for header in [
-            ("retry-after", "7"),
-            ("retry-after", "Thu, 27 Jan 2022 20:03:32 GMT"),
-            ("x-ratelimit-reset", "2022-01-27T20:03:32Z"),
-            ("x-ratelimit-reset", "7"),
-        ] {
-            assert_eq!(answer(&[date, header], "").asked_wait(), Some(Duration::from_secs(7)), "{header:?}");
-        }
-        assert_eq!(answer(&[date], "").asked_wait(), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::Request;
@@ -18,6 +18,7 @@ use crate::signals::metrics::Metrics;
 use crate::signals::upstream::Outcome;
 use crate::wire::client::{Client, Config, SendError};
 use crate::words::fault::{Code, Fault, Stage};
+use crate::words::moment::Moment;
 
 /// The longest answer that is read, in bytes; an asset's is under 2 KiB.
 const LONGEST_ANSWER: usize = 256 * 1024;
@@ -75,7 +76,7 @@ impl Line {
     async fn receive(&self, request: Request<Bytes>) -> Result<Answer, Silence> {
         let request = request.map(|body| Frames::new(Full::new(body).map_err(|never| match never {})));
         let response = self.http.send(request).await?;
-        let received = Instant::now();
+        let received = Moment::now();
         let (head, body) = response.into_parts();
         Ok(Answer { status: head.status, headers: head.headers, body: read(body).await?, received })
     }

@@ -213,7 +213,7 @@ impl Egain {
         let (answer, _) = self.calls.make(&Question::Get(id.clone()), claimant, identity).await?;
         let asset: AssetAnswer = answer.json(Stage::Sign)?;
         let url = SignedUrl::new(parse_url(asset.content_url.as_deref())?);
-        let expires = asset.content_url_expiry.as_deref().and_then(|expiry| answer.deadline(expiry));
+        let expires = asset.content_url_expiry.as_deref().and_then(|expiry| answer.deadline(&expiry.into(), Some(url.expose())));
         let lease = Lease { url, asked, expires, expiry: asset.content_url_expiry };
         Ok(Asset { name: asset.name, content_type: asset.content_type, size: asset.size, lease })
     }

@@ -31,7 +31,7 @@ pub(super) async fn create(site: &Site, request: Request<Incoming>) -> Result<Re
     let declared = Declaration::read(&body, site.config.max_size)?;
     let id = Uuid::new_v4().to_string();
     let expiry = site.clock.after(site.config.upload_life);
-    let (url, ticket) = site.signer.sign(&site.root, &Method::POST, &id, expiry);
+    let (url, ticket) = site.signer.sign(&site.root, &Method::POST, &id, site.clock.now()..expiry);
     site.shelf.expect(id.clone(), declared, ticket);
     let answer = json!({"id": id, "contentUrl": url.as_str(), "contentUrlExpiry": clock::rfc3339(expiry)});
     Ok(Reply::json(StatusCode::OK, answer))
@@ -45,7 +45,7 @@ pub(super) fn get(site: &Site, id: &str, request: &Request<Incoming>) -> Result<
         return Err(Refusal::new(StatusCode::BAD_REQUEST, "400-766", "the asset isn't available yet"));
     }
     let expiry = site.clock.after(site.config.download_life);
-    let (url, _) = site.signer.sign(&site.root, &Method::GET, id, expiry);
+    let (url, _) = site.signer.sign(&site.root, &Method::GET, id, site.clock.now()..expiry);
     let answer = json!({
         "id": id, "name": asset.name, "size": asset.size, "contentType": asset.content_type,
         "contentUrl": url.as_str(), "contentUrlExpiry": clock::rfc3339(expiry),

@@ -1,5 +1,7 @@
 //! Signed URLs: an HS256 token in the query that says what may be done with one asset until when.
 
+use std::ops::Range;
+
 use http::{Method, Uri};
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
@@ -15,6 +17,7 @@ const SIGNATURE: &str = "signature";
 pub(super) struct Claims {
     method: String,
     asset: String,
+    iat: i64,
     exp: i64,
     /// Tells one signature from another, also where all else is the same.
     pub(super) jti: Uuid,
@@ -50,11 +53,11 @@ impl Signer {
     }
 
     /// A URL good for `method` on `asset`, and the id of its signature. A JWT's `exp` has whole
-    /// seconds, so the signature outlives `expiry` by up to one.
-    pub(super) fn sign(&self, base: &Url, method: &Method, asset: &str, expiry: Timestamp) -> (Url, Uuid) {
+    /// seconds, so the signature outlives the end of `validity` by up to one.
+    pub(super) fn sign(&self, base: &Url, method: &Method, asset: &str, validity: Range<Timestamp>) -> (Url, Uuid) {
         let jti = Uuid::new_v4();
-        let exp = expiry.as_second().saturating_add(1);
-        let claims = Claims { method: method.to_string(), asset: asset.to_owned(), exp, jti };
+        let (iat, exp) = (validity.start.as_second(), validity.end.as_second().saturating_add(1));
+        let claims = Claims { method: method.to_string(), asset: asset.to_owned(), iat, exp, jti };
         let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)
             .expect("plain claims can be signed with a plain secret");
         let mut url = base.clone();
@@ -98,7 +101,7 @@ mod tests {
     fn a_signature_is_good_for_what_it_says_and_nothing_else() {
         let (signer, now) = (Signer::with_fresh_secret(), Timestamp::now());
         let later = now + jiff::SignedDuration::from_secs(60);
-        let (url, jti) = signer.sign(&"http://storage/base/".parse().unwrap(), &Method::POST, "one", later);
+        let (url, jti) = signer.sign(&"http://storage/base/".parse().unwrap(), &Method::POST, "one", now..later);
         assert!(url.as_str().starts_with("http://storage/base/storage/one?signature="));
         assert_eq!(verify(&signer, &url, Method::POST, "one", now), Ok(jti));
         assert_eq!(verify(&signer, &url, Method::GET, "one", now), Err(Invalid::OtherMethod));

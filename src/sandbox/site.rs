@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use headers::{Date, HeaderMapExt};
+use http::header::DATE;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use url::Url;
@@ -54,7 +55,7 @@ impl Site {
         })
     }
 
-    /// Answers one request. `Date` is set here, or hyper would set the right one.
+    /// Answers one request. `Date` is set here unless a fault sets it, or hyper would set the right one.
     pub(super) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Outgoing>, Infallible> {
         let mut reply = match self.routes.find(request.method(), request.uri().path()) {
             Ok((Target::Operation(operation), id)) => self.operate(operation, &id, request).await,
@@ -63,7 +64,9 @@ impl Site {
             Ok((Target::Reset, _)) => control::reset(&self),
             Err(lost) => lost.into_reply(),
         };
-        reply.headers.typed_insert(Date::from(SystemTime::from(self.clock.now())));
+        if !reply.headers.contains_key(DATE) {
+            reply.headers.typed_insert(Date::from(SystemTime::from(self.clock.now())));
+        }
         Ok(reply.into_response())
     }
 

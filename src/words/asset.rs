@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Instant;
 
+use crate::words::moment::Moment;
 use crate::words::secret::SignedUrl;
 
 /// An asset's id: 1 to 255 of `A-Z a-z 0-9 . _ -`, but not `.` or `..`, so that it can stand in a path.
@@ -89,8 +90,8 @@ pub struct Lease {
     pub url: SignedUrl,
     /// When it was asked for, on the monotonic clock.
     pub asked: Instant,
-    /// When it ends, on the monotonic clock; reckoned by the upstream's own clock. None where eGain didn't say.
-    pub expires: Option<Instant>,
+    /// When it ends, see [`PeerClock::url_life`](crate::words::peer_time::PeerClock::url_life). None where eGain didn't say.
+    pub expires: Option<Moment>,
     /// The expiry as eGain wrote it.
     pub expiry: Option<String>,
 }

@@ -4,5 +4,7 @@ pub mod asset;
 pub mod caller;
 pub mod fair_limit;
 pub mod fault;
+pub mod moment;
+pub mod peer_time;
 pub mod secret;
 pub mod units;

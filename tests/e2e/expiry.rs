@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use asset_gateway::sandbox::config::Config;
 use asset_gateway::sandbox::faults::{Fault, Operation};
+use http::HeaderValue;
+use http::header::{AGE, DATE};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::StatusCode;
 use serde_json::Value;
@@ -91,5 +93,48 @@ async fn an_expiry_at_the_end_of_time_is_believed_for_a_week() {
         assert!((604_760..=604_770).contains(&max_age(answer.headers())), "{expiry}: {:?}", answer.headers());
         house.get(&path).send().await.unwrap();
         assert_eq!(house.sandbox.stats().calls(Operation::GetAsset), fresh);
+    }
+}
+
+/// Signed by a JWT that says how long it is good, and by a word that says nothing.
+#[tokio::test]
+async fn a_date_that_is_a_day_off_keeps_no_dead_url_alive() {
+    for hours in [-24, 24] {
+        for signed in [true, false] {
+            let house = House::with(Config { download_life: HOUR, ..Config::default() }, &[]).await;
+            let path = stored(&house).await;
+            let wrong = Timestamp::now() + SignedDuration::from_hours(hours);
+            let date = HeaderValue::try_from(httpdate::fmt_http_date(wrong.into())).unwrap();
+            let mut fault = Fault::at(Operation::GetAsset).header(DATE, date);
+            if !signed {
+                fault = fault.field("contentUrl", format!("http://{}/storage/x?signature=0a1b2c", house.sandbox.addr()));
+            }
+            house.sandbox.fault(fault);
+            let left = max_age(house.get(&path).send().await.unwrap().headers());
+            assert!(left <= 3570, "{hours} hours off, signed by a JWT: {signed}: {left} s");
+            assert!(left >= 3560 || !signed && hours > 0, "{hours} hours off, signed by a JWT: {signed}: {left} s");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_lay_in_a_cache_on_the_way_is_that_much_older() {
+    let house = House::with(Config { download_life: HOUR, ..Config::default() }, &[]).await;
+    let path = stored(&house).await;
+    let url = format!("http://{}/storage/x?signature=0a1b2c", house.sandbox.addr());
+    house.sandbox.fault(Fault::at(Operation::GetAsset).header(AGE, HeaderValue::from_static("600")).field("contentUrl", url));
+    let left = max_age(house.get(&path).send().await.unwrap().headers());
+    assert!((2960..=2970).contains(&left), "{left} s");
+}
+
+#[tokio::test]
+async fn an_expiry_as_a_number_is_read_as_the_time_it_is() {
+    let house = House::open().await;
+    let path = stored(&house).await;
+    let in_an_hour = (Timestamp::now() + HOUR).as_second();
+    for expiry in [in_an_hour.to_string(), (in_an_hour * 1000).to_string()] {
+        house.sandbox.fault(Fault::at(Operation::GetAsset).field("contentUrlExpiry", expiry.clone()).once());
+        let answer = house.get(&path).header("cache-control", "no-cache").send().await.unwrap();
+        assert!((3555..=3571).contains(&max_age(answer.headers())), "{expiry}: {:?}", answer.headers());
     }
 }
