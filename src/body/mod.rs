@@ -3,6 +3,7 @@
 //! Every adapter carries [`Fault`] as its error, so that a failure keeps its meaning on the way
 //! through hyper. No adapter holds more than it says in its own documentation.
 
+pub mod compact;
 pub mod digest;
 pub mod exact;
 pub mod inbound;

@@ -59,13 +59,13 @@ impl Delivery {
     /// Stores the file; the asset is whole in storage when this succeeds, and handed over for deletion when it fails
     /// or is dropped.
     pub async fn deliver(&self, consignment: &Consignment<'_>, timing: &mut Timing) -> Result<AssetId, Fault> {
-        let material = &consignment.file.material;
-        let body = material.body().expect("nothing was taken from the caller yet but what is here");
+        let file = &consignment.file.file;
+        let body = file.body().expect("nothing was taken from the caller yet but what is here");
         let fault = match self.attempt(consignment, body, timing).await {
             Err(fault) if fault.blame() == Blame::Storage => fault,
             done => return done,
         };
-        let Some(body) = material.body() else { return Err(come_back(fault)) };
+        let Some(body) = file.body() else { return Err(come_back(fault)) };
         tracing::info!(code = fault.code().name(), detail = fault.detail(), "sends once more with a fresh signed URL");
         self.attempt(consignment, body, timing).await.map_err(come_back)
     }

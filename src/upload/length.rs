@@ -2,8 +2,8 @@
 //! look-ahead, or derived from the request's own length, or found out by spooling.
 
 use super::look_ahead::LookAhead;
-use super::material::Material;
 use super::offer::{Derived, Offer};
+use super::replay::ReplayableFile;
 use super::spool::Spools;
 use crate::body::exact::OnMismatch;
 use crate::words::fault::{Code, Fault, Stage};
@@ -40,7 +40,7 @@ pub struct Measured {
     /// How that is known.
     pub source: LengthSource,
     /// The bytes.
-    pub material: Material,
+    pub file: ReplayableFile,
     /// What it means when they turn out to be more or fewer.
     pub derived: Option<Derived>,
 }
@@ -61,41 +61,41 @@ pub async fn measure(mut offer: Offer, mut ahead: LookAhead, spools: &Spools, li
     let declared = offer.declared;
     // A guess beyond the limit may be wrong; what is spooled is refused by what it is.
     offer.derived = offer.derived.filter(|derived| limits.check(derived.size).is_ok());
-    if let Some(size) = declared.filter(|size| ahead.length > *size || ahead.ended && ahead.length < *size) {
-        return Err(mismatch(size, ahead.length));
+    if let Some(size) = declared.filter(|size| ahead.length() > *size || ahead.ended && ahead.length() < *size) {
+        return Err(mismatch(size, ahead.length()));
     }
     let expected = declared.or(offer.derived.as_ref().map(|derived| derived.size));
-    if !ahead.ended && expected.is_none_or(|size| size <= ahead.length) {
+    if !ahead.ended && expected.is_none_or(|size| size <= ahead.length()) {
         // One byte more tells a file that just fills the look-ahead from a longer one.
-        let beyond = ahead.length.max(limits.look_ahead) + 1;
+        let beyond = ahead.length().max(limits.look_ahead) + 1;
         ahead.fill(&mut offer.body, beyond).await?;
     }
-    limits.check(ahead.length)?;
-    if ahead.ended && (declared.is_some() || ahead.length <= limits.look_ahead) {
+    limits.check(ahead.length())?;
+    if ahead.ended && (declared.is_some() || ahead.length() <= limits.look_ahead) {
         return held(ahead, declared);
     }
-    let streamed = |length, source, derived, offer: Offer, ahead: LookAhead| {
-        Ok(Measured { length, source, derived, material: Material::stream(ahead.chunks, offer.body) })
+    let streamed = |length, source, derived, offer: Offer, mut ahead: LookAhead| {
+        Ok(Measured { length, source, derived, file: ReplayableFile::stream(ahead.chunks.take(), offer.body) })
     };
     match (declared, offer.derived.take()) {
         (Some(length), _) => streamed(length, LengthSource::Declared, None, offer, ahead),
         // Where the last frame happened to bring the end as well, a wrong guess is seen before it does harm.
-        (None, Some(derived)) if !ahead.ended || derived.size == ahead.length => {
+        (None, Some(derived)) if !ahead.ended || derived.size == ahead.length() => {
             streamed(derived.size, LengthSource::Derived, Some(derived), offer, ahead)
         }
         (None, _) => spool(offer, ahead, spools, limits).await,
     }
 }
 
-fn held(ahead: LookAhead, declared: Option<u64>) -> Result<Measured, Fault> {
-    if let Some(size) = declared.filter(|size| *size != ahead.length) {
-        return Err(mismatch(size, ahead.length));
+fn held(mut ahead: LookAhead, declared: Option<u64>) -> Result<Measured, Fault> {
+    if let Some(size) = declared.filter(|size| *size != ahead.length()) {
+        return Err(mismatch(size, ahead.length()));
     }
-    if ahead.length == 0 {
+    if ahead.length() == 0 {
         return Err(Fault::caller(Code::EmptyFile, Stage::Read, "the file is empty: eGain takes files of at least one byte"));
     }
     let source = if declared.is_some() { LengthSource::Declared } else { LengthSource::LookAhead };
-    Ok(Measured { length: ahead.length, source, derived: None, material: Material::held(ahead.chunks) })
+    Ok(Measured { length: ahead.length(), source, derived: None, file: ReplayableFile::held(ahead.chunks.take()) })
 }
 
 async fn spool(mut offer: Offer, ahead: LookAhead, spools: &Spools, limits: &Limits) -> Result<Measured, Fault> {
@@ -105,7 +105,12 @@ async fn spool(mut offer: Offer, ahead: LookAhead, spools: &Spools, limits: &Lim
         return Err(Fault::caller(Code::LengthRequired, Stage::Read, detail));
     }
     let spooled = spools.collect(ahead, &mut offer.body, |length| limits.check(length)).await?;
-    Ok(Measured { length: spooled.length, source: LengthSource::Spooled, derived: None, material: spooled.into() })
+    Ok(Measured {
+        length: spooled.length(),
+        source: LengthSource::Spooled,
+        derived: None,
+        file: ReplayableFile::spooled(spooled),
+    })
 }
 
 /// Sizes that are refused, or looked at first.

@@ -2,19 +2,17 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
 use http_body_util::BodyExt;
 
 use crate::body::Frames;
+use crate::body::compact::CompactChunks;
 use crate::words::fault::Fault;
 
-/// What was read of a file so far, as it came. Holds the limit and at most one frame more.
+/// What was read of a file so far. Holds the limit and at most one frame more.
 #[derive(Default)]
 pub struct LookAhead {
-    /// Never empty ones.
-    pub chunks: Vec<Bytes>,
-    /// Bytes in `chunks`.
-    pub length: u64,
+    /// The bytes.
+    pub chunks: CompactChunks,
     /// Whether that is the whole file, and the request's end was seen.
     pub ended: bool,
 }
@@ -22,11 +20,11 @@ pub struct LookAhead {
 impl LookAhead {
     /// Reads on until at least `limit` bytes are there, or the end.
     pub async fn fill(&mut self, body: &mut Frames, limit: u64) -> Result<(), Fault> {
-        while !self.ended && self.length < limit {
+        while !self.ended && self.length() < limit {
             match body.frame().await {
                 Some(frame) => {
                     if let Ok(data) = frame?.into_data() {
-                        self.push(data);
+                        self.chunks.push(data);
                     }
                 }
                 None => self.ended = true,
@@ -35,32 +33,32 @@ impl LookAhead {
         Ok(())
     }
 
-    fn push(&mut self, data: Bytes) {
-        if !data.is_empty() {
-            self.length += data.len() as u64;
-            self.chunks.push(data);
-        }
+    /// Bytes read.
+    pub fn length(&self) -> u64 {
+        self.chunks.length()
     }
 
-    /// The first bytes in one piece; copied only where they came in several.
+    /// The first bytes in one piece; copied only where they lie in several.
     pub fn head(&self, limit: usize) -> Cow<'_, [u8]> {
-        match self.chunks.as_slice() {
-            [] => Cow::Borrowed(&[]),
-            [first, rest @ ..] if rest.is_empty() || first.len() >= limit => Cow::Borrowed(&first[..first.len().min(limit)]),
-            chunks => {
-                let mut head = Vec::with_capacity(limit.min(self.length as usize));
-                for chunk in chunks {
-                    head.extend_from_slice(&chunk[..chunk.len().min(limit - head.len())]);
-                }
-                Cow::Owned(head)
-            }
+        let mut pieces = self.chunks.pieces();
+        let first = pieces.next().unwrap_or_default();
+        let wanted = limit.min(self.length() as usize);
+        if first.len() >= wanted {
+            return Cow::Borrowed(&first[..wanted]);
         }
+        let mut head = Vec::with_capacity(wanted);
+        head.extend_from_slice(first);
+        for piece in pieces {
+            head.extend_from_slice(&piece[..piece.len().min(wanted - head.len())]);
+        }
+        Cow::Owned(head)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
     use http_body::Frame;
     use http_body_util::StreamBody;
 
@@ -73,10 +71,20 @@ mod tests {
     async fn it_reads_no_more_than_it_needs() {
         let (mut body, mut ahead) = (body(&["ab", "", "cd", "ef"]), LookAhead::default());
         ahead.fill(&mut body, 3).await.unwrap();
-        assert_eq!((ahead.length, ahead.ended), (4, false));
+        assert_eq!((ahead.length(), ahead.ended), (4, false));
         assert_eq!(&*ahead.head(3), b"abc");
         ahead.fill(&mut body, 100).await.unwrap();
-        assert_eq!((ahead.length, ahead.ended), (6, true));
+        assert_eq!((ahead.length(), ahead.ended), (6, true));
         assert_eq!(&*ahead.head(100), b"abcdef");
+    }
+
+    #[test]
+    fn a_head_is_put_together_from_several_pieces() {
+        let mut ahead = LookAhead::default();
+        ahead.chunks.push(Bytes::from_static(b"ab"));
+        ahead.chunks.push(Bytes::from(vec![b'c'; 20_000]));
+        assert_eq!(&*ahead.head(2), b"ab");
+        assert_eq!(&*ahead.head(4), b"abcc");
+        assert_eq!(ahead.head(30_000).len(), 20_002);
     }
 }

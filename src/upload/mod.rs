@@ -7,9 +7,9 @@ mod form;
 mod framing;
 mod length;
 mod look_ahead;
-mod material;
 mod offer;
 mod once;
+mod replay;
 mod spool;
 mod tally;
 

@@ -124,7 +124,11 @@ impl Parser {
                 Ok(Step::Again) => {}
                 Ok(Step::Starved) => match self.waiting.pop_front() {
                     Some(chunk) => self.chunk = chunk,
-                    None => return Ok(None),
+                    None => {
+                        // Empty, and yet it would keep the buffer alive until the next chunk comes.
+                        self.chunk = Bytes::new();
+                        return Ok(None);
+                    }
                 },
                 Err(fault) => {
                     self.state = State::Failed(fault.clone());

@@ -1,0 +1,128 @@
+//! Temporary files without a name, written and read on a few threads.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+
+/// How many threads wait for the disk at one time. The runtime's 512 are also there for name lookups, which a disk that
+/// hangs mustn't stop.
+const THREADS: usize = 16;
+/// Bytes read at once.
+const READ: usize = 128 * 1024;
+
+/// Where temporary files are made.
+#[derive(Clone)]
+pub struct Disk {
+    dir: PathBuf,
+    threads: Arc<Semaphore>,
+}
+
+/// So many bytes of a file, read from the first on. At offsets of its own: others may read or write at the same time.
+pub struct Stored {
+    disk: Disk,
+    file: Arc<File>,
+    offset: u64,
+    end: u64,
+}
+
+impl Disk {
+    /// Files will be made in this folder.
+    pub fn new(dir: PathBuf) -> Self {
+        Self { dir, threads: Arc::new(Semaphore::new(THREADS)) }
+    }
+
+    /// Writes at this offset of the file, which is made at first need.
+    pub async fn write(self, file: Option<Arc<File>>, chunks: Vec<Bytes>, mut offset: u64) -> io::Result<Arc<File>> {
+        let dir = self.dir.clone();
+        let work = move || {
+            let file = file.map_or_else(|| tempfile::tempfile_in(dir).map(Arc::new), Ok)?;
+            for chunk in chunks {
+                file.write_all_at(&chunk, offset)?;
+                offset += chunk.len() as u64;
+            }
+            Ok(file)
+        };
+        self.run(work).await
+    }
+
+    /// The file's first bytes, up to `end`.
+    pub fn stored(&self, file: Arc<File>, end: u64) -> Stored {
+        Stored { disk: self.clone(), file, offset: 0, end }
+    }
+
+    /// A thread that hangs keeps its permit, also when nobody waits for it any more.
+    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+        let permit = self.threads.clone().acquire_owned().await.map_err(io::Error::other)?;
+        let task = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work()
+        });
+        task.await.map_err(io::Error::other).flatten()
+    }
+}
+
+impl Stored {
+    /// The next piece, or None at the end.
+    pub async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        let (file, offset) = (self.file.clone(), self.offset);
+        let most = (self.end - offset).min(READ as u64) as usize;
+        if most == 0 {
+            return Ok(None);
+        }
+        let piece = self.disk.run(move || read_piece(&file, offset, most)).await?;
+        self.offset += piece.len() as u64;
+        Ok(Some(piece))
+    }
+}
+
+fn read_piece(file: &File, offset: u64, most: usize) -> io::Result<Bytes> {
+    let mut piece = vec![0; most];
+    file.read_exact_at(&mut piece, offset)?;
+    Ok(piece.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::time::timeout;
+
+    #[tokio::test]
+    async fn a_file_on_disk_can_be_read_by_two_at_once() {
+        let disk = Disk::new(std::env::temp_dir());
+        let file = disk.clone().write(None, vec![Bytes::from_static(b"abc"), Bytes::from_static(b"def")], 0).await.unwrap();
+        let (mut first, mut second) = (disk.stored(file.clone(), 6), disk.stored(file, 4));
+        assert_eq!(first.next().await.unwrap().unwrap(), "abcdef");
+        assert_eq!(second.next().await.unwrap().unwrap(), "abcd");
+        assert_eq!((first.next().await.unwrap(), second.next().await.unwrap()), (None, None));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_disk_that_hangs_takes_only_its_own_threads() {
+        let disk = Disk::new(std::env::temp_dir());
+        let (release, hanging) = std::sync::mpsc::sync_channel::<()>(1);
+        let hanging = Arc::new(parking_lot::Mutex::new(hanging));
+        let mut tasks: Vec<_> = (0..THREADS + 1)
+            .map(|_| {
+                let (disk, hanging) = (disk.clone(), hanging.clone());
+                tokio::spawn(async move { disk.run(move || hanging.lock().recv().map_err(io::Error::other)).await })
+            })
+            .collect();
+        while disk.threads.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let last = tasks.pop().unwrap();
+        last.abort();
+        assert_eq!(tokio::task::spawn_blocking(|| 1).await.unwrap(), 1, "others have threads");
+        tasks.iter().for_each(|task| task.abort());
+        let waits = timeout(Duration::from_millis(20), disk.run(|| Ok(())));
+        assert!(waits.await.is_err(), "a thread that nobody waits for is counted until it ends");
+        drop(release);
+        assert!(disk.run(|| Ok(())).await.is_ok());
+    }
+}

@@ -1,0 +1,114 @@
+//! One file in the spool.
+
+use std::fs::File;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::task::JoinHandle;
+
+use super::Share;
+use super::disk::{Disk, Stored};
+use crate::body::compact::{BLOCK, CompactChunks};
+use crate::words::fault::{Code, Fault, Stage};
+
+/// A file's bytes as far as they were read. Once it is too large for memory it is written in blocks, so that at most one
+/// [`BLOCK`] and a frame of it lie in memory.
+pub struct SpoolFile {
+    disk: Disk,
+    share: Share,
+    /// Bytes of memory that it may pin before its first block is written.
+    most: u64,
+    length: u64,
+    /// What comes behind the written blocks.
+    memory: CompactChunks,
+    file: Option<Arc<File>>,
+    /// Bytes in `file`.
+    written: u64,
+    writing: Option<Block>,
+}
+
+/// A block on its way to the disk.
+struct Block {
+    chunks: Vec<Bytes>,
+    length: u64,
+    task: JoinHandle<io::Result<Arc<File>>>,
+}
+
+/// What a file holds at one moment: first what lies on disk.
+pub struct Kept {
+    /// Its first bytes.
+    pub disk: Option<Stored>,
+    /// Those behind.
+    pub memory: Vec<Bytes>,
+}
+
+impl SpoolFile {
+    /// An empty one that pins `most` bytes of memory before its first block is written.
+    pub(super) fn new(disk: Disk, share: Share, most: u64) -> Self {
+        Self { disk, share, most, length: 0, memory: CompactChunks::default(), file: None, written: 0, writing: None }
+    }
+
+    /// Bytes of the file.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Adds a frame, and begins to write if there is enough. To be called when nothing is being written.
+    ///
+    /// # Errors
+    /// As [`Share::grow`].
+    pub fn append(&mut self, frame: Bytes) -> Result<(), Fault> {
+        self.share.grow(frame.len() as u64)?;
+        self.length += frame.len() as u64;
+        self.memory.push(frame);
+        let is_due = if self.file.is_some() { self.memory.length() >= BLOCK as u64 } else { self.memory.pinned() > self.most };
+        if is_due && self.writing.is_none() {
+            self.write();
+        }
+        Ok(())
+    }
+
+    fn write(&mut self) {
+        let (length, chunks) = (self.memory.length(), self.memory.take());
+        let work = self.disk.clone().write(self.file.clone(), chunks.clone(), self.written);
+        self.writing = Some(Block { chunks, length, task: tokio::spawn(work) });
+    }
+
+    /// Ready when nothing is being written.
+    ///
+    /// # Errors
+    /// When the disk failed.
+    pub fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        let Some(block) = &mut self.writing else { return Poll::Ready(Ok(())) };
+        let done = ready!(Pin::new(&mut block.task).poll(cx)).map_err(io::Error::other).flatten();
+        self.written += block.length;
+        self.writing = None;
+        self.file = Some(done.map_err(|error| broken(&error))?);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Waits until nothing is being written.
+    pub async fn written(&mut self) -> Result<(), Fault> {
+        poll_fn(|cx| self.poll_written(cx)).await
+    }
+
+    /// All that is here now.
+    pub fn kept(&mut self) -> Kept {
+        let disk = self.file.as_ref().map(|file| self.disk.stored(file.clone(), self.written));
+        let being_written = self.writing.iter().flat_map(|block| &block.chunks);
+        let memory = being_written.cloned().chain(self.memory.chunks().iter().cloned()).collect();
+        Kept { disk, memory }
+    }
+}
+
+fn broken(error: &io::Error) -> Fault {
+    tracing::error!(%error, "the spool can't be written");
+    let detail = "the gateway's spool can't be written: an operator must check limits.spool_dir; declaring the length avoids it";
+    let code = if error.kind() == io::ErrorKind::StorageFull { Code::Overloaded } else { Code::Internal };
+    Fault::gateway(code, Stage::Read, detail).retry_after(Duration::from_secs(5))
+}
