@@ -4,13 +4,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::config::Settings;
+use crate::signals::log_output::say;
 
 /// Shows the effective settings; what `serve` would still ask for goes to standard error.
 pub fn run(file: Option<&Path>) -> ExitCode {
     let settings = match Settings::load(file) {
         Ok(settings) => settings,
         Err(mistakes) => {
-            eprintln!("{mistakes}");
+            say(&mistakes.to_string());
             return ExitCode::FAILURE;
         }
     };
@@ -18,7 +19,7 @@ pub fn run(file: Option<&Path>) -> ExitCode {
     match settings.for_serve() {
         Ok(()) => ExitCode::SUCCESS,
         Err(mistakes) => {
-            eprintln!("{mistakes}");
+            say(&mistakes.to_string());
             ExitCode::FAILURE
         }
     }

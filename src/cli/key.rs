@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use sha2::{Digest, Sha256};
 
 use crate::body::digest::hex;
+use crate::signals::log_output::say;
 
 #[derive(Debug, Subcommand)]
 pub enum KeyCommand {
@@ -29,7 +30,7 @@ pub struct New {
 pub fn run(KeyCommand::New(new): &KeyCommand) -> ExitCode {
     let mut random = [0; 32];
     if let Err(error) = getrandom::fill(&mut random) {
-        eprintln!("the system has no randomness: {error}");
+        say(&format!("the system has no randomness: {error}"));
         return ExitCode::FAILURE;
     }
     let key = format!("agw_{}", URL_SAFE_NO_PAD.encode(random));

@@ -10,8 +10,14 @@ mod stop;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+
+use crate::signals::log_output::say;
+
+/// How long the end waits for blocking work: a resolver that hangs, a file on a mount that is gone.
+const LAST_WORK: Duration = Duration::from_secs(1);
 
 /// Moves media in and out of eGain Conversation Manager with one plain HTTP call.
 #[derive(Debug, Parser)]
@@ -61,11 +67,15 @@ pub fn run() -> ExitCode {
 fn block_on<E: std::fmt::Display>(command: impl Future<Output = Result<ExitCode, E>>) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let outcome = match runtime {
-        Ok(runtime) => runtime.block_on(command).map_err(|error| error.to_string()),
+        Ok(runtime) => {
+            let outcome = runtime.block_on(command).map_err(|error| error.to_string());
+            runtime.shutdown_timeout(LAST_WORK);
+            outcome
+        }
         Err(error) => Err(format!("can't start: {error}")),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("{error}");
+        say(&error);
         ExitCode::FAILURE
     })
 }

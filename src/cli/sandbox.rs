@@ -35,7 +35,7 @@ pub fn run(stand: &Stand) -> ExitCode {
 }
 
 async fn serve(stand: &Stand) -> Result<ExitCode, String> {
-    telemetry::start(None, "info")?;
+    let _log = telemetry::start(None, "info")?;
     let config = Config { listen: stand.listen, plan: stand.plan, public_base: stand.public_url.clone(), ..Config::default() };
     let sandbox = Sandbox::start(config).map_err(|error| format!("--listen {}: {error}", stand.listen))?;
     println!("# The eGain stand-in, for a gateway's settings:");

@@ -19,7 +19,7 @@ pub fn run(file: Option<&Path>) -> ExitCode {
 
 async fn serve(file: Option<&Path>) -> Result<ExitCode, String> {
     let settings = Settings::load_for_serve(file).map_err(|mistakes| mistakes.to_string())?;
-    telemetry::start(settings.log.format, &settings.log.filter)?;
+    let _log = telemetry::start(settings.log.format, &settings.log.filter)?;
     let files = rlimit::increase_nofile_limit(u64::MAX).map_err(|error| format!("can't read the file limit: {error}"))?;
     let bound = app::bind(&settings).map_err(|error| error.to_string())?;
     let signals = Arc::new(Mutex::new(Stop::listen().map_err(|error| error.to_string())?));

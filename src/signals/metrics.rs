@@ -1,14 +1,21 @@
 //! The metrics table. A metric's doc comment is its help text.
 //!
-//! Label values come from closed sets only: nothing a caller sends becomes a label.
+//! Label values come from closed sets only: nothing a caller sends becomes a label. What would be stale between two events is
+//! read when it is scraped: see [`Metrics::at_scrape`].
 
+use parking_lot::Mutex;
 use prometheus::core::Collector;
 use prometheus::{
     Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder, exponential_buckets,
 };
 
+use super::log_output;
+
 const PREFIX: &str = "asset_gateway_";
+
+/// Sets what is only known when it is asked for.
+type Reading = Box<dyn Fn(&Metrics) + Send>;
 
 /// One row of the table, for documents and the tests that compare them.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +33,7 @@ macro_rules! table {
         /// Every metric the service has.
         pub struct Metrics {
             registry: Registry,
+            readings: Mutex<Vec<Reading>>,
             $($(#[doc = $help])+ pub $field: $kind,)*
         }
 
@@ -39,6 +47,7 @@ macro_rules! table {
                 let metrics = Self {
                     $($field: register(&registry, make::$kind($name, concat!($($help),+).trim(), &[$($label),*])),)*
                     registry,
+                    readings: Mutex::default(),
                 };
                 metrics.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
                     .expect("the process collector is registered once");
@@ -92,6 +101,8 @@ table! {
     spool_limit: IntGauge "spool_limit_bytes" [],
     /// Assets that were created and not kept: `deleted`, `failed` (see `/orphans`), `lost` (the queue was full, or the service stopped).
     orphans: IntCounterVec "orphans_total" ["result"],
+    /// Lines of the log that were dropped, as nobody took them or they couldn't be written.
+    log_lines_dropped: IntCounter "log_lines_dropped_total" [],
     /// Always 1; the version is its label.
     build_info: IntGaugeVec "build_info" ["version"],
 }
@@ -161,8 +172,18 @@ impl Metrics {
         }
     }
 
+    /// Has this done whenever somebody scrapes, before anything is shown. It must not wait, nor hold these metrics itself.
+    pub fn at_scrape(&self, reading: impl Fn(&Self) + Send + 'static) {
+        self.readings.lock().push(Box::new(reading));
+    }
+
     /// Everything in Prometheus' text format 0.0.4.
     pub fn render(&self) -> Vec<u8> {
+        let readings = self.readings.lock();
+        readings.iter().for_each(|read| read(self));
+        // One scrape at a time: a counter only takes what is added to it.
+        self.log_lines_dropped.inc_by(log_output::dropped_lines().saturating_sub(self.log_lines_dropped.get()));
+        drop(readings);
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text).expect("writing to memory doesn't fail");
         text
@@ -172,6 +193,19 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_changes_by_itself_is_read_when_scraped() {
+        let metrics = Metrics::new();
+        let clock = std::sync::Arc::new(std::sync::atomic::AtomicI64::new(1));
+        let read = clock.clone();
+        metrics.at_scrape(move |metrics| metrics.spool_bytes.set(read.load(std::sync::atomic::Ordering::Relaxed)));
+        for value in [1, 5] {
+            clock.store(value, std::sync::atomic::Ordering::Relaxed);
+            let shown = String::from_utf8(metrics.render()).unwrap();
+            assert!(shown.contains(&format!("\nasset_gateway_spool_bytes {value}\n")), "{shown}");
+        }
+    }
 
     #[test]
     fn two_services_fit_in_one_process() {

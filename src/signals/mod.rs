@@ -2,6 +2,8 @@
 
 pub mod changes;
 pub mod drain;
+mod json_line;
+pub mod log_output;
 pub mod metrics;
 pub mod telemetry;
 pub mod transfer;

@@ -51,6 +51,7 @@ mod smuggling;
 mod spooling;
 mod storage_faults;
 mod streaming;
+mod stuck_log;
 mod tls;
 mod wire;
 mod wrong_lengths;

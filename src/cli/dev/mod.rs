@@ -44,7 +44,7 @@ pub fn run(dev: &Dev) -> ExitCode {
 }
 
 async fn serve(dev: &Dev) -> Result<ExitCode, String> {
-    telemetry::start(None, "warn")?;
+    let _log = telemetry::start(None, "warn")?;
     let signals = Arc::new(Mutex::new(Stop::listen().map_err(|error| error.to_string())?));
     let sandbox = Config { listen: free("the eGain stand-in", dev.sandbox_listen), ..Config::default() };
     let sandbox = Sandbox::start(sandbox).map_err(|error| format!("the eGain stand-in can't start: {error}"))?;
