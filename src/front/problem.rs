@@ -10,14 +10,15 @@ use super::request_id::RequestId;
 use super::{Frames, full, line};
 use crate::words::fault::{Code, Fault};
 
+/// What says most comes first: some clients show only the beginning, Guzzle 120 bytes of it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Document<'a> {
-    r#type: String,
     title: String,
-    status: u16,
     detail: &'a str,
+    status: u16,
     code: &'static str,
+    r#type: String,
     request_id: &'a str,
     blame: &'static str,
     stage: &'static str,
@@ -97,11 +98,11 @@ pub fn answer(Refusal { fault, header }: &Refusal, id: &RequestId) -> Response<F
         developer_message: answer.developer_message.as_deref(),
     });
     let document = Document {
-        r#type: format!("urn:asset-gateway:problem:{}", fault.code().name()),
         title: title(fault.code()),
-        status: status.as_u16(),
         detail: fault.detail(),
+        status: status.as_u16(),
         code: fault.code().name(),
+        r#type: format!("urn:asset-gateway:problem:{}", fault.code().name()),
         request_id: id.as_str(),
         blame: fault.blame().name(),
         stage: fault.stage().name(),

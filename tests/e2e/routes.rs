@@ -92,12 +92,25 @@ async fn every_answer_names_its_exchange_and_problems_say_the_name_again() {
 
 #[tokio::test]
 async fn a_problem_is_a_whole_document() {
-    let answer = House::open().await.get("/v1/assets/unknown").send().await.unwrap();
-    let document: Value = answer.json().await.unwrap();
+    let house = House::open().await;
+    let text = house.get("/v1/assets/unknown").send().await.unwrap().text().await.unwrap();
+    let document: Value = serde_json::from_str(&text).unwrap();
     for field in ["type", "title", "status", "detail", "code", "requestId", "blame", "stage", "retryable"] {
         assert!(!document[field].is_null(), "{field}");
     }
     assert_eq!(document["upstream"]["code"], "404-101");
+}
+
+#[tokio::test]
+async fn a_problem_says_what_to_do_before_anything_else() {
+    let house = House::open().await;
+    let refused = [house.get("/v1/assets/unknown"), house.get("/nowhere"), house.post("/v1/assets"), house.post("/v1/assets/x")];
+    for request in refused {
+        let text = request.send().await.unwrap().text().await.unwrap();
+        let at = |member: &str| text.find(&format!("\"{member}\":")).unwrap();
+        let order = ["title", "detail", "status", "code", "type", "requestId"].map(at);
+        assert!(order.is_sorted() && order[0] == 1, "{text}");
+    }
 }
 
 #[tokio::test]
