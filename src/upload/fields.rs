@@ -128,10 +128,13 @@ impl Fields {
 
     fn size(&self, stage: Stage) -> Result<Option<u64>, Fault> {
         let Some(size) = self.0.get("size") else { return Ok(None) };
+        // `parse` alone would take a sign.
+        let digits = size.bytes().all(|byte| byte.is_ascii_digit());
         match size.parse() {
+            Err(_) => Err(invalid(stage, "size is not a whole number of bytes")),
+            Ok(_) if !digits => Err(invalid(stage, "size is not a whole number of bytes: leave the sign away")),
             Ok(0) => Err(Fault::caller(Code::EmptyFile, stage, "size is 0: eGain takes files of at least one byte")),
             Ok(size) => Ok(Some(size)),
-            Err(_) => Err(invalid(stage, "size is not a whole number of bytes")),
         }
     }
 
@@ -187,6 +190,11 @@ mod tests {
             ("channel=", Code::InvalidField),
             ("channel=sms&sender=me", Code::InvalidField),
             ("channel=sms&size=-1", Code::InvalidField),
+            ("channel=sms&size=%2B68", Code::InvalidField),
+            ("channel=sms&size=%2B0", Code::InvalidField),
+            ("channel=sms&size=6.8e1", Code::InvalidField),
+            ("channel=sms&size=68%20", Code::InvalidField),
+            ("channel=sms&size=68&size=%2B68", Code::ConflictingField),
             ("channel=sms&size=0", Code::EmptyFile),
             ("channel=sms&sha256=xyz", Code::InvalidField),
             ("channel=sms&channel=whatsapp", Code::ConflictingField),

@@ -15,6 +15,9 @@ use crate::words::fault::{Code, Fault, Stage};
 /// The most that a form may hold beside the file, in bytes: fields, heads, padding, an epilogue.
 pub const LARGEST_FRAME: u64 = 1024 * 1024;
 
+/// Types of a part that holds parts (RFC 2388 section 4.2). Not `multipart/related`: browsers call saved pages so.
+const NESTED: [&str; 4] = ["multipart/mixed", "multipart/form-data", "multipart/alternative", "multipart/parallel"];
+
 /// A form, read up to its file's first byte.
 pub struct OpenForm {
     /// The query's fields and those of the form.
@@ -29,15 +32,23 @@ pub struct OpenForm {
 impl OpenForm {
     /// Reads the fields up to the file: the first part with a file name, or named `file`.
     pub async fn read(body: Frames, boundary: &Boundary, mut fields: Fields) -> Result<Self, Fault> {
-        let mut reader = Reader { body, parser: Parser::new(boundary), beside: 0 };
-        let mut open = None;
+        let mut reader = Reader { body, parser: Parser::new(boundary), next: None, beside: 0 };
+        let (mut open, mut left_empty) = (None, false);
         while let Some(event) = reader.event().await? {
             match event {
-                Event::Part(part) if is_file(&part) => {
+                Event::Part(part) => {
+                    check(&part)?;
                     let file_start = reader.parser.consumed();
+                    open = Field::open(&part);
+                    if !is_file(&part) {
+                        continue;
+                    }
+                    if !is_chosen(&part) && reader.ends_here().await? {
+                        left_empty = true;
+                        continue;
+                    }
                     return Ok(Self { fields, part, file_start, reader });
                 }
-                Event::Part(part) => open = Field::open(&part),
                 Event::Data(data) => Field::extend(&mut open, &data)?,
                 Event::PartEnd => {
                     if let Some(field) = open.take() {
@@ -47,6 +58,10 @@ impl OpenForm {
                 Event::End => {}
             }
         }
+        if left_empty {
+            let detail = "the form's file input was left empty: choose a file";
+            return Err(Fault::caller(Code::EmptyFile, Stage::Read, detail));
+        }
         let detail = "the form has no file: send a part named file, with a filename";
         Err(Fault::caller(Code::MissingField, Stage::Read, detail))
     }
@@ -54,12 +69,34 @@ impl OpenForm {
     /// The file's bytes. The body ends only when the whole form was read and is in order.
     pub fn into_file(self, framing: Framing, framings: Framings) -> FormFile {
         let Self { fields, reader, .. } = self;
-        FormFile { reader, fields, place: Place::InFile, late: None, framing, framings }
+        FormFile { reader, fields, place: Place::InFile, late: None, in_empty_input: false, framing, framings }
     }
 }
 
 fn is_file(part: &PartHead) -> bool {
     part.file_name.is_some() || part.name.as_deref() == Some("file")
+}
+
+/// Whether a file was chosen. A file input that was left empty is sent with an empty name and without a byte (WHATWG
+/// HTML, "constructing the entry list").
+fn is_chosen(part: &PartHead) -> bool {
+    part.file_name.as_deref() != Some("")
+}
+
+/// Refuses a part whose bytes are not what they stand for: fields would be misread, files stored as they aren't.
+fn check(part: &PartHead) -> Result<(), Fault> {
+    let plain = |encoding: &str| ["binary", "8bit", "7bit"].iter().any(|plain| encoding.trim().eq_ignore_ascii_case(plain));
+    if !part.transfer_encoding.as_deref().is_none_or(plain) {
+        let detail = "a part's Content-Transfer-Encoding isn't supported, as encoded bytes would be stored: send it as binary";
+        return Err(Fault::caller(Code::EncodingNotAllowed, Stage::Read, detail));
+    }
+    let essence = part.content_type.as_deref().map(|value| value.split(';').next().unwrap_or_default().trim());
+    if essence.is_some_and(|essence| NESTED.iter().any(|nested| essence.eq_ignore_ascii_case(nested))) {
+        let detail =
+            "a part is a form of its own, as RFC 7578 section 4.3 has it no more: send each file as a part, one a request";
+        return Err(Fault::caller(Code::MalformedMultipart, Stage::Read, detail));
+    }
+    Ok(())
 }
 
 /// The file's bytes, and after them the rest of the form.
@@ -68,6 +105,8 @@ pub struct FormFile {
     fields: Fields,
     place: Place,
     late: Option<Field>,
+    /// Behind the file, in a file input that seems to have been left empty.
+    in_empty_input: bool,
     framing: Framing,
     framings: Framings,
 }
@@ -84,11 +123,15 @@ impl FormFile {
     /// Takes what follows the file. Nothing of it may change what was decided before.
     fn behind(&mut self, event: Event) -> Result<(), Fault> {
         match event {
-            Event::Part(part) if is_file(&part) => {
-                let detail = "the form has more than one file: send one file a request";
-                return Err(Fault::caller(Code::BadRequest, Stage::Read, detail));
+            Event::Part(part) => {
+                check(&part)?;
+                self.in_empty_input = is_file(&part) && !is_chosen(&part);
+                if is_file(&part) && is_chosen(&part) {
+                    return Err(second_file());
+                }
+                self.late = Field::open(&part);
             }
-            Event::Part(part) => self.late = Field::open(&part),
+            Event::Data(_) if self.in_empty_input => return Err(second_file()),
             Event::Data(data) => Field::extend(&mut self.late, &data)?,
             Event::PartEnd => {
                 if let Some(field) = self.late.take() {
@@ -106,6 +149,10 @@ impl FormFile {
         }
         self.place = Place::AtEnd;
     }
+}
+
+fn second_file() -> Fault {
+    Fault::caller(Code::BadRequest, Stage::Read, "the form has more than one file: send one file a request")
 }
 
 impl Body for FormFile {
@@ -135,6 +182,8 @@ impl Body for FormFile {
 struct Reader {
     body: Frames,
     parser: Parser,
+    /// An event that was only looked at.
+    next: Option<Event>,
     /// Bytes that were read and aren't known to be the file's.
     beside: u64,
 }
@@ -142,6 +191,9 @@ struct Reader {
 impl Reader {
     /// The next event, or None at the end of a whole form.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Event>, Fault>> {
+        if let Some(event) = self.next.take() {
+            return Poll::Ready(Ok(Some(event)));
+        }
         loop {
             if let Some(event) = self.parser.next_event()? {
                 return Poll::Ready(Ok(Some(event)));
@@ -164,6 +216,12 @@ impl Reader {
 
     async fn event(&mut self) -> Result<Option<Event>, Fault> {
         std::future::poll_fn(|cx| self.poll_event(cx)).await
+    }
+
+    /// Whether the part that has just begun has no byte. Its end is taken then, its first bytes aren't.
+    async fn ends_here(&mut self) -> Result<bool, Fault> {
+        self.next = self.event().await?.filter(|event| *event != Event::PartEnd);
+        Ok(self.next.is_none())
     }
 }
 

@@ -146,7 +146,7 @@ impl Upload {
         let claimant = Claimant::from(&*request.caller);
         let key = Key::of(&request.caller, &request.head.headers)?;
         let paced = request.map(|body| Pace::new(body, self.config.pace, caller_too_slow));
-        let mut offer = Offer::of(paced, &self.framings, &self.config.limits).await?;
+        let offer = Offer::of(paced, &self.framings, &self.config.limits).await?;
         let own = self.limits(&offer.metadata);
         let limits = if self.policy.report_only { self.config.limits } else { own };
         offer.declared.map_or(Ok(()), |size| limits.check(size))?;
@@ -155,8 +155,9 @@ impl Upload {
             Some(Found::Fresh(claim)) => Some(claim),
             None => None,
         };
-        let mut ahead = LookAhead::default();
-        ahead.fill(&mut offer.body, self.config.limits.look_ahead).await?;
+        let (offer, ahead) = self.look_ahead(offer).await?;
+        let own = self.limits(&offer.metadata);
+        let limits = if self.policy.report_only { self.config.limits } else { own };
         let (sniffed, agreed) = self.inspect(&offer, &ahead)?;
         let (metadata, sum) = (offer.metadata.clone(), offer.sum.clone());
         let file = length::measure(offer, ahead, &self.spools, &limits).await?;
@@ -165,6 +166,18 @@ impl Upload {
         let timing = Timing { read: began.elapsed(), ..Timing::default() };
         let (name, content_type) = (agreed.name, sniffed.content_type());
         Ok(Next::Send(Box::new(Ready { claimant, metadata, name, content_type, file, sum, claim, timing })))
+    }
+
+    /// Reads the first bytes of the file. A raw body that begins as a form is opened, and the file is what lies in it.
+    async fn look_ahead(&self, mut offer: Offer) -> Result<(Offer, LookAhead), Fault> {
+        let limits = &self.config.limits;
+        let mut ahead = LookAhead::default();
+        ahead.fill(&mut offer.body, limits.look_ahead).await?;
+        let Some(boundary) = offer.form_inside(&ahead.head(limits.look_ahead as usize))? else { return Ok((offer, ahead)) };
+        let mut offer = offer.opened(&boundary, ahead, &self.framings, limits).await?;
+        let mut ahead = LookAhead::default();
+        ahead.fill(&mut offer.body, limits.look_ahead).await?;
+        Ok((offer, ahead))
     }
 
     /// From the signed URL to the receipt.

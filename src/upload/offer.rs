@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use http::HeaderMap;
 use http::header::{CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use http::request::Parts;
-use http_body::Body;
-use http_body_util::BodyExt;
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, BodyStream, StreamBody};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::digest::{self, Declared};
@@ -19,9 +20,10 @@ use super::fields::{Fields, Metadata};
 use super::form::{LARGEST_FRAME, OpenForm};
 use super::framing::{Framing, Framings};
 use super::length::Limits;
+use super::look_ahead::LookAhead;
 use crate::body::Frames;
 use crate::body::digest::{Digesting, Slot, Sum};
-use crate::body::multipart::{Boundary, derived_size, file_name};
+use crate::body::multipart::{Boundary, derived_size, file_name, form_inside, is_form};
 use crate::words::caller::Caller;
 use crate::words::fault::{Code, Fault, Stage};
 
@@ -43,6 +45,16 @@ pub struct Offer {
     pub sum: Option<Slot>,
     /// Its bytes. The end comes only when the whole request is in order.
     pub body: Frames,
+    /// The request, where the file is the whole of its body.
+    raw: Option<Raw>,
+}
+
+/// What is needed to read a raw body as a form after all.
+struct Raw {
+    caller: Arc<Caller>,
+    headers: HeaderMap,
+    content_type: Option<String>,
+    fields: Fields,
 }
 
 /// A length that was derived from a framing.
@@ -92,20 +104,40 @@ impl Offer {
         refuse_encoding(&head.headers)?;
         let fields = Fields::of_query(&head)?;
         fields.check(&caller, Stage::Admit)?;
-        let content_type = text(&head.headers, CONTENT_TYPE.as_str());
-        let is_form = content_type.is_some_and(|value| essence(value).eq_ignore_ascii_case("multipart/form-data"));
-        if is_form {
-            let boundary = Boundary::from_content_type(content_type.unwrap_or_default())?;
-            Self::of_form(&caller, &head.headers, fields, &boundary, body, framings, limits).await
-        } else {
-            Self::of_raw(&caller, &head.headers, fields, body, limits)
+        let content_type = content_type(&head.headers)?;
+        match content_type.as_deref().filter(|value| is_form(value)) {
+            Some(value) => {
+                let boundary = Boundary::from_content_type(value)?;
+                Self::of_form(&caller, &head.headers, fields, &boundary, body, framings, limits).await
+            }
+            None => Self::of_raw(Raw { caller, headers: head.headers, content_type, fields }, body, limits),
         }
     }
 
-    fn of_raw<B>(caller: &Caller, headers: &HeaderMap, fields: Fields, body: B, limits: &Limits) -> Result<Self, Fault>
+    /// The boundary of the form that a raw body begins, by its first bytes.
+    pub fn form_inside(&self, head: &[u8]) -> Result<Option<Boundary>, Fault> {
+        self.raw.as_ref().map_or(Ok(None), |raw| form_inside(head, raw.content_type.as_deref()))
+    }
+
+    /// Reads a raw body, of which `ahead` was read, as the form that it is: nobody could use an envelope.
+    pub async fn opened(
+        self,
+        boundary: &Boundary,
+        mut ahead: LookAhead,
+        framings: &Framings,
+        limits: &Limits,
+    ) -> Result<Self, Fault> {
+        let Some(Raw { caller, headers, fields, .. }) = self.raw else { return Ok(self) };
+        let seen = stream::iter(ahead.chunks.take().into_iter().map(|data| Ok(Frame::data(data))));
+        let body = StreamBody::new(seen.chain(BodyStream::new(self.body)));
+        Self::of_form(&caller, &headers, fields, boundary, body, framings, limits).await
+    }
+
+    fn of_raw<B>(raw: Raw, body: B, limits: &Limits) -> Result<Self, Fault>
     where
         B: Body<Data = Bytes, Error = Fault> + Send + Sync + Unpin + 'static,
     {
+        let (caller, headers, fields) = (&*raw.caller, &raw.headers, raw.fields.clone());
         let metadata = fields.understand(caller, Stage::Admit)?;
         let declared = agree(metadata.size, content_length(headers))?;
         if declared == Some(0) {
@@ -115,10 +147,10 @@ impl Offer {
         let expected = digest::promised(headers)?;
         let digest = wishes(metadata.digest, headers)?.and(Declared { wanted: expected.is_some(), expected })?;
         let given_name = headers.get(CONTENT_DISPOSITION).and_then(|value| file_name(value.as_bytes()));
-        let given_type = text(headers, CONTENT_TYPE.as_str()).map(str::to_owned);
+        let given_type = raw.content_type.clone();
         let (sum, body) = digesting(body, digest);
         let promised = digest.expected;
-        Ok(Self { metadata, given_name, given_type, declared, derived: None, promised, sum, body })
+        Ok(Self { metadata, given_name, given_type, declared, derived: None, promised, sum, body, raw: Some(raw) })
     }
 
     async fn of_form<B>(
@@ -141,7 +173,6 @@ impl Offer {
         let wished = wishes(Declared::default(), headers)?;
         let (_, body) = digesting(body, Declared { wanted: false, expected: whole });
         let form = OpenForm::read(body, boundary, fields).await?;
-        refuse_transfer_encoding(form.part.transfer_encoding.as_deref())?;
         let metadata = form.fields.clone().understand(caller, Stage::Read)?;
         let declared = agree(metadata.size, form.part.content_length)?;
         declared.map_or(Ok(()), |size| limits.check(size))?;
@@ -154,7 +185,7 @@ impl Offer {
         let digest = metadata.digest.and(wished)?;
         let (sum, body) = digesting(form.into_file(framing, framings.clone()), digest);
         let promised = digest.expected;
-        Ok(Self { metadata, given_name, given_type, declared, derived, promised, sum, body })
+        Ok(Self { metadata, given_name, given_type, declared, derived, promised, sum, body, raw: None })
     }
 }
 
@@ -185,23 +216,23 @@ fn agree(one: Option<u64>, two: Option<u64>) -> Result<Option<u64>, Fault> {
 }
 
 fn refuse_encoding(headers: &HeaderMap) -> Result<(), Fault> {
-    match text(headers, CONTENT_ENCODING.as_str()) {
-        None => Ok(()),
-        Some(coding) if coding.trim().is_empty() || coding.trim().eq_ignore_ascii_case("identity") => Ok(()),
-        Some(_) => {
-            let detail = "Content-Encoding isn't supported, as the encoded bytes would be stored: send the file as it is";
-            Err(Fault::caller(Code::EncodingNotAllowed, Stage::Admit, detail))
-        }
-    }
-}
-
-fn refuse_transfer_encoding(encoding: Option<&str>) -> Result<(), Fault> {
-    let plain = |encoding: &str| ["binary", "8bit", "7bit"].iter().any(|plain| encoding.trim().eq_ignore_ascii_case(plain));
-    if encoding.is_none_or(plain) {
+    let plain = |coding: &[u8]| coding.trim_ascii().is_empty() || coding.trim_ascii().eq_ignore_ascii_case(b"identity");
+    if headers.get_all(CONTENT_ENCODING).iter().all(|coding| plain(coding.as_bytes())) {
         return Ok(());
     }
-    let detail = "the part's Content-Transfer-Encoding isn't supported, as the encoded bytes would be stored: send it as binary";
-    Err(Fault::caller(Code::EncodingNotAllowed, Stage::Read, detail))
+    let detail = "Content-Encoding isn't supported, as the encoded bytes would be stored: send the file as it is";
+    Err(Fault::caller(Code::EncodingNotAllowed, Stage::Admit, detail))
+}
+
+/// The one type that the request declares. What stands in front of the gateway may have gone by the other of two.
+fn content_type(headers: &HeaderMap) -> Result<Option<String>, Fault> {
+    let mut values = headers.get_all(CONTENT_TYPE).iter();
+    let Some(first) = values.next() else { return Ok(None) };
+    if values.any(|other| other != first) {
+        let detail = "the request has two Content-Types: send one";
+        return Err(Fault::caller(Code::BadRequest, Stage::Admit, detail));
+    }
+    Ok(Some(String::from_utf8_lossy(first.as_bytes()).into_owned()))
 }
 
 fn content_length(headers: &HeaderMap) -> Option<u64> {
@@ -210,8 +241,4 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
 
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name)?.to_str().ok()
-}
-
-fn essence(content_type: &str) -> &str {
-    content_type.split(';').next().unwrap_or_default().trim()
 }

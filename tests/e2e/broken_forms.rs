@@ -27,7 +27,10 @@ async fn a_form_that_cant_be_read_costs_no_call() {
         ("no end", FORM, format!("{FILE}\r\ntext")),
         ("half an end", FORM, format!("{FILE}\r\ntext\r\n--x")),
         ("an end before the file", FORM, FILE.to_owned()),
-        ("a preamble", FORM, format!("hello\r\n{whole}")),
+        ("a preamble without an end to its line", FORM, format!("hello{whole}")),
+        ("a preamble of 2 KiB", FORM, format!("{}\r\n{whole}", "y".repeat(2048))),
+        ("two boundaries", "multipart/form-data; boundary=x; boundary=x", whole.clone()),
+        ("a form made of forms", FORM, whole.replace("\r\n\r\n", "\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\n")),
         ("a head too large", FORM, head(&format!("X-Filler: {}\r\n", "y".repeat(20_000)))),
         ("a head of too many lines", FORM, head(&"X: y\r\n".repeat(70))),
         ("a head that is none", FORM, head("no colon\r\n")),
@@ -38,6 +41,22 @@ async fn a_form_that_cant_be_read_costs_no_call() {
         assert_eq!(refusal.told(), (400, "malformed-multipart", "caller", "read"), "{what}");
     }
     assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
+}
+
+#[tokio::test]
+async fn a_form_that_cant_be_read_is_told_why() {
+    let house = House::open().await;
+    let whole = format!("{FILE}Content-Type: text/plain\r\n\r\ntext\r\n--x--\r\n");
+    for (body, why) in [
+        (whole.replace("\r\n", "\n"), "bare line feeds"),
+        (whole.replace("\r\nContent-Type", "\nContent-Type"), "bare line feeds"),
+        (whole.replace("a.bin", "5\" screen.bin"), "quote within a name"),
+        (whole.replace("--x", "--y"), "doesn't begin with the boundary"),
+    ] {
+        let refusal = Refusal::of(send(&house, FORM, body).await).await;
+        assert_eq!(refusal.told(), (400, "malformed-multipart", "caller", "read"), "{why}");
+        assert!(refusal.detail.contains(why), "{}", refusal.detail);
+    }
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ mod commands;
 mod connections;
 mod content;
 mod delete;
+mod deployed_forms;
 mod digests;
 mod drain;
 mod expectations;

@@ -2,7 +2,7 @@
 
 use asset_gateway::sandbox::faults::Operation;
 use reqwest::Response;
-use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 
 use crate::house::{House, form, noise, receipt};
 use crate::refusal::Refusal;
@@ -76,6 +76,12 @@ async fn bytes_that_would_be_stored_encoded_are_refused() {
     let house = House::open().await;
     let gzip = house.post("/v1/assets?channel=sms").header(CONTENT_ENCODING, "gzip").body("x").send().await.unwrap();
     assert_eq!(Refusal::of(gzip).await.told(), (415, "encoding-not-allowed", "caller", "admit"));
+    for second in [&b"gzip"[..], b"br, identity", b"\xe9", b"aws-chunked"] {
+        let second = HeaderValue::from_bytes(second).unwrap();
+        let request = house.post("/v1/assets?channel=sms").header(CONTENT_ENCODING, "identity").header(CONTENT_ENCODING, second);
+        let refusal = Refusal::of(request.body("x").send().await.unwrap()).await;
+        assert_eq!(refusal.told(), (415, "encoding-not-allowed", "caller", "admit"));
+    }
     let in_part = |encoding: &str| {
         let head = "Content-Disposition: form-data; name=\"file\"; filename=\"a.txt\"";
         let body = format!("--x\r\n{head}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\ndGV4dA==\r\n--x--\r\n");
@@ -85,12 +91,35 @@ async fn bytes_that_would_be_stored_encoded_are_refused() {
         let refusal = Refusal::of(send_form(&house, "channel=sms", in_part(encoding)).await).await;
         assert_eq!(refusal.told(), (415, "encoding-not-allowed", "caller", "read"));
     }
+    let field = "Content-Disposition: form-data; name=\"channel\"\r\nContent-Transfer-Encoding: base64\r\n\r\nc21z\r\n";
+    let (content_type, body) = form(&[], "a.txt", b"text", "");
+    let boundary = content_type.split_once('=').unwrap().1;
+    let before = [format!("--{boundary}\r\n{field}").as_bytes(), &body].concat();
+    let behind = form(&[], "a.txt", b"text", &format!("--BOUNDARY\r\n{field}")).1;
+    for body in [before, behind] {
+        let refusal = Refusal::of(send_form(&house, "channel=sms", (content_type.clone(), body)).await).await;
+        assert_eq!(refusal.told(), (415, "encoding-not-allowed", "caller", "read"));
+    }
     assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
     for plain in ["binary", "8bit", "7BIT"] {
         receipt(send_form(&house, "channel=sms", in_part(plain)).await).await;
     }
     let identity = house.post("/v1/assets?channel=sms").header(CONTENT_ENCODING, "identity").body("x").send().await.unwrap();
     receipt(identity).await;
+}
+
+#[tokio::test]
+async fn of_two_types_neither_is_believed() {
+    let house = House::open().await;
+    let (content_type, body) = form(&[("channel", "sms")], "a.txt", b"text", "");
+    for (first, second) in [("image/jpeg", &*content_type), (&*content_type, "image/jpeg"), ("text/plain", "text/csv")] {
+        let request = house.post("/v1/assets?channel=sms").header(CONTENT_TYPE, first).header(CONTENT_TYPE, second);
+        let refusal = Refusal::of(request.body(body.clone()).send().await.unwrap()).await;
+        assert_eq!(refusal.told(), (400, "bad-request", "caller", "admit"), "{first} and {second}");
+    }
+    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
+    let twice = house.post("/v1/assets").header(CONTENT_TYPE, &content_type).header(CONTENT_TYPE, &content_type);
+    receipt(twice.body(body).send().await.unwrap()).await;
 }
 
 #[tokio::test]

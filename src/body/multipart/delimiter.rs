@@ -61,6 +61,11 @@ impl Delimiter {
         Self(Finder::new(&needle).into_owned())
     }
 
+    /// How many times the hyphens and the boundary stand in `bytes`, wherever that is.
+    pub fn mentions(&self, bytes: &[u8]) -> usize {
+        memchr::memmem::find_iter(bytes, &self.0.needle()[2..]).count()
+    }
+
     /// In bytes, without the hyphens in front.
     pub fn boundary_len(&self) -> usize {
         self.0.needle().len() - 4

@@ -1,7 +1,4 @@
 //! `Content-Disposition` of a form's part (RFC 7578 section 4.2, RFC 6266, RFC 8187).
-//!
-//! Written here, as crates for it take text, not bytes, or undo every backslash: raw UTF-8 and
-//! `C:\dir\file` would suffer.
 
 use std::borrow::Cow;
 
@@ -9,6 +6,7 @@ use percent_encoding::percent_decode;
 
 use crate::body::multipart::head::set_once;
 use crate::body::multipart::malformed;
+use crate::body::multipart::parameters::{Parameter, Unreadable};
 use crate::words::fault::Fault;
 
 /// The names that a part gives, decoded. Its type is not looked at.
@@ -37,7 +35,7 @@ impl Disposition {
         let (mut name, mut file_name) = (Given::default(), Given::default());
         let type_end = memchr::memchr(b';', value).unwrap_or(value.len());
         let mut rest = &value[type_end..];
-        while let Some(Parameter { key, value }) = Parameter::take(&mut rest)? {
+        while let Some(Parameter { key, value, .. }) = Parameter::take(&mut rest).map_err(unreadable)? {
             match key.to_ascii_lowercase().as_slice() {
                 b"name" => set_once(&mut name.plain, value, "name")?,
                 b"name*" => set_once(&mut name.extended, value, "name*")?,
@@ -59,56 +57,6 @@ impl Given<'_> {
             .and_then(decode_extended)
             .or_else(|| self.plain.as_deref().map(decode_plain))
             .or_else(|| extended.map(|_| String::new()))
-    }
-}
-
-struct Parameter<'v> {
-    key: &'v [u8],
-    value: Cow<'v, [u8]>,
-}
-
-impl<'v> Parameter<'v> {
-    /// The next one, taken off `rest`.
-    fn take(rest: &mut &'v [u8]) -> Result<Option<Self>, Fault> {
-        while let [b';' | b' ' | b'\t', further @ ..] = *rest {
-            *rest = further;
-        }
-        if rest.is_empty() {
-            return Ok(None);
-        }
-        let key_end = memchr::memchr2(b'=', b';', rest).filter(|&end| rest[end] == b'=').ok_or_else(unreadable)?;
-        let key = rest[..key_end].trim_ascii();
-        *rest = rest[key_end + 1..].trim_ascii_start();
-        let value = match rest.strip_prefix(b"\"") {
-            Some(quoted) => Cow::Owned(unquote(quoted, rest)?),
-            None => Cow::Borrowed(up_to_semicolon(rest)),
-        };
-        Ok(Some(Self { key, value }))
-    }
-}
-
-fn up_to_semicolon<'v>(rest: &mut &'v [u8]) -> &'v [u8] {
-    let end = memchr::memchr(b';', rest).unwrap_or(rest.len());
-    let (value, further) = rest.split_at(end);
-    *rest = further;
-    value.trim_ascii()
-}
-
-/// Undoes a backslash only in front of `"` and `\`: old clients send Windows paths as they are.
-fn unquote<'v>(mut quoted: &'v [u8], rest: &mut &'v [u8]) -> Result<Vec<u8>, Fault> {
-    let mut value = Vec::new();
-    loop {
-        quoted = match *quoted {
-            [b'\\', byte @ (b'"' | b'\\'), ref further @ ..] | [byte @ 0..=b'!' | byte @ b'#'.., ref further @ ..] => {
-                value.push(byte);
-                further
-            }
-            [b'"', ref further @ ..] => {
-                *rest = further.trim_ascii_start();
-                return if matches!(rest.first(), None | Some(b';')) { Ok(value) } else { Err(unreadable()) };
-            }
-            [] => return Err(unreadable()),
-        };
     }
 }
 
@@ -136,8 +84,11 @@ fn decode_extended(value: &[u8]) -> Option<String> {
     }
 }
 
-fn unreadable() -> Fault {
-    malformed("a part's Content-Disposition can't be read: send form-data; name=\"...\"; filename=\"...\"")
+fn unreadable(why: Unreadable) -> Fault {
+    malformed(match why {
+        Unreadable::Incomplete => "a part's Content-Disposition can't be read: send form-data; name=\"...\"; filename=\"...\"",
+        Unreadable::QuoteInside => "a quote within a name in a part's Content-Disposition isn't escaped: send it as %22",
+    })
 }
 
 #[cfg(test)]
@@ -199,6 +150,14 @@ mod tests {
     fn what_two_readers_may_read_differently_is_refused() {
         for bad in [r#"filename="open"#, r#"filename="open\""#, r#"filename="a"b""#, "filename", "filename=a; filename=b"] {
             assert!(Disposition::parse(format!("form-data; {bad}").as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_unescaped_quote_is_told_as_one() {
+        for bad in [r#"filename="a"b.jpg""#, r#"filename="5" screen.jpg""#, r#"name="fi"le"; filename="a.jpg""#] {
+            let fault = Disposition::parse(format!("form-data; {bad}").as_bytes()).unwrap_err();
+            assert!(fault.detail().contains("quote within a name"), "{bad}: {}", fault.detail());
         }
     }
 }

@@ -1,5 +1,7 @@
 //! A part's head: its header fields up to the blank line.
 
+use std::borrow::Cow;
+
 use httparse::{EMPTY_HEADER, Header, Status};
 use memchr::memmem;
 
@@ -28,13 +30,15 @@ pub struct PartHead {
 impl PartHead {
     /// Reads a whole head, with its blank line.
     pub(super) fn parse(head: &[u8]) -> Result<Self, Fault> {
+        let head = unfold(head);
         let mut fields = [EMPTY_HEADER; FIELDS_LIMIT];
-        let fields = match httparse::parse_headers(head, &mut fields) {
+        let fields = match httparse::parse_headers(&head, &mut fields) {
             // httparse also takes a bare LF for a line's end, and so may see a blank line earlier.
-            Ok(Status::Complete((end, fields))) if end == head.len() => fields,
+            Ok(Status::Complete((end, fields))) if end == head.len() && !has_bare_line_feed(&head) => fields,
             Err(httparse::Error::TooManyHeaders) => {
                 return Err(malformed("a part has more than 64 header fields: send fewer"));
             }
+            _ if has_bare_line_feed(&head) => return Err(bare_line_feed()),
             _ => return Err(malformed("a part's header fields can't be read: send name, colon and value, a line each")),
         };
         let mut head = Self::default();
@@ -55,6 +59,30 @@ impl PartHead {
             _ => Ok(()),
         }
     }
+}
+
+/// Puts a field that mail libraries have written in several lines into one (RFC 5322 section 2.2.3).
+fn unfold(head: &[u8]) -> Cow<'_, [u8]> {
+    let folds = |at: &usize| matches!(head.get(at + 2), Some(b' ' | b'\t'));
+    if !memmem::find_iter(head, b"\r\n").any(|at| folds(&at)) {
+        return Cow::Borrowed(head);
+    }
+    let (mut unfolded, mut from) = (Vec::with_capacity(head.len()), 0);
+    for at in memmem::find_iter(head, b"\r\n").filter(folds) {
+        unfolded.extend_from_slice(&head[from..at]);
+        from = at + 2;
+    }
+    unfolded.extend_from_slice(&head[from..]);
+    Cow::Owned(unfolded)
+}
+
+/// Whether a line ends without a CR.
+pub(super) fn has_bare_line_feed(head: &[u8]) -> bool {
+    memchr::memchr_iter(b'\n', head).any(|at| at == 0 || head[at - 1] != b'\r')
+}
+
+pub(super) fn bare_line_feed() -> Fault {
+    malformed("the form's lines end with bare line feeds: end them with CR and LF")
 }
 
 /// Where the head ends, when all of `head` but its first `known` bytes is new.
@@ -138,8 +166,34 @@ mod tests {
 
     #[test]
     fn lines_that_are_no_header_fields_are_refused() {
-        for bad in ["no colon\r\n\r\n", ": no name\r\n\r\n", "A: b\n\nC: d\r\n\r\n", "A: b\r\n folded\r\n\r\n", "A: \0\r\n\r\n"] {
-            assert!(PartHead::parse(bad.as_bytes()).is_err(), "{bad:?}");
+        for bad in ["no colon\r\n\r\n", ": no name\r\n\r\n", " A: b\r\n\r\n", "A: \0\r\n\r\n"] {
+            assert!(PartHead::parse(bad.as_bytes()).unwrap_err().detail().contains("can't be read"), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn fields_in_several_lines_are_read_as_one() {
+        let expected = PartHead {
+            name: Some("file".into()),
+            file_name: Some("a long name.png".into()),
+            content_type: Some("image/png; name=x".into()),
+            ..PartHead::default()
+        };
+        for head in [
+            "Content-Disposition: form-data; name=file;\r\n filename=\"a long name.png\"\r\nContent-Type: image/png; name=x",
+            "Content-Type: image/png;\r\n\tname=x\r\nContent-Disposition:\r\n form-data;\r\n\t name=file;\r\n filename=\"a long\r\n name.png\"",
+            "Content-Disposition: form-data; name=file; filename=\"a long name.png\"\r\n \r\nContent-Type:\r\n image/png; name=x",
+        ] {
+            let mut read = PartHead::parse(format!("{head}\r\n\r\n").as_bytes()).unwrap();
+            read.content_type = read.content_type.map(|value| value.replace(";\tname", "; name"));
+            assert_eq!(read, expected, "{head}");
+        }
+    }
+
+    #[test]
+    fn bare_line_feeds_are_told_as_such() {
+        for bad in ["A: b\n\nC: d\r\n\r\n", "A: b\nC: d\r\n\r\n", "A: b\n folded\r\n\r\n"] {
+            assert!(PartHead::parse(bad.as_bytes()).unwrap_err().detail().contains("bare line feeds"), "{bad:?}");
         }
     }
 }

@@ -6,7 +6,7 @@
 //! proportion to its length.
 //!
 //! Where RFC 2046 leaves room:
-//! - In front of the first delimiter there is nothing, or one CRLF.
+//! - What stands in front of the first delimiter, a preamble, is bounded and ignored.
 //! - A line that only begins like a delimiter is data.
 //! - What follows the closing delimiter's line is ignored; anything but padding on that line is
 //!   refused, as it may as well have been the file's.
@@ -17,7 +17,9 @@ mod boundary;
 mod delimiter;
 mod derived;
 mod disposition;
+mod envelope;
 mod head;
+mod parameters;
 
 use std::collections::VecDeque;
 
@@ -25,14 +27,18 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::words::fault::{Code, Fault, Stage};
 
-pub use boundary::Boundary;
+pub use boundary::{Boundary, is_form};
 use delimiter::{Delimiter, Ending, Progress, Verdict};
 pub use derived::derived_size;
 pub use disposition::file_name;
+pub use envelope::form_inside;
 pub use head::PartHead;
 
 /// Largest head of one part, in bytes with its blank line. Real ones stay below 1 KiB.
 pub const HEAD_LIMIT: usize = 16 * 1024;
+
+/// Largest preamble of a form, in bytes. Mail libraries write a sentence there, HTTP clients nothing.
+const PREAMBLE_LIMIT: usize = 1024;
 
 /// Most parts of one form. Each costs the caller a few bytes and the reader an allocation.
 pub const PARTS_LIMIT: usize = 1_000;
@@ -61,7 +67,7 @@ pub struct Parser {
     /// Chunks that wait behind `chunk`; only where they are pushed faster than read.
     waiting: VecDeque<Bytes>,
     chunk: Bytes,
-    /// What came before `chunk` and can't be told yet: a possible delimiter, half a head, or the
+    /// What came before `chunk` and can't be told yet: the preamble, a possible delimiter, half a head, or the
     /// epilogue's first bytes.
     held: BytesMut,
     consumed: u64,
@@ -72,8 +78,10 @@ pub struct Parser {
 enum State {
     /// Nothing was read yet.
     Start,
-    /// In front of the first delimiter, or within it.
-    Opening(Progress),
+    /// In what may be the first delimiter; `first` where nothing stands in front of it.
+    Opening { progress: Progress, first: bool },
+    /// In front of the first delimiter.
+    Preamble,
     /// Within a part's head.
     Head,
     /// Within a part's data.
@@ -147,6 +155,7 @@ impl Parser {
         match &self.state {
             State::Epilogue { .. } => Ok(()),
             State::Failed(fault) => Err(fault.clone()),
+            State::Preamble | State::Opening { first: false, .. } => Err(never_begins()),
             _ => Err(malformed("the body ended before the closing boundary: send the form whole, up to --boundary--")),
         }
     }
@@ -173,7 +182,8 @@ impl Parser {
     fn step(&mut self) -> Result<Step, Fault> {
         match self.state {
             State::Start => Ok(self.start()),
-            State::Opening(progress) => self.open(progress),
+            State::Opening { progress, first } => self.open(progress, first),
+            State::Preamble => self.skip_preamble(),
             State::Head => self.read_head(),
             State::Data => Ok(self.pass_data()),
             State::Line(progress) => self.judge_line(progress),
@@ -185,22 +195,45 @@ impl Parser {
 
     fn start(&mut self) -> Step {
         let Some(&first) = self.chunk.first() else { return Step::Starved };
-        self.state = State::Opening(if first == b'\r' { Progress::START } else { Progress::LINE_START });
+        let progress = if first == b'\r' { Progress::START } else { Progress::LINE_START };
+        self.state = State::Opening { progress, first: true };
         Step::Again
     }
 
-    fn open(&mut self, progress: Progress) -> Result<Step, Fault> {
+    fn open(&mut self, progress: Progress, first: bool) -> Result<Step, Fault> {
         match self.read_delimiter(progress)? {
             Verdict::Reading(progress) => {
-                self.state = State::Opening(progress);
+                self.state = State::Opening { progress, first };
                 Ok(Step::Starved)
             }
-            Verdict::Not => Err(malformed("the body doesn't begin with the boundary that its Content-Type names")),
+            Verdict::Not if first && self.chunk.first() == Some(&b'\n') && self.delimiter.mentions(&self.held) > 0 => {
+                Err(head::bare_line_feed())
+            }
+            Verdict::Not => {
+                self.state = State::Preamble;
+                Ok(Step::Again)
+            }
+            // Others might have taken the earlier one for the first delimiter.
+            Verdict::Found(_) if self.delimiter.mentions(&self.held) > 1 => Err(never_begins()),
             Verdict::Found(ending) => {
                 self.enter_delimiter(ending);
                 Ok(Step::Again)
             }
         }
+    }
+
+    /// Keeps the preamble until the delimiter is found, whose length it then counts to.
+    fn skip_preamble(&mut self) -> Result<Step, Fault> {
+        let skipped = self.delimiter.data_before(&self.chunk);
+        if self.held.len() + skipped > PREAMBLE_LIMIT {
+            return Err(never_begins());
+        }
+        self.held.put_slice(&self.chunk.split_to(skipped));
+        if self.chunk.is_empty() {
+            return Ok(Step::Starved);
+        }
+        self.state = State::Opening { progress: Progress::START, first: false };
+        Ok(Step::Again)
     }
 
     /// Copies at most [`HEAD_LIMIT`] bytes, and takes from the chunk only those of the head.
@@ -214,6 +247,9 @@ impl Parser {
             return self.enter_part().map(Step::Tell);
         }
         self.chunk.advance(taken);
+        if self.held.len() == HEAD_LIMIT && head::has_bare_line_feed(&self.held) {
+            return Err(head::bare_line_feed());
+        }
         if self.held.len() == HEAD_LIMIT {
             return Err(malformed("a part's head is larger than 16 KiB: send fewer and shorter header fields"));
         }
@@ -322,6 +358,10 @@ impl Parser {
         self.chunk.clear();
         Ok(Step::Starved)
     }
+}
+
+fn never_begins() -> Fault {
+    malformed("the body doesn't begin with the boundary that its Content-Type names, on a line of its own")
 }
 
 fn malformed(detail: impl Into<std::borrow::Cow<'static, str>>) -> Fault {

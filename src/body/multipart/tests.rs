@@ -120,10 +120,48 @@ fn chunks_may_be_pushed_before_the_last_one_is_read() {
 }
 
 #[test]
-fn before_the_first_boundary_there_is_nothing_or_one_crlf() {
-    assert_eq!(read_whole([b"\r\n", &form(b"abc")[..]].concat()).data(), b"abc");
-    for preamble in ["x", "\n", "\r", "\r\n\r\n", " ", "preamble\r\n", "--other\r\n"] {
-        assert!(read_whole([preamble.as_bytes(), &form(b"abc")].concat()).end.unwrap_err().contains("begin"), "{preamble:?}");
+fn what_stands_before_the_first_boundary_is_counted_and_ignored() {
+    let longest = "y".repeat(PREAMBLE_LIMIT);
+    for preamble in [
+        "",
+        "\r\n",
+        "\r\n\r\n",
+        "This is a multi-part message in MIME format.\r\n",
+        "--other\r\n",
+        "\r\n--boun\r\n",
+        "x\n--\r\n",
+        &format!("{}\r\n", &longest),
+    ] {
+        let body = [preamble.as_bytes(), &form(b"abc")[..]].concat();
+        let account = read_whole(&body);
+        assert_eq!((account.data(), &account.end), (b"abc".to_vec(), &Ok(())), "{preamble:?}");
+        assert_eq!(account.file_start(), (preamble.len() + b"--bound\r\n".len() + HEAD.len()) as u64);
+        assert_eq!(read(&body.chunks(1).collect::<Vec<_>>()), account);
+    }
+    for endless in [format!("{longest}y\r\n"), "\r\n--boun".repeat(1000)] {
+        assert!(read_whole([endless.as_bytes(), &form(b"abc")].concat()).end.unwrap_err().contains("doesn't begin"));
+    }
+}
+
+#[test]
+fn a_boundary_that_is_no_line_of_its_own_begins_nothing() {
+    for before in ["x", "\n", "\r", " ", "--", "preamble", "preamble\n", "--bound\r", "--bound x\r\n"] {
+        let body = [before.as_bytes(), &form(b"abc")].concat();
+        assert!(read_whole(&body).end.unwrap_err().contains("doesn't begin"), "{before:?}");
+    }
+    assert!(read_whole("no form at all").end.unwrap_err().contains("doesn't begin"));
+}
+
+#[test]
+fn bare_line_feeds_are_told_wherever_they_come_first() {
+    let lines = String::from_utf8(form(b"abc")).unwrap();
+    let head_only = lines.replace(HEAD, &HEAD.replace("\r\n", "\n"));
+    for body in
+        [lines.replace("\r\n", "\n"), format!("\r\n{}", lines.replace("\r\n", "\n")), head_only.clone() + &"x".repeat(HEAD_LIMIT)]
+    {
+        assert!(read_whole(&body).end.unwrap_err().contains("bare line feeds"), "{body:?}");
+        let bytes: Vec<_> = body.as_bytes().chunks(1).collect();
+        assert!(read(&bytes).end.unwrap_err().contains("bare line feeds"));
     }
 }
 

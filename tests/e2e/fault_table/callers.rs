@@ -172,6 +172,21 @@ pub fn rows() -> Vec<Row> {
         form_row("two files", "form, small", || behind(SECOND_FILE)),
         form_row("another channel behind the file", "form, small", || behind(LATE_CHANNEL)),
         form_row("a part in base64", "form, small", encoded),
+        form_row("a form with bare line feeds", "form, small", || {
+            let (content_type, body) = form(&[], "a.txt", b"text", "");
+            (content_type, body.into_iter().filter(|byte| *byte != b'\r').collect())
+        }),
+        form_row("a form within a form", "form, small", || {
+            let head = "Content-Disposition: form-data; name=\"files\"\r\nContent-Type: multipart/mixed; boundary=y";
+            ("multipart/form-data; boundary=x".to_owned(), format!("--x\r\n{head}\r\n\r\n--y--\r\n--x--\r\n").into_bytes())
+        }),
+        form_row("an envelope of another kind", "upload, small", || {
+            let head = "--x\r\nContent-Type: application/json\r\n\r\n{}\r\n--x--\r\n";
+            ("multipart/related; boundary=x".to_owned(), head.as_bytes().to_vec())
+        }),
+        ask("two types", "upload", |house| {
+            house.post("/v1/assets?channel=sms").header(CONTENT_TYPE, "text/plain").header(CONTENT_TYPE, "image/png").body("text")
+        }),
         raw("no channel", "", b"text"),
         raw("a size that is none", "channel=sms&size=many", b"text"),
         raw("two channels", "channel=sms&channel=whatsapp", b"text"),
