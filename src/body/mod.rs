@@ -11,6 +11,7 @@ pub mod leash;
 pub mod meter;
 pub mod multipart;
 pub mod pace;
+pub mod peek;
 
 use bytes::Bytes;
 use http_body_util::combinators::BoxBody;

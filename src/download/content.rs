@@ -14,10 +14,10 @@ use crate::body::meter::{Meter, Witness};
 use crate::egain::Asset;
 use crate::signals::metrics::Metrics;
 use crate::signals::transfer::{Direction, Transfer};
-use crate::storage::{Object, refuses_url};
+use crate::storage::{Object, Wanted, refuses_url};
 use crate::words::asset::AssetId;
 use crate::words::caller::Claimant;
-use crate::words::fault::Fault;
+use crate::words::fault::{Fault, Stage};
 
 /// What a caller may ask of the bytes (RFC 9110 sections 13 and 14); storage decides.
 const CONDITIONS: [HeaderName; 6] = [RANGE, IF_RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE];
@@ -38,7 +38,8 @@ impl Download {
     /// Opens a file, with the caller's range and conditions.
     pub async fn content(&self, id: &AssetId, claimant: &Claimant, headers: &HeaderMap) -> Result<Content, Fault> {
         let conditions = conditions(headers);
-        let (asset, object) = self.open(id, claimant, conditions).await?;
+        let opened = self.open(id, claimant, conditions).await;
+        let (asset, object) = opened.inspect_err(|fault| self.count_unopened(fault))?;
         let Object { status, headers, body } = object;
         let body = match Resuming::new((self.clone(), id.clone(), claimant.clone()), status, &headers) {
             Some(resuming) => resuming.over(body).boxed(),
@@ -56,7 +57,8 @@ impl Download {
         conditions: HeaderMap,
     ) -> Result<(Arc<Asset>, Object), Fault> {
         let asset = self.cache.get(id, claimant).await?;
-        match self.storage.read(&asset.lease.url, conditions.clone()).await {
+        let wanted = Wanted::new(conditions, asset.size);
+        match self.storage.read(&asset.lease.url, &wanted).await {
             Err(fault) if refuses_url(&fault) => {
                 self.metrics.url_early_death.inc();
                 self.cache.forget(id, asset.lease.asked).await;
@@ -64,8 +66,15 @@ impl Download {
             opened => return opened.map(|object| (asset, object)),
         }
         let asset = self.cache.get(id, claimant).await?;
-        let object = self.storage.read(&asset.lease.url, conditions).await?;
+        let object = self.storage.read(&asset.lease.url, &wanted).await?;
         Ok((asset, object))
+    }
+
+    /// What storage didn't give is a failed transfer, too. What eGain didn't isn't: nothing was to be moved yet.
+    fn count_unopened(&self, fault: &Fault) {
+        if fault.stage() == Stage::Fetch {
+            Tally::begin(&self.metrics).ended(Some(fault));
+        }
     }
 }
 

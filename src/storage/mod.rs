@@ -2,7 +2,9 @@
 
 mod hosts;
 mod object;
+mod range;
 mod send;
+mod verdict;
 mod watch;
 
 use std::io;
@@ -20,6 +22,7 @@ use crate::words::secret::SignedUrl;
 pub use hosts::HostPattern;
 pub use object::{Object, refuses_url};
 pub use send::Parcel;
+pub use verdict::Wanted;
 
 /// How storage is reached.
 #[derive(Debug, Clone)]

@@ -1,15 +1,17 @@
 //! Reading a file, or a part of it.
 
-use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Method, Response, StatusCode};
+use http_body::Body;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::send::answered;
+use super::verdict::{End, Framing, Wanted, foreign};
 use super::{Storage, request};
 use crate::body::Frames;
+use crate::body::exact::Exact;
 use crate::body::pace::{Limits, Pace};
+use crate::body::peek::Peeked;
 use crate::words::fault::{Code, Fault, Stage};
 use crate::words::secret::SignedUrl;
 
@@ -17,18 +19,18 @@ use crate::words::secret::SignedUrl;
 pub struct Object {
     /// One of 200, 206, 304, 412, 416.
     pub status: StatusCode,
-    /// Storage's headers.
+    /// Storage's headers; `Content-Length` is what the body is held to.
     pub headers: HeaderMap,
-    /// The bytes.
+    /// The bytes: as many as they should be, or an error before the last of them.
     pub body: Frames,
 }
 
 impl Storage {
-    /// Reads with the caller's conditions and range as they are.
-    pub async fn read(&self, url: &SignedUrl, conditions: HeaderMap) -> Result<Object, Fault> {
+    /// Reads what is wanted. An answer to something else is storage's fault.
+    pub async fn read(&self, url: &SignedUrl, wanted: &Wanted) -> Result<Object, Fault> {
         let began = Instant::now();
         let mut request = request(Method::GET, url, nothing())?;
-        request.headers_mut().extend(conditions);
+        request.headers_mut().extend(wanted.conditions().clone());
         let result = match tokio::time::timeout(self.config.idle_timeout, self.http.send(request)).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) if error.is_timeout() => Err(late()),
@@ -39,27 +41,30 @@ impl Storage {
         };
         self.observe("download", began, &result);
         let response = result?;
-        match response.status() {
-            StatusCode::OK
-            | StatusCode::PARTIAL_CONTENT
-            | StatusCode::NOT_MODIFIED
-            | StatusCode::PRECONDITION_FAILED
-            | StatusCode::RANGE_NOT_SATISFIABLE => Ok(self.object(response)),
-            status => Err(refused(status)),
-        }
+        let framing = Framing::of(response.headers(), response.body().size_hint().exact());
+        let end = wanted.judge(response.status(), response.headers(), framing)?;
+        self.object(response, end).await
     }
 
-    fn object(&self, response: Response<Incoming>) -> Object {
+    async fn object(&self, response: Response<Incoming>, end: End) -> Result<Object, Fault> {
         let (mut head, body) = response.into_parts();
-        if matches!(head.status, StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE) {
+        end.tell(&mut head.headers);
+        if !head.status.is_success() {
             // What storage says beyond the verdict isn't passed on: it tends to quote the signature.
-            head.headers.remove(CONTENT_LENGTH);
-            return Object { status: head.status, headers: head.headers, body: nothing() };
+            return Ok(Object { status: head.status, headers: head.headers, body: nothing() });
         }
         let body = body.map_err(|_| cut());
         let limits = Limits { idle: self.config.idle_timeout, min_rate: 0 };
         let body = Pace::new(body, limits, |_| stalled());
-        Object { status: head.status, headers: head.headers, body: Frames::new(body) }
+        let body = match end {
+            End::Exactly(length) => {
+                let exact = Exact::new(body, length, Box::new(move |actual| other_length(actual, length)));
+                // What is wrong at once can still be told; later there is only the cut.
+                Frames::new(Peeked::at(Frames::new(exact)).await?)
+            }
+            End::Framed(_) | End::Marked => Frames::new(body),
+        };
+        Ok(Object { status: head.status, headers: head.headers, body })
     }
 }
 
@@ -79,9 +84,8 @@ fn stalled() -> Fault {
     Fault::storage(Code::UpstreamTimeout, Stage::Fetch, "storage gave no byte for too long: try again")
 }
 
-fn refused(status: StatusCode) -> Fault {
-    let detail = format!("storage refused the file with {}: try again", status.as_u16());
-    Fault::storage(Code::UpstreamError, Stage::Fetch, detail).retryable(true).upstream(answered(status))
+fn other_length(actual: u64, length: u64) -> Fault {
+    if actual < length { cut() } else { foreign(format!("gave more than the {length} bytes that the file has")) }
 }
 
 /// Whether storage refused the URL itself, as it does with one that has died before its time.

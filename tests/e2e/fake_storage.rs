@@ -20,6 +20,18 @@ pub struct Storage {
 impl Storage {
     /// The last answer is given again and again.
     pub async fn that_says(answers: Vec<Vec<u8>>) -> Self {
+        Self::that_says_and(answers, |mut wire| async move { wire.rest().await }).await
+    }
+
+    /// The same, and closes the connection behind each answer.
+    pub async fn that_says_and_closes(answers: Vec<Vec<u8>>) -> Self {
+        Self::that_says_and(answers, |wire| async move { drop(wire) }).await
+    }
+
+    async fn that_says_and<F>(answers: Vec<Vec<u8>>, end: fn(Wire) -> F) -> Self
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (addr, heads) = (listener.local_addr().unwrap(), Arc::<Mutex<Vec<String>>>::default());
         let seen = heads.clone();
@@ -29,8 +41,8 @@ impl Storage {
                 let head = wire.head().await;
                 seen.lock().push(head);
                 wire.send(&answers[turn.min(answers.len() - 1)]).await;
-                // Until the gateway closes; the next connection isn't kept waiting.
-                tokio::spawn(async move { wire.rest().await });
+                // The next connection isn't kept waiting.
+                tokio::spawn(end(wire));
             }
         });
         Self { addr, heads }
@@ -58,12 +70,21 @@ impl Storage {
         self.heads.lock().clone()
     }
 
-    /// A house whose every asset lies here.
+    /// A house whose every asset lies here, of a size that eGain doesn't tell.
     pub async fn house(&self, settings: &[(&str, &str)]) -> House {
+        self.house_where(settings, |answer| answer.missing_field("size")).await
+    }
+
+    /// A house whose every asset lies here and has the size that it was uploaded with.
+    pub async fn house_that_knows_sizes(&self) -> House {
+        self.house_where(&[], |answer| answer).await
+    }
+
+    async fn house_where(&self, settings: &[(&str, &str)], answer: fn(Fault) -> Fault) -> House {
         let all: Vec<_> = [("egain.content_hosts", "127.0.0.1")].iter().chain(settings).copied().collect();
         let house = House::set(&all).await;
         let url = format!("http://{}/file?signature=s", self.addr);
-        house.sandbox.fault(Fault::at(Operation::GetAsset).field("contentUrl", url));
+        house.sandbox.fault(answer(Fault::at(Operation::GetAsset).field("contentUrl", url)));
         house
     }
 }

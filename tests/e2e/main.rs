@@ -23,6 +23,7 @@ mod expiry;
 mod fairness;
 mod fake_storage;
 mod fault_table;
+mod foreign_answers;
 mod house;
 mod http2;
 mod idempotency;

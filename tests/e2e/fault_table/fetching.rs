@@ -58,6 +58,17 @@ async fn silent_in_the_middle() -> Seen {
     scene.answered(answer, &[]).await
 }
 
+/// Storage's answer about a file that has ten bytes, as eGain says, too.
+fn said(what: &str, answer: &'static str) -> Row {
+    Row::new(format!("storage: {what}"), "content", async move {
+        let house = Storage::that_says_and_closes(vec![answer.into()]).await.house_that_knows_sizes().await;
+        let path = stored(&house, "a.bin", noise(10, 1)).await;
+        let scene = Scene::of(house);
+        let answer = scene.house.get(&path).send().await.unwrap();
+        scene.answered(answer, &[]).await
+    })
+}
+
 async fn beyond_the_end() -> Seen {
     let house = House::open().await;
     let path = stored(&house, "a.bin", noise(10, 1)).await;
@@ -79,20 +90,18 @@ async fn caller_left() -> Seen {
 }
 
 pub fn rows() -> Vec<Row> {
-    let said = |code: &str| sign().status(StatusCode::BAD_REQUEST).body(json!({"code": code, "developerMessage": "x"}));
+    let egain_said = |code: &str| sign().status(StatusCode::BAD_REQUEST).body(json!({"code": code, "developerMessage": "x"}));
     let (forbidden, silent) = (|| fetch().status(StatusCode::FORBIDDEN), [("egain.transfer_idle_timeout", "500ms")]);
     let past = (Timestamp::now() - SignedDuration::from_hours(1)).to_string();
     let weak = HeaderValue::from_static("W/\"weak\"");
     let (brief, soon) = ([("egain.pending_wait", "1s")], [("egain.request_timeout", "1s")]);
     vec![
         row("eGain: no such asset, 404", sign().status(StatusCode::NOT_FOUND)),
-        row("eGain: malicious content, 400-765", said("400-765")),
-        Row::new(
-            "eGain: not available yet, 400-766, always",
-            "content",
-            async move { download(&brief, [said("400-766")]).await },
-        ),
-        row("eGain: not available yet, 400-766, once", said("400-766").once()),
+        row("eGain: malicious content, 400-765", egain_said("400-765")),
+        Row::new("eGain: not available yet, 400-766, always", "content", async move {
+            download(&brief, [egain_said("400-766")]).await
+        }),
+        row("eGain: not available yet, 400-766, once", egain_said("400-766").once()),
         row("eGain: 401 always", sign().status(StatusCode::UNAUTHORIZED)),
         row("eGain: 500 always", sign().status(StatusCode::INTERNAL_SERVER_ERROR)),
         Row::new("eGain: never answers", "content", async move { download(&soon, [sign().stall()]).await }),
@@ -109,6 +118,10 @@ pub fn rows() -> Vec<Row> {
         row("cut in the middle, weak `ETag`", fetch().cut_after(100_000).header(ETAG, weak).once()),
         row("cut in the middle, no `ETag`", fetch().cut_after(100_000).no_etag().once()),
         Row::new("silent in the middle", "content", silent_in_the_middle()),
+        said("fewer bytes than the file has", "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n012"),
+        said("an empty body without length", "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n"),
+        said("a part that nobody asked for", "HTTP/1.1 206 Part\r\ncontent-range: bytes 0-2/10\r\ncontent-length: 3\r\n\r\n012"),
+        said("304, and nobody asked for it", "HTTP/1.1 304 Same\r\netag: \"e\"\r\n\r\n"),
         Row::new("a range beyond the end", "content, `Range`", beyond_the_end()),
         Row::new("the caller left", "content", caller_left()),
     ]
