@@ -155,11 +155,15 @@ impl Front {
         let body = Inbound::new(incoming, expects_continue(&head), head.extensions.get::<Running>().cloned());
         let (version, progress) = (head.version, body.progress());
         let wants_head_only = head.method == Method::HEAD;
+        let waits_for_the_body = version < Version::HTTP_2 && proxies::is_proxied(&head.headers);
         let outcome = match admission::check(&head).map_err(Refusal::from).and(found) {
             // In a box, as it is large and would be moved three times.
             Ok(route) => whole(Box::pin(rooms.answer(route, head, body, &mut exchange))).await,
             Err(refusal) => Err(refusal),
         };
+        if waits_for_the_body && !is_too_slow(&outcome) {
+            progress.settled().await;
+        }
         let mut response = outcome.unwrap_or_else(|refusal| {
             exchange.failed(&refusal.fault);
             problem::answer(&refusal, &id)
@@ -256,6 +260,11 @@ async fn whole<T>(answer: impl Future<Output = Result<T, Refusal>>) -> Result<T,
 
 fn expects_continue(head: &Parts) -> bool {
     head.headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// Whether the caller was waited for long enough.
+fn is_too_slow<T>(outcome: &Result<T, Refusal>) -> bool {
+    outcome.as_ref().is_err_and(|refusal| refusal.fault.code() == Code::ClientTooSlow)
 }
 
 /// What a HEAD is told of the body, without the body. hyper would leave it out of HTTP/1.1 unread, as if the caller had

@@ -11,6 +11,9 @@ use parse_net::{ClientAddress, ForwardedSource, client_address};
 
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
 
+/// What proxies add to a request.
+const MARKS: [&str; 4] = ["via", "forwarded", X_FORWARDED_FOR, "x-real-ip"];
+
 /// The longest chain of proxies that is read.
 const MOST_HOPS: u8 = 16;
 
@@ -31,6 +34,11 @@ impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
+}
+
+/// Whether a request came through a proxy, as far as its word goes: nothing but when it is answered depends on it.
+pub fn is_proxied(headers: &HeaderMap) -> bool {
+    MARKS.iter().any(|mark| headers.contains_key(*mark))
 }
 
 /// Proxies whose word counts.
