@@ -107,6 +107,19 @@ async fn chunks_that_cant_be_read_keep_nothing() {
 }
 
 #[tokio::test]
+async fn too_many_header_fields_are_told_so() {
+    let house = House::open().await;
+    for (fields, status) in [(90, 404), (101, 431), (300, 431), (500, 431)] {
+        let mut wire = Wire::to(house.addr).await;
+        let lines: String = (0..fields).map(|number| format!("X-{number}: y\r\n")).collect();
+        wire.send(format!("GET /nowhere HTTP/1.1\r\nHost: gateway\r\n{lines}\r\n")).await;
+        let answer = wire.answer().await;
+        assert_eq!(answer.status, status, "{fields} fields: {}", answer.body);
+        assert!(status == 404 || answer.body.contains("\"headers-too-large\""), "{}", answer.body);
+    }
+}
+
+#[tokio::test]
 async fn a_head_too_large_is_told_so() {
     let house = House::open().await;
     let mut wire = Wire::to(house.addr).await;

@@ -209,6 +209,10 @@ fn more() -> Vec<Row> {
             scene.answered(response, &[]).await
         }),
         ask("17 kB of headers", "metadata", |house| house.get("/v1/assets/unknown").header("x-long", "a".repeat(17_000))),
+        ask("101 header fields", "metadata", |house| {
+            let request = house.get("/v1/assets/unknown");
+            (0..101).fold(request, |request, number| request.header(format!("x-{number}"), "y"))
+        }),
         ask("an id that can't be one", "metadata", |house| house.get("/v1/assets/a%20b")),
         ask("an asset that doesn't exist", "metadata", |house| house.get("/v1/assets/unknown")),
         ask("a method that isn't there", "`PUT`", |house| house.client.request(Method::PUT, house.url("/v1/assets"))),
