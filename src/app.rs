@@ -23,7 +23,7 @@ use crate::signals::drain::{Drain, Phase};
 use crate::signals::metrics::Metrics;
 use crate::storage::Storage;
 use crate::upload::Upload;
-use crate::wire::server::{self, Tls, TlsError};
+use crate::wire::server::{self, ShutdownTokens, Tls, TlsError};
 
 /// The orphans' deletions get at least so long at the end, also when the grace time is used up.
 const LAST_CALLS: Duration = Duration::from_secs(2);
@@ -156,7 +156,8 @@ impl Bound {
     /// Serves until `stop`, then drains; `abort` ends that early.
     pub async fn run(self, stop: impl Future<Output = ()>, abort: impl Future<Output = ()>) -> Ending {
         let Self { drain, metrics, times, .. } = self;
-        let (closing, cut) = (drain.closing(), drain.abort());
+        let cut = drain.abort();
+        let ends = ShutdownTokens { leave: drain.leaving(), close: drain.closing(), abort: cut.clone() };
         let mut background = JoinSet::new();
         if let Some(tls) = self.tls.clone() {
             background.spawn(tls.keep_current());
@@ -166,9 +167,14 @@ impl Bound {
         }
         background.spawn(self.front.clone().keep_callers_fresh());
         let in_public = server::Config { tls: self.tls, ..self.config.clone() };
-        let data = tokio::spawn(server::serve(self.listener, in_public, self.front, closing.clone(), cut.clone()));
+        let data = tokio::spawn(server::serve(self.listener, in_public, self.front, ends));
         let admin_end = CancellationToken::new();
-        let admin = server::serve(self.admin_listener, self.config, self.admin, admin_end.clone(), admin_end.clone());
+        let admin = server::serve(
+            self.admin_listener,
+            self.config,
+            self.admin,
+            ShutdownTokens::new(admin_end.clone(), admin_end.clone()),
+        );
         let admin = tokio::spawn(admin);
         background.spawn(self.egain.keep_signed_in());
         let orphans_end = CancellationToken::new();
@@ -220,7 +226,7 @@ async fn leave(drain: &Drain, times: Times, data: JoinHandle<()>) {
     tracing::info!(running = drain.running(), grace = ?times.grace, "takes no new uploads, finishes the running ones");
     drain.enter(Phase::Draining);
     let deadline = Instant::now() + times.grace;
-    if timeout_at(deadline, drain.idle()).await.is_err() {
+    if timeout_at(deadline, drain.settled()).await.is_err() {
         tracing::warn!(running = drain.running(), "the grace time is over");
         return;
     }

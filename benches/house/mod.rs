@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use asset_gateway::app;
 use asset_gateway::config::Settings;
-use asset_gateway::wire::server;
+use asset_gateway::wire::server::{self, ShutdownTokens};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, ETAG};
 use http::{Method, Request, Response, StatusCode};
@@ -103,7 +103,7 @@ fn start_upstream() -> SocketAddr {
         async move { Ok::<_, Infallible>(answer(request, addr, &file).await) }
     });
     let never = CancellationToken::new();
-    tokio::spawn(server::serve(listener, server::Config::default(), service, never.clone(), never));
+    tokio::spawn(server::serve(listener, server::Config::default(), service, ShutdownTokens::new(never.clone(), never)));
     addr
 }
 

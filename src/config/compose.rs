@@ -57,7 +57,7 @@ impl Settings {
             stall_timeout: body_idle_timeout,
             read_buffer: read_buffer.as_u64() as usize,
             max_connections,
-            tls: None,
+            ..listener::Config::default()
         }
     }
 

@@ -41,7 +41,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
 
-use crate::wire::server;
+use crate::wire::server::{self, ShutdownTokens};
 use config::Config;
 use faults::Fault;
 use shelf::AssetView;
@@ -71,7 +71,7 @@ impl Sandbox {
             let site = Arc::clone(&site);
             service_fn(move |request| Arc::clone(&site).answer(request))
         };
-        let serving = server::serve(listener, server::Config::default(), service, end.clone(), end.clone());
+        let serving = server::serve(listener, server::Config::default(), service, ShutdownTokens::new(end.clone(), end.clone()));
         Ok(Self { site, addr, serving: tokio::spawn(serving), end: end.drop_guard() })
     }
 

@@ -27,8 +27,11 @@ pub struct Drain(Arc<Inner>);
 
 struct Inner {
     phase: AtomicU8,
-    exchanges: TaskTracker,
+    /// Those that began before draining, and those that came later.
+    early: TaskTracker,
+    late: TaskTracker,
     finishing: TaskTracker,
+    leaving: CancellationToken,
     closing: CancellationToken,
     abort: CancellationToken,
 }
@@ -38,8 +41,10 @@ impl Drain {
     pub fn new() -> Self {
         Self(Arc::new(Inner {
             phase: AtomicU8::new(Phase::Starting as u8),
-            exchanges: TaskTracker::new(),
+            early: TaskTracker::new(),
+            late: TaskTracker::new(),
             finishing: TaskTracker::new(),
+            leaving: CancellationToken::new(),
             closing: CancellationToken::new(),
             abort: CancellationToken::new(),
         }))
@@ -58,11 +63,14 @@ impl Drain {
     /// Moves on. Phases never go back.
     pub fn enter(&self, phase: Phase) {
         self.0.phase.fetch_max(phase as u8, Ordering::AcqRel);
+        if phase >= Phase::Leaving {
+            self.0.leaving.cancel();
+        }
     }
 
     /// Held by an exchange until its last byte.
     pub fn exchange(&self) -> TaskTrackerToken {
-        self.0.exchanges.token()
+        if self.phase() < Phase::Draining { self.0.early.token() } else { self.0.late.token() }
     }
 
     /// Held by what must go on when its exchange has ended, until it is done.
@@ -72,15 +80,28 @@ impl Drain {
 
     /// Exchanges under way.
     pub fn running(&self) -> usize {
-        self.0.exchanges.len()
+        self.0.early.len() + self.0.late.len()
+    }
+
+    /// Resolves when all exchanges that began before draining are over, and all that outlives them. Those that come later may
+    /// have no end.
+    pub async fn settled(&self) {
+        for tracker in [&self.0.early, &self.0.finishing] {
+            tracker.close();
+            tracker.wait().await;
+        }
     }
 
     /// Resolves when no exchange is under way, and nothing that outlives one.
     pub async fn idle(&self) {
-        self.0.exchanges.close();
-        self.0.exchanges.wait().await;
-        self.0.finishing.close();
-        self.0.finishing.wait().await;
+        self.settled().await;
+        self.0.late.close();
+        self.0.late.wait().await;
+    }
+
+    /// Cancelled when connections must be asked to go elsewhere.
+    pub fn leaving(&self) -> CancellationToken {
+        self.0.leaving.clone()
     }
 
     /// Cancelled when listeners must stop accepting.

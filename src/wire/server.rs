@@ -8,9 +8,12 @@
 
 mod connection;
 mod deadline;
+mod disconnect;
 mod exchange;
+mod lifetime;
 mod protocol;
 mod refusal;
+mod socket;
 mod stall;
 mod tls;
 
@@ -24,7 +27,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use connection::{Ends, Seat};
+use connection::Seat;
 pub use exchange::Running;
 pub use tls::{Files, Tls, TlsError};
 
@@ -52,6 +55,9 @@ pub struct Config {
     /// The most that HTTP/1.1 reads ahead, in bytes a connection; at least 8 KiB. While fewer than 64 exchanges are under way
     /// they share what 64 would have, up to four times their own each.
     pub read_buffer: usize,
+    /// After about so long, more or less by a tenth, a connection is asked to go: HTTP/2 by a GOAWAY, HTTP/1.1 with its next
+    /// answer.
+    pub max_age: Duration,
     /// Connections open at one time. More are told 503, if they are in clear, and closed at once.
     pub max_connections: usize,
     /// Who we are, by TLS; without it all is in clear.
@@ -65,6 +71,7 @@ impl Default for Config {
             keep_alive_timeout: Duration::from_secs(75),
             stall_timeout: Duration::from_secs(30),
             read_buffer: 128 * 1024,
+            max_age: Duration::from_secs(60 * 60),
             max_connections: 10_000,
             tls: None,
         }
@@ -77,6 +84,24 @@ impl Default for Config {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Peer(pub SocketAddr);
 
+/// How serving ends, step by step.
+#[derive(Debug, Clone)]
+pub struct ShutdownTokens {
+    /// HTTP/2 connections are told to go elsewhere with what comes next; what HTTP/1.1 is told is in its answers.
+    pub leave: CancellationToken,
+    /// The listener closes, idle connections close, and running exchanges finish.
+    pub close: CancellationToken,
+    /// What is left is cut.
+    pub abort: CancellationToken,
+}
+
+impl ShutdownTokens {
+    /// Without a time in which connections are told to leave while new ones are still taken.
+    pub fn new(close: CancellationToken, abort: CancellationToken) -> Self {
+        Self { leave: close.clone(), close, abort }
+    }
+}
+
 /// Listens on `addr`, also where connections of an earlier process still linger. Needs a runtime.
 ///
 /// # Errors
@@ -88,28 +113,28 @@ pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves HTTP/1.1 and HTTP/2 until `shutdown` is cancelled: told apart by the first bytes in clear, by
+/// Serves HTTP/1.1 and HTTP/2 until `ends.close` is cancelled: told apart by the first bytes in clear, by
 /// ALPN with TLS.
 ///
 /// Then the listener closes, idle connections close, running exchanges finish, and the future
 /// ends when the last of them has. That has no deadline of its own: the caller waits as long as
-/// it wants and then cancels `abort`, which cuts what is left. Dropping the future cuts too.
+/// it wants and then cancels `ends.abort`, which cuts what is left. Dropping the future cuts too.
 ///
 /// Every request carries its [`Peer`] and a [`Running`] as extensions.
-pub async fn serve<S, B>(listener: TcpListener, config: Config, service: S, shutdown: CancellationToken, abort: CancellationToken)
+pub async fn serve<S, B>(listener: TcpListener, config: Config, service: S, ends: ShutdownTokens)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
-    let ends = Ends { shutdown, abort: abort.child_token() };
+    let ends = ShutdownTokens { abort: ends.abort.child_token(), ..ends };
     let _cut_when_dropped = ends.abort.clone().drop_guard();
     let connections = TaskTracker::new();
     let seats = Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS)));
     let courtesy = Arc::new(Semaphore::new(refusal::AT_ONE_TIME));
     let read_ahead = Arc::new(ReadAhead::new(config.read_buffer));
     let config = Arc::new(config);
-    while let Some((socket, peer)) = ends.shutdown.run_until_cancelled(accept(&listener)).await {
+    while let Some((socket, peer)) = ends.close.run_until_cancelled(accept(&listener)).await {
         let Ok(permit) = Arc::clone(&seats).try_acquire_owned() else {
             match config.tls {
                 // Shaking hands would cost more than what there are too many of.

@@ -144,3 +144,22 @@ async fn idle_connections_dont_hold_the_end_up() {
     assert_eq!(ended.cut, 0);
     drop((idle, silent));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn downloads_that_keep_coming_dont_keep_it_from_stopping() {
+    let house = House::set(&[("server.shutdown_grace", "1m")]).await;
+    let path = stored(&house, "a.bin", noise(10, 5)).await;
+    house.sandbox.fault(Fault::at(Operation::Download).delay(Duration::from_millis(400)));
+    let (client, url) = (house.client.clone(), house.url(&path));
+    let callers = tokio::spawn(async move {
+        loop {
+            tokio::spawn(client.get(&url).send());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    assert!(eventually(|| house.sandbox.stats().calls(Operation::Download) > 5).await);
+    house.stop();
+    let ended = timeout(Duration::from_secs(5), house.ending()).await.expect("late ones aren't waited for");
+    assert_eq!(ended.cut, 0);
+    callers.abort();
+}

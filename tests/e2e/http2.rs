@@ -4,15 +4,23 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use h2::Reason;
-use h2::client::{SendRequest, handshake};
+use h2::client::{Builder, SendRequest, handshake};
 use http::Request;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
-use asset_gateway::sandbox::faults::Operation;
+use asset_gateway::sandbox::faults::{Fault, Operation};
+use futures_util::future::join_all;
+use reqwest::StatusCode;
 
-use crate::house::{House, noise};
-use crate::wire::Wire;
+use crate::client::Client;
+use crate::house::{House, eventually, noise};
+use crate::leaving::SlowUpload;
+use crate::wire::{Wire, by_hand};
+
+/// Far less than what is waited for where it goes wrong.
+const SOON: Duration = Duration::from_secs(8);
 
 /// A client, and how its connection ends.
 async fn connect(house: &House) -> (SendRequest<Bytes>, JoinHandle<Result<(), h2::Error>>) {
@@ -36,7 +44,10 @@ async fn streams_that_are_taken_back_at_once_cost_the_client_its_connection_and_
         let Ok((_, mut stream)) = ready.send_request(request(&house, "POST", "/v1/assets?channel=sms"), false) else { break };
         stream.send_reset(Reason::CANCEL);
         opened += 1;
-        tokio::task::yield_now().await;
+        // Many at a time, or each is gone before the next one comes.
+        if opened % 100 == 0 {
+            tokio::task::yield_now().await;
+        }
     }
     drop(client);
     let ended = tokio::time::timeout(Duration::from_secs(5), ending).await.expect("the connection is ended").unwrap();
@@ -90,4 +101,88 @@ async fn what_begins_otherwise_than_http_2_is_answered_in_http_1_1_and_closed() 
     let mut wire = Wire::to(house.addr).await;
     wire.send("INVALID CONNECTION PREFACE\r\n\r\n").await;
     assert!(wire.rest().await.starts_with(b"HTTP/1.1 400 "));
+}
+
+/// A client whose streams' windows are so small that each answer is stuck behind one, though it answers pings.
+async fn with_a_tiny_window(house: &House) -> (SendRequest<Bytes>, JoinHandle<Result<(), h2::Error>>) {
+    let socket = TcpStream::connect(house.addr).await.unwrap();
+    let (client, connection) = Builder::new().initial_window_size(10).handshake(socket).await.unwrap();
+    (client, tokio::spawn(connection))
+}
+
+/// The head of an answer whose body isn't taken.
+async fn ask_and_take_nothing(house: &House, client: &SendRequest<Bytes>) -> http::Response<h2::RecvStream> {
+    let mut ready = client.clone().ready().await.unwrap();
+    let (answer, _) = ready.send_request(request(house, "GET", "/v1/assets/zzz"), true).unwrap();
+    answer.await.unwrap()
+}
+
+#[tokio::test]
+async fn an_answer_behind_a_shut_window_holds_no_connection_for_ever() {
+    let short = [("server.keep_alive_timeout", "300ms"), ("server.body_idle_timeout", "500ms"), ("server.max_connections", "2")];
+    let house = House::set(&short).await;
+    let mut stuck = Vec::new();
+    for _ in 0..2 {
+        let (client, ending) = with_a_tiny_window(&house).await;
+        stuck.push((ask_and_take_nothing(&house, &client).await, client, ending));
+    }
+    for (_answer, _client, ending) in stuck {
+        let _however = timeout(SOON, ending).await.expect("the connection is ended").unwrap();
+    }
+    house.upload("a.bin", noise(100, 1)).await;
+}
+
+#[tokio::test]
+async fn clients_that_take_nothing_dont_use_up_the_grace_time() {
+    let house = House::set(&[("server.shutdown_grace", "1m")]).await;
+    let (client, _ending) = with_a_tiny_window(&house).await;
+    let _stuck = ask_and_take_nothing(&house, &client).await;
+    let mut silent = Wire::to(house.addr).await;
+    let settings = [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), &frame(0, 4, 0)].concat();
+    silent.send(settings).await;
+    silent.bytes(9).await;
+    house.stop();
+    let ended = timeout(SOON, house.ending()).await.expect("nobody waits for them");
+    assert_eq!(ended.cut, 0);
+    drop((client, silent));
+}
+
+#[tokio::test]
+async fn streams_that_stand_still_starve_no_other_one_of_their_connection() {
+    const STALLED: usize = 12;
+    let house = House::set(&[("server.body_idle_timeout", "2s")]).await;
+    house.sandbox.fault(Fault::at(Operation::Upload).stall().times(STALLED as u32));
+    let client = Client::with(|builder| builder.http2_prior_knowledge());
+    let stalled: Vec<_> = (0..STALLED)
+        .map(|number| {
+            let request = client.post(house.url(&format!("/v1/assets?channel=sms&name={number}.bin&size=9000000")));
+            let (mut pen, answer) = by_hand(request);
+            tokio::spawn(async move { while pen.try_write(noise(64 * 1024, 1)).await {} });
+            answer
+        })
+        .collect();
+    assert!(eventually(|| house.sandbox.stats().calls(Operation::Upload) == STALLED as u64).await);
+    // Until the sockets on the way are full.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let small = client.post(house.url("/v1/assets?channel=sms&name=small.bin")).body(noise(300_000, 2)).send();
+    let small = timeout(SOON, small).await.expect("it isn't starved").unwrap();
+    assert_eq!(small.status(), StatusCode::CREATED);
+    join_all(stalled.iter().map(|answer| async { answer.abort() })).await;
+}
+
+#[tokio::test]
+async fn clients_are_told_to_go_elsewhere_as_soon_as_leaving_begins() {
+    let house = House::set(&[("server.drain_delay", "1m")]).await;
+    let running = SlowUpload::begin(&house, 400_000).await;
+    let (client, mut ending) = connect(&house).await;
+    let mut ready = client.clone().ready().await.unwrap();
+    ready.send_request(request(&house, "GET", "/nowhere"), true).unwrap().0.await.unwrap();
+    assert!(timeout(Duration::from_millis(100), &mut ending).await.is_err());
+    house.stop();
+    timeout(SOON, ending).await.expect("the connection ends in order").unwrap().unwrap();
+    let (client, _ending) = connect(&house).await;
+    let mut ready = client.ready().await.unwrap();
+    let late = ready.send_request(request(&house, "GET", "/nowhere"), true).unwrap().0.await.unwrap();
+    assert_eq!(late.status(), StatusCode::NOT_FOUND, "who comes still is served");
+    assert_eq!(running.finish(400_000).await.unwrap().status(), StatusCode::CREATED);
 }

@@ -46,6 +46,16 @@ impl Wire {
         self.stream.write_all(bytes.as_ref()).await.unwrap();
     }
 
+    /// Sends no more, and goes on reading.
+    pub async fn close_sending(&mut self) {
+        self.stream.shutdown().await.unwrap();
+    }
+
+    /// Leaves with a reset.
+    pub fn reset(self) {
+        self.stream.set_zero_linger().unwrap();
+    }
+
     /// What comes until the empty line, in lower case.
     pub async fn head(&mut self) -> String {
         let end = self.read_until(|unread| unread.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4)).await;

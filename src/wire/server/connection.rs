@@ -1,7 +1,6 @@
 //! One connection from its first byte to its end.
 
-use std::pin::{Pin, pin};
-use std::{convert::Infallible, error::Error, future, io, sync::Arc, time::Duration};
+use std::{convert::Infallible, error::Error, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -13,41 +12,39 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio_util::sync::CancellationToken;
 
 use super::deadline::HeadDeadline;
+use super::disconnect::disconnected;
 use super::exchange::{Counted, CountedBody, Exchanges};
+use super::lifetime::{idle, old_age, overstayed, run};
 use super::protocol::{self, Protocol};
+use super::socket::{SharedSocket, Socket};
 use super::stall::Streams;
-use super::{Config, Peer, Tls};
+use super::{Config, Peer, ShutdownTokens, Tls};
 use crate::wire::read_ahead::{ReadAhead, Sparing};
 
 /// What hyper itself refuses with a bare 431; room above the limit that the service enforces.
 const MAX_HEAD: u32 = 64 * 1024;
 
-/// HTTP/2 in bytes: large enough for one upload at full speed, small enough that 64 of them on
-/// one connection can't take more than the connection's window.
+/// Header fields that hyper takes before it refuses a request with a bare 431: more than the service takes, which says why.
+const MAX_FIELDS: usize = 512;
+
+/// HTTP/2 in bytes: large enough for one upload at full speed. All streams together can't use up the connection's window, so
+/// that those that stand still starve no other one.
 const FRAME: u32 = 64 * 1024;
-const STREAM_WINDOW: u32 = 1024 * 1024;
-const CONNECTION_WINDOW: u32 = 2 * 1024 * 1024;
-const MAX_STREAMS: u32 = 64;
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
+const MAX_STREAMS: u32 = 32;
 
 /// How often an HTTP/2 peer is asked whether it is still there, and how long it may take to say so.
 const PING: Duration = Duration::from_secs(20);
-
-/// The two ends of serving: finish what is running, or drop it.
-#[derive(Debug, Clone)]
-pub(super) struct Ends {
-    pub(super) shutdown: CancellationToken,
-    pub(super) abort: CancellationToken,
-}
 
 /// A connection's place among the others.
 #[derive(Debug)]
 pub(super) struct Seat {
     pub(super) peer: Peer,
     pub(super) config: Arc<Config>,
-    pub(super) ends: Ends,
+    pub(super) ends: ShutdownTokens,
     pub(super) read_ahead: Arc<ReadAhead>,
     pub(super) _permit: OwnedSemaphorePermit,
 }
@@ -63,36 +60,44 @@ where
     let _ = socket.set_nodelay(true);
     // RFC 5482; Linux counts the time in which the other side's window is closed, too.
     let _ = SockRef::from(&socket).set_tcp_user_timeout(Some(seat.config.stall_timeout));
+    let socket = Socket::new(socket);
     let result = match &seat.config.tls {
         None => in_clear(socket, &seat, service).await,
         // In a box, so that connections in clear aren't as large as these.
         Some(tls) => Box::pin(over_tls(tls, socket, &seat, service)).await,
     };
-    if let Err(error) = result {
-        tracing::debug!(peer = %seat.peer.0, error = &error as &dyn Error, "connection failed");
+    match result {
+        Err(error) if error.is_parse() => {
+            // hyper has answered 431 or 400, or nothing to what isn't HTTP, and no service was asked.
+            tracing::info!(peer = %seat.peer.0, error = &error as &dyn Error, "refused what can't be read as a request")
+        }
+        Err(error) => tracing::debug!(peer = %seat.peer.0, error = &error as &dyn Error, "connection failed"),
+        Ok(()) => {}
     }
 }
 
-async fn in_clear<S, B>(socket: TcpStream, seat: &Seat, service: S) -> hyper::Result<()>
+async fn in_clear<S, B>(mut socket: Socket, seat: &Seat, service: S) -> hyper::Result<()>
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
-    match in_time(protocol::detect(&socket), seat).await {
-        Some(protocol) => speak(protocol, socket, seat, service).await,
+    let shared = socket.shared();
+    match in_time(protocol::detect(&mut socket), seat).await {
+        Some(protocol) => speak(protocol, socket, shared, seat, service).await,
         None => Ok(()),
     }
 }
 
-async fn over_tls<S, B>(tls: &Tls, socket: TcpStream, seat: &Seat, service: S) -> hyper::Result<()>
+async fn over_tls<S, B>(tls: &Tls, socket: Socket, seat: &Seat, service: S) -> hyper::Result<()>
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
+    let shared = socket.shared();
     match in_time(tls.accept(socket), seat).await {
-        Some((protocol, stream)) => speak(protocol, stream, seat, service).await,
+        Some((protocol, stream)) => speak(protocol, stream, shared, seat, service).await,
         None => Ok(()),
     }
 }
@@ -101,7 +106,7 @@ where
 async fn in_time<T>(first_bytes: impl Future<Output = io::Result<Option<T>>>, seat: &Seat) -> Option<T> {
     let said = tokio::select! {
         said = tokio::time::timeout(seat.config.header_timeout, first_bytes) => said.ok()?,
-        () = seat.ends.shutdown.cancelled() => return None,
+        () = seat.ends.close.cancelled() => return None,
         () = seat.ends.abort.cancelled() => return None,
     };
     said.unwrap_or_else(|error| {
@@ -110,46 +115,61 @@ async fn in_time<T>(first_bytes: impl Future<Output = io::Result<Option<T>>>, se
     })
 }
 
-async fn speak<I, S, B>(protocol: Protocol, io: I, seat: &Seat, service: S) -> hyper::Result<()>
+async fn speak<I, S, B>(protocol: Protocol, io: I, socket: Arc<SharedSocket>, seat: &Seat, service: S) -> hyper::Result<()>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
-    let service = Counted { service, peer: seat.peer, exchanges: Exchanges::of(&seat.read_ahead) };
+    let exchanges = Exchanges::of(&seat.read_ahead, Arc::clone(&socket));
+    let service = Counted { service, peer: seat.peer, exchanges };
     match protocol {
-        Protocol::Http1 => http1(io, seat, service).await,
-        Protocol::Http2 => http2(io, seat, service).await,
+        Protocol::Http1 => http1(io, &socket, seat, service).await,
+        Protocol::Http2 => http2(io, &socket, seat, service).await,
     }
 }
 
-async fn http1<I, S, B>(io: I, seat: &Seat, service: Counted<S>) -> hyper::Result<()>
+/// hyper doesn't look for the end of what a client sends while it serves it: [`disconnected`] does, and knows better.
+async fn http1<I, S, B>(io: I, socket: &SharedSocket, seat: &Seat, service: Counted<S>) -> hyper::Result<()>
 where
     I: AsyncRead + AsyncWrite + Unpin,
     Counted<S>: Service<Request<Incoming>, Response = Response<CountedBody<B>>, Error = Infallible>,
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
 {
+    let Config { header_timeout, keep_alive_timeout, stall_timeout, max_age, tls, .. } = &*seat.config;
+    let exchanges = Arc::clone(&service.exchanges);
     let io = Sparing::new(io, Arc::clone(&seat.read_ahead));
-    let io = HeadDeadline::new(io, seat.config.header_timeout, Arc::clone(&service.exchanges));
+    let io = HeadDeadline::new(io, *header_timeout, Arc::clone(&exchanges));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(seat.config.keep_alive_timeout.max(seat.config.header_timeout))
+        .header_read_timeout(*keep_alive_timeout.max(header_timeout))
         .max_buf_size(seat.read_ahead.most())
         .max_header_size(MAX_HEAD as usize)
-        .half_close(false)
+        .max_headers(MAX_FIELDS)
+        .half_close(true)
         .serve_connection(TokioIo::new(io), service);
-    run(connection, http1::Connection::graceful_shutdown, future::pending(), &seat.ends).await
+    let ShutdownTokens { close, abort, .. } = &seat.ends;
+    let asked = async {
+        tokio::select! { () = close.cancelled() => {}, () = old_age(*max_age) => {} }
+    };
+    let gone = disconnected(socket, &exchanges, tls.is_none());
+    let cut = async {
+        tokio::select! { () = abort.cancelled() => {}, () = gone => {} }
+    };
+    let overstayed = overstayed(socket, &exchanges, *stall_timeout, close);
+    run(connection, http1::Connection::graceful_shutdown, asked, cut, overstayed).await
 }
 
-async fn http2<I, S, B>(io: I, seat: &Seat, service: Counted<S>) -> hyper::Result<()>
+async fn http2<I, S, B>(io: I, socket: &SharedSocket, seat: &Seat, service: Counted<S>) -> hyper::Result<()>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     Counted<S>: Service<Request<Incoming>, Response = Response<CountedBody<B>>, Error = Infallible, Future: Send + 'static>,
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
-    let idle = idle(Arc::clone(&service.exchanges), seat.config.keep_alive_timeout);
-    let connection = http2::Builder::new(Streams(seat.config.stall_timeout))
+    let Config { keep_alive_timeout, stall_timeout, max_age, .. } = *seat.config;
+    let exchanges = Arc::clone(&service.exchanges);
+    let connection = http2::Builder::new(Streams(stall_timeout))
         .timer(TokioTimer::new())
         .max_frame_size(FRAME)
         .initial_stream_window_size(STREAM_WINDOW)
@@ -159,36 +179,14 @@ where
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING)
         .serve_connection(TokioIo::new(io), service);
-    run(connection, http2::Connection::graceful_shutdown, idle, &seat.ends).await
-}
-
-/// Runs to the end; asks for a graceful one, once, when serving ends or the connection is idle.
-async fn run<C>(connection: C, end: fn(Pin<&mut C>), idle: impl Future<Output = ()>, ends: &Ends) -> hyper::Result<()>
-where
-    C: Future<Output = hyper::Result<()>>,
-{
-    let mut connection = pin!(connection);
-    tokio::select! {
-        result = connection.as_mut() => return result,
-        () = ends.abort.cancelled() => return Ok(()),
-        () = ends.shutdown.cancelled() => {}
-        () = idle => {}
-    }
-    end(connection.as_mut());
-    tokio::select! {
-        result = connection => result,
-        () = ends.abort.cancelled() => Ok(()),
-    }
-}
-
-/// Ends after a whole `span` without an exchange. hyper's pings keep an HTTP/2 connection that
-/// answers them open for ever.
-async fn idle(exchanges: Arc<Exchanges>, span: Duration) {
-    loop {
-        let before = exchanges.started();
-        tokio::time::sleep(span).await;
-        if !exchanges.any_running() && exchanges.started() == before {
-            return;
+    let ShutdownTokens { leave, abort, .. } = &seat.ends;
+    let asked = async {
+        tokio::select! {
+            () = leave.cancelled() => {}
+            () = idle(&exchanges, keep_alive_timeout) => {}
+            () = old_age(max_age) => {}
         }
-    }
+    };
+    let overstayed = overstayed(socket, &exchanges, stall_timeout, leave);
+    run(connection, http2::Connection::graceful_shutdown, asked, abort.cancelled(), overstayed).await
 }

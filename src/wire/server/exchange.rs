@@ -4,15 +4,16 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, service::Service};
 use pin_project_lite::pin_project;
 
+use super::socket::SharedSocket;
 use super::{Peer, stall};
 use crate::body::leash::Leash;
 use crate::wire::read_ahead::{Place, ReadAhead};
@@ -27,14 +28,24 @@ const WORTH_IT: usize = 4 * 1024;
 pub(super) struct Exchanges {
     started: AtomicUsize,
     finished: AtomicUsize,
+    /// Those whose response is known, and may be on its way.
+    answered: AtomicUsize,
+    knows_interim_responses: AtomicBool,
+    socket: Arc<SharedSocket>,
     /// Counts those of all connections.
     read_ahead: Arc<ReadAhead>,
 }
 
 impl Exchanges {
-    pub(super) fn of(read_ahead: &Arc<ReadAhead>) -> Arc<Self> {
-        let read_ahead = Arc::clone(read_ahead);
-        Arc::new(Self { started: AtomicUsize::new(0), finished: AtomicUsize::new(0), read_ahead })
+    pub(super) fn of(read_ahead: &Arc<ReadAhead>, socket: Arc<SharedSocket>) -> Arc<Self> {
+        Arc::new(Self {
+            started: AtomicUsize::new(0),
+            finished: AtomicUsize::new(0),
+            answered: AtomicUsize::new(0),
+            knows_interim_responses: AtomicBool::new(false),
+            socket,
+            read_ahead: Arc::clone(read_ahead),
+        })
     }
 
     pub(super) fn any_running(&self) -> bool {
@@ -46,8 +57,20 @@ impl Exchanges {
         self.started.load(Relaxed)
     }
 
-    fn start(self: &Arc<Self>) -> Running {
+    /// Whether some of the latest exchange's response may be on its way.
+    pub(super) fn is_answering(&self) -> bool {
+        self.answered.load(Relaxed) == self.started.load(Relaxed)
+    }
+
+    /// Whether the latest exchange's client may be sent interim responses (RFC 9110 section 15.2).
+    pub(super) fn knows_interim_responses(&self) -> bool {
+        self.knows_interim_responses.load(Relaxed)
+    }
+
+    fn start(self: &Arc<Self>, request: &Request<Incoming>) -> Running {
         self.started.fetch_add(1, Relaxed);
+        self.knows_interim_responses.store(request.version() >= Version::HTTP_11, Relaxed);
+        self.socket.expect_more(!request.body().is_end_stream());
         Running(Arc::new(Guard { exchanges: Arc::clone(self), _place: self.read_ahead.place() }))
     }
 }
@@ -58,7 +81,7 @@ impl Exchanges {
 /// out holds another, or what it reads counts as the next request's head and has to end within
 /// the header timeout.
 #[derive(Debug, Clone)]
-pub struct Running(#[expect(dead_code, reason = "held for its drop")] Arc<Guard>);
+pub struct Running(Arc<Guard>);
 
 #[derive(Debug)]
 struct Guard {
@@ -69,6 +92,7 @@ struct Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         self.exchanges.finished.fetch_add(1, Relaxed);
+        self.exchanges.socket.expect_more(true);
     }
 }
 
@@ -89,7 +113,7 @@ where
     type Future = CountedFuture<S::Future>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let running = self.exchanges.start();
+        let running = self.exchanges.start(&request);
         request.extensions_mut().insert(self.peer);
         request.extensions_mut().insert(running.clone());
         CountedFuture { future: self.service.call(request), running: Some(running) }
@@ -115,6 +139,9 @@ where
         let this = self.project();
         let response = ready!(this.future.poll(cx))?;
         let running = this.running.take();
+        if let Some(Running(guard)) = &running {
+            guard.exchanges.answered.fetch_add(1, Relaxed);
+        }
         Poll::Ready(Ok(response.map(|body| CountedBody { body, leash: Leash::default(), _running: running })))
     }
 }

@@ -1,15 +1,11 @@
-//! Tells HTTP/2 from HTTP/1.1 by the first bytes of a connection, without taking them.
+//! Tells HTTP/2 from HTTP/1.1 by the first bytes of a connection, which are read again by whoever speaks it.
 
-use std::{io, time::Duration};
+use std::io;
 
-use tokio::net::TcpStream;
+use super::socket::Socket;
 
 /// What every HTTP/2 client sends first (RFC 9113, 3.4). No HTTP/1.1 request begins like it.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// How long to wait for more bytes when those seen don't decide. The kernel reports a socket as
-/// readable while it holds any byte, so waiting for readiness would spin.
-const UNDECIDED_PAUSE: Duration = Duration::from_millis(5);
 
 /// What a connection speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,19 +14,14 @@ pub(super) enum Protocol {
     Http2,
 }
 
-/// Waits until the first bytes say what the connection speaks; `None` when it closes without any.
-pub(super) async fn detect(socket: &TcpStream) -> io::Result<Option<Protocol>> {
-    let mut start = [0; PREFACE.len()];
-    loop {
-        let seen = socket.peek(&mut start).await?;
-        if seen == 0 {
-            return Ok(None);
-        }
-        if let Some(protocol) = judge(&start[..seen]) {
+/// Waits until the first bytes say what the connection speaks; `None` when it closes before they do.
+pub(super) async fn detect(socket: &mut Socket) -> io::Result<Option<Protocol>> {
+    while let Some(start) = socket.first_bytes().await? {
+        if let Some(protocol) = judge(start) {
             return Ok(Some(protocol));
         }
-        tokio::time::sleep(UNDECIDED_PAUSE).await;
     }
+    Ok(None)
 }
 
 fn judge(start: &[u8]) -> Option<Protocol> {

@@ -45,7 +45,7 @@ fn start(config: Config) -> Server {
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let addr = listener.local_addr().unwrap();
     let (shutdown, abort) = (CancellationToken::new(), CancellationToken::new());
-    let done = tokio::spawn(serve(listener, config, service_fn(echo), shutdown.clone(), abort.clone()));
+    let done = tokio::spawn(serve(listener, config, service_fn(echo), ShutdownTokens::new(shutdown.clone(), abort.clone())));
     Server { addr, shutdown, abort, done }
 }
 
@@ -217,4 +217,42 @@ async fn a_connection_too_many_is_told_so_and_the_next_one_is_served_again() {
     drop(first);
     sleep(SOON).await;
     assert!(exchange(&mut connect(&server).await, GET).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn who_leaves_after_half_a_preface_gives_its_place_back_at_once() {
+    let server = start(Config { header_timeout: FOREVER, max_connections: 3, ..Config::default() });
+    for half in ["P", "PRI * H", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r"] {
+        let mut socket = connect(&server).await;
+        socket.write_all(half.as_bytes()).await.unwrap();
+        sleep(SOON / 4).await;
+    }
+    sleep(SOON / 2).await;
+    assert!(exchange(&mut connect(&server).await, GET).await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn first_bytes_that_come_one_by_one_are_all_read() {
+    let server = start(Config::default());
+    let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    for (request, answer) in [(preface, "\0\0"), ("PUT / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n", "HTTP/1.1 200")] {
+        let mut socket = connect(&server).await;
+        for byte in request.bytes() {
+            socket.write_all(&[byte]).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(exchange(&mut socket, "").await.starts_with(answer), "{request}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_has_grown_old_is_asked_to_go() {
+    let server = start(Config { max_age: SOON * 2, ..Config::default() });
+    let (mut idle, mut busy) = (connect(&server).await, connect(&server).await);
+    exchange(&mut idle, GET).await;
+    sleep(SOON).await;
+    busy.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    assert!(until_closed(&mut idle).await.1 < SOON * 2);
+    let (text, _) = until_closed(&mut busy).await;
+    assert!(text.starts_with("HTTP/1.1 200") && text.contains("connection: close"), "{text}");
 }

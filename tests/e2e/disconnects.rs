@@ -1,0 +1,127 @@
+//! Who has disconnected while nothing was read from it, and who has only said all that it has to say.
+
+use std::time::Duration;
+
+use asset_gateway::sandbox::faults::{Fault, Operation};
+
+use crate::content::stored;
+use crate::house::{House, eventually, form, noise};
+use crate::wire::{Answer, Wire};
+
+const LARGE: usize = 300_000;
+
+/// A house whose calls are used up for a while.
+async fn without_calls() -> House {
+    let house = House::set(&[("egain.rate", "1"), ("egain.burst", "1"), ("egain.budget_wait", "20s")]).await;
+    house.upload("a.txt", b"text".to_vec()).await;
+    house
+}
+
+/// Uploads of which this much is sent, in the queue for a call.
+async fn queued(house: &House, count: usize, sent: usize) -> Vec<Wire> {
+    let mut wires = Vec::new();
+    for _ in 0..count {
+        let mut wire = Wire::to(house.addr).await;
+        wire.send_head("channel=sms", &format!("Content-Length: {LARGE}\r\n")).await;
+        wire.send(noise(sent, 1)).await;
+        wires.push(wire);
+    }
+    assert!(house.counts("transfers_in_flight{direction=\"upload\"}", count as f64).await);
+    wires
+}
+
+/// That so many have left, and cost no call: the next one is the second of all.
+async fn have_left(house: &House, count: usize) {
+    let outcome = "uploads_total{length_source=\"declared\",outcome=\"caller-left\"}";
+    assert!(house.counts(outcome, count as f64).await);
+    house.upload("b.txt", b"text".to_vec()).await;
+    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 2);
+}
+
+#[tokio::test]
+async fn no_call_is_spent_on_clients_that_have_reset_their_connection() {
+    let house = without_calls().await;
+    for wire in queued(&house, 8, LARGE / 2).await {
+        wire.reset();
+    }
+    have_left(&house, 8).await;
+}
+
+#[tokio::test]
+async fn no_call_is_spent_on_clients_that_have_closed_their_connection() {
+    let house = without_calls().await;
+    drop(queued(&house, 8, LARGE / 2).await);
+    have_left(&house, 8).await;
+}
+
+#[tokio::test]
+async fn no_call_is_spent_on_clients_that_left_after_their_last_byte() {
+    let house = without_calls().await;
+    drop(queued(&house, 4, LARGE).await);
+    have_left(&house, 4).await;
+}
+
+#[tokio::test]
+async fn requests_behind_one_that_waits_dont_count_as_gone() {
+    let house = without_calls().await;
+    let mut wire = queued(&house, 1, LARGE / 2).await.remove(0);
+    wire.send(noise(LARGE / 2, 1)).await;
+    wire.send("GET /nowhere HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert_eq!(wire.answer().await.status, 201);
+    assert_eq!(wire.answer().await.status, 404);
+}
+
+/// The final response: who waits for long is asked with an interim one whether it is there.
+async fn final_answer(wire: &mut Wire) -> Answer {
+    loop {
+        let answer = wire.answer().await;
+        if answer.status != 100 {
+            return answer;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_closes_its_sending_side_gets_its_answer() {
+    let house = House::open().await;
+    let (content_type, form) = form(&[("channel", "sms")], "a.bin", &noise(LARGE, 1), "");
+    for delay in [Duration::ZERO, Duration::from_millis(700)] {
+        house.sandbox.fault(Fault::at(Operation::CreateAsset).delay(delay).times(3));
+        house.sandbox.fault(Fault::at(Operation::Upload).delay(delay).times(3));
+        for (kind, body) in [("text/plain", &b"text"[..]), ("image/x-any", &noise(LARGE, 1)), (&content_type, &form)] {
+            let mut wire = Wire::to(house.addr).await;
+            let lines = format!("Content-Type: {kind}\r\nContent-Length: {}\r\n", body.len());
+            wire.send_head("channel=sms&name=a.bin", &lines).await;
+            wire.send(body).await;
+            wire.close_sending().await;
+            let answer = final_answer(&mut wire).await;
+            assert_eq!(answer.status, 201, "{kind}, {delay:?}: {}", answer.body);
+            assert!(wire.rest().await.is_empty());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_closes_its_sending_side_gets_a_slow_download() {
+    let house = House::open().await;
+    let path = stored(&house, "a.bin", noise(LARGE, 7)).await;
+    house.sandbox.fault(Fault::at(Operation::Download).delay(Duration::from_millis(700)));
+    let mut wire = Wire::to(house.addr).await;
+    wire.send(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")).await;
+    wire.close_sending().await;
+    assert!(wire.head().await.starts_with("http/1.1 100 "));
+    assert!(wire.head().await.starts_with("http/1.1 200 "));
+    assert!(wire.bytes(LARGE).await == noise(LARGE, 7));
+}
+
+#[tokio::test]
+async fn a_client_of_http_1_0_that_closes_its_sending_side_is_told_nothing_in_between() {
+    let house = House::open().await;
+    house.sandbox.fault(Fault::at(Operation::Upload).delay(Duration::from_millis(700)));
+    let mut wire = Wire::to(house.addr).await;
+    wire.send("POST /v1/assets?channel=sms HTTP/1.0\r\nContent-Length: 4\r\n\r\ntext").await;
+    assert!(eventually(|| house.sandbox.stats().calls(Operation::Upload) == 1).await);
+    wire.close_sending().await;
+    assert!(wire.ends().await, "it can't be asked, and counts as gone");
+    assert_eq!(house.left_upstream(0).await, 0);
+}
