@@ -19,7 +19,11 @@ pub(super) const INTERACTION_MANAGE: &str = "app.conversation.conversationmgr.in
 /// To read assets.
 pub(super) const INTERACTION_READ: &str = "app.conversation.conversationmgr.interaction.read";
 
-const MANAGE: &str = "app.conversation.conversationmgr.manage";
+/// To do anything with accounts and channels.
+pub(super) const MANAGE: &str = "app.conversation.conversationmgr.manage";
+
+/// To read accounts and channels.
+pub(super) const READ: &str = "app.conversation.conversationmgr.read";
 
 /// The character of a stand-in.
 #[derive(Debug, Clone)]

@@ -35,6 +35,18 @@ fn parse(body: &[u8]) -> serde_json::Result<Vec<Fault>> {
     values.into_iter().map(serde_json::from_value).collect()
 }
 
+/// `POST /_sandbox/channels`: a channel, in place of the one with its id.
+pub(super) async fn put_channel(site: &Site, request: Request<Incoming>) -> Reply {
+    let body = reading::read(request, MAX_FAULTS).await.ok();
+    match body.and_then(|body| serde_json::from_slice::<Value>(&body).ok()).filter(|channel| channel["id"].is_string()) {
+        Some(channel) => {
+            site.channels.put(channel);
+            Reply::empty(StatusCode::NO_CONTENT)
+        }
+        None => Reply::json(StatusCode::BAD_REQUEST, json!({"error": "send a channel as JSON, with its id"})),
+    }
+}
+
 /// `GET /_sandbox/stats`
 pub(super) fn stats(site: &Site) -> Reply {
     match serde_json::to_value(site.stats()) {

@@ -23,6 +23,20 @@ pub enum Operation {
     GetAsset,
     /// `DELETE /assets/{id}`
     DeleteAsset,
+    /// `POST /accounts`
+    CreateAccount,
+    /// `GET /accounts`
+    ListAccounts,
+    /// `GET /accounts/{id}`
+    GetAccount,
+    /// `PUT /accounts/{id}`
+    ReplaceAccount,
+    /// `DELETE /accounts/{id}`
+    DeleteAccount,
+    /// `GET /channels`
+    ListChannels,
+    /// `GET /channels/{id}`
+    GetChannel,
     /// `POST` to a signed URL.
     Upload,
     /// `GET` of a signed URL.
@@ -31,8 +45,21 @@ pub enum Operation {
 
 impl Operation {
     /// All of them.
-    pub const ALL: &'static [Self] =
-        &[Self::Token, Self::CreateAsset, Self::GetAsset, Self::DeleteAsset, Self::Upload, Self::Download];
+    pub const ALL: &'static [Self] = &[
+        Self::Token,
+        Self::CreateAsset,
+        Self::GetAsset,
+        Self::DeleteAsset,
+        Self::CreateAccount,
+        Self::ListAccounts,
+        Self::GetAccount,
+        Self::ReplaceAccount,
+        Self::DeleteAccount,
+        Self::ListChannels,
+        Self::GetChannel,
+        Self::Upload,
+        Self::Download,
+    ];
 }
 
 /// Something that goes wrong. What is set happens in this order: `delay`, then `stall` or

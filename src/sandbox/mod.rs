@@ -6,9 +6,12 @@
 //!
 //! Tests in other languages reach the handle's powers over HTTP: `POST /_sandbox/faults` takes a
 //! [`Fault`] or a list of them, `GET /_sandbox/stats` gives the [`Stats`], `POST /_sandbox/reset`
-//! forgets everything but tokens.
+//! forgets everything but tokens, and `POST /_sandbox/channels` takes a channel in place of the one with its id.
 
+mod accounts;
+mod admission;
 mod assets;
+mod channels;
 mod clock;
 pub mod config;
 mod control;
@@ -17,6 +20,7 @@ mod download;
 pub mod faults;
 mod file;
 pub mod limits;
+mod paging;
 mod range;
 mod reading;
 mod reply;
@@ -37,6 +41,7 @@ use std::sync::Arc;
 
 use hyper::service::service_fn;
 use secrecy::ExposeSecret;
+use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
@@ -113,6 +118,16 @@ impl Sandbox {
     /// Where the bytes of an asset lie, once it is complete.
     pub fn file(&self, id: &str) -> Option<PathBuf> {
         self.site.shelf.stored(id).map(|stored| stored.path)
+    }
+
+    /// The channels that exist.
+    pub fn channels(&self) -> Vec<Value> {
+        self.site.channels.all()
+    }
+
+    /// Puts a channel in place of the one with its `id`, or beside the others: eGain has no call for that.
+    pub fn put_channel(&self, channel: Value) {
+        self.site.channels.put(channel);
     }
 
     /// Lets something go wrong, after the faults that were set before.

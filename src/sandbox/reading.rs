@@ -1,9 +1,11 @@
 //! Small request bodies, read whole under a bound. Files never come this way.
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, header};
+use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+
+use super::reply::Refusal;
 
 /// A body that broke off or is larger than allowed.
 #[derive(Debug)]
@@ -13,6 +15,15 @@ pub(super) struct Unreadable;
 pub(super) async fn read(request: Request<Incoming>, max: usize) -> Result<Bytes, Unreadable> {
     let body = Limited::new(request.into_body(), max).collect().await;
     body.map(|body| body.to_bytes()).map_err(|_| Unreadable)
+}
+
+/// The body of a request to the API, which has to be JSON. The codes aren't documented; only the statuses are sure.
+pub(super) async fn read_json(request: Request<Incoming>, max: usize) -> Result<Bytes, Refusal> {
+    if !is_of_type(request.headers(), "application/json") {
+        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "415-100", "send application/json"));
+    }
+    let unreadable = |_| Refusal::new(StatusCode::BAD_REQUEST, "400-100", "the body is too large or broke off");
+    read(request, max).await.map_err(unreadable)
 }
 
 /// Reads to the end and keeps nothing. A body that breaks off has ended, too.

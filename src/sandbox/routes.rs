@@ -15,6 +15,7 @@ pub(super) enum Target {
     Faults,
     Stats,
     Reset,
+    PutChannel,
 }
 
 type Methods = &'static [(Method, Target)];
@@ -31,6 +32,20 @@ const TABLE: &[(&str, Methods)] = &[
         &[operation(Method::GET, Operation::GetAsset), operation(Method::DELETE, Operation::DeleteAsset)],
     ),
     (
+        "/conversation/conversationmgr/v3/accounts",
+        &[operation(Method::POST, Operation::CreateAccount), operation(Method::GET, Operation::ListAccounts)],
+    ),
+    (
+        "/conversation/conversationmgr/v3/accounts/{id}",
+        &[
+            operation(Method::GET, Operation::GetAccount),
+            operation(Method::PUT, Operation::ReplaceAccount),
+            operation(Method::DELETE, Operation::DeleteAccount),
+        ],
+    ),
+    ("/conversation/conversationmgr/v3/channels", &[operation(Method::GET, Operation::ListChannels)]),
+    ("/conversation/conversationmgr/v3/channels/{id}", &[operation(Method::GET, Operation::GetChannel)]),
+    (
         "/storage/{id}",
         &[
             operation(Method::POST, Operation::Upload),
@@ -40,6 +55,7 @@ const TABLE: &[(&str, Methods)] = &[
     ),
     ("/_sandbox/faults", &[(Method::POST, Target::Faults)]),
     ("/_sandbox/stats", &[(Method::GET, Target::Stats)]),
+    ("/_sandbox/channels", &[(Method::POST, Target::PutChannel)]),
     ("/_sandbox/reset", &[(Method::POST, Target::Reset)]),
 ];
 

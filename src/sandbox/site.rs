@@ -11,6 +11,8 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use url::Url;
 
+use super::accounts::{self, AccountStore};
+use super::channels::{self, ChannelStore};
 use super::clock::Clock;
 use super::config::Config;
 use super::faults::{Fault, Operation, pending::Pending};
@@ -35,6 +37,8 @@ pub(super) struct Site {
     pub(super) tokens: Tokens,
     pub(super) limits: Limits,
     pub(super) shelf: Arc<Shelf>,
+    pub(super) accounts: AccountStore,
+    pub(super) channels: ChannelStore,
     pub(super) faults: Pending,
     pub(super) tally: Arc<Tally>,
 }
@@ -49,6 +53,8 @@ impl Site {
             tokens: Tokens::default(),
             limits: Limits::of(config.plan),
             shelf: Arc::new(Shelf::in_temporary_folder()?),
+            accounts: AccountStore::default(),
+            channels: ChannelStore::with_samples(),
             faults: Pending::default(),
             tally: Arc::default(),
             config,
@@ -62,6 +68,7 @@ impl Site {
             Ok((Target::Faults, _)) => control::add_faults(&self, request).await,
             Ok((Target::Stats, _)) => control::stats(&self),
             Ok((Target::Reset, _)) => control::reset(&self),
+            Ok((Target::PutChannel, _)) => control::put_channel(&self, request).await,
             Err(lost) => lost.into_reply(),
         };
         if !reply.headers.contains_key(DATE) {
@@ -115,6 +122,13 @@ impl Site {
             Operation::CreateAsset => assets::create(self, request).await,
             Operation::GetAsset => assets::get(self, id, &request),
             Operation::DeleteAsset => assets::delete(self, id, &request),
+            Operation::CreateAccount => accounts::create(self, request).await,
+            Operation::ListAccounts => accounts::list(self, &request),
+            Operation::GetAccount => accounts::get(self, id, &request),
+            Operation::ReplaceAccount => accounts::replace(self, id, request).await,
+            Operation::DeleteAccount => accounts::delete(self, id, &request),
+            Operation::ListChannels => channels::list(self, &request),
+            Operation::GetChannel => channels::get(self, id, &request),
         };
         result.unwrap_or_else(|refusal| refusal.into_reply(for_users))
     }
@@ -129,5 +143,7 @@ impl Site {
         self.tally.reset();
         self.limits.reset();
         self.shelf.clear();
+        self.accounts.clear();
+        self.channels.reset();
     }
 }
