@@ -4,6 +4,7 @@
 //! [`agree`] what the file will be called, and policy matches [`Pattern`]s on the answer.
 
 mod bytes;
+pub mod charset;
 mod disposition;
 #[cfg(test)]
 mod fixtures;

@@ -1,12 +1,14 @@
 //! What the caller says of the file: from the query, from form fields, from headers.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use http::request::Parts;
-use url::form_urlencoded;
+use percent_encoding::percent_decode_str;
 
 use super::digest::Declared;
 use crate::body::digest::parse_hex;
+use crate::media::charset;
 use crate::words::asset::Sender;
 use crate::words::caller::Caller;
 use crate::words::fault::{Code, Fault, Stage};
@@ -39,8 +41,9 @@ impl Fields {
     /// The query's fields.
     pub fn of_query(head: &Parts) -> Result<Self, Fault> {
         let mut fields = Self::default();
-        for (name, value) in form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes()) {
-            fields.give(&name, &value, Stage::Admit)?;
+        for pair in head.uri.query().unwrap_or_default().split('&') {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            fields.give(&decode(name), &decode(value), Stage::Admit)?;
         }
         Ok(fields)
     }
@@ -150,6 +153,12 @@ impl Fields {
     }
 }
 
+/// As `application/x-www-form-urlencoded` is decoded, but that what isn't UTF-8 is no loss.
+fn decode(text: &str) -> String {
+    let spaced = text.replace('+', " ");
+    charset::decode(&Cow::from(percent_decode_str(&spaced))).into_owned()
+}
+
 /// Refused before it is collected, too.
 pub fn too_long(name: &str, stage: Stage) -> Fault {
     invalid(stage, format!("{name} is longer than {LONGEST_VALUE} bytes"))
@@ -181,6 +190,10 @@ mod tests {
         let given = query("channel=sms&sender=egain_agent&name=a%20b.jpg&size=7&sha256=1&other=x").unwrap();
         assert_eq!((given.channel.as_str(), given.sender, given.size), ("sms", Sender::EgainAgent, Some(7)));
         assert_eq!((given.name.as_deref(), given.digest.wanted), (Some("a b.jpg"), true));
+        for (sent, name) in [("caf%E9+%80.jpg", "café €.jpg"), ("%E5%9B%BE.jpg", "图.jpg"), ("a%2Bb%25=c.jpg", "a+b%=c.jpg")]
+        {
+            assert_eq!(query(&format!("&&channel=sms&x&name={sent}")).unwrap().name.as_deref(), Some(name));
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A file inside a form: the fields before it, its bytes, and all that must be true of what follows it.
 
+use std::borrow::Cow;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -10,6 +11,7 @@ use super::fields::{Fields, LONGEST_VALUE, too_long};
 use super::framing::{Framing, Framings};
 use crate::body::Frames;
 use crate::body::multipart::{Boundary, Event, Parser, PartHead};
+use crate::media::charset;
 use crate::words::fault::{Code, Fault, Stage};
 
 /// The most that a form may hold beside the file, in bytes: fields, heads, padding, an epilogue.
@@ -52,7 +54,7 @@ impl OpenForm {
                 Event::Data(data) => Field::extend(&mut open, &data)?,
                 Event::PartEnd => {
                     if let Some(field) = open.take() {
-                        fields.give(field.name, &field.text()?, Stage::Read)?;
+                        fields.give(field.name, &field.text(), Stage::Read)?;
                     }
                 }
                 Event::End => {}
@@ -135,7 +137,7 @@ impl FormFile {
             Event::Data(data) => Field::extend(&mut self.late, &data)?,
             Event::PartEnd => {
                 if let Some(field) = self.late.take() {
-                    self.fields.confirm_late(field.name, &field.text()?)?;
+                    self.fields.confirm_late(field.name, &field.text())?;
                 }
             }
             Event::End => {}
@@ -247,11 +249,7 @@ impl Field {
         Ok(())
     }
 
-    fn text(&self) -> Result<String, Fault> {
-        let text = std::str::from_utf8(&self.value).map_err(|_| {
-            let detail = format!("the field {} isn't UTF-8: send it as UTF-8", self.name);
-            Fault::caller(Code::InvalidField, Stage::Read, detail)
-        })?;
-        Ok(text.to_owned())
+    fn text(&self) -> Cow<'_, str> {
+        charset::decode(&self.value)
     }
 }

@@ -7,6 +7,7 @@ use percent_encoding::percent_decode;
 use crate::body::multipart::head::set_once;
 use crate::body::multipart::malformed;
 use crate::body::multipart::parameters::{Parameter, Unreadable};
+use crate::media::charset;
 use crate::words::fault::Fault;
 
 /// The names that a part gives, decoded. Its type is not looked at.
@@ -60,28 +61,33 @@ impl Given<'_> {
     }
 }
 
-/// UTF-8 as browsers send it, with the three bytes that they escape (WHATWG HTML, "multipart form
-/// data"). What isn't UTF-8 becomes U+FFFD: a guessed charset would be mojibake half of the time.
+/// What was meant by a plain name: raw, with the three bytes escaped that browsers escape (WHATWG HTML, "multipart form
+/// data"), or percent-encoded as a whole, as RFC 7578 section 4.2 lets a client do (aiohttp, needle, HttpClient 5).
 fn decode_plain(value: &[u8]) -> String {
-    let text = String::from_utf8_lossy(value);
+    let text = charset::decode(value);
     if !text.contains('%') {
         return text.into_owned();
     }
-    text.replace("%22", "\"").replace("%0D", "\r").replace("%0A", "\n")
+    decode_whole(&text).unwrap_or_else(|| text.replace("%22", "\"").replace("%0D", "\r").replace("%0A", "\n"))
 }
 
-/// `charset'language'percent-encoded` (RFC 8187 section 3.2); `None` when it is something else.
+/// The name of a client that encodes all but a few characters: it leaves no blank and nothing beyond ASCII, and what it
+/// encodes is UTF-8. `50% off.jpg` is no such name.
+fn decode_whole(text: &str) -> Option<String> {
+    let mut escapes = text.split('%').skip(1);
+    let clean = text.bytes().all(|byte| byte.is_ascii_graphic())
+        && escapes.all(|escape| escape.len() >= 2 && escape.bytes().take(2).all(|digit| digit.is_ascii_hexdigit()));
+    clean.then(|| percent_decode(text.as_bytes()).decode_utf8().ok().map(Cow::into_owned))?
+}
+
+/// `charset'language'percent-encoded` (RFC 8187 section 3.2), also with the last in quotes, as Symfony and .NET code has
+/// sent it; `None` when it is something else.
 fn decode_extended(value: &[u8]) -> Option<String> {
     let mut pieces = value.splitn(3, |&byte| byte == b'\'');
     let (charset, _language, encoded) = (pieces.next()?, pieces.next()?, pieces.next()?);
-    let bytes = Cow::from(percent_decode(encoded));
-    if charset.eq_ignore_ascii_case(b"utf-8") {
-        String::from_utf8(bytes.into_owned()).ok()
-    } else if charset.eq_ignore_ascii_case(b"iso-8859-1") {
-        Some(bytes.iter().copied().map(char::from).collect())
-    } else {
-        None
-    }
+    let name = charset::decode_as(charset, &Cow::from(percent_decode(encoded)))?;
+    let unquoted = name.strip_prefix('"').and_then(|name| name.strip_suffix('"'));
+    Some(unquoted.map_or_else(|| name.clone(), str::to_owned))
 }
 
 fn unreadable(why: Unreadable) -> Fault {
@@ -120,8 +126,28 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_utf_8_is_replaced_not_guessed() {
-        assert_eq!(file_name(b"filename=\"caf\xe9.pdf\"").as_deref(), Some("caf\u{fffd}.pdf"));
+    fn a_name_that_is_not_utf_8_is_a_western_one() {
+        assert_eq!(file_name(b"filename=\"caf\xe9.pdf\"").as_deref(), Some("café.pdf"));
+        assert_eq!(file_name(b"filename=na\xefve\x80.pdf").as_deref(), Some("naïve€.pdf"));
+    }
+
+    #[test]
+    fn a_name_that_is_percent_encoded_as_a_whole_is_decoded() {
+        for (sent, read) in [
+            ("my%20photo.jpg", "my photo.jpg"),
+            ("%E5%9B%BE%20%E7%89%87.jpg", "图 片.jpg"),
+            ("a%2Bb%25.jpg", "a+b%.jpg"),
+            ("it's%20(1)!~*.jpg", "it's (1)!~*.jpg"),
+            ("50% off.jpg", "50% off.jpg"),
+            ("100%.jpg", "100%.jpg"),
+            ("50%off.jpg", "50%off.jpg"),
+            ("100%25 %C3.txt", "100%25 %C3.txt"),
+            ("%C3.txt", "%C3.txt"),
+            ("50%25é.txt", "50%25é.txt"),
+            ("%", "%"),
+        ] {
+            assert_eq!(file_name(format!("filename=\"{sent}\"").as_bytes()).as_deref(), Some(read), "{sent}");
+        }
     }
 
     #[test]
@@ -131,8 +157,13 @@ mod tests {
             (r#"filename*=utf-8'en'caf%C3%A9; filename="x""#, "café"),
             (r#"filename*="UTF-8''caf%C3%A9""#, "café"),
             (r#"filename*=ISO-8859-1''caf%E9"#, "café"),
+            (r#"filename*=utf-8''"%E4%B8%AD%E6%96%87.jpg""#, "中文.jpg"),
+            (r#"filename*=utf-8''%22%E4%B8%AD%E6%96%87.jpg%22"#, "中文.jpg"),
+            (r#"filename*=utf-8''"a;b.jpg"; size=3"#, "a;b.jpg"),
+            (r#"filename*=utf-8''中文.jpg"#, "中文.jpg"),
+            (r#"filename="x"; filename*=KOI8-R''%C6"#, "ф"),
             (r#"filename="x"; filename*=UTF-8''%FF"#, "x"),
-            (r#"filename="x"; filename*=KOI8-R''%FF"#, "x"),
+            (r#"filename="x"; filename*=NO-SUCH''%FF"#, "x"),
             (r#"filename*=no-quotes"#, ""),
         ] {
             assert_eq!(file_name(sent.as_bytes()).as_deref(), Some(read), "{sent}");

@@ -62,6 +62,26 @@ fn other_extensions_of_the_type_are_kept() {
 }
 
 #[test]
+fn an_address_at_the_end_of_a_name_is_no_extension() {
+    for chat in [
+        "Chat with info@acme.com",
+        "WhatsApp Chat with jan.kowalski@onet.pl",
+        "me@x.y.sh",
+        "www.acme.com",
+        "Receipt from booking.com",
+    ] {
+        assert_eq!(agreed(b"hello, world", chat), (format!("{chat}.txt"), Extension::Completed));
+        assert_eq!(agreed(JPEG, chat), (format!("{chat}.jpg"), Extension::Completed));
+        assert_eq!(name(EXE, chat), format!("{chat}.exe"));
+        assert_eq!(name(JPEG, &format!("{chat}.jpeg")), format!("{chat}.jpeg"));
+    }
+    assert_eq!(agreed(b"hello, world", "run.com"), ("run.com".into(), Extension::Kept));
+    assert_eq!(agreed(b"hello, world", "invoice.pdf.com"), ("invoice.pdf.com".into(), Extension::Kept));
+    assert_eq!(agreed(b"hello, world", "a script.pl"), ("a script.pl".into(), Extension::Kept));
+    assert_eq!(name(b"#!/bin/sh", "me@x.sh"), "me@x.sh.sh");
+}
+
+#[test]
 fn paths_and_invisible_characters_are_stripped() {
     assert_eq!(name(JPEG, "../../etc/photo.jpg"), "photo.jpg");
     assert_eq!(name(JPEG, "C:\\Users\\me\\photo.jpg"), "photo.jpg");
@@ -71,6 +91,33 @@ fn paths_and_invisible_characters_are_stripped() {
     assert_eq!(name(JPEG, "photos/"), "photos.jpg");
     assert_eq!(name(JPEG, "../.."), "upload.jpg");
     assert_eq!(name(JPEG, ""), "upload.jpg");
+}
+
+#[test]
+fn invisible_characters_that_a_script_needs_are_kept() {
+    for kept in [
+        "می\u{200c}خواهم.jpg",
+        "क्\u{200d}ष.jpg",
+        "👨\u{200d}👩\u{200d}👧 trip.jpg",
+        "❤\u{fe0f}\u{200d}🔥.jpg",
+        "שלום\u{200f} (1).jpg",
+        "葛\u{e0100}城.jpg",
+        "ᠮᠣᠩᠭᠣᠯ\u{180e}ᠠ.jpg",
+        "🏴\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}.jpg",
+    ] {
+        assert_eq!(agreed(JPEG, kept), (kept.into(), Extension::Kept), "{kept:?}");
+    }
+    for (given, cleaned) in [
+        ("pho\u{200d}to.jpg", "photo.jpg"),
+        ("photo\u{200f}.jpg", "photo.jpg"),
+        ("photo.jpg\u{200c}", "photo.jpg"),
+        ("می\u{200c}\u{200c}\u{202e}خ.jpg", "می\u{200c}خ.jpg"),
+        ("שלום\u{202b}\u{2067}.jpg", "שלום.jpg"),
+        ("\u{200d}\u{200f}photo.jpg", "photo.jpg"),
+        ("hidden\u{e0068}\u{e0069}.jpg", "hidden.jpg"),
+    ] {
+        assert_eq!(name(JPEG, given), cleaned, "{given:?}");
+    }
 }
 
 #[test]
@@ -99,7 +146,8 @@ fn heads() -> impl Strategy<Value = Vec<u8>> {
 
 fn names() -> impl Strategy<Value = String> {
     let extension = "[a-zA-Z0-9]{0,5}|jpg|exe|txt|json|zip|docx|mp4|svg|bin|js|ts|acme|pages";
-    (any::<String>(), "[a-z ./\\\\]{0,260}", extension).prop_map(|(a, b, c)| format!("{a}{b}.{c}"))
+    (any::<String>(), "[a-z ./\\\\@خ\u{200c}\u{200d}\u{200f}🏴\u{e0067}]{0,260}", extension)
+        .prop_map(|(a, b, c)| format!("{a}{b}.{c}"))
 }
 
 proptest! {
