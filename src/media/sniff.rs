@@ -31,6 +31,7 @@ const TRUSTED_FAMILIES: &[&str] = &["image", "audio", "video", "font", "multipar
 pub struct Sniffed {
     essence: Cow<'static, str>,
     found: Found,
+    charset: Option<Cow<'static, str>>,
     contradicts_declared: bool,
 }
 
@@ -45,11 +46,14 @@ pub struct Sniffed {
 /// claim to a type that has a signature is not believed without it.
 pub fn sniff(head: &[u8], whole: bool, declared: Option<&str>, name: Option<&str>) -> Sniffed {
     let found = bytes::read(head, whole);
+    let declared_charset = declared.and_then(parse_charset);
     let declared = declared.and_then(parse_declared);
     let extension = name.and_then(name::extension_of);
     let essence = choose(&found, declared.as_deref(), extension.as_deref());
     let contradicts_declared = declared.is_some_and(|declared| declared != essence && contradicts(&found, &declared));
-    Sniffed { essence, found, contradicts_declared }
+    let is_text = essence.starts_with("text/");
+    let charset = if is_text { found.charset.or_declared(declared_charset.as_deref()) } else { None };
+    Sniffed { essence, found, charset, contradicts_declared }
 }
 
 impl Sniffed {
@@ -58,11 +62,13 @@ impl Sniffed {
         &self.essence
     }
 
-    /// The type as a `Content-Type`, with `codecs` where the bytes tell it (`audio/ogg;codecs=opus`).
+    /// The type as a `Content-Type`, with `codecs` where the bytes tell it (`audio/ogg;codecs=opus`), and a text's
+    /// `charset` where they or the caller tell it.
     pub fn content_type(&self) -> String {
-        match self.found.codecs {
-            Some(codecs) => format!("{};codecs={codecs}", self.essence),
-            None => self.essence.clone().into_owned(),
+        match (self.found.codecs, &self.charset) {
+            (Some(codecs), _) => format!("{};codecs={codecs}", self.essence),
+            (_, Some(charset)) => format!("{}; charset={charset}", self.essence),
+            (None, None) => self.essence.clone().into_owned(),
         }
     }
 
@@ -115,6 +121,11 @@ fn parse_declared(declared: &str) -> Option<String> {
     (!silent).then(|| table::canonical(declared.essence_str()).to_owned())
 }
 
+fn parse_charset(declared: &str) -> Option<String> {
+    let declared: mime::Mime = declared.trim().parse().ok()?;
+    declared.get_param(mime::CHARSET).map(|charset| charset.as_str().to_owned())
+}
+
 /// What half a type may be (RFC 6838 section 4.2): no wildcard, and nothing that a pattern could take for one.
 fn is_restricted_name(name: &str) -> bool {
     let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte));
@@ -165,7 +176,7 @@ fn unlisted(found: &Found, declared: Option<&str>, extension: Option<&str>) -> O
 }
 
 fn is_vague(found: &Found) -> bool {
-    matches!(found.row.essence, OCTET_STREAM | PLAIN_TEXT | "application/zip" | "application/x-ole-storage")
+    matches!(found.row.essence, OCTET_STREAM | PLAIN_TEXT | "application/zip" | "application/gzip" | "application/x-ole-storage")
 }
 
 fn is_believable(found: &Found, essence: &str) -> bool {
@@ -193,7 +204,8 @@ fn guesses_allow(extension: &str, essence: &str) -> bool {
 fn contradicts(found: &Found, essence: &str) -> bool {
     let fits = table::by_essence(essence).is_some_and(|row| admits(found, row));
     let container = match found.row.form {
-        Form::Zip | Form::Word | Form::Excel | Form::Slides => "application/zip",
+        Form::Gzip => "application/gzip",
+        Form::Zip | Form::App | Form::Word | Form::Excel | Form::Slides => "application/zip",
         Form::Ole => "application/x-ole-storage",
         Form::Text | Form::Json | Form::Xml => PLAIN_TEXT,
         _ => OCTET_STREAM,

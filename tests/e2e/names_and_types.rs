@@ -77,6 +77,60 @@ async fn a_name_is_completed_or_corrected_after_the_bytes() {
 }
 
 #[tokio::test]
+async fn what_phones_recorders_and_office_send_is_stored_as_what_it_is() {
+    let house = House::open().await;
+    let ole = |entry: &str| {
+        let mut file = [&b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1"[..], &[0; 22], &[9], &[0; 481], &[0; 128]].concat();
+        file.extend(entry.encode_utf16().flat_map(u16::to_le_bytes));
+        file.resize(2048, 0);
+        file
+    };
+    let film = |first: &[u8]| [b"\0\0\0\x14", first, &[0; 12], b"\0\0\x10\0mdat", &[0; 64]].concat();
+    let tagged = |sound: &[u8]| [b"ID3\x04\0\0\0\0\0\x0a", &[0; 10], sound, &[0; 60]].concat();
+    let xlsx = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
+    let (plain, map) = (zip(&["a.txt", "photo.jpg"]), zip(&["doc.kml"]));
+    for (name, declared, bytes, stored_name, stored_type) in [
+        ("offer.docx", DOCX, &ole("EncryptedPackage")[..], "offer.docx", DOCX),
+        ("list.xlsx", "application/octet-stream", &ole("EncryptedPackage"), "list.xlsx", xlsx),
+        ("report.docx", DOCX, &plain, "report.zip", "application/zip"),
+        ("report.odt", "", &plain, "report.zip", "application/zip"),
+        ("trip.kmz", "", &map, "trip.kmz", "application/vnd.google-earth.kmz"),
+        ("IMG_1.MOV", "video/quicktime", &film(b"pnot"), "IMG_1.MOV", "video/quicktime"),
+        ("IMG_1.MOV", "", &film(b"skip"), "IMG_1.MOV", "video/quicktime"),
+        ("song.flac", "audio/flac", &tagged(b"fLaC\0\0\0\x22"), "song.flac", "audio/flac"),
+        ("song.flac", "audio/flac", &tagged(b"\xff\xfb\x90\x64"), "song.mp3", "audio/mpeg"),
+        ("msg.silk", "audio/silk", b"#!SILK_V3\x17\0\xb0\x01", "msg.silk", "audio/silk"),
+        ("msg.aud", "", b"\x02#!SILK_V3\x17\0\xb0\x01", "msg.aud.silk", "audio/silk"),
+        ("Voice 001.m4a", "audio/mp4", b"\0\0\0\x18ftyp3gp4\0\0\0\0isom3gp4", "Voice 001.m4a", "audio/mp4"),
+        ("sticker.tgs", "application/x-tgsticker", b"\x1f\x8b\x08\0\0\0\0\0", "sticker.tgs", "application/x-tgsticker"),
+        ("drawing.svgz", "image/svg+xml", b"\x1f\x8b\x08\0\0\0\0\0", "drawing.svgz", "image/svg+xml"),
+        ("export.csv", "text/csv", b"name,note\nBob,Main St\x1f4000\n", "export.csv", "text/csv"),
+        ("export.csv", "text/csv", &b"name,note\nBob,Main St\x1f4000\nAl,x\n".repeat(20), "export.csv", "text/csv"),
+        ("card.vcf", "text/x-vcard", b"BEGIN:VCARD\r\nEND:VCARD\r\n\0", "card.vcf", "text/vcard"),
+        ("Chat with info@acme.com", "text/plain", b"hello", "Chat with info@acme.com.txt", "text/plain"),
+        ("notes.txt", "", "Grüße".as_bytes(), "notes.txt", "text/plain; charset=utf-8"),
+        ("notes.txt", "text/plain; charset=ISO-8859-1", b"Gr\xfc\xdfe", "notes.txt", "text/plain; charset=iso-8859-1"),
+    ] {
+        let told = stored(&house, post(&house, name, declared, bytes).await).await;
+        assert_eq!((&*told.0, &*told.1), (stored_name, stored_type), "{name} declared as {declared}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_is_no_utf_8_is_read_as_western_text() {
+    let house = House::open().await;
+    let response = house.post("/v1/assets?channel=sms&name=caf%E9+%80.jpg").body(JPEG).send().await.unwrap();
+    assert_eq!(stored(&house, response).await.0, "café €.jpg");
+    let file = [&b"--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"caf\xe9.jpg\"\r\n\r\n"[..], JPEG].concat();
+    let field = b"--x\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\nna\xefve.jpg\r\n";
+    for (body, name) in [(file.clone(), "café.jpg"), ([&field[..], &file].concat(), "naïve.jpg")] {
+        let request = house.post("/v1/assets?channel=sms").header(CONTENT_TYPE, "multipart/form-data; boundary=x");
+        let response = request.body([&body[..], b"\r\n--x--\r\n"].concat()).send().await.unwrap();
+        assert_eq!(stored(&house, response).await.0, name);
+    }
+}
+
+#[tokio::test]
 async fn a_long_name_is_cut_and_keeps_its_extension() {
     let house = House::open().await;
     let (name, _) = stored(&house, post(&house, &format!("{}.jpg", "ä".repeat(254)), "image/jpeg", JPEG).await).await;
@@ -153,6 +207,11 @@ async fn a_forms_file_may_be_named_in_every_way_that_clients_know() {
         ("filename=\"say \\\"hi\\\".jpg\"", "say \"hi\".jpg"),
         ("filename=\"\"", "upload.jpg"),
         ("filename=\"写真\"", "写真.jpg"),
+        ("filename=\"my%20photo.jpg\"", "my photo.jpg"),
+        ("filename=\"50% off.jpg\"", "50% off.jpg"),
+        ("filename*=utf-8''\"%E4%B8%AD.jpg\"", "中.jpg"),
+        ("filename=\"می\u{200c}خواهم.jpg\"", "می\u{200c}خواهم.jpg"),
+        ("filename=\"👨\u{200d}👩\u{200d}👧 trip.jpg\"", "👨\u{200d}👩\u{200d}👧 trip.jpg"),
     ] {
         assert_eq!(stored(&house, post_form(&house, disposition).await).await.0, name, "{disposition}");
     }

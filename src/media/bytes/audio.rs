@@ -2,19 +2,53 @@
 //! first header must make sense.
 
 use super::Found;
+use crate::media::table::Form;
 
-/// MPEG audio, with an ID3v2 tag or without, and AAC in ADTS.
+/// Most ID3 tags in front of the sound. Some programs put a new one in front of the old.
+const MAX_TAGS: usize = 4;
+/// Sound that has a signature of its own, and in front of which ID3 tags are seen.
+const TAGGED: &[(&[u8], &str)] = &[
+    (b"fLaC", "audio/flac"),
+    (b"MAC ", "audio/x-ape"),
+    (b"TTA1", "audio/x-tta"),
+    (b"wvpk", "audio/x-wavpack"),
+    (b"\x0b\x77", "audio/ac3"),
+];
+
+/// MPEG audio and AAC in ADTS, and what follows an ID3v2 tag, which says nothing of it.
+///
+/// A tag may hold a picture and be larger than the look-ahead: then the claim decides.
 pub(super) fn read(head: &[u8]) -> Option<Found> {
-    if is_id3(head) || is_mpeg_frame(head) {
-        return Some(Found::only("audio/mpeg"));
+    let mut sound = head;
+    for _ in 0..MAX_TAGS {
+        let Some(length) = id3_length(sound) else { break };
+        let Some(behind) = sound.get(length..).filter(|behind| !behind.is_empty()) else {
+            return Some(Found::open("audio/mpeg", &[Form::Tagged]));
+        };
+        sound = behind;
     }
-    is_adts(head).then(|| Found::only("audio/aac"))
+    if sound.len() < head.len() {
+        return Some(Found::only(tagged(sound).or_else(|| frame(sound)).unwrap_or("audio/mpeg")));
+    }
+    frame(sound).map(Found::only)
 }
 
-/// Version 2 to 4, and a size whose bytes have seven bits (id3.org, ID3v2.4.0 section 3.1).
-fn is_id3(head: &[u8]) -> bool {
-    matches!(head, [b'I', b'D', b'3', 2..=4, revision, _, size @ ..]
-        if *revision != 0xff && size.len() >= 4 && size[..4].iter().all(|byte| byte.is_ascii()))
+fn tagged(sound: &[u8]) -> Option<&'static str> {
+    TAGGED.iter().find(|(signature, _)| sound.starts_with(signature)).map(|(_, essence)| *essence)
+}
+
+fn frame(head: &[u8]) -> Option<&'static str> {
+    if is_mpeg_frame(head) { Some("audio/mpeg") } else { is_adts(head).then_some("audio/aac") }
+}
+
+/// The whole length of a tag of version 2 to 4, whose size has bytes of seven bits (id3.org, ID3v2.4.0 section 3.1).
+fn id3_length(head: &[u8]) -> Option<usize> {
+    const HEADER: usize = 10;
+    const FOOTER: u8 = 0x10;
+    let [b'I', b'D', b'3', 2..=4, revision, flags, size @ ..] = head else { return None };
+    let size = size.first_chunk::<4>().filter(|size| *revision != 0xff && size.iter().all(u8::is_ascii))?;
+    let content = size.iter().fold(0, |length, byte| length << 7 | usize::from(*byte));
+    Some(HEADER + content + if flags & FOOTER == 0 { 0 } else { HEADER })
 }
 
 /// Sync, a version that exists, layer III, a bit rate and a sampling rate that exist
@@ -42,6 +76,29 @@ mod tests {
         assert_eq!(essence(b"ID3\x04\0\0\0\0\x02\x01TIT2"), Some("audio/mpeg"));
         assert_eq!(essence(b"\xff\xfb\x90\x64\0"), Some("audio/mpeg"));
         assert_eq!(essence(b"\xff\xf1\x50\x80\x02"), Some("audio/aac"));
+    }
+
+    #[test]
+    fn what_follows_a_tag_decides() {
+        let behind = |flags: u8, sound: &[u8]| {
+            let footer = [0; 10];
+            let footer = if flags == 0 { &footer[..0] } else { &footer };
+            let tag = [b"ID3\x04\0", &[flags, 0, 0, 1, 2][..], &[0x55; 130], footer].concat();
+            [essence(&[&tag[..], sound].concat()), essence(&[&tag[..], &tag, sound].concat())]
+        };
+        for flags in [0, 0x10] {
+            assert_eq!(behind(flags, b"fLaC\0\0\0\x22"), [Some("audio/flac"); 2]);
+            assert_eq!(behind(flags, b"\xff\xf1\x50\x80\x02"), [Some("audio/aac"); 2]);
+            assert_eq!(behind(flags, b"\xff\xfb\x90\x64\0"), [Some("audio/mpeg"); 2]);
+            assert_eq!(behind(flags, b"MAC \x96\x0f"), [Some("audio/x-ape"); 2]);
+            assert_eq!(behind(flags, b"\0\0\0\0"), [Some("audio/mpeg"); 2]);
+        }
+    }
+
+    #[test]
+    fn behind_a_tag_that_is_larger_than_what_is_seen_the_claim_decides() {
+        let found = read(b"ID3\x03\0\0\0\x0f\x00\x00APIC").unwrap();
+        assert_eq!((found.row.essence, found.open), ("audio/mpeg", &[Form::Tagged][..]));
     }
 
     #[test]

@@ -4,16 +4,32 @@
 use super::Found;
 use crate::media::table::Form;
 
+/// Phones write each under the other's brand: a voice note `.m4a` of the brand `3gp4`, a clip `.3gp` of `isom`.
+const MOVIE: &[Form] = &[Form::Mp4, Form::ThreeGp];
 /// The bound on compatible brands that are looked at; real files list fewer than ten.
 const MAX_BRANDS: usize = 64;
 
-/// The type by the `ftyp` box, or of a QuickTime file older than that box.
+/// The bound on atoms in front of one that tells; cameras write one or two.
+const MAX_ATOMS: usize = 8;
+
+/// The type by the `ftyp` box, or of a QuickTime file, which may do without it.
+///
+/// A preview, free space and padding may stand in front of what tells (QuickTime File Format, "Atoms").
 pub(super) fn read(head: &[u8]) -> Option<Found> {
-    match head.get(4..8)? {
-        b"ftyp" => Some(by_brands(head)),
-        b"moov" | b"mdat" | b"wide" => Some(Found::only("video/quicktime")),
-        _ => None,
+    let mut atom = head;
+    for _ in 0..MAX_ATOMS {
+        match atom.get(4..8) {
+            Some(b"ftyp") => return Some(by_brands(atom)),
+            Some(b"moov" | b"mdat" | b"wide" | b"pnot") => return Some(Found::only("video/quicktime")),
+            Some(b"free" | b"skip" | b"junk" | b"PICT" | b"pict" | b"uuid") => {}
+            // What follows isn't seen.
+            None if atom.len() < head.len() => return Some(Found::open("video/quicktime", &[Form::Mp4])),
+            _ => return None,
+        }
+        let size = u32::from_be_bytes(*atom.first_chunk()?) as usize;
+        atom = if size < 8 { return None } else { atom.get(size..).unwrap_or_default() };
     }
+    None
 }
 
 /// The major brand decides; one that is only a structure (`mif1`) or unknown asks its companions.
@@ -22,7 +38,7 @@ fn by_brands(head: &[u8]) -> Found {
     by_brand(major)
         .or_else(|| compatible(head).filter(|brand| !is_structure(brand)).find_map(by_brand))
         .or_else(|| is_structure(major).then(|| Found::open("image/heif", &[Form::Heif])))
-        .unwrap_or_else(|| Found::open("video/mp4", &[Form::Mp4]))
+        .unwrap_or_else(|| Found::open("video/mp4", MOVIE))
 }
 
 fn by_brand(brand: &[u8]) -> Option<Found> {
@@ -34,9 +50,9 @@ fn by_brand(brand: &[u8]) -> Option<Found> {
         b"M4A " | b"M4B " | b"M4P " | b"F4A " | b"F4B " => Found::only("audio/mp4"),
         b"M4V " | b"M4VH" | b"M4VP" | b"F4V " | b"F4P " => Found::only("video/mp4"),
         [b'3', b'g', b'2', _] | b"KDDI" | b"kddi" => Found::only("video/3gpp2"),
-        [b'3', b'g', ..] => Found::open("video/3gpp", &[Form::ThreeGp]),
+        [b'3', b'g', ..] => Found::open("video/3gpp", MOVIE),
         [b'i', b's', b'o', _] | [b'm', b'p', b'4' | b'7', _] | b"avc1" | b"XAVC" | b"dash" | b"cmfc" | b"MSNV" => {
-            Found::open("video/mp4", &[Form::Mp4])
+            Found::open("video/mp4", MOVIE)
         }
         _ => return None,
     })
@@ -87,6 +103,22 @@ mod tests {
         assert_eq!(essence("hevcmsf1"), "image/heic");
         assert_eq!(essence("msf1"), "image/heif");
         assert_eq!(essence("mif1avifmiaf"), "image/avif");
+    }
+
+    #[test]
+    fn what_stands_in_front_of_the_telling_atom_is_passed_over() {
+        let atom = |size: u32, name: &[u8; 4]| [&size.to_be_bytes()[..], name, &vec![0; size as usize - 8]].concat();
+        let film = |atoms: &[Vec<u8>]| read(&atoms.concat()).map(|found| found.row.essence);
+        for first in [b"moov", b"mdat", b"wide", b"pnot"] {
+            assert_eq!(film(&[atom(20, first), atom(100, b"mdat")]), Some("video/quicktime"));
+            assert_eq!(film(&[atom(16, b"skip"), atom(8, b"free"), atom(20, first)]), Some("video/quicktime"));
+        }
+        assert_eq!(film(&[atom(16, b"free"), ftyp("isomisom")]), Some("video/mp4"));
+        assert_eq!(film(&[atom(5000, b"free")[..64].to_vec()]), Some("video/quicktime"));
+        for no_film in [&b"\0\0\0\x07free\0\0\0\0"[..], b"\0\0\0\0skip", b"\0\0\0\x08free\0\0\0\x08what", b"free"] {
+            assert!(read(no_film).is_none(), "{no_film:?}");
+        }
+        assert!(read(&atom(8, b"free").repeat(1000)).is_none(), "the search ends");
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod stream;
 mod text;
 mod zip;
 
+use super::charset::Seen;
 use super::table::{self, Form, Row};
 
 /// What the bytes are, and the forms of types that a claim may choose among instead.
@@ -22,6 +23,8 @@ pub(super) struct Found {
     pub(super) open: &'static [Form],
     /// The `codecs` parameter, where the type is told by it (RFC 6381).
     pub(super) codecs: Option<&'static str>,
+    /// What the bytes of a text show of its character set.
+    pub(super) charset: Seen,
 }
 
 impl Found {
@@ -32,7 +35,7 @@ impl Found {
 
     /// Bytes that are of this type unless one of the forms is claimed.
     fn open(essence: &str, open: &'static [Form]) -> Self {
-        Self { row: table::row(essence), open, codecs: None }
+        Self { row: table::row(essence), open, codecs: None, charset: Seen::Nothing }
     }
 }
 
@@ -42,11 +45,11 @@ pub(super) fn read(head: &[u8], whole: bool) -> Found {
         return found;
     }
     match text::decode(head, whole) {
-        text::Decoded::Text(text) => text::kind(&text, whole),
-        text::Decoded::EightBit => signature::binary(head).unwrap_or_else(|| text::eight_bit(head, whole)),
+        text::Decoded::Text(text) => Found { charset: text::charset(head, &text), ..text::kind(&text, whole) },
+        text::Decoded::EightBit => signature::binary(head, whole).unwrap_or_else(|| text::eight_bit(head, whole)),
         text::Decoded::Binary if text::is_script(head) => Found::only("text/x-shellscript"),
-        text::Decoded::Binary => {
-            signature::binary(head).unwrap_or_else(|| Found::open("application/octet-stream", &[Form::Opaque]))
-        }
+        text::Decoded::Binary => signature::binary(head, whole)
+            .or_else(|| text::blemished(head, whole))
+            .unwrap_or_else(|| Found::open("application/octet-stream", &[Form::Opaque])),
     }
 }

@@ -11,11 +11,18 @@ const IN_ASCII: &[(&[u8], &str)] = &[
     (b"%PDF-", "application/pdf"),
     (b"%!PS-Adobe", "application/postscript"),
     (b"{\\rtf", "application/rtf"),
-    // Before scripts, which begin with `#!` as well.
+    // Speech, before scripts, which begin with `#!` as well (RFC 4867, RFC 3952, RFC 4788). WeChat puts a 2 in front.
     (b"#!AMR\n", "audio/amr"),
     (b"#!AMR_MC1.0\n", "audio/amr"),
     (b"#!AMR-WB\n", "audio/amr-wb"),
     (b"#!AMR-WB_MC1.0\n", "audio/amr-wb"),
+    (b"#!SILK", "audio/silk"),
+    (b"\x02#!SILK", "audio/silk"),
+    (b"#!iLBC20\n", "audio/ilbc"),
+    (b"#!iLBC30\n", "audio/ilbc"),
+    (b"#!EVRC", "audio/evrc"),
+    (b"#!EVCWB", "audio/evrc"),
+    (b"#!EVS_MC1.0\n", "audio/evs"),
 ];
 
 /// Signatures of binary files that `infer` lacks or takes from fewer bytes.
@@ -26,7 +33,32 @@ const BINARY: &[(&[u8], &str)] = &[
     (b".snd\0", "audio/basic"),
     (b"\x0b\x77", "audio/ac3"),
     (b"\xC5\xD0\xD3\xC6", "application/postscript"),
+    (b"\x02dss", "audio/x-dss"),
+    (b"\x03dss", "audio/x-dss"),
+    (b"\x03ds2", "audio/x-dss"),
+    (b"\x07ds2", "audio/x-dss"),
+    (b"MS_VOICE", "audio/x-dvf"),
+    (b"TTA1", "audio/x-tta"),
+    (b"wvpk", "audio/x-wavpack"),
+    (b".RMF", "application/vnd.rn-realmedia"),
+    (b".ra\xfd", "audio/x-realaudio"),
+    (b"MMMD", "application/vnd.smaf"),
+    (b"\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02", "application/mxf"),
+    (b"\x97JB2\r\n\x1a\n", "image/x-jbig2"),
+    (b"\x1f\x8b", "application/gzip"),
+    (b"\xE4\x52\x5C\x7B\x8C\xD8\xA7\x4D\xAE\xB1\x53\x78\xD0\x29\x96\xD3", "application/onenote"),
+    (b"\0\x01\0\0Standard Jet DB", "application/x-msaccess"),
+    (b"\0\x01\0\0Standard ACE DB", "application/x-msaccess"),
+    (b"\x78\x9f\x3e\x22", "application/vnd.ms-tnef"),
+    (b"\xffWPC", "application/vnd.wordperfect"),
     (b"\x30\x26\xB2\x75\x8E\x66\xCF\x11\xA6\xD9", "video/x-ms-wmv"),
+    (b"IIU\0", "image/x-panasonic-rw2"),
+    (b"IIRO", "image/x-olympus-orf"),
+    (b"IIRS", "image/x-olympus-orf"),
+    (b"MMOR", "image/x-olympus-orf"),
+    (b"FUJIFILMCCD-RAW", "image/x-fuji-raf"),
+    (b"FOVb", "image/x-sigma-x3f"),
+    (b"II\x1a\0\0\0HEAPCCDR", "image/x-canon-crw"),
     (b"II*\0", "image/tiff"),
     (b"MM\0*", "image/tiff"),
     (b"\x7fELF", "application/x-elf"),
@@ -71,9 +103,9 @@ pub(super) fn in_ascii(head: &[u8]) -> Option<Found> {
 }
 
 /// A type of bytes that aren't text.
-pub(super) fn binary(head: &[u8]) -> Option<Found> {
+pub(super) fn binary(head: &[u8], whole: bool) -> Option<Found> {
     bmff::read(head)
-        .or_else(|| zip::read(head))
+        .or_else(|| zip::read(head, whole))
         .or_else(|| ole::read(head))
         .or_else(|| stream::read(head))
         .or_else(|| raw_photo(head))
@@ -88,6 +120,7 @@ fn by_prefix(signatures: &[(&[u8], &str)], head: &[u8]) -> Option<Found> {
     let (_, essence) = signatures.iter().find(|(signature, _)| head.starts_with(signature))?;
     let open: &[Form] = match *essence {
         "image/tiff" => &[Form::Tiff],
+        "application/gzip" => &[Form::Gzip, Form::Svg],
         "video/x-ms-wmv" => &[Form::Asf],
         _ => &[],
     };
@@ -157,7 +190,7 @@ mod tests {
 
     #[test]
     fn infer_is_asked_for_the_rest() {
-        let essence = |head: &[u8]| binary(head).map(|found| found.row.essence);
+        let essence = |head: &[u8]| binary(head, true).map(|found| found.row.essence);
         assert_eq!(essence(b"\xff\xd8\xff\xe0\0\x10JFIF\0"), Some("image/jpeg"));
         assert_eq!(essence(b"\x89PNG\r\n\x1a\n"), Some("image/png"));
         assert_eq!(essence(b"7z\xbc\xaf\x27\x1c\0"), Some("application/x-7z-compressed"));

@@ -46,6 +46,7 @@ fn chunked(head: &[u8]) -> Option<Found> {
         (b"RIFF", b"AVI ") => "video/x-msvideo",
         (b"RIFF", b"WEBP") => "image/webp",
         (b"RIFF", b"RMID") => "audio/midi",
+        (b"RIFF", b"QLCM") => "audio/qcelp",
         (b"FORM", b"AIFF" | b"AIFC") => "audio/x-aiff",
         _ => return None,
     };

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::Found;
+use crate::media::charset::Seen;
 use crate::media::table::Form;
 
 mod markup;
@@ -18,6 +19,9 @@ pub(super) enum Decoded<'a> {
 }
 
 const PLAIN: &[Form] = &[Form::Text, Form::Script, Form::Html];
+
+/// What text with controls may be claimed to be: no text, too.
+const BLEMISHED: &[Form] = &[Form::Text, Form::Script, Form::Html, Form::Opaque];
 
 /// Decodes the look-ahead; a character cut off at its end counts as text unless the file ends too.
 pub(super) fn decode(head: &[u8], whole: bool) -> Decoded<'_> {
@@ -39,7 +43,48 @@ pub(super) fn decode(head: &[u8], whole: bool) -> Decoded<'_> {
 pub(super) fn eight_bit(head: &[u8], whole: bool) -> Found {
     let text: String = head.iter().map(|byte| char::from(*byte)).collect();
     let shown = kind(&text, whole);
-    if shown.row.essence == "text/plain" { Found::open("application/octet-stream", PLAIN) } else { shown }
+    let found = if shown.row.essence == "text/plain" { Found::open("application/octet-stream", PLAIN) } else { shown };
+    Found { charset: Seen::NotUtf8, ..found }
+}
+
+/// The character set of bytes that were decoded to this text. ASCII shows nothing: sets that shift with escapes, and
+/// whatever follows the look-ahead, may be another.
+pub(super) fn charset(head: &[u8], text: &str) -> Seen {
+    match head {
+        [0xff, 0xfe, ..] | [_, 0, ..] => Seen::Set("utf-16le"),
+        [0xfe, 0xff, ..] | [0, ..] => Seen::Set("utf-16be"),
+        [0xef, 0xbb, 0xbf, ..] => Seen::Set("utf-8"),
+        _ if text.is_ascii() => Seen::Nothing,
+        _ => Seen::Set("utf-8"),
+    }
+}
+
+/// Text with control characters in it: separators in an export, the zero behind a card, the `^Z` of DOS, a bell in a log.
+/// Only to be asked of what has no signature.
+///
+/// With one or two it is text all the same. With more, only a claim makes it one, and only in UTF-8: what isn't may be
+/// anything.
+pub(super) fn blemished(head: &[u8], whole: bool) -> Option<Found> {
+    /// Shorter ones may be anything.
+    const ENOUGH: usize = 16;
+    /// One stray control, and one more for so many bytes.
+    const STRAY: usize = 256;
+    /// Records of short fields have a separator for each.
+    const SEPARATORS: usize = 6;
+    let controls = head.iter().filter(|byte| is_control(**byte)).count();
+    let is_stray = controls <= 1 + head.len() / STRAY;
+    if head.len() < ENOUGH || controls > head.len() / SEPARATORS {
+        return None;
+    }
+    let clean: Vec<u8> = head.iter().map(|byte| if is_control(*byte) { b' ' } else { *byte }).collect();
+    let found = match decode(&clean, whole) {
+        Decoded::Text(text) => Found { charset: charset(&clean, &text), ..kind(&text, whole) },
+        _ if is_stray => return Some(eight_bit(&clean, whole)),
+        _ => return None,
+    };
+    let shows_nothing = found.row.essence == "text/plain";
+    let vague = if is_stray { "text/plain" } else { "application/octet-stream" };
+    Some(if shows_nothing { Found { charset: found.charset, ..Found::open(vague, BLEMISHED) } } else { found })
 }
 
 /// The kind that readable text shows. Most kinds show nothing, so the claim is open.
@@ -173,6 +218,22 @@ mod tests {
         assert_eq!(decode(&big, true), Decoded::Text("Hello, world".into()));
         assert_eq!(decode(&little[..8], true), Decoded::Binary);
         assert_eq!(decode(b"\xff\xfe\0\xd8", true), Decoded::Binary);
+    }
+
+    #[test]
+    fn a_stray_control_makes_no_binary_of_a_text() {
+        let found = |text: &[u8]| blemished(text, true).map(|found| (found.row.essence, found.open.contains(&Form::Text)));
+        assert_eq!(found(b"name,note\nBob,Main St\x1f4000\n"), Some(("text/plain", true)));
+        assert_eq!(found(b"BEGIN:VCARD\r\nEND:VCARD\r\n\0"), Some(("text/vcard", true)));
+        assert_eq!(found(b"{\"a\": \"b\x07\"}     "), Some(("application/json", true)));
+        assert_eq!(found(b"Gr\xfc\xdfe;Stra\xdfe;Ort\n\x1a"), Some(("application/octet-stream", true)));
+        assert_eq!(found(&[b"line of a log\n".repeat(100), vec![7; 5]].concat()), Some(("text/plain", true)));
+        assert_eq!(found(&b"line of a log\x07\n".repeat(100)), Some(("application/octet-stream", true)));
+        assert_eq!(found(b"8=FIX.4.2\x019=178\x0135=8\x01"), Some(("application/octet-stream", true)));
+        assert_eq!(found(&b"Gr\xfc\xdfe\x1fStra\xdfe\n".repeat(10)), None);
+        assert_eq!(found(&b"a\0b\0c\0d\0".repeat(10)), None);
+        assert_eq!(found(b"short\0"), None);
+        assert_eq!(found(b"\x01\x02\x03\x04\x05\0\x07abcdefghijklmnop"), None);
     }
 
     #[test]

@@ -14,27 +14,33 @@ const HAS_DESCRIPTOR: u16 = 1 << 3;
 /// The bound on entries that are looked at: each costs a few comparisons.
 const MAX_ENTRIES: usize = 2048;
 
-const ANY: &[Form] = &[Form::Zip, Form::Word, Form::Excel, Form::Slides];
+/// What a zip file may be that shows nothing as far as it is seen.
+const UNSEEN: &[Form] = &[Form::Zip, Form::App, Form::Word, Form::Excel, Form::Slides];
+/// What one may be that has the mark of something that is made of zip, but of no one type.
+const MARKED: &[Form] = &[Form::Zip, Form::App];
+/// What one may be that is all there and has no mark: a claim to run is believed, so that policy refuses it.
+const PLAIN: &[Form] = &[Form::App];
 
-/// The type of a zip file; `application/zip` is open to whatever is made of zip.
-pub(super) fn read(head: &[u8]) -> Option<Found> {
+/// The type of a zip file. One that is all there is judged by its entries; else `application/zip` is open to whatever is
+/// made of zip.
+pub(super) fn read(head: &[u8], whole: bool) -> Option<Found> {
     let empty = head.starts_with(b"PK\x05\x06");
     let spanned = head.starts_with(b"PK\x07\x08PK\x03\x04") || head.starts_with(b"PK00PK\x03\x04");
     if !(empty || spanned || head.starts_with(LOCAL_HEADER)) {
         return None;
     }
-    Some(entries(head).next().and_then(declared_inside).unwrap_or_else(|| by_names(head)))
+    Some(entries(head).next().and_then(declared_inside).unwrap_or_else(|| by_names(head, whole)))
 }
 
 /// OpenDocument and EPUB store their own type, uncompressed, as the first entry.
 fn declared_inside(first: Entry) -> Option<Found> {
     let essence = (first.name == b"mimetype").then_some(first.data)?;
     let row = table::by_essence(std::str::from_utf8(essence).ok()?.trim())?;
-    (row.form == Form::Zip).then(|| Found::only(row.essence))
+    matches!(row.form, Form::Zip | Form::App).then(|| Found::only(row.essence))
 }
 
 /// What runs comes first: a document's entry doesn't make an app harmless.
-fn by_names(head: &[u8]) -> Found {
+fn by_names(head: &[u8], whole: bool) -> Found {
     let seen = Seen::gather(head);
     let office = |certain, folder| certain || (folder && seen.package);
     if seen.android {
@@ -44,13 +50,33 @@ fn by_names(head: &[u8]) -> Found {
     } else if seen.java {
         Found::only("application/java-archive")
     } else if office(seen.document, seen.word) {
-        Found::open("application/vnd.openxmlformats-officedocument.wordprocessingml.document", &[Form::Word])
+        Found::open(
+            seen.plain_or_macro(
+                "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+                "application/vnd.ms-word.document.macroenabled.12",
+            ),
+            &[Form::Word],
+        )
+    } else if seen.binary_workbook {
+        Found::open("application/vnd.ms-excel.sheet.binary.macroenabled.12", &[Form::Excel])
     } else if office(seen.workbook, seen.excel) {
-        Found::open("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", &[Form::Excel])
+        Found::open(
+            seen.plain_or_macro(
+                "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+                "application/vnd.ms-excel.sheet.macroenabled.12",
+            ),
+            &[Form::Excel],
+        )
     } else if office(seen.presentation, seen.slides) {
-        Found::open("application/vnd.openxmlformats-officedocument.presentationml.presentation", &[Form::Slides])
+        Found::open(
+            seen.plain_or_macro(
+                "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+                "application/vnd.ms-powerpoint.presentation.macroenabled.12",
+            ),
+            &[Form::Slides],
+        )
     } else {
-        Found::open("application/zip", ANY)
+        Found::open("application/zip", seen.open(whole))
     }
 }
 
@@ -68,6 +94,10 @@ struct Seen {
     workbook: bool,
     slides: bool,
     presentation: bool,
+    binary_workbook: bool,
+    macros: bool,
+    /// Marks of other things that are made of zip: maps, passes, books, drawings, iWork, OpenDocument.
+    marked: bool,
 }
 
 impl Seen {
@@ -78,6 +108,18 @@ impl Seen {
         })
     }
 
+    fn plain_or_macro(&self, plain: &'static str, with_macros: &'static str) -> &'static str {
+        if self.macros { with_macros } else { plain }
+    }
+
+    fn open(&self, whole: bool) -> &'static [Form] {
+        match () {
+            () if !whole => UNSEEN,
+            () if self.marked => MARKED,
+            () => PLAIN,
+        }
+    }
+
     fn note(&mut self, name: &[u8]) {
         match name {
             b"AndroidManifest.xml" | b"classes.dex" => self.android = true,
@@ -85,14 +127,24 @@ impl Seen {
             b"META-INF/MANIFEST.MF" => self.java = true,
             b"[Content_Types].xml" => self.package = true,
             b"word/document.xml" => self.document = true,
-            b"xl/workbook.xml" | b"xl/workbook.bin" => self.workbook = true,
+            b"xl/workbook.xml" => self.workbook = true,
+            b"xl/workbook.bin" => self.binary_workbook = true,
             b"ppt/presentation.xml" => self.presentation = true,
+            b"mimetype"
+            | b"pass.json"
+            | b"META-INF/container.xml"
+            | b"META-INF/manifest.xml"
+            | b"Index.zip"
+            | b"index.xml"
+            | b"index.apxl" => self.marked = true,
             _ => self.note_folder(name),
         }
     }
 
     fn note_folder(&mut self, name: &[u8]) {
         self.java |= name.ends_with(b".class");
+        self.macros |= name.ends_with(b"/vbaProject.bin");
+        self.marked |= name.starts_with(b"visio/") || name.ends_with(b".kml") || name.ends_with(b".iwa");
         self.package |= name.starts_with(b"_rels/") || name.starts_with(b"docProps/");
         self.word |= name.starts_with(b"word/");
         self.excel |= name.starts_with(b"xl/");
@@ -139,8 +191,8 @@ mod tests {
 
     fn essence(names: &[&str]) -> &'static str {
         let entries: Vec<_> = names.iter().map(|name| (*name, &b"<xml/>"[..])).collect();
-        let plain = read(&zip(&entries)).unwrap().row.essence;
-        assert_eq!(read(&zip_with_descriptors(&entries)).unwrap().row.essence, plain);
+        let plain = read(&zip(&entries), true).unwrap().row.essence;
+        assert_eq!(read(&zip_with_descriptors(&entries), false).unwrap().row.essence, plain);
         plain
     }
 
@@ -163,7 +215,7 @@ mod tests {
     fn a_document_behind_a_thumbnail_is_found() {
         let thumbnail = vec![0x55; 23_000];
         let file = zip(&[("[Content_Types].xml", b"x"), ("docProps/thumbnail.jpeg", &thumbnail), ("word/document.xml", b"x")]);
-        assert!(read(&file).unwrap().row.essence.ends_with("wordprocessingml.document"));
+        assert!(read(&file, true).unwrap().row.essence.ends_with("wordprocessingml.document"));
     }
 
     #[test]
@@ -176,21 +228,39 @@ mod tests {
     #[test]
     fn an_open_document_names_itself() {
         let file = zip(&[("mimetype", b"application/vnd.oasis.opendocument.spreadsheet"), ("content.xml", b"x")]);
-        assert_eq!(read(&file).unwrap().row.essence, "application/vnd.oasis.opendocument.spreadsheet");
+        assert_eq!(read(&file, true).unwrap().row.essence, "application/vnd.oasis.opendocument.spreadsheet");
+    }
+
+    #[test]
+    fn a_zip_that_is_all_there_is_no_more_than_its_entries_show() {
+        let plain = zip(&[("photo.jpg", b"x"), ("notes/a.txt", b"x")]);
+        assert_eq!(read(&plain, true).unwrap(), Found::open("application/zip", PLAIN));
+        assert_eq!(read(&plain, false).unwrap(), Found::open("application/zip", UNSEEN));
+        for mark in ["doc.kml", "pass.json", "Index/Document.iwa", "META-INF/container.xml", "visio/document.xml"] {
+            assert_eq!(read(&zip(&[("a", b"x"), (mark, b"x")]), true).unwrap(), Found::open("application/zip", MARKED), "{mark}");
+        }
+    }
+
+    #[test]
+    fn macros_make_another_document() {
+        assert!(essence(&["word/document.xml", "word/vbaProject.bin"]).ends_with("word.document.macroenabled.12"));
+        assert!(essence(&["xl/workbook.xml", "xl/vbaProject.bin"]).ends_with("excel.sheet.macroenabled.12"));
+        assert!(essence(&["ppt/presentation.xml", "ppt/vbaProject.bin"]).ends_with("presentation.macroenabled.12"));
+        assert!(essence(&["xl/workbook.bin", "[Content_Types].xml"]).ends_with("sheet.binary.macroenabled.12"));
     }
 
     #[test]
     fn a_zip_inside_a_zip_is_not_looked_into() {
         let inner = zip(&[("META-INF/MANIFEST.MF", b"x")]);
-        assert_eq!(read(&zip(&[("inner.jar", &inner), ("a.txt", b"x")])).unwrap().row.essence, "application/zip");
+        assert_eq!(read(&zip(&[("inner.jar", &inner), ("a.txt", b"x")]), true).unwrap().row.essence, "application/zip");
     }
 
     #[test]
     fn headers_that_lie_about_sizes_end_the_walk() {
         let mut file = zip(&[("a", b"x"), ("word/document.xml", b"x")]);
         file[18..22].copy_from_slice(&[0xff; 4]);
-        assert_eq!(read(&file).unwrap().row.essence, "application/zip");
+        assert_eq!(read(&file, true).unwrap().row.essence, "application/zip");
         file.truncate(31);
-        assert!(read(&file).is_some());
+        assert!(read(&file, true).is_some());
     }
 }

@@ -69,19 +69,84 @@ fn opus_is_ogg_with_its_codec() {
 }
 
 #[test]
-fn wide_band_speech_is_no_script() {
-    assert_eq!(essence(b"#!AMR-WB\n\x04\x10", "audio/amr", "a.amr"), "audio/amr-wb");
+fn speech_is_no_script() {
+    for (head, speech) in [
+        (&b"#!AMR-WB\n\x04\x10"[..], "audio/amr-wb"),
+        (b"#!SILK_V3\x17\0", "audio/silk"),
+        (b"\x02#!SILK_V3\x17\0", "audio/silk"),
+        (b"#!iLBC30\n\x01", "audio/ilbc"),
+        (b"#!EVRC-B\n\x01", "audio/evrc"),
+    ] {
+        assert_eq!(essence(head, "audio/amr", "a.amr"), speech);
+    }
+}
+
+#[test]
+fn a_document_with_a_password_is_what_it_is_named() {
+    let mut file = ole(0, "Root Entry");
+    file.extend(ole(0, "EncryptedPackage").split_off(512));
+    for (name, like) in
+        [("a.docx", "wordprocessingml.document"), ("a.XLSX", "spreadsheetml.sheet"), ("a.pptm", "presentation.macroenabled.12")]
+    {
+        for declared in ["", "application/octet-stream", "application/vnd.ms-office"] {
+            assert!(essence(&file, declared, name).ends_with(like), "{name}");
+            assert!(essence(&file[..512], declared, name).ends_with(like), "{name} of which little is seen");
+        }
+    }
+    assert_eq!(essence(&file, DOCX, "a"), DOCX);
+    assert_eq!(essence(&file, "", "setup.msi"), "application/x-ole-storage");
+    assert_eq!(essence(&file, "", ""), "application/x-ole-storage");
+}
+
+#[test]
+fn siblings_from_phones_and_recorders_keep_their_kind() {
+    let three = b"\0\0\0\x18ftyp3gp4\0\0\0\0isom3gp4";
+    assert_eq!(essence(three, "audio/mp4", "Voice 001.m4a"), "audio/mp4");
+    assert_eq!(essence(three, "audio/3gpp", "voice.3gp"), "audio/3gpp");
+    assert_eq!(essence(MP4, "video/3gpp", "clip.3gp"), "video/3gpp");
+    assert_eq!(essence(b"\x1A\x45\xDF\xA3\x9f\x42\x82\x84webm", "audio/webm", "voice.webm"), "audio/webm");
+    let packed = b"\x1f\x8b\x08\0\0\0\0\0";
+    assert_eq!(essence(packed, "application/x-tgsticker", "sticker.tgs"), "application/x-tgsticker");
+    assert_eq!(essence(packed, "image/svg+xml", "drawing.svgz"), "image/svg+xml");
+    assert_eq!(essence(packed, "application/gzip", "a.tar.gz"), "application/gzip");
+    assert_eq!(essence(packed, "", "photo.jpg"), "application/gzip");
+}
+
+#[test]
+fn what_is_behind_a_tag_larger_than_the_look_ahead_is_what_it_is_called() {
+    let tag = [b"ID3\x03\0\0\0\x7f\0\0", &[0x55; 400][..]].concat();
+    assert_eq!(essence(&tag, "audio/flac", "song.flac"), "audio/flac");
+    assert_eq!(essence(&tag, "", "song.aac"), "audio/aac");
+    assert_eq!(essence(&tag, "", "song"), "audio/mpeg");
+    assert_eq!(essence(&tag, "image/png", "song.png"), "audio/mpeg");
+}
+
+#[test]
+fn text_with_a_stray_control_keeps_its_kind() {
+    assert_eq!(essence(b"name,note\nBob,Main St\x1f4000\n", "text/csv", "export.csv"), "text/csv");
+    assert_eq!(essence(b"BEGIN:VCARD\r\nEND:VCARD\r\n\0", "text/x-vcard", "card.vcf"), "text/vcard");
+    assert_eq!(essence(b"Gr\xfc\xdfe;Stra\xdfe;Ort\n\x1a", "", "export.csv"), "text/csv");
+    assert_eq!(essence(&b"Bob\x1fMain St\x1f4000\n".repeat(20), "", "export.csv"), "text/csv");
+    assert_eq!(essence(&b"Bob\x1fMain St\x1f4000\n".repeat(20), "", "export.bin"), OCTET_STREAM);
+    assert_eq!(essence(b"log line\x07 and more of it\n", "", "a.bin"), OCTET_STREAM);
+    assert_eq!(essence(b"log line\x07 and more of it\n", "", "a.log"), "text/plain");
+    assert_eq!(essence(b"<html><script>\x01alert(1)</script>", "", "a.txt"), "text/html");
+    assert_eq!(essence(b"{\"a\": 1, \"b\": \"c\x07\"}", "", "a.json"), "application/json");
 }
 
 #[test]
 fn office_files_are_told_from_zip_by_bytes_and_else_by_claim() {
     let document = zip(&[("[Content_Types].xml", b"x"), ("word/document.xml", b"x")]);
     let unclear = zip(&[("thumbnail.jpeg", b"x")]);
+    let seen_in_part = |name| sniff(&unclear, false, Some(DOCX), Some(name)).essence().to_owned();
     assert_eq!(essence(&document, "application/zip", "a.zip"), DOCX);
     assert!(!sniff(&document, true, Some("application/zip"), None).contradicts_declared());
     assert_eq!(essence(&document, "", "a.docm"), "application/vnd.ms-word.document.macroenabled.12");
     assert_eq!(essence(&document, "", "a.xlsx"), DOCX);
-    assert_eq!(essence(&unclear, DOCX, "a.zip"), DOCX);
+    assert_eq!((&*seen_in_part("a.zip"), &*seen_in_part("a.docx")), (DOCX, DOCX));
+    assert_eq!(essence(&unclear, DOCX, "a.docx"), "application/zip");
+    assert_eq!(essence(&unclear, "", "a.odt"), "application/zip");
+    assert_eq!(essence(&unclear, "", "a.jar"), "application/java-archive");
     assert_eq!(essence(&unclear, "", ""), "application/zip");
 }
 
@@ -109,6 +174,23 @@ fn text_is_what_its_extension_says() {
     assert_eq!(essence(b"Gr\xfc\xdfe;1", "", "data.csv"), "text/csv");
     assert_eq!(essence(b"Gr\xfc\xdfe", "text/plain", ""), "text/plain");
     assert_eq!(essence(b"Gr\xfc\xdfe", "", ""), OCTET_STREAM);
+}
+
+#[test]
+fn a_charset_that_was_seen_or_declared_stays_with_a_text() {
+    let told = |head: &[u8], declared: &str, name: &str| sniff(head, true, Some(declared), Some(name)).content_type();
+    assert_eq!(told("Grüße".as_bytes(), "", "a.txt"), "text/plain; charset=utf-8");
+    assert_eq!(told("Grüße".as_bytes(), "text/plain; charset=ISO-8859-1", "a.txt"), "text/plain; charset=utf-8");
+    assert_eq!(told("\u{feff}a,b".as_bytes(), "", "a.csv"), "text/csv; charset=utf-8");
+    assert_eq!(told(b"Gr\xfc\xdfe", "text/plain; charset=\"ISO-8859-1\"", "a.txt"), "text/plain; charset=iso-8859-1");
+    assert_eq!(told(b"Gr\xfc\xdfe", "text/plain; charset=utf-8", "a.txt"), "text/plain");
+    assert_eq!(told(b"hello", "text/plain; charset=Shift_JIS", "a.txt"), "text/plain; charset=shift_jis");
+    assert_eq!(told(b"hello", "text/plain; charset=none-such", "a.txt"), "text/plain");
+    assert_eq!(told(b"hello", "", "a.txt"), "text/plain");
+    let utf16: Vec<u8> = "\u{feff}hello".encode_utf16().flat_map(u16::to_be_bytes).collect();
+    assert_eq!(told(&utf16, "", "a.txt"), "text/plain; charset=utf-16be");
+    assert_eq!(told("{\"a\": \"ü\"}".as_bytes(), "application/json; charset=utf-8", "a.json"), "application/json");
+    assert_eq!(told(PNG, "text/plain; charset=utf-8", "a.txt"), "image/png");
 }
 
 #[test]
