@@ -111,6 +111,7 @@ impl Exchange {
                     stage = fault.map(|fault| fault.stage().name()),
                     upstream = fault.and_then(|fault| fault.upstream_answer()?.status),
                     detail = fault.map(Fault::detail),
+                    cause = fault.and_then(Fault::cause),
                     "exchange"
                 )
             };

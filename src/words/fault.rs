@@ -2,7 +2,10 @@
 //! trying again makes sense. HTTP statuses are the front's business.
 
 use std::borrow::Cow;
+use std::error::Error;
 use std::time::Duration;
+
+use super::cause;
 
 /// Declares an enum of names that leave the process: in problem documents, logs and label values.
 macro_rules! names {
@@ -182,6 +185,7 @@ struct Known {
     retryable: bool,
     wait: Option<Duration>,
     upstream: Option<UpstreamAnswer>,
+    cause: Option<Box<str>>,
 }
 
 impl Fault {
@@ -207,7 +211,7 @@ impl Fault {
 
     fn new(code: Code, blame: Blame, stage: Stage, detail: Cow<'static, str>) -> Self {
         let retryable = code.usually_retryable();
-        Self(Box::new(Known { code, blame, stage, detail, retryable, wait: None, upstream: None }))
+        Self(Box::new(Known { code, blame, stage, detail, retryable, wait: None, upstream: None, cause: None }))
     }
 
     /// When to try again. Implies that trying again makes sense.
@@ -226,6 +230,26 @@ impl Fault {
     /// What the upstream said.
     pub fn upstream(mut self, answer: UpstreamAnswer) -> Self {
         self.0.upstream = Some(answer);
+        self
+    }
+
+    /// What it came from, for the log only: an expired certificate, say, where callers hear that storage can't be reached.
+    pub fn because(mut self, error: &(dyn Error + 'static)) -> Self {
+        self.0.cause = Some(cause::chain(error).into());
+        self
+    }
+
+    /// The same without what the upstream said but its status.
+    pub fn without_upstream_words(mut self) -> Self {
+        if let Some(said) = &mut self.0.upstream {
+            *said = UpstreamAnswer { status: said.status, ..UpstreamAnswer::default() };
+        }
+        self
+    }
+
+    /// The same at another stage, for a failure that several requests share.
+    pub fn at(mut self, stage: Stage) -> Self {
+        self.0.stage = stage;
         self
     }
 
@@ -270,12 +294,17 @@ impl Fault {
         self.0.upstream.as_ref()
     }
 
+    /// What it came from, for the log only.
+    pub fn cause(&self) -> Option<&str> {
+        self.0.cause.as_deref()
+    }
+
     /// The fault that a client library carried through as a cause, if there is one.
     ///
     /// A typed error inside a request body survives the way through hyper; it is found
     /// by walking `source()`.
-    pub fn find_in<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e Self> {
-        std::iter::successors(Some(error), |e| e.source()).find_map(|e| e.downcast_ref())
+    pub fn find_in<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e Self> {
+        std::iter::successors(Some(error), |&e| e.source()).find_map(|e| e.downcast_ref())
     }
 }
 
