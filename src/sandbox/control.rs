@@ -5,6 +5,7 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use super::faults::Fault;
+use super::oddities::Oddity;
 use super::reading;
 use super::reply::Reply;
 use super::site::Site;
@@ -20,6 +21,20 @@ pub(super) async fn add_faults(site: &Site, request: Request<Incoming>) -> Reply
     match parse(&body) {
         Ok(faults) => {
             faults.into_iter().for_each(|fault| site.faults.add(fault));
+            Reply::empty(StatusCode::NO_CONTENT)
+        }
+        Err(error) => Reply::json(StatusCode::BAD_REQUEST, json!({"error": error.to_string()})),
+    }
+}
+
+/// `POST /_sandbox/oddities`: a list of names; these and no others are switched on.
+pub(super) async fn set_oddities(site: &Site, request: Request<Incoming>) -> Reply {
+    let Ok(body) = reading::read(request, MAX_FAULTS).await else {
+        return Reply::plain(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large or broke off");
+    };
+    match serde_json::from_slice::<Vec<Oddity>>(&body) {
+        Ok(oddities) => {
+            site.oddities.set(oddities);
             Reply::empty(StatusCode::NO_CONTENT)
         }
         Err(error) => Reply::json(StatusCode::BAD_REQUEST, json!({"error": error.to_string()})),

@@ -5,8 +5,9 @@
 //! gateway's own upload path, or it would share its mistakes and prove nothing.
 //!
 //! Tests in other languages reach the handle's powers over HTTP: `POST /_sandbox/faults` takes a
-//! [`Fault`] or a list of them, `GET /_sandbox/stats` gives the [`Stats`], `POST /_sandbox/reset`
-//! forgets everything but tokens, and `POST /_sandbox/channels` takes a channel in place of the one with its id.
+//! [`Fault`] or a list of them, `POST /_sandbox/oddities` a list of [`Oddity`]s, `GET /_sandbox/stats` gives the
+//! [`Stats`], `POST /_sandbox/reset` forgets everything but tokens, and `POST /_sandbox/channels` takes a channel in place of
+//! the one with its id.
 
 mod accounts;
 mod admission;
@@ -20,6 +21,7 @@ mod download;
 pub mod faults;
 mod file;
 pub mod limits;
+pub mod oddities;
 mod paging;
 mod range;
 mod reading;
@@ -49,6 +51,7 @@ use url::Url;
 use crate::wire::server::{self, ShutdownTokens};
 use config::Config;
 use faults::Fault;
+use oddities::Oddity;
 use shelf::AssetView;
 use site::Site;
 use stats::Stats;
@@ -135,7 +138,12 @@ impl Sandbox {
         self.site.faults.add(fault);
     }
 
-    /// Forgets faults, counts, assets and spent calls; tokens stay good.
+    /// Answers in these odd forms, and no others, from now on.
+    pub fn odd(&self, oddities: impl IntoIterator<Item = Oddity>) {
+        self.site.oddities.set(oddities);
+    }
+
+    /// Forgets faults, oddities, counts, assets and spent calls; tokens stay good.
     pub fn reset(&self) {
         self.site.reset();
     }

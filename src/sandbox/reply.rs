@@ -30,6 +30,8 @@ pub(super) enum Content {
     /// A content type and what is sent as that.
     Text(&'static str, Bytes),
     File(FileBody),
+    /// What is sent without a `Content-Type`.
+    Untyped(Bytes),
     /// No answer at all: the connection closes, or the stream is reset.
     Cut,
 }
@@ -66,6 +68,7 @@ impl Reply {
             Content::Empty => (None, empty()),
             Content::Json(value) => (Some("application/json"), full(value.to_string())),
             Content::Text(content_type, text) => (Some(content_type), full(text)),
+            Content::Untyped(bytes) => (None, full(bytes)),
             Content::File(file) => (None, file.boxed_unsync()),
             Content::Cut => (None, Cut.boxed_unsync()),
         };

@@ -13,6 +13,7 @@ pub(super) const API: &str = "/conversation/conversationmgr/v3";
 pub(super) enum Target {
     Operation(Operation),
     Faults,
+    Oddities,
     Stats,
     Reset,
     PutChannel,
@@ -54,6 +55,7 @@ const TABLE: &[(&str, Methods)] = &[
         ],
     ),
     ("/_sandbox/faults", &[(Method::POST, Target::Faults)]),
+    ("/_sandbox/oddities", &[(Method::POST, Target::Oddities)]),
     ("/_sandbox/stats", &[(Method::GET, Target::Stats)]),
     ("/_sandbox/channels", &[(Method::POST, Target::PutChannel)]),
     ("/_sandbox/reset", &[(Method::POST, Target::Reset)]),

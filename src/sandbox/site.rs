@@ -17,6 +17,7 @@ use super::clock::Clock;
 use super::config::Config;
 use super::faults::{Fault, Operation, pending::Pending};
 use super::limits::Limits;
+use super::oddities::Oddities;
 use super::reply::{Content, Outgoing, Reply};
 use super::routes::{Routes, Target};
 use super::shelf::Shelf;
@@ -40,6 +41,7 @@ pub(super) struct Site {
     pub(super) accounts: AccountStore,
     pub(super) channels: ChannelStore,
     pub(super) faults: Pending,
+    pub(super) oddities: Oddities,
     pub(super) tally: Arc<Tally>,
 }
 
@@ -56,6 +58,7 @@ impl Site {
             accounts: AccountStore::default(),
             channels: ChannelStore::with_samples(),
             faults: Pending::default(),
+            oddities: Oddities::default(),
             tally: Arc::default(),
             config,
         })
@@ -66,6 +69,7 @@ impl Site {
         let mut reply = match self.routes.find(request.method(), request.uri().path()) {
             Ok((Target::Operation(operation), id)) => self.operate(operation, &id, request).await,
             Ok((Target::Faults, _)) => control::add_faults(&self, request).await,
+            Ok((Target::Oddities, _)) => control::set_oddities(&self, request).await,
             Ok((Target::Stats, _)) => control::stats(&self),
             Ok((Target::Reset, _)) => control::reset(&self),
             Ok((Target::PutChannel, _)) => control::put_channel(&self, request).await,
@@ -82,7 +86,11 @@ impl Site {
         self.tally.began(operation, fault.is_some());
         let reply = match &fault {
             Some(fault) => self.fail(fault, id, request).await,
-            None => self.perform(operation, id, request, None).await,
+            None => {
+                let mut reply = self.perform(operation, id, request, None).await;
+                self.oddities.alter(operation, &mut reply);
+                reply
+            }
         };
         if !matches!(reply.content, Content::Cut) {
             self.tally.answered(operation, reply.status);
@@ -140,6 +148,7 @@ impl Site {
     /// Back to the beginning, except that tokens stay good: callers keep theirs between tests.
     pub(super) fn reset(&self) {
         self.faults.clear();
+        self.oddities.set([]);
         self.tally.reset();
         self.limits.reset();
         self.shelf.clear();
