@@ -67,7 +67,10 @@ fn spent(house: &House, id: &AssetId, longest_wait: Duration) -> Egain {
 
 fn egain(house: &House, assets: Rate, budget_wait: Duration) -> Egain {
     let config = house.settings.parts().unwrap().egain;
-    Egain::new(asset_gateway::egain::Config { assets, budget_wait, ..config }, Arc::new(Metrics::new())).unwrap()
+    let config = asset_gateway::egain::Config { assets, budget_wait, ..config };
+    let egain = Egain::new(config, Arc::new(Metrics::new())).unwrap();
+    house.runtime.spawn(egain.clone().keep_signed_in());
+    egain
 }
 
 criterion_group!(benches, budget);

@@ -47,6 +47,7 @@ fn cache(criterion: &mut Criterion) {
 fn download(house: &House) -> Download {
     let (parts, metrics) = (house.settings.parts().unwrap(), Arc::new(Metrics::new()));
     let egain = Egain::new(parts.egain, metrics.clone()).unwrap();
+    house.runtime.spawn(egain.clone().keep_signed_in());
     let storage = Storage::new(parts.storage, metrics.clone()).unwrap();
     Download::new(egain, storage, parts.download, metrics)
 }

@@ -81,6 +81,7 @@ pub struct Bound {
     config: server::Config,
     tls: Option<Tls>,
     keys: Option<PathBuf>,
+    secret: Option<(&'static str, PathBuf)>,
     front: Front,
     admin: Admin,
     egain: Egain,
@@ -128,6 +129,7 @@ pub fn bind_with(settings: &Settings, home_page: Option<&'static str>) -> Result
         config: parts.listener,
         tls,
         keys: settings.file_of_keys().map(Path::to_owned),
+        secret: settings.file_of_egains_secret().map(|(key, file)| (key, file.to_owned())),
         front,
         admin: Admin::new(metrics.clone(), drain.clone(), egain.clone(), orphans),
         egain,
@@ -164,6 +166,9 @@ impl Bound {
         }
         if let Some(file) = self.keys {
             background.spawn(keep_keys_current(file, self.front.clone()));
+        }
+        if let Some((key, file)) = self.secret {
+            background.spawn(keep_secret_current(key, file, self.egain.clone()));
         }
         background.spawn(self.front.clone().keep_callers_fresh());
         let in_public = server::Config { tls: self.tls, ..self.config.clone() };
@@ -213,6 +218,19 @@ async fn keep_keys_current(file: PathBuf, front: Front) {
             Ok(keys) if front.replace_keys(&keys) => tracing::info!(keys = keys.len(), "callers' keys have changed"),
             Ok(_) => {}
             Err(mistakes) => tracing::error!(%mistakes, "callers' keys can't be read again, the old ones stay"),
+        }
+        changes.next().await;
+    }
+}
+
+/// Reads eGain's secret again when its file changes, and once now: it may have changed since it was read first.
+async fn keep_secret_current(key: &'static str, file: PathBuf, egain: Egain) {
+    let mut changes = Changes::of(vec![file.clone()]);
+    loop {
+        match Settings::egains_secret_in(key, &file) {
+            Ok(secret) if egain.replace_secret(&secret) => tracing::info!(key, "a secret has changed: signing in with it"),
+            Ok(_) => {}
+            Err(error) => tracing::error!(key, %error, "a secret can't be read again, the old one stays"),
         }
         changes.next().await;
     }

@@ -42,6 +42,8 @@ section! {
         scope: String = "https://api.egain.cloud/auth/.default";
         /// A fixed bearer token, in place of the client.
         token: Option<SecretString> => "none" where given(rules::bearer);
+        /// Whether `base_url` and `token_url` may be plain http off this machine: secrets then cross the network in clear.
+        allow_http: bool = "false";
         /// The tenant's plan, which gives the rates: developer, basic or enterprise.
         plan: Option<Plan> => "required, or egain.rate";
         /// Calls a second to `/assets`, 0.001 to 10000; more exact than the plan.
@@ -101,6 +103,15 @@ impl Egain {
                 &["egain.enforce_quota", "egain.monthly_quota", "egain.plan"],
                 "needs egain.monthly_quota or egain.plan, which aren't set",
             );
+        }
+        for (key, url) in [("egain.base_url", Some(&self.base_url)), ("egain.token_url", self.token_url.as_ref())] {
+            let verdict = url.filter(|_| !self.allow_http).map_or(Ok(()), rules::private);
+            if let Err(says) = verdict {
+                report.clash(
+                    &[key, "egain.allow_http"],
+                    format!("{says}; egain.allow_http = true lets secrets cross the network in clear"),
+                );
+            }
         }
         for (key, is_given) in self.client() {
             if self.token.is_some() && is_given {

@@ -146,6 +146,11 @@ pub(super) fn read(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
+/// The secret in a file, without the line break that editors leave at its end.
+pub(super) fn read_secret(path: &Path) -> io::Result<String> {
+    read(path).map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

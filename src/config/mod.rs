@@ -23,8 +23,12 @@ pub mod server;
 mod setting;
 mod values;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
+
+use secrecy::{ExposeSecret, SecretString};
 
 use self::mistakes::{Mistakes, Report};
 use self::reader::Reader;
@@ -39,6 +43,8 @@ macro_rules! settings {
             $($(#[doc = $doc])+ pub $name: $section,)+
             /// The file that they were read from.
             file: Option<PathBuf>,
+            /// The files that secrets were read from, by key.
+            secret_files: BTreeMap<&'static str, PathBuf>,
         }
 
         impl Settings {
@@ -48,7 +54,7 @@ macro_rules! settings {
             }
 
             fn read(from: &mut Reader) -> Self {
-                Self { $($name: Section::read(from),)+ file: None }
+                Self { $($name: Section::read(from),)+ file: None, secret_files: from.secret_files() }
             }
 
             /// Every key's value, in the order of `keys`.
@@ -120,6 +126,26 @@ impl Settings {
     /// The file to look at for changed keys of callers, where they are asked for keys.
     pub fn file_of_keys(&self) -> Option<&Path> {
         self.file.as_deref().filter(|_| self.auth.mode == Some(auth::AuthMode::Keys))
+    }
+
+    /// The file to look at for a changed secret of eGain's, where it was read from one, and the secret's key.
+    pub fn file_of_egains_secret(&self) -> Option<(&'static str, &Path)> {
+        let keys = ["egain.token", "egain.client_secret"];
+        keys.into_iter().find_map(|key| Some((key, self.secret_files.get(key)?.as_path())))
+    }
+
+    /// The secret that this file has now.
+    ///
+    /// # Errors
+    /// It can't be read, is empty, or can't be a token where it has to be one.
+    pub fn egains_secret_in(key: &str, file: &Path) -> io::Result<SecretString> {
+        let secret = SecretString::from(layers::read_secret(file)?);
+        let verdict = match key {
+            _ if secret.expose_secret().is_empty() => Err("it is empty".to_owned()),
+            "egain.token" => rules::bearer(&secret),
+            _ => Ok(()),
+        };
+        verdict.map(|()| secret).map_err(io::Error::other)
     }
 
     /// The callers' keys that this file has now. Nothing else in it is judged.

@@ -1,6 +1,7 @@
 //! Takes key after key out of the layers. What is left over in the end is unknown.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use super::layers::{self, Given, Layer, PREFIX, Raw};
 use super::mistakes::Report;
@@ -16,6 +17,8 @@ pub(super) struct Reader {
     /// The upper ones first.
     layers: [Layer; 2],
     report: Report,
+    /// The files that secrets were read from, by key.
+    secret_files: BTreeMap<&'static str, PathBuf>,
 }
 
 impl Reader {
@@ -23,7 +26,7 @@ impl Reader {
     pub fn new(file: Option<(&Path, &str)>, environment: Layer, keys: &[&Key], mut report: Report) -> Self {
         let tables: Vec<&str> = keys.iter().map(|key| key.table()).collect();
         let file = file.map(|(path, named_by)| layers::file(path, named_by, &tables, &mut report));
-        Self { layers: [environment, file.unwrap_or_default()], report }
+        Self { layers: [environment, file.unwrap_or_default()], report, secret_files: BTreeMap::new() }
     }
 
     /// A key's value; nothing if it isn't given, or if it is bad, which is noted.
@@ -63,7 +66,7 @@ impl Reader {
         }
     }
 
-    /// The secret in a file, without the line break that editors leave at its end.
+    /// The secret in a file, which may be read again.
     fn open_secret(&mut self, key: &'static str, file: Given) -> Option<Given> {
         let path = match &file.value {
             Raw::Text(path) | Raw::Toml(toml::Value::String(path)) => path,
@@ -72,13 +75,21 @@ impl Reader {
                 return None;
             }
         };
-        match layers::read(Path::new(path)) {
-            Ok(text) => Some(Given { value: Raw::Text(text.trim_end_matches(['\r', '\n']).to_owned()), ..file }),
+        match layers::read_secret(Path::new(path)) {
+            Ok(text) => {
+                self.secret_files.insert(key, path.into());
+                Some(Given { value: Raw::Text(text), ..file })
+            }
             Err(why) => {
                 self.report.bad(key, &file.written, format!("can't read {path}: {why}"));
                 None
             }
         }
+    }
+
+    /// The files that secrets were read from, by key.
+    pub fn secret_files(&mut self) -> BTreeMap<&'static str, PathBuf> {
+        std::mem::take(&mut self.secret_files)
     }
 
     /// What was noted so far; what nobody took is fine.

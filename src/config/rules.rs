@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
+use url::{Host, Url};
 
 use super::setting::{Setting, shown};
 
@@ -50,6 +51,17 @@ pub(super) fn bearer(token: &secrecy::SecretString) -> Verdict {
     Err("must be printable ASCII without blanks (is there a line break at its end?)".into())
 }
 
+/// Over https, or not off this machine: whoever can read or change what passes there can be anybody.
+pub(super) fn private(url: &Url) -> Verdict {
+    let local = match url.host() {
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    if url.scheme() == "https" || local { Ok(()) } else { Err("must be https, or on localhost or a loopback address".into()) }
+}
+
 /// Directives for the log, such as `info` or `info,asset_gateway=debug`.
 pub(super) fn log_filter(text: &String) -> Verdict {
     // tracing-subscriber 0.3.23 counts from behind blanks and cuts from before them: another target, or a panic.
@@ -78,6 +90,17 @@ mod tests {
         assert_eq!(bearer(&"eyJ.a-b_c".into()), Ok(()));
         for bad in ["a b", "a\n", "ä"] {
             assert!(bearer(&bad.into()).is_err());
+        }
+    }
+
+    #[test]
+    fn secrets_travel_over_a_safe_way_only() {
+        let told = |url: &str| private(&url.parse().unwrap());
+        for safe in ["https://x.test/jwks", "http://localhost:1/jwks", "http://127.0.0.2/jwks", "http://[::1]/jwks"] {
+            assert_eq!(told(safe), Ok(()), "{safe}");
+        }
+        for unsafe_one in ["http://x.test/jwks", "http://localhost.x.test", "http://10.0.0.1", "http://127.0.0.1.x.test"] {
+            assert!(told(unsafe_one).is_err(), "{unsafe_one}");
         }
     }
 

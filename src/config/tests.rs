@@ -276,6 +276,20 @@ fn the_service_starts_with_a_token_or_a_whole_client() {
 }
 
 #[test]
+fn secrets_cross_no_network_in_clear_unless_that_is_asked_for() {
+    for key in ["BASE_URL", "TOKEN_URL"] {
+        let name = format!("ASSET_GATEWAY_EGAIN__{key}");
+        for safe in ["https://login.example.com/t", "http://localhost:1/t", "http://127.0.0.1:1/t", "http://[::1]/t"] {
+            assert_eq!(mistakes("", &[(&name, safe)]), "", "{safe}");
+        }
+        for bad in ["http://login.example.com/t", "http://10.0.0.1/t", "http://localhost.example.com/t", "http://sandbox:8081"] {
+            assert!(mistakes("", &[(&name, bad)]).starts_with(&format!("{name}: must be https")), "{bad}");
+            assert_eq!(mistakes("", &[(&name, bad), ("ASSET_GATEWAY_EGAIN__ALLOW_HTTP", "true")]), "");
+        }
+    }
+}
+
+#[test]
 fn a_bad_value_is_not_told_as_a_missing_one_too() {
     let told = mistakes_of_serve(&[
         ("ASSET_GATEWAY_EGAIN__RATE", "0"),

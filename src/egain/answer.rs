@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use headers::HeaderMapExt;
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
 
+use super::fields::Fields;
+use crate::signals::metrics::Metrics;
 use crate::words::fault::{Code, Fault, Stage, UpstreamAnswer};
 use crate::words::moment::Moment;
 use crate::words::peer_time::{PeerClock, PeerTime, signed_life};
+use crate::words::redact::redact;
 
 /// A message that is passed on is cut here.
 const LONGEST_MESSAGE: usize = 300;
@@ -25,42 +27,50 @@ pub struct Answer {
     pub body: Bytes,
     pub(super) headers: HeaderMap,
     pub(super) received: Moment,
-}
-
-/// eGain's error document; a load balancer in front may answer something else entirely.
-#[derive(Deserialize, Default)]
-struct ErrorDocument {
-    code: Option<Value>,
-    #[serde(rename = "developerMessage", alias = "developermessage", alias = "message")]
-    developer_message: Option<String>,
-}
-
-#[derive(Deserialize, Default)]
-struct OAuthDocument {
-    error: Option<String>,
-    error_description: Option<String>,
+    /// Whether there was more of the body than is read at all.
+    pub(super) is_cut: bool,
 }
 
 impl Answer {
     /// One that came just now.
     pub fn of(status: StatusCode, headers: HeaderMap, body: Bytes) -> Self {
-        Self { status, body, headers, received: Moment::now() }
+        Self { status, body, headers, received: Moment::now(), is_cut: false }
     }
 
-    /// The body as JSON, for an answer that was a success.
-    pub fn json<T: DeserializeOwned>(&self, stage: Stage) -> Result<T, Fault> {
-        // serde's own message may quote the answer, and with it a token or a signed URL.
-        serde_json::from_slice(&self.body).map_err(|_| {
-            let detail = "eGain's answer isn't the JSON that its documents promise: try again";
-            let upstream = UpstreamAnswer { status: Some(self.status.as_u16()), ..UpstreamAnswer::default() };
-            Fault::egain(Code::UpstreamError, stage, detail).upstream(upstream).retryable(true)
-        })
+    /// What can be read of the body, for an answer that was a success.
+    pub fn fields<'m>(&self, metrics: &'m Metrics) -> Fields<'m> {
+        let fields = Fields::read(&self.body, metrics);
+        if self.is_cut || fields.is_empty() {
+            self.log_unreadable();
+        }
+        fields
+    }
+
+    /// By its length and type only: it may hold a token or a signed URL.
+    fn log_unreadable(&self) {
+        let content_type = self.headers.typed_get::<headers::ContentType>().map(mime::Mime::from);
+        tracing::warn!(
+            status = self.status.as_u16(),
+            received_bytes = self.body.len(),
+            is_cut = self.is_cut,
+            content_type = content_type.as_ref().map(mime::Mime::essence_str),
+            "a response of eGain's is too long, or isn't JSON"
+        );
+    }
+
+    /// This answer lacks something that is needed; or everything, which may pass.
+    pub fn unusable(&self, stage: Stage, fields: &Fields<'_>, what: &str) -> Fault {
+        let upstream = UpstreamAnswer { status: Some(self.status.as_u16()), ..UpstreamAnswer::default() };
+        let detail = match fields.is_empty() {
+            true => "eGain's answer isn't the JSON that its documents promise: try again".to_owned(),
+            false => format!("eGain's answer {what}: ask eGain's support, giving the request id"),
+        };
+        Fault::egain(Code::UpstreamError, stage, detail).upstream(upstream).retryable(fields.is_empty())
     }
 
     /// When a signed URL ends: by the upstream's clock, ours, and what its signature says.
-    pub fn deadline(&self, expiry: &Value, url: Option<&Url>) -> Option<Moment> {
-        let life = self.clock().url_life(PeerTime::from_json(expiry)?, url.and_then(signed_life));
-        Some(self.received + life)
+    pub fn deadline(&self, expiry: PeerTime, url: Option<&Url>) -> Moment {
+        self.received + self.clock().url_life(expiry, url.and_then(signed_life))
     }
 
     /// How long eGain asks us to wait, within bounds.
@@ -73,23 +83,27 @@ impl Answer {
         PeerClock::of(&self.headers, Timestamp::try_from(self.received.wall).unwrap_or(Timestamp::UNIX_EPOCH))
     }
 
-    /// What eGain said, as far as it may be shown: without `secret`, which it was sent and may quote.
+    /// What eGain said, as far as it may be shown: without `secret`, which it was sent and may quote. A load balancer in front
+    /// may say something else entirely.
     pub fn said(&self, secret: &str) -> UpstreamAnswer {
-        let document: ErrorDocument = serde_json::from_slice(&self.body).unwrap_or_default();
-        let code = document.code.map(|code| code.as_str().map_or_else(|| code.to_string(), str::to_owned));
-        self.shown(secret, code, document.developer_message)
+        self.shown(secret, ["code"], ["developerMessage", "developermessage", "message"])
     }
 
     /// The same of an answer in the form of RFC 6749 section 5.2.
     pub fn oauth_said(&self, secret: &str) -> UpstreamAnswer {
-        let document: OAuthDocument = serde_json::from_slice(&self.body).unwrap_or_default();
-        self.shown(secret, document.error, document.error_description)
+        self.shown(secret, ["error"], ["error_description"])
     }
 
-    fn shown(&self, secret: &str, code: Option<String>, message: Option<String>) -> UpstreamAnswer {
-        let blot = |text: String| if secret.is_empty() { text } else { text.replace(secret, "[hidden]") };
-        let cut = |text| without_queries(&blot(text)).chars().take(LONGEST_MESSAGE).collect();
-        UpstreamAnswer { status: Some(self.status.as_u16()), code: code.map(cut), developer_message: message.map(cut) }
+    fn shown<const C: usize, const M: usize>(&self, secret: &str, code: [&str; C], message: [&str; M]) -> UpstreamAnswer {
+        let document: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        let found = |names: &[&str]| match names.iter().find_map(|name| document.get(name))? {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        };
+        let cut = |text: String| without_queries(&redact(&text, secret)).chars().take(LONGEST_MESSAGE).collect();
+        let status = Some(self.status.as_u16());
+        UpstreamAnswer { status, code: found(&code).map(cut), developer_message: found(&message).map(cut) }
     }
 }
 

@@ -16,7 +16,7 @@ use super::answer::Answer;
 use super::budget::{Budget, Kind, Turn};
 use super::line::Line;
 use super::quota::Month;
-use super::token::{Token, Tokens};
+use super::token::{AccessToken, AccessTokens, SignIn, TokenKeeper};
 use crate::signals::metrics::Metrics;
 use crate::words::asset::AssetId;
 use crate::words::caller::Claimant;
@@ -86,7 +86,7 @@ impl Question {
     }
 
     /// As a request to `assets`, where assets are.
-    fn request(&self, assets: &Uri, token: &Token) -> Request<Bytes> {
+    fn request(&self, assets: &Uri, token: &AccessToken) -> Request<Bytes> {
         let below = |id| format!("{assets}/{id}").parse().expect("an id can stand in a path");
         let (method, uri, body) = match self {
             Self::Create(body) => (Method::POST, assets.clone(), body.clone()),
@@ -109,7 +109,7 @@ pub struct Calls {
     line: Line,
     /// Where assets are.
     assets_uri: Uri,
-    pub(super) tokens: Tokens,
+    pub(super) tokens: AccessTokens,
     assets: Arc<Budget>,
     other: Arc<Budget>,
     month: Option<Month>,
@@ -117,22 +117,24 @@ pub struct Calls {
 }
 
 impl Calls {
-    pub(super) fn new(config: Config, metrics: Arc<Metrics>) -> io::Result<Self> {
+    pub(super) fn new(config: Config, metrics: Arc<Metrics>) -> io::Result<(Self, TokenKeeper<SignIn>)> {
         let line = Line::new(config.connect_timeout, config.request_timeout, metrics.clone())?;
         let budget = |rate, routes| {
             let waited = metrics.upstream_budget_wait.with_label_values(&[routes]);
             Budget::new(rate, config.budget_wait, waited, metrics.upstream_budget_tokens.with_label_values(&[routes]))
         };
         let used = |routes| metrics.upstream_quota_used.with_label_values(&[routes]);
-        Ok(Self {
+        let (tokens, keeper) = AccessTokens::new(SignIn::over(line.clone()), config.credentials, &metrics);
+        let calls = Self {
             month: config.quota.map(|quota| Month::new(quota, used("assets"), used("other"))),
-            tokens: Tokens::new(line.clone(), config.credentials, &metrics),
+            tokens,
             assets_uri: assets_uri(config.base_url),
             assets: budget(config.assets, "assets"),
             other: budget(config.other, "other"),
             longest_wait: config.budget_wait,
             line,
-        })
+        };
+        Ok((calls, keeper))
     }
 
     /// Makes a call, up to three times where eGain was unreachable, busy or broken. Says also how long it queued.
@@ -164,17 +166,20 @@ impl Calls {
         let stage = operation.stage();
         let (mut turn, mut token) = self.turn(operation, claimant).await?;
         let mut queued = turn.queued;
-        let send = async |turn: Turn, token: &Token| {
+        let send = async |turn: Turn, token: &AccessToken| {
             let request = question.request(&self.assets_uri, token);
             let (line, receive) = (self.line.clone(), receive.clone());
             let exchange = async move { turn.make(line.exchange(operation.name(), stage, request)).await.map(receive) };
             tokio::spawn(exchange).await.expect("nobody aborts an exchange, and none panics")
         };
         let mut received = send(turn, &token).await?;
-        if received.borrow().status == StatusCode::UNAUTHORIZED && self.tokens.forget(&token) {
+        if refuses_token(received.borrow()) && self.tokens.refused(&token) {
             (turn, token) = self.turn(operation, claimant).await?;
             queued += turn.queued;
             received = send(turn, &token).await?;
+            if refuses_token(received.borrow()) {
+                let _noted_as_no_fault_of_the_tokens = self.tokens.refused(&token);
+            }
         }
         let answer = received.borrow();
         if answer.status == StatusCode::TOO_MANY_REQUESTS {
@@ -184,7 +189,7 @@ impl Calls {
     }
 
     /// All that it takes to make a call: a token, and the call's place in the budget and in the month.
-    async fn turn(&self, operation: Operation, claimant: &Claimant) -> Result<(Turn, Arc<Token>), Fault> {
+    async fn turn(&self, operation: Operation, claimant: &Claimant) -> Result<(Turn, Arc<AccessToken>), Fault> {
         self.month.as_ref().map_or(Ok(()), |month| month.check(operation))?;
         // Signed in before it queues: nobody's turn is spent on waiting for a token, or on none.
         self.tokens.get(operation.stage()).await?;
@@ -213,6 +218,11 @@ fn worth_repeating(fault: &Fault) -> bool {
         Code::UpstreamError => upstream.is_some_and(|status| status >= 500),
         _ => false,
     }
+}
+
+/// A token without the rights it needs is as good as none: they may have come later than the token.
+fn refuses_token(answer: &Answer) -> bool {
+    matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
 }
 
 /// Whether it was eGain that said "too many".

@@ -1,12 +1,12 @@
 //! The line to eGain: one exchange, in time, with its whole answer.
 
-use std::error::Error;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::Request;
+use http::header::{ACCEPT, ACCEPT_LANGUAGE, HeaderValue};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::dns::GaiResolver;
@@ -57,8 +57,11 @@ impl Line {
         Ok(Self { http: Client::new(config, GaiResolver::new())?, limit, metrics })
     }
 
-    /// Sends a request and reads the whole answer, whatever its status.
-    pub async fn exchange(&self, operation: &str, stage: Stage, request: Request<Bytes>) -> Result<Answer, Fault> {
+    /// Sends a request and reads the whole answer, whatever its status. A sister API refuses calls without `Accept` and
+    /// `Accept-Language`, and eGain's own client sends both with every call, the sign-in's, too.
+    pub async fn exchange(&self, operation: &str, stage: Stage, mut request: Request<Bytes>) -> Result<Answer, Fault> {
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
+        request.headers_mut().insert(ACCEPT_LANGUAGE, HeaderValue::from_static("en-us"));
         let began = tokio::time::Instant::now();
         let result = timeout(self.limit, self.receive(request)).await.unwrap_or(Err(Silence::Late));
         self.metrics.upstream_answered(
@@ -78,21 +81,28 @@ impl Line {
         let response = self.http.send(request).await?;
         let received = Moment::now();
         let (head, body) = response.into_parts();
-        Ok(Answer { status: head.status, headers: head.headers, body: read(body).await?, received })
+        let (body, is_cut) = read(body).await?;
+        Ok(Answer { status: head.status, headers: head.headers, body, received, is_cut })
+    }
+
+    /// Where requests are counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
     }
 }
 
-/// As much of it as is read at all.
-async fn read(mut body: Incoming) -> Result<Bytes, hyper::Error> {
+/// As much of it as is read at all, and whether there was more.
+async fn read(mut body: Incoming) -> Result<(Bytes, bool), hyper::Error> {
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
-        if all.len() + data.len() > LONGEST_ANSWER {
-            break;
+        let room = LONGEST_ANSWER - all.len();
+        all.extend_from_slice(&data[..data.len().min(room)]);
+        if data.len() > room {
+            return Ok((all.freeze(), true));
         }
-        all.extend_from_slice(&data);
     }
-    Ok(all.freeze())
+    Ok((all.freeze(), false))
 }
 
 impl Silence {
@@ -105,12 +115,10 @@ impl Silence {
     }
 
     fn explain(&self, stage: Stage) -> Fault {
-        let cause = std::iter::successors(Some(self as &dyn Error), |&error| error.source()).last();
-        tracing::debug!(?cause, "eGain can't be reached");
         if self.is_timeout() && !matches!(self, Self::Unsent(error) if error.is_connect()) {
-            return Fault::egain(Code::UpstreamTimeout, stage, "eGain didn't answer in time: try again");
+            return Fault::egain(Code::UpstreamTimeout, stage, "eGain didn't answer in time: try again").because(self);
         }
         let detail = "eGain can't be reached: try again; if it lasts, an operator must check egain.base_url, egain.token_url and the network";
-        Fault::egain(Code::UpstreamUnavailable, stage, detail).retry_after(Duration::from_secs(5))
+        Fault::egain(Code::UpstreamUnavailable, stage, detail).retry_after(Duration::from_secs(5)).because(self)
     }
 }

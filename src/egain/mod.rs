@@ -6,6 +6,7 @@
 mod answer;
 mod budget;
 mod calls;
+mod fields;
 mod line;
 mod orphans;
 mod quota;
@@ -17,8 +18,9 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::SecretString;
-use serde::{Deserialize, Serialize};
+use parking_lot::Mutex;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
 use url::Url;
 
 use crate::signals::metrics::Metrics;
@@ -30,8 +32,10 @@ use crate::words::secret::SignedUrl;
 pub use answer::Answer;
 pub use budget::Rate;
 use calls::{Calls, Question};
+use fields::Fields;
 pub use orphans::{Claim, Orphan, Orphans, Worker as OrphanWorker};
 pub use quota::Quota;
+use token::{SignIn, TokenKeeper};
 
 /// How eGain is reached, and how much may be asked of it.
 #[derive(Debug, Clone)]
@@ -72,6 +76,18 @@ pub enum Credentials {
         /// Such as `https://api.egain.cloud/auth/.default`.
         scope: String,
     },
+}
+
+impl Credentials {
+    /// Takes another secret or token in place of the one it has. Whether it is another one.
+    fn replace_secret(&mut self, new: &SecretString) -> bool {
+        let (Self::Fixed(secret) | Self::Client { secret, .. }) = self;
+        let differs = secret.expose_secret() != new.expose_secret();
+        if differs {
+            *secret = new.clone();
+        }
+        differs
+    }
 }
 
 /// An upload that eGain is asked to expect.
@@ -136,22 +152,10 @@ pub struct Asset {
 #[derive(Clone)]
 pub struct Egain {
     calls: Arc<Calls>,
+    /// Until somebody runs it.
+    keeper: Arc<Mutex<Option<TokenKeeper<SignIn>>>>,
     pending_wait: Duration,
-}
-
-/// None of the fields is marked required in eGain's documents.
-#[derive(Deserialize)]
-struct AssetAnswer {
-    id: Option<String>,
-    name: Option<String>,
-    #[serde(alias = "contenttype", alias = "content_type")]
-    #[serde(rename = "contentType")]
-    content_type: Option<String>,
-    size: Option<u64>,
-    #[serde(rename = "contentUrl", alias = "contentURL", alias = "contenturl")]
-    content_url: Option<String>,
-    #[serde(rename = "contentUrlExpiry", alias = "contentURLExpiry", alias = "contenturlexpiry")]
-    content_url_expiry: Option<String>,
+    metrics: Arc<Metrics>,
 }
 
 impl Egain {
@@ -161,12 +165,22 @@ impl Egain {
     /// The machine has no CA certificates.
     pub fn new(config: Config, metrics: Arc<Metrics>) -> io::Result<Self> {
         let pending_wait = config.pending_wait;
-        Ok(Self { calls: Arc::new(Calls::new(config, metrics)?), pending_wait })
+        let (calls, keeper) = Calls::new(config, metrics.clone())?;
+        Ok(Self { calls: Arc::new(calls), keeper: Arc::new(Mutex::new(Some(keeper))), pending_wait, metrics })
     }
 
-    /// Keeps the access token fresh ahead of need. Never ends; spawn it.
+    /// Signs in, and keeps the access token fresh ahead of need. Calls wait for it, so it has to be spawned. Never ends; does
+    /// nothing where it is run already.
     pub async fn keep_signed_in(self) {
-        self.calls.tokens.keep_fresh().await;
+        let keeper = self.keeper.lock().take();
+        if let Some(keeper) = keeper {
+            keeper.run().await;
+        }
+    }
+
+    /// Takes another client secret, or another fixed token, and signs in with it at once. Whether it is another one.
+    pub fn replace_secret(&self, secret: &SecretString) -> bool {
+        self.calls.tokens.replace_secret(secret)
     }
 
     /// Whether there is an access token that should be good.
@@ -184,12 +198,13 @@ impl Egain {
             size: asset.size,
         };
         let question = Question::Create(serde_json::to_vec(&expected).expect("it has string keys").into());
-        let orphans = orphans.clone();
-        let receive = move |answer| Birth::of(answer, &orphans);
-        let (born, queued) = self.calls.make(&question, asset.claimant, receive).await?;
-        let asset: AssetAnswer = born.answer.json(Stage::Sign)?;
-        let claim = born.claim.ok_or_else(|| unusable("has no usable id"))?;
-        Ok(Created { claim, content_url: parse_url(asset.content_url.as_deref())?, queued })
+        let (orphans, metrics) = (orphans.clone(), self.metrics.clone());
+        let receive = move |answer| Birth::of(answer, &orphans, &metrics);
+        let (Birth { answer, claim }, queued) = self.calls.make(&question, asset.claimant, receive).await?;
+        let fields = answer.fields(&self.metrics);
+        let claim = claim.ok_or_else(|| answer.unusable(Stage::Sign, &fields, "has no usable id"))?;
+        let content_url = content_url(&answer, &fields)?;
+        Ok(Created { claim, content_url, queued })
     }
 
     /// `GET /assets/{id}`: spends at least one call, and mints a new signed URL. An asset that isn't available yet
@@ -211,11 +226,12 @@ impl Egain {
     async fn get_asset_once(&self, id: &AssetId, claimant: &Claimant) -> Result<Asset, Fault> {
         let asked = std::time::Instant::now();
         let (answer, _) = self.calls.make(&Question::Get(id.clone()), claimant, identity).await?;
-        let asset: AssetAnswer = answer.json(Stage::Sign)?;
-        let url = SignedUrl::new(parse_url(asset.content_url.as_deref())?);
-        let expires = asset.content_url_expiry.as_deref().and_then(|expiry| answer.deadline(&expiry.into(), Some(url.expose())));
-        let lease = Lease { url, asked, expires, expiry: asset.content_url_expiry };
-        Ok(Asset { name: asset.name, content_type: asset.content_type, size: asset.size, lease })
+        let fields = answer.fields(&self.metrics);
+        let url = SignedUrl::new(content_url(&answer, &fields)?);
+        let (until, expiry) = fields.expiry("contentUrlExpiry").unzip();
+        let expires = until.map(|until| answer.deadline(until, Some(url.expose())));
+        let (name, content_type, size) = (fields.text("name"), fields.text("contentType"), fields.size("size"));
+        Ok(Asset { name, content_type, size, lease: Lease { url, asked, expires, expiry: expiry.flatten() } })
     }
 
     /// `DELETE /assets/{id}`: spends one call of the other routes' budget.
@@ -225,9 +241,9 @@ impl Egain {
 }
 
 impl Birth {
-    fn of(answer: Answer, orphans: &Orphans) -> Self {
-        let asset: Option<AssetAnswer> = answer.json(Stage::Sign).ok().filter(|_| answer.status.is_success());
-        let id = asset.and_then(|asset| AssetId::parse(&asset.id?));
+    /// The id is read first: whatever else is odd, what can be named can be deleted.
+    fn of(answer: Answer, orphans: &Orphans, metrics: &Metrics) -> Self {
+        let id = if answer.status.is_success() { Fields::read(&answer.body, metrics).id() } else { None };
         Self { claim: id.map(|id| Claim::on(id, orphans.clone())), answer }
     }
 }
@@ -238,10 +254,7 @@ impl Borrow<Answer> for Birth {
     }
 }
 
-fn parse_url(text: Option<&str>) -> Result<Url, Fault> {
-    text.and_then(|text| Url::parse(text).ok()).ok_or_else(|| unusable("has no usable contentUrl"))
-}
-
-fn unusable(what: &str) -> Fault {
-    Fault::egain(Code::UpstreamError, Stage::Sign, format!("eGain's answer {what}: ask eGain's support, giving the request id"))
+fn content_url(answer: &Answer, fields: &Fields<'_>) -> Result<Url, Fault> {
+    let url = fields.text("contentUrl").and_then(|text| Url::parse(&text).ok());
+    url.ok_or_else(|| answer.unusable(Stage::Sign, fields, "has no usable contentUrl"))
 }

@@ -17,6 +17,10 @@ const PREFIX: &str = "asset_gateway_";
 /// Sets what is only known when it is asked for.
 type Reading = Box<dyn Fn(&Metrics) + Send>;
 
+/// What may be odd in an answer of eGain's, as `upstream_oddities_total` has it.
+const ODD_FIELDS: [&str; 9] =
+    ["access_token", "body", "contentType", "contentUrl", "contentUrlExpiry", "expires_in", "id", "name", "size"];
+
 /// One row of the table, for documents and the tests that compare them.
 #[derive(Debug, Clone, Copy)]
 pub struct Row {
@@ -87,6 +91,8 @@ table! {
     upstream_quota_used: GaugeVec "upstream_quota_used_ratio" ["routes"],
     /// When the access token expires, in Unix seconds; 0 for none.
     token_expiry: Gauge "token_expiry_timestamp_seconds" [],
+    /// Fields of eGain's answers that were of another form than documented, and were taken all the same if they could be read; `body` for JSON that is broken.
+    upstream_oddities: IntCounterVec "upstream_oddities_total" ["field"],
     /// 1 from the moment the service was told to stop.
     draining: IntGauge "draining" [],
     /// Lookups in the cache of signed URLs: `hit`, `miss`, `coalesced`.
@@ -166,6 +172,9 @@ impl Metrics {
         }
         for result in ["deleted", "failed", "lost"] {
             self.orphans.with_label_values(&[result]);
+        }
+        for field in ODD_FIELDS {
+            self.upstream_oddities.with_label_values(&[field]);
         }
         for direction in ["upload", "download"] {
             self.transfers_in_flight.with_label_values(&[direction]);

@@ -29,8 +29,6 @@ async fn probes_are_answered() {
 #[tokio::test]
 async fn the_gateway_is_ready_though_egain_is_down_and_says_that_it_is() {
     let house = House::open().await;
-    // The first token may have been fetched already: this one isn't believed for long.
-    house.sandbox.fault(Fault::at(Operation::GetAsset).status(StatusCode::UNAUTHORIZED));
     house.sandbox.fault(Fault::at(Operation::Token).status(StatusCode::SERVICE_UNAVAILABLE));
     assert_eq!(house.get("/v1/assets/a").send().await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
     let ready = admin(&house, "/readyz").await;

@@ -8,6 +8,7 @@ use asset_gateway::app::{self, Ending};
 use asset_gateway::config::Settings;
 use asset_gateway::sandbox::Sandbox;
 use asset_gateway::sandbox::config::Config;
+use asset_gateway::sandbox::oddities::Oddity;
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -40,24 +41,30 @@ impl House {
 
     /// With a stand-in of this character, too.
     pub async fn with(sandbox: Config, settings: &[(&str, &str)]) -> Self {
-        Self::build(sandbox, None, settings).await
+        Self::build(sandbox, None, &[], settings).await
+    }
+
+    /// With a stand-in that answers in these odd forms from the first sign-in on.
+    pub async fn odd(oddities: &[Oddity]) -> Self {
+        Self::build(Config::default(), None, oddities, &[]).await
     }
 
     /// With a settings file, for what can only stand there.
     pub async fn with_file(text: &str, settings: &[(&str, &str)]) -> Self {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
-        Self::build(Config::default(), Some(file.path()), settings).await
+        Self::build(Config::default(), Some(file.path()), &[], settings).await
     }
 
     /// With a settings file that stays, and that the test may change.
     pub async fn with_file_at(file: &Path, settings: &[(&str, &str)]) -> Self {
-        Self::build(Config::default(), Some(file), settings).await
+        Self::build(Config::default(), Some(file), &[], settings).await
     }
 
-    async fn build(sandbox: Config, file: Option<&Path>, settings: &[(&str, &str)]) -> Self {
+    async fn build(sandbox: Config, file: Option<&Path>, oddities: &[Oddity], settings: &[(&str, &str)]) -> Self {
         planted::watch();
         let sandbox = Sandbox::start(sandbox).expect("loopback has free ports");
+        sandbox.odd(oddities.iter().copied());
         assert!(planted::is_marked(sandbox.client_secret()), "its secret can be searched for");
         let given = [
             ("egain.base_url", sandbox.base_url().to_string()),

@@ -35,6 +35,7 @@ mod lingering;
 mod metadata;
 mod mispredictions;
 mod names_and_types;
+mod oddities;
 mod pending;
 mod planted;
 mod preconnect;

@@ -1,12 +1,14 @@
 //! A token endpoint that is down, slow or lying.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use asset_gateway::sandbox::faults::{Fault, Operation};
+use futures_util::future::join_all;
 use reqwest::StatusCode;
 use serde_json::json;
+use tempfile::NamedTempFile;
 
-use crate::house::{House, eventually};
+use crate::house::House;
 use crate::refusal::Refusal;
 
 fn token() -> Fault {
@@ -23,7 +25,7 @@ async fn house_with(fault: &Fault, settings: &[(&str, &str)]) -> House {
 #[tokio::test]
 async fn without_a_token_no_call_is_spent_and_the_blame_is_where_it_belongs() {
     let credentials = json!({"error": "invalid_client", "error_description": "unknown client"});
-    for (fault, told) in [
+    let cases = [
         (token().status(StatusCode::SERVICE_UNAVAILABLE), (503, "upstream-unavailable", "egain", "sign")),
         (token().status(StatusCode::TOO_MANY_REQUESTS), (503, "upstream-unavailable", "egain", "sign")),
         (token().close(), (503, "upstream-unavailable", "egain", "sign")),
@@ -31,7 +33,12 @@ async fn without_a_token_no_call_is_spent_and_the_blame_is_where_it_belongs() {
         (token().status(StatusCode::UNAUTHORIZED).body(credentials), (502, "upstream-error", "gateway", "sign")),
         (token().status(StatusCode::OK).body("<html>Sign in</html>"), (502, "upstream-error", "egain", "sign")),
         (token().missing_field("access_token"), (502, "upstream-error", "egain", "sign")),
-    ] {
+        (token().field("access_token", ""), (502, "upstream-error", "egain", "sign")),
+        (token().field("access_token", "two words"), (502, "upstream-error", "egain", "sign")),
+        (token().field("access_token", json!({"jwt": "x"})), (502, "upstream-error", "egain", "sign")),
+    ];
+    // All at one time, as the next sign-in is some seconds after one that failed.
+    join_all(cases.map(async |(fault, told)| {
         let house = house_with(&fault, &[("egain.request_timeout", "1s"), ("egain.budget_wait", "1s")]).await;
         let refusal = Refusal::of(house.post("/v1/assets?channel=sms").body("text").send().await.unwrap()).await;
         assert_eq!(refusal.told(), told, "{fault:?}");
@@ -39,27 +46,88 @@ async fn without_a_token_no_call_is_spent_and_the_blame_is_where_it_belongs() {
         assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0, "{fault:?}");
 
         house.sandbox.reset();
+        assert!(eventually_signed_in(&house).await, "it comes back by itself");
         house.upload("a.txt", b"text".to_vec()).await;
+    }))
+    .await;
+}
+
+async fn eventually_signed_in(house: &House) -> bool {
+    for _ in 0..100 {
+        if house.metric("token_expiry_timestamp_seconds").await > 0.0 {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    false
+}
+
+#[tokio::test]
+async fn refused_credentials_cost_a_few_sign_ins_however_many_call() {
+    let house = house_with(&token().status(StatusCode::UNAUTHORIZED), &[]).await;
+    let end = Instant::now() + Duration::from_secs(7);
+    let mut requests = 0;
+    while Instant::now() < end {
+        let uploads = (0..10).map(|_| house.post("/v1/assets?channel=sms").body("text").send());
+        for answer in join_all(uploads).await {
+            assert_eq!(answer.unwrap().status(), StatusCode::BAD_GATEWAY);
+            requests += 1;
+        }
+    }
+    let sign_ins = house.sandbox.stats().calls(Operation::Token);
+    assert_eq!(sign_ins, 2, "for {requests} requests");
+}
+
+#[tokio::test]
+async fn a_sign_in_that_outlasts_its_callers_serves_the_next_ones() {
+    let house = house_with(&token().delay(Duration::from_secs(2)), &[]).await;
+    let impatient = house.post("/v1/assets?channel=sms").body("text").timeout(Duration::from_millis(300));
+    assert!(impatient.send().await.is_err());
+    house.upload("a.txt", b"text".to_vec()).await;
+    assert_eq!(house.sandbox.stats().calls(Operation::Token), 1);
 }
 
 #[tokio::test]
 async fn a_slow_sign_in_is_waited_for_and_shared() {
     let house = house_with(&token().delay(Duration::from_millis(300)), &[]).await;
     let uploads = (0..5).map(|_| house.upload("a.txt", b"text".to_vec()));
-    futures_util::future::join_all(uploads).await;
+    join_all(uploads).await;
     assert_eq!(house.sandbox.stats().calls(Operation::Token), 1);
     assert_eq!(house.left_upstream(5).await, 5);
 }
 
 #[tokio::test]
-async fn a_token_that_is_refused_before_its_time_is_replaced_once() {
+async fn a_token_that_is_refused_or_lacks_rights_is_replaced_once_it_isnt_young() {
+    join_all([StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].map(async |status| {
+        let house = House::open().await;
+        let refused = Fault::at(Operation::CreateAsset).status(status).once();
+        house.sandbox.fault(refused.clone());
+        let own = Refusal::of(house.post("/v1/assets?channel=sms").body("text").send().await.unwrap()).await;
+        assert_eq!(own.told(), (502, "upstream-error", "gateway", "sign"), "a young token isn't to blame");
+        house.upload("a.txt", b"text".to_vec()).await;
+        assert_eq!(house.sandbox.stats().calls(Operation::Token), 1);
+
+        tokio::time::sleep(Duration::from_millis(10_100)).await;
+        house.sandbox.fault(refused);
+        house.upload("b.txt", b"text".to_vec()).await;
+        let stats = house.sandbox.stats();
+        assert_eq!((stats.calls(Operation::Token), stats.calls(Operation::CreateAsset)), (2, 4), "{status}");
+    }))
+    .await;
+}
+
+#[tokio::test]
+async fn one_assets_refusal_takes_nobodys_token_away() {
     let house = House::open().await;
-    house.upload("a.txt", b"text".to_vec()).await;
-    house.sandbox.fault(Fault::at(Operation::CreateAsset).status(StatusCode::UNAUTHORIZED).once());
+    let id = house.upload("a.txt", b"text".to_vec()).await["id"].as_str().unwrap().to_owned();
+    house.sandbox.fault(Fault::at(Operation::GetAsset).status(StatusCode::UNAUTHORIZED).times(20));
+    for _ in 0..20 {
+        let answer = house.get(&format!("/v1/assets/{id}")).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
+    }
     house.upload("b.txt", b"text".to_vec()).await;
     let stats = house.sandbox.stats();
-    assert_eq!((stats.calls(Operation::Token), stats.calls(Operation::CreateAsset)), (2, 3));
+    assert_eq!((stats.calls(Operation::Token), stats.calls(Operation::GetAsset)), (1, 20));
 }
 
 #[tokio::test]
@@ -68,6 +136,8 @@ async fn a_lifetime_in_any_form_is_understood() {
         token().missing_field("expires_in"),
         token().field("expires_in", "3600"),
         token().field("expires_in", -1),
+        token().field("expires_in", 0),
+        token().field("expires_in", 1e30),
         token().field("expires_in", json!({})),
     ] {
         let house = house_with(&fault, &[]).await;
@@ -77,12 +147,70 @@ async fn a_lifetime_in_any_form_is_understood() {
 }
 
 #[tokio::test]
-async fn a_short_lived_token_is_replaced_before_it_ends() {
-    let house = house_with(&token().field("expires_in", 2), &[]).await;
+async fn a_life_of_a_second_costs_no_sign_in_a_second() {
+    let house = house_with(&token().field("expires_in", 1), &[]).await;
     house.upload("a.txt", b"text".to_vec()).await;
-    assert!(eventually(|| house.sandbox.stats().calls(Operation::Token) >= 2).await);
+    tokio::time::sleep(Duration::from_secs(3)).await;
     house.upload("b.txt", b"text".to_vec()).await;
-    assert_eq!(house.sandbox.stats().answers(Operation::CreateAsset, StatusCode::UNAUTHORIZED), 0);
+    assert_eq!(house.sandbox.stats().calls(Operation::Token), 1);
+}
+
+/// A secret in a file, as a mounted one, and what to set for a house that reads it.
+fn secret_in_file(secret: &str) -> NamedTempFile {
+    let file = NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), secret).unwrap();
+    file
+}
+
+#[tokio::test]
+async fn a_token_that_changes_in_its_file_is_used_without_a_restart() {
+    let file = secret_in_file("nobody-knows-it\n");
+    let path = file.path().to_str().unwrap();
+    let client = [("egain.token_url", ""), ("egain.client_id", ""), ("egain.client_secret", "")];
+    let house = House::set(&[client.as_slice(), &[("egain.token_file", path)]].concat()).await;
+    let upload = || house.post("/v1/assets?channel=sms").body("text").send();
+    assert_eq!(upload().await.unwrap().status(), StatusCode::BAD_GATEWAY);
+    std::fs::write(file.path(), "has a blank\n").unwrap();
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    assert_eq!(upload().await.unwrap().status(), StatusCode::BAD_GATEWAY, "what can't be a token isn't taken");
+    std::fs::write(file.path(), format!("{}\n", fresh_token(&house).await)).unwrap();
+    assert!(is_stored_in_time(&house).await);
+}
+
+#[tokio::test]
+async fn a_client_secret_that_changes_in_its_file_is_tried_at_once() {
+    let file = secret_in_file("sandbox-secret-of-yesterday");
+    let path = file.path().to_str().unwrap();
+    let house = House::set(&[("egain.client_secret", ""), ("egain.client_secret_file", path)]).await;
+    let refused = house.post("/v1/assets?channel=sms").body("text").send().await.unwrap();
+    assert_eq!(refused.status(), StatusCode::BAD_GATEWAY);
+    std::fs::write(file.path(), house.sandbox.client_secret()).unwrap();
+    assert!(is_stored_in_time(&house).await);
+}
+
+/// A token that somebody else got.
+async fn fresh_token(house: &House) -> String {
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("scope", "https://api.egain.cloud/auth/.default"),
+        ("client_id", house.sandbox.client_id()),
+        ("client_secret", house.sandbox.client_secret()),
+    ];
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let answer: serde_json::Value =
+        client.post(house.sandbox.token_url()).form(&form).send().await.unwrap().json().await.unwrap();
+    answer["access_token"].as_str().unwrap().to_owned()
+}
+
+async fn is_stored_in_time(house: &House) -> bool {
+    for _ in 0..40 {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let answer = house.post("/v1/assets?channel=sms").body("text").send().await.unwrap();
+        if answer.status() == StatusCode::CREATED {
+            return true;
+        }
+    }
+    false
 }
 
 #[tokio::test]

@@ -26,5 +26,7 @@ pub fn rows() -> Vec<Row> {
         row("429", token().status(StatusCode::TOO_MANY_REQUESTS)),
         row("HTML instead of JSON", token().status(StatusCode::OK).body("<html>Sign in</html>")),
         row("no `access_token`", token().missing_field("access_token")),
+        row("an empty `access_token`", token().field("access_token", "")),
+        row("`expires_in` of nothing", token().field("expires_in", 0)),
     ]
 }

@@ -10,7 +10,8 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::StatusCode;
 use serde_json::json;
 
-use super::scene::{LARGE, Row, SMALL, upload, upload_at};
+use super::scene::{LARGE, Row, SMALL, Scene, Seen, upload, upload_at};
+use crate::house::noise;
 
 fn create() -> Fault {
     Fault::at(Operation::CreateAsset)
@@ -39,14 +40,25 @@ fn too_many() -> [Row; 6] {
     ]
 }
 
+async fn old_token_refused() -> Seen {
+    let scene = Scene::with(&[], []).await;
+    scene.house.upload("first.bin", noise(10, 1)).await;
+    tokio::time::sleep(Duration::from_millis(10_100)).await;
+    let scene = Scene::of(scene.house);
+    scene.house.sandbox.fault(create().status(StatusCode::UNAUTHORIZED).once());
+    let file = noise(SMALL, 1);
+    let response = scene.house.post("/v1/assets?channel=sms&name=a.bin").body(file.clone()).send().await.unwrap();
+    scene.answered(response, &file).await
+}
+
 pub fn rows() -> Vec<Row> {
     let status = |status: StatusCode| create().status(status);
     let past = (Timestamp::now() - SignedDuration::from_hours(1)).to_string();
     let soon = [("egain.request_timeout", "1s")];
     let nobody = [("egain.base_url", "http://127.0.0.1:1/v3")];
     let mut rows = vec![
-        row("401 once", status(StatusCode::UNAUTHORIZED).once()),
-        row("401 always", status(StatusCode::UNAUTHORIZED)),
+        Row::new("401 once, to a token that is 10 s old", "upload", old_token_refused()),
+        row("401 always, to a young token", status(StatusCode::UNAUTHORIZED)),
         row("403", status(StatusCode::FORBIDDEN)),
         row("400", status(StatusCode::BAD_REQUEST).body(json!({"code": "400-143", "developerMessage": "missing"}))),
         row("a redirect", status(StatusCode::FOUND)),

@@ -1,0 +1,133 @@
+//! One sign-in: OAuth 2.0 client credentials (RFC 6749 section 4.4).
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Method, Request, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use url::{Url, form_urlencoded};
+
+use crate::egain::Credentials;
+use crate::egain::answer::Answer;
+use crate::egain::line::Line;
+use crate::words::fault::{Code, Fault, Stage};
+
+/// What a sign-in gave.
+pub struct Grant {
+    pub value: SecretString,
+    /// The header `Authorization`.
+    pub header: HeaderValue,
+    /// How long it is good for.
+    pub life: Life,
+}
+
+/// How long a token is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// An operator gave it, and there is no other one.
+    Unending,
+    /// Nobody says.
+    Unknown,
+    /// As the answer says, which isn't to be believed blindly.
+    Told(Duration),
+}
+
+/// Whoever gives tokens.
+pub trait Grants {
+    /// A token, or why there is none. Dropping the future gives it up.
+    fn grant(&self, credentials: &Credentials) -> impl Future<Output = Result<Grant, Fault>> + Send;
+}
+
+/// The way to the token endpoint.
+pub struct SignIn(Line);
+
+impl SignIn {
+    pub fn over(line: Line) -> Self {
+        Self(line)
+    }
+
+    async fn ask(&self, request: Request<Bytes>, secret: &SecretString) -> Result<Grant, Fault> {
+        let answer = self.0.exchange("token", Stage::Sign, request).await?;
+        if !answer.status.is_success() {
+            return Err(refused(&answer, secret.expose_secret()));
+        }
+        let fields = answer.fields(self.0.metrics());
+        let value = fields.text("access_token").map(SecretString::from).ok_or_else(no_token)?;
+        let header = bearer(&value).ok_or_else(no_token)?;
+        let life = fields.life("expires_in").map_or(Life::Unknown, |until| Life::Told(answer.clock().token_life(until)));
+        Ok(Grant { value, header, life })
+    }
+}
+
+impl Grants for SignIn {
+    async fn grant(&self, credentials: &Credentials) -> Result<Grant, Fault> {
+        match credentials {
+            Credentials::Fixed(token) => {
+                let header = bearer(token).ok_or_else(unusable)?;
+                Ok(Grant { value: token.clone(), header, life: Life::Unending })
+            }
+            Credentials::Client { token_url, id, secret, scope } => {
+                self.ask(request(token_url, [id, scope], secret), secret).await
+            }
+        }
+    }
+}
+
+fn request(token_url: &Url, [id, scope]: [&str; 2], secret: &SecretString) -> Request<Bytes> {
+    let form = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs([("grant_type", "client_credentials"), ("scope", scope), ("client_id", id)])
+        .append_pair("client_secret", secret.expose_secret())
+        .finish();
+    let mut request = Request::new(Bytes::from(form));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = token_url.as_str().parse().expect("settings take URLs of http and https only");
+    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+    request
+}
+
+/// None for a token that is empty or doesn't fit a header (RFC 6750 section 2.1).
+fn bearer(token: &SecretString) -> Option<HeaderValue> {
+    let token = token.expose_secret();
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return None;
+    }
+    let mut header = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
+    header.set_sensitive(true);
+    Some(header)
+}
+
+fn no_token() -> Fault {
+    let detail = "eGain's sign-in gave no access token that can be used: try again; if it lasts, an operator must check \
+                  egain.token_url";
+    Fault::egain(Code::UpstreamError, Stage::Sign, detail).retryable(true)
+}
+
+fn unusable() -> Fault {
+    Fault::gateway(Code::UpstreamError, Stage::Sign, "egain.token can't stand in a header: an operator must mend it")
+}
+
+fn refused(answer: &Answer, secret: &str) -> Fault {
+    let (status, upstream) = (answer.status, answer.oauth_said(secret));
+    if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        let wait = answer.asked_wait().unwrap_or(Duration::from_secs(1));
+        let detail = "eGain's sign-in is down: try again later";
+        return Fault::egain(Code::UpstreamUnavailable, Stage::Sign, detail).retry_after(wait).upstream(upstream);
+    }
+    let detail = "eGain refused the gateway's credentials: an operator must check egain.client_id, egain.client_secret, \
+                  egain.scope and egain.token_url";
+    Fault::gateway(Code::UpstreamError, Stage::Sign, detail).upstream(upstream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_that_no_header_can_carry_is_none() {
+        assert_eq!(bearer(&"eyJ.a-b_c".into()).unwrap().to_str().unwrap(), "Bearer eyJ.a-b_c");
+        for bad in ["", " ", "a b", "a\n", "ä"] {
+            assert!(bearer(&bad.into()).is_none(), "{bad:?}");
+        }
+    }
+}
