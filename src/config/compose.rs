@@ -75,6 +75,8 @@ impl Settings {
             home_page: None,
             auth: self.auth.callers(&self.jwt),
             trusted_proxies: self.server.trusted_proxies.clone(),
+            cors_origins: self.server.cors_origins.clone(),
+            scheme: if self.server.tls_cert.is_some() { "https" } else { "http" },
         }
     }
 

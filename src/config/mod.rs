@@ -197,6 +197,7 @@ impl Settings {
     /// Notes what contradicts itself.
     fn compare(&self, report: &mut Report) {
         self.server.compare(report);
+        self.server.compare_origins(self.auth.mode, report);
         self.egain.compare(report);
         self.limits.compare(report);
     }

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::auth::AuthMode;
 use super::mistakes::Report;
 use super::rules::{DAY, MOMENT, within};
 use super::section::section;
-use crate::front::Network;
+use crate::front::{CorsOrigin, Network};
 use crate::words::units::ByteSize;
 
 /// hyper's buffer is at most twice as large, and has to hold more of a head than the 16 KiB that are taken: what fills it is
@@ -42,6 +43,8 @@ section! {
         read_buffer: ByteSize = "128KiB" where within(LEAST_BUFFER, ByteSize::mib(1));
         /// Proxies whose `Forwarded` or `X-Forwarded-For` counts for `client` in the log: IP addresses and ranges such as 10.0.0.0/8.
         trusted_proxies: Vec<Network> = "";
+        /// Origins of web pages that may call, such as https://app.example.com; `*` for all, only with `auth.mode = "none"` on loopback.
+        cors_origins: Vec<CorsOrigin> = "";
         /// Connections at one time; above, 503 at once.
         max_connections: usize = "10000" where within(1, 1_000_000);
         /// Uploads at one time; above, 503 at once. Once half are taken, no caller gets more than its share.
@@ -64,6 +67,17 @@ impl Server {
             (Some(_), None) => report.clash(&["server.tls_cert", "server.tls_key"], "needs server.tls_key, which isn't set"),
             (None, Some(_)) => report.clash(&["server.tls_key", "server.tls_cert"], "needs server.tls_cert, which isn't set"),
             _ => {}
+        }
+    }
+
+    /// Every page that a visitor opens could do what the visitor can: nobody else must be able to connect, and no key be in use.
+    pub(super) fn compare_origins(&self, mode: Option<AuthMode>, report: &mut Report) {
+        let is_private = mode == Some(AuthMode::Anyone) && self.listen.ip().is_loopback();
+        if self.cors_origins.contains(&CorsOrigin::Any) && !is_private {
+            report.clash(
+                &["server.cors_origins", "auth.mode", "server.listen"],
+                "\"*\" is only for auth.mode = \"none\" and a server.listen on loopback: list the origins, such as https://app.example.com",
+            );
         }
     }
 }

@@ -375,3 +375,16 @@ fn a_quota_that_is_enforced_must_be_known() {
 fn spooling_switched_off_makes_its_memory_irrelevant() {
     assert_eq!(mistakes("[limits]\nspool_total = 0\n", &[]), "");
 }
+
+#[test]
+fn all_pages_may_call_only_where_nobody_else_can() {
+    let says = |mode, listen| {
+        let all = [("ASSET_GATEWAY_SERVER__CORS_ORIGINS", "*"), ("ASSET_GATEWAY_AUTH__MODE", mode)];
+        mistakes("", &[all[0], all[1], ("ASSET_GATEWAY_SERVER__LISTEN", listen)])
+    };
+    assert_eq!(says("none", "127.0.0.1:8080"), "");
+    for (mode, listen) in [("keys", "127.0.0.1:8080"), ("none", "0.0.0.0:8080")] {
+        let said = says(mode, listen);
+        assert!(said.starts_with("ASSET_GATEWAY_SERVER__CORS_ORIGINS: \"*\" is only for auth.mode"), "{said}");
+    }
+}

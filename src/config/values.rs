@@ -13,7 +13,7 @@ use toml::Value;
 use url::Url;
 
 use super::setting::{HIDDEN, Setting, mistyped, unreadable};
-use crate::front::Network;
+use crate::front::{CorsOrigin, Network};
 use crate::media::Pattern;
 use crate::storage::HostPattern;
 use crate::words::units::{ByteSize, duration};
@@ -55,6 +55,10 @@ impl Entry for Pattern {
 
 impl Entry for Network {
     const EXPECTED: &'static str = "a list of IP addresses and ranges";
+}
+
+impl Entry for CorsOrigin {
+    const EXPECTED: &'static str = "a list of origins";
 }
 
 impl Entry for HostPattern {

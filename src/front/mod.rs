@@ -4,6 +4,7 @@ mod admin;
 mod admission;
 mod assets;
 mod callers;
+mod cors;
 mod exchange;
 mod jwt;
 mod problem;
@@ -43,6 +44,8 @@ use crate::words::fault::{Code, Fault, Stage};
 pub use admin::Admin;
 use callers::Callers;
 pub use callers::{Auth, Key};
+pub use cors::CorsOrigin;
+use cors::{Cors, Initiator};
 use exchange::Exchange;
 pub use jwt::{ClaimNames, JwtConfig};
 use problem::Refusal;
@@ -77,6 +80,10 @@ pub struct Config {
     pub auth: Auth,
     /// Proxies that are believed whom they speak for.
     pub trusted_proxies: Vec<Network>,
+    /// Origins of web pages that may call.
+    pub cors_origins: Vec<CorsOrigin>,
+    /// How callers reach the data listener where no proxy says otherwise: `http` or `https`.
+    pub scheme: &'static str,
 }
 
 /// Uploads, and downloads, that a caller may always have under way at one time while there is a seat: what a small adapter needs
@@ -97,6 +104,8 @@ struct Rooms {
     router: Router,
     callers: Callers,
     proxies: Proxies,
+    cors: Cors,
+    scheme: &'static str,
     upload: Upload,
     download: Download,
     uploads: Arc<FairLimit>,
@@ -123,6 +132,8 @@ impl Front {
             router: Router::new(config.home_page.is_some()),
             callers: Callers::new(&config.auth, &metrics)?,
             proxies: Proxies::new(config.trusted_proxies.clone()),
+            cors: Cors::new(config.cors_origins.clone()),
+            scheme: config.scheme,
             upload,
             download,
             uploads: seats(&config.auth, config.max_uploads),
@@ -156,10 +167,12 @@ impl Front {
         let (version, progress) = (head.version, body.progress());
         let wants_head_only = head.method == Method::HEAD;
         let waits_for_the_body = version < Version::HTTP_2 && proxies::is_proxied(&head.headers);
-        let outcome = match admission::check(&head).map_err(Refusal::from).and(found) {
+        let initiator = rooms.initiator(&head);
+        let admitted = admission::check(&head).and_then(|()| initiator.admit()).map_err(Refusal::from);
+        let outcome = match admitted.and(found) {
             // In a box, as it is large and would be moved three times.
             Ok(route) => whole(Box::pin(rooms.answer(route, head, body, &mut exchange))).await,
-            Err(refusal) => Err(refusal),
+            Err(refusal) => initiator.preflight(&head, &refusal).ok_or(refusal),
         };
         if waits_for_the_body && !is_too_slow(&outcome) {
             progress.settled().await;
@@ -173,6 +186,7 @@ impl Front {
             strip(&mut response);
         }
         self.sign_off(&mut response, version, &progress, &id);
+        rooms.cors.sign(&initiator, response.headers_mut());
         response.map(|frames| Meter::new(frames, exchange))
     }
 
@@ -194,6 +208,12 @@ impl Rooms {
     fn client(&self, head: &Parts) -> Option<IpAddr> {
         let Peer(peer) = head.extensions.get()?;
         Some(self.proxies.client(peer.ip(), &head.headers))
+    }
+
+    /// Where the request was made.
+    fn initiator(&self, head: &Parts) -> Initiator {
+        let forwarded = || self.proxies.scheme(head.extensions.get::<Peer>()?.0.ip(), &head.headers);
+        self.cors.initiator(head, forwarded().unwrap_or(self.scheme))
     }
 
     async fn answer(

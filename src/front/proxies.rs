@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use parse_net::{ClientAddress, ForwardedSource, client_address};
 
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
+const X_FORWARDED_PROTO: &str = "x-forwarded-proto";
 
 /// What proxies add to a request.
 const MARKS: [&str; 4] = ["via", "forwarded", X_FORWARDED_FOR, "x-real-ip"];
@@ -66,6 +67,13 @@ impl Proxies {
             (_, true) => one.unwrap_or(peer),
             _ => one.filter(|_| one == other).unwrap_or(peer),
         }
+    }
+
+    /// How the client reached the last trusted proxy, `http` or `https`; none if `peer` isn't trusted or doesn't say.
+    pub fn scheme(&self, peer: IpAddr, headers: &HeaderMap) -> Option<&'static str> {
+        let said = headers.get_all(X_FORWARDED_PROTO).iter().next_back().filter(|_| self.trust(peer))?;
+        let last = said.to_str().ok()?.rsplit(',').next()?.trim();
+        ["http", "https"].into_iter().find(|scheme| scheme.eq_ignore_ascii_case(last))
     }
 
     /// None if the chain can't be read, or the address is withheld (RFC 7239 section 6.2).
@@ -161,6 +169,17 @@ mod tests {
         assert_eq!(both("for=203.0.113.7", "203.0.113.7"), "203.0.113.7");
         assert_eq!(both("for=1.1.1.1", "203.0.113.7"), PROXY);
         assert_eq!(both("for=203.0.113.7", "somebody"), PROXY);
+    }
+
+    #[test]
+    fn only_a_trusted_proxy_says_how_it_was_reached() {
+        let proxies = Proxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
+        let scheme = |peer: &str, said: &str| {
+            let headers = [(HeaderName::from_static(X_FORWARDED_PROTO), HeaderValue::from_str(said).unwrap())];
+            proxies.scheme(peer.parse().unwrap(), &headers.into_iter().collect())
+        };
+        assert_eq!((scheme(PROXY, "https"), scheme(PROXY, "https, HTTP")), (Some("https"), Some("http")));
+        assert_eq!((scheme("192.0.2.1", "https"), scheme(PROXY, "gopher")), (None, None));
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod client;
 mod commands;
 mod connections;
 mod content;
+mod cors;
 mod delete;
 mod deployed_forms;
 mod digests;
