@@ -35,6 +35,15 @@ pub struct ChannelRules {
     pub outbound: Rules,
 }
 
+/// What to do with a channel that nobody has named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownChannels {
+    /// Let it pass: eGain knows its channels.
+    Allow,
+    /// Refuse it.
+    Refuse,
+}
+
 /// The rules.
 #[derive(Debug, Clone)]
 pub struct Policy {
@@ -46,8 +55,12 @@ pub struct Policy {
     pub on_mismatch: OnMismatch,
     /// Whether a refusal is only counted and logged.
     pub report_only: bool,
-    /// Rules by eGain channel type.
+    /// Rules by eGain channel type; its case doesn't count.
     pub channels: BTreeMap<String, ChannelRules>,
+    /// Channels that are named nowhere.
+    pub unknown_channels: UnknownChannels,
+    /// Channels that are named, though they have no rules.
+    pub named_channels: Vec<String>,
 }
 
 impl Policy {
@@ -73,13 +86,25 @@ impl Policy {
         self.rules(channel, way)?.max_size
     }
 
-    /// Whether the settings name this channel: only then may it become a label.
-    pub fn knows(&self, channel: &str) -> bool {
-        self.channels.contains_key(channel)
+    /// The channel as the settings write it, if they name it: only then may it become a label.
+    pub fn known_channel(&self, channel: &str) -> Option<&str> {
+        let mut named = self.channels.keys().chain(&self.named_channels);
+        named.find(|named| named.eq_ignore_ascii_case(channel)).map(String::as_str)
+    }
+
+    /// Refuses a channel that is named nowhere, where `unknown_channels` says so. `bound` are those that the caller is bound to.
+    pub fn judge_channel(&self, channel: &str, bound: &[String]) -> Result<(), Fault> {
+        let is_bound = || bound.iter().any(|own| own.eq_ignore_ascii_case(channel));
+        if self.unknown_channels == UnknownChannels::Allow || self.known_channel(channel).is_some() || is_bound() {
+            return Ok(());
+        }
+        let detail =
+            format!("the channel {channel} is none that this gateway knows: check its name, or have it added to the settings");
+        Err(Fault::caller(Code::InvalidField, Stage::Policy, detail))
     }
 
     fn rules(&self, channel: &str, way: Direction) -> Option<&Rules> {
-        let rules = self.channels.get(channel)?;
+        let (_, rules) = self.channels.iter().find(|(name, _)| name.eq_ignore_ascii_case(channel))?;
         Some(match way {
             Direction::Inbound => &rules.inbound,
             Direction::Outbound => &rules.outbound,
@@ -110,7 +135,15 @@ mod tests {
 
     fn policy(allow: &str, on_mismatch: OnMismatch) -> Policy {
         let deny = EXECUTABLE_PATTERNS.iter().map(|pattern| pattern.parse().unwrap()).collect();
-        Policy { deny, allow: vec![allow.parse().unwrap()], on_mismatch, report_only: false, channels: BTreeMap::new() }
+        Policy {
+            deny,
+            allow: vec![allow.parse().unwrap()],
+            on_mismatch,
+            report_only: false,
+            channels: BTreeMap::new(),
+            unknown_channels: UnknownChannels::Allow,
+            named_channels: Vec::new(),
+        }
     }
 
     fn judge(policy: &Policy, bytes: &[u8], name: &str) -> Result<(), Code> {
@@ -148,5 +181,20 @@ mod tests {
         assert_eq!(judge(&policy, PNG, "a.png"), Err(Code::TypeNotAllowed));
         assert_eq!(policy.max_size("sms", Direction::Outbound), Some(7));
         assert_eq!(policy.max_size("sms", Direction::Inbound), None);
+        assert_eq!(policy.max_size("SmS", Direction::Outbound), Some(7), "whatever its case");
+        assert_eq!(policy.known_channel("WhatsApp"), Some("whatsapp"));
+    }
+
+    #[test]
+    fn a_channel_that_is_named_nowhere_is_refused_where_the_policy_says_so() {
+        let mut policy = policy("*/*", OnMismatch::Rename);
+        assert!(policy.judge_channel("fax", &[]).is_ok());
+        policy.unknown_channels = UnknownChannels::Refuse;
+        policy.channels.insert("sms".into(), ChannelRules::default());
+        policy.named_channels.push("line".into());
+        for known in ["sms", "SMS", "Line", "Telex"] {
+            assert!(policy.judge_channel(known, &["telex".into()]).is_ok(), "{known}");
+        }
+        assert_eq!(policy.judge_channel("fax", &["telex".into()]).map_err(|fault| fault.code()), Err(Code::InvalidField));
     }
 }

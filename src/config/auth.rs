@@ -12,7 +12,7 @@ use super::rules::{Verdict, given, private, within};
 use super::section::section;
 use super::setting::{Setting, mistyped, words};
 use crate::front::{self, ClaimNames, JwtConfig, Key};
-use crate::words::asset::Sender;
+use crate::words::asset::{Sender, is_channel};
 use crate::words::caller::{Caller, Role};
 
 /// What a caller's rate may be, in requests a second.
@@ -116,6 +116,11 @@ impl Auth {
         }
     }
 
+    /// The channels that keys are bound to.
+    pub(super) fn channels(&self) -> Vec<String> {
+        self.keys.iter().flat_map(|key| key.caller.channels.iter().cloned()).collect()
+    }
+
     /// As if nothing but keys could be set.
     pub(super) fn of_keys(from: &mut Reader) -> Self {
         Self { mode: Some(AuthMode::Keys), keys: from.value("auth.keys", each_once).unwrap_or_default() }
@@ -146,8 +151,7 @@ fn each_once(keys: &Vec<Key>) -> Verdict {
 struct Entry {
     id: String,
     sha256: String,
-    #[serde(default)]
-    channels: Vec<String>,
+    channels: Option<Vec<String>>,
     sender: Option<String>,
     #[serde(default = "adapter")]
     role: String,
@@ -191,8 +195,20 @@ fn read(value: &Value) -> Result<Key, String> {
     if entry.rate.is_some_and(|rate| !(SLOWEST..=FASTEST).contains(&rate)) {
         return Err("rate must be between 0.001 and 100000 requests a second".into());
     }
-    let caller = Caller { id: entry.id, role, delete: entry.delete, channels: entry.channels, sender };
+    let channels = entry.channels.map_or(Ok(Vec::new()), bound)?;
+    let caller = Caller { id: entry.id, role, delete: entry.delete, channels, sender };
     Ok(Key { sha256, caller: Arc::new(caller), rate: entry.rate })
+}
+
+/// An empty list would bind to nothing, and means everything where it is left away.
+fn bound(channels: Vec<String>) -> Result<Vec<String>, String> {
+    if channels.is_empty() {
+        return Err("channels is empty: name at least one, or leave it away for all".into());
+    }
+    match channels.iter().find(|name| !is_channel(name)) {
+        Some(wrong) => Err(format!("channels: {wrong:?} is no channel type: these are 1 to 64 of A-Z a-z 0-9 . _ -")),
+        None => Ok(channels),
+    }
 }
 
 fn write(key: &Key) -> Value {
@@ -243,6 +259,8 @@ mod tests {
             ("id = 'a'\nsha256 = 'secret'".into(), "entry 1: sha256 must be the 64 hexadecimal digits"),
             (format!("id = 'a'\nsha256 = '{SUM}'\ncolour = 'red'"), "entry 1: unknown field `colour`"),
             (format!("id = 'a'\nsha256 = '{SUM}'\nrate = 0.0"), "entry 1: rate must be"),
+            (format!("id = 'a'\nsha256 = '{SUM}'\nchannels = []"), "entry 1: channels is empty"),
+            (format!("id = 'a'\nsha256 = '{SUM}'\nchannels = ['']"), "entry 1: channels: \"\" is no channel type"),
         ] {
             let said = keys(&format!("[[keys]]\n{wrong}")).unwrap_err();
             assert!(said.starts_with(says), "{said}");

@@ -7,6 +7,7 @@ use toml::{Table, Value};
 use super::setting::{Setting, mistyped};
 use crate::media::Pattern;
 use crate::policy::{ChannelRules, Rules};
+use crate::words::asset::is_channel;
 use crate::words::units::ByteSize;
 
 /// Rules by eGain channel type.
@@ -26,7 +27,9 @@ impl Setting for Channels {
             Some(table) => Ok((name.clone(), channel(table).map_err(|says| format!("{name}: {says}"))?)),
             None => Err(format!("{name}: expected a table [policy.channels.{name}]")),
         };
-        channels.iter().map(read).collect()
+        let read: Self = channels.iter().map(read).collect::<Result<_, _>>()?;
+        named_well(&read)?;
+        Ok(read)
     }
 
     fn to_toml(&self) -> Option<Value> {
@@ -36,6 +39,20 @@ impl Setting for Channels {
         };
         Some(Value::Table(self.iter().map(|(name, rules)| (name.clone(), shown(rules))).collect()))
     }
+}
+
+/// A name that no caller could give would have rules that never hold, and of two that differ by case one would win.
+fn named_well(channels: &Channels) -> Result<(), String> {
+    let mut seen = BTreeMap::new();
+    for name in channels.keys() {
+        if !is_channel(name) {
+            return Err(format!("{name:?} is no channel type: these are 1 to 64 of A-Z a-z 0-9 . _ -"));
+        }
+        if let Some(other) = seen.insert(name.to_ascii_lowercase(), name) {
+            return Err(format!("{other} and {name} are the same channel: write it once"));
+        }
+    }
+    Ok(())
 }
 
 /// What is said for both directions holds where the direction itself says nothing.
@@ -103,6 +120,8 @@ mod tests {
             ("sms = 1", "sms: expected a table"),
             ("[sms]\nmaxsize = 1", "sms: unknown key maxsize"),
             ("[sms]\nallow = ['image']", "sms: allow: `image` is no pattern"),
+            ("[sms]\n[SMS]", "SMS and sms are the same channel"),
+            ("['sms ']", "\"sms \" is no channel type"),
             ("[sms]\ninbound = 1", "sms: inbound is no table"),
         ] {
             let said = channels(wrong).unwrap_err();

@@ -104,6 +104,8 @@ impl Settings {
             on_mismatch: rules.on_mismatch,
             report_only: rules.report_only,
             channels: rules.channels.clone(),
+            unknown_channels: rules.unknown_channels,
+            named_channels: self.auth.channels(),
         }
     }
 

@@ -5,11 +5,18 @@ use super::rules::some;
 use super::section::section;
 use super::setting::words;
 use crate::media::Pattern;
-use crate::policy::OnMismatch;
+use crate::policy::{OnMismatch, UnknownChannels};
 
 words! {
     OnMismatch {
         Rename = "rename",
+        Refuse = "refuse",
+    }
+}
+
+words! {
+    UnknownChannels {
+        Allow = "allow",
         Refuse = "refuse",
     }
 }
@@ -25,7 +32,9 @@ section! {
         on_mismatch: OnMismatch = "rename";
         /// Whether what would be refused is only counted and logged.
         report_only: bool = "false";
-        /// What a channel takes: `[policy.channels.<type>]` with `max_size`, `allow` and `deny`; in the file only.
+        /// Whether a channel may be sent to that neither `policy.channels` nor a key's `channels` nor the caller's token names: allow or refuse.
+        unknown_channels: UnknownChannels = "allow";
+        /// What a channel takes, whatever the case of its name: `[policy.channels.<type>]` with `max_size`, `allow` and `deny`; in the file only.
         channels: Channels = "";
     }
 }

@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 use super::digest::Declared;
 use crate::body::digest::parse_hex;
 use crate::media::charset;
-use crate::words::asset::Sender;
+use crate::words::asset::{Sender, is_channel};
 use crate::words::caller::Caller;
 use crate::words::fault::{Code, Fault, Stage};
 
@@ -110,10 +110,12 @@ impl Fields {
         let Some(channel) = self.0.get("channel") else {
             return Ok(if let [only] = bound { Some(only) } else { None });
         };
-        if channel.trim().is_empty() || channel.chars().count() > 255 || channel.chars().any(char::is_control) {
-            return Err(invalid(stage, "channel is not an eGain channel type of 1 to 255 characters, such as sms or whatsapp"));
+        if !is_channel(channel) {
+            let detail =
+                "channel is none of eGain's channel types: these are 1 to 64 of A-Z a-z 0-9 . _ -, such as sms or whatsapp";
+            return Err(invalid(stage, detail));
         }
-        if !bound.is_empty() && !bound.contains(channel) {
+        if !bound.is_empty() && !bound.iter().any(|own| own.eq_ignore_ascii_case(channel)) {
             return Err(forbidden(stage, "this caller is bound to other channels: name one of its own"));
         }
         Ok(Some(channel))
@@ -201,6 +203,8 @@ mod tests {
         for (wrong, code) in [
             ("", Code::MissingField),
             ("channel=", Code::InvalidField),
+            ("channel=sms%20", Code::InvalidField),
+            ("channel=s%C2%ADms", Code::InvalidField),
             ("channel=sms&sender=me", Code::InvalidField),
             ("channel=sms&size=-1", Code::InvalidField),
             ("channel=sms&size=%2B68", Code::InvalidField),
@@ -223,6 +227,7 @@ mod tests {
         let given = bound("", &caller).unwrap();
         assert_eq!((given.channel.as_str(), given.sender), ("sms", Sender::CustomBot));
         assert!(bound("channel=sms&sender=custom_bot", &caller).is_ok());
+        assert_eq!(bound("channel=SMS", &caller).unwrap().channel, "SMS", "eGain gets what the caller wrote");
         for other in ["channel=whatsapp", "channel=sms&sender=customer"] {
             assert_eq!(bound(other, &caller).unwrap_err().code(), Code::Forbidden, "{other}");
         }

@@ -143,10 +143,11 @@ impl Upload {
         B: Body<Data = Bytes, Error = Fault> + Send + Sync + Unpin + 'static,
     {
         let began = Instant::now();
-        let claimant = Claimant::from(&*request.caller);
+        let (claimant, caller) = (Claimant::from(&*request.caller), request.caller.clone());
         let key = Key::of(&request.caller, &request.head.headers)?;
         let paced = request.map(|body| Pace::new(body, self.config.pace, caller_too_slow));
         let offer = Offer::of(paced, &self.framings, &self.config.limits).await?;
+        self.policy.judge_channel(&offer.metadata.channel, &caller.channels).or_else(|fault| self.only_reported(fault))?;
         let own = self.limits(&offer.metadata);
         let limits = if self.policy.report_only { self.config.limits } else { own };
         offer.declared.map_or(Ok(()), |size| limits.check(size))?;
@@ -212,8 +213,8 @@ impl Upload {
     }
 
     /// A caller's word becomes a label only if the settings have it, too.
-    fn label<'a>(&self, channel: &'a str) -> &'a str {
-        if self.policy.knows(channel) { channel } else { "other" }
+    fn label(&self, channel: &str) -> &str {
+        self.policy.known_channel(channel).unwrap_or("other")
     }
 
     /// With the channel's own limit on the size.

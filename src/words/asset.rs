@@ -46,6 +46,16 @@ pub enum Sender {
     CustomAgent,
 }
 
+/// The longest name of a channel in characters.
+const LONGEST_CHANNEL: usize = 64;
+
+/// Whether this can be a channel type of eGain's: 1 to 64 of `A-Z a-z 0-9 . _ -`, all that eGain documents. Names that look the
+/// same are the same then, but for their case, which nobody should compare.
+pub fn is_channel(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    (1..=LONGEST_CHANNEL).contains(&name.len()) && name.bytes().all(allowed)
+}
+
 impl Sender {
     const ALL: [Self; 5] = [Self::Customer, Self::CustomBot, Self::EgainBot, Self::EgainAgent, Self::CustomAgent];
 
@@ -106,6 +116,16 @@ mod tests {
         assert!(AssetId::parse(&"a".repeat(255)).is_some());
         for bad in ["", ".", "..", "a/b", "a%2fb", "é", "a b", &"a".repeat(256)] {
             assert!(AssetId::parse(bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_channel_has_one_form() {
+        for good in ["sms", "WhatsApp", "custom.line-2_x", &"a".repeat(64)] {
+            assert!(is_channel(good), "{good}");
+        }
+        for bad in ["", " sms", "sms ", "sms\u{a0}", "\u{feff}sms", "s\u{ad}ms", "sm\u{455}", "a/b", "a\0", &"a".repeat(65)] {
+            assert!(!is_channel(bad), "{bad:?}");
         }
     }
 

@@ -54,3 +54,38 @@ async fn only_channels_of_the_settings_become_labels() {
     assert_eq!(house.metric("transfer_bytes_total{channel=\"whatsapp\",direction=\"upload\"}").await, 100.0);
     assert_eq!(house.metric("transfer_bytes_total{channel=\"other\",direction=\"upload\"}").await, 10.0);
 }
+
+#[tokio::test]
+async fn no_spelling_of_a_channel_passes_its_rules_by() {
+    let house = House::with_file("[policy.channels.whatsapp]\nmax_size = \"1KiB\"\nallow = [\"image/png\"]\n", &[]).await;
+    for same in ["whatsapp", "WhatsApp", "WHATSAPP"] {
+        let refused = upload(&house, &format!("channel={same}&name=a.bin"), noise(2000, 1)).await;
+        assert!(matches!(problem(refused).await.0, 413 | 415), "{same}");
+    }
+    for none in ["whatsapp%20", "%20whatsapp", "whatsapp%C2%A0", "%EF%BB%BFwhatsapp", "whats%C2%ADapp", "what%D1%95app", "a/b"] {
+        let refused = upload(&house, &format!("channel={none}&name=a.bin"), noise(2000, 1)).await;
+        assert_eq!(problem(refused).await, (400, "invalid-field".into(), "caller".into(), "admit".into(), false), "{none}");
+        let (content_type, body) = form(&[("channel", &none.replace("%20", " "))], "a.bin", &noise(2000, 1), "");
+        let refused = house.post("/v1/assets").header("content-type", content_type).body(body).send().await.unwrap();
+        assert_eq!(problem(refused).await.1, "invalid-field", "{none} in a form");
+    }
+    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
+    let stored = receipt(upload(&house, "channel=WhatsApp&name=a.png", PNG.to_vec()).await).await;
+    assert_eq!(stored["channel"], "WhatsApp", "eGain gets what the caller wrote");
+    assert!(house.metric("transfer_bytes_total{channel=\"whatsapp\",direction=\"upload\"}").await > 0.0);
+}
+
+#[tokio::test]
+async fn channels_that_nobody_names_are_refused_where_the_policy_says_so() {
+    let entry = crate::planted::entry;
+    let file = entry("any", "") + &entry("bound", "channels = [\"line\"]") + "[policy.channels.sms]\n";
+    let house = House::with_file(&file, &[("auth.mode", "keys"), ("policy.unknown_channels", "refuse")]).await;
+    let send = |id: &'static str, query: &str| house.post(&format!("/v1/assets?name=a.txt&{query}")).by(id).body("hello").send();
+    for (id, query) in [("any", "channel=sms"), ("any", "channel=Line"), ("bound", ""), ("bound", "channel=LINE")] {
+        receipt(send(id, query).await.unwrap()).await;
+    }
+    let calls = house.sandbox.stats().calls(Operation::CreateAsset);
+    let refused = send("any", "channel=fax").await.unwrap();
+    assert_eq!(problem(refused).await, (400, "invalid-field".into(), "caller".into(), "policy".into(), false));
+    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), calls);
+}

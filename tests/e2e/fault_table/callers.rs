@@ -213,6 +213,14 @@ fn more() -> Vec<Row> {
             let request = house.get("/v1/assets/unknown");
             (0..101).fold(request, |request, number| request.header(format!("x-{number}"), "y"))
         }),
+        ask("a web page of another origin", "form, small", |house| {
+            let (content_type, body) = form(&[("channel", "sms")], "a.bin", &noise(SMALL, 1), "");
+            house.post("/v1/assets").header(CONTENT_TYPE, content_type).header("origin", "https://elsewhere.test").body(body)
+        }),
+        raw("a channel with a blank behind it", "channel=sms%20&name=a.bin", b"text"),
+        asked("a channel that nobody names", "upload", &[("policy.unknown_channels", "refuse")], move |house| {
+            house.post(upload).body("text")
+        }),
         ask("an id that can't be one", "metadata", |house| house.get("/v1/assets/a%20b")),
         ask("an asset that doesn't exist", "metadata", |house| house.get("/v1/assets/unknown")),
         ask("a method that isn't there", "`PUT`", |house| house.client.request(Method::PUT, house.url("/v1/assets"))),
