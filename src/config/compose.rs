@@ -49,12 +49,14 @@ impl Settings {
     }
 
     fn listener(&self) -> listener::Config {
-        let server::Server { header_timeout, keep_alive_timeout, body_idle_timeout, read_buffer, max_connections, .. } =
-            self.server;
+        let server::Server {
+            header_timeout, keep_alive_timeout, body_idle_timeout, min_rate, read_buffer, max_connections, ..
+        } = self.server;
         listener::Config {
             header_timeout,
             keep_alive_timeout,
             stall_timeout: body_idle_timeout,
+            min_send_rate: min_rate.as_u64(),
             read_buffer: read_buffer.as_u64() as usize,
             max_connections,
             ..listener::Config::default()

@@ -15,8 +15,8 @@ pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest that anything may be remembered.
 pub(super) const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// The shortest time limit that isn't simply a refusal.
-pub(super) const MOMENT: Duration = Duration::from_millis(1);
+/// The shortest time limit that isn't simply a refusal: a handshake over a long way takes longer.
+pub(super) const MOMENT: Duration = Duration::from_millis(100);
 
 /// The verdict on a value; the error is a line that says what is wrong.
 pub(super) type Verdict = Result<(), String>;

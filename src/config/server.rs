@@ -15,6 +15,9 @@ use crate::words::units::ByteSize;
 /// refused by hyper, without a word of why.
 const LEAST_BUFFER: ByteSize = ByteSize::kib(16);
 
+/// A lowest rate above this would refuse callers on good lines.
+const HIGHEST_LEAST_RATE: ByteSize = ByteSize::mib(1);
+
 section! {
     /// The listeners, and how much they bear.
     Server as "server" {
@@ -32,8 +35,8 @@ section! {
         keep_alive_timeout: Duration = "75s" where within(MOMENT, DAY);
         /// How long a body may bring no byte before it is answered 408, or a caller may take none of its answer before it is cut.
         body_idle_timeout: Duration = "30s" where within(MOMENT, DAY);
-        /// Bytes a second over a minute below which a body is answered 408; 0 switches that off.
-        min_rate: ByteSize = "1KiB" where within(ByteSize(0), ByteSize::gib(1));
+        /// Bytes a second over a minute of waiting for a caller, up to 1MiB, below which its body is answered 408, or its download is cut; 0 switches that off.
+        min_rate: ByteSize = "1KiB" where within(ByteSize(0), HIGHEST_LEAST_RATE);
         /// After SIGTERM, how long to serve on while being unready.
         drain_delay: Duration = "5s" where within(Duration::ZERO, DAY);
         /// After the drain delay, how long running transfers may take to finish.

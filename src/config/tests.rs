@@ -290,6 +290,27 @@ fn secrets_cross_no_network_in_clear_unless_that_is_asked_for() {
 }
 
 #[test]
+fn limits_that_would_refuse_nearly_everybody_are_mistakes() {
+    let told = mistakes(
+        "",
+        &[
+            ("ASSET_GATEWAY_EGAIN__CONNECT_TIMEOUT", "1ms"),
+            ("ASSET_GATEWAY_SERVER__BODY_IDLE_TIMEOUT", "99ms"),
+            ("ASSET_GATEWAY_SERVER__MIN_RATE", "1GiB"),
+        ],
+    );
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "ASSET_GATEWAY_EGAIN__CONNECT_TIMEOUT: must be between 100ms and 24h, is 1ms",
+            "ASSET_GATEWAY_SERVER__BODY_IDLE_TIMEOUT: must be between 100ms and 24h, is 99ms",
+            "ASSET_GATEWAY_SERVER__MIN_RATE: must be between 0B and 1MiB, is 1GiB",
+        ]
+    );
+}
+
+#[test]
 fn a_bad_value_is_not_told_as_a_missing_one_too() {
     let told = mistakes_of_serve(&[
         ("ASSET_GATEWAY_EGAIN__RATE", "0"),

@@ -6,6 +6,7 @@ use reqwest::header::CONTENT_TYPE;
 use super::scene::{LARGE, Row, SMALL, Scene, Seen};
 use crate::house::{House, form, noise};
 use crate::leaving::SlowUpload;
+use crate::planted::entry;
 use crate::wire::{by_hand, in_chunks};
 
 const UPLOAD: &str = "/v1/assets?channel=sms&name=a.bin";
@@ -24,6 +25,21 @@ async fn one_too_many() -> Seen {
     let (_scene, seen) = another(house).await;
     assert_eq!(running.finish(LARGE).await.unwrap().status(), StatusCode::CREATED);
     seen
+}
+
+/// The caller that takes all seats it gets.
+async fn share_taken() -> Seen {
+    let house = House::with_file(&entry("one", ""), &[("auth.mode", "keys"), ("server.max_uploads", "8")]).await;
+    let mut running = Vec::new();
+    for _ in 0..7 {
+        let (mut pen, answer) = by_hand(house.post(&format!("{UPLOAD}&size={LARGE}")).by("one"));
+        pen.write(noise(10, 1)).await;
+        running.push((pen, answer));
+    }
+    assert!(house.counts("transfers_in_flight{direction=\"upload\"}", 7.0).await);
+    let scene = Scene::of(house);
+    let response = scene.house.post(UPLOAD).by("one").body(noise(SMALL, 1)).send().await.unwrap();
+    scene.answered(response, &[]).await
 }
 
 async fn draining() -> Seen {
@@ -90,6 +106,7 @@ async fn another_end() -> Seen {
 pub fn rows() -> Vec<Row> {
     vec![
         Row::new("`server.max_uploads` are under way", "upload", one_too_many()),
+        Row::new("more than half of `server.max_uploads` are under way, and the caller has its share", "upload", share_taken()),
         Row::new("`limits.spool_total` is used up by others", "upload, large, no length", spool_used_up()),
         Row::new("larger than all of `limits.spool_total`", "upload, large, no length", larger_than_the_spool()),
         Row::new("`limits.spool_dir` is gone", "upload, large, no length", spool_dir_gone()),
