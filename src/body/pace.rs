@@ -25,39 +25,45 @@ pub struct Limits {
     pub min_rate: u64,
 }
 
-/// A body with a floor under its pace. Holds no bytes.
-pub struct Pace<B> {
-    inner: B,
+/// Judges the pace of one side by how long the other one waits for it.
+pub struct PaceJudge {
     limits: Limits,
-    too_slow: fn(Limits) -> Fault,
     waiting_since: Option<Instant>,
     /// Armed once and moved on only when it fires: re-arming a timer for each frame costs more than the frame.
     alarm: Option<Pin<Box<Sleep>>>,
     waited: Duration,
-    received: u64,
+    moved: u64,
 }
 
-impl<B> Pace<B> {
-    /// Watches over `inner`; `too_slow` makes the fault.
-    pub fn new(inner: B, limits: Limits, too_slow: fn(Limits) -> Fault) -> Self {
-        Self { inner, limits, too_slow, waiting_since: None, alarm: None, waited: Duration::ZERO, received: 0 }
+/// Fewer bytes than the lowest rate allows have moved within a minute of waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooSlow;
+
+impl PaceJudge {
+    /// Nobody waits yet.
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, waiting_since: None, alarm: None, waited: Duration::ZERO, moved: 0 }
     }
 
-    fn arrived(&mut self, bytes: usize) -> Result<(), Fault> {
-        self.received += bytes as u64;
+    /// So many bytes have moved, and nobody waits until [`Self::poll_stalled`] is asked again.
+    ///
+    /// # Errors
+    /// It was too slow over a minute of waiting.
+    pub fn moved(&mut self, bytes: u64) -> Result<(), TooSlow> {
+        self.moved += bytes;
         if let Some(since) = self.waiting_since.take() {
             self.waited += since.elapsed();
         }
         if self.waited < WINDOW {
             return Ok(());
         }
-        let slow = self.received < self.limits.min_rate.saturating_mul(WINDOW.as_secs());
-        (self.waited, self.received) = (Duration::ZERO, 0);
-        if slow { Err((self.too_slow)(self.limits)) } else { Ok(()) }
+        let slow = self.moved < self.limits.min_rate.saturating_mul(WINDOW.as_secs());
+        (self.waited, self.moved) = (Duration::ZERO, 0);
+        if slow { Err(TooSlow) } else { Ok(()) }
     }
 
-    /// Ready once nothing has come for the idle time.
-    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Waits; ready once nothing has moved for the idle time.
+    pub fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let since = *self.waiting_since.get_or_insert_with(Instant::now);
         let deadline = since + self.limits.idle;
         let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
@@ -68,6 +74,24 @@ impl<B> Pace<B> {
             }
             alarm.as_mut().reset(deadline);
         }
+    }
+}
+
+/// A body with a floor under its pace. Holds no bytes.
+pub struct Pace<B> {
+    inner: B,
+    judge: PaceJudge,
+    too_slow: fn(Limits) -> Fault,
+}
+
+impl<B> Pace<B> {
+    /// Watches over `inner`; `too_slow` makes the fault.
+    pub fn new(inner: B, limits: Limits, too_slow: fn(Limits) -> Fault) -> Self {
+        Self { inner, judge: PaceJudge::new(limits), too_slow }
+    }
+
+    fn fault(&self) -> Fault {
+        (self.too_slow)(self.judge.limits)
     }
 }
 
@@ -89,12 +113,13 @@ impl<B: Body<Data = Bytes, Error = Fault> + Unpin> Body for Pace<B> {
         match Pin::new(&mut self.inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
-                Poll::Ready(Some(self.arrived(bytes).map(|()| frame)))
+                let pace = self.judge.moved(bytes as u64);
+                Poll::Ready(Some(pace.map(|()| frame).map_err(|TooSlow| self.fault())))
             }
             Poll::Ready(end) => Poll::Ready(end),
             Poll::Pending => {
-                ready!(self.poll_idle(cx));
-                Poll::Ready(Some(Err((self.too_slow)(self.limits))))
+                ready!(self.judge.poll_stalled(cx));
+                Poll::Ready(Some(Err(self.fault())))
             }
         }
     }

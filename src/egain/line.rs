@@ -53,7 +53,7 @@ impl Line {
     /// # Errors
     /// The machine has no CA certificates.
     pub fn new(connect_timeout: Duration, limit: Duration, metrics: Arc<Metrics>) -> io::Result<Self> {
-        let config = Config { connect_timeout, stall_timeout: limit, idle_timeout: IDLE, max_idle: IDLE_CONNECTIONS };
+        let config = Config { connect_timeout, idle_timeout: IDLE, max_idle: IDLE_CONNECTIONS };
         Ok(Self { http: Client::new(config, GaiResolver::new())?, limit, metrics })
     }
 

@@ -12,9 +12,10 @@ use super::request_id::RequestId;
 use super::route::Route;
 use crate::body::meter::Witness;
 use crate::signals::metrics::Metrics;
+use crate::wire::server::Running;
 use crate::words::caller::Caller;
 use crate::words::fair_limit::FairShare;
-use crate::words::fault::{Code, Fault};
+use crate::words::fault::{Code, Fault, Stage};
 
 /// What is logged for a caller that left before the end of its answer; nginx has made the number known.
 const CALLER_LEFT: u16 = 499;
@@ -32,6 +33,7 @@ pub struct Exchange {
     fault: Option<Fault>,
     ended: bool,
     seat: Option<FairShare>,
+    running: Option<Running>,
     client: Option<IpAddr>,
     caller: Option<Arc<Caller>>,
     _drain: TaskTrackerToken,
@@ -51,6 +53,7 @@ impl Exchange {
             fault: None,
             ended: false,
             seat: None,
+            running: head.extensions.get::<Running>().cloned(),
             client: None,
             caller: None,
             _drain: drain,
@@ -83,6 +86,16 @@ impl Exchange {
     /// The answer's head is decided.
     pub fn answered(&mut self, status: StatusCode) {
         self.status = status;
+    }
+
+    /// Ended before its answer was, it was given up here, or its caller has left.
+    fn settle(&mut self) {
+        let cut = !self.ended && self.fault.is_none() && self.running.as_ref().is_some_and(Running::reader_given_up);
+        if cut {
+            let detail = "the caller took nothing, or too little, of its answer for too long, and was cut";
+            self.fault = Some(Fault::caller(Code::ClientTooSlow, Stage::Fetch, detail));
+            self.status = StatusCode::REQUEST_TIMEOUT;
+        }
     }
 
     fn outcome(&self) -> u16 {
@@ -146,6 +159,7 @@ impl Witness for Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
+        self.settle();
         let status = self.outcome();
         self.count(status);
         self.log(status);

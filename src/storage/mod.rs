@@ -85,12 +85,8 @@ impl Storage {
     /// The machine has no CA certificates.
     pub fn new(config: Config, metrics: Arc<Metrics>) -> io::Result<Self> {
         let config = Arc::new(config);
-        let line = client::Config {
-            connect_timeout: config.connect_timeout,
-            stall_timeout: config.idle_timeout,
-            idle_timeout: POOL_IDLE,
-            max_idle: IDLE_CONNECTIONS,
-        };
+        let line =
+            client::Config { connect_timeout: config.connect_timeout, idle_timeout: POOL_IDLE, max_idle: IDLE_CONNECTIONS };
         let http = Client::new(line, hosts::Guarded::new(config.clone()))?;
         Ok(Self { http, config, metrics, destination: Arc::default() })
     }

@@ -20,7 +20,7 @@ use super::watch::{Watch, Watched};
 use super::{Storage, UploadContentType, UploadMethod, request};
 use crate::body::Frames;
 use crate::signals::upstream::Outcome;
-use crate::wire::client::SendError;
+use crate::wire::client::{RequestProgress, SendError};
 use crate::words::fault::{Code, Fault, Stage, UpstreamAnswer};
 use crate::words::secret::SignedUrl;
 
@@ -57,8 +57,8 @@ impl Storage {
         self.note_destination(request.uri());
         request.headers_mut().insert(CONTENT_TYPE, content_type);
         request.headers_mut().insert(CONTENT_LENGTH, parcel.length.into());
-        let began = Instant::now();
-        let result = self.supervise(self.http.send(request), &watch).await;
+        let (began, progress) = (Instant::now(), RequestProgress::of(&mut request));
+        let result = self.supervise(self.http.send(request), &watch, &progress).await;
         self.observe("upload", began, &result);
         result.and_then(|response| confirm(response, &watch))
     }
@@ -67,6 +67,7 @@ impl Storage {
         &self,
         send: impl Future<Output = Result<Response<Incoming>, SendError>>,
         watch: &Watch,
+        progress: &RequestProgress,
     ) -> Result<Response<Incoming>, Fault> {
         let mut send = pin!(send);
         let idle = self.config.idle_timeout;
@@ -75,7 +76,8 @@ impl Storage {
             tokio::select! {
                 biased;
                 sent = &mut send => return sent.map_err(|error| broken(&error)),
-                _ = tick.tick() => if watch.storage_idle() > idle {
+                // hyper, and the system behind it, have taken more than storage has: it is judged by what goes on from there.
+                _ = tick.tick() => if watch.storage_idle().min(progress.since_last_byte().unwrap_or(Duration::MAX)) > idle {
                     let detail = "storage took no byte, or gave no answer, for too long: try again";
                     return Err(Fault::storage(Code::UpstreamTimeout, Stage::Store, detail));
                 },

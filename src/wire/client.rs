@@ -14,16 +14,18 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::header::{HeaderValue, USER_AGENT};
-use http::{Request, Response, Uri};
+use http::{Extensions, Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
+use hyper_util::client::legacy::connect::{CaptureConnection, HttpConnector, capture_connection};
 use hyper_util::client::legacy::{Client as Pool, Error as PoolError};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use rustls::crypto::aws_lc_rs;
+use tokio::net::TcpStream;
 use tower_service::Service;
 
+use super::paced_writer::{PacedWriter, SEND_BUFFER, SendProgress, bound_send_buffer};
 use super::read_ahead::{ReadAhead, Sparing};
 use crate::body::Frames;
 pub use preconnect::Origin;
@@ -47,8 +49,6 @@ const HEAD_START: Duration = Duration::from_millis(300);
 pub struct Config {
     /// Until a connection stands, TLS and all.
     pub connect_timeout: Duration,
-    /// For the other side to take a byte that was sent, or at least to acknowledge it (RFC 5482).
-    pub stall_timeout: Duration,
     /// How long a connection that nobody uses is kept.
     pub idle_timeout: Duration,
     /// How many of those are kept for each server.
@@ -76,11 +76,11 @@ where
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(KEEP_ALIVE));
-        tcp.set_tcp_user_timeout(Some(config.stall_timeout));
+        tcp.set_send_buffer_size(Some(SEND_BUFFER));
         // Shared out among a host's addresses: a dead one leaves time for the next.
         tcp.set_connect_timeout(Some(config.connect_timeout));
         let tls = HttpsConnectorBuilder::new().with_provider_and_platform_verifier(aws_lc_rs::default_provider())?;
-        let line = tls.https_or_http().enable_http1().wrap_connector(tcp);
+        let line = tls.https_or_http().enable_http1().wrap_connector(TcpConnector(tcp));
         let read_ahead = Arc::new(ReadAhead::new(READ_AHEAD));
         let buffer = read_ahead.most();
         let dialler = Dialler { line, limit: config.connect_timeout, standby: Standby::default(), read_ahead };
@@ -131,10 +131,53 @@ impl SendError {
     }
 }
 
+/// How the bytes of one request get on, once it has a connection.
+pub struct RequestProgress(CaptureConnection);
+
+impl RequestProgress {
+    /// Of a request that is about to be sent.
+    pub fn of(request: &mut Request<Frames>) -> Self {
+        Self(capture_connection(request))
+    }
+
+    /// How long the server has taken no byte over the request's connection; none while there isn't one.
+    pub fn since_last_byte(&self) -> Option<Duration> {
+        let mut extras = Extensions::new();
+        self.0.connection_metadata().as_ref()?.get_extras(&mut extras);
+        extras.get().map(|progress: &Arc<SendProgress>| progress.since_last_byte())
+    }
+}
+
+/// Connects without TLS, and notes how the other side takes what it is sent.
+#[derive(Clone)]
+struct TcpConnector<R>(HttpConnector<R>);
+
+impl<R> Service<Uri> for TcpConnector<R>
+where
+    R: Service<Name, Response: Iterator<Item = SocketAddr>, Error: Into<Cause>, Future: Send> + Clone + Send + Sync + 'static,
+{
+    type Response = TokioIo<PacedWriter<TcpStream>>;
+    type Error = Cause;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.0.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let connecting = self.0.call(uri);
+        Box::pin(async move {
+            let stream = connecting.await?.into_inner();
+            bound_send_buffer(&stream);
+            Ok(TokioIo::new(PacedWriter::noting(stream)))
+        })
+    }
+}
+
 /// Connects in time.
 #[derive(Clone)]
 struct Dialler<R> {
-    line: HttpsConnector<HttpConnector<R>>,
+    line: HttpsConnector<TcpConnector<R>>,
     limit: Duration,
     standby: Standby,
     read_ahead: Arc<ReadAhead>,
@@ -251,7 +294,7 @@ mod tests {
     /// A client whose every name leads to these addresses.
     fn client(connect_timeout: Duration, addresses: &[SocketAddr]) -> (Client<Host>, Host) {
         let limit = Duration::from_secs(10);
-        let config = Config { connect_timeout, stall_timeout: limit, idle_timeout: limit, max_idle: 4 };
+        let config = Config { connect_timeout, idle_timeout: limit, max_idle: 4 };
         let host = Host(Arc::new(parking_lot::Mutex::new(addresses.to_vec())));
         (Client::new(config, host.clone()).unwrap(), host)
     }

@@ -31,6 +31,7 @@ use connection::Seat;
 pub use exchange::Running;
 pub use tls::{Files, Tls, TlsError};
 
+use super::paced_writer::SendProgress;
 use super::read_ahead::ReadAhead;
 
 /// Connections that the kernel may hold for us until they are accepted.
@@ -49,9 +50,11 @@ pub struct Config {
     /// For an idle connection between two requests. HTTP/2 connections are looked at once in
     /// every such span, so that they last for up to twice as long.
     pub keep_alive_timeout: Duration,
-    /// For a caller to take a byte that was sent, or at least to acknowledge it: one that stops reading would hold
-    /// its place for ever. An HTTP/2 stream has as long for each frame of its answer's body.
+    /// For a caller to make room for a byte that is to be sent: one that stops reading would hold its place for ever. An HTTP/2
+    /// stream has as long for each frame of its answer's body.
     pub stall_timeout: Duration,
+    /// Bytes a second over a minute of waiting for a caller that reads; one that takes fewer is cut.
+    pub min_send_rate: u64,
     /// The most that HTTP/1.1 reads ahead, in bytes a connection; at least 8 KiB. While fewer than 64 exchanges are under way
     /// they share what 64 would have, up to four times their own each.
     pub read_buffer: usize,
@@ -70,6 +73,7 @@ impl Default for Config {
             header_timeout: Duration::from_secs(10),
             keep_alive_timeout: Duration::from_secs(75),
             stall_timeout: Duration::from_secs(30),
+            min_send_rate: 0,
             read_buffer: 128 * 1024,
             max_age: Duration::from_secs(60 * 60),
             max_connections: 10_000,
@@ -143,8 +147,14 @@ where
             }
             continue;
         };
-        let seat =
-            Seat { peer, config: Arc::clone(&config), ends: ends.clone(), read_ahead: Arc::clone(&read_ahead), _permit: permit };
+        let seat = Seat {
+            peer,
+            config: Arc::clone(&config),
+            ends: ends.clone(),
+            read_ahead: Arc::clone(&read_ahead),
+            progress: SendProgress::new(),
+            _permit: permit,
+        };
         connections.spawn(connection::serve(socket, seat, service.clone()));
     }
     drop(listener);

@@ -55,6 +55,7 @@ mod sizes;
 mod slow_callers;
 mod smuggling;
 mod spooling;
+mod steady;
 mod storage_faults;
 mod streaming;
 mod stuck_log;

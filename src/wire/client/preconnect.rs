@@ -16,8 +16,10 @@ use tokio::task;
 use tokio::time::{Instant, sleep};
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::wire::paced_writer::PacedWriter;
+
 /// A connection without or with TLS.
-pub type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+pub type Stream = MaybeHttpsStream<TokioIo<PacedWriter<TcpStream>>>;
 
 /// Where a connection leads (RFC 6454).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,7 +130,7 @@ fn is_open(stream: &Stream) -> bool {
         MaybeHttpsStream::Http(tcp) => tcp.inner(),
         MaybeHttpsStream::Https(tls) => tls.inner().get_ref().0.inner().inner(),
     };
-    match tcp.ready(Interest::READABLE).now_or_never() {
+    match tcp.get_ref().ready(Interest::READABLE).now_or_never() {
         Some(Ok(ready)) => !ready.is_read_closed(),
         Some(Err(_)) => false,
         None => true,
@@ -161,7 +163,9 @@ mod tests {
 
         fn prepare(&self, idle: Duration) {
             let addr = self.listener.local_addr().unwrap();
-            let dial = async move { io::Result::Ok(MaybeHttpsStream::Http(TokioIo::new(TcpStream::connect(addr).await?))) };
+            let dial = async move {
+                io::Result::Ok(MaybeHttpsStream::Http(TokioIo::new(PacedWriter::noting(TcpStream::connect(addr).await?))))
+            };
             self.standby.prepare(&self.origin, idle, || dial);
         }
 

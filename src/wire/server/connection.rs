@@ -8,7 +8,6 @@ use http_body::Body;
 use hyper::server::conn::{http1, http2};
 use hyper::{body::Incoming, service::Service};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -21,6 +20,8 @@ use super::protocol::{self, Protocol};
 use super::socket::{SharedSocket, Socket};
 use super::stall::Streams;
 use super::{Config, Peer, ShutdownTokens, Tls};
+use crate::body::pace::Limits;
+use crate::wire::paced_writer::{PacedWriter, SendProgress, bound_send_buffer};
 use crate::wire::read_ahead::{ReadAhead, Sparing};
 
 /// What hyper itself refuses with a bare 431; room above the limit that the service enforces.
@@ -46,6 +47,7 @@ pub(super) struct Seat {
     pub(super) config: Arc<Config>,
     pub(super) ends: ShutdownTokens,
     pub(super) read_ahead: Arc<ReadAhead>,
+    pub(super) progress: Arc<SendProgress>,
     pub(super) _permit: OwnedSemaphorePermit,
 }
 
@@ -58,8 +60,7 @@ where
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
     let _ = socket.set_nodelay(true);
-    // RFC 5482; Linux counts the time in which the other side's window is closed, too.
-    let _ = SockRef::from(&socket).set_tcp_user_timeout(Some(seat.config.stall_timeout));
+    bound_send_buffer(&socket);
     let socket = Socket::new(socket);
     let result = match &seat.config.tls {
         None => in_clear(socket, &seat, service).await,
@@ -84,7 +85,7 @@ where
 {
     let shared = socket.shared();
     match in_time(protocol::detect(&mut socket), seat).await {
-        Some(protocol) => speak(protocol, socket, shared, seat, service).await,
+        Some(protocol) => speak(protocol, paced(socket, seat), shared, seat, service).await,
         None => Ok(()),
     }
 }
@@ -96,10 +97,16 @@ where
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
     let shared = socket.shared();
-    match in_time(tls.accept(socket), seat).await {
+    match in_time(tls.accept(paced(socket, seat)), seat).await {
         Some((protocol, stream)) => speak(protocol, stream, shared, seat, service).await,
         None => Ok(()),
     }
+}
+
+/// A socket whose peer is given up when it takes nothing, or next to nothing, of what it is sent.
+fn paced(socket: Socket, seat: &Seat) -> PacedWriter<Socket> {
+    let limits = Limits { idle: seat.config.stall_timeout, min_rate: seat.config.min_send_rate };
+    PacedWriter::judging(socket, limits, Arc::clone(&seat.progress), Socket::reset)
 }
 
 /// What the first bytes say, or `None` when nothing came in time or there is no more time.
@@ -122,7 +129,7 @@ where
     S::Future: Send + 'static,
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
-    let exchanges = Exchanges::of(&seat.read_ahead, Arc::clone(&socket));
+    let exchanges = Exchanges::of(&seat.read_ahead, Arc::clone(&socket), Arc::clone(&seat.progress));
     let service = Counted { service, peer: seat.peer, exchanges };
     match protocol {
         Protocol::Http1 => http1(io, &socket, seat, service).await,

@@ -16,6 +16,7 @@ use pin_project_lite::pin_project;
 use super::socket::SharedSocket;
 use super::{Peer, stall};
 use crate::body::leash::Leash;
+use crate::wire::paced_writer::SendProgress;
 use crate::wire::read_ahead::{Place, ReadAhead};
 
 /// Smaller frames, which most answers are, go freely: to watch one costs about as much as to send it, and hyper's queue has a
@@ -34,16 +35,18 @@ pub(super) struct Exchanges {
     socket: Arc<SharedSocket>,
     /// Counts those of all connections.
     read_ahead: Arc<ReadAhead>,
+    progress: Arc<SendProgress>,
 }
 
 impl Exchanges {
-    pub(super) fn of(read_ahead: &Arc<ReadAhead>, socket: Arc<SharedSocket>) -> Arc<Self> {
+    pub(super) fn of(read_ahead: &Arc<ReadAhead>, socket: Arc<SharedSocket>, progress: Arc<SendProgress>) -> Arc<Self> {
         Arc::new(Self {
             started: AtomicUsize::new(0),
             finished: AtomicUsize::new(0),
             answered: AtomicUsize::new(0),
             knows_interim_responses: AtomicBool::new(false),
             socket,
+            progress,
             read_ahead: Arc::clone(read_ahead),
         })
     }
@@ -71,7 +74,7 @@ impl Exchanges {
         self.started.fetch_add(1, Relaxed);
         self.knows_interim_responses.store(request.version() >= Version::HTTP_11, Relaxed);
         self.socket.expect_more(!request.body().is_end_stream());
-        Running(Arc::new(Guard { exchanges: Arc::clone(self), _place: self.read_ahead.place() }))
+        Running(Arc::new(Guard { exchanges: Arc::clone(self), stalled: AtomicBool::new(false), _place: self.read_ahead.place() }))
     }
 }
 
@@ -83,9 +86,18 @@ impl Exchanges {
 #[derive(Debug, Clone)]
 pub struct Running(Arc<Guard>);
 
+impl Running {
+    /// Whether the exchange was ended here because its client took nothing, or too little, of the answer.
+    pub fn reader_given_up(&self) -> bool {
+        self.0.stalled.load(Relaxed) || self.0.exchanges.progress.gave_up()
+    }
+}
+
 #[derive(Debug)]
 struct Guard {
     exchanges: Arc<Exchanges>,
+    /// The same of its HTTP/2 stream alone.
+    stalled: AtomicBool,
     _place: Place,
 }
 
@@ -142,7 +154,7 @@ where
         if let Some(Running(guard)) = &running {
             guard.exchanges.answered.fetch_add(1, Relaxed);
         }
-        Poll::Ready(Ok(response.map(|body| CountedBody { body, leash: Leash::default(), _running: running })))
+        Poll::Ready(Ok(response.map(|body| CountedBody { body, leash: Leash::default(), running })))
     }
 }
 
@@ -152,7 +164,16 @@ pin_project! {
         #[pin]
         body: B,
         leash: Leash,
-        _running: Option<Running>,
+        running: Option<Running>,
+    }
+
+    impl<B> PinnedDrop for CountedBody<B> {
+        /// Before the body goes, which wants to know why.
+        fn drop(this: Pin<&mut Self>) {
+            if let Some(Running(guard)) = &this.running && stall::has_ended_stream() {
+                guard.stalled.store(true, Relaxed);
+            }
+        }
     }
 }
 

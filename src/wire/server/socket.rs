@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
@@ -52,6 +53,11 @@ impl Socket {
     /// The same socket, for those who watch.
     pub(super) fn shared(&self) -> Arc<SharedSocket> {
         Arc::clone(&self.shared)
+    }
+
+    /// Lets the connection end with a reset, whatever is unsent.
+    pub(super) fn reset(&self) {
+        let _ = SockRef::from(&self.shared.stream).set_linger(Some(Duration::ZERO));
     }
 
     /// All first bytes read so far, up to [`FIRST`], after one more read; `None` at the end of what the client sends.

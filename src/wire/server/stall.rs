@@ -1,6 +1,6 @@
 //! Ends an HTTP/2 stream whose client takes nothing of its answer.
 //!
-//! `TCP_USER_TIMEOUT` ends a connection that takes nothing. A stream can stand still on one that is alive, for as long as
+//! `PacedWriter` ends a connection that takes nothing. A stream can stand still on one that is alive, for as long as
 //! its client leaves the stream's window shut (RFC 9113 section 5.2), and would hold its place and a connection to storage.
 
 use std::cell::Cell;
@@ -16,6 +16,14 @@ use tokio::time::{Instant, sleep_until};
 task_local! {
     /// When the stream was given a frame that it hasn't let go yet, or after which it hasn't asked for another.
     static GIVEN: Cell<Option<Instant>>;
+
+    /// Whether it was ended for that.
+    static ENDED: Cell<bool>;
+}
+
+/// Whether the stream that this task serves is being dropped because its client takes nothing of it.
+pub(super) fn has_ended_stream() -> bool {
+    ENDED.try_with(Cell::get).unwrap_or(false)
 }
 
 /// Notes that the stream that this task serves was given a frame, or waits for one. On HTTP/1.1 nobody wants to know.
@@ -29,7 +37,7 @@ pub(super) struct Streams(pub(super) Duration);
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
     fn execute(&self, stream: F) {
-        tokio::spawn(GIVEN.scope(Cell::new(None), in_time(stream, self.0)));
+        tokio::spawn(ENDED.scope(Cell::new(false), GIVEN.scope(Cell::new(None), in_time(stream, self.0))));
     }
 }
 
@@ -48,6 +56,7 @@ async fn in_time(stream: impl Future<Output = ()>, limit: Duration) {
             ready!(alarm.as_mut().poll(cx));
             if Instant::now() >= deadline {
                 tracing::debug!("an HTTP/2 stream is ended, as its client takes nothing of it");
+                ENDED.with(|ended| ended.set(true));
                 return Poll::Ready(());
             }
             alarm.as_mut().reset(deadline);

@@ -11,13 +11,12 @@ use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::io::AsyncBufReadExt;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite};
 use tokio::sync::Mutex;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::protocol::Protocol;
-use super::socket::Socket;
 use crate::signals::changes::Changes;
 
 /// HTTP/2 by its name in ALPN (RFC 7301).
@@ -85,7 +84,10 @@ impl Tls {
     }
 
     /// Shakes hands and waits for the first bytes of a request; `None` when none come.
-    pub(super) async fn accept(&self, socket: Socket) -> io::Result<Option<(Protocol, TlsStream<Socket>)>> {
+    pub(super) async fn accept<I>(&self, socket: I) -> io::Result<Option<(Protocol, TlsStream<I>)>>
+    where
+        I: AsyncRead + AsyncWrite + Unpin,
+    {
         let config = self.0.current.read().clone();
         let mut stream = TlsAcceptor::from(config).accept(socket).await?;
         if stream.fill_buf().await?.is_empty() {
