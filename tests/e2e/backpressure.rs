@@ -25,6 +25,8 @@ const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 /// Uploads that are larger are read as the test says.
 const SMALL: usize = 64 * KIB;
+/// The size of a file of which nobody reads the end.
+const ENDLESS: u64 = 1_000_000_000_000;
 /// What storage writes at once.
 const PIECE: usize = 4 * KIB;
 /// More than the buffers of all sockets on the way may grow to.
@@ -82,7 +84,7 @@ impl Storage {
         let usual = [("egain.content_hosts", "127.0.0.1"), ("limits.max_asset_size", "64MiB")];
         let all: Vec<_> = usual.iter().chain(settings).copied().collect();
         let house = House::with(Config { max_size: LARGE as u64, ..Config::default() }, &all).await;
-        self.takes_over(&house, Operation::CreateAsset);
+        house.sandbox.fault(Fault::at(Operation::CreateAsset).field("contentUrl", self.url()));
         house
     }
 
@@ -91,13 +93,12 @@ impl Storage {
         let all: Vec<_> = [("egain.content_hosts", "127.0.0.1")].iter().chain(settings).copied().collect();
         let house = House::set(&all).await;
         let path = stored(&house, "a.bin", noise(10, 1)).await;
-        self.takes_over(&house, Operation::GetAsset);
+        house.sandbox.fault(Fault::at(Operation::GetAsset).field("contentUrl", self.url()).field("size", ENDLESS));
         (house, path)
     }
 
-    fn takes_over(&self, house: &House, operation: Operation) {
-        let url = format!("http://{}/file?signature=s", self.addr);
-        house.sandbox.fault(Fault::at(operation).field("contentUrl", url));
+    fn url(&self) -> String {
+        format!("http://{}/file?signature=s", self.addr)
     }
 
     fn read(&self) -> usize {
@@ -140,7 +141,7 @@ impl Seen {
         while let Some(head) = wire.try_head().await {
             if head.starts_with("get ") {
                 let _under_way = Count::of(&self.downloads);
-                wire.send("HTTP/1.1 200 OK\r\netag: \"a\"\r\ncontent-length: 1000000000000\r\n\r\n").await;
+                wire.send(format!("HTTP/1.1 200 OK\r\netag: \"a\"\r\ncontent-length: {ENDLESS}\r\n\r\n")).await;
                 while wire.try_send(&[b'x'; PIECE]).await {
                     self.given.fetch_add(PIECE as u64, Relaxed);
                 }
