@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use encoding_rs::mem::decode_latin1;
+
 use super::Found;
 use crate::media::charset::Seen;
 use crate::media::table::Form;
@@ -33,7 +35,7 @@ pub(super) fn decode(head: &[u8], whole: bool) -> Decoded<'_> {
         return utf16_without_mark(bytes, whole).map_or(Decoded::Binary, |text| Decoded::Text(Cow::Owned(text)));
     }
     match utf8(bytes, whole) {
-        Some(text) if !text.is_empty() => Decoded::Text(Cow::Borrowed(text)),
+        Some(text) if !text.is_empty() => Decoded::Text(text),
         _ => Decoded::EightBit,
     }
 }
@@ -41,8 +43,7 @@ pub(super) fn decode(head: &[u8], whole: bool) -> Decoded<'_> {
 /// Text that isn't UTF-8 is only what it shows or is claimed to be. What shows is ASCII, which the
 /// old character sets share, so any of them will do for looking.
 pub(super) fn eight_bit(head: &[u8], whole: bool) -> Found {
-    let text: String = head.iter().map(|byte| char::from(*byte)).collect();
-    let shown = kind(&text, whole);
+    let shown = kind(&decode_latin1(head), whole);
     let found = if shown.row.essence == "text/plain" { Found::open("application/octet-stream", PLAIN) } else { shown };
     Found { charset: Seen::NotUtf8, ..found }
 }
@@ -141,12 +142,22 @@ fn is_control(byte: u8) -> bool {
     (byte < 0x20 && !matches!(byte, 0x08..=0x0d | 0x1b)) || byte == 0x7f
 }
 
-fn utf8(bytes: &[u8], whole: bool) -> Option<&str> {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Some(text),
-        Err(error) if error.error_len().is_none() && !whole => std::str::from_utf8(&bytes[..error.valid_up_to()]).ok(),
-        Err(_) => None,
-    }
+/// By `encoding_rs`, which looks at many bytes at once: the standard library takes eight times as long for what isn't ASCII.
+fn utf8(bytes: &[u8], whole: bool) -> Option<Cow<'_, str>> {
+    let cut = if whole { 0 } else { begun_at_end(bytes) };
+    encoding_rs::UTF_8.decode_without_bom_handling_and_without_replacement(&bytes[..bytes.len() - cut])
+}
+
+/// How many bytes at the end begin a character that the look-ahead cuts off.
+fn begun_at_end(bytes: &[u8]) -> usize {
+    let needed = |lead: u8| match lead {
+        0xc2..=0xdf => 2,
+        0xe0..=0xef => 3,
+        0xf0..=0xf4 => 4,
+        _ => 0,
+    };
+    let lead = bytes.iter().rev().take(3).position(|byte| byte & 0xc0 != 0x80);
+    lead.map(|back| back + 1).filter(|&back| needed(bytes[bytes.len() - back]) > back).unwrap_or(0)
 }
 
 type Unit = fn([u8; 2]) -> u16;
@@ -200,6 +211,13 @@ mod tests {
         let cut = &"Grüße €".as_bytes()[..10];
         assert_eq!(decode(cut, false), Decoded::Text("Grüße ".into()));
         assert_eq!(decode(cut, true), Decoded::EightBit);
+        for text in ["aü", "a€", "a😀"] {
+            for end in 2..text.len() {
+                assert_eq!(decode(&text.as_bytes()[..end], false), Decoded::Text("a".into()), "{text} cut at {end}");
+            }
+            assert_eq!(decode(text.as_bytes(), false), Decoded::Text(text.into()));
+        }
+        assert_eq!(decode(b"a\x80\x80", false), Decoded::EightBit);
     }
 
     #[test]
