@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode;
 
+use crate::body::multipart::continued::Pieces;
 use crate::body::multipart::head::set_once;
 use crate::body::multipart::malformed;
 use crate::body::multipart::parameters::{Parameter, Unreadable};
@@ -33,7 +34,7 @@ impl Disposition {
     /// # Errors
     /// `malformed-multipart` when the parameters can't be told apart, or one is given twice.
     pub fn parse(value: &[u8]) -> Result<Self, Fault> {
-        let (mut name, mut file_name) = (Given::default(), Given::default());
+        let (mut name, mut file_name, mut pieces) = (Given::default(), Given::default(), Pieces::default());
         let type_end = memchr::memchr(b';', value).unwrap_or(value.len());
         let mut rest = &value[type_end..];
         while let Some(Parameter { key, value, .. }) = Parameter::take(&mut rest).map_err(unreadable)? {
@@ -42,10 +43,14 @@ impl Disposition {
                 b"name*" => set_once(&mut name.extended, value, "name*")?,
                 b"filename" => set_once(&mut file_name.plain, value, "filename")?,
                 b"filename*" => set_once(&mut file_name.extended, value, "filename*")?,
-                _ => {}
+                lower => {
+                    if let Some(place) = lower.strip_prefix(b"filename") {
+                        pieces.take(place, value)?;
+                    }
+                }
             }
         }
-        Ok(Self { name: name.decoded(), file_name: file_name.decoded() })
+        Ok(Self { name: name.decoded(), file_name: pieces.joined().or_else(|| file_name.decoded()) })
     }
 }
 
@@ -163,6 +168,8 @@ mod tests {
             (r#"filename*=utf-8''中文.jpg"#, "中文.jpg"),
             (r#"filename="x"; filename*=KOI8-R''%C6"#, "ф"),
             (r#"filename="x"; filename*=UTF-8''%FF"#, "x"),
+            (r#"filename*0*=utf-8''%E4%B8; filename="x"; filename*1*=%AD; FILENAME*2=" a.jpg""#, "中 a.jpg"),
+            (r#"filename="x"; filename*1="lost.jpg""#, "x"),
             (r#"filename="x"; filename*=NO-SUCH''%FF"#, "x"),
             (r#"filename*=no-quotes"#, ""),
         ] {

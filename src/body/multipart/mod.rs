@@ -14,6 +14,7 @@
 //! This module never waits, reads or writes, and never judges what a field means.
 
 mod boundary;
+mod continued;
 mod delimiter;
 mod derived;
 mod disposition;
