@@ -205,6 +205,11 @@ fn contradicts(found: &Found, essence: &str) -> bool {
     let fits = table::by_essence(essence).is_some_and(|row| admits(found, row));
     let container = match found.row.form {
         Form::Gzip => "application/gzip",
+        // Recorders give a film's extension and type to a voice note.
+        Form::Mp4Sound => "video/mp4",
+        Form::ThreeGpSound => "video/3gpp",
+        Form::WebmSound => "video/webm",
+        Form::MatroskaSound => "video/x-matroska",
         Form::Zip | Form::App | Form::Word | Form::Excel | Form::Slides => "application/zip",
         Form::Ole => "application/x-ole-storage",
         Form::Text | Form::Json | Form::Xml => PLAIN_TEXT,

@@ -102,6 +102,7 @@ async fn what_phones_recorders_and_office_send_is_stored_as_what_it_is() {
         ("msg.silk", "audio/silk", b"#!SILK_V3\x17\0\xb0\x01", "msg.silk", "audio/silk"),
         ("msg.aud", "", b"\x02#!SILK_V3\x17\0\xb0\x01", "msg.aud.silk", "audio/silk"),
         ("Voice 001.m4a", "audio/mp4", b"\0\0\0\x18ftyp3gp4\0\0\0\0isom3gp4", "Voice 001.m4a", "audio/mp4"),
+        ("voice.webm", "video/webm", b"\x1A\x45\xDF\xA3\x87\x42\x82\x84webm\x18\x53\x80\x67\x01\xff\xff\xff\xff\xff\xff\xff\x16\x54\xAE\x6B\x85\xAE\x83\x83\x81\x02\x1F\x43\xB6\x75\x81\0", "voice.weba", "audio/webm"),
         ("sticker.tgs", "application/x-tgsticker", b"\x1f\x8b\x08\0\0\0\0\0", "sticker.tgs", "application/x-tgsticker"),
         ("drawing.svgz", "image/svg+xml", b"\x1f\x8b\x08\0\0\0\0\0", "drawing.svgz", "image/svg+xml"),
         ("export.csv", "text/csv", b"name,note\nBob,Main St\x1f4000\n", "export.csv", "text/csv"),
@@ -210,6 +211,7 @@ async fn a_forms_file_may_be_named_in_every_way_that_clients_know() {
         ("filename=\"my%20photo.jpg\"", "my photo.jpg"),
         ("filename=\"50% off.jpg\"", "50% off.jpg"),
         ("filename*=utf-8''\"%E4%B8%AD.jpg\"", "中.jpg"),
+        ("filename*0*=utf-8''%E4%B8;\r\n filename*1*=%AD;\r\n filename*2=\" (1).jpg\"", "中 (1).jpg"),
         ("filename=\"می\u{200c}خواهم.jpg\"", "می\u{200c}خواهم.jpg"),
         ("filename=\"👨\u{200d}👩\u{200d}👧 trip.jpg\"", "👨\u{200d}👩\u{200d}👧 trip.jpg"),
     ] {

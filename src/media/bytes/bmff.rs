@@ -1,11 +1,13 @@
 //! ISO base media files (ISO/IEC 14496-12): one container, told apart by the brands in its first
 //! box. Brands are those registered at mp4ra.org and those that phones were seen to write.
 
-use super::Found;
+use super::{Found, tracks};
 use crate::media::table::Form;
 
 /// Phones write each under the other's brand: a voice note `.m4a` of the brand `3gp4`, a clip `.3gp` of `isom`.
-const MOVIE: &[Form] = &[Form::Mp4, Form::ThreeGp];
+const MOVIE: &[Form] = &[Form::Mp4, Form::Mp4Sound, Form::ThreeGp, Form::ThreeGpSound];
+/// The same, where no track shows a picture.
+const SOUND: &[Form] = &[Form::Mp4Sound, Form::ThreeGpSound];
 /// The bound on compatible brands that are looked at; real files list fewer than ten.
 const MAX_BRANDS: usize = 64;
 
@@ -35,10 +37,15 @@ pub(super) fn read(head: &[u8]) -> Option<Found> {
 /// The major brand decides; one that is only a structure (`mif1`) or unknown asks its companions.
 fn by_brands(head: &[u8]) -> Found {
     let major = head.get(8..12).unwrap_or_default();
-    by_brand(major)
+    let found = by_brand(major)
         .or_else(|| compatible(head).filter(|brand| !is_structure(brand)).find_map(by_brand))
         .or_else(|| is_structure(major).then(|| Found::open("image/heif", &[Form::Heif])))
-        .unwrap_or_else(|| Found::open("video/mp4", MOVIE))
+        .unwrap_or_else(|| Found::open("video/mp4", MOVIE));
+    match found.row.form {
+        Form::Mp4 if found.open == MOVIE && tracks::has_sound_only(head) => Found::open("audio/mp4", SOUND),
+        Form::ThreeGp if tracks::has_sound_only(head) => Found::open("audio/3gpp", SOUND),
+        _ => found,
+    }
 }
 
 fn by_brand(brand: &[u8]) -> Option<Found> {

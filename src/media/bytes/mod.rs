@@ -5,11 +5,16 @@
 
 mod audio;
 mod bmff;
+mod ebml;
 mod ole;
 mod signature;
 mod stream;
 mod text;
+mod tracks;
 mod zip;
+
+#[cfg(test)]
+pub(super) use tracks::movie;
 
 use super::charset::Seen;
 use super::table::{self, Form, Row};

@@ -1,14 +1,12 @@
 //! Containers of sound and film other than ISO base media: Ogg, WebM and Matroska, RIFF, AIFF,
 //! MPEG transport streams.
 
-use memchr::memmem;
-
-use super::Found;
+use super::{Found, ebml};
 use crate::media::table::Form;
 
 /// The type by whichever of the containers it is.
 pub(super) fn read(head: &[u8]) -> Option<Found> {
-    ogg(head).or_else(|| ebml(head)).or_else(|| chunked(head)).or_else(|| transport_stream(head))
+    ogg(head).or_else(|| ebml::read(head)).or_else(|| chunked(head)).or_else(|| transport_stream(head))
 }
 
 /// By the first packet of the first page (RFC 3533, section 6), which names the codec.
@@ -22,20 +20,6 @@ fn ogg(head: &[u8]) -> Option<Found> {
         | [b'S', b'p', b'e', b'e', b'x', ..]
         | [0x7f, b'F', b'L', b'A', b'C', ..] => Found::only("audio/ogg"),
         _ => Found::open("audio/ogg", &[Form::Ogg]),
-    })
-}
-
-/// By the DocType of the EBML header (RFC 8794, section 11.2.4): id, one byte of size, name.
-/// Whether there is a picture in it is told only further in.
-fn ebml(head: &[u8]) -> Option<Found> {
-    const HEADER: usize = 256;
-    let body = head.strip_prefix(b"\x1A\x45\xDF\xA3")?;
-    let header = &body[..body.len().min(HEADER)];
-    let doc_type = memmem::find(header, b"\x42\x82").and_then(|at| header.get(at + 3..)).unwrap_or_default();
-    Some(if doc_type.starts_with(b"webm") {
-        Found::open("video/webm", &[Form::Webm])
-    } else {
-        Found::open("video/x-matroska", &[Form::Matroska])
     })
 }
 
@@ -76,12 +60,6 @@ mod tests {
         assert_eq!(read(&ogg_page(b"\x80theora")).unwrap().row.essence, "video/ogg");
         assert_eq!(read(&ogg_page(b"fishead\0")).unwrap(), Found::open("audio/ogg", &[Form::Ogg]));
         assert_eq!(read(b"OggS").unwrap(), Found::open("audio/ogg", &[Form::Ogg]));
-    }
-
-    #[test]
-    fn webm_is_told_from_matroska() {
-        assert_eq!(read(b"\x1A\x45\xDF\xA3\x9f\x42\x86\x81\x01\x42\x82\x84webm").unwrap().row.essence, "video/webm");
-        assert_eq!(read(b"\x1A\x45\xDF\xA3\x9f\x42\x82\x88matroska").unwrap().row.essence, "video/x-matroska");
     }
 
     #[test]

@@ -105,6 +105,14 @@ fn siblings_from_phones_and_recorders_keep_their_kind() {
     assert_eq!(essence(three, "audio/3gpp", "voice.3gp"), "audio/3gpp");
     assert_eq!(essence(MP4, "video/3gpp", "clip.3gp"), "video/3gpp");
     assert_eq!(essence(b"\x1A\x45\xDF\xA3\x9f\x42\x82\x84webm", "audio/webm", "voice.webm"), "audio/webm");
+    let sound = [three, &crate::media::bytes::movie(&[b"soun"])[..]].concat();
+    for (declared, name, meant) in
+        [("video/3gpp", "voice.3gp", "audio/3gpp"), ("", "Voice 001.m4a", "audio/mp4"), ("video/mp4", "voice.mp4", "audio/3gpp")]
+    {
+        let sniffed = sniff(&sound, true, Some(declared), Some(name));
+        assert_eq!(sniffed.essence(), meant);
+    }
+    assert!(!sniff(&sound, true, Some("video/3gpp"), Some("voice.3gp")).contradicts_declared());
     let packed = b"\x1f\x8b\x08\0\0\0\0\0";
     assert_eq!(essence(packed, "application/x-tgsticker", "sticker.tgs"), "application/x-tgsticker");
     assert_eq!(essence(packed, "image/svg+xml", "drawing.svgz"), "image/svg+xml");

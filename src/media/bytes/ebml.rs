@@ -1,0 +1,136 @@
+//! WebM and Matroska (RFC 8794, RFC 9559), told apart by the header's DocType, and sound from film by the tracks.
+
+use super::Found;
+use crate::media::table::Form;
+
+const HEADER: u32 = 0x1A45_DFA3;
+const DOC_TYPE: u32 = 0x4282;
+const SEGMENT: u32 = 0x1853_8067;
+const TRACKS: u32 = 0x1654_AE6B;
+const TRACK: u32 = 0xAE;
+const TRACK_TYPE: u32 = 0x83;
+const VIDEO: u8 = 1;
+const AUDIO: u8 = 2;
+/// The bound on elements of one level that are looked at: tracks stand near the beginning.
+const MAX_ELEMENTS: usize = 64;
+
+/// The type of an EBML file. A recorder's voice note has a film's extension; where its tracks are seen and none shows a
+/// picture, it is sound.
+pub(super) fn read(head: &[u8]) -> Option<Found> {
+    if !head.starts_with(&HEADER.to_be_bytes()) {
+        return None;
+    }
+    let doc_type = child(head, HEADER).and_then(|header| child(header, DOC_TYPE)).unwrap_or_default();
+    let tracks = child(head, SEGMENT).and_then(|segment| child(segment, TRACKS));
+    // Tracks that reach the end of what is seen may go on.
+    let tracks = tracks.filter(|tracks| tracks.as_ptr_range().end < head.as_ptr_range().end);
+    Some(match (doc_type.starts_with(b"webm"), tracks.is_some_and(has_sound_only)) {
+        (true, true) => Found::only("audio/webm"),
+        (true, false) => Found::open("video/webm", &[Form::Webm, Form::WebmSound]),
+        (false, true) => Found::only("audio/x-matroska"),
+        (false, false) => Found::open("video/x-matroska", &[Form::Matroska, Form::MatroskaSound]),
+    })
+}
+
+fn has_sound_only(tracks: &[u8]) -> bool {
+    let kinds = Elements(tracks).take(MAX_ELEMENTS).filter(|(id, _)| *id == TRACK).map(|(_, track)| child(track, TRACK_TYPE));
+    let (mut sound, mut other) = (false, false);
+    for kind in kinds {
+        sound |= kind == Some(&[AUDIO]);
+        other |= kind.is_none_or(|kind| *kind == [VIDEO]);
+    }
+    sound && !other
+}
+
+fn child(parent: &[u8], wanted: u32) -> Option<&[u8]> {
+    Elements(parent).take(MAX_ELEMENTS).find(|(id, _)| *id == wanted).map(|(_, content)| content)
+}
+
+/// The elements of one level: each an id, a size and so many bytes. The last may be cut, or of a size nobody knew yet.
+struct Elements<'a>(&'a [u8]);
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = (u32, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let id_length = self.0.first()?.leading_zeros() as usize + 1;
+        let id = self.0.get(..id_length).filter(|id| id.len() <= 4)?;
+        let id = id.iter().fold(0, |id, byte| id << 8 | u32::from(*byte));
+        let rest = &self.0[id_length..];
+        let size_length = rest.first()?.leading_zeros() as usize + 1;
+        let size = rest.get(..size_length).filter(|size| size.len() <= 8)?;
+        // The first bit set tells how many bytes there are; all others set say that the size is unknown.
+        let mask = (1u64 << (7 * size_length)) - 1;
+        let size = size.iter().fold(0, |size, byte| size << 8 | u64::from(*byte)) & mask;
+        let rest = &rest[size_length..];
+        let size = usize::try_from(size).ok().filter(|&given| given <= rest.len() && size != mask).unwrap_or(rest.len());
+        let (content, behind) = rest.split_at(size);
+        self.0 = behind;
+        Some((id, content))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn element(id: u32, content: &[u8]) -> Vec<u8> {
+        let id = id.to_be_bytes();
+        let id = &id[id.iter().position(|byte| *byte != 0).unwrap()..];
+        let size = u16::try_from(content.len()).unwrap() | 0x4000;
+        [id, &size.to_be_bytes(), content].concat()
+    }
+
+    fn file(doc_type: &[u8], kinds: &[u8]) -> Vec<u8> {
+        let tracks: Vec<_> = kinds
+            .iter()
+            .flat_map(|kind| element(TRACK, &[element(0xD7, &[1]), element(TRACK_TYPE, &[*kind])].concat()))
+            .collect();
+        let segment = [element(0xEC, &[0; 9]), element(TRACKS, &tracks), element(0x1F43_B675, &[0xE7])].concat();
+        // Recorders don't know the segment's size.
+        let segment = [&SEGMENT.to_be_bytes()[..], b"\x01\xff\xff\xff\xff\xff\xff\xff", &segment].concat();
+        [element(HEADER, &[element(0x4286, &[1]), element(DOC_TYPE, doc_type)].concat()), segment].concat()
+    }
+
+    fn essence(head: &[u8]) -> &'static str {
+        read(head).unwrap().row.essence
+    }
+
+    #[test]
+    fn webm_is_told_from_matroska() {
+        assert_eq!(essence(b"\x1A\x45\xDF\xA3\x9f\x42\x86\x81\x01\x42\x82\x84webm"), "video/webm");
+        assert_eq!(essence(b"\x1A\x45\xDF\xA3\x9f\x42\x82\x88matroska"), "video/x-matroska");
+        assert_eq!(read(b"\x1A\x45\xDF"), None);
+    }
+
+    #[test]
+    fn what_has_no_picture_is_sound() {
+        assert_eq!(essence(&file(b"webm", &[AUDIO])), "audio/webm");
+        assert_eq!(essence(&file(b"webm", &[AUDIO, VIDEO])), "video/webm");
+        assert_eq!(essence(&file(b"webm", &[VIDEO])), "video/webm");
+        assert_eq!(essence(&file(b"webm", &[])), "video/webm");
+        assert_eq!(essence(&file(b"matroska", &[AUDIO, 0x11])), "audio/x-matroska");
+    }
+
+    #[test]
+    fn tracks_that_may_go_on_show_nothing() {
+        let whole = file(b"webm", &[AUDIO]);
+        assert_eq!(essence(&whole[..whole.len() - 7]), "video/webm");
+    }
+
+    #[test]
+    fn a_file_cut_anywhere_or_full_of_lies_is_read_to_the_end_only() {
+        let whole = file(b"webm", &[AUDIO]);
+        for end in 4..whole.len() {
+            let _ = read(&whole[..end]);
+        }
+        for at in 4..whole.len() {
+            let mut file = whole.clone();
+            file[at] = 0;
+            let _ = read(&file);
+            file[at] = 0xff;
+            let _ = read(&file);
+        }
+        assert_eq!(essence(&[&HEADER.to_be_bytes()[..], &[0x80; 5000]].concat()), "video/x-matroska");
+    }
+}
