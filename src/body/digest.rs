@@ -33,10 +33,15 @@ impl<B> Digesting<B> {
     fn finish(&mut self) -> Option<Fault> {
         let sum: Sum = self.hasher.take()?.finalize().into();
         let _set_once = self.slot.set(sum);
-        let expected = self.expected.filter(|expected| *expected != sum)?;
-        let detail = format!("the SHA-256 of what arrived is {}, declared was {}: send it again", hex(&sum), hex(&expected));
-        Some(Fault::caller(Code::DigestMismatch, Stage::Read, detail))
+        compare(&sum, self.expected).err()
     }
+}
+
+/// Refuses a sum that isn't the expected one, if there is one.
+pub fn compare(sum: &Sum, expected: Option<Sum>) -> Result<(), Fault> {
+    let Some(expected) = expected.filter(|expected| expected != sum) else { return Ok(()) };
+    let detail = format!("the SHA-256 of what arrived is {}, declared was {}: send it again", hex(sum), hex(&expected));
+    Err(Fault::caller(Code::DigestMismatch, Stage::Read, detail))
 }
 
 /// Lower-case hexadecimal.

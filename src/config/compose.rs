@@ -92,6 +92,7 @@ impl Settings {
                 memory: limits.spool_memory.as_u64(),
                 total: limits.spool_total.as_u64(),
                 dir: limits.spool_dir.clone().unwrap_or_else(std::env::temp_dir),
+                is_shared: !matches!(self.auth.callers(&self.jwt), front::Auth::Nobody),
             },
         }
     }

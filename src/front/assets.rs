@@ -129,7 +129,11 @@ impl Rooms {
     }
 
     pub(super) async fn delete(&self, id: &AssetId, by: &Claimant) -> Result<Response<Frames>, Fault> {
-        self.download.delete(id, by).await?;
+        let deleted = self.download.delete(id, by).await;
+        if deleted.as_ref().err().is_none_or(|fault| fault.code() == Code::NotFound) {
+            self.upload.forget(id);
+        }
+        deleted?;
         let mut response = Response::new(full(bytes::Bytes::new()));
         *response.status_mut() = StatusCode::NO_CONTENT;
         Ok(response)

@@ -1,7 +1,8 @@
 //! From a judged file to a stored one: sign, send, confirm.
 //!
 //! The signed URL is asked for as late as possible, as it may live for a minute only. A send that
-//! storage refused or broke is repeated once with a fresh URL, while every byte is still here.
+//! storage refused or broke is repeated once with a fresh URL, while every byte is still here. So is one whose length was
+//! guessed wrong, with the right one.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ use crate::body::meter::Meter;
 use crate::egain::{Egain, NewAsset, Orphans};
 use crate::storage::{Parcel, Storage};
 use crate::words::asset::AssetId;
-use crate::words::fault::{Blame, Fault};
+use crate::words::fault::{Blame, Code, Fault};
 
 /// When a caller may try again what storage didn't take.
 const STORAGE_PAUSE: Duration = Duration::from_secs(2);
@@ -37,7 +38,7 @@ pub struct Consignment<'a> {
     /// Its MIME type.
     pub content_type: &'a str,
     /// Its bytes.
-    pub file: &'a Measured,
+    pub file: &'a mut Measured,
     /// Counts those that are sent.
     pub bytes: IntCounter,
 }
@@ -57,24 +58,36 @@ pub struct Timing {
 
 impl Delivery {
     /// Stores the file; the asset is whole in storage when this succeeds, and handed over for deletion when it fails
-    /// or is dropped.
-    pub async fn deliver(&self, consignment: &Consignment<'_>, timing: &mut Timing) -> Result<AssetId, Fault> {
-        let file = &consignment.file.file;
-        let body = file.body().expect("nothing was taken from the caller yet but what is here");
-        let fault = match self.attempt(consignment, body, timing).await {
-            Err(fault) if fault.blame() == Blame::Storage => fault,
-            done => return done,
-        };
-        let Some(body) = file.body() else { return Err(come_back(fault)) };
-        tracing::info!(code = fault.code().name(), detail = fault.detail(), "sends once more with a fresh signed URL");
-        self.attempt(consignment, body, timing).await.map_err(come_back)
+    /// or is dropped. Where its length was a wrong guess, the file has the right one afterwards.
+    pub async fn deliver(&self, consignment: &mut Consignment<'_>, timing: &mut Timing) -> Result<AssetId, Fault> {
+        let mut body = consignment.file.file.body().expect("nothing was taken from the caller yet but what is here");
+        let mut has_replayed = false;
+        loop {
+            let fault = match self.attempt(consignment, body, timing).await {
+                Err(fault) => fault,
+                done => return done,
+            };
+            if fault.code() == Code::FramingMispredicted {
+                if !consignment.file.correct().await? {
+                    return Err(fault);
+                }
+            } else if has_replayed || fault.blame() != Blame::Storage {
+                return Err(come_back(fault));
+            } else {
+                has_replayed = true;
+            }
+            let Some(again) = consignment.file.file.body() else { return Err(come_back(fault)) };
+            tracing::info!(code = fault.code().name(), detail = fault.detail(), "sends once more with a fresh signed URL");
+            body = again;
+        }
     }
 
     async fn attempt(&self, consignment: &Consignment<'_>, body: Frames, timing: &mut Timing) -> Result<AssetId, Fault> {
         let Consignment { asset, content_type, file, bytes } = consignment;
+        let asset = NewAsset { size: file.length, ..*asset };
         self.storage.expect_file();
         let began = Instant::now();
-        let created = self.egain.create_asset(asset, &self.orphans).await?;
+        let created = self.egain.create_asset(&asset, &self.orphans).await?;
         timing.budget += created.queued;
         timing.sign += began.elapsed().saturating_sub(created.queued);
         let url = self.storage.admit(created.content_url)?;

@@ -89,12 +89,14 @@ impl Fields {
         self.digest(stage).map(drop)
     }
 
+    /// Whether the channel is known, or still missing.
+    pub fn has_channel(&self, caller: &Caller) -> bool {
+        self.0.contains_key("channel") || caller.channels.len() == 1
+    }
+
     /// Understands the values, for this caller.
     pub fn understand(self, caller: &Caller, stage: Stage) -> Result<Metadata, Fault> {
-        let channel = self.channel(caller, stage)?.ok_or_else(|| {
-            let detail = "channel is missing: give eGain's channel type in the query or as a form field before the file";
-            Fault::caller(Code::MissingField, stage, detail)
-        })?;
+        let channel = self.channel(caller, stage)?.ok_or_else(|| no_channel(stage))?;
         Ok(Metadata {
             channel: channel.to_owned(),
             sender: self.sender(caller, stage)?,
@@ -159,6 +161,12 @@ impl Fields {
 fn decode(text: &str) -> String {
     let spaced = text.replace('+', " ");
     charset::decode(&Cow::from(percent_decode_str(&spaced))).into_owned()
+}
+
+/// Nobody can be asked for a channel that isn't named.
+pub fn no_channel(stage: Stage) -> Fault {
+    let detail = "channel is missing: give eGain's channel type in the query or as a form field before the file";
+    Fault::caller(Code::MissingField, stage, detail)
 }
 
 /// Refused before it is collected, too.

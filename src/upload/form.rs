@@ -1,11 +1,14 @@
 //! A file inside a form: the fields before it, its bytes, and all that must be true of what follows it.
 
 use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame};
+use parking_lot::Mutex;
 
 use super::fields::{Fields, LONGEST_VALUE, too_long};
 use super::framing::{Framing, Framings};
@@ -28,6 +31,8 @@ pub struct OpenForm {
     pub part: PartHead,
     /// Bytes of the request before the file.
     pub file_start: u64,
+    /// A hash of the names of all fields before the file.
+    pub field_names: u64,
     reader: Reader,
 }
 
@@ -35,21 +40,19 @@ impl OpenForm {
     /// Reads the fields up to the file: the first part with a file name, or named `file`.
     pub async fn read(body: Frames, boundary: &Boundary, mut fields: Fields) -> Result<Self, Fault> {
         let mut reader = Reader { body, parser: Parser::new(boundary), next: None, beside: 0 };
-        let (mut open, mut left_empty) = (None, false);
+        let (mut open, mut left_empty, mut names) = (None, false, DefaultHasher::new());
         while let Some(event) = reader.event().await? {
             match event {
                 Event::Part(part) => {
                     check(&part)?;
                     let file_start = reader.parser.consumed();
                     open = Field::open(&part);
-                    if !is_file(&part) {
-                        continue;
+                    let is_left_empty = is_file(&part) && !is_chosen(&part) && reader.ends_here().await?;
+                    if is_file(&part) && !is_left_empty {
+                        return Ok(Self { fields, part, file_start, field_names: names.finish(), reader });
                     }
-                    if !is_chosen(&part) && reader.ends_here().await? {
-                        left_empty = true;
-                        continue;
-                    }
-                    return Ok(Self { fields, part, file_start, reader });
+                    left_empty |= is_left_empty;
+                    part.name.hash(&mut names);
                 }
                 Event::Data(data) => Field::extend(&mut open, &data)?,
                 Event::PartEnd => {
@@ -68,10 +71,10 @@ impl OpenForm {
         Err(Fault::caller(Code::MissingField, Stage::Read, detail))
     }
 
-    /// The file's bytes. The body ends only when the whole form was read and is in order.
-    pub fn into_file(self, framing: Framing, framings: Framings) -> FormFile {
-        let Self { fields, reader, .. } = self;
-        FormFile { reader, fields, place: Place::InFile, late: None, in_empty_input: false, framing, framings }
+    /// The file's bytes. The body ends only when the whole form was read and is in order. Its end is learnt.
+    pub fn into_file(self, after: FieldsAfter, framing: Framing, framings: Framings) -> FormFile {
+        let (part, place, reader) = (self.reader.parser.parts(), Place::InFile, self.reader);
+        FormFile { reader, after, place, part, late: None, in_empty_input: false, framing, framings }
     }
 }
 
@@ -101,11 +104,30 @@ fn check(part: &PartHead) -> Result<(), Fault> {
     Ok(())
 }
 
+/// What fields mean that come after the file.
+pub enum FieldsAfter {
+    /// The file may be on its way already: they may only repeat what was said before it.
+    Repeat(Fields),
+    /// The file waits for them: they count as if they had come before it.
+    Count(Arc<Mutex<Fields>>),
+}
+
+impl FieldsAfter {
+    fn take(&self, name: &str, value: &str) -> Result<(), Fault> {
+        match self {
+            Self::Repeat(fields) => fields.confirm_late(name, value),
+            Self::Count(fields) => fields.lock().give(name, value, Stage::Read),
+        }
+    }
+}
+
 /// The file's bytes, and after them the rest of the form.
 pub struct FormFile {
     reader: Reader,
-    fields: Fields,
+    after: FieldsAfter,
     place: Place,
+    /// The file's number among the form's parts.
+    part: usize,
     late: Option<Field>,
     /// Behind the file, in a file input that seems to have been left empty.
     in_empty_input: bool,
@@ -122,7 +144,7 @@ enum Place {
 }
 
 impl FormFile {
-    /// Takes what follows the file. Nothing of it may change what was decided before.
+    /// Takes what follows the file.
     fn behind(&mut self, event: Event) -> Result<(), Fault> {
         match event {
             Event::Part(part) => {
@@ -137,7 +159,7 @@ impl FormFile {
             Event::Data(data) => Field::extend(&mut self.late, &data)?,
             Event::PartEnd => {
                 if let Some(field) = self.late.take() {
-                    self.fields.confirm_late(field.name, &field.text())?;
+                    self.after.take(field.name, &field.text())?;
                 }
             }
             Event::End => {}
@@ -146,8 +168,10 @@ impl FormFile {
     }
 
     fn at_end(&mut self) {
-        if let Place::Behind(file_end) = self.place {
-            self.framings.learn(&self.framing, self.reader.parser.ended_as_assumed(file_end));
+        if let Place::Behind(file_end) = self.place
+            && let Some(ending) = self.reader.parser.ending(self.part, file_end)
+        {
+            self.framings.learn(self.framing, ending);
         }
         self.place = Place::AtEnd;
     }

@@ -1,58 +1,156 @@
-//! Which framings are known to end as assumed.
+//! How forms end, learnt.
 //!
-//! A form's part carries no length (RFC 7578 section 4.8), so a size derived from the request's
-//! own length is a guess about what follows the file. A framing that was seen to end as assumed is
-//! trusted the next time; until then, and after it has ended otherwise, the file is spooled.
+//! A form's part carries no length (RFC 7578 section 4.8), so a size derived from the request's own length is a guess about
+//! what follows the file: it assumes what followed it the last times. A framing that was never seen is spooled. One that
+//! was is derived, and at first its file goes to the spool as well, so that a wrong guess can be put right unseen.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::USER_AGENT;
+use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
-use crate::body::multipart::Boundary;
+use crate::body::multipart::{Boundary, FormEnding};
+use crate::words::fault::{Code, Fault, Stage};
 
-/// How many framings are remembered; a few dozen clients are all that most gateways ever see.
+/// How many framings are remembered, at about 200 bytes each; a few dozen clients are all that most gateways ever see.
 const REMEMBERED: u64 = 10_000;
-/// A `User-Agent` is compared up to here.
-const LONGEST_AGENT: usize = 200;
+/// A safety copy is made until so many forms in a row have ended alike.
+const COPIED: u32 = 16;
+/// So often do the numbers of a framing that surprises double: 64 ends alike before it is derived, 1024 with a copy.
+const MOST_DOUBLINGS: u32 = 6;
+/// What a guess without a copy costs its framing: the next 8 forms at least are spooled, and among them the retry.
+const REFUSED: u32 = 3;
 
-/// A kind of client: the caller, its program, and the shape of its boundaries.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Framing(String);
+/// A kind of form: its caller, the program that sends it, and its fields before the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Framing(u64);
 
-impl Framing {
-    /// The framing of a request.
-    pub fn of(caller: &str, headers: &HeaderMap, boundary: &Boundary) -> Self {
-        let agent = headers.get(USER_AGENT).map_or(&[][..], |agent| agent.as_bytes());
-        let agent = String::from_utf8_lossy(&agent[..agent.len().min(LONGEST_AGENT)]);
-        let boundary = boundary.as_str();
-        let dashes = boundary.bytes().take_while(|byte| *byte == b'-').count();
-        Self(format!("{caller}\n{agent}\n{dashes} of {}", boundary.len()))
-    }
+/// How a form will end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Prediction {
+    /// The guess.
+    pub ending: FormEnding,
+    /// What is to be done in case that it is wrong.
+    pub safety: Safety,
 }
 
-/// The framings seen to end as assumed.
+/// Whether a file whose size is a guess also goes to the spool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Safety {
+    /// No: its framing has ended alike for long.
+    None,
+    /// Where there is room.
+    Copy,
+    /// Without room for a copy it isn't guessed at all: its framing has surprised before.
+    CopyOrSpool,
+}
+
+/// What is known of framings.
 #[derive(Clone)]
-pub struct Framings(Cache<Framing, ()>);
+pub struct Framings {
+    seen: Cache<Framing, Seen>,
+    hasher: Arc<RandomState>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    ending: FormEnding,
+    /// How many forms in a row have ended so.
+    in_a_row: u32,
+    /// Guesses that were wrong, in doublings.
+    surprises: u32,
+}
 
 impl Framings {
     /// None known.
     pub fn new() -> Self {
-        Self(Cache::builder().max_capacity(REMEMBERED).eviction_policy(EvictionPolicy::lru()).build())
+        let seen = Cache::builder().max_capacity(REMEMBERED).eviction_policy(EvictionPolicy::lru()).build();
+        Self { seen, hasher: Arc::default() }
     }
 
-    /// Whether its end may be foretold.
-    pub fn trusts(&self, framing: &Framing) -> bool {
-        self.0.contains_key(framing)
+    /// The framing of a form whose fields before the file have names of this hash.
+    pub fn framing(&self, caller: &str, headers: &HeaderMap, field_names: u64) -> Framing {
+        Framing(self.hasher.hash_one((caller, headers.get(USER_AGENT), field_names)))
+    }
+
+    /// How a form will end; None where that isn't known well enough.
+    pub fn predict(&self, framing: Framing) -> Option<Prediction> {
+        let seen = self.seen.get(&framing)?;
+        let doublings = seen.surprises.min(MOST_DOUBLINGS);
+        let safety = match (seen.in_a_row, seen.surprises) {
+            (alike, _) if alike >= COPIED << doublings => Safety::None,
+            (_, 0) => Safety::Copy,
+            _ => Safety::CopyOrSpool,
+        };
+        (seen.in_a_row >= 1 << doublings).then_some(Prediction { ending: seen.ending, safety })
     }
 
     /// Notes how a form has ended.
-    pub fn learn(&self, framing: &Framing, ended_as_assumed: bool) {
-        if ended_as_assumed {
-            self.0.insert(framing.clone(), ());
-        } else {
-            self.0.invalidate(framing);
-        }
+    pub fn learn(&self, framing: Framing, ending: FormEnding) {
+        self.change(framing, |seen| match seen {
+            Some(seen) if seen.ending == ending => Some(Seen { in_a_row: seen.in_a_row.saturating_add(1), ..seen }),
+            seen => Some(Seen { ending, in_a_row: 1, surprises: seen.map_or(0, |seen| seen.surprises) }),
+        });
+    }
+
+    /// Notes that a guess was wrong.
+    pub fn surprised(&self, framing: Framing) {
+        self.distrust(framing, 1);
+    }
+
+    /// Notes that for a wrong guess a form was refused.
+    pub fn refused(&self, framing: Framing) {
+        self.distrust(framing, REFUSED);
+    }
+
+    fn distrust(&self, framing: Framing, doublings: u32) {
+        self.change(framing, |seen| {
+            seen.map(|seen| Seen { in_a_row: 0, surprises: seen.surprises.saturating_add(doublings), ..seen })
+        });
+    }
+
+    fn change(&self, framing: Framing, change: impl FnOnce(Option<Seen>) -> Option<Seen>) {
+        self.seen.entry(framing).and_compute_with(|entry| match change(entry.map(moka::Entry::into_value)) {
+            Some(seen) => Op::Put(seen),
+            None => Op::Nop,
+        });
+    }
+}
+
+/// A length that was derived from a framing: a guess.
+#[derive(Clone)]
+pub struct Derived {
+    /// Bytes.
+    pub size: u64,
+    /// What is done in case that it is wrong.
+    pub safety: Safety,
+    framing: Framing,
+    framings: Framings,
+}
+
+impl Derived {
+    /// For a form whose framing is known, and whose file begins at `file_start` of `total` bytes.
+    pub fn of(framings: &Framings, framing: Framing, total: u64, file_start: u64, boundary: &Boundary) -> Option<Self> {
+        let Prediction { ending, safety } = framings.predict(framing)?;
+        let size = ending.file_size(total, file_start, boundary)?;
+        Some(Self { size, safety, framing, framings: framings.clone() })
+    }
+
+    /// It was wrong.
+    pub fn mispredicted(&self) -> Fault {
+        self.framings.surprised(self.framing);
+        let detail = "the form didn't end as earlier ones of this client did, so the file's length was misjudged: send it again, or declare size";
+        Fault::gateway(Code::FramingMispredicted, Stage::Read, detail).retry_after(Duration::from_secs(1))
+    }
+
+    /// The caller has to send it again. It will be spooled then, and the forms after it.
+    pub fn refused(&self) {
+        self.framings.refused(self.framing);
     }
 }
 
@@ -65,27 +163,98 @@ impl Default for Framings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::body::multipart::Parser;
+    use bytes::Bytes;
 
-    fn framing(agent: &str, boundary: &str) -> Framing {
+    /// Ends with so many bytes behind the last boundary.
+    fn ending(bytes: usize) -> FormEnding {
+        let boundary = Boundary::from_content_type("multipart/form-data; boundary=b").unwrap();
+        let mut parser = Parser::new(&boundary);
+        let before = "--b\r\n\r\nx";
+        parser.push(Bytes::from(format!("{before}\r\n--b--\n{}", "x".repeat(bytes))));
+        while parser.next_event().unwrap().is_some() {}
+        parser.ending(1, before.len() as u64).unwrap()
+    }
+
+    fn framing(known: &Framings, caller: &str, agent: &'static str, field_names: u64) -> Framing {
         let headers = [(USER_AGENT, agent.parse().unwrap())].into_iter().collect();
-        let boundary = Boundary::from_content_type(&format!("multipart/form-data; boundary={boundary}")).unwrap();
-        Framing::of("", &headers, &boundary)
+        known.framing(caller, &headers, field_names)
+    }
+
+    fn learn(known: &Framings, framing: Framing, ending: FormEnding, times: u32) {
+        (0..times).for_each(|_| known.learn(framing, ending));
+    }
+
+    fn safety(known: &Framings, framing: Framing) -> Option<Safety> {
+        known.predict(framing).map(|prediction| prediction.safety)
     }
 
     #[test]
-    fn a_client_is_known_again_by_its_program_and_the_shape_of_its_boundary() {
+    fn a_framing_is_its_caller_its_program_and_its_fields() {
         let known = Framings::new();
-        known.learn(&framing("curl/8", "------------------------abc123"), true);
-        assert!(known.trusts(&framing("curl/8", "------------------------def456")));
-        assert!(!known.trusts(&framing("curl/7", "------------------------def456")));
-        assert!(!known.trusts(&framing("curl/8", "abc123")));
+        let one = framing(&known, "me", "curl/8", 1);
+        learn(&known, one, ending(0), 1);
+        assert_eq!(known.predict(framing(&known, "me", "curl/8", 1)).map(|known| known.ending), Some(ending(0)));
+        for (caller, agent, names) in [("you", "curl/8", 1), ("me", "curl/7", 1), ("me", "curl/8", 2)] {
+            assert_eq!(known.predict(framing(&known, caller, agent, names)), None);
+        }
     }
 
     #[test]
-    fn a_framing_that_ends_otherwise_is_forgotten() {
-        let (known, client) = (Framings::new(), framing("x", "y"));
-        known.learn(&client, true);
-        known.learn(&client, false);
-        assert!(!known.trusts(&client));
+    fn a_copy_is_made_until_sixteen_forms_have_ended_alike() {
+        let known = Framings::new();
+        let client = framing(&known, "", "x", 0);
+        learn(&known, client, ending(2), 15);
+        assert_eq!(safety(&known, client), Some(Safety::Copy));
+        learn(&known, client, ending(2), 1);
+        assert_eq!(safety(&known, client), Some(Safety::None));
+        learn(&known, client, ending(4), 1);
+        assert_eq!(known.predict(client), Some(Prediction { ending: ending(4), safety: Safety::Copy }));
+    }
+
+    #[test]
+    fn each_surprise_doubles_what_a_framing_must_show() {
+        let known = Framings::new();
+        let client = framing(&known, "", "x", 0);
+        learn(&known, client, ending(0), 1);
+        for (needed, copied) in [(2, 32), (4, 64), (8, 128), (16, 256), (32, 512), (64, 1024), (64, 1024)] {
+            known.surprised(client);
+            learn(&known, client, ending(0), needed - 1);
+            assert_eq!(safety(&known, client), None, "{needed}");
+            learn(&known, client, ending(0), 1);
+            assert_eq!(safety(&known, client), Some(Safety::CopyOrSpool), "{needed}");
+            learn(&known, client, ending(0), copied - needed - 1);
+            assert_eq!(safety(&known, client), Some(Safety::CopyOrSpool), "{needed}");
+            learn(&known, client, ending(0), 1);
+            assert_eq!(safety(&known, client), Some(Safety::None), "{needed}");
+        }
+    }
+
+    #[test]
+    fn after_a_refusal_eight_forms_are_spooled() {
+        let known = Framings::new();
+        let client = framing(&known, "", "x", 0);
+        learn(&known, client, ending(0), 16);
+        known.refused(client);
+        learn(&known, client, ending(0), 7);
+        assert_eq!(safety(&known, client), None);
+        learn(&known, client, ending(0), 1);
+        assert_eq!(safety(&known, client), Some(Safety::CopyOrSpool));
+    }
+
+    #[test]
+    fn endings_that_alternate_are_not_guessed_for_long() {
+        let known = Framings::new();
+        let client = framing(&known, "", "x", 0);
+        let mut wrong = 0;
+        for turn in 0..1000 {
+            let ends = ending(turn % 2);
+            if known.predict(client).is_some_and(|guess| guess.ending != ends) {
+                wrong += 1;
+                known.surprised(client);
+            }
+            known.learn(client, ends);
+        }
+        assert_eq!(wrong, 1);
     }
 }

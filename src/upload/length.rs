@@ -1,8 +1,9 @@
 //! The ladder of lengths: eGain wants the exact size before the first byte, so it is declared, or known from the
 //! look-ahead, or derived from the request's own length, or found out by spooling.
 
+use super::framing::{Derived, Safety};
 use super::look_ahead::LookAhead;
-use super::offer::{Derived, Offer};
+use super::offer::Offer;
 use super::replay::ReplayableFile;
 use super::spool::Spools;
 use crate::body::exact::OnMismatch;
@@ -33,7 +34,7 @@ impl LengthSource {
     }
 }
 
-/// A file whose exact length is known, or promised.
+/// A file whose exact length is known, or promised, or guessed.
 pub struct Measured {
     /// Bytes.
     pub length: u64,
@@ -41,8 +42,9 @@ pub struct Measured {
     pub source: LengthSource,
     /// The bytes.
     pub file: ReplayableFile,
-    /// What it means when they turn out to be more or fewer.
-    pub derived: Option<Derived>,
+    /// The guess, where it is one.
+    derived: Option<Derived>,
+    limits: Limits,
 }
 
 impl Measured {
@@ -54,10 +56,31 @@ impl Measured {
             Some(derived) => Box::new(move |_| derived.mispredicted()),
         }
     }
+
+    /// Puts a wrong guess right, by reading on to the end into the safety copy. False where there is none that is whole.
+    pub async fn correct(&mut self) -> Result<bool, Fault> {
+        let Some(derived) = self.derived.take() else { return Ok(false) };
+        match self.file.read_to_end(|length| self.limits.check(length)).await? {
+            Some(length) => {
+                (self.length, self.source) = (length, LengthSource::Spooled);
+                Ok(true)
+            }
+            None => {
+                derived.refused();
+                Ok(false)
+            }
+        }
+    }
 }
 
-/// Finds out the length, by the first rung of the ladder that holds.
-pub async fn measure(mut offer: Offer, mut ahead: LookAhead, spools: &Spools, limits: &Limits) -> Result<Measured, Fault> {
+/// Finds out the length of a caller's file, by the first rung of the ladder that holds.
+pub async fn measure(
+    caller: &str,
+    mut offer: Offer,
+    mut ahead: LookAhead,
+    spools: &Spools,
+    limits: &Limits,
+) -> Result<Measured, Fault> {
     let declared = offer.declared;
     // A guess beyond the limit may be wrong; what is spooled is refused by what it is.
     offer.derived = offer.derived.filter(|derived| limits.check(derived.size).is_ok());
@@ -72,45 +95,69 @@ pub async fn measure(mut offer: Offer, mut ahead: LookAhead, spools: &Spools, li
     }
     limits.check(ahead.length())?;
     if ahead.ended && (declared.is_some() || ahead.length() <= limits.look_ahead) {
-        return held(ahead, declared);
+        return held(ahead, declared, *limits);
     }
-    let streamed = |length, source, derived, offer: Offer, mut ahead: LookAhead| {
-        Ok(Measured { length, source, derived, file: ReplayableFile::stream(ahead.chunks.take(), offer.body) })
-    };
-    match (declared, offer.derived.take()) {
-        (Some(length), _) => streamed(length, LengthSource::Declared, None, offer, ahead),
-        // Where the last frame happened to bring the end as well, a wrong guess is seen before it does harm.
-        (None, Some(derived)) if !ahead.ended || derived.size == ahead.length() => {
-            streamed(derived.size, LengthSource::Derived, Some(derived), offer, ahead)
+    let known = |length, source, file| Measured { length, source, file, derived: None, limits: *limits };
+    match (declared, offer.whole.take(), offer.derived.take()) {
+        (Some(size), Some(whole), _) if size != whole.length => Err(mismatch(size, whole.length)),
+        (_, Some(whole), _) => Ok(known(whole.length, LengthSource::Spooled, whole.file)),
+        (Some(length), None, _) => {
+            Ok(known(length, LengthSource::Declared, ReplayableFile::stream(ahead.chunks.take(), offer.body)))
         }
-        (None, _) => spool(offer, ahead, spools, limits).await,
+        // Where the last frame happened to bring the end as well, a wrong guess is seen before it does harm.
+        (None, None, Some(guess)) if ahead.ended && guess.size == ahead.length() => {
+            Ok(known(guess.size, LengthSource::Derived, ReplayableFile::held(ahead.chunks.take())))
+        }
+        (None, None, Some(guess)) if !ahead.ended => derive(caller, offer, ahead, guess, spools, limits).await,
+        (None, None, _) => spool(caller, offer, ahead, spools, limits).await,
     }
 }
 
-fn held(mut ahead: LookAhead, declared: Option<u64>) -> Result<Measured, Fault> {
-    if let Some(size) = declared.filter(|size| *size != ahead.length()) {
-        return Err(mismatch(size, ahead.length()));
+fn held(mut ahead: LookAhead, declared: Option<u64>, limits: Limits) -> Result<Measured, Fault> {
+    let length = ahead.length();
+    if let Some(size) = declared.filter(|size| *size != length) {
+        return Err(mismatch(size, length));
     }
-    if ahead.length() == 0 {
+    if length == 0 {
         return Err(Fault::caller(Code::EmptyFile, Stage::Read, "the file is empty: eGain takes files of at least one byte"));
     }
     let source = if declared.is_some() { LengthSource::Declared } else { LengthSource::LookAhead };
-    Ok(Measured { length: ahead.length(), source, derived: None, file: ReplayableFile::held(ahead.chunks.take()) })
+    Ok(Measured { length, source, file: ReplayableFile::held(ahead.chunks.take()), derived: None, limits })
 }
 
-async fn spool(mut offer: Offer, ahead: LookAhead, spools: &Spools, limits: &Limits) -> Result<Measured, Fault> {
+/// Believes a guess, with a safety copy where its framing asks for one and there is room.
+async fn derive(
+    caller: &str,
+    offer: Offer,
+    mut ahead: LookAhead,
+    guess: Derived,
+    spools: &Spools,
+    limits: &Limits,
+) -> Result<Measured, Fault> {
+    let copy = match guess.safety {
+        Safety::None => None,
+        Safety::Copy | Safety::CopyOrSpool => spools.reserve(caller, guess.size),
+    };
+    let file = match copy {
+        Some(mut copy) => {
+            ahead.chunks.take().into_iter().try_for_each(|chunk| copy.append(chunk))?;
+            ReplayableFile::copied(copy, offer.body)
+        }
+        None if guess.safety == Safety::CopyOrSpool => return spool(caller, offer, ahead, spools, limits).await,
+        None => ReplayableFile::stream(ahead.chunks.take(), offer.body),
+    };
+    Ok(Measured { length: guess.size, source: LengthSource::Derived, file, derived: Some(guess), limits: *limits })
+}
+
+async fn spool(caller: &str, mut offer: Offer, ahead: LookAhead, spools: &Spools, limits: &Limits) -> Result<Measured, Fault> {
     if !spools.is_on() {
         let detail =
             "the file's length isn't known: send Content-Length (raw), or size in the query or as a form field before the file";
         return Err(Fault::caller(Code::LengthRequired, Stage::Read, detail));
     }
-    let spooled = spools.collect(ahead, &mut offer.body, |length| limits.check(length)).await?;
-    Ok(Measured {
-        length: spooled.length(),
-        source: LengthSource::Spooled,
-        derived: None,
-        file: ReplayableFile::spooled(spooled),
-    })
+    let spooled = spools.collect(caller, ahead, &mut offer.body, |length| limits.check(length)).await?;
+    let (length, file) = (spooled.length(), ReplayableFile::spooled(spooled));
+    Ok(Measured { length, source: LengthSource::Spooled, file, derived: None, limits: *limits })
 }
 
 /// Sizes that are refused, or looked at first.

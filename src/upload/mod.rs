@@ -4,6 +4,7 @@ mod deliver;
 mod digest;
 mod fields;
 mod form;
+mod form_offer;
 mod framing;
 mod length;
 mod look_ahead;
@@ -19,8 +20,9 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http_body::Body;
+use http_body_util::BodyExt;
 
-use crate::body::digest::{Slot, Sum, hex};
+use crate::body::digest::{Slot, hex};
 use crate::body::pace::{self, Pace, caller_too_slow};
 use crate::egain::{Egain, NewAsset, Orphans};
 use crate::media::{AgreedName, Sniffed, agree, sniff};
@@ -37,10 +39,10 @@ use framing::Framings;
 use length::Measured;
 pub use length::{LengthSource, Limits};
 use look_ahead::LookAhead;
-use offer::Offer;
 pub use offer::Request;
+use offer::{Offer, Reading};
 pub use once::Config as OnceConfig;
-use once::{Claim, Fingerprint, Found, Key, Ledger};
+use once::{Claim, Fingerprint, Found, Key, Ledger, Record, another_file};
 pub use spool::Config as SpoolConfig;
 use spool::Spools;
 use tally::Tally;
@@ -108,6 +110,11 @@ impl Upload {
         Ok(Self { config, policy, delivery, spools, framings: Framings::new(), ledger, metrics })
     }
 
+    /// An asset was deleted: a retry of its upload stores it again.
+    pub fn forget(&self, id: &AssetId) {
+        self.ledger.forget(id);
+    }
+
     /// From a request to a stored file. Dropping the future leaves nothing behind, but for an upload with a key whose
     /// bytes are all here: a retry will find its answer.
     pub async fn run<B>(&self, request: Request<B>) -> Result<Receipt, Fault>
@@ -146,55 +153,49 @@ impl Upload {
         let (claimant, caller) = (Claimant::from(&*request.caller), request.caller.clone());
         let key = Key::of(&request.caller, &request.head.headers)?;
         let paced = request.map(|body| Pace::new(body, self.config.pace, caller_too_slow));
-        let offer = Offer::of(paced, &self.framings, &self.config.limits).await?;
+        let (all, hash) = (&self.config.limits, key.is_some());
+        let reading = Reading { framings: &self.framings, spools: &self.spools, limits: all, hash };
+        let offer = Offer::of(paced, &reading).await?;
         self.policy.judge_channel(&offer.metadata.channel, &caller.channels).or_else(|fault| self.only_reported(fault))?;
         let own = self.limits(&offer.metadata);
         let limits = if self.policy.report_only { self.config.limits } else { own };
         offer.declared.map_or(Ok(()), |size| limits.check(size))?;
         let claim = match key.map(|key| self.ledger.claim(key, Fingerprint::of(&offer))).transpose()? {
-            Some(Found::Done(receipt)) => return Ok(Next::Answer(Box::new(receipt))),
+            Some(Found::Done(record)) => return answer_again(offer, &record, &reading).await.map(Next::Answer),
             Some(Found::Fresh(claim)) => Some(claim),
             None => None,
         };
-        let (offer, ahead) = self.look_ahead(offer).await?;
+        let (offer, ahead) = look_ahead(offer, &reading).await?;
         let own = self.limits(&offer.metadata);
         let limits = if self.policy.report_only { self.config.limits } else { own };
         let (sniffed, agreed) = self.inspect(&offer, &ahead)?;
-        let (metadata, sum) = (offer.metadata.clone(), offer.sum.clone());
-        let file = length::measure(offer, ahead, &self.spools, &limits).await?;
+        let (metadata, wants_sum, sum) = (offer.metadata.clone(), offer.wants_sum(), offer.sum.clone());
+        let file = length::measure(&caller.id, offer, ahead, &self.spools, &limits).await?;
         tally.measured(file.source);
         own.check(file.length).or_else(|fault| self.only_reported(fault))?;
         let timing = Timing { read: began.elapsed(), ..Timing::default() };
         let (name, content_type) = (agreed.name, sniffed.content_type());
-        Ok(Next::Send(Box::new(Ready { claimant, metadata, name, content_type, file, sum, claim, timing })))
-    }
-
-    /// Reads the first bytes of the file. A raw body that begins as a form is opened, and the file is what lies in it.
-    async fn look_ahead(&self, mut offer: Offer) -> Result<(Offer, LookAhead), Fault> {
-        let limits = &self.config.limits;
-        let mut ahead = LookAhead::default();
-        ahead.fill(&mut offer.body, limits.look_ahead).await?;
-        let Some(boundary) = offer.form_inside(&ahead.head(limits.look_ahead as usize))? else { return Ok((offer, ahead)) };
-        let mut offer = offer.opened(&boundary, ahead, &self.framings, limits).await?;
-        let mut ahead = LookAhead::default();
-        ahead.fill(&mut offer.body, limits.look_ahead).await?;
-        Ok((offer, ahead))
+        Ok(Next::Send(Box::new(Ready { claimant, metadata, name, content_type, file, wants_sum, sum, claim, timing })))
     }
 
     /// From the signed URL to the receipt.
     async fn finish(&self, ready: Ready, mut tally: Tally) -> Result<Receipt, Fault> {
         let outcome = self.store(ready).await;
+        if let Ok(receipt) = &outcome {
+            tally.measured(receipt.length_source);
+        }
         tally.end(outcome.as_ref().err());
         outcome
     }
 
     async fn store(&self, ready: Ready) -> Result<Receipt, Fault> {
-        let Ready { claimant, metadata, name, content_type, file, sum, claim, mut timing } = ready;
+        let Ready { claimant, metadata, name, content_type, mut file, wants_sum, sum, claim, mut timing } = ready;
         let (channel, sender) = (metadata.channel.as_str(), metadata.sender);
         let asset = NewAsset { claimant: &claimant, channel, sender, name: &name, size: file.length };
         let bytes = self.metrics.transfer_bytes.with_label_values(&["upload", self.label(channel)]);
-        let consignment = Consignment { asset, content_type: &content_type, file: &file, bytes };
-        let id = self.delivery.deliver(&consignment, &mut timing).await?;
+        let mut consignment = Consignment { asset, content_type: &content_type, file: &mut file, bytes };
+        let id = self.delivery.deliver(&mut consignment, &mut timing).await?;
+        let sum = sum.and_then(|slot| slot.get().copied());
         let receipt = Receipt {
             id,
             name,
@@ -203,11 +204,13 @@ impl Upload {
             channel: metadata.channel,
             sender: metadata.sender,
             length_source: file.source,
-            sha256: sum.and_then(|slot| slot.get().map(|sum: &Sum| hex(sum))),
+            sha256: sum.filter(|_| wants_sum).map(|sum| hex(&sum)),
             timing,
         };
-        if let Some(claim) = claim {
-            claim.fulfil(&receipt);
+        // What stays for a day shouldn't lie among buffers that go.
+        drop(file);
+        if let Some((claim, sum)) = claim.zip(sum) {
+            claim.fulfil(&receipt, sum);
         }
         Ok(receipt)
     }
@@ -262,9 +265,38 @@ struct Ready {
     name: String,
     content_type: String,
     file: Measured,
+    wants_sum: bool,
     sum: Option<Slot>,
     claim: Option<Claim>,
     timing: Timing,
+}
+
+/// Reads the first bytes of the file. A raw body that begins as a form is opened, and the file is what lies in it.
+async fn look_ahead(mut offer: Offer, reading: &Reading<'_>) -> Result<(Offer, LookAhead), Fault> {
+    let most = reading.limits.look_ahead;
+    let mut ahead = LookAhead::default();
+    ahead.fill(&mut offer.body, most).await?;
+    let Some(boundary) = offer.form_inside(&ahead.head(most as usize))? else { return Ok((offer, ahead)) };
+    let mut offer = offer.opened(boundary, ahead, reading).await?;
+    let mut ahead = LookAhead::default();
+    ahead.fill(&mut offer.body, most).await?;
+    Ok((offer, ahead))
+}
+
+/// The first answer, once it is certain that this is the same file.
+async fn answer_again(offer: Offer, first: &Record, reading: &Reading<'_>) -> Result<Box<Receipt>, Fault> {
+    // A digest that is declared was compared already, and the file needn't be read.
+    if offer.digest.expected.is_some() {
+        return Ok(Box::new(first.receipt(offer.wants_sum())));
+    }
+    let (mut offer, ahead) = look_ahead(offer, reading).await?;
+    let mut length = ahead.length();
+    while let Some(frame) = offer.body.frame().await {
+        length += frame?.data_ref().map_or(0, |data| data.len() as u64);
+        reading.limits.check(length)?;
+    }
+    let is_same = first.has_sum(offer.sum.as_ref().and_then(|slot| slot.get()));
+    if is_same { Ok(Box::new(first.receipt(offer.wants_sum()))) } else { Err(another_file()) }
 }
 
 fn defect() -> Fault {

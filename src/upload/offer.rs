@@ -4,7 +4,6 @@
 //! `100 Continue` at the first poll.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
@@ -17,13 +16,15 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::digest::{self, Declared};
 use super::fields::{Fields, Metadata};
-use super::form::{LARGEST_FRAME, OpenForm};
-use super::framing::{Framing, Framings};
+use super::form_offer::FormOffer;
+use super::framing::{Derived, Framings};
 use super::length::Limits;
 use super::look_ahead::LookAhead;
+use super::replay::ReplayableFile;
+use super::spool::Spools;
 use crate::body::Frames;
 use crate::body::digest::{Digesting, Slot, Sum};
-use crate::body::multipart::{Boundary, derived_size, file_name, form_inside, is_form};
+use crate::body::multipart::{Boundary, file_name, form_inside, is_form};
 use crate::words::caller::Caller;
 use crate::words::fault::{Code, Fault, Stage};
 
@@ -37,42 +38,53 @@ pub struct Offer {
     pub given_type: Option<String>,
     /// Its length as declared.
     pub declared: Option<u64>,
-    /// Its length as derived, for a framing that is trusted.
+    /// Its length as derived, for a framing that is known.
     pub derived: Option<Derived>,
-    /// Its SHA-256 as promised.
-    pub promised: Option<Sum>,
-    /// Where its SHA-256 will be, where it is wanted.
+    /// Its SHA-256 as asked for, and as promised.
+    pub digest: Declared,
+    /// Where its SHA-256 will be, if it is needed.
     pub sum: Option<Slot>,
     /// Its bytes. The end comes only when the whole request is in order.
     pub body: Frames,
+    /// The whole file, where it had to be read for what came after it; then `body` gives the same bytes.
+    pub whole: Option<WholeFile>,
     /// The request, where the file is the whole of its body.
-    raw: Option<Raw>,
+    pub(super) raw: Option<Raw>,
 }
 
 /// What is needed to read a raw body as a form after all.
-struct Raw {
+pub(super) struct Raw {
     caller: Arc<Caller>,
     headers: HeaderMap,
     content_type: Option<String>,
     fields: Fields,
 }
 
-/// A length that was derived from a framing.
-#[derive(Clone)]
-pub struct Derived {
-    /// Bytes.
-    pub size: u64,
-    framing: Framing,
-    framings: Framings,
+impl Offer {
+    /// Whether the answer shall tell its SHA-256.
+    pub fn wants_sum(&self) -> bool {
+        self.digest.wanted || self.digest.expected.is_some()
+    }
 }
 
-impl Derived {
-    /// Forgets the framing: the retry is spooled, and succeeds.
-    pub fn mispredicted(&self) -> Fault {
-        self.framings.learn(&self.framing, false);
-        let detail = "the form didn't end as earlier ones of this client did, so the file's length was misjudged: send it again, or declare size";
-        Fault::gateway(Code::FramingMispredicted, Stage::Read, detail).retry_after(Duration::from_secs(1))
-    }
+/// A file in the spool.
+pub struct WholeFile {
+    /// Its bytes.
+    pub file: ReplayableFile,
+    /// How many.
+    pub length: u64,
+}
+
+/// What a request is understood with.
+pub struct Reading<'a> {
+    /// How forms end.
+    pub framings: &'a Framings,
+    /// Where a file waits for what comes after it.
+    pub spools: &'a Spools,
+    /// Sizes.
+    pub limits: &'a Limits,
+    /// Whether the file's SHA-256 is needed, whatever the caller asks for.
+    pub hash: bool,
 }
 
 /// A request's head, with its body unread.
@@ -95,8 +107,8 @@ impl<B> Request<B> {
 }
 
 impl Offer {
-    /// Understands a request, reading a form up to its file.
-    pub async fn of<B>(request: Request<B>, framings: &Framings, limits: &Limits) -> Result<Self, Fault>
+    /// Understands a request, reading a form up to its file, or to its end where the channel may come after the file.
+    pub async fn of<B>(request: Request<B>, reading: &Reading<'_>) -> Result<Self, Fault>
     where
         B: Body<Data = Bytes, Error = Fault> + Send + Sync + Unpin + 'static,
     {
@@ -108,9 +120,10 @@ impl Offer {
         match content_type.as_deref().filter(|value| is_form(value)) {
             Some(value) => {
                 let boundary = Boundary::from_content_type(value)?;
-                Self::of_form(&caller, &head.headers, fields, &boundary, body, framings, limits).await
+                let form = FormOffer::read(&caller, &head.headers, fields, boundary, body, reading).await?;
+                form.offer(&caller, reading).await
             }
-            None => Self::of_raw(Raw { caller, headers: head.headers, content_type, fields }, body, limits),
+            None => Self::of_raw(Raw { caller, headers: head.headers, content_type, fields }, body, reading),
         }
     }
 
@@ -120,20 +133,14 @@ impl Offer {
     }
 
     /// Reads a raw body, of which `ahead` was read, as the form that it is: nobody could use an envelope.
-    pub async fn opened(
-        self,
-        boundary: &Boundary,
-        mut ahead: LookAhead,
-        framings: &Framings,
-        limits: &Limits,
-    ) -> Result<Self, Fault> {
+    pub async fn opened(self, boundary: Boundary, mut ahead: LookAhead, reading: &Reading<'_>) -> Result<Self, Fault> {
         let Some(Raw { caller, headers, fields, .. }) = self.raw else { return Ok(self) };
         let seen = stream::iter(ahead.chunks.take().into_iter().map(|data| Ok(Frame::data(data))));
         let body = StreamBody::new(seen.chain(BodyStream::new(self.body)));
-        Self::of_form(&caller, &headers, fields, boundary, body, framings, limits).await
+        FormOffer::read(&caller, &headers, fields, boundary, body, reading).await?.offer(&caller, reading).await
     }
 
-    fn of_raw<B>(raw: Raw, body: B, limits: &Limits) -> Result<Self, Fault>
+    fn of_raw<B>(raw: Raw, body: B, reading: &Reading<'_>) -> Result<Self, Fault>
     where
         B: Body<Data = Bytes, Error = Fault> + Send + Sync + Unpin + 'static,
     {
@@ -143,69 +150,34 @@ impl Offer {
         if declared == Some(0) {
             return Err(Fault::caller(Code::EmptyFile, Stage::Admit, "the body is empty: send the file's bytes as the body"));
         }
-        declared.map_or(Ok(()), |size| limits.check(size))?;
+        declared.map_or(Ok(()), |size| reading.limits.check(size))?;
         let expected = digest::promised(headers)?;
         let digest = wishes(metadata.digest, headers)?.and(Declared { wanted: expected.is_some(), expected })?;
         let given_name = headers.get(CONTENT_DISPOSITION).and_then(|value| file_name(value.as_bytes()));
         let given_type = raw.content_type.clone();
-        let (sum, body) = digesting(body, digest);
-        let promised = digest.expected;
-        Ok(Self { metadata, given_name, given_type, declared, derived: None, promised, sum, body, raw: Some(raw) })
-    }
-
-    async fn of_form<B>(
-        caller: &Caller,
-        headers: &HeaderMap,
-        fields: Fields,
-        boundary: &Boundary,
-        body: B,
-        framings: &Framings,
-        limits: &Limits,
-    ) -> Result<Self, Fault>
-    where
-        B: Body<Data = Bytes, Error = Fault> + Send + Sync + Unpin + 'static,
-    {
-        let total = content_length(headers);
-        if let Some(total) = total {
-            limits.check(total.saturating_sub(LARGEST_FRAME))?;
-        }
-        let whole = digest::promised(headers)?;
-        let wished = wishes(Declared::default(), headers)?;
-        let (_, body) = digesting(body, Declared { wanted: false, expected: whole });
-        let form = OpenForm::read(body, boundary, fields).await?;
-        let metadata = form.fields.clone().understand(caller, Stage::Read)?;
-        let declared = agree(metadata.size, form.part.content_length)?;
-        declared.map_or(Ok(()), |size| limits.check(size))?;
-        let framing = Framing::of(&caller.id, headers, boundary);
-        let derived = total
-            .filter(|_| framings.trusts(&framing))
-            .and_then(|total| derived_size(total, form.file_start, boundary))
-            .map(|size| Derived { size, framing: framing.clone(), framings: framings.clone() });
-        let (given_name, given_type) = (form.part.file_name.clone(), form.part.content_type.clone());
-        let digest = metadata.digest.and(wished)?;
-        let (sum, body) = digesting(form.into_file(framing, framings.clone()), digest);
-        let promised = digest.expected;
-        Ok(Self { metadata, given_name, given_type, declared, derived, promised, sum, body, raw: None })
+        let (sum, body) = digesting(body, digest, reading.hash);
+        let (derived, whole, raw) = (None, None, Some(raw));
+        Ok(Self { metadata, given_name, given_type, declared, derived, digest, sum, body, whole, raw })
     }
 }
 
-fn digesting<B>(body: B, digest: Declared) -> (Option<Slot>, Frames)
+pub(super) fn digesting<B>(body: B, digest: Declared, always: bool) -> (Option<Slot>, Frames)
 where
     B: Body<Data = Bytes, Error = Fault> + Send + Sync + Unpin + 'static,
 {
-    if !digest.wanted && digest.expected.is_none() {
+    if !always && !digest.wanted && digest.expected.is_none() {
         return (None, body.boxed());
     }
     let slot = Slot::default();
     (Some(slot.clone()), Digesting::new(body, digest.expected, slot).boxed())
 }
 
-fn wishes(field: Declared, headers: &HeaderMap) -> Result<Declared, Fault> {
+pub(super) fn wishes(field: Declared, headers: &HeaderMap) -> Result<Declared, Fault> {
     field.and(Declared { wanted: digest::wanted(headers)?, expected: None::<Sum> })
 }
 
 /// Two declarations of one length must be the same.
-fn agree(one: Option<u64>, two: Option<u64>) -> Result<Option<u64>, Fault> {
+pub(super) fn agree(one: Option<u64>, two: Option<u64>) -> Result<Option<u64>, Fault> {
     match (one, two) {
         (Some(one), Some(two)) if one != two => {
             let detail = format!("size says {one} bytes, Content-Length says {two}: declare the exact length of the file, once");
@@ -235,7 +207,7 @@ fn content_type(headers: &HeaderMap) -> Result<Option<String>, Fault> {
     Ok(Some(String::from_utf8_lossy(first.as_bytes()).into_owned()))
 }
 
-fn content_length(headers: &HeaderMap) -> Option<u64> {
+pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
     text(headers, CONTENT_LENGTH.as_str())?.parse().ok()
 }
 

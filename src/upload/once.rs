@@ -10,11 +10,13 @@ use http::HeaderMap;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use parking_lot::Mutex;
+use sha2::{Digest, Sha256};
 
-use super::Receipt;
+use super::fields::Metadata;
 use super::offer::Offer;
-use crate::body::digest::{Sum, parse_hex};
-use crate::words::asset::Sender;
+use super::{LengthSource, Receipt, Timing};
+use crate::body::digest::{Sum, hex};
+use crate::words::asset::{AssetId, Sender};
 use crate::words::caller::Caller;
 use crate::words::fault::{Code, Fault, Stage};
 
@@ -30,12 +32,9 @@ pub struct Config {
     pub capacity: u64,
 }
 
-/// A key is a caller's own: another caller's same key means something else.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Key {
-    caller: String,
-    key: String,
-}
+/// A key is a caller's own: another caller's same key means something else. Kept as a hash, however long it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Key(Sum);
 
 impl Key {
     /// The request's key, if it has one.
@@ -46,17 +45,16 @@ impl Key {
             let detail = "Idempotency-Key is not 1 to 255 printable ASCII characters, such as a UUID";
             return Err(Fault::caller(Code::InvalidField, Stage::Admit, detail));
         }
-        Ok(Some(Self { caller: caller.id.clone(), key: key.to_owned() }))
+        Ok(Some(Self(hash([Some(caller.id.as_str()), Some(key)]))))
     }
 }
 
 /// What makes two uploads the same, as far as it is known before their bytes are. Never a form's raw bytes: its boundary
 /// is another one each time.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Fingerprint {
-    channel: String,
-    sender: Sender,
-    name: Option<String>,
+    /// Channel, sender, name and type as they were said.
+    said: Sum,
     size: Option<u64>,
     sum: Option<Sum>,
 }
@@ -64,28 +62,26 @@ pub struct Fingerprint {
 impl Fingerprint {
     /// What an offer says of itself.
     pub fn of(offer: &Offer) -> Self {
-        let metadata = &offer.metadata;
-        Self {
-            channel: metadata.channel.clone(),
-            sender: metadata.sender,
-            name: metadata.name.clone().or_else(|| offer.given_name.clone()),
-            size: offer.declared,
-            sum: offer.promised,
-        }
+        let Metadata { channel, sender, name, .. } = &offer.metadata;
+        let name = name.as_deref().or(offer.given_name.as_deref());
+        let said = hash([Some(channel), Some(sender.name()), name, offer.given_type.as_deref()]);
+        Self { said, size: offer.declared, sum: offer.digest.expected }
     }
 
-    /// What is known of the file now that it was read.
-    fn completed_by(self, receipt: &Receipt) -> Self {
-        let sum = receipt.sha256.as_deref().and_then(parse_hex).or(self.sum);
-        Self { size: Some(receipt.size), sum, ..self }
+    fn differs_from(&self, first: &Record) -> bool {
+        let known_to_differ = self.size.is_some_and(|size| size != first.size) || self.sum.is_some_and(|sum| sum != first.sum);
+        self.said != first.said || known_to_differ
     }
+}
 
-    fn differs_from(&self, first: &Self) -> bool {
-        let differ = |one: Option<u64>, two: Option<u64>| one.zip(two).is_some_and(|(one, two)| one != two);
-        let sums_differ = self.sum.zip(first.sum).is_some_and(|(one, two)| one != two);
-        let said = (&self.channel, self.sender, &self.name) != (&first.channel, first.sender, &first.name);
-        said || sums_differ || differ(self.size, first.size)
+/// Each text with its length before it, so that no two lists have one hash.
+fn hash<const N: usize>(texts: [Option<&str>; N]) -> Sum {
+    let mut hasher = Sha256::new();
+    for text in texts {
+        hasher.update(text.map_or(u64::MAX, |text| text.len() as u64).to_be_bytes());
+        hasher.update(text.unwrap_or_default());
     }
+    hasher.finalize().into()
 }
 
 /// The keys under way and the answers that were given.
@@ -93,61 +89,129 @@ impl Fingerprint {
 pub struct Ledger(Arc<Book>);
 
 struct Book {
-    done: Cache<Key, Arc<Entry>>,
+    done: Cache<Key, Arc<Record>>,
     running: Mutex<HashSet<Key>>,
+    /// Keys that lead to these are free again.
+    deleted: Cache<AssetId, ()>,
 }
 
-struct Entry {
-    fingerprint: Fingerprint,
-    receipt: Receipt,
+/// An upload that was answered. Small, as there may be many for a day.
+#[derive(Debug)]
+pub struct Record {
+    said: Sum,
+    sum: Sum,
+    size: u64,
+    sender: Sender,
+    length_source: LengthSource,
+    /// Id, channel, name and type, one behind the other.
+    texts: Box<str>,
+    ends: [u16; 3],
+}
+
+impl Record {
+    fn new(said: Sum, sum: Sum, receipt: &Receipt) -> Self {
+        let Receipt { id, channel, name, content_type, size, sender, length_source, .. } = receipt;
+        let (mut texts, mut ends) = (String::new(), [0; 3]);
+        for (text, end) in [id.as_str(), channel, name].into_iter().zip(&mut ends) {
+            texts += text;
+            *end = u16::try_from(texts.len()).expect("ids, channels and names have a few hundred characters");
+        }
+        texts += content_type;
+        Self { said, sum, size: *size, sender: *sender, length_source: *length_source, texts: texts.into(), ends }
+    }
+
+    fn text(&self, at: usize) -> &str {
+        let start = at.checked_sub(1).map_or(0, |before| self.ends[before].into());
+        let end = self.ends.get(at).map_or(self.texts.len(), |end| (*end).into());
+        &self.texts[start..end]
+    }
+
+    fn id(&self) -> AssetId {
+        AssetId::parse(self.text(0)).expect("it was an id")
+    }
+
+    /// Whether the file that came now is the one that came first.
+    pub fn has_sum(&self, sum: Option<&Sum>) -> bool {
+        sum == Some(&self.sum)
+    }
+
+    /// The first answer, with the sum where it is asked for now.
+    pub fn receipt(&self, wants_sum: bool) -> Receipt {
+        Receipt {
+            id: self.id(),
+            channel: self.text(1).to_owned(),
+            name: self.text(2).to_owned(),
+            content_type: self.text(3).to_owned(),
+            size: self.size,
+            sender: self.sender,
+            length_source: self.length_source,
+            sha256: wants_sum.then(|| hex(&self.sum)),
+            timing: Timing::default(),
+        }
+    }
 }
 
 /// What the ledger says of a key.
 pub enum Found {
     /// Nobody has it: the upload may go on.
     Fresh(Claim),
-    /// It was answered.
-    Done(Receipt),
+    /// It was answered, for a file that isn't known to be another one.
+    Done(Arc<Record>),
 }
 
 /// A key that is under way; released when it is dropped.
 pub struct Claim {
     book: Arc<Book>,
     key: Key,
-    fingerprint: Fingerprint,
+    said: Sum,
 }
 
 impl Ledger {
     /// An empty one.
     pub fn new(config: &Config) -> Self {
-        let done = Cache::builder().max_capacity(config.capacity).time_to_live(config.ttl);
-        let done = done.eviction_policy(EvictionPolicy::lru()).build();
-        Self(Arc::new(Book { done, running: Mutex::default() }))
+        let done = Cache::builder().max_capacity(config.capacity).time_to_live(config.ttl).weigher(weight);
+        let deleted = Cache::builder().max_capacity(config.capacity).time_to_live(config.ttl);
+        Self(Arc::new(Book {
+            done: done.eviction_policy(EvictionPolicy::lru()).build(),
+            running: Mutex::default(),
+            deleted: deleted.eviction_policy(EvictionPolicy::lru()).build(),
+        }))
     }
 
     /// Takes the key, or says how its first attempt was answered.
     pub fn claim(&self, key: Key, fingerprint: Fingerprint) -> Result<Found, Fault> {
         let mut running = self.0.running.lock();
-        if let Some(entry) = self.0.done.get(&key) {
-            if fingerprint.differs_from(&entry.fingerprint) {
-                let detail = "this Idempotency-Key was used for another file: take a new key for each file";
-                return Err(Fault::caller(Code::IdempotencyMismatch, Stage::Admit, detail));
-            }
-            return Ok(Found::Done(entry.receipt.clone()));
+        if let Some(record) = self.0.done.get(&key).filter(|record| !self.0.deleted.contains_key(&record.id())) {
+            return if fingerprint.differs_from(&record) { Err(another_file()) } else { Ok(Found::Done(record)) };
         }
-        if !running.insert(key.clone()) {
+        if !running.insert(key) {
             let detail = "an upload with this Idempotency-Key is still under way: wait for its answer";
             return Err(Fault::caller(Code::IdempotencyInProgress, Stage::Admit, detail).retry_after(Duration::from_secs(1)));
         }
-        Ok(Found::Fresh(Claim { book: self.0.clone(), key, fingerprint }))
+        Ok(Found::Fresh(Claim { book: self.0.clone(), key, said: fingerprint.said }))
     }
+
+    /// An asset was deleted: keys that lead to it are free.
+    pub fn forget(&self, id: &AssetId) {
+        self.0.deleted.insert(id.clone(), ());
+    }
+}
+
+/// Records of up to half a KiB count as one key, longer ones as more, so that all together have a bound in bytes, too.
+fn weight(_: &Key, record: &Arc<Record>) -> u32 {
+    1 + (record.texts.len() / 512) as u32
+}
+
+/// The key was used before, and not for this.
+pub fn another_file() -> Fault {
+    let detail = "this Idempotency-Key was used for another file: take a new key for each file";
+    Fault::caller(Code::IdempotencyMismatch, Stage::Admit, detail)
 }
 
 impl Claim {
     /// The file is stored: from now on the key is answered.
-    pub fn fulfil(self, receipt: &Receipt) {
-        let fingerprint = self.fingerprint.clone().completed_by(receipt);
-        self.book.done.insert(self.key.clone(), Arc::new(Entry { fingerprint, receipt: receipt.clone() }));
+    pub fn fulfil(self, receipt: &Receipt, sum: Sum) {
+        self.book.done.insert(self.key, Arc::new(Record::new(self.said, sum, receipt)));
     }
 }
 
@@ -160,37 +224,31 @@ impl Drop for Claim {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upload::{LengthSource, Timing};
-    use crate::words::asset::AssetId;
 
     fn ledger() -> Ledger {
         Ledger::new(&Config { ttl: Duration::from_secs(60), capacity: 10 })
     }
 
-    fn key(caller: &str) -> Key {
-        Key { caller: caller.into(), key: "k".into() }
-    }
-
     fn fingerprint(name: &str, size: Option<u64>) -> Fingerprint {
-        Fingerprint { channel: "sms".into(), sender: Sender::Customer, name: Some(name.into()), size, sum: None }
+        Fingerprint { said: hash([Some(name)]), size, sum: None }
     }
 
     fn receipt(size: u64) -> Receipt {
         Receipt {
             id: AssetId::parse("a").unwrap(),
-            name: "a.jpg".into(),
+            name: "ä.jpg".into(),
             content_type: "image/jpeg".into(),
             size,
             channel: "sms".into(),
-            sender: Sender::Customer,
-            length_source: LengthSource::Declared,
+            sender: Sender::CustomBot,
+            length_source: LengthSource::Derived,
             sha256: None,
             timing: Timing::default(),
         }
     }
 
     fn claim(ledger: &Ledger, caller: &str, name: &str, size: Option<u64>) -> Result<Found, Code> {
-        ledger.claim(key(caller), fingerprint(name, size)).map_err(|fault| fault.code())
+        ledger.claim(Key(hash([Some(caller), Some("k")])), fingerprint(name, size)).map_err(|fault| fault.code())
     }
 
     fn fresh(found: Result<Found, Code>) -> Claim {
@@ -213,10 +271,31 @@ mod tests {
     #[test]
     fn a_key_that_was_answered_is_answered_again_and_only_for_the_same_file() {
         let ledger = ledger();
-        fresh(claim(&ledger, "me", "a", None)).fulfil(&receipt(7));
-        assert!(matches!(claim(&ledger, "me", "a", None), Ok(Found::Done(receipt)) if receipt.size == 7));
+        fresh(claim(&ledger, "me", "a", None)).fulfil(&receipt(7), [1; 32]);
+        assert!(matches!(claim(&ledger, "me", "a", None), Ok(Found::Done(_))));
         assert!(matches!(claim(&ledger, "me", "a", Some(7)), Ok(Found::Done(_))));
         assert!(matches!(claim(&ledger, "me", "a", Some(8)), Err(Code::IdempotencyMismatch)));
         assert!(matches!(claim(&ledger, "me", "b", Some(7)), Err(Code::IdempotencyMismatch)));
+    }
+
+    #[test]
+    fn a_record_holds_all_of_an_answer_in_little_room() {
+        let (first, record) = (receipt(7), Record::new([0; 32], [1; 32], &receipt(7)));
+        let again = record.receipt(true);
+        assert_eq!((&again.id, &again.name, &again.content_type), (&first.id, &first.name, &first.content_type));
+        assert_eq!((&again.channel, again.sender, again.size), (&first.channel, first.sender, first.size));
+        assert_eq!((again.length_source, again.sha256), (first.length_source, Some("01".repeat(32))));
+        assert_eq!(record.receipt(false).sha256, None);
+        assert!(record.has_sum(Some(&[1; 32])) && !record.has_sum(Some(&[2; 32])) && !record.has_sum(None));
+        assert!(size_of::<Record>() + record.texts.len() < 150);
+    }
+
+    #[test]
+    fn a_key_of_a_deleted_asset_is_free() {
+        let ledger = ledger();
+        fresh(claim(&ledger, "me", "a", None)).fulfil(&receipt(7), [1; 32]);
+        ledger.forget(&AssetId::parse("a").unwrap());
+        fresh(claim(&ledger, "me", "b", None)).fulfil(&Receipt { id: AssetId::parse("b").unwrap(), ..receipt(8) }, [2; 32]);
+        assert!(matches!(claim(&ledger, "me", "b", None), Ok(Found::Done(_))));
     }
 }

@@ -1,5 +1,6 @@
 //! A file that can be sent once more while nothing of it is lost (a replay buffer).
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -52,6 +53,11 @@ impl ReplayableFile {
         Self::new(Here::Memory(ahead), Some(body))
     }
 
+    /// A file whose rest is still to come, and whose copy in the spool grows with what is sent: all of it can be sent again.
+    pub fn copied(copy: SpoolFile, body: Frames) -> Self {
+        Self::new(Here::Spool(Box::new(copy)), Some(body))
+    }
+
     fn new(here: Here, body: Option<Frames>) -> Self {
         Self(Arc::new(Mutex::new(Remainder { here, body, attempt: 0 })))
     }
@@ -64,6 +70,25 @@ impl ReplayableFile {
         let Kept { disk, memory } = remainder.here.kept()?;
         let (disk, memory) = (disk.map(pieces), memory.into_iter());
         Some(Attempt { disk, memory, remainder: self.0.clone(), number: remainder.attempt }.boxed())
+    }
+
+    /// Reads on to the end, where all of the file is kept, and returns its length; None where it isn't, or there is no room
+    /// for the rest. `check` refuses a length that is too large. Bodies that were given out before take nothing more.
+    pub async fn read_to_end(&self, check: impl Fn(u64) -> Result<(), Fault>) -> Result<Option<u64>, Fault> {
+        self.0.lock().attempt += 1;
+        while let Some(length) = self.spooled_length() {
+            check(length)?;
+            let Some(frame) = poll_fn(|cx| self.0.lock().poll_more(cx)).await else { return Ok(Some(length)) };
+            frame?;
+        }
+        Ok(None)
+    }
+
+    fn spooled_length(&self) -> Option<u64> {
+        match &self.0.lock().here {
+            Here::Spool(file) => Some(file.length()),
+            Here::Memory(_) | Here::Lost => None,
+        }
     }
 }
 

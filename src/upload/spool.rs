@@ -7,7 +7,6 @@ mod file;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use http_body_util::BodyExt;
@@ -15,11 +14,16 @@ use prometheus::IntGauge;
 
 use super::look_ahead::LookAhead;
 use crate::body::Frames;
+use crate::body::compact::BLOCK;
 use crate::signals::metrics::Metrics;
+use crate::words::fair_limit::{FairLimit, FairShare, NoRoom};
 use crate::words::fault::{Code, Fault, Stage};
 use disk::Disk;
 pub use disk::Stored;
 pub use file::{Kept, SpoolFile};
+
+/// Bytes that a caller may always hold while there is room: a file of eGain's largest size, and a smaller one.
+const LEAST_SHARE: u64 = 16 * 1024 * 1024;
 
 /// Bounds and place of spooled files.
 #[derive(Debug, Clone)]
@@ -30,6 +34,8 @@ pub struct Config {
     pub total: u64,
     /// Where temporary files are made.
     pub dir: PathBuf,
+    /// Whether callers can be told apart: then they share `total` once it gets scarce.
+    pub is_shared: bool,
 }
 
 /// The spool of the whole service.
@@ -37,7 +43,7 @@ pub struct Config {
 pub struct Spools {
     config: Config,
     disk: Disk,
-    used: Arc<AtomicU64>,
+    room: Arc<FairLimit>,
     gauge: IntGauge,
 }
 
@@ -46,12 +52,18 @@ impl Spools {
     pub fn new(config: Config, metrics: &Metrics) -> Self {
         metrics.spool_limit.set(config.total.try_into().unwrap_or(i64::MAX));
         let disk = Disk::new(config.dir.clone());
-        Self { config, disk, used: Arc::default(), gauge: metrics.spool_bytes.clone() }
+        let room = if config.is_shared { FairLimit::new(config.total, LEAST_SHARE) } else { FairLimit::unshared(config.total) };
+        Self { config, disk, room, gauge: metrics.spool_bytes.clone() }
     }
 
     /// Whether a file may be spooled at all.
     pub fn is_on(&self) -> bool {
         self.config.total > 0
+    }
+
+    /// Bytes of one upload that are kept in memory.
+    pub fn memory(&self) -> u64 {
+        self.config.memory
     }
 
     /// Makes sure that temporary files can be made, as the root file system may be read-only.
@@ -62,11 +74,12 @@ impl Spools {
     /// Reads the rest of a file. `check` refuses a length that is too large, as soon as that is seen.
     pub async fn collect(
         &self,
+        caller: &str,
         mut ahead: LookAhead,
         body: &mut Frames,
         check: impl Fn(u64) -> Result<(), Fault>,
     ) -> Result<SpoolFile, Fault> {
-        let mut file = SpoolFile::new(self.disk.clone(), self.share(), self.config.memory);
+        let mut file = SpoolFile::new(self.disk.clone(), self.share(caller)?, self.config.memory);
         for chunk in ahead.chunks.take() {
             file.append(chunk)?;
         }
@@ -79,43 +92,57 @@ impl Spools {
         Ok(file)
     }
 
-    fn share(&self) -> Share {
-        Share { spools: self.clone(), bytes: 0 }
+    /// An empty file with room for so many bytes. They pin next to no memory: a copy is hardly ever read. None where
+    /// there is no room now.
+    pub fn reserve(&self, caller: &str, bytes: u64) -> Option<SpoolFile> {
+        let mut share = self.share(caller).ok()?;
+        share.cover(bytes).ok()?;
+        Some(SpoolFile::new(self.disk.clone(), share, BLOCK as u64))
+    }
+
+    fn share(&self, caller: &str) -> Result<Share, Fault> {
+        let held = self.room.take(caller, 0).map_err(no_room)?;
+        Ok(Share { held, total: self.config.total, gauge: self.gauge.clone() })
     }
 }
 
 /// An upload's share of the spool, given back when it is dropped.
 pub struct Share {
-    spools: Spools,
-    bytes: u64,
+    held: FairShare,
+    total: u64,
+    gauge: IntGauge,
 }
 
 impl Share {
-    /// Takes so many bytes more.
+    /// Makes sure that it has so many bytes.
     ///
     /// # Errors
     /// `length-required` where they would never fit, `overloaded` where they don't fit now.
-    fn grow(&mut self, bytes: u64) -> Result<(), Fault> {
-        let Spools { config, used, gauge, .. } = &self.spools;
-        if self.bytes + bytes > config.total {
-            return Err(never_fits(config.total));
+    fn cover(&mut self, bytes: u64) -> Result<(), Fault> {
+        if bytes > self.total {
+            return Err(never_fits(self.total));
         }
-        let fits = |used: u64| used.checked_add(bytes).filter(|used| *used <= config.total);
-        if used.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits).is_err() {
-            let detail = "too many files of unknown length are being held: declare the length, or try again later";
-            return Err(Fault::gateway(Code::Overloaded, Stage::Read, detail).retry_after(Duration::from_secs(2)));
-        }
-        self.bytes += bytes;
-        gauge.add(bytes as i64);
+        let more = bytes.saturating_sub(self.held.units());
+        self.held.grow(more).map_err(no_room)?;
+        self.gauge.add(more as i64);
         Ok(())
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        self.spools.used.fetch_sub(self.bytes, Ordering::AcqRel);
-        self.spools.gauge.sub(self.bytes as i64);
+        self.gauge.sub(self.held.units() as i64);
     }
+}
+
+fn no_room(why: NoRoom) -> Fault {
+    let detail = match why {
+        NoRoom::Full => "too many files of unknown length are being held: declare the length, or try again later",
+        NoRoom::ShareTaken => {
+            "this caller has its share of what is held of files of unknown length: declare the length, or wait until one is stored"
+        }
+    };
+    Fault::gateway(Code::Overloaded, Stage::Read, detail).retry_after(Duration::from_secs(2))
 }
 
 /// It would be refused again, however few others there are.
@@ -135,7 +162,7 @@ mod tests {
     use http_body_util::StreamBody;
 
     fn spools(memory: u64, total: u64) -> Spools {
-        Spools::new(Config { memory, total, dir: std::env::temp_dir() }, &Metrics::new())
+        Spools::new(Config { memory, total, dir: std::env::temp_dir(), is_shared: true }, &Metrics::new())
     }
 
     fn body(chunks: Vec<Bytes>) -> Frames {
@@ -145,7 +172,7 @@ mod tests {
 
     async fn collect(spools: &Spools, chunks: &[&'static str]) -> Result<SpoolFile, Fault> {
         let mut body = body(chunks.iter().map(|chunk| Bytes::from_static(chunk.as_bytes())).collect());
-        spools.collect(LookAhead::default(), &mut body, |_| Ok(())).await
+        spools.collect("me", LookAhead::default(), &mut body, |_| Ok(())).await
     }
 
     async fn whole(file: &mut SpoolFile) -> Vec<u8> {
@@ -166,7 +193,7 @@ mod tests {
             for size in [20_000, 1_400] {
                 let file: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
                 let chunks = file.chunks(size).map(Bytes::copy_from_slice).collect();
-                let mut spooled = spools.collect(LookAhead::default(), &mut body(chunks), |_| Ok(())).await.unwrap();
+                let mut spooled = spools.collect("me", LookAhead::default(), &mut body(chunks), |_| Ok(())).await.unwrap();
                 let bytes = whole(&mut spooled).await;
                 assert!(bytes == file, "{length} in pieces of {size}");
                 // Blocks that aren't full are counted as what they pin.
@@ -186,6 +213,25 @@ mod tests {
         assert!(collect(&spools, &["abcdef"]).await.is_ok());
         let alone = collect(&spools, &["abcd", "efg"]).await;
         assert_eq!(alone.err().map(|fault| (fault.code(), fault.is_retryable())), Some((Code::LengthRequired, false)));
-        assert_eq!((spools.used.load(Ordering::Acquire), spools.gauge.get()), (0, 0));
+        assert_eq!((spools.room.taken(), spools.gauge.get()), (0, 0));
+    }
+    #[test]
+    fn room_for_a_copy_is_there_as_a_whole_or_not_at_all() {
+        let spools = spools(100, 1000);
+        let first = spools.reserve("me", 600).unwrap();
+        assert_eq!((spools.reserve("me", 600).is_none(), spools.gauge.get()), (true, 600));
+        drop(first);
+        assert!(spools.reserve("me", 600).is_some() && spools.reserve("me", 1001).is_none());
+        assert_eq!(spools.gauge.get(), 0);
+    }
+
+    #[test]
+    fn a_caller_that_takes_all_it_gets_leaves_room_for_others() {
+        let spools = spools(100, 10 * LEAST_SHARE);
+        let greedy: Vec<_> = std::iter::from_fn(|| spools.reserve("greedy", LEAST_SHARE / 2)).collect();
+        assert!(greedy.len() < 20);
+        let fault = spools.share("greedy").and_then(|mut share| share.cover(LEAST_SHARE)).err().unwrap();
+        assert_eq!((fault.code(), fault.detail().contains("share")), (Code::Overloaded, true));
+        assert!(spools.reserve("other", LEAST_SHARE).is_some());
     }
 }

@@ -77,3 +77,53 @@ async fn a_file_with_a_key_is_kept_when_its_caller_leaves_after_the_last_byte() 
     receipt(again).await;
     assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 1);
 }
+
+#[tokio::test]
+async fn another_file_in_a_form_without_a_size_is_told_apart() {
+    let house = House::open().await;
+    for size in [1000, 100_000] {
+        let (key, file) = (format!("k{size}"), noise(size, 3));
+        let first = receipt(form_upload(&house, &key, &file).send().await.unwrap()).await;
+        let mut last_byte = file.clone();
+        *last_byte.last_mut().unwrap() ^= 1;
+        for other in [last_byte, noise(size, 4), noise(size + 1, 3), noise(size - 1, 3)] {
+            let refused = problem(form_upload(&house, &key, &other).send().await.unwrap()).await;
+            assert_eq!(refused, (422, "idempotency-mismatch".into(), "caller".into(), "admit".into(), false));
+        }
+        assert_eq!(receipt(form_upload(&house, &key, &file).send().await.unwrap()).await, first, "the key is still its own");
+    }
+    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 2);
+}
+
+#[tokio::test]
+async fn another_declared_type_is_another_file() {
+    let house = House::open().await;
+    let send = |kind| upload(&house, "k", "a.bin", noise(1000, 5)).header(CONTENT_TYPE, kind).send();
+    receipt(send("image/jpeg").await.unwrap()).await;
+    assert_eq!(problem(send("image/png").await.unwrap()).await.0, 422);
+    receipt(send("image/jpeg").await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn a_retry_whose_asset_was_deleted_stores_the_file_again() {
+    let house = House::open().await;
+    let send = || upload(&house, "k", "a.bin", noise(1000, 6)).send();
+    let first = receipt(send().await.unwrap()).await;
+    let deleted = house.client.delete(house.url(&format!("/v1/assets/{}", first["id"].as_str().unwrap())));
+    assert_eq!(deleted.send().await.unwrap().status(), StatusCode::NO_CONTENT);
+    let second = receipt(send().await.unwrap()).await;
+    assert_ne!(first["id"], second["id"]);
+    assert_eq!(receipt(send().await.unwrap()).await, second);
+}
+
+#[tokio::test]
+async fn a_retry_that_wants_a_digest_gets_it() {
+    let house = House::open().await;
+    let file = noise(1000, 7);
+    let first = receipt(upload(&house, "k", "a.bin", file.clone()).send().await.unwrap()).await;
+    assert_eq!(first.get("sha256"), None);
+    let wanting = upload(&house, "k", "a.bin", file.clone()).header("want-repr-digest", "sha-256=1").send().await.unwrap();
+    let sum = receipt(wanting).await["sha256"].as_str().unwrap().to_owned();
+    let promised = house.post(&format!("/v1/assets?channel=sms&name=a.bin&sha256={sum}")).header("idempotency-key", "k");
+    assert_eq!(receipt(promised.body(file).send().await.unwrap()).await["sha256"], *sum);
+}

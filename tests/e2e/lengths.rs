@@ -117,3 +117,50 @@ async fn without_a_spool_a_length_must_be_known() {
     let declared = in_chunks(house.post(&format!("/v1/assets?channel=sms&size={LARGE}")), &file).await;
     assert_eq!(rung(&house, declared, &file).await, "declared");
 }
+
+/// A form whose file comes first, and then these fields.
+fn file_first(file: &[u8], fields: &[(&str, &str)]) -> (String, Vec<u8>) {
+    let field = |(name, value): &(&str, &str)| {
+        format!("--BOUNDARY\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    };
+    form(&[], "a.bin", file, &fields.iter().map(field).collect::<String>())
+}
+
+#[tokio::test]
+async fn a_channel_after_the_file_is_read_where_the_file_fits_the_spools_memory() {
+    let house = House::open().await;
+    for (size, source) in [(1000, "lookahead"), (65_536, "lookahead"), (65_537, "spooled"), (256 * 1024, "spooled")] {
+        let file = noise(size, 8);
+        for chunked in [false, true] {
+            let (content_type, body) = file_first(&file, &[("channel", "whatsapp"), ("sender", "egain_bot")]);
+            let request = house.post("/v1/assets").header(CONTENT_TYPE, content_type);
+            let response = if chunked { in_chunks(request, &body).await } else { request.body(body).send().await.unwrap() };
+            let receipt = receipt(response).await;
+            assert_eq!((&receipt["channel"], &receipt["sender"]), (&"whatsapp".into(), &"egain_bot".into()));
+            assert_eq!((&receipt["size"], &receipt["lengthSource"]), (&size.into(), &source.into()));
+            assert!(house.stored(receipt["id"].as_str().unwrap()) == file);
+        }
+    }
+    assert!(house.counts("spool_bytes", 0.0).await);
+    let larger = with_form(&house, "", file_first(&noise(256 * 1024 + 1, 9), &[("channel", "sms")])).send().await.unwrap();
+    assert_eq!(Refusal::of(larger).await.told(), (400, "missing-field", "caller", "read"));
+}
+
+#[tokio::test]
+async fn what_comes_after_the_file_with_the_channel_counts_as_if_before_it() {
+    let house = House::open().await;
+    let file = noise(100_000, 10);
+    let send = async |fields: &[(&str, &str)]| with_form(&house, "", file_first(&file, fields)).send().await.unwrap();
+    let stored = receipt(send(&[("channel", "sms"), ("name", "other.bin"), ("size", "100000"), ("sha256", "1")]).await).await;
+    assert_eq!((&stored["name"], stored["sha256"].as_str().map(str::len)), (&"other.bin".into(), Some(64)));
+    let digest = "0".repeat(64);
+    for (fields, kind) in [
+        (&[("channel", "sms"), ("size", "99999")][..], (400, "length-mismatch")),
+        (&[("channel", "sms"), ("sha256", &digest)], (400, "digest-mismatch")),
+        (&[("channel", "sms"), ("channel", "whatsapp")], (400, "conflicting-field")),
+        (&[("caption", "no channel")], (400, "missing-field")),
+    ] {
+        assert_eq!(Refusal::of(send(fields).await).await.kind(), kind, "{fields:?}");
+    }
+    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 1);
+}

@@ -59,7 +59,9 @@ async fn a_form_streams_over_both_versions_of_http() {
         let chunked = client.post(&url).header(CONTENT_TYPE, &content_type);
         assert_eq!(streams(&house, chunked, version, &body, &file).await, "declared");
 
-        // The form above has shown how this client ends its forms.
+        // A small form shows how this client ends its forms.
+        let (content_type, small) = form(&[("channel", "sms")], "a.bin", b"small", "");
+        receipt(client.post(&url).header(CONTENT_TYPE, &content_type).body(small).send().await.unwrap()).await;
         let (content_type, body) = form(&[("channel", "sms")], "a.bin", &file, "");
         let sized = client.post(&url).header(CONTENT_TYPE, &content_type).header(CONTENT_LENGTH, body.len());
         assert_eq!(streams(&house, sized, version, &body, &file).await, "derived");

@@ -139,8 +139,8 @@ async fn what_is_wrong_behind_the_file_keeps_nothing() {
         }
     }
     assert_eq!(house.left_upstream(0).await, 0);
-    // A channel that comes only behind the file is missing where it is needed.
-    let refusal = Refusal::of(send_form(&house, "", form(&[], "a.bin", b"text", late)).await).await;
+    // A channel that comes only behind the file is missing where the file can't wait for it.
+    let refusal = Refusal::of(send_form(&house, "", form(&[], "a.bin", &noise(300_000, 1), late)).await).await;
     assert_eq!(refusal.kind(), (400, "missing-field"));
     assert!(refusal.detail.contains("before the file"), "{}", refusal.detail);
 }

@@ -30,7 +30,7 @@ use crate::words::fault::{Code, Fault, Stage};
 
 pub use boundary::{Boundary, is_form};
 use delimiter::{Delimiter, Ending, Progress, Verdict};
-pub use derived::derived_size;
+pub use derived::FormEnding;
 pub use disposition::file_name;
 pub use envelope::form_inside;
 pub use head::PartHead;
@@ -68,8 +68,7 @@ pub struct Parser {
     /// Chunks that wait behind `chunk`; only where they are pushed faster than read.
     waiting: VecDeque<Bytes>,
     chunk: Bytes,
-    /// What came before `chunk` and can't be told yet: the preamble, a possible delimiter, half a head, or the
-    /// epilogue's first bytes.
+    /// What came before `chunk` and can't be told yet: the preamble, a possible delimiter, or half a head.
     held: BytesMut,
     consumed: u64,
     parts: usize,
@@ -169,15 +168,19 @@ impl Parser {
         self.consumed
     }
 
-    /// Whether the body ended as [`derived_size`] assumes: the part whose data ended at `file_end`
-    /// was the last, and after the bare closing delimiter came CRLF and nothing else.
+    /// How many parts have begun.
+    pub fn parts(&self) -> usize {
+        self.parts
+    }
+
+    /// What followed the part of this number, the first being 1, whose data ended at `part_end`.
     ///
     /// Only meaningful once [`Self::finish`] succeeded.
-    pub fn ended_as_assumed(&self, file_end: u64) -> bool {
-        let framing = self.consumed.checked_sub(file_end);
-        matches!(self.state, State::Epilogue { .. })
-            && self.held == b"\r\n"[..]
-            && framing == Some(derived::framing_after_file(self.delimiter.boundary_len()))
+    pub fn ending(&self, part: usize, part_end: u64) -> Option<FormEnding> {
+        let bytes = self.consumed.checked_sub(part_end)?;
+        // Those of the parts that came after it, and the closing one.
+        let boundaries = self.parts.checked_sub(part)? + 1;
+        FormEnding::of(bytes, boundaries as u64, self.delimiter.boundary_len())
     }
 
     fn step(&mut self) -> Result<Step, Fault> {
@@ -343,10 +346,7 @@ impl Parser {
         }
     }
 
-    /// Keeps the first three bytes: enough to tell CRLF from all else.
     fn read_epilogue(&mut self, own_line: bool) -> Result<Step, Fault> {
-        let kept = self.chunk.len().min(3 - self.held.len());
-        self.held.put_slice(&self.chunk[..kept]);
         if own_line && let Some(byte) = self.chunk.iter().find(|byte| !matches!(byte, b' ' | b'\t')) {
             if !matches!(byte, b'\r' | b'\n') {
                 return Err(malformed(

@@ -183,26 +183,47 @@ fn padding_after_a_boundary_belongs_to_the_delimiter() {
 
 // Pitfalls that others fell into.
 
+/// How a form ended behind its first part, which is the file.
+fn ending(parser: &Parser, account: &Account) -> FormEnding {
+    let file_end = account.events.iter().find(|(event, _)| *event == Event::PartEnd).unwrap().1;
+    parser.ending(1, file_end).unwrap()
+}
+
 #[test]
-fn a_derived_size_is_verified_at_the_end() {
-    let ends = [("--\r\n", true), ("--", false), ("--\n", false), ("-- \r\n", false), ("--  ", false), ("--\r\nx", false)];
-    for (end, assumed) in ends {
-        let body = format!("--bound\r\n{HEAD}abc\r\n--bound{end}");
+fn every_constant_ending_gives_the_size_of_the_next_file() {
+    let field = "\r\nContent-Disposition: form-data; name=\"go\"\r\n\r\nSend\r\n--bound--\r\n";
+    for end in ["--\r\n", "--", "--\n", "-- \r\n", "--  ", "--\r\n\r\n", "--\r\nx", field] {
+        let body = |boundary: &str, file: &str| {
+            let end = end.replace("bound", boundary);
+            format!("--{boundary}\r\n{HEAD}{file}\r\n--{boundary}{end}")
+        };
         let mut parser = Parser::new(&bound());
-        let account = read_with(&mut parser, &[body.as_bytes()]);
+        let first = body("bound", "abc");
+        let account = read_with(&mut parser, &[first.as_bytes()]);
         assert_eq!(account.end, Ok(()), "{end:?} is well-formed");
-        assert_eq!(parser.ended_as_assumed(account.file_end()), assumed, "{end:?}");
-        assert_eq!(parser.consumed(), body.len() as u64);
+        assert_eq!(parser.consumed(), first.len() as u64);
+        let ending = ending(&parser, &account);
+        for (boundary, file) in [("bound", "abc"), ("bound", "abcdef"), ("another-bound", "a")] {
+            let start = format!("--{boundary}\r\n{HEAD}").len() as u64;
+            let named = Boundary::from_content_type(&format!("multipart/form-data; boundary={boundary}")).unwrap();
+            let size = ending.file_size(body(boundary, file).len() as u64, start, &named);
+            assert_eq!(size, Some(file.len() as u64), "{end:?} {boundary}");
+        }
     }
 }
 
 #[test]
-fn a_part_after_the_file_is_not_what_was_assumed() {
-    let body = format!("--bound\r\n{HEAD}abc\r\n--bound\r\n\r\n\r\n--bound--\r\n");
-    let mut parser = Parser::new(&bound());
-    let account = read_with(&mut parser, &[body.as_bytes()]);
-    let file_end = account.events.iter().find(|(event, _)| *event == Event::PartEnd).unwrap().1;
-    assert!(!parser.ended_as_assumed(file_end));
+fn forms_that_end_otherwise_have_other_endings() {
+    let of = |end: &str| {
+        let mut parser = Parser::new(&bound());
+        let account = read_with(&mut parser, &[format!("--bound\r\n{HEAD}abc\r\n--bound{end}").as_bytes()]);
+        ending(&parser, &account)
+    };
+    let usual = of("--\r\n");
+    assert_eq!(usual, of("--\r\n"));
+    for other in ["--", "--\r\nx", "\r\n\r\n\r\n--bound--\r\n"] {
+        assert_ne!(usual, of(other), "{other:?}");
+    }
 }
 
 #[test]
@@ -235,7 +256,8 @@ fn an_empty_file_is_a_part_without_data_and_has_no_derived_size() {
     let body = form(b"");
     let account = read_whole(&body);
     assert_eq!((account.data(), account.file_start()), (vec![], account.file_end()));
-    assert_eq!(derived_size(body.len() as u64, account.file_start(), &bound()), None);
+    let usual = FormEnding::of(13, 1, 5).unwrap();
+    assert_eq!(usual.file_size(body.len() as u64, account.file_start(), &bound()), None);
 }
 
 #[test]
@@ -309,8 +331,8 @@ proptest! {
         prop_assert_eq!(account.file_start(), file_start);
         prop_assert_eq!(account.file_end(), file_start + file.len() as u64);
         let size = Some(file.len() as u64).filter(|&size| size > 0);
-        prop_assert_eq!(derived_size(body.len() as u64, file_start, &bound()), size);
-        prop_assert!(parser.ended_as_assumed(account.file_end()));
+        let ending = parser.ending(1, account.file_end()).unwrap();
+        prop_assert_eq!(ending.file_size(body.len() as u64, file_start, &bound()), size);
         prop_assert_eq!(parser.consumed(), body.len() as u64);
     }
 

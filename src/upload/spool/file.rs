@@ -61,10 +61,11 @@ impl SpoolFile {
     /// Adds a frame, and begins to write if there is enough. To be called when nothing is being written.
     ///
     /// # Errors
-    /// As [`Share::grow`].
+    /// As [`Share::cover`].
     pub fn append(&mut self, frame: Bytes) -> Result<(), Fault> {
-        self.share.grow(frame.len() as u64)?;
-        self.length += frame.len() as u64;
+        let length = self.length + frame.len() as u64;
+        self.share.cover(length)?;
+        self.length = length;
         self.memory.push(frame);
         let is_due = if self.file.is_some() { self.memory.length() >= BLOCK as u64 } else { self.memory.pinned() > self.most };
         if is_due && self.writing.is_none() {

@@ -89,18 +89,20 @@ async fn spool_dir_gone() -> Seen {
     scene.answered(response, &[]).await
 }
 
-/// A form of this kind ended otherwise before.
-async fn another_end() -> Seen {
+/// So many forms of this kind ended otherwise before.
+async fn another_end(before: usize) -> Seen {
     let house = House::open().await;
     let send = async |house: &House, body: Vec<u8>, content_type: String| {
         house.post("/v1/assets?channel=sms").header(CONTENT_TYPE, content_type).body(body).send().await.unwrap()
     };
-    let (content_type, body) = form(&[], "a.bin", b"text", "");
-    assert_eq!(send(&house, body, content_type).await.status(), StatusCode::CREATED);
+    for _ in 0..before {
+        let (content_type, body) = form(&[], "a.bin", b"text", "");
+        assert_eq!(send(&house, body, content_type).await.status(), StatusCode::CREATED);
+    }
     let scene = Scene::of(house);
     let (content_type, body) = form(&[], "a.bin", &noise(LARGE, 1), "");
     let response = send(&scene.house, body[..body.len() - 2].to_vec(), content_type).await;
-    scene.answered(response, &[]).await
+    scene.answered(response, &noise(LARGE, 1)).await
 }
 
 pub fn rows() -> Vec<Row> {
@@ -112,7 +114,8 @@ pub fn rows() -> Vec<Row> {
         Row::new("`limits.spool_dir` is gone", "upload, large, no length", spool_dir_gone()),
         Row::new("the allowance of calls is used up", "upload", no_call_left()),
         Row::new("the month's calls are used up, with `egain.enforce_quota`", "upload", month_used_up()),
-        Row::new("a form that ends otherwise than its kind did", "form, large", another_end()),
+        Row::new("a form that ends otherwise than the last one of its kind", "form, large", another_end(1)),
+        Row::new("a form that ends otherwise than 16 of its kind in a row", "form, large", another_end(16)),
         Row::new("told to stop", "upload", draining()),
     ]
 }
