@@ -4,15 +4,31 @@
 /// where it knows only an alias. The first one is what eGain is taken to answer.
 const MESSAGING: &[(&str, &str)] = &[
     ("3gp", "video/3gpp"),
+    ("aif", "audio/x-aiff"),
     ("amr", "audio/amr"),
+    ("apng", "image/png"),
     ("awb", "audio/amr-wb"),
+    ("cab", "application/vnd.ms-cab-compressed"),
+    ("dwg", "image/vnd.dwg"),
+    ("f4v", "video/mp4"),
     ("flac", "audio/flac"),
     ("heic", "image/heic"),
+    ("ico", "image/vnd.microsoft.icon"),
+    ("jpm", "image/jp2"),
+    ("jpx", "image/jp2"),
     ("m4a", "audio/mp4"),
+    ("m4b", "audio/mp4"),
+    ("m4p", "audio/mp4"),
     ("m4v", "video/mp4"),
+    ("mid", "audio/midi"),
+    ("mts", "video/mp2t"),
     ("opus", "audio/ogg"),
+    ("otf", "font/otf"),
+    ("psd", "image/vnd.adobe.photoshop"),
+    ("rar", "application/vnd.rar"),
     ("vcf", "text/vcard"),
     ("wav", "audio/wav"),
+    ("woff", "font/woff"),
 ];
 
 /// Where nothing is known.

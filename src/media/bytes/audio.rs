@@ -51,10 +51,10 @@ fn id3_length(head: &[u8]) -> Option<usize> {
     Some(HEADER + content + if flags & FOOTER == 0 { 0 } else { HEADER })
 }
 
-/// Sync, a version that exists, layer III, a bit rate and a sampling rate that exist
+/// Sync, a version that exists, layer II (broadcast) or III, a bit rate and a sampling rate that exist
 /// (ISO/IEC 11172-3, 2.4.1.3).
 fn is_mpeg_frame(head: &[u8]) -> bool {
-    matches!(head, [0xff, 0xfa | 0xfb | 0xf2 | 0xf3 | 0xe2 | 0xe3, rates, _, ..]
+    matches!(head, [0xff, 0xfa..=0xfd | 0xf2..=0xf5 | 0xe2 | 0xe3, rates, _, ..]
         if rates >> 4 != 0 && rates >> 4 != 0xf && rates >> 2 & 0b11 != 0b11)
 }
 
@@ -75,6 +75,7 @@ mod tests {
     fn frames_and_tags_are_known() {
         assert_eq!(essence(b"ID3\x04\0\0\0\0\x02\x01TIT2"), Some("audio/mpeg"));
         assert_eq!(essence(b"\xff\xfb\x90\x64\0"), Some("audio/mpeg"));
+        assert_eq!(essence(b"\xff\xfd\x80\x04D332"), Some("audio/mpeg"));
         assert_eq!(essence(b"\xff\xf1\x50\x80\x02"), Some("audio/aac"));
     }
 

@@ -2,39 +2,20 @@
 //! Windows installers. The directory that tells them apart may lie anywhere in the file, so it is read
 //! only where the look-ahead holds it; otherwise the claim decides.
 
-use std::sync::LazyLock;
-
-use memchr::memmem::Finder;
-
 use super::Found;
 use crate::media::table::Form;
 
 const MAGIC: &[u8] = b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1";
 const ENTRY_LEN: usize = 128;
 
-/// What a compound file may be whose directory isn't seen. With a password a `docx` is one, too.
-const UNSEEN: &[Form] = &[Form::Ole, Form::Word, Form::Excel, Form::Slides];
-/// What one with a password may be: the same, and which it is lies within what is encrypted (\[MS-OFFCRYPTO\] 2.3).
-const ENCRYPTED: &[Form] = &[Form::Word, Form::Excel, Form::Slides];
+/// What a compound file may be whose directory tells nothing. With a password a `docx` is one, too, and which it is lies
+/// within what is encrypted (\[MS-OFFCRYPTO\] 2.3); so may be an `xls` with one.
+const UNTOLD: &[Form] = &[Form::Ole, Form::Word, Form::Excel, Form::Slides];
 
 /// The type of a compound file.
 pub(super) fn read(head: &[u8]) -> Option<Found> {
-    let directory = directory(head.strip_prefix(MAGIC).map(|_| head)?);
-    let essence = directory.and_then(by_directory);
-    Some(match essence {
-        Some(essence) => Found::only(essence),
-        None if is_encrypted(head) => Found::open("application/x-ole-storage", ENCRYPTED),
-        None => Found::open("application/x-ole-storage", UNSEEN),
-    })
-}
-
-/// Whether there is a stream of this name; the directory's sectors needn't follow each other.
-fn is_encrypted(head: &[u8]) -> bool {
-    static NAME: LazyLock<Finder> = LazyLock::new(|| {
-        let name: Vec<u8> = "EncryptedPackage\0".encode_utf16().flat_map(u16::to_le_bytes).collect();
-        Finder::new(&name).into_owned()
-    });
-    NAME.find(head).is_some_and(|at| at % ENTRY_LEN == 0)
+    let found = directory(head.strip_prefix(MAGIC).map(|_| head)?).and_then(by_directory);
+    Some(found.map_or_else(|| Found::open("application/x-ole-storage", UNTOLD), Found::only))
 }
 
 /// The directory's first sector, whose first entry is the root; further sectors of its chain
@@ -101,16 +82,14 @@ mod tests {
     #[test]
     fn without_its_directory_it_is_what_it_is_claimed_to_be() {
         let head = &ole(0x0002_0906, "Root Entry")[..600];
-        assert_eq!(read(head).unwrap(), Found::open("application/x-ole-storage", UNSEEN));
-        assert_eq!(read(&head[..8]).unwrap(), Found::open("application/x-ole-storage", UNSEEN));
+        assert_eq!(read(head).unwrap(), Found::open("application/x-ole-storage", UNTOLD));
+        assert_eq!(read(&head[..8]).unwrap(), Found::open("application/x-ole-storage", UNTOLD));
     }
 
     #[test]
-    fn a_document_with_a_password_is_one_of_the_newer_ones() {
+    fn a_document_with_a_password_is_what_it_is_claimed_to_be() {
         let mut file = ole(0, "Root Entry");
         file.extend(ole(0, "EncryptedPackage").split_off(512));
-        assert_eq!(read(&file).unwrap(), Found::open("application/x-ole-storage", ENCRYPTED));
-        let mentioned = [ole(0, "Root Entry"), vec![0; 3], file.split_off(1024)].concat();
-        assert_eq!(read(&mentioned).unwrap().open, UNSEEN);
+        assert_eq!(read(&file).unwrap(), Found::open("application/x-ole-storage", UNTOLD));
     }
 }

@@ -9,7 +9,7 @@ use crate::media::table::{self, Form};
 /// Signatures that readable text may carry on from, and that no other text begins with.
 const IN_ASCII: &[(&[u8], &str)] = &[
     (b"%PDF-", "application/pdf"),
-    (b"%!PS-Adobe", "application/postscript"),
+    (b"%!PS", "application/postscript"),
     (b"{\\rtf", "application/rtf"),
     // Speech, before scripts, which begin with `#!` as well (RFC 4867, RFC 3952, RFC 4788). WeChat puts a 2 in front.
     (b"#!AMR\n", "audio/amr"),
@@ -29,6 +29,9 @@ const IN_ASCII: &[(&[u8], &str)] = &[
 const BINARY: &[(&[u8], &str)] = &[
     (b"GIF87a", "image/gif"),
     (b"GIF89a", "image/gif"),
+    (b"wOFF", "font/woff"),
+    (b"wOF2", "font/woff2"),
+    (b"ttcf", "font/collection"),
     (b"caff\0", "audio/x-caf"),
     (b".snd\0", "audio/basic"),
     (b"\x0b\x77", "audio/ac3"),

@@ -15,7 +15,7 @@ fn ogg(head: &[u8]) -> Option<Found> {
     let packet = page.get(22).and_then(|segments| page.get(23 + usize::from(*segments)..)).unwrap_or_default();
     Some(match packet {
         [b'O', b'p', b'u', b's', b'H', ..] => Found { codecs: Some("opus"), ..Found::only("audio/ogg") },
-        [0x80, b't', b'h', b'e', b'o', b'r', b'a', ..] => Found::only("video/ogg"),
+        [0x80, b't', b'h', b'e', b'o', b'r', b'a', ..] | [0x01, b'v', b'i', b'd', b'e', b'o', ..] => Found::only("video/ogg"),
         [0x01, b'v', b'o', b'r', b'b', b'i', b's', ..]
         | [b'S', b'p', b'e', b'e', b'x', ..]
         | [0x7f, b'F', b'L', b'A', b'C', ..] => Found::only("audio/ogg"),
@@ -57,6 +57,7 @@ mod tests {
     fn ogg_is_told_by_its_codec() {
         let opus = read(&ogg_page(b"OpusHead\x01\x01")).unwrap();
         assert_eq!((opus.row.essence, opus.codecs), ("audio/ogg", Some("opus")));
+        assert_eq!(read(&ogg_page(b"\x01video\0\0\0XVID")).unwrap().row.essence, "video/ogg");
         assert_eq!(read(&ogg_page(b"\x80theora")).unwrap().row.essence, "video/ogg");
         assert_eq!(read(&ogg_page(b"fishead\0")).unwrap(), Found::open("audio/ogg", &[Form::Ogg]));
         assert_eq!(read(b"OggS").unwrap(), Found::open("audio/ogg", &[Form::Ogg]));

@@ -140,31 +140,47 @@ fn heads() -> impl Strategy<Value = Vec<u8>> {
         b"#!/bin/sh",
         b"PK\x03\x04",
         b"OggS",
+        b"#!SILK_V3\x17",
+        b"\x1f\x8b\x08\0",
+        b"ID3\x03\0\0\0\x7f\0\0APIC",
+        b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1",
+        b"\0\0\0\x18ftyp3gp4\0\0\0\0isom3gp4",
+        b"\x1A\x45\xDF\xA3\x87\x42\x82\x84webm",
+        b"name,note\nBob,Main St\x1f4000\n",
+        b"Bob\x1fMain St\x1f4000\x1fUS\n",
+        b"Gr\xfc\xdfe",
+        "Gr\u{fc}\u{df}e".as_bytes(),
     ]);
     prop_oneof![known.prop_map(<[u8]>::to_vec), prop::collection::vec(any::<u8>(), 0..80)]
 }
 
 fn names() -> impl Strategy<Value = String> {
-    let extension = "[a-zA-Z0-9]{0,5}|jpg|exe|txt|json|zip|docx|mp4|svg|bin|js|ts|acme|pages";
+    let extension = "[a-zA-Z0-9]{0,5}|jpg|exe|txt|json|zip|docx|mp4|svg|bin|js|ts|acme|pages|com|pl|sh|svgz|tgs|webm|weba|3gp|3ga|m4a|flac|xls|odt|jar|csv|silk|gz|iso";
     (any::<String>(), "[a-z ./\\\\@خ\u{200c}\u{200d}\u{200f}🏴\u{e0067}]{0,260}", extension)
         .prop_map(|(a, b, c)| format!("{a}{b}.{c}"))
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2048))]
+
     #[test]
     fn an_agreed_name_is_sound_and_final(
         head in heads(),
         given in names(),
-        declared in prop::option::of(prop::sample::select(vec!["image/jpeg", "audio/mp4", "text/plain", "application/vnd.acme", "text/csv"])),
+        whole: bool,
+        declared in prop::option::of(prop::sample::select(vec!["image/svg+xml", "video/webm", "audio/3gpp", "text/plain; charset=latin1", "image/jpeg", "audio/mp4", "text/plain", "application/vnd.acme", "text/csv"])),
     ) {
-        let sniffed = sniff(&head, true, declared, Some(&given));
+        let sniffed = sniff(&head, whole, declared, Some(&given));
         let agreed = agree(Some(&given), &sniffed);
         prop_assert!((3..=255).contains(&agreed.name.chars().count()), "{agreed:?}");
         prop_assert!(!agreed.name.contains(['/', '\\']) && !agreed.name.chars().any(char::is_control));
         prop_assert!(split(&agreed.name).1.is_some(), "{agreed:?}");
         let again = AgreedName { name: agreed.name.clone(), extension: Extension::Kept };
         prop_assert_eq!(&agree(Some(&agreed.name), &sniffed), &again);
-        let resniffed = sniff(&head, true, declared, Some(&agreed.name));
+        let resniffed = sniff(&head, whole, declared, Some(&agreed.name));
         prop_assert_eq!(resniffed.essence(), sniffed.essence(), "{} -> {}", given, agreed.name);
+        let stored = sniff(&head, whole, Some(&sniffed.content_type()), Some(&agreed.name));
+        prop_assert_eq!(stored.content_type(), sniffed.content_type(), "as it was stored: {}", agreed.name);
+        prop_assert!(!stored.contradicts_declared(), "{} as {}", agreed.name, sniffed.content_type());
     }
 }

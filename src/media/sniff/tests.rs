@@ -94,7 +94,8 @@ fn a_document_with_a_password_is_what_it_is_named() {
         }
     }
     assert_eq!(essence(&file, DOCX, "a"), DOCX);
-    assert_eq!(essence(&file, "", "setup.msi"), "application/x-ole-storage");
+    assert_eq!(essence(&file, "", "a.xls"), "application/vnd.ms-excel");
+    assert_eq!(essence(&file, "", "setup.msi"), "application/x-msi");
     assert_eq!(essence(&file, "", ""), "application/x-ole-storage");
 }
 
@@ -270,6 +271,7 @@ fn another_sniffer_agrees() {
         b"\0\0\0\x18ftypheic\0\0\0\0mif1heic",
         b"\0\0\0\x18ftypM4A \0\0\0\0M4A isom",
         b"\0\0\0\x14ftypqt  \0\0\0\0qt  ",
+        b"wOFFOTTO\0\0\x1c\x10",
         b"#!AMR\n\x3c\x91\x17\x16\xbe",
         b"fLaC\0\0\0\x22\x10",
         b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n",
