@@ -2,10 +2,16 @@
 
 use std::time::Duration;
 
-use super::rules::{DAY, MOMENT, WEEK, within};
+use super::rules::{DAY, MOMENT, WEEK, YEAR, within};
 use super::section::section;
 use super::setting::words;
 use crate::front::DownloadMode;
+
+/// Less than this saves no calls.
+const NEGATIVE_LEAST: Duration = Duration::from_millis(100);
+
+/// An asset that is uploaded, or scanned, meanwhile stays hidden for so long.
+const NEGATIVE_MOST: Duration = Duration::from_secs(10 * 60);
 
 words! {
     DownloadMode {
@@ -21,8 +27,8 @@ section! {
         capacity: u64 = "100000" where within(1, 100_000_000);
         /// How long before its end a signed URL counts as ended; at most a quarter of its life.
         safety_margin: Duration = "30s" where within(Duration::ZERO, DAY);
-        /// How long "not found" and "not yet available" are remembered.
-        negative_ttl: Duration = "5s" where within(Duration::ZERO, DAY);
+        /// How long "not found", "not yet available" and a first refusal by storage are remembered; at most one forced refresh of a signed URL in this time.
+        negative_ttl: Duration = "5s" where within(NEGATIVE_LEAST, NEGATIVE_MOST);
     }
 }
 
@@ -31,6 +37,8 @@ section! {
     Download as "download" {
         /// How an asset's bytes reach the caller: stream or redirect.
         mode: DownloadMode = "stream";
+        /// How long callers and browsers may keep an asset's bytes, which never change; 0s makes them ask each time.
+        max_age: Duration = "1h" where within(Duration::ZERO, YEAR);
     }
 }
 

@@ -74,6 +74,7 @@ impl Settings {
             max_uploads,
             max_downloads,
             download_mode: self.download.mode,
+            download_max_age: self.download.max_age,
             home_page: None,
             auth: self.auth.callers(&self.jwt),
             trusted_proxies: self.server.trusted_proxies.clone(),

@@ -15,6 +15,9 @@ pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest that anything may be remembered.
 pub(super) const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
+/// The longest that others may remember anything (RFC 9111 has no bound; caches read more as this).
+pub(super) const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
 /// The shortest time limit that isn't simply a refusal: a handshake over a long way takes longer.
 pub(super) const MOMENT: Duration = Duration::from_millis(100);
 

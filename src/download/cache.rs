@@ -1,5 +1,5 @@
-//! Signed URLs, each until its own expiry. What saves calls: misses of one id share one call, and what isn't there
-//! is remembered briefly.
+//! Signed URLs, each until its own expiry. What saves calls: misses of one id share one call (single flight), what isn't
+//! there is remembered briefly (negative caching), and a URL stays until there is a new one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +9,7 @@ use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 use moka::{Expiry, sync};
 
+use super::known_asset::KnownAsset;
 use crate::egain::{Asset, Egain};
 use crate::signals::metrics::Metrics;
 use crate::storage::Storage;
@@ -24,7 +25,8 @@ pub struct Config {
     pub capacity: u64,
     /// A URL is given out until so long before its expiry, or a quarter of its life if that is less.
     pub safety_margin: Duration,
-    /// How long "not found" and "not yet available" are remembered.
+    /// How long "not found", "not yet available" and storage's first refusal are remembered, and how often a URL may be
+    /// replaced ahead of its time.
     pub negative_ttl: Duration,
 }
 
@@ -36,7 +38,9 @@ const MARK_KEPT: Duration = Duration::from_secs(600);
 struct Entry {
     asked: Instant,
     good_until: Moment,
-    said: Result<Arc<Asset>, Fault>,
+    said: Result<Arc<KnownAsset>, Fault>,
+    /// When eGain was last asked for a new URL though this one was good.
+    renewed: Option<Instant>,
 }
 
 /// The cache of signed URLs.
@@ -80,14 +84,29 @@ impl UrlCache {
     }
 
     /// A good URL, from the cache or from one call that all who wait share. It is the first one's turn that is used.
-    pub async fn get(&self, id: &AssetId, claimant: &Claimant) -> Result<Arc<Asset>, Fault> {
-        if let Some(entry) = self.entries.get(id).await.filter(|entry| !self.is_over(id, entry)) {
+    pub async fn get(&self, id: &AssetId, claimant: &Claimant) -> Result<Arc<KnownAsset>, Fault> {
+        self.find(id, claimant, None).await
+    }
+
+    /// A URL that was asked for after this instant, if eGain gives one. Else the one that is there, as long as it is good; also
+    /// where it was replaced less than `negative_ttl` ago.
+    pub async fn renew(&self, id: &AssetId, claimant: &Claimant, after: Instant) -> Result<Arc<KnownAsset>, Fault> {
+        self.find(id, claimant, Some(after)).await
+    }
+
+    /// What is in the cache. Asks nobody.
+    pub async fn peek(&self, id: &AssetId) -> Option<Result<Arc<KnownAsset>, Fault>> {
+        Some(self.entries.get(id).await.filter(|entry| !self.is_over(id, entry))?.said)
+    }
+
+    async fn find(&self, id: &AssetId, claimant: &Claimant, after: Option<Instant>) -> Result<Arc<KnownAsset>, Fault> {
+        if let Some(entry) = self.entries.get(id).await.filter(|entry| !self.is_outdated(id, entry, after)) {
             self.count("hit");
             return entry.said;
         }
         // In a task of its own: a caller that leaves would otherwise make those who wait with it ask again.
         let (cache, id, claimant) = (self.clone(), id.clone(), claimant.clone());
-        tokio::spawn(async move { cache.look_up(&id, &claimant).await }).await.unwrap_or_else(|_| Err(lost()))
+        tokio::spawn(async move { cache.look_up(&id, &claimant, after).await }).await.unwrap_or_else(|_| Err(lost()))
     }
 
     /// Drops what was asked for up to this instant, also where the answer is still under way.
@@ -100,41 +119,51 @@ impl UrlCache {
         }
     }
 
-    /// How much longer the URL will be given out.
-    pub fn time_left(&self, asset: &Asset) -> Duration {
-        self.good_until(asset).left()
-    }
-
-    async fn look_up(&self, id: &AssetId, claimant: &Claimant) -> Result<Arc<Asset>, Fault> {
+    async fn look_up(&self, id: &AssetId, claimant: &Claimant, after: Option<Instant>) -> Result<Arc<KnownAsset>, Fault> {
         let asked = AtomicBool::new(false);
-        let mut entry = self.ask_once(id, claimant, &asked).await;
+        let mut entry = self.ask_once(id, claimant, after, &asked).await;
         let anothers_turn = !asked.load(Ordering::Relaxed) && entry.said.as_ref().is_err_and(had_no_turn);
         if anothers_turn || self.is_dead(id, &entry) {
             // Another caller's share was used up, which says nothing of this one's; or forgotten under way.
-            entry = self.ask_once(id, claimant, &asked).await;
+            entry = self.ask_once(id, claimant, after, &asked).await;
         }
         self.count(if asked.into_inner() { "miss" } else { "coalesced" });
         entry.said
     }
 
-    async fn ask_once(&self, id: &AssetId, claimant: &Claimant, asked: &AtomicBool) -> Entry {
+    async fn ask_once(&self, id: &AssetId, claimant: &Claimant, after: Option<Instant>, asked: &AtomicBool) -> Entry {
         let ask = async {
             asked.store(true, Ordering::Relaxed);
-            self.ask(id, claimant).await
+            match after {
+                Some(_) => self.replace(id, claimant).await,
+                None => self.ask(id, claimant).await,
+            }
         };
-        self.entries.entry_by_ref(id).or_insert_with_if(ask, |entry| self.is_over(id, entry)).await.into_value()
+        self.entries.entry_by_ref(id).or_insert_with_if(ask, |entry| self.is_outdated(id, entry, after)).await.into_value()
+    }
+
+    /// Asks, and keeps a good URL where the answer is no verdict on the asset: eGain is down, or the budget is used up.
+    async fn replace(&self, id: &AssetId, claimant: &Claimant) -> Entry {
+        let old = self.entries.get(id).await.filter(|old| old.said.is_ok() && !self.is_over(id, old));
+        let new = self.ask(id, claimant).await;
+        let renewed = Some(new.asked);
+        match old {
+            Some(old) if new.said.as_ref().is_err_and(|fault| !is_negative(fault)) => Entry { renewed, ..old },
+            _ => Entry { renewed, ..new },
+        }
     }
 
     async fn ask(&self, id: &AssetId, claimant: &Claimant) -> Entry {
         let asked = Moment::now();
-        let said = self.egain.get_asset(id, claimant).await.and_then(|asset| self.admit(asset)).map(Arc::new);
+        let said = self.egain.get_asset(id, claimant).await.and_then(|asset| self.admit(asset));
         let good_until = match &said {
             Ok(asset) => self.good_until(asset),
             Err(fault) if is_negative(fault) => Moment::now() + self.config.negative_ttl,
             // Given to those who wait for it, and not kept.
             Err(_) => asked,
         };
-        Entry { asked: asked.monotonic, good_until, said }
+        let said = said.map(|asset| Arc::new(KnownAsset::new(&asset, good_until)));
+        Entry { asked: asked.monotonic, good_until, said, renewed: None }
     }
 
     fn admit(&self, mut asset: Asset) -> Result<Asset, Fault> {
@@ -152,6 +181,12 @@ impl UrlCache {
     /// Dead, or past its time on the wall clock alone: moka's own clock stands still while the machine is suspended.
     fn is_over(&self, id: &AssetId, entry: &Entry) -> bool {
         entry.good_until.left().is_zero() || self.is_dead(id, entry)
+    }
+
+    /// Over, or older than what is wanted and not replaced a moment ago.
+    fn is_outdated(&self, id: &AssetId, entry: &Entry, after: Option<Instant>) -> bool {
+        let renewed_lately = || entry.renewed.is_some_and(|renewed| renewed.elapsed() < self.config.negative_ttl);
+        self.is_over(id, entry) || after.is_some_and(|after| entry.asked <= after && !renewed_lately())
     }
 
     fn is_dead(&self, id: &AssetId, entry: &Entry) -> bool {

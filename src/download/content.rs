@@ -2,16 +2,22 @@
 
 use std::sync::Arc;
 
-use http::header::{IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE};
+use http::header::{
+    CONTENT_ENCODING, CONTENT_TYPE, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
+};
 use http::{HeaderMap, HeaderName, StatusCode};
 use http_body_util::BodyExt;
 use prometheus::IntCounter;
 
 use super::Download;
+use super::early_deaths::Refusal;
+use super::known_asset::KnownAsset;
 use super::resume::Resuming;
+use super::validators::{Having, Validators};
 use crate::body::Frames;
 use crate::body::meter::{Meter, Witness};
-use crate::egain::Asset;
+use crate::body::peek::Peeked;
+use crate::media;
 use crate::signals::metrics::Metrics;
 use crate::signals::transfer::{Direction, Transfer};
 use crate::storage::{Object, Wanted, refuses_url};
@@ -25,10 +31,10 @@ const CONDITIONS: [HeaderName; 6] = [RANGE, IF_RANGE, IF_MATCH, IF_NONE_MATCH, I
 /// An answer with bytes, or storage's verdict on the caller's conditions.
 pub struct Content {
     /// What eGain knows of the asset.
-    pub asset: Arc<Asset>,
+    pub asset: Arc<KnownAsset>,
     /// 200, 206, 304, 412 or 416.
     pub status: StatusCode,
-    /// Storage's headers.
+    /// Storage's headers, with the validators that every response has.
     pub headers: HeaderMap,
     /// The bytes.
     pub body: Frames,
@@ -37,37 +43,78 @@ pub struct Content {
 impl Download {
     /// Opens a file, with the caller's range and conditions.
     pub async fn content(&self, id: &AssetId, claimant: &Claimant, headers: &HeaderMap) -> Result<Content, Fault> {
-        let conditions = conditions(headers);
-        let opened = self.open(id, claimant, conditions).await;
+        let opened = self.open(id, claimant, conditions(headers)).await;
         let (asset, object) = opened.inspect_err(|fault| self.count_unopened(fault))?;
-        let Object { status, headers, body } = object;
+        let Object { status, mut headers, body } = object;
         let body = match Resuming::new((self.clone(), id.clone(), claimant.clone()), status, &headers) {
             Some(resuming) => resuming.over(body).boxed(),
             None => body,
         };
+        let body = if status == StatusCode::OK {
+            judge_text(&asset, &headers, body).await.inspect_err(|fault| self.count_unopened(fault))?
+        } else {
+            body
+        };
+        if status.is_success() || status == StatusCode::NOT_MODIFIED {
+            asset.validators(|| Validators::of(&headers, id, asset.size())).tell(&mut headers);
+        }
         let body = Meter::new(body, Tally::begin(&self.metrics)).boxed();
         Ok(Content { asset, status, headers, body })
     }
 
-    /// Reads with a cached URL, and once more with a fresh one if storage refuses it.
+    /// Reads with a cached URL, and once more with a new one if storage refuses it.
     pub(super) async fn open(
         &self,
         id: &AssetId,
         claimant: &Claimant,
         conditions: HeaderMap,
-    ) -> Result<(Arc<Asset>, Object), Fault> {
+    ) -> Result<(Arc<KnownAsset>, Object), Fault> {
+        let earlier = self.early_deaths.check(id)?;
         let asset = self.cache.get(id, claimant).await?;
-        let wanted = Wanted::new(conditions, asset.size);
-        match self.storage.read(&asset.lease.url, &wanted).await {
-            Err(fault) if refuses_url(&fault) => {
-                self.metrics.url_early_death.inc();
-                self.cache.forget(id, asset.lease.asked).await;
+        let refusal = match self.read(id, &asset, &conditions).await {
+            Err(fault) if refuses_url(&fault) => fault,
+            opened => {
+                if earlier.is_some() && opened.is_ok() {
+                    self.early_deaths.forget(id);
+                }
+                return opened.map(|object| (asset, object));
             }
-            opened => return opened.map(|object| (asset, object)),
+        };
+        let asset = self.replacement(id, claimant, &asset, (refusal, earlier)).await?;
+        let opened = self.read(id, &asset, &conditions).await;
+        match &opened {
+            Err(fault) if refuses_url(fault) => self.early_deaths.remember_vain_call(id, fault),
+            _ => self.early_deaths.forget(id),
         }
-        let asset = self.cache.get(id, claimant).await?;
-        let object = self.storage.read(&asset.lease.url, &wanted).await?;
-        Ok((asset, object))
+        opened.map(|object| (asset, object))
+    }
+
+    async fn read(&self, id: &AssetId, asset: &KnownAsset, conditions: &HeaderMap) -> Result<Object, Fault> {
+        let mut conditions = conditions.clone();
+        Having { id, size: asset.size(), told: asset.known_validators() }.settle(&mut conditions);
+        self.storage.read(&asset.url(), &Wanted::new(conditions, asset.size())).await
+    }
+
+    /// A new URL in place of one that storage has refused.
+    ///
+    /// # Errors
+    /// The refusal stands: a new URL was tried in vain, or there is none.
+    async fn replacement(
+        &self,
+        id: &AssetId,
+        claimant: &Claimant,
+        refused: &KnownAsset,
+        (refusal, earlier): (Fault, Option<Refusal>),
+    ) -> Result<Arc<KnownAsset>, Fault> {
+        self.early_deaths.count();
+        if !self.early_deaths.may_replace(refused.requested().elapsed(), earlier.as_ref()) {
+            if earlier.is_some() {
+                self.early_deaths.remember(id, &refusal);
+            }
+            return Err(refusal);
+        }
+        let asset = self.cache.renew(id, claimant, refused.requested()).await?;
+        if asset.requested() == refused.requested() { Err(refusal) } else { Ok(asset) }
     }
 
     /// What storage didn't give is a failed transfer, too. What eGain didn't isn't: nothing was to be moved yet.
@@ -99,6 +146,18 @@ impl Witness for Tally {
     fn ended(&mut self, fault: Option<&Fault>) {
         self.transfer.end(fault);
     }
+}
+
+/// Looks at the first bytes of a text that doesn't say in what characters it is.
+async fn judge_text(asset: &KnownAsset, headers: &HeaderMap, body: Frames) -> Result<Frames, Fault> {
+    let given = || headers.get(CONTENT_TYPE).and_then(|given| given.to_str().ok());
+    let content_type = asset.content_type().or_else(given).unwrap_or_default();
+    if headers.contains_key(CONTENT_ENCODING) || !media::lacks_charset(content_type) {
+        return Ok(body);
+    }
+    let peeked = Peeked::at(body).await?;
+    asset.judge_utf8(|| media::is_utf8(peeked.first()));
+    Ok(peeked.boxed())
 }
 
 fn conditions(headers: &HeaderMap) -> HeaderMap {

@@ -2,12 +2,17 @@
 
 mod cache;
 mod content;
+mod early_deaths;
+mod known_asset;
 mod resume;
+mod validators;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::egain::{Asset, Egain};
+use http::HeaderMap;
+
+use crate::egain::Egain;
 use crate::signals::metrics::Metrics;
 use crate::storage::Storage;
 use crate::words::asset::AssetId;
@@ -16,6 +21,10 @@ use crate::words::fault::Fault;
 pub use cache::Config;
 use cache::UrlCache;
 pub use content::Content;
+use early_deaths::EarlyDeaths;
+pub use known_asset::KnownAsset;
+use validators::Having;
+pub use validators::Validators;
 
 /// Everything a download needs.
 #[derive(Clone)]
@@ -23,33 +32,45 @@ pub struct Download {
     egain: Egain,
     storage: Storage,
     cache: UrlCache,
+    early_deaths: EarlyDeaths,
     metrics: Arc<Metrics>,
 }
 
 impl Download {
     /// With an empty cache.
     pub fn new(egain: Egain, storage: Storage, config: Config, metrics: Arc<Metrics>) -> Self {
+        let early_deaths = EarlyDeaths::new(config.negative_ttl, metrics.clone());
         let cache = UrlCache::new(egain.clone(), storage.clone(), config, metrics.clone());
-        Self { egain, storage, cache, metrics }
+        Self { egain, storage, cache, early_deaths, metrics }
     }
 
-    /// What is known of an asset, with a signed URL that is good for a while. `fresh` asks eGain in any case.
-    pub async fn metadata(&self, id: &AssetId, claimant: &Claimant, fresh: bool) -> Result<Arc<Asset>, Fault> {
-        if fresh {
-            self.cache.forget(id, Instant::now()).await;
-        }
-        self.cache.get(id, claimant).await
+    /// What is known of an asset, with a signed URL that is good for a while. `fresh` asks eGain for a new one, at most once
+    /// within `negative_ttl`; the old one is there until then.
+    pub async fn metadata(&self, id: &AssetId, claimant: &Claimant, fresh: bool) -> Result<Arc<KnownAsset>, Fault> {
+        if fresh { self.cache.renew(id, claimant, Instant::now()).await } else { self.cache.get(id, claimant).await }
     }
 
-    /// How much longer the asset's signed URL will be given out.
-    pub fn time_left(&self, asset: &Asset) -> Duration {
-        self.cache.time_left(asset)
+    /// The validators of an asset's bytes, as a `GET` of them has them.
+    pub fn validators<'a>(&self, id: &AssetId, asset: &'a KnownAsset) -> &'a Validators {
+        asset.validators(|| Validators::own(id, asset.size()))
+    }
+
+    /// The validators of an asset that the client has already, as its `If-None-Match` proves. Asks nobody: an id's bytes never
+    /// change.
+    pub async fn unchanged(&self, id: &AssetId, headers: &HeaderMap) -> Option<Validators> {
+        // Not where it is known that there is no such asset.
+        let known = self.cache.peek(id).await.transpose().ok()?;
+        let (size, told) =
+            (known.as_ref().and_then(|asset| asset.size()), known.as_ref().and_then(|asset| asset.known_validators()));
+        let having = Having { id, size, told };
+        having.is_proven(headers).then(|| told.cloned().unwrap_or_else(|| Validators::own(id, size)))
     }
 
     /// Deletes the asset at eGain; its signed URL is forgotten at once.
     pub async fn delete(&self, id: &AssetId, claimant: &Claimant) -> Result<(), Fault> {
         let deleted = self.egain.delete_asset(id, claimant).await;
         self.cache.forget(id, Instant::now()).await;
+        self.early_deaths.forget(id);
         deleted
     }
 }

@@ -1,33 +1,23 @@
-//! The routes of assets, in terms of HTTP.
+//! The routes of assets, in terms of HTTP; [`super::content`] has those of their bytes.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use headers::{CacheControl, HeaderMapExt};
-use http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY,
-    CONTENT_TYPE, ETAG, LAST_MODIFIED, LOCATION, X_CONTENT_TYPE_OPTIONS,
-};
+use http::header::{CACHE_CONTROL, LOCATION};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
-use url::form_urlencoded;
 
 use super::exchange::Exchange;
-use super::problem::Refusal;
-use super::{CallerBody, DownloadMode, Rooms, full, json};
+use super::{CallerBody, Rooms, full, json};
 use crate::body::Frames;
-use crate::egain::Asset;
-use crate::media;
+use crate::download::KnownAsset;
 use crate::signals::drain::Phase;
 use crate::upload::{Receipt, Request, Timing};
 use crate::words::asset::AssetId;
 use crate::words::caller::{Caller, Claimant};
 use crate::words::fault::{Code, Fault, Stage};
-
-/// What of storage's answer is the caller's business.
-const PASSED_ON: [HeaderName; 7] =
-    [ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LAST_MODIFIED, CONTENT_TYPE];
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -78,53 +68,14 @@ impl Rooms {
             StatusCode::OK,
             &Metadata {
                 id: id.as_str(),
-                name: asset.name.as_deref(),
-                content_type: asset.content_type.as_deref(),
-                size: asset.size,
-                content_url: asset.lease.url.expose().as_str(),
-                content_url_expiry: asset.lease.expiry.as_deref(),
+                name: asset.name(),
+                content_type: asset.content_type(),
+                size: asset.size(),
+                content_url: asset.expose_url(),
+                content_url_expiry: asset.url_expiry(),
             },
         );
-        response.headers_mut().insert(CACHE_CONTROL, self.freshness(&asset));
-        Ok(response)
-    }
-
-    pub(super) async fn content_head(&self, id: &AssetId, by: &Claimant) -> Result<Response<Frames>, Fault> {
-        let asset = self.download.metadata(id, by, false).await?;
-        let mut response = Response::new(full(bytes::Bytes::new()));
-        let headers = response.headers_mut();
-        if let Some(size) = asset.size {
-            headers.insert(CONTENT_LENGTH, size.into());
-        }
-        headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        describe(headers, id, &asset);
-        Ok(response)
-    }
-
-    pub(super) async fn content(
-        &self,
-        id: &AssetId,
-        caller: &Caller,
-        head: &Parts,
-        exchange: &mut Exchange,
-    ) -> Result<Response<Frames>, Refusal> {
-        let by = &Claimant::from(caller);
-        if self.wants_redirect(head) {
-            return Ok(self.redirect(id, by).await?);
-        }
-        exchange.hold(Self::seat(&self.downloads, caller, "downloads")?);
-        let content = self.download.content(id, by, &head.headers).await?;
-        if content.status == StatusCode::RANGE_NOT_SATISFIABLE {
-            return Err(unsatisfiable(&content.headers));
-        }
-        let mut response = Response::new(content.body);
-        *response.status_mut() = content.status;
-        for name in PASSED_ON {
-            if let Some(value) = content.headers.get(&name) {
-                response.headers_mut().insert(name, value.clone());
-            }
-        }
-        describe(response.headers_mut(), id, &content.asset);
+        response.headers_mut().insert(CACHE_CONTROL, freshness(&asset));
         Ok(response)
     }
 
@@ -138,34 +89,12 @@ impl Rooms {
         *response.status_mut() = StatusCode::NO_CONTENT;
         Ok(response)
     }
+}
 
-    async fn redirect(&self, id: &AssetId, by: &Claimant) -> Result<Response<Frames>, Fault> {
-        let asset = self.download.metadata(id, by, false).await?;
-        let url = HeaderValue::from_str(asset.lease.url.expose().as_str()).map_err(|_| {
-            Fault::egain(Code::UpstreamError, Stage::Sign, "the contentUrl that eGain gave can't stand in a header")
-        })?;
-        let mut response = Response::new(full(bytes::Bytes::new()));
-        *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
-        response.headers_mut().insert(LOCATION, url);
-        response.headers_mut().insert(CACHE_CONTROL, self.freshness(&asset));
-        Ok(response)
-    }
-
-    /// The query wins over the setting.
-    fn wants_redirect(&self, head: &Parts) -> bool {
-        let query = head.uri.query().unwrap_or_default();
-        let asked = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "redirect");
-        match asked.as_ref().map(|(_, value)| value.as_ref()) {
-            Some("1" | "true" | "") => true,
-            Some("0" | "false") => false,
-            _ => self.download_mode == DownloadMode::Redirect,
-        }
-    }
-
-    fn freshness(&self, asset: &Asset) -> HeaderValue {
-        let left = self.download.time_left(asset).as_secs();
-        HeaderValue::try_from(format!("private, max-age={left}")).expect("digits")
-    }
+/// As long as the signed URL is given out.
+pub(super) fn freshness(asset: &KnownAsset) -> HeaderValue {
+    let left = asset.time_left().as_secs();
+    HeaderValue::try_from(format!("private, max-age={left}")).expect("digits")
 }
 
 fn created(receipt: &Receipt) -> Response<Frames> {
@@ -195,30 +124,4 @@ fn server_timing(timing: &Timing) -> HeaderValue {
     let (read, budget, sign, store) = (ms(timing.read), ms(timing.budget), ms(timing.sign), ms(timing.store));
     let text = format!("read;dur={read:.1}, budget;dur={budget:.1}, sign;dur={sign:.1}, store;dur={store:.1}");
     HeaderValue::try_from(text).expect("digits and ASCII")
-}
-
-/// What the bytes are, and what a browser may do with them: files come from strangers.
-fn describe(headers: &mut HeaderMap, id: &AssetId, asset: &Arc<Asset>) {
-    let name = asset.name.as_deref().unwrap_or(id.as_str());
-    let given = headers.get(CONTENT_TYPE).cloned();
-    let known = asset.content_type.as_deref().and_then(|known| HeaderValue::from_str(known).ok());
-    let content_type = known.or(given.clone()).unwrap_or(HeaderValue::from_static("application/octet-stream"));
-    let disposition = media::content_disposition(name, content_type.to_str().unwrap_or_default());
-    // Several ranges in one answer: the file's own type is that of its parts (RFC 9110 section 15.3.7.2).
-    let several = given.filter(|given| given.as_bytes().starts_with(b"multipart/byteranges"));
-    headers.insert(CONTENT_TYPE, several.unwrap_or(content_type));
-    if let Ok(disposition) = HeaderValue::try_from(disposition) {
-        headers.insert(CONTENT_DISPOSITION, disposition);
-    }
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-}
-
-fn unsatisfiable(headers: &HeaderMap) -> Refusal {
-    let range = headers.get(CONTENT_RANGE).cloned();
-    let size = range.as_ref().and_then(|range| range.to_str().ok()?.strip_prefix("bytes */")).unwrap_or("fewer");
-    let detail = format!("the range lies outside the file, which has {size} bytes: ask for bytes that it has");
-    let fault = Fault::caller(Code::RangeNotSatisfiable, Stage::Fetch, detail);
-    Refusal { fault, header: range.map(|range| (CONTENT_RANGE, range)) }
 }

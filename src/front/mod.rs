@@ -4,6 +4,7 @@ mod admin;
 mod admission;
 mod assets;
 mod callers;
+mod content;
 mod cors;
 mod exchange;
 mod jwt;
@@ -44,6 +45,7 @@ use crate::words::fault::{Code, Fault, Stage};
 pub use admin::Admin;
 use callers::Callers;
 pub use callers::{Auth, Key};
+use content::Freshness;
 pub use cors::CorsOrigin;
 use cors::{Cors, Initiator};
 use exchange::Exchange;
@@ -74,6 +76,8 @@ pub struct Config {
     pub max_downloads: usize,
     /// How downloads are answered.
     pub download_mode: DownloadMode,
+    /// How long callers may keep an asset's bytes.
+    pub download_max_age: Duration,
     /// HTML at `/`; without it there is nothing.
     pub home_page: Option<&'static str>,
     /// Who may call.
@@ -111,6 +115,7 @@ struct Rooms {
     uploads: Arc<FairLimit>,
     downloads: Arc<FairLimit>,
     download_mode: DownloadMode,
+    content_freshness: Freshness,
     home_page: &'static str,
     drain: Drain,
     metrics: Arc<Metrics>,
@@ -139,6 +144,7 @@ impl Front {
             uploads: seats(&config.auth, config.max_uploads),
             downloads: seats(&config.auth, config.max_downloads),
             download_mode: config.download_mode,
+            content_freshness: Freshness::new(config.download_max_age),
             home_page: config.home_page.unwrap_or_default(),
             drain,
             metrics,
@@ -232,7 +238,7 @@ impl Rooms {
             Route::Home => html(self.home_page),
             Route::Upload => self.upload(caller, head, body, exchange).await?,
             Route::Metadata(id) => self.metadata(&id, by, &head).await?,
-            Route::ContentHead(id) => self.content_head(&id, by).await?,
+            Route::ContentHead(id) => self.content_head(&id, by, &head).await?,
             Route::Content(id) => self.content(&id, &caller, &head, exchange).await?,
             Route::Delete(id) => self.delete(&id, by).await?,
         })

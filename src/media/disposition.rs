@@ -25,7 +25,7 @@ const NOT_ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
 /// `inline` for pictures other than SVG, sound, film and plain text; `attachment` for all that may
 /// carry script (HTML, SVG, XML, PDF) and all that is unknown. `content_type` may have parameters.
 pub fn content_disposition(name: &str, content_type: &str) -> String {
-    let kind = if shows_in_place(content_type) { "inline" } else { "attachment" };
+    let kind = if viewer(content_type).is_some() { "inline" } else { "attachment" };
     let Some(name) = name::clean(name) else { return kind.to_owned() };
     let plain = plain(&name);
     if plain == name {
@@ -35,14 +35,43 @@ pub fn content_disposition(name: &str, content_type: &str) -> String {
     }
 }
 
-fn shows_in_place(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+/// With what a browser shows a file in place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Viewer {
+    /// A picture.
+    Image,
+    /// Sound or film.
+    Media,
+    /// Plain text.
+    Text,
+}
+
+/// None for what may carry script or is unknown, which is only ever saved. PDFs, too: browsers don't show them in a sandbox.
+pub fn viewer(content_type: &str) -> Option<Viewer> {
+    let essence = essence(content_type);
     let essence = table::canonical(&essence);
-    match essence.split_once('/') {
-        Some(("image", subtype)) => !subtype.contains("xml") && !subtype.contains("svg"),
-        Some(("audio" | "video", _)) => true,
-        _ => essence == "text/plain",
+    match essence.split_once('/')? {
+        ("image", subtype) => (!subtype.contains("xml") && !subtype.contains("svg")).then_some(Viewer::Image),
+        ("audio" | "video", _) => Some(Viewer::Media),
+        _ => (essence == "text/plain").then_some(Viewer::Text),
     }
+}
+
+/// Whether it is text of which nothing says in what characters, neither `content_type` nor the text itself as HTML and XML do.
+pub fn lacks_charset(content_type: &str) -> bool {
+    let names_one =
+        content_type.split(';').skip(1).any(|parameter| parameter.trim_start().to_ascii_lowercase().starts_with("charset"));
+    matches!(essence(content_type).as_str(), "text/plain" | "text/csv" | "text/markdown") && !names_one
+}
+
+fn essence(content_type: &str) -> String {
+    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// Whether text that begins like this is UTF-8; its last character may be cut.
+pub fn is_utf8(beginning: &[u8]) -> bool {
+    let cut = |error: std::str::Utf8Error| error.error_len().is_none();
+    !beginning.contains(&0) && std::str::from_utf8(beginning).err().is_none_or(cut)
 }
 
 /// For clients that know only `filename`. A quote or backslash would need escapes that browsers
@@ -73,6 +102,25 @@ mod tests {
         ];
         for attached in attached {
             assert!(content_disposition("a", attached).starts_with("attachment; "), "{attached}");
+        }
+    }
+
+    #[test]
+    fn a_charset_is_missed_only_where_nothing_else_tells_it() {
+        for lacking in ["text/plain", "Text/Plain; format=flowed", "text/csv;header=present", "text/markdown"] {
+            assert!(lacks_charset(lacking), "{lacking}");
+        }
+        for told in ["text/plain; charset=iso-8859-1", "text/plain;Charset=utf-8", "text/html", "text/xml", "image/png", ""] {
+            assert!(!lacks_charset(told), "{told}");
+        }
+    }
+
+    #[test]
+    fn text_is_utf_8_also_where_its_last_character_is_cut() {
+        let text = "Gr\u{fc}\u{df}e \u{4f60}".as_bytes();
+        assert!((0..=text.len()).all(|end| is_utf8(&text[..end])));
+        for other in [&b"Gr\xfc\xdfe"[..], b"\xff\xfeG\0", b"G\0r\0"] {
+            assert!(!is_utf8(other), "{other:?}");
         }
     }
 

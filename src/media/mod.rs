@@ -13,7 +13,7 @@ mod pattern;
 mod sniff;
 mod table;
 
-pub use disposition::content_disposition;
+pub use disposition::{Viewer, content_disposition, is_utf8, lacks_charset, viewer};
 pub use name::{AgreedName, Extension, agree};
 pub use pattern::{BadPattern, Pattern};
 pub use sniff::{Sniffed, sniff};

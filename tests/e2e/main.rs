@@ -7,6 +7,7 @@ mod backpressure;
 mod binary;
 mod broken;
 mod broken_forms;
+mod cacheable;
 mod callers;
 mod callers_that_leave;
 mod channels;

@@ -69,6 +69,52 @@ async fn a_caller_that_wants_no_cache_gets_a_fresh_url_and_leaves_it_to_the_othe
 }
 
 #[tokio::test]
+async fn a_forced_refresh_that_fails_leaves_the_url_that_is_there() {
+    let house = House::set(&[("cache.negative_ttl", "200ms")]).await;
+    let path = stored(&house).await;
+    let old = house.get(&path).send().await.unwrap();
+    let (age, old) = (max_age(old.headers()), old.text().await.unwrap());
+    house.sandbox.fault(Fault::at(Operation::GetAsset).status(StatusCode::INTERNAL_SERVER_ERROR));
+    let kept = house.get(&path).header(CACHE_CONTROL, "no-cache").send().await.unwrap();
+    assert!(kept.status() == StatusCode::OK && max_age(kept.headers()) <= age && max_age(kept.headers()) + 10 > age);
+    assert_eq!(kept.text().await.unwrap(), old);
+    assert_eq!(house.get(&path).send().await.unwrap().text().await.unwrap(), old);
+    let content = house.get(&format!("{path}/content")).send().await.unwrap();
+    assert_eq!(content.status(), StatusCode::OK, "and everybody else is served");
+}
+
+#[tokio::test]
+async fn a_forced_refresh_of_what_is_gone_says_so_from_then_on() {
+    let house = House::open().await;
+    let path = stored(&house).await;
+    house.get(&path).send().await.unwrap();
+    house.sandbox.reset();
+    let gone = house.get(&path).header(CACHE_CONTROL, "no-cache").send().await.unwrap();
+    assert_eq!(problem(gone).await.0, 404);
+    assert_eq!(problem(house.get(&path).send().await.unwrap()).await.0, 404);
+}
+
+#[tokio::test]
+async fn forced_refreshes_of_one_id_cost_one_call_in_a_while() {
+    let house = House::set(&[("cache.negative_ttl", "1s")]).await;
+    let path = stored(&house).await;
+    for id in [path.as_str(), "/v1/assets/unknown"] {
+        house.get(id).send().await.unwrap();
+        let before = calls(&house);
+        let fresh = || house.get(id).header(CACHE_CONTROL, "no-cache").send();
+        join_all((0..30).map(|_| fresh())).await.into_iter().for_each(|answer| drop(answer.unwrap()));
+        for _ in 0..5 {
+            fresh().await.unwrap();
+        }
+        assert_eq!(calls(&house) - before, 1, "{id}");
+    }
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let before = calls(&house);
+    house.get(&path).header(CACHE_CONTROL, "no-cache").send().await.unwrap();
+    assert_eq!(calls(&house) - before, 1);
+}
+
+#[tokio::test]
 async fn a_hundred_callers_of_a_cold_id_cost_one_call() {
     let house = House::open().await;
     let path = stored(&house).await;

@@ -47,5 +47,7 @@ async fn what_needs_no_call_is_served_above_the_quota() {
         assert_eq!(house.download(id).await, b"text");
     }
     let fresh = house.get(&format!("/v1/assets/{id}")).header("cache-control", "no-cache").send().await.unwrap();
-    assert_eq!(Refusal::of(fresh).await.kind(), (503, "upstream-quota"));
+    assert_eq!(fresh.status(), StatusCode::OK, "the one that is there is good");
+    let unknown = house.get("/v1/assets/unknown").send().await.unwrap();
+    assert_eq!(Refusal::of(unknown).await.kind(), (503, "upstream-quota"));
 }

@@ -1,10 +1,11 @@
 //! Signed URLs that die before their time.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use asset_gateway::sandbox::faults::{Fault, Operation};
 use futures_util::future::join_all;
 use reqwest::StatusCode;
+use reqwest::header::RETRY_AFTER;
 
 use crate::content::stored;
 use crate::house::{House, noise, problem};
@@ -43,13 +44,62 @@ async fn a_url_that_dies_under_many_callers_is_replaced_by_one_call() {
 
 #[tokio::test]
 async fn a_url_that_is_refused_twice_is_storages_fault() {
-    let house = House::open().await;
+    let house = House::set(&[("cache.negative_ttl", "200ms")]).await;
     let path = stored(&house, "a.bin", noise(100, 1)).await;
     house.sandbox.fault(Fault::at(Operation::Download).status(StatusCode::FORBIDDEN).body("<Signature>abc</Signature>").times(2));
     let answer = house.get(&path).send().await.unwrap();
     assert_eq!(problem(answer).await, (502, "upstream-error".into(), "storage".into(), "fetch".into(), true));
     assert_eq!(asked(&house).await, (2, 2, 1.0));
-    assert_eq!(house.get(&path).send().await.unwrap().status(), StatusCode::OK);
+    let refusal = house.get(&path).send().await.unwrap();
+    assert!(refusal.headers().contains_key(RETRY_AFTER));
+    assert_eq!((problem(refusal).await.0, asked(&house).await), (502, (2, 2, 1.0)), "it is remembered for a while");
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    assert_eq!(house.get(&path).send().await.unwrap().status(), StatusCode::OK, "and then tried with the URL that is there");
+    assert_eq!(asked(&house).await, (2, 3, 1.0));
+}
+
+#[tokio::test]
+async fn an_asset_whose_bytes_are_gone_costs_a_few_calls_however_often_it_is_asked_for() {
+    let house = House::set(&[("cache.negative_ttl", "200ms")]).await;
+    for status in [401, 403, 404, 410] {
+        let path = stored(&house, "a.bin", noise(100, 1)).await;
+        house.sandbox.fault(Fault::at(Operation::Download).status(StatusCode::from_u16(status).unwrap()));
+        let before = asked(&house).await;
+        let (began, mut downloads) = (Instant::now(), 0);
+        while began.elapsed() < Duration::from_millis(1500) {
+            let answer = house.get(&path).send().await.unwrap();
+            assert_eq!(problem(answer).await, (502, "upstream-error".into(), "storage".into(), "fetch".into(), true));
+            downloads += 1;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let after = asked(&house).await;
+        assert!(downloads > 10 && after.0 - before.0 <= 2, "{} calls for {downloads} downloads", after.0 - before.0);
+        assert!(after.1 - before.1 <= 6, "and {} requests to storage", after.1 - before.1);
+        house.sandbox.reset();
+    }
+}
+
+#[tokio::test]
+async fn a_storage_that_refuses_everything_uses_no_calls_up_and_no_good_url() {
+    let house = House::open().await;
+    let mut paths = Vec::new();
+    for number in 0..40 {
+        paths.push(stored(&house, &format!("{number}.bin"), noise(100, number)).await);
+        house.download(paths[number as usize].split('/').nth(3).unwrap()).await;
+    }
+    let before = asked(&house).await.0;
+    house.sandbox.fault(Fault::at(Operation::Download).status(StatusCode::FORBIDDEN).times(80));
+    for path in &paths {
+        assert_eq!(problem(house.get(path).send().await.unwrap()).await.0, 502);
+    }
+    let calls = asked(&house).await.0 - before;
+    assert!((1..=12).contains(&calls), "{calls} calls for {} assets", paths.len());
+    assert!(house.metric("url_early_death_total").await >= 40.0);
+    while house.sandbox.stats().calls(Operation::Download) < 120 {
+        house.get(&paths[39]).send().await.unwrap();
+    }
+    assert_eq!(house.get(&paths[39]).send().await.unwrap().status(), StatusCode::OK, "its URL is good again");
+    assert_eq!(asked(&house).await.0 - before, calls);
 }
 
 #[tokio::test]

@@ -1,0 +1,198 @@
+//! URLs that storage refuses though they should be good (negative caching, circuit breaker).
+//!
+//! One may have died early, and a new one helps. If that is refused, too, the bytes are gone or storage is down, and a call to
+//! eGain for each download would only use the plan up: the refusal is remembered for the asset, and many of them stop calls
+//! for new URLs altogether. The URLs that are there are kept, and are good again when storage is.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
+use parking_lot::Mutex;
+
+use crate::signals::metrics::Metrics;
+use crate::words::asset::AssetId;
+use crate::words::fault::Fault;
+
+/// The longest that a refusal is remembered, after it came again and again.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// How old a URL must be to be replaced once more, of an asset whose last URL was refused when it was new.
+const REPLACED_AGAIN_AFTER: Duration = Duration::from_secs(600);
+
+/// How long a refusal counts as one more of the same.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(900);
+
+/// Refusals at one time.
+const MOST: u64 = 10_000;
+
+/// So many new URLs may be refused in a row; after that one each [`REFILL`].
+const IN_VAIN: f64 = 8.0;
+
+/// How often a new URL is tried while all are refused: 0.2 calls a second of the 5 that the largest plan has.
+const REFILL: Duration = Duration::from_secs(5);
+
+/// Remembers which assets storage refuses.
+#[derive(Clone)]
+pub struct EarlyDeaths {
+    refusals: Cache<AssetId, Refusal>,
+    vain_calls: Arc<Mutex<Allowance>>,
+    /// How long a refusal is remembered at first.
+    shortest: Duration,
+    metrics: Arc<Metrics>,
+}
+
+/// Storage's refusal of an asset.
+#[derive(Debug, Clone)]
+pub struct Refusal {
+    fault: Fault,
+    holds_until: Instant,
+    lasts: Duration,
+}
+
+/// What is left of the new URLs that may be asked for in vain.
+struct Allowance {
+    left: f64,
+    at: Instant,
+}
+
+impl Allowance {
+    fn left(&mut self, now: Instant) -> f64 {
+        let refilled = now.saturating_duration_since(self.at).as_secs_f64() / REFILL.as_secs_f64();
+        (self.left, self.at) = ((self.left + refilled).min(IN_VAIN), now);
+        self.left
+    }
+}
+
+impl EarlyDeaths {
+    /// `shortest` is how long a first refusal is remembered.
+    pub fn new(shortest: Duration, metrics: Arc<Metrics>) -> Self {
+        let refusals = Cache::builder().max_capacity(MOST).time_to_live(FORGOTTEN_AFTER);
+        // The default policy refuses new keys that nobody asked for before.
+        let refusals = refusals.eviction_policy(EvictionPolicy::lru()).build();
+        let vain_calls = Allowance { left: IN_VAIN, at: Instant::now() };
+        Self { refusals, vain_calls: Arc::new(Mutex::new(vain_calls)), shortest, metrics }
+    }
+
+    /// The refusal that is remembered of an asset.
+    ///
+    /// # Errors
+    /// It still holds: neither storage nor eGain need be asked.
+    pub fn check(&self, id: &AssetId) -> Result<Option<Refusal>, Fault> {
+        let refusal = self.refusals.get(id);
+        match refusal.as_ref().map(|refusal| (refusal, refusal.holds_until.saturating_duration_since(Instant::now()))) {
+            Some((refusal, left)) if !left.is_zero() => Err(refusal.fault.clone().retry_after(left)),
+            _ => Ok(refusal),
+        }
+    }
+
+    /// Storage has refused a URL.
+    pub fn count(&self) {
+        self.metrics.url_early_death.inc();
+    }
+
+    /// Whether a new URL is worth a call, in place of one of this age.
+    pub fn may_replace(&self, age: Duration, earlier: Option<&Refusal>) -> bool {
+        let tried_lately = earlier.is_some() && age < REPLACED_AGAIN_AFTER;
+        !tried_lately && self.vain_calls.lock().left(Instant::now()) >= 1.0
+    }
+
+    /// Storage has refused a URL of this asset that was new, or that isn't replaced again so soon.
+    ///
+    /// False where another download of the same time has told it.
+    pub fn remember(&self, id: &AssetId, fault: &Fault) -> bool {
+        let now = Instant::now();
+        let earlier = self.refusals.get(id);
+        if earlier.as_ref().is_some_and(|earlier| now < earlier.holds_until) {
+            return false;
+        }
+        let lasts = earlier.map_or(self.shortest, |earlier| earlier.lasts * 2).min(LONGEST.max(self.shortest));
+        self.refusals.insert(id.clone(), Refusal { fault: fault.clone(), holds_until: now + lasts, lasts });
+        true
+    }
+
+    /// A new URL was refused, too: the call for it was in vain.
+    pub fn remember_vain_call(&self, id: &AssetId, fault: &Fault) {
+        if self.remember(id, fault) {
+            self.count_vain_call();
+        }
+    }
+
+    fn count_vain_call(&self) {
+        let now = Instant::now();
+        let mut allowance = self.vain_calls.lock();
+        let left = allowance.left(now);
+        if (1.0..2.0).contains(&left) {
+            tracing::warn!("storage refuses signed URLs that should be good: eGain is hardly asked for new ones until it stops");
+        }
+        allowance.left = (left - 1.0).max(0.0);
+    }
+
+    /// Storage gives the asset out, or the asset was deleted.
+    pub fn forget(&self, id: &AssetId) {
+        self.refusals.invalidate(id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::fault::{Code, Stage};
+
+    fn deaths(shortest: Duration) -> EarlyDeaths {
+        EarlyDeaths::new(shortest, Arc::new(Metrics::new()))
+    }
+
+    fn fault() -> Fault {
+        Fault::storage(Code::UpstreamError, Stage::Fetch, "x")
+    }
+
+    fn id(number: u32) -> AssetId {
+        AssetId::parse(&number.to_string()).unwrap()
+    }
+
+    #[test]
+    fn a_refusal_holds_for_longer_each_time_and_at_most_a_minute() {
+        let deaths = deaths(Duration::from_millis(1));
+        let mut last = Duration::ZERO;
+        for _ in 0..8 {
+            deaths.remember(&id(1), &fault());
+            deaths.remember(&id(1), &fault());
+            let lasts = deaths.refusals.get(&id(1)).unwrap().lasts;
+            assert!(lasts == last * 2 || last.is_zero(), "{lasts:?}");
+            assert!(deaths.check(&id(1)).unwrap_err().is_retryable());
+            last = lasts;
+            std::thread::sleep(lasts + Duration::from_millis(1));
+        }
+        assert!(deaths.check(&id(1)).unwrap().is_some() && deaths.check(&id(2)).unwrap().is_none());
+        let earlier = Refusal { fault: fault(), holds_until: Instant::now(), lasts: Duration::from_secs(40) };
+        deaths.refusals.insert(id(1), earlier);
+        deaths.remember(&id(1), &fault());
+        assert_eq!(deaths.refusals.get(&id(1)).unwrap().lasts, LONGEST);
+    }
+
+    #[test]
+    fn many_refusals_stop_calls_for_new_urls_for_a_while() {
+        let deaths = deaths(Duration::from_secs(5));
+        for number in 0..IN_VAIN as u32 {
+            assert!(deaths.may_replace(Duration::ZERO, None), "{number}");
+            deaths.count_vain_call();
+        }
+        assert!(!deaths.may_replace(Duration::ZERO, None));
+        let mut allowance = deaths.vain_calls.lock();
+        let later = Instant::now() + REFILL;
+        assert!((1.0..1.1).contains(&allowance.left(later)) && allowance.left(later + 100 * REFILL) == IN_VAIN);
+    }
+
+    #[test]
+    fn an_asset_that_was_refused_gets_a_new_url_only_after_a_while() {
+        let deaths = deaths(Duration::ZERO);
+        deaths.remember(&id(1), &fault());
+        let earlier = deaths.check(&id(1)).unwrap();
+        assert!(!deaths.may_replace(Duration::from_secs(5), earlier.as_ref()));
+        assert!(deaths.may_replace(REPLACED_AGAIN_AFTER, earlier.as_ref()));
+        deaths.forget(&id(1));
+        assert!(deaths.check(&id(1)).unwrap().is_none());
+    }
+}

@@ -1,0 +1,148 @@
+//! What is remembered of an asset, in as little memory as it takes: there may be 100,000 of them.
+
+use std::num::NonZeroU64;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use url::Url;
+
+use super::validators::Validators;
+use crate::egain::Asset;
+use crate::words::moment::Moment;
+use crate::words::secret::SignedUrl;
+
+/// An asset as eGain described it, and what storage has shown of it since.
+///
+/// One allocation for all texts, in place of one each and a parsed URL. It holds a signed URL, so it has no `Debug`.
+pub struct KnownAsset {
+    /// Signed URL, name, content type and expiry, one behind the other.
+    text: Box<str>,
+    /// Where each of the first three ends.
+    ends: [u32; 3],
+    size: Option<NonZeroU64>,
+    requested: Instant,
+    good_until: Moment,
+    validators: OnceLock<Box<Validators>>,
+    is_utf8: OnceLock<bool>,
+}
+
+impl KnownAsset {
+    /// `good_until` is when its URL is no longer given out.
+    pub(super) fn new(asset: &Asset, good_until: Moment) -> Self {
+        let texts = [
+            asset.lease.url.expose().as_str(),
+            asset.name.as_deref().unwrap_or_default(),
+            asset.content_type.as_deref().unwrap_or_default(),
+            asset.lease.expiry.as_deref().unwrap_or_default(),
+        ];
+        let mut end = 0;
+        // eGain's responses are bounded far below 4 GiB.
+        let ends = [0, 1, 2].map(|piece: usize| {
+            end += texts[piece].len() as u32;
+            end
+        });
+        Self {
+            text: texts.concat().into(),
+            ends,
+            // eGain has no empty files: zero is a size that it doesn't know.
+            size: asset.size.and_then(NonZeroU64::new),
+            requested: asset.lease.asked,
+            good_until,
+            validators: OnceLock::new(),
+            is_utf8: OnceLock::new(),
+        }
+    }
+
+    /// Its name with extension, if known.
+    pub fn name(&self) -> Option<&str> {
+        some(&self.text[self.ends[0] as usize..self.ends[1] as usize])
+    }
+
+    /// Its MIME type, if known.
+    pub fn content_type(&self) -> Option<&str> {
+        some(&self.text[self.ends[1] as usize..self.ends[2] as usize])
+    }
+
+    /// When its signed URL expires, as eGain wrote it.
+    pub fn url_expiry(&self) -> Option<&str> {
+        some(&self.text[self.ends[2] as usize..])
+    }
+
+    /// Its bytes, if known.
+    pub fn size(&self) -> Option<u64> {
+        self.size.map(NonZeroU64::get)
+    }
+
+    /// A signed URL to read it, as text: only for the caller that asked for it.
+    pub fn expose_url(&self) -> &str {
+        &self.text[..self.ends[0] as usize]
+    }
+
+    /// The same, to read from.
+    pub(super) fn url(&self) -> SignedUrl {
+        SignedUrl::new(Url::parse(self.expose_url()).expect("it is a parsed URL's text"))
+    }
+
+    /// How much longer the signed URL will be given out.
+    pub fn time_left(&self) -> Duration {
+        self.good_until.left()
+    }
+
+    /// When eGain was asked for it.
+    pub(super) fn requested(&self) -> Instant {
+        self.requested
+    }
+
+    /// The validators of its bytes: once told, they stay, so that every response has the same.
+    pub(super) fn validators(&self, otherwise: impl FnOnce() -> Validators) -> &Validators {
+        self.validators.get_or_init(|| Box::new(otherwise()))
+    }
+
+    /// The validators, if a response had them before.
+    pub(super) fn known_validators(&self) -> Option<&Validators> {
+        self.validators.get().map(AsRef::as_ref)
+    }
+
+    /// Whether its text was seen to be UTF-8.
+    pub fn is_utf8(&self) -> bool {
+        self.is_utf8.get().is_some_and(|is_utf8| *is_utf8)
+    }
+
+    /// Judged once, from the file's first bytes.
+    pub(super) fn judge_utf8(&self, judge: impl FnOnce() -> bool) {
+        self.is_utf8.get_or_init(judge);
+    }
+}
+
+fn some(text: &str) -> Option<&str> {
+    Some(text).filter(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::asset::Lease;
+
+    fn known(name: Option<&str>, expiry: Option<&str>) -> KnownAsset {
+        let url = "https://storage.egain.cloud/f?signature=abc";
+        let lease = Lease {
+            url: SignedUrl::new(url.parse().unwrap()),
+            asked: Instant::now(),
+            expires: None,
+            expiry: expiry.map(str::to_owned),
+        };
+        let asset = Asset { name: name.map(str::to_owned), content_type: Some("image/png".into()), size: Some(0), lease };
+        KnownAsset::new(&asset, Moment::now())
+    }
+
+    #[test]
+    fn what_was_told_is_read_back_and_what_wasnt_stays_unknown() {
+        let asset = known(Some("größe.png"), Some("2026-01-01T00:00:00Z"));
+        assert_eq!((asset.name(), asset.content_type()), (Some("größe.png"), Some("image/png")));
+        assert_eq!((asset.url_expiry(), asset.size()), (Some("2026-01-01T00:00:00Z"), None));
+        assert_eq!(asset.url().expose().as_str(), asset.expose_url());
+        let bare = known(None, None);
+        assert_eq!((bare.name(), bare.content_type(), bare.url_expiry()), (None, Some("image/png"), None));
+        assert_eq!(bare.expose_url(), "https://storage.egain.cloud/f?signature=abc");
+    }
+}
