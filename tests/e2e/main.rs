@@ -54,6 +54,7 @@ mod sign_in_faults;
 mod signing_faults;
 mod sizes;
 mod slow_callers;
+mod small_pieces;
 mod smuggling;
 mod spooling;
 mod steady;
