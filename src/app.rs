@@ -1,5 +1,8 @@
 //! The service as a whole: from settings to listeners, and from "told to stop" to stopped.
 
+mod background;
+mod descriptors;
+
 use std::error::Error;
 use std::future::Future;
 use std::io;
@@ -9,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -24,6 +27,8 @@ use crate::signals::metrics::Metrics;
 use crate::storage::Storage;
 use crate::upload::Upload;
 use crate::wire::server::{self, ShutdownTokens, Tls, TlsError};
+use background::{Background, Vital, ended};
+use descriptors::{ADMIN_CONNECTIONS, Wanted};
 
 /// The orphans' deletions get at least so long at the end, also when the grace time is used up.
 const LAST_CALLS: Duration = Duration::from_secs(2);
@@ -102,6 +107,8 @@ struct Times {
 pub struct Ending {
     /// Exchanges that were cut.
     pub cut: usize,
+    /// Whether a defect was why it stopped.
+    pub failed: bool,
 }
 
 /// Puts the parts together and binds both listeners. Needs a runtime.
@@ -126,7 +133,7 @@ pub fn bind_with(settings: &Settings, home_page: Option<&'static str>) -> Result
     Ok(Bound {
         listener: listen("server.listen", settings.server.listen)?,
         admin_listener: listen("server.admin_listen", settings.server.admin_listen)?,
-        config: parts.listener,
+        config: server::Config { max_connections: descriptors::connections(wanted(settings)), ..parts.listener },
         tls,
         keys: settings.file_of_keys().map(Path::to_owned),
         secret: settings.file_of_egains_secret().map(|(key, file)| (key, file.to_owned())),
@@ -138,6 +145,11 @@ pub fn bind_with(settings: &Settings, home_page: Option<&'static str>) -> Result
         metrics,
         times: Times { delay: settings.server.drain_delay, grace: settings.server.shutdown_grace },
     })
+}
+
+fn wanted(settings: &Settings) -> Wanted {
+    let server = &settings.server;
+    Wanted { connections: server.max_connections, uploads: server.max_uploads, downloads: server.max_downloads }
 }
 
 fn listen(key: &'static str, addr: SocketAddr) -> Result<TcpListener, StartError> {
@@ -155,58 +167,73 @@ impl Bound {
         self.admin_listener.local_addr()
     }
 
+    /// How many connections of callers may be open at one time.
+    pub fn max_connections(&self) -> usize {
+        self.config.max_connections
+    }
+
     /// Serves until `stop`, then drains; `abort` ends that early.
     pub async fn run(self, stop: impl Future<Output = ()>, abort: impl Future<Output = ()>) -> Ending {
+        let background = self.background();
         let Self { drain, metrics, times, .. } = self;
         let cut = drain.abort();
+        let (admin_end, orphans_end) = (CancellationToken::new(), CancellationToken::new());
         let ends = ShutdownTokens { leave: drain.leaving(), close: drain.closing(), abort: cut.clone() };
-        let mut background = JoinSet::new();
-        if let Some(tls) = self.tls.clone() {
-            background.spawn(tls.keep_current());
-        }
-        if let Some(file) = self.keys {
-            background.spawn(keep_keys_current(file, self.front.clone()));
-        }
-        if let Some((key, file)) = self.secret {
-            background.spawn(keep_secret_current(key, file, self.egain.clone()));
-        }
-        background.spawn(self.front.clone().keep_callers_fresh());
         let in_public = server::Config { tls: self.tls, ..self.config.clone() };
-        let data = tokio::spawn(server::serve(self.listener, in_public, self.front, ends));
-        let admin_end = CancellationToken::new();
-        let admin = server::serve(
-            self.admin_listener,
-            self.config,
-            self.admin,
-            ShutdownTokens::new(admin_end.clone(), admin_end.clone()),
-        );
-        let admin = tokio::spawn(admin);
-        background.spawn(self.egain.keep_signed_in());
-        let orphans_end = CancellationToken::new();
-        let mut orphans = tokio::spawn(self.orphans.run(orphans_end.clone()));
+        let for_admin = server::Config { max_connections: ADMIN_CONNECTIONS, ..self.config };
+        let ends_of_admin = ShutdownTokens::new(admin_end.clone(), admin_end.clone());
+        let mut vital = Vital {
+            data: tokio::spawn(server::serve(self.listener, in_public, self.front, ends)),
+            admin: tokio::spawn(server::serve(self.admin_listener, for_admin, self.admin, ends_of_admin)),
+            orphans: tokio::spawn(self.orphans.run(orphans_end.clone())),
+            sign_in: tokio::spawn(self.egain.keep_signed_in()),
+        };
         drain.enter(Phase::Serving);
-        stop.await;
+        let failed = tokio::select! {
+            () = stop => false,
+            () = vital.one_has_failed() => true,
+        };
         metrics.draining.set(1);
         tokio::select! {
-            () = leave(&drain, times, data) => {}
+            () = leave(&drain, times, &mut vital.data) => {}
             () = abort => tracing::warn!(running = drain.running(), "told to stop at once"),
         }
-        let ending = Ending { cut: drain.running() };
+        let ending = Ending { cut: drain.running(), failed };
         drain.closing().cancel();
         cut.cancel();
         // What is cut hands its asset over while it is dropped, which the orphans' queue must live to see.
         let last = Instant::now() + LAST_CALLS;
         let _dropped_or_out_of_time = timeout_at(last, drain.idle()).await;
         orphans_end.cancel();
-        if timeout_at(last, &mut orphans).await.is_err() {
+        if timeout_at(last, ended(&mut vital.orphans)).await.is_err() {
             // Dropped now, it says what it leaves.
-            orphans.abort();
-            let _aborted = orphans.await;
+            vital.orphans.abort();
+            ended(&mut vital.orphans).await;
         }
         drop(background);
+        vital.sign_in.abort();
         admin_end.cancel();
-        let _served_to_the_last = admin.await;
+        ended(&mut vital.admin).await;
         ending
+    }
+
+    /// What keeps certificates, keys and tokens fresh.
+    fn background(&self) -> Background {
+        let mut background = Background::default();
+        if let Some(tls) = self.tls.clone() {
+            background.keep("certificate", move || tls.clone().keep_current());
+        }
+        if let Some(file) = self.keys.clone() {
+            let front = self.front.clone();
+            background.keep("keys of callers", move || keep_keys_current(file.clone(), front.clone()));
+        }
+        if let Some((key, file)) = self.secret.clone() {
+            let egain = self.egain.clone();
+            background.keep("secret of eGain", move || keep_secret_current(key, file.clone(), egain.clone()));
+        }
+        let front = self.front.clone();
+        background.keep("tokens of callers", move || front.clone().keep_callers_fresh());
+        background
     }
 }
 
@@ -237,7 +264,7 @@ async fn keep_secret_current(key: &'static str, file: PathBuf, egain: Egain) {
 }
 
 /// First unready but serving, then no new uploads, then no new connections; until all is done or the time is up.
-async fn leave(drain: &Drain, times: Times, data: JoinHandle<()>) {
+async fn leave(drain: &Drain, times: Times, data: &mut JoinHandle<()>) {
     tracing::info!(delay = ?times.delay, "told to stop: not ready from now on, still serving");
     drain.enter(Phase::Leaving);
     tokio::time::sleep(times.delay).await;
@@ -249,5 +276,5 @@ async fn leave(drain: &Drain, times: Times, data: JoinHandle<()>) {
         return;
     }
     drain.closing().cancel();
-    let _closed_or_out_of_time = timeout_at(deadline, data).await;
+    let _closed_or_out_of_time = timeout_at(deadline, ended(data)).await;
 }

@@ -20,18 +20,17 @@ pub fn run(file: Option<&Path>) -> ExitCode {
 async fn serve(file: Option<&Path>) -> Result<ExitCode, String> {
     let settings = Settings::load_for_serve(file).map_err(|mistakes| mistakes.to_string())?;
     let _log = telemetry::start(settings.log.format, &settings.log.filter)?;
-    let files = rlimit::increase_nofile_limit(u64::MAX).map_err(|error| format!("can't read the file limit: {error}"))?;
     let bound = app::bind(&settings).map_err(|error| error.to_string())?;
     let signals = Arc::new(Mutex::new(Stop::listen().map_err(|error| error.to_string())?));
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         listen = %bound.addr().map_err(|error| error.to_string())?,
         admin = %bound.admin_addr().map_err(|error| error.to_string())?,
-        files,
+        max_connections = bound.max_connections(),
         "serving"
     );
     let (first, second) = (signals.clone(), signals);
     let ending = bound.run(async move { first.lock().await.next().await }, async move { second.lock().await.next().await }).await;
     tracing::info!(cut = ending.cut, "stopped");
-    Ok(if ending.cut == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if ending.cut == 0 && !ending.failed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

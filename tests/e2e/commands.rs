@@ -196,3 +196,27 @@ async fn health_asks_the_service_of_the_same_settings() {
     let (dead, _, said) = health("127.0.0.1:1".to_owned()).await;
     assert_eq!((dead.status.code(), said.trim()), (Some(1), "127.0.0.1:1 doesn't answer: error sending request"));
 }
+
+#[tokio::test]
+async fn few_file_descriptors_are_told_at_the_start_and_leave_enough_for_probes_and_transfers() {
+    let sandbox = Sandbox::start(Config::default()).unwrap();
+    let mut limited = std::process::Command::new("sh");
+    limited.args(["-c", "ulimit -n 300; exec \"$0\" serve", env!("CARGO_BIN_EXE_asset-gateway")]).env_clear();
+    limited.envs(settings(&sandbox).into_iter().map(|(key, value)| (format!("ASSET_GATEWAY_{key}"), value)));
+    let gateway = Running::start(limited);
+    let (addr, admin) = gateway.listens().await;
+    let most = gateway.line(|line| serde_json::from_str::<Value>(line).ok()?["max_connections"].as_u64()).await;
+    assert!((10..100).contains(&most), "{most}");
+    assert!(gateway.said().contains("don't suffice for server.max_connections"), "{}", gateway.said());
+    let connect = || std::net::TcpStream::connect(addr);
+    let client = client();
+    let upload = || client.post(format!("http://{addr}/v1/assets?channel=sms&name=a.bin")).body(noise(1000, 1)).send();
+    assert_eq!(upload().await.unwrap().status(), StatusCode::CREATED);
+    let _all: Vec<_> = (0..280).map_while(|_| connect().ok()).collect();
+    for _ in 0..5 {
+        let alive = client.get(format!("http://{admin}/livez")).timeout(Duration::from_secs(5)).send().await.unwrap();
+        assert_eq!(alive.status(), StatusCode::OK);
+        assert_eq!(upload().await.unwrap().status(), StatusCode::CREATED, "on the connection that is open");
+    }
+    assert!(!gateway.said().contains("can't accept"), "{}", gateway.said());
+}

@@ -63,7 +63,7 @@ async fn serve(dev: &Dev) -> Result<ExitCode, String> {
     print_calls(addr, &trip, &photo);
     let ending = running.await.map_err(|error| error.to_string())?;
     sandbox.stop().await;
-    Ok(if ending.cut == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if ending.cut == 0 && !ending.failed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// One file in and out again, then one more that stays for the calls that are printed.
