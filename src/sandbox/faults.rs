@@ -62,7 +62,7 @@ impl Operation {
     ];
 }
 
-/// Something that goes wrong. What is set happens in this order: `delay`, then `stall` or
+/// Something that goes wrong. What is set happens in this order: `delay`, then `stall`, `done`,
 /// `close`, then `cut_after` or `status`, and else the answer is given and altered.
 ///
 /// In JSON the same names, such as `{"at": "upload", "times": 1, "status": 503}`; `delay` is
@@ -85,6 +85,9 @@ pub struct Fault {
     /// Close the connection without an answer.
     #[serde(default, skip_serializing_if = "is_false")]
     pub close: bool,
+    /// Do what was asked all the same, before `close` or `status`: a load balancer that gave up too early.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub done: bool,
     /// Answer so when the whole request was read, and do nothing. With `cut_after` at an upload:
     /// answer so when that many bytes were read.
     #[serde(default, with = "http_serde::option::status_code", skip_serializing_if = "Option::is_none")]
@@ -124,6 +127,7 @@ impl Fault {
             delay: Duration::ZERO,
             stall: false,
             close: false,
+            done: false,
             status: None,
             body: None,
             headers: HeaderMap::new(),
@@ -157,6 +161,11 @@ impl Fault {
     /// Closes the connection without an answer.
     pub fn close(self) -> Self {
         Self { close: true, ..self }
+    }
+
+    /// Does what was asked all the same.
+    pub fn done(self) -> Self {
+        Self { done: true, ..self }
     }
 
     /// Answers `status`.

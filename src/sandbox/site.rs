@@ -83,7 +83,7 @@ impl Site {
 
     async fn operate(&self, operation: Operation, id: &str, request: Request<Incoming>) -> Reply {
         let fault = self.faults.take(operation);
-        self.tally.began(operation, fault.is_some());
+        let _presence = self.tally.began(operation, fault.is_some());
         let reply = match &fault {
             Some(fault) => self.fail(fault, id, request).await,
             None => {
@@ -102,6 +102,12 @@ impl Site {
         tokio::time::sleep(fault.delay).await;
         if fault.stall {
             future::pending::<()>().await;
+        }
+        if fault.done {
+            let right = self.perform(fault.at, id, request, None).await;
+            let mut reply = if fault.close { Reply::cut() } else { fault.answer().unwrap_or(right) };
+            fault.alter(&mut reply);
+            return reply;
         }
         if fault.close {
             return Reply::cut();

@@ -1,6 +1,7 @@
 //! What was asked and answered, counted.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use http::StatusCode;
@@ -34,6 +35,11 @@ pub struct Calls {
     pub faulted: u64,
     /// That were answered, by status. A cut connection is no answer.
     pub answers: BTreeMap<u16, u64>,
+    /// That were there at one time, at most.
+    pub most_at_once: u64,
+    /// That are there now.
+    #[serde(skip)]
+    now: u64,
 }
 
 impl Stats {
@@ -49,6 +55,21 @@ impl Stats {
     }
 }
 
+/// A call that is there.
+pub(super) struct Presence {
+    tally: Arc<Tally>,
+    operation: Operation,
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        let mut operations = self.tally.operations.lock();
+        // Counted anew since, if it isn't there.
+        let calls = operations.entry(self.operation).or_default();
+        calls.now = calls.now.saturating_sub(1);
+    }
+}
+
 /// The running count.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
@@ -58,11 +79,15 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn began(&self, operation: Operation, faulted: bool) {
+    /// A call has begun. It is there until what is returned goes.
+    pub(super) fn began(self: &Arc<Self>, operation: Operation, faulted: bool) -> Presence {
         let mut operations = self.operations.lock();
         let calls = operations.entry(operation).or_default();
         calls.calls += 1;
         calls.faulted += u64::from(faulted);
+        calls.now += 1;
+        calls.most_at_once = calls.most_at_once.max(calls.now);
+        Presence { tally: self.clone(), operation }
     }
 
     pub(super) fn answered(&self, operation: Operation, status: StatusCode) {
