@@ -1,27 +1,39 @@
-//! Deletes assets that were created and not kept. One worker, one bounded queue.
+//! Deletes assets that were created and not kept. One worker, one bounded queue by due time (a delay queue).
+//!
+//! A deletion that failed goes to the end, with a growing pause, and is tried for a day; it holds up no other. While calls
+//! pause or there is no token, nothing is tried, and nothing counts as tried.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::{ExponentialBuilder, Retryable};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde::Serialize;
-use tokio::sync::mpsc;
-use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::Egain;
+use super::calls::Failure;
 use crate::signals::metrics::Metrics;
 use crate::words::asset::AssetId;
-use crate::words::caller::Claimant;
-use crate::words::fault::{Code, Fault};
+use crate::words::fault::Code;
 
-/// How many assets may wait for their deletion: at one call a second, a quarter of an hour's work.
-const QUEUE: usize = 1024;
+/// How many assets may wait for their deletion: at one call a second, almost three hours' work, and some 2 MB.
+const MOST_WAITING: usize = 10_000;
 /// How many that couldn't be deleted are remembered for an operator.
 const REMEMBERED: usize = 1000;
+/// For how long a deletion is tried: an outage of eGain's is over by then, or an operator knows of it.
+const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
+/// Between the first attempt and the second; each pause is twice as long as the one before.
+const FIRST_PAUSE: Duration = Duration::from_secs(2);
+/// A day of attempts costs some thirty calls at this pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
+/// Where no call could be made and nobody says when one can be.
+const USUAL_WAIT: Duration = Duration::from_secs(30);
+/// Where no call could be made, at least.
+const LEAST_WAIT: Duration = Duration::from_secs(1);
 
 /// An asset that was created, not kept, and could not be deleted.
 #[derive(Debug, Clone, Serialize)]
@@ -36,16 +48,34 @@ pub struct Orphan {
 
 /// The way to hand over an asset that nobody keeps.
 #[derive(Clone)]
-pub struct Orphans {
-    queue: mpsc::Sender<AssetId>,
-    left: Arc<Mutex<VecDeque<Orphan>>>,
+pub struct Orphans(Arc<Shared>);
+
+struct Shared {
+    queue: Mutex<Queue>,
+    /// Told when something was added.
+    added: Notify,
+    left: Mutex<VecDeque<Orphan>>,
     metrics: Arc<Metrics>,
+}
+
+/// Those that wait, by when they are due and in which order they came.
+#[derive(Default)]
+struct Queue {
+    waiting: BTreeMap<(Instant, u64), Waiting>,
+    number: u64,
+    closed: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Waiting {
+    id: AssetId,
+    since: Instant,
+    attempts: u32,
 }
 
 /// The worker's half.
 pub struct Worker {
     egain: Egain,
-    queue: mpsc::Receiver<AssetId>,
     current: Option<AssetId>,
     orphans: Orphans,
 }
@@ -53,38 +83,83 @@ pub struct Worker {
 impl Orphans {
     /// The queue and its worker. The worker does nothing until it is run.
     pub fn new(egain: Egain, metrics: Arc<Metrics>) -> (Self, Worker) {
-        let (sender, queue) = mpsc::channel(QUEUE);
-        let orphans = Self { queue: sender, left: Arc::default(), metrics };
-        (orphans.clone(), Worker { egain, queue, current: None, orphans })
+        let shared = Shared { queue: Mutex::default(), added: Notify::new(), left: Mutex::default(), metrics };
+        let orphans = Self(Arc::new(shared));
+        (orphans.clone(), Worker { egain, current: None, orphans })
     }
 
     /// Never waits: it is called where a caller has left, from `Drop`.
     pub fn hand_over(&self, id: AssetId) {
-        let (id, reason) = match self.queue.try_send(id) {
-            Ok(()) => return,
-            Err(TrySendError::Full(id)) => (id, "queue-full"),
-            Err(TrySendError::Closed(id)) => (id, "stopped"),
-        };
-        self.lose(&id, reason);
+        let now = Instant::now();
+        let refused = self.0.queue.lock().add(now, Waiting { id: id.clone(), since: now, attempts: 0 }).err();
+        match refused {
+            None => self.0.added.notify_one(),
+            Some(reason) => self.lose(&id, reason),
+        }
     }
 
     /// What could not be deleted, the newest last; at most 1000.
     pub fn list(&self) -> Vec<Orphan> {
-        self.left.lock().iter().cloned().collect()
+        self.0.left.lock().iter().cloned().collect()
+    }
+
+    /// Whether it is due or not.
+    fn take_next(&self) -> Option<Waiting> {
+        self.0.queue.lock().waiting.pop_first().map(|(_, waiting)| waiting)
     }
 
     fn lose(&self, id: &AssetId, reason: &'static str) {
-        self.metrics.orphans.with_label_values(&["lost"]).inc();
+        self.count("lost");
         self.remember(id, reason);
+    }
+
+    fn count(&self, result: &str) {
+        self.0.metrics.orphans.with_label_values(&[result]).inc();
     }
 
     fn remember(&self, id: &AssetId, reason: &'static str) {
         tracing::error!(asset = id.as_str(), reason, "an asset that nobody keeps is left in eGain");
-        let mut left = self.left.lock();
+        let mut left = self.0.left.lock();
         if left.len() == REMEMBERED {
             left.pop_front();
         }
         left.push_back(Orphan { id: id.as_str().to_owned(), since: Timestamp::now(), reason });
+    }
+}
+
+impl Queue {
+    /// Adds one, or says why it can't be.
+    fn add(&mut self, due: Instant, waiting: Waiting) -> Result<(), &'static str> {
+        if self.closed {
+            return Err("stopped");
+        }
+        if self.waiting.len() >= MOST_WAITING {
+            return Err("queue-full");
+        }
+        self.number += 1;
+        self.waiting.insert((due, self.number), waiting);
+        Ok(())
+    }
+
+    /// Takes the next one if it is due; else says when it will be, if there is one.
+    fn take_due(&mut self, now: Instant) -> Result<Waiting, Option<Instant>> {
+        let first = self.waiting.first_entry().ok_or(None)?;
+        let (due, _) = *first.key();
+        if due <= now { Ok(first.remove()) } else { Err(Some(due)) }
+    }
+}
+
+impl Waiting {
+    /// When to try again after a failure; None where it is time to give up.
+    fn due_again(&mut self, failure: &Failure, now: Instant) -> Option<Instant> {
+        let pause = if failure.attempted {
+            self.attempts += 1;
+            FIRST_PAUSE.saturating_mul(1 << (self.attempts - 1).min(16)).min(LONGEST_PAUSE)
+        } else {
+            failure.fault.wait().unwrap_or(USUAL_WAIT).clamp(LEAST_WAIT, LONGEST_PAUSE)
+        };
+        let is_final = failure.attempted && !failure.fault.is_retryable();
+        (!is_final && now < self.since + PATIENCE).then_some(now + pause)
     }
 }
 
@@ -115,55 +190,129 @@ impl Drop for Claim {
 }
 
 impl Worker {
-    /// Works until `stop` is cancelled and the queue is empty.
+    /// Works until `stop` is cancelled, and then tries each one that is left for a last time.
     pub async fn run(mut self, stop: CancellationToken) {
-        loop {
-            let next = tokio::select! {
-                biased;
-                next = self.queue.recv() => next,
-                () = stop.cancelled(), if !self.queue.is_closed() => { self.queue.close(); continue }
-            };
-            match next {
-                Some(id) => {
-                    self.current = Some(id.clone());
-                    self.delete(&id, &stop).await;
-                    self.current = None;
-                }
-                None => return,
+        while !stop.is_cancelled() {
+            let taken = self.orphans.0.queue.lock().take_due(Instant::now());
+            match taken {
+                Ok(waiting) => self.attempt(waiting).await,
+                Err(due) => self.rest(due, &stop).await,
             }
+        }
+        self.orphans.0.queue.lock().closed = true;
+        while let Some(waiting) = self.orphans.take_next() {
+            self.attempt(waiting).await;
         }
     }
 
-    /// Tries for about two minutes; once the service is stopping, only once.
-    async fn delete(&self, id: &AssetId, stop: &CancellationToken) {
-        let pauses = ExponentialBuilder::default()
-            .with_min_delay(Duration::from_secs(2))
-            .with_max_delay(Duration::from_secs(60))
-            .with_max_times(6)
-            .with_jitter();
-        let patiently = (|| self.egain.delete_asset(id, &Claimant::Gateway)).retry(pauses).when(Fault::is_retryable);
-        let deleted = tokio::select! {
-            deleted = patiently, if !stop.is_cancelled() => deleted,
-            () = stop.cancelled() => self.egain.delete_asset(id, &Claimant::Gateway).await,
-        };
-        let result = match deleted {
-            Ok(()) => "deleted",
-            Err(fault) if fault.code() == Code::NotFound => "deleted",
-            Err(fault) => {
-                self.orphans.remember(id, fault.code().name());
-                "failed"
+    /// Until the next one is due, another one is handed over, or it is time to stop.
+    async fn rest(&self, due: Option<Instant>, stop: &CancellationToken) {
+        let until_due = async {
+            match due {
+                Some(due) => sleep_until(due).await,
+                None => std::future::pending().await,
             }
         };
-        self.orphans.metrics.orphans.with_label_values(&[result]).inc();
+        tokio::select! {
+            () = until_due => {}
+            () = self.orphans.0.added.notified() => {}
+            () = stop.cancelled() => {}
+        }
+    }
+
+    /// One call for one asset. If it fails, the asset goes to the end of the queue, or is given up.
+    async fn attempt(&mut self, mut waiting: Waiting) {
+        self.current = Some(waiting.id.clone());
+        let deleted = self.egain.delete_orphan(&waiting.id).await;
+        let id = waiting.id.clone();
+        match deleted {
+            Ok(()) => self.orphans.count("deleted"),
+            Err(failure) if failure.fault.code() == Code::NotFound => self.orphans.count("deleted"),
+            Err(failure) => {
+                let due = waiting.due_again(&failure, Instant::now());
+                let (attempts, code) = (waiting.attempts, failure.fault.code().name());
+                tracing::debug!(asset = id.as_str(), attempts, code, "an asset that nobody keeps isn't deleted yet");
+                let again = due.is_some_and(|due| self.orphans.0.queue.lock().add(due, waiting).is_ok());
+                if !again {
+                    self.orphans.count("failed");
+                    self.orphans.remember(&id, code);
+                }
+            }
+        }
+        self.current = None;
     }
 }
 
 /// Given up with work left: an operator must know of what.
 impl Drop for Worker {
     fn drop(&mut self) {
-        let current = self.current.take();
-        for id in current.into_iter().chain(std::iter::from_fn(|| self.queue.try_recv().ok())) {
+        self.orphans.0.queue.lock().closed = true;
+        let rest = std::iter::from_fn(|| self.orphans.take_next().map(|waiting| waiting.id));
+        for id in self.current.take().into_iter().chain(rest) {
             self.orphans.lose(&id, "stopped");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::fault::{Fault, Stage};
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn waiting(number: usize, now: Instant) -> Waiting {
+        Waiting { id: AssetId::parse(&number.to_string()).unwrap(), since: now, attempts: 0 }
+    }
+
+    fn failure(attempted: bool, wait: Option<Duration>) -> Failure {
+        let fault = Fault::egain(Code::UpstreamUnavailable, Stage::Delete, "down").retryable(true);
+        Failure::of(wait.into_iter().fold(fault, Fault::retry_after), attempted)
+    }
+
+    #[test]
+    fn pauses_grow_to_an_hour_and_end_after_a_day() {
+        let mut now = Instant::now();
+        let (begin, mut orphan) = (now, waiting(1, now));
+        let mut pauses = Vec::new();
+        while let Some(due) = orphan.due_again(&failure(true, None), now) {
+            pauses.push((due - now).as_secs());
+            now = due;
+        }
+        assert_eq!((&pauses[..4], pauses.last()), ([2, 4, 8, 16].as_slice(), Some(&3600)));
+        assert!((30..40).contains(&pauses.len()) && now - begin >= PATIENCE, "{} attempts", pauses.len());
+    }
+
+    #[test]
+    fn what_wasnt_tried_is_no_attempt() {
+        let now = Instant::now();
+        let mut orphan = waiting(1, now);
+        for (wait, pause) in [(None, USUAL_WAIT), (Some(Duration::ZERO), LEAST_WAIT), (Some(MINUTE), MINUTE)] {
+            assert_eq!(orphan.due_again(&failure(false, wait), now), Some(now + pause));
+        }
+        assert_eq!(orphan.attempts, 0);
+        assert_eq!(orphan.due_again(&failure(false, None), now + PATIENCE), None, "but not for ever");
+    }
+
+    #[test]
+    fn what_is_refused_for_good_is_given_up_at_once() {
+        let refused = Fault::caller(Code::Conflict, Stage::Delete, "in use");
+        let now = Instant::now();
+        assert_eq!(waiting(1, now).due_again(&Failure::of(refused, true), now), None);
+    }
+
+    #[test]
+    fn the_queue_is_bounded_and_goes_by_due_time() {
+        let (mut queue, now) = (Queue::default(), Instant::now());
+        queue.add(now + MINUTE, waiting(1, now)).unwrap();
+        assert_eq!(queue.take_due(now).unwrap_err(), Some(now + MINUTE));
+        queue.add(now, waiting(2, now)).unwrap();
+        queue.add(now, waiting(3, now)).unwrap();
+        let mut next = |at| queue.take_due(at).map(|waiting| waiting.id.as_str().to_owned()).ok();
+        assert_eq!([next(now), next(now), next(now), next(now + MINUTE)].map(|id| id.unwrap_or_default()), ["2", "3", "", "1"]);
+        for number in 0..MOST_WAITING {
+            queue.add(now, waiting(number, now)).unwrap();
+        }
+        assert_eq!(queue.add(now, waiting(0, now)), Err("queue-full"));
     }
 }
