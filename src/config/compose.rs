@@ -129,6 +129,7 @@ impl section::Egain {
             other: budgets.other,
             quota: budgets.quota,
             budget_wait: self.budget_wait,
+            max_pause: self.max_pause,
             connect_timeout: self.connect_timeout,
             request_timeout: self.request_timeout,
             pending_wait: self.pending_wait,

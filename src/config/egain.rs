@@ -7,10 +7,20 @@ use url::Url;
 
 use super::budget::{Budgets, Plan};
 use super::mistakes::Report;
-use super::rules::{self, DAY, MOMENT, given, some, within};
+use super::rules::{self, MOMENT, given, some, within};
 use super::section::section;
 use super::setting::{HIDDEN, words};
 use crate::storage::{HostPattern, UploadContentType, UploadMethod};
+use crate::words::peer_time;
+
+/// A call or a transfer that stands still for longer holds its place for nothing.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+/// No caller, and no proxy before it, waits for longer until a request begins to be served.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(10 * 60);
+/// A shorter pause would ask eGain again and again what it has just refused.
+const LEAST_PAUSE: Duration = Duration::from_secs(1);
+/// No more is believed of what eGain asks for.
+const LONGEST_PAUSE: Duration = peer_time::LONGEST_WAIT;
 
 words! {
     UploadMethod {
@@ -61,7 +71,9 @@ section! {
         /// Among how many replicas the rates and the quota are divided, 1 to 1000.
         replicas: u32 = "1" where within(1, 1000);
         /// How long a call may queue for the budget before 503.
-        budget_wait: Duration = "5s" where within(Duration::ZERO, DAY);
+        budget_wait: Duration = "5s" where within(Duration::ZERO, LONGEST_PATIENCE);
+        /// The longest that one 429 of eGain's stops calls, whatever it asks for, 1s to 1h; then one call probes, and the pause doubles while probes are refused.
+        max_pause: Duration = "60s" where within(LEAST_PAUSE, LONGEST_PAUSE);
         /// Hosts that a `contentUrl` may name: host, host:port, IP address or *.domain; a wildcard's only at public addresses.
         content_hosts: Vec<HostPattern> = "*.egain.cloud" where some;
         /// Whether a `contentUrl` may be plain http; if not, https is tried in its place.
@@ -71,13 +83,13 @@ section! {
         /// The `Content-Type` a file is sent with: file (its own) or octet-stream.
         upload_content_type: UploadContentType = "file";
         /// How long a connection to eGain or storage may take.
-        connect_timeout: Duration = "5s" where within(MOMENT, DAY);
+        connect_timeout: Duration = "5s" where within(MOMENT, LONGEST_TIMEOUT);
         /// How long a call of the API may take.
-        request_timeout: Duration = "15s" where within(MOMENT, DAY);
+        request_timeout: Duration = "15s" where within(MOMENT, LONGEST_TIMEOUT);
         /// How long a transfer with storage may move no byte.
-        transfer_idle_timeout: Duration = "30s" where within(MOMENT, DAY);
+        transfer_idle_timeout: Duration = "30s" where within(MOMENT, LONGEST_TIMEOUT);
         /// How long to wait for an asset that isn't available yet.
-        pending_wait: Duration = "10s" where within(Duration::ZERO, DAY);
+        pending_wait: Duration = "10s" where within(Duration::ZERO, LONGEST_PATIENCE);
     }
 }
 

@@ -294,7 +294,10 @@ fn limits_that_would_refuse_nearly_everybody_are_mistakes() {
     let told = mistakes(
         "",
         &[
+            ("ASSET_GATEWAY_EGAIN__BUDGET_WAIT", "24h"),
             ("ASSET_GATEWAY_EGAIN__CONNECT_TIMEOUT", "1ms"),
+            ("ASSET_GATEWAY_EGAIN__MAX_PAUSE", "0s"),
+            ("ASSET_GATEWAY_EGAIN__PENDING_WAIT", "24h"),
             ("ASSET_GATEWAY_SERVER__BODY_IDLE_TIMEOUT", "99ms"),
             ("ASSET_GATEWAY_SERVER__MIN_RATE", "1GiB"),
         ],
@@ -303,7 +306,10 @@ fn limits_that_would_refuse_nearly_everybody_are_mistakes() {
     assert_eq!(
         lines,
         [
-            "ASSET_GATEWAY_EGAIN__CONNECT_TIMEOUT: must be between 100ms and 24h, is 1ms",
+            "ASSET_GATEWAY_EGAIN__BUDGET_WAIT: must be between 0s and 10m, is 24h",
+            "ASSET_GATEWAY_EGAIN__CONNECT_TIMEOUT: must be between 100ms and 10m, is 1ms",
+            "ASSET_GATEWAY_EGAIN__MAX_PAUSE: must be between 1s and 1h, is 0s",
+            "ASSET_GATEWAY_EGAIN__PENDING_WAIT: must be between 0s and 10m, is 24h",
             "ASSET_GATEWAY_SERVER__BODY_IDLE_TIMEOUT: must be between 100ms and 24h, is 99ms",
             "ASSET_GATEWAY_SERVER__MIN_RATE: must be between 0B and 1MiB, is 1GiB",
         ]

@@ -1,4 +1,8 @@
 //! A call as a whole: budget, token, exchange, and trying again where that is safe and worth it.
+//!
+//! `POST /assets` is repeated only where eGain has done nothing: no connection was made, or it said 429. A load balancer may
+//! well answer 504 for an asset that was created, and each repetition would leave one that nobody can name. Reads and
+//! deletions may be repeated freely.
 
 use std::borrow::Borrow;
 use std::io;
@@ -13,14 +17,18 @@ use url::Url;
 
 use super::Config;
 use super::answer::Answer;
-use super::budget::{Budget, Kind, Turn};
-use super::line::Line;
-use super::quota::Month;
+use super::budget::{Budget, Kind, Limits, Turn, Verdict};
+use super::line::{Line, Silence};
+use super::quota::{Month, Reservation};
 use super::token::{AccessToken, AccessTokens, SignIn, TokenKeeper};
 use crate::signals::metrics::Metrics;
 use crate::words::asset::AssetId;
 use crate::words::caller::Claimant;
 use crate::words::fault::{Code, Fault, Stage};
+use crate::words::peer_time::LEAST_WAIT;
+
+/// The wait that is told where a failing eGain asks for none.
+const USUAL_WAIT: Duration = Duration::from_secs(5);
 
 /// What is asked of eGain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,32 +120,47 @@ pub struct Calls {
     pub(super) tokens: AccessTokens,
     assets: Arc<Budget>,
     other: Arc<Budget>,
-    month: Option<Month>,
-    longest_wait: Duration,
+    month: Option<Arc<Month>>,
+    limits: Limits,
+}
+
+/// A call that came to nothing.
+pub struct Failure {
+    /// What to tell.
+    pub fault: Fault,
+    /// Whether eGain was asked at all, and took the call as one that may be made.
+    pub attempted: bool,
+    /// How long to wait before the same may be asked once more, if it may.
+    again: Option<Duration>,
+}
+
+/// What it takes to make one call.
+struct Permit {
+    turn: Turn,
+    place: Option<Reservation>,
+    token: Arc<AccessToken>,
 }
 
 impl Calls {
-    pub(super) fn new(config: Config, metrics: Arc<Metrics>) -> io::Result<(Self, TokenKeeper<SignIn>)> {
+    pub(super) fn new(config: Config, metrics: &Arc<Metrics>) -> io::Result<(Self, TokenKeeper<SignIn>)> {
         let line = Line::new(config.connect_timeout, config.request_timeout, metrics.clone())?;
-        let budget = |rate, routes| {
-            let waited = metrics.upstream_budget_wait.with_label_values(&[routes]);
-            Budget::new(rate, config.budget_wait, waited, metrics.upstream_budget_tokens.with_label_values(&[routes]))
-        };
+        let limits = Limits { max_wait: config.budget_wait, max_pause: config.max_pause };
+        let assets = Budget::new(config.assets, limits, "assets", metrics);
+        let other = Budget::new(config.other, limits, "other", metrics);
         let used = |routes| metrics.upstream_quota_used.with_label_values(&[routes]);
-        let (tokens, keeper) = AccessTokens::new(SignIn::over(line.clone()), config.credentials, &metrics);
-        let calls = Self {
-            month: config.quota.map(|quota| Month::new(quota, used("assets"), used("other"))),
-            tokens,
-            assets_uri: assets_uri(config.base_url),
-            assets: budget(config.assets, "assets"),
-            other: budget(config.other, "other"),
-            longest_wait: config.budget_wait,
-            line,
-        };
-        Ok((calls, keeper))
+        let month = config.quota.map(|quota| Month::new(quota, used("assets"), used("other")));
+        let reported = (assets.clone(), other.clone(), month.clone());
+        metrics.at_scrape(move |_| {
+            let (assets, other, month) = &reported;
+            assets.report();
+            other.report();
+            month.iter().for_each(|month| month.report());
+        });
+        let (tokens, keeper) = AccessTokens::new(SignIn::over(line.clone()), config.credentials, metrics);
+        Ok((Self { line, assets_uri: assets_uri(config.base_url), tokens, assets, other, month, limits }, keeper))
     }
 
-    /// Makes a call, up to three times where eGain was unreachable, busy or broken. Says also how long it queued.
+    /// Makes a call, up to three times where that is safe and may help. Says also how long it queued.
     ///
     /// It is the claimant's turn in the budget that is used. `receive` takes every answer over, also one whose caller has
     /// left meanwhile: eGain did what was asked of it.
@@ -147,56 +170,90 @@ impl Calls {
         T: Borrow<Answer> + Send + 'static,
     {
         let pauses = ExponentialBuilder::default().with_min_delay(Duration::from_millis(200)).with_max_times(2).with_jitter();
-        (|| self.attempt(question, claimant, &receive))
+        let made = (|| self.make_once(question, claimant, &receive))
             .retry(pauses)
-            .when(worth_repeating)
-            .adjust(|fault: &Fault, pause| {
-                let wait = fault.wait().filter(|_| is_busy(fault)).unwrap_or_default();
-                pause.map(|pause| pause.max(wait)).filter(|pause| *pause <= self.longest_wait)
-            })
-            .await
+            .when(|failure| failure.again.is_some())
+            .adjust(|failure, pause| {
+                pause.map(|pause| pause.max(failure.again.unwrap_or_default())).filter(|pause| *pause <= self.limits.max_wait)
+            });
+        made.await.map_err(|failure| failure.fault)
     }
 
-    async fn attempt<R, T>(&self, question: &Question, claimant: &Claimant, receive: &R) -> Result<(T, Duration), Fault>
+    /// Makes a call once, or twice where the token has to be a new one.
+    pub(super) async fn make_once<R, T>(
+        &self,
+        question: &Question,
+        claimant: &Claimant,
+        receive: &R,
+    ) -> Result<(T, Duration), Failure>
     where
         R: Fn(Answer) -> T + Clone + Send + 'static,
         T: Borrow<Answer> + Send + 'static,
     {
         let operation = question.operation();
-        let stage = operation.stage();
-        let (mut turn, mut token) = self.turn(operation, claimant).await?;
-        let mut queued = turn.queued;
-        let send = async |turn: Turn, token: &AccessToken| {
-            let request = question.request(&self.assets_uri, token);
-            let (line, receive) = (self.line.clone(), receive.clone());
-            let exchange = async move { turn.make(line.exchange(operation.name(), stage, request)).await.map(receive) };
-            tokio::spawn(exchange).await.expect("nobody aborts an exchange, and none panics")
-        };
-        let mut received = send(turn, &token).await?;
+        let mut permit = self.permit(operation, claimant).await.map_err(Failure::unasked)?;
+        let mut queued = permit.turn.queued;
+        let mut token = permit.token.clone();
+        let mut received = self.send(question, permit, receive.clone()).await?;
         if refuses_token(received.borrow()) && self.tokens.refused(&token) {
-            (turn, token) = self.turn(operation, claimant).await?;
-            queued += turn.queued;
-            received = send(turn, &token).await?;
+            permit = self.permit(operation, claimant).await.map_err(Failure::unasked)?;
+            queued += permit.turn.queued;
+            token = permit.token.clone();
+            received = self.send(question, permit, receive.clone()).await?;
             if refuses_token(received.borrow()) {
                 let _noted_as_no_fault_of_the_tokens = self.tokens.refused(&token);
             }
         }
         let answer = received.borrow();
-        if answer.status == StatusCode::TOO_MANY_REQUESTS {
-            self.budget(operation).pause(answer.asked_wait().unwrap_or(Duration::from_secs(1)));
-        }
-        if answer.status.is_success() { Ok((received, queued)) } else { Err(explain(answer, operation, token.expose())) }
+        if answer.status.is_success() { Ok((received, queued)) } else { Err(self.refused(answer, operation, &token)) }
+    }
+
+    /// In a task of its own: nobody aborts it, so that what eGain has done isn't lost with the caller.
+    async fn send<R, T>(&self, question: &Question, permit: Permit, receive: R) -> Result<T, Failure>
+    where
+        R: Fn(Answer) -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let operation = question.operation();
+        let request = question.request(&self.assets_uri, &permit.token);
+        let (line, max_pause) = (self.line.clone(), self.limits.max_pause);
+        let exchange = async move {
+            let call = line.send(operation.name(), request);
+            let received = permit.turn.make(call, |received| verdict(received, max_pause)).await;
+            let seen = !received.as_ref().is_err_and(Silence::is_unsent);
+            if let Some(place) = permit.place.filter(|_| seen) {
+                place.count(received.as_ref().ok().and_then(|answer| answer.clock().theirs()));
+            }
+            received.map(receive)
+        };
+        let received = tokio::spawn(exchange).await.expect("nobody aborts an exchange, and none panics");
+        received.map_err(|silence| Failure::silence(&silence, operation))
     }
 
     /// All that it takes to make a call: a token, and the call's place in the budget and in the month.
-    async fn turn(&self, operation: Operation, claimant: &Claimant) -> Result<(Turn, Arc<AccessToken>), Fault> {
+    async fn permit(&self, operation: Operation, claimant: &Claimant) -> Result<Permit, Fault> {
         self.month.as_ref().map_or(Ok(()), |month| month.check(operation))?;
         // Signed in before it queues: nobody's turn is spent on waiting for a token, or on none.
         self.tokens.get(operation.stage()).await?;
-        let turn = self.budget(operation).spend(claimant, operation.kind()).await?;
+        let turn = self.budget(operation).spend(claimant, operation.kind(), operation.stage()).await?;
         let token = self.tokens.get(operation.stage()).await?;
-        self.month.as_ref().map_or(Ok(()), |month| month.count(operation))?;
-        Ok((turn, token))
+        let place = self.month.as_ref().map(|month| month.reserve(operation)).transpose()?;
+        Ok(Permit { turn, place, token })
+    }
+
+    /// eGain said no, or failed.
+    fn refused(&self, answer: &Answer, operation: Operation, token: &AccessToken) -> Failure {
+        let asked = asked_wait(answer, self.limits.max_pause);
+        // What a caller can expect is when the next call may go, whatever eGain has asked for.
+        let wait = self.budget(operation).pause_left().max(asked.unwrap_or_default());
+        let again = match answer.status.as_u16() {
+            429 => Some(wait),
+            500.. if operation != Operation::Create => Some(asked.unwrap_or_default()),
+            _ => None,
+        };
+        let wait = (!wait.is_zero()).then_some(wait);
+        let fault = explain(answer, operation, token.expose(), wait);
+        Failure { fault, attempted: answer.status != StatusCode::TOO_MANY_REQUESTS, again }
     }
 
     fn budget(&self, operation: Operation) -> &Arc<Budget> {
@@ -209,14 +266,22 @@ fn assets_uri(base: Url) -> Uri {
     format!("{base}/assets").parse().expect("settings take URLs of http and https only")
 }
 
-/// A time-out is not repeated: it has used up the caller's patience, and eGain may have done it after all.
-fn worth_repeating(fault: &Fault) -> bool {
-    let upstream = fault.upstream_answer().and_then(|answer| answer.status);
-    match fault.code() {
-        Code::UpstreamUnavailable => true,
-        Code::UpstreamBudget => is_busy(fault),
-        Code::UpstreamError => upstream.is_some_and(|status| status >= 500),
-        _ => false,
+impl Failure {
+    /// One that isn't worth repeating at once.
+    pub fn of(fault: Fault, attempted: bool) -> Self {
+        Self { fault, attempted, again: None }
+    }
+
+    /// There was no token, or no place for it in the budget or the month.
+    fn unasked(fault: Fault) -> Self {
+        Self::of(fault, false)
+    }
+
+    /// A time-out is not repeated: it has used up the caller's patience, and eGain may have done it after all.
+    fn silence(silence: &Silence, operation: Operation) -> Self {
+        let may_go_again = silence.is_unsent() || operation != Operation::Create && !silence.is_timeout();
+        let again = may_go_again.then_some(Duration::ZERO);
+        Self { fault: silence.explain(operation.stage()), attempted: true, again }
     }
 }
 
@@ -225,13 +290,24 @@ fn refuses_token(answer: &Answer) -> bool {
     matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
 }
 
-/// Whether it was eGain that said "too many".
-fn is_busy(fault: &Fault) -> bool {
-    fault.upstream_answer().is_some_and(|answer| answer.status == Some(429))
+/// What a call's end says of those to come.
+fn verdict(received: &Result<Answer, Silence>, max_pause: Duration) -> Verdict {
+    match received {
+        Ok(answer) if answer.status == StatusCode::TOO_MANY_REQUESTS => Verdict::TooMany(answer.asked_wait()),
+        Ok(answer) if answer.status.is_server_error() => Verdict::Failed(asked_wait(answer, max_pause)),
+        Ok(_) => Verdict::Taken,
+        Err(silence) if silence.is_unsent() => Verdict::Unsent,
+        Err(_) => Verdict::Failed(None),
+    }
+}
+
+/// How long eGain asks us to wait, as far as that is heeded.
+fn asked_wait(answer: &Answer, max_pause: Duration) -> Option<Duration> {
+    answer.asked_wait().map(|wait| wait.min(max_pause))
 }
 
 /// What a refusal means for the caller.
-fn explain(answer: &Answer, operation: Operation, token: &str) -> Fault {
+fn explain(answer: &Answer, operation: Operation, token: &str, wait: Option<Duration>) -> Fault {
     let stage = operation.stage();
     let said = answer.said(token);
     let fault = match (answer.status.as_u16(), said.code.as_deref()) {
@@ -254,17 +330,18 @@ fn explain(answer: &Answer, operation: Operation, token: &str) -> Fault {
             Fault::gateway(Code::UpstreamError, stage, detail)
         }
         (429, _) => {
-            let wait = answer.asked_wait().unwrap_or(Duration::from_secs(1));
+            let wait = wait.unwrap_or(LEAST_WAIT);
             let detail = "eGain says that the tenant's allowance of calls is used up: try again later";
             Fault::egain(Code::UpstreamBudget, stage, detail).retry_after(wait)
         }
         (502..=504, _) => {
-            let wait = answer.asked_wait().unwrap_or(Duration::from_secs(5));
+            let wait = wait.unwrap_or(USUAL_WAIT);
             Fault::egain(Code::UpstreamUnavailable, stage, "eGain is down for now: try again later").retry_after(wait)
         }
         (500.., _) => {
             let detail = "eGain failed: try again; if it lasts, ask eGain's support, giving the request id";
-            Fault::egain(Code::UpstreamError, stage, detail).retryable(true)
+            let fault = Fault::egain(Code::UpstreamError, stage, detail).retryable(true);
+            wait.into_iter().fold(fault, Fault::retry_after)
         }
         _ => {
             let detail = "eGain refused the call: see upstream.code and upstream.developerMessage";

@@ -23,8 +23,9 @@ use crate::words::moment::Moment;
 /// The longest answer that is read, in bytes; an asset's is under 2 KiB.
 const LONGEST_ANSWER: usize = 256 * 1024;
 
-/// How long a connection waits for the next call: shaking hands takes as long as a call.
-const IDLE: Duration = Duration::from_secs(90);
+/// How long a connection waits for the next call: shaking hands takes as long as a call. Usual load balancers close what is
+/// idle after a minute, and a call that is sent at that moment is lost.
+const IDLE: Duration = Duration::from_secs(50);
 
 /// More than a burst of calls keeps busy: a connection that is made for one call and then closed costs more than the call.
 const IDLE_CONNECTIONS: usize = 64;
@@ -40,11 +41,14 @@ pub struct Line {
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-enum Silence {
+pub enum Silence {
+    /// In the time that there is.
     #[error("it takes too long")]
     Late,
+    /// Not even its head came.
     #[error(transparent)]
-    Unsent(#[from] SendError),
+    Unanswered(#[from] SendError),
+    /// It broke off.
     #[error(transparent)]
     Broken(#[from] hyper::Error),
 }
@@ -59,7 +63,12 @@ impl Line {
 
     /// Sends a request and reads the whole answer, whatever its status. A sister API refuses calls without `Accept` and
     /// `Accept-Language`, and eGain's own client sends both with every call, the sign-in's, too.
-    pub async fn exchange(&self, operation: &str, stage: Stage, mut request: Request<Bytes>) -> Result<Answer, Fault> {
+    pub async fn exchange(&self, operation: &str, stage: Stage, request: Request<Bytes>) -> Result<Answer, Fault> {
+        self.send(operation, request).await.map_err(|silence| silence.explain(stage))
+    }
+
+    /// The same, for whom it matters why there is no answer.
+    pub async fn send(&self, operation: &str, mut request: Request<Bytes>) -> Result<Answer, Silence> {
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
         request.headers_mut().insert(ACCEPT_LANGUAGE, HeaderValue::from_static("en-us"));
         let began = tokio::time::Instant::now();
@@ -73,7 +82,7 @@ impl Line {
                 Err(_) => Outcome::Failed,
             },
         );
-        result.map_err(|silence| silence.explain(stage))
+        result
     }
 
     async fn receive(&self, request: Request<Bytes>) -> Result<Answer, Silence> {
@@ -106,16 +115,23 @@ async fn read(mut body: Incoming) -> Result<(Bytes, bool), hyper::Error> {
 }
 
 impl Silence {
-    fn is_timeout(&self) -> bool {
+    /// Whether no connection was made: the other side hasn't seen anything of the request.
+    pub fn is_unsent(&self) -> bool {
+        matches!(self, Self::Unanswered(error) if error.is_connect())
+    }
+
+    /// Whether it took too long.
+    pub fn is_timeout(&self) -> bool {
         match self {
             Self::Late => true,
-            Self::Unsent(error) => error.is_timeout(),
+            Self::Unanswered(error) => error.is_timeout(),
             Self::Broken(_) => false,
         }
     }
 
-    fn explain(&self, stage: Stage) -> Fault {
-        if self.is_timeout() && !matches!(self, Self::Unsent(error) if error.is_connect()) {
+    /// What it means for the caller.
+    pub fn explain(&self, stage: Stage) -> Fault {
+        if self.is_timeout() && !self.is_unsent() {
             return Fault::egain(Code::UpstreamTimeout, stage, "eGain didn't answer in time: try again").because(self);
         }
         let detail = "eGain can't be reached: try again; if it lasts, an operator must check egain.base_url, egain.token_url and the network";

@@ -31,7 +31,7 @@ use crate::words::secret::SignedUrl;
 #[doc(hidden)] // Public for `fuzz/targets/answers.rs` only.
 pub use answer::Answer;
 pub use budget::Rate;
-use calls::{Calls, Question};
+use calls::{Calls, Failure, Question};
 use fields::Fields;
 pub use orphans::{Claim, Orphan, Orphans, Worker as OrphanWorker};
 pub use quota::Quota;
@@ -52,6 +52,8 @@ pub struct Config {
     pub quota: Option<Quota>,
     /// How long a call may queue for its budget.
     pub budget_wait: Duration,
+    /// The longest that one 429 stops calls, whatever it asks for.
+    pub max_pause: Duration,
     /// Until a connection stands.
     pub connect_timeout: Duration,
     /// From sending a call to its whole answer.
@@ -165,7 +167,7 @@ impl Egain {
     /// The machine has no CA certificates.
     pub fn new(config: Config, metrics: Arc<Metrics>) -> io::Result<Self> {
         let pending_wait = config.pending_wait;
-        let (calls, keeper) = Calls::new(config, metrics.clone())?;
+        let (calls, keeper) = Calls::new(config, &metrics)?;
         Ok(Self { calls: Arc::new(calls), keeper: Arc::new(Mutex::new(Some(keeper))), pending_wait, metrics })
     }
 
@@ -237,6 +239,11 @@ impl Egain {
     /// `DELETE /assets/{id}`: spends one call of the other routes' budget.
     pub async fn delete_asset(&self, id: &AssetId, claimant: &Claimant) -> Result<(), Fault> {
         self.calls.make(&Question::Delete(id.clone()), claimant, identity).await.map(drop)
+    }
+
+    /// The same on the gateway's own behalf, and with one attempt only.
+    async fn delete_orphan(&self, id: &AssetId) -> Result<(), Failure> {
+        self.calls.make_once(&Question::Delete(id.clone()), &Claimant::Gateway, &identity).await.map(drop)
     }
 }
 

@@ -87,7 +87,9 @@ table! {
     upstream_budget_wait: HistogramVec "upstream_budget_wait_seconds" ["routes"],
     /// Calls that could be made at once.
     upstream_budget_tokens: GaugeVec "upstream_budget_tokens" ["routes"],
-    /// This month's calls of the method that has the least left, as a part of `egain.monthly_quota`; as of the last call.
+    /// Seconds until a call may go again, while a 429 or an outage of eGain holds them back; 0 when they go.
+    upstream_pause: GaugeVec "upstream_pause_seconds" ["routes"],
+    /// This month's calls of the method that has the least left, as a part of `egain.monthly_quota`.
     upstream_quota_used: GaugeVec "upstream_quota_used_ratio" ["routes"],
     /// When the access token expires, in Unix seconds; 0 for none.
     token_expiry: Gauge "token_expiry_timestamp_seconds" [],

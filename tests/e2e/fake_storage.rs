@@ -65,6 +65,11 @@ impl Storage {
         (Self { addr, heads: Arc::default() }, release)
     }
 
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
     /// The heads of the requests so far.
     pub fn heads(&self) -> Vec<String> {
         self.heads.lock().clone()

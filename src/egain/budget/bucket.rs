@@ -28,17 +28,21 @@ pub(super) struct Bucket {
     filled: Instant,
     /// Calls that are promised or under way.
     held: u32,
-    /// Set by a 429: nothing is spent before.
-    paused_until: Instant,
 }
 
 impl Bucket {
     pub(super) fn full(rate: Rate, now: Instant) -> Self {
-        Self { rate, tokens: f64::from(rate.burst), filled: now, held: 0, paused_until: now }
+        Self { rate, tokens: f64::from(rate.burst), filled: now, held: 0 }
+    }
+
+    /// Calls that may be under way at one time.
+    pub(super) fn burst(&self) -> usize {
+        self.rate.burst as usize
     }
 
     /// Calls that could be made at once.
-    pub(super) fn left(&self) -> f64 {
+    pub(super) fn left(&mut self, now: Instant) -> f64 {
+        self.fill(now);
         (self.tokens - f64::from(self.held)).max(0.0)
     }
 
@@ -47,8 +51,7 @@ impl Bucket {
         self.fill(now);
         let missing = calls as f64 + f64::from(self.held) - self.tokens;
         let missing = if missing > DUST { missing } else { 0.0 };
-        let refill = Duration::from_secs_f64((missing / self.rate.per_second).min(1e9));
-        self.paused_until.saturating_duration_since(now).max(refill)
+        Duration::from_secs_f64((missing / self.rate.per_second).min(1e9))
     }
 
     /// Promises a call; only where [`Self::time_until`] one is no time.
@@ -65,12 +68,17 @@ impl Bucket {
     pub(super) fn settle(&mut self, now: Instant) {
         self.fill(now);
         self.held -= 1;
-        // Below zero only after a pause, which has emptied the bucket under calls that were under way.
+        // Below zero only after a 429, which has emptied the bucket under calls that were under way.
         self.tokens = (self.tokens - 1.0).max(0.0);
     }
 
-    pub(super) fn pause(&mut self, until: Instant) {
-        self.paused_until = self.paused_until.max(until);
+    /// A call that was settled never reached eGain.
+    pub(super) fn refund(&mut self) {
+        self.tokens = (self.tokens + 1.0).min(f64::from(self.rate.burst));
+    }
+
+    /// eGain's own bucket is empty.
+    pub(super) fn empty(&mut self) {
         self.tokens = 0.0;
     }
 
@@ -121,8 +129,8 @@ mod tests {
         let now = Instant::now();
         let mut bucket = bucket(1, now);
         bucket.hold();
-        assert_eq!((bucket.left(), bucket.time_until(1, now)), (0.0, ONE));
+        assert_eq!((bucket.left(now), bucket.time_until(1, now)), (0.0, ONE));
         bucket.give_back();
-        assert_eq!((bucket.left(), bucket.time_until(1, now)), (1.0, Duration::ZERO));
+        assert_eq!((bucket.left(now), bucket.time_until(1, now)), (1.0, Duration::ZERO));
     }
 }

@@ -7,15 +7,18 @@ use crate::signals::metrics::Metrics;
 use Kind::{Read, Write};
 
 fn budget(per_second: f64, burst: u32, max_wait: u64) -> Arc<Budget> {
-    let metrics = Metrics::new();
-    let waited = metrics.upstream_budget_wait.with_label_values(&["assets"]);
-    let left = metrics.upstream_budget_tokens.with_label_values(&["assets"]);
-    Budget::new(Rate { per_second, burst }, Duration::from_secs(max_wait), waited, left)
+    let limits = Limits { max_wait: Duration::from_secs(max_wait), max_pause: Duration::from_secs(60) };
+    Budget::new(Rate { per_second, burst }, limits, "assets", &Metrics::new())
 }
 
 /// Makes a call that is answered at once.
 async fn call(budget: &Arc<Budget>, name: &str, kind: Kind) -> Result<(), Fault> {
-    budget.spend(&Claimant::named(name), kind).await?.make(async {}).await;
+    ends(budget, name, kind, Verdict::Taken).await
+}
+
+/// Makes a call that ends so.
+async fn ends(budget: &Arc<Budget>, name: &str, kind: Kind, verdict: Verdict) -> Result<(), Fault> {
+    budget.spend(&Claimant::named(name), kind, Stage::Sign).await?.make(async {}, |()| verdict).await;
     Ok(())
 }
 
@@ -158,27 +161,111 @@ async fn the_one_who_wakes_the_others_may_leave() {
 #[tokio::test(start_paused = true)]
 async fn a_turn_that_is_not_used_is_the_next_ones_at_once() {
     let budget = budget(0.01, 1, 500);
-    let unused = budget.spend(&Claimant::Gateway, Write).await.unwrap();
+    let unused = budget.spend(&Claimant::Gateway, Write, Stage::Sign).await.unwrap();
     let next = begin(&budget, "one", Write, 1).await.remove(0);
     drop(unused);
     assert!(within(took(next).await, 0..10));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_hangs_holds_the_others_up_for_a_second_at_most() {
-    let budget = budget(1.0, 1, 5);
-    let hanging = budget.spend(&Claimant::Gateway, Write).await.unwrap();
-    tokio::spawn(hanging.make(pending::<()>()));
-    assert!(within(took(begin(&budget, "one", Write, 1).await.remove(0)).await, 1990..2010));
+async fn no_more_calls_than_a_burst_are_in_flight() {
+    let budget = budget(100.0, 2, 60);
+    let hang = async |seconds| {
+        let turn = budget.spend(&Claimant::Gateway, Write, Stage::Sign).await.unwrap();
+        tokio::spawn(turn.make(sleep(Duration::from_secs(seconds)), |()| Verdict::Taken));
+    };
+    hang(10).await;
+    hang(4).await;
+    let waiting = begin(&budget, "one", Write, 2).await;
+    let took = all(waiting).await;
+    assert!(took.iter().all(|took| within(*took, 4000..4010)), "until the shorter one has ended: {took:?}");
+    assert!(within(took[1] - took[0], 0..1), "the other one's place is still taken, and this one's is free again");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pause_holds_everybody() {
+async fn a_call_that_hangs_is_counted_after_a_second_and_not_twice() {
+    let budget = budget(1.0, 2, 60);
+    let turn = budget.spend(&Claimant::Gateway, Write, Stage::Sign).await.unwrap();
+    tokio::spawn(turn.make(sleep(Duration::from_secs(10)), |()| Verdict::Taken));
+    sleep(Duration::from_secs(9)).await;
+    assert_eq!(budget.state.lock().bucket.left(Instant::now()), 2.0);
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(budget.state.lock().bucket.left(Instant::now()), 2.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_was_never_sent_costs_nothing() {
+    let budget = budget(0.001, 2, 0);
+    for seconds in [0, 5] {
+        let turn = budget.spend(&Claimant::Gateway, Write, Stage::Sign).await.unwrap();
+        turn.make(sleep(Duration::from_secs(seconds)), |()| Verdict::Unsent).await;
+        assert!(budget.state.lock().bucket.left(Instant::now()) > 1.99, "after {seconds} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_holds_everybody_and_then_one_call_probes() {
     let budget = budget(100.0, 10, 5);
-    budget.pause(Duration::from_secs(3));
+    ends(&budget, "one", Write, Verdict::TooMany(Some(Duration::from_secs(3)))).await.unwrap();
     let began = Instant::now();
-    spend(&budget).await.unwrap();
+    let turn = budget.spend(&Claimant::Gateway, Write, Stage::Sign).await.unwrap();
     assert_eq!(began.elapsed().as_secs(), 3);
+    let others = begin(&budget, "one", Write, 4).await;
+    turn.make(sleep(Duration::from_secs(1)), |()| Verdict::Taken).await;
+    for took in all(others).await {
+        assert!(within(took, 1000..1100), "nobody goes beside a probe, and all when it was taken: {took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_is_too_long_to_wait_for_is_told_as_long_as_it_is() {
+    let budget = budget(100.0, 10, 5);
+    ends(&budget, "one", Write, Verdict::TooMany(Some(Duration::from_secs(3600)))).await.unwrap();
+    let refused = spend(&budget).await.unwrap_err();
+    assert_eq!((refused.code(), refused.wait().unwrap().as_secs()), (Code::UpstreamBudget, 60), "not the hour");
+    budget.report();
+    assert_eq!((budget.pause.get(), budget.left.get()), (60.0, 0.0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_sends_away_who_waits_and_who_comes_until_a_probe_is_answered() {
+    let budget = budget(1000.0, 10, 60);
+    let hanging = budget.spend(&Claimant::Gateway, Write, Stage::Sign).await.unwrap();
+    let mut waiting = Vec::new();
+    for _ in 0..4 {
+        ends(&budget, "one", Write, Verdict::Failed(None)).await.unwrap();
+    }
+    // No place is free any more when the fifth fails.
+    let turns: Vec<_> = (0..9).map(|_| budget.spend(&Claimant::Gateway, Write, Stage::Sign)).collect();
+    let turns = futures_util::future::join_all(turns).await;
+    waiting.extend(begin(&budget, "other", Write, 3).await);
+    hanging.make(async {}, |()| Verdict::Failed(None)).await;
+    for call in waiting {
+        let (sent_away, took) = call.await.unwrap();
+        assert_eq!(sent_away.unwrap_err().code(), Code::UpstreamUnavailable);
+        assert!(within(took, 0..10), "{took:?}");
+    }
+    drop(turns);
+    let refused = spend(&budget).await.unwrap_err();
+    assert_eq!((refused.code(), refused.wait().unwrap().as_secs()), (Code::UpstreamUnavailable, 1));
+    sleep(Duration::from_secs(1)).await;
+    let probe = budget.spend(&Claimant::Gateway, Write, Stage::Sign).await.unwrap();
+    assert!(spend(&budget).await.is_err(), "one at a time");
+    probe.make(async {}, |()| Verdict::Taken).await;
+    spend(&budget).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_is_reckoned_when_it_is_reported() {
+    let budget = budget(5.0, 15, 5);
+    for _ in 0..15 {
+        spend(&budget).await.unwrap();
+    }
+    budget.report();
+    assert!(budget.left.get() < 0.1);
+    sleep(Duration::from_secs(2)).await;
+    budget.report();
+    assert!((9.9..=10.1).contains(&budget.left.get()), "{}", budget.left.get());
 }
 
 /// eGain's bucket, as exact as can be.
@@ -208,14 +295,14 @@ async fn however_long_calls_are_under_way_egain_never_has_to_refuse_one() {
         for n in 0..300 {
             let (budget, theirs) = (budget.clone(), theirs.clone());
             calls.push(tokio::spawn(async move {
-                let turn = budget.spend(&Claimant::Gateway, Write).await.unwrap();
+                let turn = budget.spend(&Claimant::Gateway, Write, Stage::Sign).await.unwrap();
                 let exchange = async {
                     sleep(random(2 * n)).await;
                     let allowed = theirs.lock().allows();
                     sleep(random(2 * n + 1)).await;
                     allowed
                 };
-                turn.make(exchange).await
+                turn.make(exchange, |_| Verdict::Taken).await
             }));
             if n % 40 == 0 {
                 sleep(random(n) * 40).await;

@@ -132,6 +132,16 @@ pub async fn upload(size: usize, settings: &[(&str, &str)], faults: impl IntoIte
     upload_in(Scene::with(settings, faults).await, size).await
 }
 
+/// The same after so many other uploads.
+pub async fn upload_after(others: usize, size: usize, faults: impl IntoIterator<Item = Fault>) -> Seen {
+    let house = House::open().await;
+    faults.into_iter().for_each(|fault| house.sandbox.fault(fault));
+    for _ in 0..others {
+        house.post("/v1/assets?channel=sms").body("text").send().await.unwrap();
+    }
+    upload_in(Scene::of(house), size).await
+}
+
 /// The same with eGain and storage of this character.
 pub async fn upload_at(sandbox: Config, size: usize) -> Seen {
     upload_in(Scene::of(House::with(sandbox, &[]).await), size).await

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::StatusCode;
 use serde_json::json;
 
-use super::scene::{LARGE, Row, SMALL, Scene, Seen, upload, upload_at};
+use super::scene::{LARGE, Row, SMALL, Scene, Seen, upload, upload_after, upload_at};
 use crate::house::noise;
 
 fn create() -> Fault {
@@ -21,12 +21,22 @@ fn row(what: &str, fault: Fault) -> Row {
     Row::new(what, "upload", async move { upload(SMALL, &[], [fault]).await })
 }
 
+fn hurried(what: &str, fault: Fault) -> Row {
+    Row::new(what, "upload", async move { upload(SMALL, &[("egain.max_pause", "1s")], [fault]).await })
+}
+
+/// The sixth upload, after five that failed.
+fn outage() -> Row {
+    let down = create().status(StatusCode::SERVICE_UNAVAILABLE);
+    Row::new("503 five times before", "upload", async move { upload_after(5, SMALL, [down]).await })
+}
+
 fn skewed(minutes: i64) -> Row {
     let config = Config { clock_skew: SignedDuration::from_mins(minutes), ..Config::default() };
     Row::new(format!("its clock is {minutes:+} minutes off"), "upload, large", upload_at(config, LARGE))
 }
 
-fn too_many() -> [Row; 6] {
+fn too_many() -> [Row; 9] {
     let busy = || create().status(StatusCode::TOO_MANY_REQUESTS).body(json!({"code": "429-001"}));
     let with = |name: &HeaderName, value: String| busy().header(name.clone(), HeaderValue::try_from(value).unwrap());
     let (reset, at) = (HeaderName::from_static("x-ratelimit-reset"), Timestamp::now() + Duration::from_secs(60));
@@ -35,6 +45,9 @@ fn too_many() -> [Row; 6] {
         row("429, `Retry-After` as a date", with(&RETRY_AFTER, httpdate::fmt_http_date(at.into()))),
         row("429, `X-RateLimit-Reset` as a time", with(&reset, at.to_string())),
         row("429, `X-RateLimit-Reset` in seconds", with(&reset, "60".to_owned())),
+        row("429, `X-RateLimit-Reset` in epoch seconds", with(&reset, at.as_second().to_string())),
+        row("429, `X-RateLimit-Reset` in epoch milliseconds", with(&reset, at.as_millisecond().to_string())),
+        hurried("429 once, `Retry-After` of a day, `egain.max_pause` of a second", with(&RETRY_AFTER, "86400".to_owned()).once()),
         row("429 once, `Retry-After` of a second", with(&RETRY_AFTER, "1".to_owned()).once()),
         row("429 once, without a header", busy().once()),
     ]
@@ -70,6 +83,8 @@ pub fn rows() -> Vec<Row> {
         row("502 in HTML, always", status(StatusCode::BAD_GATEWAY).body("<html>Bad Gateway</html>")),
         row("503 once", status(StatusCode::SERVICE_UNAVAILABLE).once()),
         row("503 always", status(StatusCode::SERVICE_UNAVAILABLE)),
+        outage(),
+        row("504, though it has created the asset", status(StatusCode::GATEWAY_TIMEOUT).done()),
         row("HTML instead of JSON", status(StatusCode::OK).body("<html>Welcome</html>")),
         row("no `id`", create().missing_field("id")),
         row("no `contentUrl`", create().missing_field("contentUrl")),
