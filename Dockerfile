@@ -2,6 +2,10 @@
 
 # Debian 12 in both stages, so that the program finds the C library it was linked with.
 FROM rust:1.95-slim-bookworm AS build
+# jemalloc is built from its sources.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends make \
+    && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 # The dependencies alone, in a layer that lasts until they change.
 COPY Cargo.toml Cargo.lock ./

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::Semaphore;
 
+use crate::body::compact::BLOCK;
+
 /// How many threads wait for the disk at one time. The runtime's 512 are also there for name lookups, which a disk that
 /// hangs mustn't stop.
 const THREADS: usize = 16;
-/// Bytes read at once.
-const READ: usize = 128 * 1024;
+/// Bytes read at once: as many as are written.
+const READ: usize = BLOCK;
 
 /// Where temporary files are made.
 #[derive(Clone)]

@@ -48,8 +48,11 @@ pub struct Kept {
 }
 
 impl SpoolFile {
-    /// An empty one that pins `most` bytes of memory before its first block is written.
+    /// An empty one that takes `most` bytes of memory. Where that is four blocks or more, half of it is for the buffers around
+    /// the file: those that are read into, written, and sent.
     pub(super) fn new(disk: Disk, share: Share, most: u64) -> Self {
+        let block = BLOCK as u64;
+        let most = if most < 4 * block { most } else { most / 2 };
         Self { disk, share, most, length: 0, memory: CompactChunks::default(), file: None, written: 0, writing: None }
     }
 

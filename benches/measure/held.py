@@ -1,0 +1,162 @@
+"""What stays in the gateway's memory: of bodies that come in small pieces, and of uploads that have long ended."""
+
+import asyncio
+import http.client
+import json
+import pathlib
+import socket
+import threading
+import time
+import uuid
+
+# One caller that sends a byte a chunk may cost no more than this, however long it goes on.
+DRIP_BOUND_KIB = 2 * 1024
+DRIP_SECONDS = 10
+
+# What a phone's form looks like on the wire: one segment a read.
+SEGMENT = 1400
+SEGMENTED_FORMS = 40
+SEGMENTED_SIZE = 274_400
+SEGMENT_PAUSE = 0.02
+# `limits.spool_memory`, and as much as the look-ahead for all that belongs to an upload.
+SEGMENTED_BOUND_KIB = 256 + 64
+
+KEYS = 50_000
+KEYS_BOUND = 1024
+CONNECTIONS = 16
+
+
+def resident(house, which="VmRSS"):
+    """VmRSS or VmHWM, in KiB."""
+    status = pathlib.Path(f"/proc/{house.gateway.pid}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(which))
+
+
+def reset_peak(house):
+    pathlib.Path(f"/proc/{house.gateway.pid}/clear_refs").write_text("5")
+
+
+def connect(house):
+    host, port = house.data.rsplit(":", 1)
+    sock = socket.create_connection((host, int(port)))
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def drip(house, seconds=DRIP_SECONDS):
+    """KiB that one connection takes which sends one byte a chunk, each in a segment of its own."""
+    http.client.HTTPConnection(house.data).request("GET", "/v1/nothing")
+    before = resident(house)
+    sock = connect(house)
+    sock.sendall(b"POST /v1/assets?channel=sms&name=a.txt HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+    end, sent = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        sock.sendall(b"1\r\na\r\n")
+        time.sleep(5e-5)
+        sent += 1
+    grown = resident(house) - before
+    sock.close()
+    print(f"one connection, {sent} bytes in chunks of one: {grown} KiB, {DRIP_BOUND_KIB} KiB are allowed", flush=True)
+    return grown <= DRIP_BOUND_KIB
+
+
+async def _segmented(house, body):
+    host, port = house.data.rsplit(":", 1)
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for start in range(0, len(body), SEGMENT):
+        writer.write(body[start : start + SEGMENT])
+        await writer.drain()
+        await asyncio.sleep(SEGMENT_PAUSE)
+    answer = await reader.read()
+    writer.close()
+    if b"\"spooled\"" not in answer:
+        raise RuntimeError(answer.decode())
+
+
+def segments(house):
+    """KiB for each of some forms that come in segments, at their peak. None of them is known, so all are spooled."""
+    head = b"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.bin\"\r\n\r\n"
+    form = head + bytes(range(128, 256)) * (SEGMENTED_SIZE // 128) + b"\r\n--b--\r\n"
+
+    def request(number):
+        lines = f"User-Agent: phone-{number}\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: {len(form)}"
+        return f"POST /v1/assets?channel=sms HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{lines}\r\n\r\n".encode() + form
+
+    async def all_of_them():
+        await asyncio.gather(*(_segmented(house, request(number)) for number in range(SEGMENTED_FORMS)))
+
+    http.client.HTTPConnection(house.data).request("GET", "/v1/nothing")
+    before = resident(house)
+    reset_peak(house)
+    asyncio.run(all_of_them())
+    each = (resident(house, "VmHWM") - before) / SEGMENTED_FORMS
+    size = SEGMENTED_SIZE // 1000
+    print(f"{SEGMENTED_FORMS} forms of {size} kB in segments of {SEGMENT} bytes: {each:.0f} KiB for each, {SEGMENTED_BOUND_KIB} KiB are allowed")
+    return each <= SEGMENTED_BOUND_KIB
+
+
+class Upstream(asyncio.Protocol):
+    """eGain and its storage in one, which keep nothing."""
+
+    def connection_made(self, transport):
+        self.transport, self.data = transport, b""
+
+    def data_received(self, data):
+        self.data += data
+        while (end := self.data.find(b"\r\n\r\n")) >= 0:
+            head = self.data[:end].decode().lower()
+            fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:])
+            whole = end + 4 + int(fields.get("content-length", 0))
+            if len(self.data) < whole:
+                return
+            self.data = self.data[whole:]
+            self.transport.write(self.answer(head.split(" ")[1], fields["host"]))
+
+    def answer(self, path, host):
+        if path.startswith("/storage"):
+            return b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"
+        asset = {"id": str(uuid.uuid4()), "contentUrl": f"http://{host}/storage/1?signature=s", "contentUrlExpiry": "9999-12-31T23:59:59Z"}
+        body = json.dumps(asset | {"access_token": "t", "token_type": "Bearer", "expires_in": 3600}).encode()
+        return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+
+def serve_upstream():
+    """Starts an upstream in a thread of its own; returns its address."""
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(loop.create_server(Upstream, "127.0.0.1", 0))
+    threading.Thread(target=loop.run_forever, daemon=True).start()
+    return "%s:%d" % server.sockets[0].getsockname()
+
+
+async def _uploads(house, numbers, with_key):
+    host, port = house.data.rsplit(":", 1)
+    reader, writer = await asyncio.open_connection(host, int(port))
+    for _ in numbers:
+        key = f"Idempotency-Key: {uuid.uuid4()}\r\n" if with_key else ""
+        head = f"POST /v1/assets?channel=whatsapp&name=photo-{uuid.uuid4()}.jpg HTTP/1.1\r\nHost: x\r\n{key}"
+        writer.write(f"{head}Content-Length: 1000\r\n\r\n".encode() + b"\xff\xd8\xff\xe0" + bytes(996))
+        answer = await reader.readuntil(b"\r\n\r\n")
+        if not answer.startswith(b"HTTP/1.1 201 "):
+            raise RuntimeError(answer.decode())
+        length = next(line for line in answer.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+        await reader.readexactly(int(length.split(b":")[1]))
+    writer.close()
+
+
+def upload_many(house, count, with_key):
+    async def all_of_them():
+        each = range(count // CONNECTIONS)
+        await asyncio.gather(*(_uploads(house, each, with_key) for _ in range(CONNECTIONS)))
+
+    asyncio.run(all_of_them())
+
+
+def keys(house, count=KEYS):
+    """Bytes that stay of each upload with an `Idempotency-Key`."""
+    upload_many(house, count // 10, False)
+    before = resident(house)
+    upload_many(house, count, True)
+    each = (resident(house) - before) * 1024 / count
+    print(f"{count} uploads with an Idempotency-Key: {each:.0f} bytes stay for each, {KEYS_BOUND} are allowed", flush=True)
+    return each <= KEYS_BOUND
