@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use moka::future::Cache;
 use moka::policy::EvictionPolicy;
 use moka::{Expiry, sync};
+use tracing::Instrument;
 
 use super::known_asset::KnownAsset;
 use crate::egain::{Asset, Egain};
@@ -72,15 +74,15 @@ impl UrlCache {
     pub fn new(egain: Egain, storage: Storage, config: Config, metrics: Arc<Metrics>) -> Self {
         // LRU: the default policy refuses new keys that nobody asked for before, which here are all.
         let entries = Cache::builder().max_capacity(config.capacity).eviction_policy(EvictionPolicy::lru());
+        let entries = entries.expire_after(UntilGone).build();
+        let counted: Cache<AssetId, Entry> = entries.clone();
+        metrics.at_scrape(move |metrics| {
+            // The count is late otherwise. It waits only while somebody else does the same.
+            let _done_or_being_done = counted.run_pending_tasks().now_or_never();
+            metrics.url_cache_entries.set(counted.entry_count().try_into().unwrap_or(i64::MAX));
+        });
         let dead = sync::Cache::builder().max_capacity(config.capacity).eviction_policy(EvictionPolicy::lru());
-        Self {
-            entries: entries.expire_after(UntilGone).build(),
-            dead: dead.time_to_live(MARK_KEPT).build(),
-            egain,
-            storage,
-            config,
-            metrics,
-        }
+        Self { entries, dead: dead.time_to_live(MARK_KEPT).build(), egain, storage, config, metrics }
     }
 
     /// A good URL, from the cache or from one call that all who wait share. It is the first one's turn that is used.
@@ -106,7 +108,8 @@ impl UrlCache {
         }
         // In a task of its own: a caller that leaves would otherwise make those who wait with it ask again.
         let (cache, id, claimant) = (self.clone(), id.clone(), claimant.clone());
-        tokio::spawn(async move { cache.look_up(&id, &claimant, after).await }).await.unwrap_or_else(|_| Err(lost()))
+        let asking = async move { cache.look_up(&id, &claimant, after).await };
+        tokio::spawn(asking.in_current_span()).await.unwrap_or_else(|_| Err(lost()))
     }
 
     /// Drops what was asked for up to this instant, also where the answer is still under way.
@@ -195,7 +198,6 @@ impl UrlCache {
 
     fn count(&self, result: &str) {
         self.metrics.url_cache_requests.with_label_values(&[result]).inc();
-        self.metrics.url_cache_entries.set(self.entries.entry_count().try_into().unwrap_or(i64::MAX));
     }
 }
 

@@ -28,10 +28,11 @@ impl Declared {
     }
 }
 
-/// Whether `Want-Repr-Digest` asks for SHA-256 (RFC 9530 section 4; 0 means "not wanted").
-pub fn wanted(headers: &HeaderMap) -> Result<bool, Fault> {
-    let dictionary = dictionary(headers, "want-repr-digest")?;
-    Ok(item(&dictionary).and_then(|item| item.as_integer()).is_some_and(|preference| i64::from(preference) > 0))
+/// Whether `Want-Repr-Digest` asks for SHA-256 (RFC 9530 section 4; 0 means "not wanted"). A wish that can't be read is none
+/// (RFC 8941 section 4.2); a promise is another matter.
+pub fn wanted(headers: &HeaderMap) -> bool {
+    let Ok(dictionary) = dictionary(headers, "want-repr-digest") else { return false };
+    item(&dictionary).and_then(|item| item.as_integer()).is_some_and(|preference| i64::from(preference) > 0)
 }
 
 /// What `Repr-Digest` and `Content-Digest` promise of the request's content, which for a request without content
@@ -65,7 +66,7 @@ fn item(dictionary: &Dictionary) -> Option<&BareItem> {
 }
 
 fn unreadable(header: &str) -> Fault {
-    let detail = format!("{header} can't be read: write it as RFC 9530 says, such as sha-256=:base64: (for a wish: sha-256=1)");
+    let detail = format!("{header} can't be read: write it as RFC 9530 says, such as sha-256=:base64:");
     Fault::caller(Code::InvalidField, Stage::Admit, detail)
 }
 
@@ -97,8 +98,10 @@ mod tests {
 
     #[test]
     fn a_wish_is_a_preference_above_zero() {
-        assert!(wanted(&headers(&[("want-repr-digest", "sha-512=3, sha-256=10")])).unwrap());
-        assert!(!wanted(&headers(&[("want-repr-digest", "sha-256=0")])).unwrap());
-        assert!(!wanted(&headers(&[])).unwrap());
+        assert!(wanted(&headers(&[("want-repr-digest", "sha-512=3, sha-256=10")])));
+        for none in ["sha-256=0", "sha-256", "sha-256=yes", "sha-256=1,", "SHA-256=1", "!", "sha-256=:AAAA:"] {
+            assert!(!wanted(&headers(&[("want-repr-digest", none)])), "{none}");
+        }
+        assert!(!wanted(&headers(&[])));
     }
 }

@@ -281,7 +281,16 @@ impl Fault {
     /// Whether somebody was told no: because of the caller, a rule or a limit, as opposed to an upstream that failed or a
     /// caller that left.
     pub fn is_refusal(&self) -> bool {
-        matches!(self.0.blame, Blame::Caller | Blame::Gateway) && self.0.code != Code::CallerLeft
+        let failed = matches!(
+            self.0.code,
+            Code::CallerLeft
+                | Code::Internal
+                | Code::UpstreamError
+                | Code::UpstreamUnavailable
+                | Code::UpstreamTimeout
+                | Code::UploadFailed
+        );
+        matches!(self.0.blame, Blame::Caller | Blame::Gateway) && !failed
     }
 
     /// When to try again.
@@ -321,6 +330,20 @@ mod tests {
         let wrapped = Wrapper(Fault::caller(Code::EmptyFile, Stage::Read, "send a file"));
         assert_eq!(Fault::find_in(&wrapped).map(Fault::code), Some(Code::EmptyFile));
         assert!(Fault::find_in(&std::fmt::Error).is_none());
+    }
+
+    #[test]
+    fn what_failed_is_no_refusal() {
+        let gateway = |code| Fault::gateway(code, Stage::Sign, "x").is_refusal();
+        for limit in [Code::Overloaded, Code::UpstreamBudget, Code::UpstreamQuota, Code::Draining, Code::FramingMispredicted] {
+            assert!(gateway(limit), "{}", limit.name());
+        }
+        for failure in [Code::UpstreamError, Code::UpstreamUnavailable, Code::Internal] {
+            assert!(!gateway(failure), "{}: as when eGain refuses our token", failure.name());
+        }
+        assert!(Fault::caller(Code::Forbidden, Stage::Admit, "x").is_refusal());
+        assert!(!Fault::caller(Code::CallerLeft, Stage::Read, "x").is_refusal());
+        assert!(!Fault::egain(Code::UpstreamBudget, Stage::Sign, "x").is_refusal());
     }
 
     #[test]

@@ -121,3 +121,23 @@ async fn only_what_was_refused_counts_as_rejected() {
     assert_eq!(counted, ["asset_gateway_rejected_total{code=\"too-large\"} 1"]);
     assert_eq!(house.metric("transfer_failures_total{blame=\"storage\",direction=\"upload\",stage=\"store\"}").await, 1.0);
 }
+
+#[tokio::test]
+async fn the_caches_size_is_told_as_of_now() {
+    let house = House::open().await;
+    for number in 0..3 {
+        let stored = house.upload("a.txt", format!("text {number}").into_bytes()).await;
+        house.get(&format!("/v1/assets/{}", stored["id"].as_str().unwrap())).send().await.unwrap();
+        assert_eq!(house.metric("url_cache_entries").await, f64::from(number + 1));
+    }
+}
+
+#[tokio::test]
+async fn what_egain_refuses_isnt_counted_as_a_refused_caller() {
+    let house = House::open().await;
+    house.sandbox.fault(Fault::at(Operation::GetAsset).status(StatusCode::FORBIDDEN).once());
+    assert_eq!(house.get("/v1/assets/a1").send().await.unwrap().status(), StatusCode::BAD_GATEWAY);
+    assert_eq!(house.metric("rejected_total{code=\"upstream-error\"}").await, 0.0);
+    house.get("/v1/nowhere").send().await.unwrap();
+    assert_eq!(house.metric("rejected_total{code=\"not-found\"}").await, 1.0);
+}
