@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::rules::{DAY, MOMENT, WEEK, YEAR, within};
+use super::rules::{DAY, WEEK, YEAR, within};
 use super::section::section;
 use super::setting::words;
 use crate::front::DownloadMode;
@@ -42,12 +42,18 @@ section! {
     }
 }
 
+/// A retry comes after a time-out and a pause: what is forgotten sooner is stored twice.
+const LEAST_TTL: Duration = Duration::from_secs(1);
+
+/// Some 10 GB of keys and receipts.
+const MOST_KEYS: u64 = 10_000_000;
+
 section! {
     /// Uploads with an `Idempotency-Key`.
     Idempotency as "idempotency" {
         /// How long a key is answered as the first time.
-        ttl: Duration = "24h" where within(MOMENT, WEEK);
+        ttl: Duration = "24h" where within(LEAST_TTL, WEEK);
         /// Keys at one time.
-        capacity: u64 = "100000" where within(1, 100_000_000);
+        capacity: u64 = "100000" where within(1, MOST_KEYS);
     }
 }

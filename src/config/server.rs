@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::auth::AuthMode;
 use super::mistakes::Report;
-use super::rules::{DAY, MOMENT, within};
+use super::rules::within;
 use super::section::section;
 use crate::front::{CorsOrigin, Network};
 use crate::words::units::ByteSize;
@@ -17,6 +17,24 @@ const LEAST_BUFFER: ByteSize = ByteSize::kib(16);
 
 /// A lowest rate above this would refuse callers on good lines.
 const HIGHEST_LEAST_RATE: ByteSize = ByteSize::mib(1);
+
+/// A shorter limit is a refusal: so long a packet that was lost takes to be sent once more.
+const LEAST_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// Nobody who types takes longer for a head, and a longer one lets strangers hold connections for nothing.
+const LONGEST_HEAD: Duration = Duration::from_secs(5 * 60);
+
+/// A connection that is closed sooner is opened anew for each request.
+const LEAST_IDLE: Duration = Duration::from_secs(1);
+
+/// What stands for longer holds a seat, or a connection, for somebody who is gone.
+const LONGEST_IDLE: Duration = Duration::from_secs(60 * 60);
+
+/// Orchestrators wait for minutes at most until a service is out of their tables.
+const LONGEST_DELAY: Duration = Duration::from_secs(10 * 60);
+
+/// A restart that takes longer is none.
+const LONGEST_GRACE: Duration = Duration::from_secs(60 * 60);
 
 section! {
     /// The listeners, and how much they bear.
@@ -30,17 +48,17 @@ section! {
         /// Its private key, a PEM file.
         tls_key: Option<PathBuf> => "none";
         /// How long a request's head may take, and a TLS handshake.
-        header_timeout: Duration = "10s" where within(MOMENT, DAY);
+        header_timeout: Duration = "10s" where within(LEAST_TIMEOUT, LONGEST_HEAD);
         /// How long a connection may be idle. Should be longer than the ingress keeps it.
-        keep_alive_timeout: Duration = "75s" where within(MOMENT, DAY);
+        keep_alive_timeout: Duration = "75s" where within(LEAST_IDLE, LONGEST_IDLE);
         /// How long a body may bring no byte before it is answered 408, or a caller may take none of its answer before it is cut.
-        body_idle_timeout: Duration = "30s" where within(MOMENT, DAY);
+        body_idle_timeout: Duration = "30s" where within(LEAST_TIMEOUT, LONGEST_IDLE);
         /// Bytes a second over a minute of waiting for a caller, up to 1MiB, below which its body is answered 408, or its download is cut; 0 switches that off.
         min_rate: ByteSize = "1KiB" where within(ByteSize(0), HIGHEST_LEAST_RATE);
         /// After SIGTERM, how long to serve on while being unready.
-        drain_delay: Duration = "5s" where within(Duration::ZERO, DAY);
+        drain_delay: Duration = "5s" where within(Duration::ZERO, LONGEST_DELAY);
         /// After the drain delay, how long running transfers may take to finish.
-        shutdown_grace: Duration = "30s" where within(Duration::ZERO, DAY);
+        shutdown_grace: Duration = "30s" where within(Duration::ZERO, LONGEST_GRACE);
         /// How much is read ahead on each connection, 16KiB to 1MiB. While fewer than 64 exchanges are under way, they share what 64
         /// would have: up to four times as much each.
         read_buffer: ByteSize = "128KiB" where within(LEAST_BUFFER, ByteSize::mib(1));

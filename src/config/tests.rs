@@ -310,7 +310,7 @@ fn limits_that_would_refuse_nearly_everybody_are_mistakes() {
             "ASSET_GATEWAY_EGAIN__CONNECT_TIMEOUT: must be between 100ms and 10m, is 1ms",
             "ASSET_GATEWAY_EGAIN__MAX_PAUSE: must be between 1s and 1h, is 0s",
             "ASSET_GATEWAY_EGAIN__PENDING_WAIT: must be between 0s and 10m, is 24h",
-            "ASSET_GATEWAY_SERVER__BODY_IDLE_TIMEOUT: must be between 100ms and 24h, is 99ms",
+            "ASSET_GATEWAY_SERVER__BODY_IDLE_TIMEOUT: must be between 100ms and 1h, is 99ms",
             "ASSET_GATEWAY_SERVER__MIN_RATE: must be between 0B and 1MiB, is 1GiB",
         ]
     );
@@ -413,5 +413,28 @@ fn all_pages_may_call_only_where_nobody_else_can() {
     for (mode, listen) in [("keys", "127.0.0.1:8080"), ("none", "0.0.0.0:8080")] {
         let said = says(mode, listen);
         assert!(said.starts_with("ASSET_GATEWAY_SERVER__CORS_ORIGINS: \"*\" is only for auth.mode"), "{said}");
+    }
+}
+
+#[test]
+fn a_slip_of_the_pen_is_no_setting() {
+    for (key, wrong) in [
+        ("server.header_timeout", ["1ms", "24h"]),
+        ("server.keep_alive_timeout", ["10ms", "24h"]),
+        ("server.body_idle_timeout", ["1ms", "24h"]),
+        ("server.min_rate", ["1GiB", "2MiB"]),
+        ("server.drain_delay", ["24h", "11m"]),
+        ("server.shutdown_grace", ["24h", "61m"]),
+        ("idempotency.ttl", ["1ms", "169h"]),
+        ("idempotency.capacity", ["0", "100000000"]),
+        ("limits.look_ahead", ["1B", "1GiB"]),
+        ("limits.max_asset_size", ["0", "2TiB"]),
+        ("server.read_buffer", ["1KiB", "1GiB"]),
+    ] {
+        for value in wrong {
+            let variable = reader::variable(key);
+            let said = mistakes("", &[(&variable, value)]);
+            assert!(said.starts_with(&format!("{variable}: must be between ")), "{key} = {value}: {said}");
+        }
     }
 }
