@@ -6,6 +6,7 @@
 pub mod compact;
 pub mod digest;
 pub mod exact;
+pub mod in_span;
 pub mod inbound;
 pub mod leash;
 pub mod meter;

@@ -104,7 +104,7 @@ impl Resumed {
         }
         self.tries += 1;
         self.tries_in_all += 1;
-        tracing::info!(asset = self.resuming.id.as_str(), at = self.resuming.next, "takes a broken stream up again");
+        tracing::info!(at = self.resuming.next, "takes a broken stream up again");
         self.state = State::Reopening(fault, SyncFuture::new(Box::pin(self.resuming.reopen())));
         Ok(())
     }

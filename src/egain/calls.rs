@@ -13,6 +13,7 @@ use backon::{ExponentialBuilder, Retryable};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, StatusCode, Uri};
+use tracing::Instrument;
 use url::Url;
 
 use super::Config;
@@ -226,7 +227,7 @@ impl Calls {
             }
             received.map(receive)
         };
-        let received = tokio::spawn(exchange).await.expect("nobody aborts an exchange, and none panics");
+        let received = tokio::spawn(exchange.in_current_span()).await.expect("nobody aborts an exchange, and none panics");
         received.map_err(|silence| Failure::silence(&silence, operation))
     }
 

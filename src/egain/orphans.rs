@@ -13,6 +13,7 @@ use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 
 use super::Egain;
 use super::calls::Failure;
@@ -20,7 +21,8 @@ use crate::signals::metrics::Metrics;
 use crate::words::asset::AssetId;
 use crate::words::fault::Code;
 
-/// How many assets may wait for their deletion: at one call a second, almost three hours' work, and some 2 MB.
+/// How many assets may wait for their deletion: at one call a second, almost three hours' work, and with their requests' spans
+/// some 10 MB.
 const MOST_WAITING: usize = 10_000;
 /// How many that couldn't be deleted are remembered for an operator.
 const REMEMBERED: usize = 1000;
@@ -69,6 +71,8 @@ struct Queue {
 #[derive(Debug, Clone)]
 struct Waiting {
     id: AssetId,
+    /// Of the request that left it, whose fields its deletion is logged with.
+    span: Span,
     since: Instant,
     attempts: u32,
 }
@@ -76,7 +80,7 @@ struct Waiting {
 /// The worker's half.
 pub struct Worker {
     egain: Egain,
-    current: Option<AssetId>,
+    current: Option<Waiting>,
     orphans: Orphans,
 }
 
@@ -88,13 +92,14 @@ impl Orphans {
         (orphans.clone(), Worker { egain, current: None, orphans })
     }
 
-    /// Never waits: it is called where a caller has left, from `Drop`.
-    pub fn hand_over(&self, id: AssetId) {
+    /// Never waits: it is called where a caller has left, from `Drop`. `span` is that of the request which left the asset.
+    fn hand_over(&self, id: AssetId, span: Span) {
         let now = Instant::now();
-        let refused = self.0.queue.lock().add(now, Waiting { id: id.clone(), since: now, attempts: 0 }).err();
+        let orphan = Waiting { id, span, since: now, attempts: 0 };
+        let refused = self.0.queue.lock().add(now, orphan.clone()).err();
         match refused {
             None => self.0.added.notify_one(),
-            Some(reason) => self.lose(&id, reason),
+            Some(reason) => self.lose(&orphan, reason),
         }
     }
 
@@ -108,9 +113,9 @@ impl Orphans {
         self.0.queue.lock().waiting.pop_first().map(|(_, waiting)| waiting)
     }
 
-    fn lose(&self, id: &AssetId, reason: &'static str) {
+    fn lose(&self, orphan: &Waiting, reason: &'static str) {
         self.count("lost");
-        self.remember(id, reason);
+        orphan.span.in_scope(|| self.remember(&orphan.id, reason));
     }
 
     fn count(&self, result: &str) {
@@ -166,13 +171,14 @@ impl Waiting {
 /// An asset that is handed over unless it is kept.
 pub struct Claim {
     id: Option<AssetId>,
+    span: Span,
     orphans: Orphans,
 }
 
 impl Claim {
-    /// On an asset that was just created.
+    /// On an asset that was just created, for the request whose span this is called in.
     pub fn on(id: AssetId, orphans: Orphans) -> Self {
-        Self { id: Some(id), orphans }
+        Self { id: Some(id), span: Span::current(), orphans }
     }
 
     /// The asset is to stay.
@@ -184,7 +190,7 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         if let Some(id) = self.id.take() {
-            self.orphans.hand_over(id);
+            self.orphans.hand_over(id, self.span.clone());
         }
     }
 }
@@ -195,13 +201,13 @@ impl Worker {
         while !stop.is_cancelled() {
             let taken = self.orphans.0.queue.lock().take_due(Instant::now());
             match taken {
-                Ok(waiting) => self.attempt(waiting).await,
+                Ok(waiting) => self.attempt_in_span(waiting).await,
                 Err(due) => self.rest(due, &stop).await,
             }
         }
         self.orphans.0.queue.lock().closed = true;
         while let Some(waiting) = self.orphans.take_next() {
-            self.attempt(waiting).await;
+            self.attempt_in_span(waiting).await;
         }
     }
 
@@ -220,9 +226,15 @@ impl Worker {
         }
     }
 
+    /// As for the request that left the asset.
+    async fn attempt_in_span(&mut self, waiting: Waiting) {
+        let span = waiting.span.clone();
+        self.attempt(waiting).instrument(span).await;
+    }
+
     /// One call for one asset. If it fails, the asset goes to the end of the queue, or is given up.
     async fn attempt(&mut self, mut waiting: Waiting) {
-        self.current = Some(waiting.id.clone());
+        self.current = Some(waiting.clone());
         let deleted = self.egain.delete_orphan(&waiting.id).await;
         let id = waiting.id.clone();
         match deleted {
@@ -247,9 +259,9 @@ impl Worker {
 impl Drop for Worker {
     fn drop(&mut self) {
         self.orphans.0.queue.lock().closed = true;
-        let rest = std::iter::from_fn(|| self.orphans.take_next().map(|waiting| waiting.id));
-        for id in self.current.take().into_iter().chain(rest) {
-            self.orphans.lose(&id, "stopped");
+        let rest = std::iter::from_fn(|| self.orphans.take_next());
+        for orphan in self.current.take().into_iter().chain(rest) {
+            self.orphans.lose(&orphan, "stopped");
         }
     }
 }
@@ -262,7 +274,7 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     fn waiting(number: usize, now: Instant) -> Waiting {
-        Waiting { id: AssetId::parse(&number.to_string()).unwrap(), since: now, attempts: 0 }
+        Waiting { id: AssetId::parse(&number.to_string()).unwrap(), span: Span::none(), since: now, attempts: 0 }
     }
 
     fn failure(attempted: bool, wait: Option<Duration>) -> Failure {

@@ -58,6 +58,7 @@ impl Rooms {
         }
         exchange.hold(Self::seat(&self.uploads, &caller, "uploads")?);
         let receipt = self.upload.run(Request { caller, head, body, stay: self.drain.finishing() }).await?;
+        exchange.made(&receipt.id);
         Ok(created(&receipt))
     }
 

@@ -7,12 +7,15 @@ use std::time::Instant;
 use http::request::Parts;
 use http::{Method, StatusCode};
 use tokio_util::task::task_tracker::TaskTrackerToken;
+use tracing::Span;
+use tracing::field::Empty;
 
 use super::request_id::RequestId;
 use super::route::Route;
 use crate::body::meter::Witness;
 use crate::signals::metrics::Metrics;
 use crate::wire::server::Running;
+use crate::words::asset::AssetId;
 use crate::words::caller::Caller;
 use crate::words::fair_limit::FairShare;
 use crate::words::fault::{Code, Fault, Stage};
@@ -20,10 +23,13 @@ use crate::words::fault::{Code, Fault, Stage};
 /// What is logged for a caller that left before the end of its answer; nginx has made the number known.
 const CALLER_LEFT: u16 = 499;
 
+/// Bytes of a path that are logged; the longest of our own has 281.
+const LONGEST_PATH: usize = 512;
+
 /// An exchange under way. Dropped before its end was told, its caller has left.
 pub struct Exchange {
     metrics: Arc<Metrics>,
-    id: RequestId,
+    span: Span,
     method: Method,
     route: &'static str,
     path: String,
@@ -35,17 +41,20 @@ pub struct Exchange {
     seat: Option<FairShare>,
     running: Option<Running>,
     client: Option<IpAddr>,
-    caller: Option<Arc<Caller>>,
     _drain: TaskTrackerToken,
 }
 
 impl Exchange {
     pub fn begin(metrics: &Arc<Metrics>, drain: TaskTrackerToken, head: &Parts, id: &RequestId, route: Option<&Route>) -> Self {
+        let asset = route.and_then(Route::asset).map(AssetId::as_str);
+        let route = route.map_or("unmatched", Route::template);
+        // Of the highest level, so that whatever is logged has the fields of its request.
+        let span = tracing::error_span!("request", request_id = id.as_str(), route, caller = Empty, asset);
         Self {
             metrics: metrics.clone(),
-            id: id.clone(),
+            span,
             method: head.method.clone(),
-            route: route.map_or("unmatched", Route::template),
+            route,
             path: head.uri.path().to_owned(),
             began: Instant::now(),
             status: StatusCode::INTERNAL_SERVER_ERROR,
@@ -55,7 +64,6 @@ impl Exchange {
             seat: None,
             running: head.extensions.get::<Running>().cloned(),
             client: None,
-            caller: None,
             _drain: drain,
         }
     }
@@ -66,8 +74,18 @@ impl Exchange {
     }
 
     /// It is known who calls.
-    pub fn identified(&mut self, caller: &Arc<Caller>) {
-        self.caller = Some(caller.clone());
+    pub fn identified(&self, caller: &Caller) {
+        self.span.record("caller", caller.id.as_str());
+    }
+
+    /// It is known which asset it made.
+    pub fn made(&self, id: &AssetId) {
+        self.span.record("asset", id.as_str());
+    }
+
+    /// The span that all belongs to which is done for it.
+    pub fn span(&self) -> Span {
+        self.span.clone()
     }
 
     /// Holds a seat until the answer's last byte.
@@ -104,18 +122,16 @@ impl Exchange {
     }
 
     fn log(&self, status: u16) {
+        let _in_request = self.span.enter();
         // What there isn't is left out of the line.
-        let caller = self.caller.as_ref().map(|caller| caller.id.as_str());
         let fault = self.fault.as_ref();
         // A macro, as the level of an event has to be a constant.
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
-                    request_id = self.id.as_str(),
                     client = self.client.map(tracing::field::display),
-                    caller,
                     method = self.method.as_str(),
-                    path = self.path,
+                    path = shortened(&self.path),
                     status,
                     ms = self.began.elapsed().as_millis() as u64,
                     sent = self.sent,
@@ -142,6 +158,11 @@ impl Exchange {
         self.metrics.http_requests.with_label_values(&labels).inc();
         self.metrics.http_request_duration.with_label_values(&labels).observe(self.began.elapsed().as_secs_f64());
     }
+}
+
+/// As much of a path as one line of the log needs: what waits to be written is counted by lines.
+fn shortened(path: &str) -> &str {
+    &path[..path.floor_char_boundary(LONGEST_PATH)]
 }
 
 impl Witness for Exchange {

@@ -30,8 +30,10 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::Service;
 use serde::Serialize;
+use tracing::Instrument;
 
 use crate::body::Frames;
+use crate::body::in_span::InSpan;
 use crate::body::inbound::{Inbound, Progress};
 use crate::body::meter::Meter;
 use crate::download::Download;
@@ -95,7 +97,7 @@ pub struct Config {
 const LEAST_SEATS: u64 = 4;
 
 /// An answer's body, which tells the access log how it ended.
-pub type Answer = Meter<Frames, Exchange>;
+pub type Answer = Meter<InSpan<Frames>, Exchange>;
 
 /// The caller's body, which keeps its connection's exchange open.
 pub type CallerBody = Inbound<Option<Running>>;
@@ -175,9 +177,10 @@ impl Front {
         let waits_for_the_body = version < Version::HTTP_2 && proxies::is_proxied(&head.headers);
         let initiator = rooms.initiator(&head);
         let admitted = admission::check(&head).and_then(|()| initiator.admit()).map_err(Refusal::from);
+        let span = exchange.span();
         let outcome = match admitted.and(found) {
             // In a box, as it is large and would be moved three times.
-            Ok(route) => whole(Box::pin(rooms.answer(route, head, body, &mut exchange))).await,
+            Ok(route) => whole(Box::pin(rooms.answer(route, head, body, &mut exchange))).instrument(span.clone()).await,
             Err(refusal) => initiator.preflight(&head, &refusal).ok_or(refusal),
         };
         if waits_for_the_body && !is_too_slow(&outcome) {
@@ -193,7 +196,7 @@ impl Front {
         }
         self.sign_off(&mut response, version, &progress, &id);
         rooms.cors.sign(&initiator, response.headers_mut());
-        response.map(|frames| Meter::new(frames, exchange))
+        response.map(|frames| Meter::new(InSpan::new(frames, span), exchange))
     }
 
     /// The headers that every answer has.

@@ -36,6 +36,14 @@ impl Route {
         }
     }
 
+    /// The asset that its path names.
+    pub const fn asset(&self) -> Option<&AssetId> {
+        match self {
+            Self::Home | Self::Upload => None,
+            Self::Metadata(id) | Self::ContentHead(id) | Self::Content(id) | Self::Delete(id) => Some(id),
+        }
+    }
+
     /// The template, as a label.
     pub const fn template(&self) -> &'static str {
         match self {

@@ -7,10 +7,12 @@
 use std::time::{Duration, Instant};
 
 use prometheus::IntCounter;
+use tracing::Span;
 
 use super::length::Measured;
 use crate::body::Frames;
 use crate::body::exact::Exact;
+use crate::body::in_span::InSpan;
 use crate::body::meter::Meter;
 use crate::egain::{Egain, NewAsset, Orphans};
 use crate::storage::{Parcel, Storage};
@@ -92,6 +94,7 @@ impl Delivery {
         timing.sign += began.elapsed().saturating_sub(created.queued);
         let url = self.storage.admit(created.content_url)?;
         let body = Meter::new(Exact::new(body, file.length, file.on_mismatch()), bytes.clone());
+        let body = InSpan::new(body, Span::current());
         let began = Instant::now();
         let sent = self.storage.send(&url, Parcel { content_type, length: file.length, body }).await;
         timing.store += began.elapsed();

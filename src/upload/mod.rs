@@ -21,6 +21,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http_body::Body;
 use http_body_util::BodyExt;
+use tracing::Instrument;
 
 use crate::body::digest::{Slot, hex};
 use crate::body::pace::{self, Pace, caller_too_slow};
@@ -126,10 +127,11 @@ impl Upload {
         match self.prepare(request, &mut tally).await {
             Ok(Next::Send(ready)) if ready.claim.is_some() => {
                 let upload = self.clone();
-                let finishing = tokio::spawn(async move {
+                let finishing = async move {
                     let _stay = stay;
                     upload.finish(*ready, tally).await
-                });
+                };
+                let finishing = tokio::spawn(finishing.in_current_span());
                 finishing.await.unwrap_or_else(|_| Err(defect()))
             }
             Ok(Next::Send(ready)) => self.finish(*ready, tally).await,

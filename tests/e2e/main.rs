@@ -51,6 +51,7 @@ mod ranges;
 mod receipts;
 mod refusal;
 mod refused;
+mod request_log;
 mod round_trip;
 mod routes;
 mod secrets;
