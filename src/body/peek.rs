@@ -1,38 +1,45 @@
-//! Looks at a body's first frame before the head of an answer is sent.
+//! Looks at a body's beginning before the head of a response is sent.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 
 use super::Frames;
 use crate::words::fault::Fault;
 
-/// A body whose first frame is known. Holds that one frame until it is asked for.
+/// A body whose beginning is known. Holds what was looked at until it is asked for.
 pub struct Peeked {
-    first: Option<Bytes>,
+    beginning: Bytes,
     rest: Frames,
 }
 
 impl Peeked {
-    /// Waits for the first frame that has bytes.
+    /// Waits for so many bytes, at least one, or the end. Holds as many, and one frame more at most.
     ///
     /// # Errors
-    /// The body fails before it has given any.
-    pub async fn at(mut body: Frames) -> Result<Self, Fault> {
+    /// The body fails before that.
+    pub async fn at(mut body: Frames, least: usize) -> Result<Self, Fault> {
+        let mut beginning = BytesMut::new();
         while let Some(frame) = body.frame().await {
-            if let Some(first) = frame?.into_data().ok().filter(|data| !data.is_empty()) {
-                return Ok(Self { first: Some(first), rest: body });
+            let Some(data) = frame?.into_data().ok().filter(|data| !data.is_empty()) else { continue };
+            if beginning.is_empty() && data.len() >= least {
+                return Ok(Self { beginning: data, rest: body });
+            }
+            // Copied: many small frames would each keep the whole buffer that they were read into.
+            beginning.extend_from_slice(&data);
+            if beginning.len() >= least {
+                break;
             }
         }
-        Ok(Self { first: None, rest: body })
+        Ok(Self { beginning: beginning.freeze(), rest: body })
     }
 
     /// The first bytes, as they happened to come; none of an empty body.
-    pub fn first(&self) -> &[u8] {
-        self.first.as_deref().unwrap_or_default()
+    pub fn beginning(&self) -> &[u8] {
+        &self.beginning
     }
 }
 
@@ -41,18 +48,18 @@ impl Body for Peeked {
     type Error = Fault;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        match self.first.take() {
-            Some(first) => Poll::Ready(Some(Ok(Frame::data(first)))),
-            None => Pin::new(&mut self.rest).poll_frame(cx),
+        if self.beginning.is_empty() {
+            return Pin::new(&mut self.rest).poll_frame(cx);
         }
+        Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.beginning)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.rest.is_end_stream()
+        self.beginning.is_empty() && self.rest.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        let held = self.first.as_ref().map_or(0, |first| first.len() as u64);
+        let held = self.beginning.len() as u64;
         let rest = self.rest.size_hint();
         let mut hint = SizeHint::new();
         hint.set_lower(rest.lower().saturating_add(held));
@@ -69,31 +76,38 @@ mod tests {
     use crate::words::fault::{Code, Stage};
     use http_body_util::{Full, StreamBody};
 
-    fn frames(parts: Vec<Result<Frame<Bytes>, Fault>>) -> Frames {
+    fn frames(parts: impl IntoIterator<Item = &'static str, IntoIter: Send + Sync + 'static>) -> Frames {
+        let parts = parts.into_iter().map(|part| match part {
+            "failure" => Err(Fault::storage(Code::UpstreamError, Stage::Fetch, "x")),
+            part => Ok(Frame::data(Bytes::from_static(part.as_bytes()))),
+        });
         Frames::new(StreamBody::new(futures_util::stream::iter(parts)))
     }
 
     #[tokio::test]
     async fn what_was_looked_at_is_still_there() {
-        let parts = ["", "ab", "cd"].map(|part| Ok(Frame::data(Bytes::from_static(part.as_bytes()))));
-        let peeked = Peeked::at(frames(parts.into())).await.unwrap();
-        assert_eq!((peeked.first(), peeked.is_end_stream()), (&b"ab"[..], false));
-        assert_eq!(peeked.collect().await.unwrap().to_bytes(), "abcd");
+        let parts = ["", "ab", "cd"];
+        for (least, beginning) in [(1, "ab"), (2, "ab"), (3, "abcd"), (9, "abcd")] {
+            let peeked = Peeked::at(frames(parts), least).await.unwrap();
+            assert_eq!((peeked.beginning(), peeked.is_end_stream()), (beginning.as_bytes(), false));
+            assert_eq!(peeked.collect().await.unwrap().to_bytes(), "abcd");
+        }
     }
 
     #[tokio::test]
     async fn the_length_stays_exact() {
         let body = Full::new(Bytes::from_static(b"abcd")).map_err(|never| match never {});
-        let mut peeked = Peeked::at(Frames::new(body)).await.unwrap();
+        let mut peeked = Peeked::at(Frames::new(body), 1).await.unwrap();
         assert_eq!((peeked.size_hint().exact(), peeked.is_end_stream()), (Some(4), false));
         peeked.frame().await;
         assert_eq!((peeked.size_hint().exact(), peeked.is_end_stream()), (Some(0), true));
     }
 
     #[tokio::test]
-    async fn a_body_that_fails_at_once_is_no_answer() {
-        let fault = Fault::storage(Code::UpstreamError, Stage::Fetch, "x");
-        assert!(Peeked::at(frames(vec![Err(fault)])).await.is_err());
-        assert_eq!(Peeked::at(frames(vec![])).await.unwrap().first(), b"");
+    async fn a_body_that_fails_while_it_is_looked_at_is_no_response() {
+        assert!(Peeked::at(frames(["failure"]), 1).await.is_err());
+        assert!(Peeked::at(frames(["ab", "failure"]), 3).await.is_err());
+        assert!(Peeked::at(frames(["ab", "failure"]), 2).await.is_ok());
+        assert_eq!(Peeked::at(frames([]), 1).await.unwrap().beginning(), b"");
     }
 }

@@ -155,8 +155,8 @@ async fn judge_text(asset: &KnownAsset, headers: &HeaderMap, body: Frames) -> Re
     if headers.contains_key(CONTENT_ENCODING) || !media::lacks_charset(content_type) {
         return Ok(body);
     }
-    let peeked = Peeked::at(body).await?;
-    asset.judge_utf8(|| media::is_utf8(peeked.first()));
+    let peeked = Peeked::at(body, 1).await?;
+    asset.judge_utf8(|| media::is_utf8(peeked.beginning()));
     Ok(peeked.boxed())
 }
 

@@ -1,5 +1,6 @@
 //! Reading a file, or a part of it.
 
+use http::header::ETAG;
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Empty};
@@ -24,6 +25,10 @@ pub struct Object {
     /// The bytes: as many as they should be, or an error before the last of them.
     pub body: Frames,
 }
+
+/// What is read of a file that came without its length before the caller gets a head: most pictures that were cut are an
+/// error then.
+const READ_AHEAD: u64 = 64 * 1024;
 
 impl Storage {
     /// Reads what is wanted. An answer to something else is storage's fault.
@@ -58,14 +63,20 @@ impl Storage {
         let body = Pace::new(body, limits, |_| stalled());
         let body = match end {
             End::Exactly(length) => {
+                // What can be taken up again needn't be waited for.
+                let least = if is_resumable(&head.headers) { 1 } else { length.min(READ_AHEAD) as usize };
                 let exact = Exact::new(body, length, Box::new(move |actual| other_length(actual, length)));
-                // What is wrong at once can still be told; later there is only the cut.
-                Frames::new(Peeked::at(Frames::new(exact)).await?)
+                // What is wrong so far can still be told as an error; later there is only the cut.
+                Frames::new(Peeked::at(Frames::new(exact), least).await?)
             }
             End::Framed(_) | End::Marked => Frames::new(body),
         };
         Ok(Object { status: head.status, headers: head.headers, body })
     }
+}
+
+fn is_resumable(headers: &HeaderMap) -> bool {
+    headers.get(ETAG).is_some_and(|tag| tag.as_bytes().starts_with(b"\""))
 }
 
 fn nothing() -> Frames {
