@@ -1,6 +1,6 @@
 //! `[auth]` and `[auth.jwt]`: who may call.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use toml::Value;
@@ -136,13 +136,22 @@ impl Auth {
     }
 }
 
-#[expect(clippy::ptr_arg, reason = "rules take a value of the setting's own type")]
+/// A caller may have several keys, so that one can take another's place without a gap; it is the same caller in each entry.
 fn each_once(keys: &Vec<Key>) -> Verdict {
-    let (mut ids, mut sums) = (BTreeSet::new(), BTreeSet::new());
-    match keys.iter().find(|key| !ids.insert(&key.caller.id) || !sums.insert(key.sha256)) {
-        Some(key) => Err(format!("the entry {:?} repeats the id or the key of another one", key.caller.id)),
-        None => Ok(()),
+    let (mut callers, mut sums) = (BTreeMap::new(), BTreeSet::new());
+    for key in keys {
+        let id = &key.caller.id;
+        if !sums.insert(key.sha256) {
+            return Err(format!("the entry {id:?} repeats the key of another one"));
+        }
+        let first = callers.entry(id).or_insert(key);
+        if (&first.caller, first.rate) != (&key.caller, key.rate) {
+            return Err(format!(
+                "the entries {id:?} differ: all keys of one caller need the same role, channels, sender, delete and rate"
+            ));
+        }
     }
+    Ok(())
 }
 
 /// One table of the list, as it is written.
@@ -268,8 +277,16 @@ mod tests {
     }
 
     #[test]
-    fn one_id_or_key_cant_stand_twice() {
-        let entry = |id: &str| format!("[[keys]]\nid = '{id}'\nsha256 = '{SUM}'\n");
-        assert!(each_once(&keys(&(entry("a") + &entry("b"))).unwrap()).is_err());
+    fn one_caller_may_have_several_keys_and_no_two_callers_one() {
+        let other = SUM.replace('b', "c");
+        let entry = |id: &str, sum: &str, more: &str| format!("[[keys]]\nid = '{id}'\nsha256 = '{sum}'\n{more}\n");
+        let told = |first: String, second: String| each_once(&keys(&(first + &second)).unwrap());
+        assert_eq!(told(entry("a", SUM, "rate = 1.0"), entry("a", &other, "rate = 1.0")), Ok(()));
+        assert!(
+            told(entry("a", SUM, ""), entry("b", SUM, "")).is_err() && told(entry("a", SUM, ""), entry("a", SUM, "")).is_err()
+        );
+        for more in ["rate = 1.0", "role = 'reader'", "delete = true", "channels = ['sms']", "sender = 'customer'"] {
+            assert!(told(entry("a", SUM, ""), entry("a", &other, more)).unwrap_err().contains("differ"), "{more}");
+        }
     }
 }

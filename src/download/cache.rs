@@ -170,7 +170,7 @@ impl UrlCache {
     }
 
     fn admit(&self, mut asset: Asset) -> Result<Asset, Fault> {
-        asset.lease.url = self.storage.admit(asset.lease.url.expose().clone())?;
+        asset.lease.url = self.storage.admit(&asset.lease.url)?;
         Ok(asset)
     }
 

@@ -103,7 +103,7 @@ impl Answer {
         };
         let cut = |text: String| without_queries(&redact(&text, secret)).chars().take(LONGEST_MESSAGE).collect();
         let status = Some(self.status.as_u16());
-        UpstreamAnswer { status, code: found(&code).map(cut), developer_message: found(&message).map(cut) }
+        UpstreamAnswer { status, code: found(&code).map(cut), developer_message: found(&message).map(cut), field: None }
     }
 }
 

@@ -20,6 +20,7 @@ use super::Config;
 use super::answer::Answer;
 use super::budget::{Budget, Kind, Limits, Turn, Verdict};
 use super::line::{Line, Silence};
+use super::own_field::refused_field;
 use super::quota::{Month, Reservation};
 use super::token::{AccessToken, AccessTokens, SignIn, TokenKeeper};
 use crate::signals::metrics::Metrics;
@@ -310,7 +311,8 @@ fn asked_wait(answer: &Answer, max_pause: Duration) -> Option<Duration> {
 /// What a refusal means for the caller.
 fn explain(answer: &Answer, operation: Operation, token: &str, wait: Option<Duration>) -> Fault {
     let stage = operation.stage();
-    let said = answer.said(token);
+    let mut said = answer.said(token);
+    said.field = refused_field(answer).filter(|_| operation == Operation::Create);
     let fault = match (answer.status.as_u16(), said.code.as_deref()) {
         (_, Some("400-765")) => {
             let detail = "eGain found malicious content in this asset: it can't be used";
@@ -343,6 +345,12 @@ fn explain(answer: &Answer, operation: Operation, token: &str, wait: Option<Dura
             let detail = "eGain failed: try again; if it lasts, ask eGain's support, giving the request id";
             let fault = Fault::egain(Code::UpstreamError, stage, detail).retryable(true);
             wait.into_iter().fold(fault, Fault::retry_after)
+        }
+        (400, _) if said.field.is_some() => {
+            let field = said.field.unwrap_or("field");
+            let detail =
+                format!("eGain refuses the {field} of this file: send another one; upstream.developerMessage may say why");
+            Fault::caller(Code::InvalidField, stage, detail)
         }
         _ => {
             let detail = "eGain refused the call: see upstream.code and upstream.developerMessage";

@@ -9,6 +9,8 @@ mod calls;
 mod fields;
 mod line;
 mod orphans;
+mod own_field;
+mod plain_name;
 mod quota;
 mod token;
 
@@ -126,7 +128,9 @@ pub struct Created {
     /// The asset.
     pub claim: Claim,
     /// Where its bytes go, unchecked.
-    pub content_url: Url,
+    pub content_url: SignedUrl,
+    /// The name that eGain took, where it refused the one that it was given.
+    pub other_name: Option<String>,
     /// How long the call queued for its budget.
     pub queued: Duration,
 }
@@ -190,9 +194,20 @@ impl Egain {
         self.calls.tokens.has_one()
     }
 
-    /// `POST /assets`: spends one call. An asset whose claim isn't kept goes to `orphans`, also where nobody waits for
-    /// the answer any more.
+    /// `POST /assets`: spends one call, and one more where eGain refuses the name for its characters: then it is asked again with
+    /// plain ones. An asset whose claim isn't kept goes to `orphans`, also where nobody waits for the answer any more.
     pub async fn create_asset(&self, asset: &NewAsset<'_>, orphans: &Orphans) -> Result<Created, Fault> {
+        let fault = match self.create_asset_once(asset, orphans).await {
+            Err(fault) if fault.upstream_answer().and_then(|said| said.field) == Some("name") => fault,
+            done => return done,
+        };
+        let Some(name) = plain_name::plain(asset.name) else { return Err(fault) };
+        let created = self.create_asset_once(&NewAsset { name: &name, ..asset.clone() }, orphans).await?;
+        self.metrics.names_folded.inc();
+        Ok(Created { other_name: Some(name), ..created })
+    }
+
+    async fn create_asset_once(&self, asset: &NewAsset<'_>, orphans: &Orphans) -> Result<Created, Fault> {
         let expected = ExpectedAsset {
             channel: Typed { r#type: asset.channel },
             sender: Typed { r#type: asset.sender.name() },
@@ -206,7 +221,7 @@ impl Egain {
         let fields = answer.fields(&self.metrics);
         let claim = claim.ok_or_else(|| answer.unusable(Stage::Sign, &fields, "has no usable id"))?;
         let content_url = content_url(&answer, &fields)?;
-        Ok(Created { claim, content_url, queued })
+        Ok(Created { claim, content_url, other_name: None, queued })
     }
 
     /// `GET /assets/{id}`: spends at least one call, and mints a new signed URL. An asset that isn't available yet
@@ -229,9 +244,9 @@ impl Egain {
         let asked = std::time::Instant::now();
         let (answer, _) = self.calls.make(&Question::Get(id.clone()), claimant, identity).await?;
         let fields = answer.fields(&self.metrics);
-        let url = SignedUrl::new(content_url(&answer, &fields)?);
+        let url = content_url(&answer, &fields)?;
         let (until, expiry) = fields.expiry("contentUrlExpiry").unzip();
-        let expires = until.map(|until| answer.deadline(until, Some(url.expose())));
+        let expires = until.map(|until| answer.deadline(until, Some(&url.parsed())));
         let (name, content_type, size) = (fields.text("name"), fields.text("contentType"), fields.size("size"));
         Ok(Asset { name, content_type, size, lease: Lease { url, asked, expires, expiry: expiry.flatten() } })
     }
@@ -261,7 +276,7 @@ impl Borrow<Answer> for Birth {
     }
 }
 
-fn content_url(answer: &Answer, fields: &Fields<'_>) -> Result<Url, Fault> {
-    let url = fields.text("contentUrl").and_then(|text| Url::parse(&text).ok());
+fn content_url(answer: &Answer, fields: &Fields<'_>) -> Result<SignedUrl, Fault> {
+    let url = fields.text("contentUrl").and_then(|text| SignedUrl::parse(&text));
     url.ok_or_else(|| answer.unusable(Stage::Sign, fields, "has no usable contentUrl"))
 }

@@ -136,7 +136,7 @@ fn find<'h>(holders: &'h [Holder], headers: &HeaderMap) -> Option<&'h Holder> {
 
 impl Holders {
     fn new(keys: &[Key]) -> Self {
-        Self(RwLock::new(Arc::new(keys.iter().map(Holder::new).collect())))
+        Self(RwLock::new(Arc::new(Holder::all(&[], keys))))
     }
 
     fn replace(&self, keys: &[Key]) -> bool {
@@ -144,23 +144,22 @@ impl Holders {
         if before.iter().map(|holder| &holder.key).eq(keys) {
             return false;
         }
-        *self.0.write() = Arc::new(keys.iter().map(|key| Holder::after(&before, key)).collect());
+        *self.0.write() = Arc::new(Holder::all(&before, keys));
         true
     }
 }
 
 impl Holder {
-    fn new(key: &Key) -> Self {
-        Self { key: key.clone(), left: key.rate.map(Allowance::new) }
-    }
-
-    /// What a caller has used up of its rate stays used up, also when it gets another key.
-    fn after(before: &[Self], key: &Key) -> Self {
-        let same = |holder: &&Self| holder.key.caller.id == key.caller.id && holder.key.rate == key.rate;
-        match before.iter().find(same) {
-            Some(holder) => Self { key: key.clone(), left: holder.left.clone() },
-            None => Self::new(key),
+    /// What a caller has used up of its rate stays used up, whichever of its keys it uses, and when it gets another one.
+    fn all(before: &[Self], keys: &[Key]) -> Vec<Self> {
+        let mut holders: Vec<Self> = Vec::with_capacity(keys.len());
+        for key in keys {
+            let same = |holder: &&Self| holder.key.caller.id == key.caller.id && holder.key.rate == key.rate;
+            let known = holders.iter().find(same).or_else(|| before.iter().find(same));
+            let left = known.map_or_else(|| key.rate.map(Allowance::new), |holder| holder.left.clone());
+            holders.push(Self { key: key.clone(), left });
         }
+        holders
     }
 }
 
@@ -224,6 +223,13 @@ mod tests {
         assert!(identify(&callers, "Bearer one").is_ok() && identify(&callers, "Bearer one").is_ok());
         assert_eq!(identify(&callers, "Bearer one"), Err(Code::RateLimited));
         assert!(identify(&callers, "Bearer two").is_ok());
+    }
+
+    #[test]
+    fn all_keys_of_a_caller_share_its_rate() {
+        let callers = made(&Auth::Keys(vec![key("one", "first", Some(1.0)), key("two", "first", Some(1.0))]));
+        assert_eq!(identify(&callers, "Bearer one"), Ok("first".to_owned()));
+        assert_eq!(identify(&callers, "Bearer two"), Err(Code::RateLimited));
     }
 
     #[test]

@@ -95,6 +95,8 @@ table! {
     token_expiry: Gauge "token_expiry_timestamp_seconds" [],
     /// Fields of eGain's answers that were of another form than documented, and were taken all the same if they could be read; `body` for JSON that is broken.
     upstream_oddities: IntCounterVec "upstream_oddities_total" ["field"],
+    /// Names that eGain refused for their characters, and took with plain ones.
+    names_folded: IntCounter "names_folded_total" [],
     /// 1 from the moment the service was told to stop.
     draining: IntGauge "draining" [],
     /// Lookups in the cache of signed URLs: `hit`, `miss`, `coalesced`.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::{fmt, io, vec};
 
+use http::uri::PathAndQuery;
 use hyper_util::client::legacy::connect::dns::Name;
 use tower_service::Service;
 use url::{Host, Url};
@@ -36,9 +37,12 @@ impl FromStr for HostPattern {
         let wrong = || format!("{text:?} is not a host: write storage.example.com, storage.example.com:8443 or *.example.com");
         if let Some(suffix) = text.strip_prefix("*.") {
             let Ok(Host::Domain(suffix)) = Host::parse(suffix) else { return Err(wrong()) };
-            // `*.com` would trust the whole world that it means to keep out.
-            if !suffix.contains('.') || suffix.contains('*') {
+            if suffix.contains('*') {
                 return Err(wrong());
+            }
+            // `*.com`, `*.co.uk` or `*.blob.core.windows.net` would trust the whole world that it means to keep out.
+            if psl::suffix_str(&suffix).is_none_or(|public| public.len() >= suffix.len()) {
+                return Err(format!("{text:?} is everybody's: anyone can have a name below {suffix}; name a host of your own"));
             }
             return Ok(Self::Below(format!(".{suffix}")));
         }
@@ -79,30 +83,65 @@ impl HostPattern {
         }
     }
 
+    /// Whether it is a name that may lead anywhere.
     fn names(&self, name: &str) -> bool {
         matches!(self, Self::Exact { host: Host::Domain(exact), .. } if exact.eq_ignore_ascii_case(name))
     }
+
+    /// Whether it has this URL's host, though perhaps at another port.
+    fn has_host_of(&self, url: &Url) -> bool {
+        matches!((self, url.host()), (Self::Exact { host, .. }, Some(named)) if named.to_owned() == *host)
+    }
+}
+
+/// A host that is named is held to how it is named: a wildcard beside it widens nothing, as only the name is looked at when it
+/// is dialled.
+fn is_admitted(hosts: &[HostPattern], url: &Url) -> bool {
+    let is_named = hosts.iter().any(|pattern| pattern.has_host_of(url));
+    hosts.iter().any(|pattern| pattern.admits(url) && (!is_named || matches!(pattern, HostPattern::Exact { .. })))
 }
 
 impl Storage {
-    /// Takes over a URL that eGain gave us, if it names a host that is allowed.
-    pub fn admit(&self, mut url: Url) -> Result<SignedUrl, Fault> {
+    /// Takes over a URL that eGain gave us, if it names a host that is allowed. What follows its host stays byte for byte as it
+    /// was signed.
+    pub fn admit(&self, given: &SignedUrl) -> Result<SignedUrl, Fault> {
+        let mut url = given.parsed();
         if url.scheme() == "http" && !self.config.allow_http && url.set_scheme("https").is_err() {
             return Err(foreign("has no usable scheme"));
         }
         if !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() || url.password().is_some() {
             return Err(foreign("isn't a plain https URL"));
         }
-        if !self.config.content_hosts.iter().any(|pattern| pattern.admits(&url)) {
+        if !is_admitted(&self.config.content_hosts, &url) {
             return Err(foreign("names a host that egain.content_hosts doesn't have"));
         }
-        Ok(SignedUrl::new(url))
+        let target = target(given.expose()).ok_or_else(unaskable)?;
+        SignedUrl::parse(&format!("{}{target}", url.origin().ascii_serialization())).ok_or_else(unaskable)
     }
+}
+
+/// Path and query, if a request can carry them as they are.
+fn target(url: &str) -> Option<PathAndQuery> {
+    let (_, after_scheme) = url.split_once("://")?;
+    let (authority, _) = after_scheme.split_at(after_scheme.find(['/', '?', '#']).unwrap_or(after_scheme.len()));
+    // Clients take this for a slash, so that the host ends there.
+    if authority.contains('\\') {
+        return None;
+    }
+    let target = after_scheme[authority.len()..].split('#').next().unwrap_or_default();
+    let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
+    PathAndQuery::try_from(target.as_str()).ok().filter(|parsed| parsed.as_str() == target)
 }
 
 pub(super) fn foreign(what: &str) -> Fault {
     let detail = format!("the contentUrl that eGain gave {what}: an operator must check egain.content_hosts");
     Fault::gateway(Code::UpstreamError, Stage::Sign, detail)
+}
+
+pub(super) fn unaskable() -> Fault {
+    let detail = "the contentUrl that eGain gave has characters that no request can carry as they were signed: ask eGain's \
+                  support, giving the request id";
+    Fault::egain(Code::UpstreamError, Stage::Sign, detail)
 }
 
 /// Resolves names for the storage client: those that only a wildcard admits must be at public addresses.
@@ -192,6 +231,51 @@ mod tests {
         assert!(!admits("127.0.0.1:9000", "http://127.0.0.1:9001/"));
         assert!(admits("[::1]:80", "http://[::1]/"));
         assert!(!admits("localhost", "http://localhost.evil.example/"));
+    }
+
+    #[test]
+    fn a_wildcard_below_which_anybody_can_have_a_name_is_refused() {
+        for everybodys in ["*.com", "*.co.uk", "*.com.au", "*.github.io", "*.blob.core.windows.net", "*.s3.amazonaws.com"] {
+            assert!(everybodys.parse::<HostPattern>().is_err(), "{everybodys}");
+        }
+        for own in ["*.egain.cloud", "*.example.co.uk", "*.tenant.blob.core.windows.net", "*.storage.internal"] {
+            assert!(own.parse::<HostPattern>().is_ok(), "{own}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_is_named_at_one_port_isnt_admitted_at_another() {
+        let hosts = ["*.egain.cloud", "in.egain.cloud:8443"].map(|pattern| pattern.parse().unwrap());
+        for (url, admitted) in [
+            ("https://in.egain.cloud:8443/x", true),
+            ("https://in.egain.cloud/x", false),
+            ("https://IN.egain.cloud:443/x", false),
+            ("https://other.egain.cloud/x", true),
+        ] {
+            assert_eq!(is_admitted(&hosts, &url.parse().unwrap()), admitted, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_was_signed_stays_byte_for_byte_or_is_refused() {
+        for signed in [
+            "/up/a%2Fb%27c%7E?sig=ab%2Bcd%3D",
+            "/up/fred's.jpg?sig=a",
+            "/up/x?sig=a'b",
+            "/up/{x}?sig=a|b",
+            "/up/a/./b/../c?sig=a",
+            "/up//a?sig=%e2%82%ac&x=%E2",
+            "/?a=b?c/d",
+        ] {
+            for host in ["https://s.test", "https://S.test:8443", "http://127.0.0.1:1"] {
+                assert_eq!(target(&format!("{host}{signed}")).unwrap(), signed);
+            }
+        }
+        assert_eq!(target("https://s.test?sig=a#b").unwrap(), "/?sig=a");
+        assert_eq!(target("https://s.test").unwrap(), "/");
+        for unaskable in ["https://s.test/a b?c", "https://s.test/a\tb", "https://s.test\\@evil.test/x", "https:s.test/x"] {
+            assert_eq!(target(unaskable), None, "{unaskable}");
+        }
     }
 
     #[test]

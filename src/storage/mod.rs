@@ -4,6 +4,7 @@ mod hosts;
 mod object;
 mod range;
 mod send;
+mod signature;
 mod verdict;
 mod watch;
 
@@ -44,7 +45,7 @@ pub struct Config {
 /// The method of uploads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UploadMethod {
-    /// What the signature's JWT names, else POST.
+    /// What the signature's JWT names, else PUT for a cloud store's signature, else POST.
     Auto,
     /// POST.
     Post,
@@ -111,6 +112,6 @@ impl Storage {
 fn request(method: Method, url: &SignedUrl, body: Frames) -> Result<Request<Frames>, Fault> {
     let mut request = Request::new(body);
     *request.method_mut() = method;
-    *request.uri_mut() = url.expose().as_str().parse().map_err(|_| hosts::foreign("isn't a URL that can be asked"))?;
+    *request.uri_mut() = url.expose().parse().map_err(|_| hosts::unaskable())?;
     Ok(request)
 }

@@ -38,10 +38,8 @@ impl Storage {
         request.headers_mut().extend(wanted.conditions().clone());
         let result = match tokio::time::timeout(self.config.idle_timeout, self.http.send(request)).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) if error.is_timeout() => Err(late()),
-            Ok(Err(_)) => {
-                Err(Fault::storage(Code::UpstreamError, Stage::Fetch, "storage can't be reached: try again").retryable(true))
-            }
+            Ok(Err(error)) if error.is_timeout() => Err(late().because(&error)),
+            Ok(Err(error)) => Err(unreachable().because(&error)),
             Err(_) => Err(late()),
         };
         self.observe("download", began, &result);
@@ -58,7 +56,7 @@ impl Storage {
             // What storage says beyond the verdict isn't passed on: it tends to quote the signature.
             return Ok(Object { status: head.status, headers: head.headers, body: nothing() });
         }
-        let body = body.map_err(|_| cut());
+        let body = body.map_err(|error| cut().because(&error));
         let limits = Limits { idle: self.config.idle_timeout, min_rate: 0 };
         let body = Pace::new(body, limits, |_| stalled());
         let body = match end {
@@ -85,6 +83,10 @@ fn nothing() -> Frames {
 
 fn late() -> Fault {
     Fault::storage(Code::UpstreamTimeout, Stage::Fetch, "storage didn't answer in time: try again")
+}
+
+fn unreachable() -> Fault {
+    Fault::storage(Code::UpstreamError, Stage::Fetch, "storage can't be reached: try again").retryable(true)
 }
 
 fn cut() -> Fault {

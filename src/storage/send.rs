@@ -4,18 +4,16 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
-use http::{Method, Response, StatusCode};
+use http::{HeaderName, Method, Response, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, interval};
-use url::Url;
 
+use super::signature::Signature;
 use super::watch::{Watch, Watched};
 use super::{Storage, UploadContentType, UploadMethod, request};
 use crate::body::Frames;
@@ -23,6 +21,9 @@ use crate::signals::upstream::Outcome;
 use crate::wire::client::{RequestProgress, SendError};
 use crate::words::fault::{Code, Fault, Stage, UpstreamAnswer};
 use crate::words::secret::SignedUrl;
+
+/// Azure refuses a blob without it (Put Blob).
+const AZURE_BLOB_TYPE: HeaderName = HeaderName::from_static("x-ms-blob-type");
 
 /// A file on its way: its type, its exact length, and a body that has this length or fails.
 pub struct Parcel<'a, B> {
@@ -53,7 +54,13 @@ impl Storage {
             UploadContentType::OctetStream => "application/octet-stream",
         };
         let content_type = HeaderValue::try_from(content_type).expect("a type that was sniffed can stand in a header");
-        let mut request = request(self.method(url.expose()), url, Frames::new(body))?;
+        let signature = Signature::of(&url.parsed());
+        let method = self.method(&signature);
+        let is_azure = signature == Signature::Azure && method == Method::PUT;
+        let mut request = request(method, url, Frames::new(body))?;
+        if is_azure {
+            request.headers_mut().insert(AZURE_BLOB_TYPE, HeaderValue::from_static("BlockBlob"));
+        }
         self.note_destination(request.uri());
         request.headers_mut().insert(CONTENT_TYPE, content_type);
         request.headers_mut().insert(CONTENT_LENGTH, parcel.length.into());
@@ -85,11 +92,11 @@ impl Storage {
         }
     }
 
-    fn method(&self, url: &Url) -> Method {
+    fn method(&self, signature: &Signature) -> Method {
         match self.config.method {
             UploadMethod::Put => Method::PUT,
             UploadMethod::Post => Method::POST,
-            UploadMethod::Auto => signed_method(url).unwrap_or(Method::POST),
+            UploadMethod::Auto => signature.upload_method(),
         }
     }
 
@@ -106,25 +113,14 @@ impl Storage {
     }
 }
 
-/// The method that the signature is good for: the claim `method` of a JWT somewhere in the query. It is only read
-/// here; whether the signature is genuine is for storage to say.
-fn signed_method(url: &Url) -> Option<Method> {
-    #[derive(serde::Deserialize)]
-    struct Claims {
-        method: String,
-    }
-    url.query_pairs().find_map(|(_, value)| {
-        let payload = value.split('.').nth(1).filter(|_| value.matches('.').count() == 2)?;
-        let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?).ok()?;
-        let method = claims.method.to_ascii_uppercase();
-        [Method::POST, Method::PUT].into_iter().find(|known| known.as_str() == method)
-    })
-}
-
 fn confirm(response: Response<Incoming>, watch: &Watch) -> Result<(), Fault> {
     let status = response.status();
     if !status.is_success() {
         return Err(refused(status));
+    }
+    if status == StatusCode::ACCEPTED {
+        let detail = "storage took the file for later (202) instead of storing it: try again";
+        return Err(Fault::storage(Code::UploadFailed, Stage::Store, detail).upstream(answered(status)));
     }
     if !watch.sent_all() {
         let detail = "storage answered before it had the whole file: try again";
@@ -162,29 +158,12 @@ fn broken(error: &SendError) -> Fault {
     if let Some(fault) = Fault::find_in(error) {
         return fault.clone();
     }
-    if error.is_timeout() {
-        return Fault::storage(Code::UpstreamTimeout, Stage::Store, "storage couldn't be reached in time: try again");
-    }
-    if error.is_connect() {
-        return Fault::storage(Code::UploadFailed, Stage::Store, "storage can't be reached: try again");
-    }
-    Fault::storage(Code::UploadFailed, Stage::Store, "storage broke the connection before it confirmed the file: try again")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn url(claims: &str) -> Url {
-        let payload = URL_SAFE_NO_PAD.encode(claims);
-        format!("https://s.egain.cloud/f?a=1.2.3&signature=eyJhbGciOiJIUzI1NiJ9.{payload}.c2ln").parse().unwrap()
-    }
-
-    #[test]
-    fn the_method_is_the_one_that_was_signed() {
-        assert_eq!(signed_method(&url(r#"{"method":"POST","exp":1}"#)), Some(Method::POST));
-        assert_eq!(signed_method(&url(r#"{"method":"put"}"#)), Some(Method::PUT));
-        assert_eq!(signed_method(&url(r#"{"method":"DELETE"}"#)), None);
-        assert_eq!(signed_method(&"https://s.egain.cloud/f?sig=abc".parse().unwrap()), None);
-    }
+    let (code, detail) = if error.is_timeout() {
+        (Code::UpstreamTimeout, "storage couldn't be reached in time: try again")
+    } else if error.is_connect() {
+        (Code::UploadFailed, "storage can't be reached: try again")
+    } else {
+        (Code::UploadFailed, "storage broke the connection before it confirmed the file: try again")
+    };
+    Fault::storage(code, Stage::Store, detail).because(error)
 }

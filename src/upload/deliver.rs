@@ -45,6 +45,14 @@ pub struct Consignment<'a> {
     pub bytes: IntCounter,
 }
 
+/// A file that storage has confirmed.
+pub struct StoredAsset {
+    /// Its id at eGain.
+    pub id: AssetId,
+    /// Its name, where eGain refused the one that it was given.
+    pub other_name: Option<String>,
+}
+
 /// Where the time went.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Timing {
@@ -61,7 +69,7 @@ pub struct Timing {
 impl Delivery {
     /// Stores the file; the asset is whole in storage when this succeeds, and handed over for deletion when it fails
     /// or is dropped. Where its length was a wrong guess, the file has the right one afterwards.
-    pub async fn deliver(&self, consignment: &mut Consignment<'_>, timing: &mut Timing) -> Result<AssetId, Fault> {
+    pub async fn deliver(&self, consignment: &mut Consignment<'_>, timing: &mut Timing) -> Result<StoredAsset, Fault> {
         let mut body = consignment.file.file.body().expect("nothing was taken from the caller yet but what is here");
         let mut has_replayed = false;
         loop {
@@ -84,7 +92,7 @@ impl Delivery {
         }
     }
 
-    async fn attempt(&self, consignment: &Consignment<'_>, body: Frames, timing: &mut Timing) -> Result<AssetId, Fault> {
+    async fn attempt(&self, consignment: &Consignment<'_>, body: Frames, timing: &mut Timing) -> Result<StoredAsset, Fault> {
         let Consignment { asset, content_type, file, bytes } = consignment;
         let asset = NewAsset { size: file.length, ..*asset };
         self.storage.expect_file();
@@ -92,13 +100,13 @@ impl Delivery {
         let created = self.egain.create_asset(&asset, &self.orphans).await?;
         timing.budget += created.queued;
         timing.sign += began.elapsed().saturating_sub(created.queued);
-        let url = self.storage.admit(created.content_url)?;
+        let url = self.storage.admit(&created.content_url)?;
         let body = Meter::new(Exact::new(body, file.length, file.on_mismatch()), bytes.clone());
         let body = InSpan::new(body, Span::current());
         let began = Instant::now();
         let sent = self.storage.send(&url, Parcel { content_type, length: file.length, body }).await;
         timing.store += began.elapsed();
-        sent.map(|()| created.claim.keep())
+        sent.map(|()| StoredAsset { id: created.claim.keep(), other_name: created.other_name })
     }
 }
 

@@ -196,11 +196,11 @@ impl Upload {
         let asset = NewAsset { claimant: &claimant, channel, sender, name: &name, size: file.length };
         let bytes = self.metrics.transfer_bytes.with_label_values(&["upload", self.label(channel)]);
         let mut consignment = Consignment { asset, content_type: &content_type, file: &mut file, bytes };
-        let id = self.delivery.deliver(&mut consignment, &mut timing).await?;
+        let stored = self.delivery.deliver(&mut consignment, &mut timing).await?;
         let sum = sum.and_then(|slot| slot.get().copied());
         let receipt = Receipt {
-            id,
-            name,
+            id: stored.id,
+            name: stored.other_name.unwrap_or(name),
             content_type,
             size: file.length,
             channel: metadata.channel,

@@ -169,6 +169,8 @@ pub struct UpstreamAnswer {
     pub code: Option<String>,
     /// Its message for developers.
     pub developer_message: Option<String>,
+    /// The caller's field that it refused.
+    pub field: Option<&'static str>,
 }
 
 /// A failure and what is known of it. One pointer wide, as it travels inside every `Result`.

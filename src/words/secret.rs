@@ -4,25 +4,31 @@ use std::fmt;
 
 use url::Url;
 
-/// A signed URL. Whoever holds it may read or write the asset, so it prints as its host only.
+/// A presigned URL, byte for byte as it was given: a signature was made over its bytes. Whoever holds it may read or write the
+/// asset, so it prints as its host only.
 #[derive(Clone, PartialEq, Eq)]
-pub struct SignedUrl(Url);
+pub struct SignedUrl(Box<str>);
 
 impl SignedUrl {
-    /// Takes over a URL that must not be printed from here on.
-    pub fn new(url: Url) -> Self {
-        Self(url)
+    /// Takes over text that must not be printed from here on. None where it is no URL.
+    pub fn parse(text: &str) -> Option<Self> {
+        Url::parse(text).ok().map(|_| Self(text.trim().into()))
     }
 
     /// The URL itself, to send a request to it or to hand it to the caller who asked for it.
-    pub fn expose(&self) -> &Url {
+    pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// Its parts, as every client reads them.
+    pub fn parsed(&self) -> Url {
+        Url::parse(&self.0).expect("it was parsed before")
     }
 }
 
 impl fmt::Debug for SignedUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SignedUrl({}, [REDACTED])", self.0.host_str().unwrap_or("no host"))
+        write!(f, "SignedUrl({}, [REDACTED])", self.parsed().host_str().unwrap_or("no host"))
     }
 }
 
@@ -32,7 +38,7 @@ mod tests {
 
     #[test]
     fn a_signed_url_prints_no_path_and_no_signature() {
-        let url = SignedUrl::new("https://storage.egain.cloud/files/1?signature=hunter2".parse().unwrap());
+        let url = SignedUrl::parse("https://storage.egain.cloud/files/1?signature=hunter2").unwrap();
         assert_eq!(format!("{url:?}"), "SignedUrl(storage.egain.cloud, [REDACTED])");
     }
 }

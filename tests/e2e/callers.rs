@@ -116,3 +116,14 @@ async fn keys_are_read_again_when_the_file_changes_and_mistakes_keep_the_old_one
         [401, 201]
     );
 }
+
+#[tokio::test]
+async fn a_caller_with_two_keys_is_one_caller() {
+    // The old and the new one, while all its instances change over.
+    let sum = entry("rotated-in", "");
+    let sum = sum.lines().find(|line| line.starts_with("sha256")).unwrap();
+    let text = format!("{}[[auth.keys]]\nid = \"slow\"\n{sum}\nrate = 0.01\n", entry("slow", "rate = 0.01"));
+    let house = House::with_file(&text, &[("auth.mode", "keys")]).await;
+    assert_eq!(status(&house, Method::POST, UPLOAD, "slow").await, 201);
+    assert_eq!(status(&house, Method::POST, UPLOAD, "rotated-in").await, 429, "its rate is one");
+}

@@ -38,7 +38,7 @@ impl Storage {
         tokio::spawn(async move {
             for turn in 0.. {
                 let mut wire = Wire::over(listener.accept().await.unwrap().0);
-                let head = wire.head().await;
+                let head = wire.head_as_it_is().await;
                 seen.lock().push(head);
                 wire.send(&answers[turn.min(answers.len() - 1)]).await;
                 // The next connection isn't kept waiting.
@@ -70,9 +70,14 @@ impl Storage {
         self.addr
     }
 
-    /// The heads of the requests so far.
+    /// The heads of the requests so far, in lower case.
     pub fn heads(&self) -> Vec<String> {
-        self.heads.lock().clone()
+        self.heads.lock().iter().map(|head| head.to_lowercase()).collect()
+    }
+
+    /// What the first request asked for: method, path and query as they came.
+    pub fn request_line(&self) -> String {
+        self.heads.lock()[0].lines().next().unwrap().to_owned()
     }
 
     /// A house whose every asset lies here, of a size that eGain doesn't tell.

@@ -302,12 +302,37 @@ async fn a_new_key_is_asked_for_once_however_many_tokens_name_it() {
     let answers = futures_util::future::join_all((0..20).map(|_| status(&house, &rotated))).await;
     assert!(answers.iter().all(|status| *status == 201), "{answers:?}");
     assert_eq!(issuer.asked(), 2);
-    assert_eq!(refusal(&house, &old.sign(&claims())).await, "the issuer has no key like the one that it names");
     for kid in 0..20 {
         let forged = Signer { kid: kid.to_string(), ..Signer::new(Algorithm::ES256, "") };
         refusal(&house, &forged.sign(&claims())).await;
     }
-    assert_eq!(issuer.asked(), 2, "whoever names unknown keys makes nobody ask again within 30 seconds");
+    assert_eq!(issuer.asked(), 2, "whoever names unknown keys makes nobody ask again within seconds");
+    let last_word = async {
+        while status(&house, &old.sign(&claims())).await == 201 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), last_word).await.expect("a key that is gone for good isn't taken for long");
+    assert_eq!(refusal(&house, &old.sign(&claims())).await, "the issuer has no key like the one that it names");
+}
+
+#[tokio::test]
+async fn a_key_that_one_answer_lacks_is_taken_all_the_same() {
+    let (in_use, other) = (Signer::new(Algorithm::ES256, "in-use"), Signer::new(Algorithm::ES256, "other"));
+    let issuer = Issuer::open(&[&in_use, &other]).await;
+    let house = issuer.house(&[]).await;
+    assert_eq!(status(&house, &in_use.sign(&claims())).await, 201);
+    // An edge that is behind, asked because of a stranger.
+    issuer.shows(&[&other]);
+    let stranger = Signer::new(Algorithm::ES256, "nobodys");
+    refusal(&house, &stranger.sign(&claims())).await;
+    assert_eq!((issuer.asked(), status(&house, &in_use.sign(&claims())).await), (2, 201));
+    issuer.shows(&[&in_use, &other]);
+    for _ in 0..35 {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_eq!(status(&house, &in_use.sign(&claims())).await, 201);
+    }
+    assert_eq!(issuer.asked(), 3, "it was asked once more by itself");
 }
 
 #[tokio::test]

@@ -22,17 +22,30 @@ use crate::client::Client;
 use crate::house::{House, noise, receipt};
 
 /// Certificate and key in files, as a mounted secret has them.
-struct Identity(TempDir);
+pub struct Identity(TempDir);
 
 impl Identity {
-    fn new() -> (Self, Certificate) {
+    pub fn new() -> (Self, Certificate) {
         let identity = Self(tempfile::tempdir().unwrap());
         let certificate = identity.renew();
         (identity, certificate)
     }
 
-    fn path(&self, name: &str) -> String {
+    pub fn path(&self, name: &str) -> String {
         self.0.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    /// Of long ago.
+    pub fn expired() -> Self {
+        let identity = Self(tempfile::tempdir().unwrap());
+        let mut parameters = rcgen::CertificateParams::new(vec!["127.0.0.1".into()]).unwrap();
+        parameters.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        parameters.not_after = rcgen::date_time_ymd(2021, 1, 1);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = parameters.self_signed(&key).unwrap();
+        std::fs::write(identity.path("cert"), certificate.pem()).unwrap();
+        std::fs::write(identity.path("key"), key.serialize_pem()).unwrap();
+        identity
     }
 
     fn renew(&self) -> Certificate {
@@ -209,7 +222,7 @@ async fn serve_names_the_file_that_it_cant_use() {
 }
 
 /// Takes TLS off in front of `behind`, as a load balancer does.
-async fn terminate(identity: &Identity, behind: SocketAddr) -> SocketAddr {
+pub async fn terminate(identity: &Identity, behind: SocketAddr) -> SocketAddr {
     let certificate = CertificateDer::from_pem_file(identity.path("cert")).unwrap();
     let key = PrivateKeyDer::from_pem_file(identity.path("key")).unwrap();
     let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))

@@ -58,8 +58,13 @@ impl Wire {
 
     /// What comes until the empty line, in lower case.
     pub async fn head(&mut self) -> String {
+        self.head_as_it_is().await.to_lowercase()
+    }
+
+    /// What comes until the empty line.
+    pub async fn head_as_it_is(&mut self) -> String {
         let end = self.read_until(|unread| unread.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4)).await;
-        String::from_utf8(self.unread.drain(..end).collect()).unwrap().to_lowercase()
+        String::from_utf8(self.unread.drain(..end).collect()).unwrap()
     }
 
     /// The same; none where the other side closes in place of it.

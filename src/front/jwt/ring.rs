@@ -8,12 +8,13 @@ use jsonwebtoken::{Algorithm, DecodingKey};
 use parking_lot::RwLock;
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, sleep};
 use url::Url;
 
 use crate::signals::metrics::Metrics;
 use crate::signals::upstream::Outcome;
+use crate::words::cause;
 
 /// The only ones that keys are used with; all others are older, rarer, or secrets that both sides share.
 pub const ALGORITHMS: [Algorithm; 3] = [Algorithm::EdDSA, Algorithm::ES256, Algorithm::RS256];
@@ -22,14 +23,18 @@ pub const ALGORITHMS: [Algorithm; 3] = [Algorithm::EdDSA, Algorithm::ES256, Algo
 const REFRESH: Duration = Duration::from_secs(300);
 /// Between fetches while they fail.
 const RETRY: Duration = Duration::from_secs(10);
-/// Between fetches for unknown keys, which anybody can name.
-const ASK_PAUSE: Duration = Duration::from_secs(30);
+/// Between fetches for unknown keys. Anybody can name one, and so choose when the issuer is asked: whoever has a new key then waits
+/// for no longer than this.
+const ASK_PAUSE: Duration = Duration::from_secs(5);
+/// A key that is missing in an answer is taken for so long, and until the issuer was asked again: one edge of it may be behind.
+const CONFIRM: Duration = Duration::from_secs(5);
 /// From sending a request to its whole answer: callers wait for it.
 const FETCH_LIMIT: Duration = Duration::from_secs(5);
 /// The longest answer that is read; most have under 10 KiB.
 const LONGEST_ANSWER: usize = 256 * 1024;
 
 /// A key of the issuer's, with the one algorithm that it is for.
+#[derive(Clone)]
 pub struct Entry {
     /// Its name.
     kid: Option<String>,
@@ -37,6 +42,8 @@ pub struct Entry {
     pub algorithm: Algorithm,
     /// What signatures are checked with.
     pub key: DecodingKey,
+    /// Since when the issuer doesn't show it any more.
+    missing_since: Option<Instant>,
 }
 
 /// Why there is no key.
@@ -55,6 +62,8 @@ pub struct Ring {
     entries: RwLock<Option<Arc<[Arc<Entry>]>>>,
     /// Held while fetching, so that all who wait share one request. When an unknown key was last a reason to fetch.
     fetching: Mutex<Option<Instant>>,
+    /// A key is missing in the last answer.
+    doubted: Notify,
     metrics: Arc<Metrics>,
 }
 
@@ -68,7 +77,7 @@ impl Ring {
             .no_proxy()
             .user_agent(concat!("asset-gateway/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self { http, url, entries: RwLock::default(), fetching: Mutex::default(), metrics })
+        Ok(Self { http, url, entries: RwLock::default(), fetching: Mutex::default(), doubted: Notify::new(), metrics })
     }
 
     pub async fn keep_fresh(&self) {
@@ -76,7 +85,10 @@ impl Ring {
             let turn = self.fetching.lock().await;
             let fetched = self.fetch().await;
             drop(turn);
-            sleep(if fetched { REFRESH } else { RETRY }).await;
+            tokio::select! {
+                () = sleep(if fetched { REFRESH } else { RETRY }) => {}
+                () = self.doubted.notified() => sleep(CONFIRM).await,
+            }
         }
     }
 
@@ -105,10 +117,11 @@ impl Ring {
         self.fetch().await;
     }
 
-    /// By its name; without one it must be the only one for the algorithm.
+    /// By its name; without one it must be the only one for the algorithm that the issuer shows.
     fn look(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<Arc<Entry>> {
         let entries = self.entries.read().clone()?;
-        let mut alike = entries.iter().filter(|entry| entry.algorithm == algorithm);
+        let is_shown = |entry: &&Arc<Entry>| kid.is_some() || entry.missing_since.is_none();
+        let mut alike = entries.iter().filter(|entry| entry.algorithm == algorithm).filter(is_shown);
         match kid {
             Some(kid) => {
                 let mut named = entries.iter().filter(|entry| entry.kid.as_deref() == Some(kid));
@@ -131,11 +144,16 @@ impl Ring {
         let entries = match received {
             Ok((status, body)) if status.is_success() => read(&body),
             Ok((status, _)) => Err(format!("the answer is {status}")),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(cause::chain(&error)),
         };
         match entries {
             Ok(entries) => {
-                *self.entries.write() = Some(entries.into());
+                let mut known = self.entries.write();
+                let entries = with_missing(entries, known.as_deref().unwrap_or_default(), Instant::now());
+                if entries.iter().any(|entry| entry.missing_since.is_some()) {
+                    self.doubted.notify_one();
+                }
+                *known = Some(entries.into());
                 true
             }
             Err(error) => {
@@ -158,6 +176,19 @@ impl Ring {
         }
         Ok((response.status(), body))
     }
+}
+
+/// What the issuer shows, and what it showed until a moment ago. A key without a name is known by its algorithm only, and so is
+/// replaced by any other one for it.
+fn with_missing(shown: Vec<Arc<Entry>>, before: &[Arc<Entry>], now: Instant) -> Vec<Arc<Entry>> {
+    let is_replaced =
+        |old: &Entry| shown.iter().any(|new| new.algorithm == old.algorithm && (old.kid.is_none() || new.kid == old.kid));
+    let missing = before.iter().filter(|old| !is_replaced(old)).filter_map(|old| {
+        let since = old.missing_since.unwrap_or(now);
+        (now - since < CONFIRM).then(|| Arc::new(Entry { missing_since: Some(since), ..Entry::clone(old) }))
+    });
+    let missing: Vec<_> = missing.collect();
+    shown.into_iter().chain(missing).collect()
 }
 
 #[derive(Deserialize)]
@@ -192,7 +223,7 @@ fn entry(key: Value) -> Option<Entry> {
     if !(for_it && for_signatures && to_verify) {
         return None;
     }
-    Some(Entry { kid: common.key_id.clone(), algorithm, key: DecodingKey::from_jwk(&jwk).ok()? })
+    Some(Entry { kid: common.key_id.clone(), algorithm, key: DecodingKey::from_jwk(&jwk).ok()?, missing_since: None })
 }
 
 #[cfg(test)]
@@ -237,6 +268,24 @@ mod tests {
         assert_eq!(algorithms(keys), Ok(vec![Algorithm::RS256]));
         assert!(algorithms(json!([{"kty": "oct", "k": X}])).is_err());
         assert!(read(b"<html>").is_err() && read(&vec![b' '; LONGEST_ANSWER + 1]).is_err());
+    }
+
+    #[test]
+    fn a_key_that_is_missing_stays_until_the_issuer_was_asked_again() {
+        let keys = |kids: &[&str]| {
+            let keys: Vec<_> = kids.iter().map(|kid| json!({"kty": "RSA", "n": X, "e": "AQAB", "kid": kid})).collect();
+            read(&serde_json::to_vec(&json!({"keys": keys})).unwrap()).unwrap()
+        };
+        let kids = |entries: &[Arc<Entry>]| entries.iter().map(|entry| entry.kid.clone().unwrap()).collect::<Vec<_>>();
+        let began = Instant::now();
+        let first = with_missing(keys(&["a", "b"]), &[], began);
+        let second = with_missing(keys(&["b"]), &first, began);
+        assert_eq!(kids(&second), ["b", "a"]);
+        let at_once = with_missing(keys(&["b"]), &second, began + CONFIRM / 2);
+        assert_eq!(kids(&at_once), ["b", "a"], "a stranger's fetch right behind it proves nothing");
+        assert_eq!(kids(&with_missing(keys(&["b"]), &at_once, began + CONFIRM)), ["b"]);
+        let back = with_missing(keys(&["a", "b"]), &at_once, began + CONFIRM);
+        assert!(kids(&back) == ["a", "b"] && back.iter().all(|entry| entry.missing_since.is_none()));
     }
 
     #[test]

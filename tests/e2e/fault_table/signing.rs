@@ -53,6 +53,18 @@ fn too_many() -> [Row; 9] {
     ]
 }
 
+fn invalid(field: &str) -> Fault {
+    let details = json!([{"key": field, "value": "not a valid value"}]);
+    create().status(StatusCode::BAD_REQUEST).body(json!({"code": "400-152", "details": details}))
+}
+
+async fn upload_named(name: &str, fault: Fault) -> Seen {
+    let scene = Scene::with(&[], [fault]).await;
+    let file = noise(SMALL, 1);
+    let response = scene.house.post(&format!("/v1/assets?channel=sms&name={name}")).body(file.clone()).send().await.unwrap();
+    scene.answered(response, &file).await
+}
+
 async fn old_token_refused() -> Seen {
     let scene = Scene::with(&[], []).await;
     scene.house.upload("first.bin", noise(10, 1)).await;
@@ -74,6 +86,11 @@ pub fn rows() -> Vec<Row> {
         row("401 always, to a young token", status(StatusCode::UNAUTHORIZED)),
         row("403", status(StatusCode::FORBIDDEN)),
         row("400", status(StatusCode::BAD_REQUEST).body(json!({"code": "400-143", "developerMessage": "missing"}))),
+        row("400 for the channel", invalid("channel.type")),
+        row("400 for the name, which is plain", invalid("name")),
+        Row::new("400 once for a name with brackets", "upload", async {
+            upload_named("a%20(1).bin", invalid("name").once()).await
+        }),
         row("a redirect", status(StatusCode::FOUND)),
     ];
     rows.extend(too_many());

@@ -63,6 +63,8 @@ pub fn rows() -> Vec<Row> {
         Row::new("closes the connection after 200 kB", "upload, large, half sent", half(send().cut_after(200_000).once())),
         Row::new("closes after 200 kB, once", "upload, large, spooled", spooled(send().cut_after(200_000).once())),
     ];
+    let later = Config { upload_status: StatusCode::ACCEPTED, ..Config::default() };
+    rows.push(Row::new("takes it for later, 202", "upload, large", upload_at(later, LARGE)));
     for status in [StatusCode::OK, StatusCode::CREATED, StatusCode::NO_CONTENT] {
         let config = Config { upload_status: status, ..Config::default() };
         rows.push(Row::new(format!("none: answers {}", status.as_str()), "upload, large", upload_at(config, LARGE)));

@@ -1,0 +1,84 @@
+//! Presigned URLs: asked byte for byte as they were signed, by the method that they were signed for.
+
+use asset_gateway::sandbox::config::Config;
+use asset_gateway::sandbox::faults::{Fault, Operation};
+use reqwest::StatusCode;
+use serde_json::Value;
+
+use crate::fake_storage::Storage;
+use crate::house::House;
+use crate::refusal::Refusal;
+
+const TAKEN: &[u8] = b"HTTP/1.1 201 Created\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+/// The request line of the upload to this path and query, and its head in lower case.
+async fn sent_to(target: &str) -> (String, String) {
+    let storage = Storage::that_says(vec![TAKEN.to_vec()]).await;
+    let house = House::set(&[("egain.content_hosts", "127.0.0.1")]).await;
+    let url = format!("http://{}{target}", storage.addr());
+    house.sandbox.fault(Fault::at(Operation::CreateAsset).field("contentUrl", url));
+    house.upload("a.txt", b"text".to_vec()).await;
+    (storage.request_line(), storage.heads().remove(0))
+}
+
+#[tokio::test]
+async fn what_was_signed_arrives_byte_for_byte() {
+    for target in [
+        "/up/a%2Fb%27c%7E?sig=ab%2Bcd%3D",
+        "/up/fred's.jpg?sig=a",
+        "/up/x?sig=a'b",
+        "/up/{x}?sig=a|b",
+        "/up/a/./b/../c?sig=a",
+        "/up//x?sig=%e2%82%ac",
+    ] {
+        assert_eq!(sent_to(target).await.0, format!("POST {target} HTTP/1.1"));
+    }
+}
+
+#[tokio::test]
+async fn a_cloud_stores_url_is_sent_its_file_by_put() {
+    for (query, method, is_azure) in [
+        ("X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature=ab12", "PUT", false),
+        ("X-Goog-Signature=ab12", "PUT", false),
+        ("sv=2024-08-04&sp=cw&sig=a%2Bb%3D", "PUT", true),
+        ("sig=ab12", "POST", false),
+    ] {
+        let (line, head) = sent_to(&format!("/up/x?{query}")).await;
+        assert_eq!(line, format!("{method} /up/x?{query} HTTP/1.1"));
+        assert_eq!(head.contains("\r\nx-ms-blob-type: blockblob\r\n"), is_azure);
+        assert!(head.contains("\r\ncontent-type: text/plain"));
+    }
+}
+
+#[tokio::test]
+async fn a_url_that_no_request_can_carry_as_signed_is_refused_and_its_asset_deleted() {
+    for target in ["/up/a b?sig=a", "/up/x?sig=a`b<c>", "/up/a\tb"] {
+        let house = House::set(&[("egain.content_hosts", "127.0.0.1")]).await;
+        house.sandbox.fault(Fault::at(Operation::CreateAsset).field("contentUrl", format!("http://127.0.0.1:1{target}")));
+        let refusal = Refusal::of(house.post("/v1/assets?channel=sms").body("text").send().await.unwrap()).await;
+        assert_eq!(refusal.told(), (502, "upstream-error", "egain", "sign"), "{target}");
+        assert_eq!(house.left_upstream(0).await, 0, "{target}");
+    }
+}
+
+#[tokio::test]
+async fn a_signed_url_is_given_out_byte_for_byte() {
+    let house = House::set(&[("egain.content_hosts", "*.egain.cloud")]).await;
+    let given = "https://in.egain.cloud/a/./fred's {1}?sig=a'b%2B".replace(' ', "");
+    house.sandbox.fault(Fault::at(Operation::GetAsset).status(StatusCode::OK).body(serde_json::json!({
+        "id": "a", "contentUrl": given, "contentUrlExpiry": "9999-12-31T23:59:59Z"
+    })));
+    let metadata: Value = house.get("/v1/assets/a").send().await.unwrap().json().await.unwrap();
+    assert_eq!(metadata["contentUrl"], given);
+    let redirect = house.get("/v1/assets/a/content?redirect=1").send().await.unwrap();
+    assert_eq!(redirect.headers()["location"], given);
+}
+
+#[tokio::test]
+async fn a_file_that_storage_takes_for_later_isnt_stored() {
+    let config = Config { upload_status: StatusCode::ACCEPTED, ..Config::default() };
+    let house = House::with(config, &[]).await;
+    let refusal = Refusal::of(house.post("/v1/assets?channel=sms").body("text").send().await.unwrap()).await;
+    assert_eq!(refusal.told(), (502, "upload-failed", "storage", "store"));
+    assert_eq!(house.left_upstream(0).await, 0);
+}
