@@ -25,7 +25,7 @@ use rustls::crypto::aws_lc_rs;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-use super::paced_writer::{PacedWriter, SEND_BUFFER, SendProgress, bound_send_buffer};
+use super::paced_writer::{PacedWriter, SendProgress, bound_buffers};
 use super::read_ahead::{ReadAhead, Sparing};
 use crate::body::Frames;
 pub use preconnect::Origin;
@@ -76,7 +76,6 @@ where
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(KEEP_ALIVE));
-        tcp.set_send_buffer_size(Some(SEND_BUFFER));
         // Shared out among a host's addresses: a dead one leaves time for the next.
         tcp.set_connect_timeout(Some(config.connect_timeout));
         let tls = HttpsConnectorBuilder::new().with_provider_and_platform_verifier(aws_lc_rs::default_provider())?;
@@ -168,7 +167,7 @@ where
         let connecting = self.0.call(uri);
         Box::pin(async move {
             let stream = connecting.await?.into_inner();
-            bound_send_buffer(&stream);
+            bound_buffers(&stream);
             Ok(TokioIo::new(PacedWriter::noting(stream)))
         })
     }

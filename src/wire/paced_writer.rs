@@ -21,15 +21,19 @@ use crate::body::pace::{Limits, PaceJudge};
 
 /// What the system may hold of one socket's outgoing bytes; Linux takes twice that, for its own needs. It would grow to several
 /// MiB for each slow reader, in memory that counts as ours.
-pub(super) const SEND_BUFFER: usize = 256 * 1024;
+const SEND_BUFFER: usize = 256 * 1024;
+
+/// The same of incoming bytes, for the same reason: those that a slow receiver on the other side of a transfer leaves waiting.
+const RECEIVE_BUFFER: usize = 128 * 1024;
 
 /// What of it may be unsent before the socket counts as full. A fast peer is still sent whole segments of 64 KiB; a slow one is
 /// seen to take each half of this, and what lies here when all is written is soon gone.
 const UNSENT: u32 = 16 * 1024;
 
-/// Bounds what the system holds of a socket's outgoing bytes. Where it can't, all else goes on as well.
-pub(super) fn bound_send_buffer(stream: &TcpStream) {
+/// Bounds what the system holds of a socket's bytes. Where it can't, all else goes on as well.
+pub(super) fn bound_buffers(stream: &TcpStream) {
     let socket = SockRef::from(stream);
+    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
     let _ = socket.set_send_buffer_size(SEND_BUFFER);
     let _ = socket.set_tcp_notsent_lowat(UNSENT);
 }

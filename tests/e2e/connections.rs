@@ -97,3 +97,26 @@ async fn one_connection_too_many_is_refused_and_admin_has_its_own() {
     let alive = house.client.get(format!("http://{}/livez", house.admin)).send().await.unwrap();
     assert_eq!(alive.status(), StatusCode::OK);
 }
+
+#[tokio::test]
+async fn connections_with_large_buffers_are_kept_up_to_a_bound_and_others_always() {
+    // All together keep 64 times as much: 32 of those that read four times as much at once as is theirs.
+    let house = House::set(&[("server.read_buffer", "16KiB")]).await;
+    let (large, mut kept, mut closed) = (noise(500_000, 1), Vec::new(), 0);
+    for _ in 0..50 {
+        let mut wire = Wire::to(house.addr).await;
+        wire.send_head("channel=sms&name=a.bin", &format!("Content-Length: {}\r\n", large.len())).await;
+        wire.send(&large).await;
+        let answer = wire.answer().await;
+        assert_eq!(answer.status, 201);
+        if answer.closes() { closed += 1 } else { kept.push(wire) }
+    }
+    assert!((16..=40).contains(&kept.len()) && closed > 0, "{} are kept, {closed} closed", kept.len());
+    for _ in 0..3 {
+        let mut wire = Wire::to(house.addr).await;
+        wire.send_head("channel=sms&name=a.txt", "Content-Length: 5\r\n").await;
+        wire.send("hello").await;
+        assert!(!wire.answer().await.closes(), "a small one is kept");
+        kept.push(wire);
+    }
+}

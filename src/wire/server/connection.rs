@@ -21,7 +21,7 @@ use super::socket::{SharedSocket, Socket};
 use super::stall::Streams;
 use super::{Config, Peer, ShutdownTokens, Tls};
 use crate::body::pace::Limits;
-use crate::wire::paced_writer::{PacedWriter, SendProgress, bound_send_buffer};
+use crate::wire::paced_writer::{PacedWriter, SendProgress, bound_buffers};
 use crate::wire::read_ahead::{ReadAhead, Sparing};
 
 /// What hyper itself refuses with a bare 431; room above the limit that the service enforces.
@@ -60,7 +60,7 @@ where
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
     let _ = socket.set_nodelay(true);
-    bound_send_buffer(&socket);
+    bound_buffers(&socket);
     let socket = Socket::new(socket);
     let result = match &seat.config.tls {
         None => in_clear(socket, &seat, service).await,
@@ -146,7 +146,7 @@ where
 {
     let Config { header_timeout, keep_alive_timeout, stall_timeout, max_age, tls, .. } = &*seat.config;
     let exchanges = Arc::clone(&service.exchanges);
-    let io = Sparing::new(io, Arc::clone(&seat.read_ahead));
+    let io = Sparing::kept(io, exchanges.buffer());
     let io = HeadDeadline::new(io, *header_timeout, Arc::clone(&exchanges));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
