@@ -1,5 +1,7 @@
 //! What may be sent: verdicts on a file's type. Pure; who asks counts and logs.
 
+pub mod attachments;
+
 use std::collections::BTreeMap;
 
 use crate::media::{AgreedName, Extension, Pattern, Sniffed};

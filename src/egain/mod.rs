@@ -3,6 +3,7 @@
 //! The scarce thing is calls, not bytes: the best plan allows five `/assets` calls a second. So
 //! every call goes through a budget, and nothing here is called for a request that can be refused.
 
+pub mod accounts;
 mod answer;
 mod budget;
 mod calls;

@@ -6,6 +6,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use super::cause;
+use super::limit::Limit;
 
 /// Declares an enum of names that leave the process: in problem documents, logs and label values.
 macro_rules! names {
@@ -137,6 +138,8 @@ names! {
         Fetch = "fetch",
         /// Deleting an asset.
         Delete = "delete",
+        /// Working on accounts and channels.
+        Manage = "manage",
     }
 }
 
@@ -188,6 +191,7 @@ struct Known {
     wait: Option<Duration>,
     upstream: Option<UpstreamAnswer>,
     cause: Option<Box<str>>,
+    limit: Option<Limit>,
 }
 
 impl Fault {
@@ -213,7 +217,7 @@ impl Fault {
 
     fn new(code: Code, blame: Blame, stage: Stage, detail: Cow<'static, str>) -> Self {
         let retryable = code.usually_retryable();
-        Self(Box::new(Known { code, blame, stage, detail, retryable, wait: None, upstream: None, cause: None }))
+        Self(Box::new(Known { code, blame, stage, detail, retryable, wait: None, upstream: None, cause: None, limit: None }))
     }
 
     /// When to try again. Implies that trying again makes sense.
@@ -253,6 +257,17 @@ impl Fault {
     pub fn at(mut self, stage: Stage) -> Self {
         self.0.stage = stage;
         self
+    }
+
+    /// The limit that was passed, so that a caller can be told who sets it.
+    pub fn with_limit(mut self, limit: Limit) -> Self {
+        self.0.limit = Some(limit);
+        self
+    }
+
+    /// The limit that was passed.
+    pub fn limit(&self) -> Option<&Limit> {
+        self.0.limit.as_ref()
     }
 
     /// The stable name.

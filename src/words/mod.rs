@@ -5,6 +5,7 @@ pub mod caller;
 pub mod cause;
 pub mod fair_limit;
 pub mod fault;
+pub mod limit;
 pub mod moment;
 pub mod peer_time;
 pub mod redact;

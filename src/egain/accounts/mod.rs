@@ -1,0 +1,13 @@
+//! The Account and Channel APIs: accounts are written by operators, and their channels say what may be attached.
+
+mod account;
+mod channel;
+mod field_reader;
+#[cfg(test)]
+mod tests;
+mod variant;
+
+pub use account::{Account, Attribute, CaseManagement, ChatConfigurations, Reference, is_secret, without_secrets};
+pub use channel::Channel;
+pub use field_reader::FieldError;
+pub use variant::Variant;

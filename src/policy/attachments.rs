@@ -1,0 +1,158 @@
+//! What a channel of eGain's lets be attached, in eGain's terms: extensions and a size, by direction.
+
+use std::collections::BTreeSet;
+
+use crate::words::fault::{Code, Fault, Stage};
+use crate::words::limit::{Limit, LimitSource};
+
+/// eGain's own most, and its default (`attachmentPolicy.maxSize`).
+pub const LARGEST: u64 = 10 * 1024 * 1024;
+
+/// The size in eGain's documented sample, which operators copied into real channels.
+const SAMPLE_SIZE: u64 = 12_345;
+
+/// Extensions that mean the same type; the first one stands for both.
+const EQUIVALENT: [(&str, &str); 3] = [("jpg", "jpeg"), ("tif", "tiff"), ("htm", "html")];
+
+/// What may be attached in one direction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttachmentPolicy {
+    /// Whether anything may be.
+    pub enabled: bool,
+    /// Bytes.
+    pub max_size: u64,
+    /// Which files.
+    pub extensions: Extensions,
+}
+
+/// Which files, by the extension of their name: lower case, without a dot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Extensions {
+    /// All of them.
+    Any,
+    /// These only.
+    Allow(BTreeSet<String>),
+    /// All but these.
+    Block(BTreeSet<String>),
+}
+
+impl Default for AttachmentPolicy {
+    /// What eGain allows where a channel says nothing.
+    fn default() -> Self {
+        Self { enabled: true, max_size: LARGEST, extensions: Extensions::Any }
+    }
+}
+
+impl AttachmentPolicy {
+    /// Nothing at all.
+    pub fn nothing() -> Self {
+        Self { enabled: false, ..Self::default() }
+    }
+
+    /// Judges a file by the extension of the name that it will be stored under, which agrees with its bytes.
+    ///
+    /// # Errors
+    /// The channel takes no attachments, or none of this kind.
+    pub fn judge(&self, channel: &str, extension: &str) -> Result<(), Fault> {
+        if !self.enabled {
+            let detail =
+                format!("the channel {channel} takes no attachments in this direction: an operator can allow them in eGain");
+            return Err(Fault::caller(Code::Forbidden, Stage::Policy, detail).with_limit(self.limit()));
+        }
+        if self.takes(extension) {
+            return Ok(());
+        }
+        let detail = match &self.extensions {
+            Extensions::Allow(allowed) => {
+                let allowed = allowed.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+                format!("the channel {channel} doesn't take .{extension} files: send one of {allowed}")
+            }
+            _ => format!("the channel {channel} doesn't take .{extension} files: send another type of file"),
+        };
+        Err(Fault::caller(Code::TypeNotAllowed, Stage::Policy, detail).with_limit(self.limit()))
+    }
+
+    /// Judges a size in bytes.
+    ///
+    /// # Errors
+    /// The file is larger than the channel takes.
+    pub fn check_size(&self, channel: &str, size: u64) -> Result<(), Fault> {
+        if size <= self.max_size {
+            return Ok(());
+        }
+        let most = self.max_size;
+        let hint = match most {
+            SAMPLE_SIZE => "; that is the sample of eGain's documentation, so an operator should look at the channel",
+            _ => "",
+        };
+        let detail = format!("the file has {size} bytes, the channel {channel} takes {most}: send a smaller one{hint}");
+        Err(Fault::caller(Code::TooLarge, Stage::Policy, detail).with_limit(self.limit()))
+    }
+
+    /// The rule as a caller is told it.
+    pub fn limit(&self) -> Limit {
+        let allowed = match &self.extensions {
+            Extensions::Allow(allowed) if self.enabled => Some(allowed.iter().cloned().collect()),
+            _ if !self.enabled => Some(Vec::new()),
+            _ => None,
+        };
+        Limit { source: LimitSource::EgainChannel, max_size: Some(self.max_size), allowed }
+    }
+
+    fn takes(&self, extension: &str) -> bool {
+        let listed = |list: &BTreeSet<String>| list.iter().any(|known| same(known) == same(extension));
+        match &self.extensions {
+            Extensions::Any => true,
+            Extensions::Allow(allowed) => listed(allowed),
+            Extensions::Block(blocked) => !listed(blocked),
+        }
+    }
+}
+
+/// One name for extensions that mean the same.
+fn same(extension: &str) -> String {
+    let extension = extension.trim_start_matches('.').to_ascii_lowercase();
+    EQUIVALENT.iter().find(|(_, long)| *long == extension).map_or(extension, |(short, _)| (*short).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(extensions: &[&str]) -> BTreeSet<String> {
+        extensions.iter().map(|extension| (*extension).to_owned()).collect()
+    }
+
+    fn code(policy: &AttachmentPolicy, extension: &str) -> Option<Code> {
+        policy.judge("whatsapp", extension).err().map(|fault| fault.code())
+    }
+
+    #[test]
+    fn an_allow_list_takes_equivalents_in_any_case_and_nothing_else() {
+        let policy =
+            AttachmentPolicy { extensions: Extensions::Allow(list(&["jpeg", "tif", "pdf"])), ..AttachmentPolicy::default() };
+        for taken in ["jpg", "jpeg", "JPG", ".tiff", "pdf"] {
+            assert_eq!(code(&policy, taken), None, "{taken}");
+        }
+        for refused in ["png", "jpe", "pdfx", ""] {
+            assert_eq!(code(&policy, refused), Some(Code::TypeNotAllowed), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_block_list_refuses_equivalents_too() {
+        let policy = AttachmentPolicy { extensions: Extensions::Block(list(&["htm", "exe"])), ..AttachmentPolicy::default() };
+        assert_eq!([code(&policy, "html"), code(&policy, "exe")], [Some(Code::TypeNotAllowed); 2]);
+        assert_eq!(code(&policy, "png"), None);
+    }
+
+    #[test]
+    fn a_refusal_cites_the_rule() {
+        let policy = AttachmentPolicy { max_size: SAMPLE_SIZE, extensions: Extensions::Allow(list(&["png"])), enabled: true };
+        let fault = policy.check_size("byoc", SAMPLE_SIZE + 1).unwrap_err();
+        assert_eq!(fault.limit(), Some(&policy.limit()));
+        assert!(fault.detail().contains("sample of eGain's documentation"), "{fault}");
+        assert!(policy.check_size("byoc", SAMPLE_SIZE).is_ok());
+        assert_eq!(code(&AttachmentPolicy::nothing(), "png"), Some(Code::Forbidden));
+    }
+}
