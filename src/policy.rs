@@ -4,9 +4,10 @@ pub mod attachments;
 
 use std::collections::BTreeMap;
 
-use crate::media::{AgreedName, Extension, Pattern, Sniffed};
+use crate::media::{AgreedName, Extension, MediaKind, Pattern, Sniffed};
 use crate::words::asset::Direction;
 use crate::words::fault::{Code, Fault, Stage};
+use crate::words::limit::{Limit, LimitSource};
 
 /// What to do with a file whose name or declared type contradicts its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,9 +18,18 @@ pub enum OnMismatch {
     Refuse,
 }
 
-/// What one channel allows in one direction, beside what holds for all.
+/// What one channel allows in one direction, beside what holds for all channels.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Rules {
+    /// For every file.
+    pub all: FileRules,
+    /// For files of a kind, beside those.
+    pub kinds: BTreeMap<MediaKind, FileRules>,
+}
+
+/// What files have to be like.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct FileRules {
     /// The largest file in bytes.
     pub max_size: Option<u64>,
     /// Types that are allowed; None for all.
@@ -72,9 +82,10 @@ impl Policy {
         if any(&self.deny, essence) || !any(&self.allow, essence) {
             return Err(refused(format!("the file is {essence}, which isn't allowed here: send another type of file")));
         }
-        if self.rules(channel, way).is_some_and(|rules| rules.refuse(essence)) {
+        let of_kind = self.rules(channel, way).into_iter().flat_map(|rules| rules.of(MediaKind::of(essence)));
+        if let Some(broken) = of_kind.into_iter().find(|rules| rules.refuse(essence)) {
             let detail = format!("the file is {essence}, which the channel {channel} doesn't take: send another type of file");
-            return Err(refused(detail));
+            return Err(refused(detail).with_limit(broken.limit()));
         }
         let contradicted = agreed.extension == Extension::Replaced || sniffed.contradicts_declared();
         if self.on_mismatch == OnMismatch::Refuse && contradicted {
@@ -83,9 +94,18 @@ impl Policy {
         Ok(())
     }
 
-    /// The largest file that the channel takes, in bytes, if it says so.
-    pub fn max_size(&self, channel: &str, way: Direction) -> Option<u64> {
-        self.rules(channel, way)?.max_size
+    /// The largest file that the channel takes, in bytes, if it says so; of a kind, as soon as that is known.
+    pub fn max_size(&self, channel: &str, way: Direction, kind: Option<MediaKind>) -> Option<u64> {
+        let rules = self.rules(channel, way)?;
+        let of_kind = kind.and_then(|kind| rules.kinds.get(&kind)?.max_size);
+        rules.all.max_size.into_iter().chain(of_kind).min()
+    }
+
+    /// The types that a channel takes of a kind, as far as the settings say; none where they don't.
+    pub fn allowed(&self, channel: &str, way: Direction, kind: MediaKind) -> Option<&[Pattern]> {
+        let rules = self.rules(channel, way)?;
+        let of_kind = rules.kinds.get(&kind).and_then(|rules| rules.allow.as_deref());
+        of_kind.or(rules.all.allow.as_deref())
     }
 
     /// The channel as the settings write it, if they name it: only then may it become a label.
@@ -115,6 +135,19 @@ impl Policy {
 }
 
 impl Rules {
+    /// Those that hold for a file of this kind.
+    fn of(&self, kind: MediaKind) -> impl Iterator<Item = &FileRules> {
+        std::iter::once(&self.all).chain(self.kinds.get(&kind))
+    }
+}
+
+impl FileRules {
+    /// As a caller is told it.
+    fn limit(&self) -> Limit {
+        let allowed = self.allow.as_ref().map(|allow| allow.iter().map(ToString::to_string).collect());
+        Limit { source: LimitSource::Setting, max_size: self.max_size, allowed }
+    }
+
     fn refuse(&self, essence: &str) -> bool {
         any(&self.deny, essence) || self.allow.as_ref().is_some_and(|allow| !any(allow, essence))
     }
@@ -175,16 +208,31 @@ mod tests {
     #[test]
     fn a_channels_rules_hold_for_it_alone_and_in_their_direction() {
         let mut policy = policy("*/*", OnMismatch::Rename);
-        let jpeg = Rules { max_size: Some(7), allow: Some(vec!["image/jpeg".parse().unwrap()]), deny: Vec::new() };
+        let jpeg = FileRules { max_size: Some(7), allow: Some(vec!["image/jpeg".parse().unwrap()]), deny: Vec::new() };
+        let jpeg = Rules { all: jpeg, kinds: BTreeMap::new() };
         let rules = ChannelRules { inbound: Rules::default(), outbound: jpeg };
         policy.channels.insert("whatsapp".into(), rules.clone());
         assert_eq!(judge(&policy, PNG, "a.png"), Ok(()));
         policy.channels.insert("sms".into(), rules);
         assert_eq!(judge(&policy, PNG, "a.png"), Err(Code::TypeNotAllowed));
-        assert_eq!(policy.max_size("sms", Direction::Outbound), Some(7));
-        assert_eq!(policy.max_size("sms", Direction::Inbound), None);
-        assert_eq!(policy.max_size("SmS", Direction::Outbound), Some(7), "whatever its case");
+        assert_eq!(policy.max_size("sms", Direction::Outbound, None), Some(7));
+        assert_eq!(policy.max_size("sms", Direction::Inbound, None), None);
+        assert_eq!(policy.max_size("SmS", Direction::Outbound, None), Some(7), "whatever its case");
         assert_eq!(policy.known_channel("WhatsApp"), Some("whatsapp"));
+    }
+
+    #[test]
+    fn a_kinds_rules_hold_beside_those_of_the_channel_and_the_strictest_wins() {
+        let mut policy = policy("*/*", OnMismatch::Rename);
+        let most = |bytes| FileRules { max_size: Some(bytes), ..FileRules::default() };
+        let png = FileRules { allow: Some(vec!["image/png".parse().unwrap()]), ..most(5) };
+        let kinds = [(MediaKind::Image, png), (MediaKind::Video, most(16))].into();
+        policy.channels.insert("sms".into(), ChannelRules { outbound: Rules { all: most(9), kinds }, ..ChannelRules::default() });
+        let max_size = |kind| policy.max_size("sms", Direction::Outbound, Some(kind));
+        assert_eq!([MediaKind::Image, MediaKind::Video, MediaKind::Audio].map(max_size), [Some(5), Some(9), Some(9)]);
+        assert_eq!(judge(&policy, PNG, "a.png"), Ok(()));
+        assert_eq!(judge(&policy, b"GIF89a\x01\0\x01\0\0\0\0;", "a.gif"), Err(Code::TypeNotAllowed));
+        assert_eq!(judge(&policy, b"a text\n", "a.txt"), Ok(()), "another kind");
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! `[policy.channels.<type>]`: what a channel takes.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
+use strum::IntoEnumIterator;
 use toml::{Table, Value};
 
 use super::setting::{Setting, mistyped};
-use crate::media::Pattern;
-use crate::policy::{ChannelRules, Rules};
+use crate::media::{MediaKind, Pattern};
+use crate::policy::{ChannelRules, FileRules, Rules};
 use crate::words::asset::is_channel;
 use crate::words::units::ByteSize;
 
@@ -78,17 +80,47 @@ fn read(table: &Table) -> Result<Rules, String> {
     let mut rules = Rules::default();
     for (key, value) in table {
         let wrong = |says| format!("{key}: {says}");
-        match key.as_str() {
-            "max_size" => rules.max_size = Some(ByteSize::from_toml(value).map_err(wrong)?.as_u64()),
-            "allow" => rules.allow = Some(Vec::<Pattern>::from_toml(value).map_err(wrong)?),
-            "deny" => rules.deny = Vec::<Pattern>::from_toml(value).map_err(wrong)?,
-            _ => return Err(format!("unknown key {key}: there are max_size, allow, deny, and the tables inbound and outbound")),
+        match (MediaKind::from_str(key), value) {
+            (Ok(kind), Value::Table(of_kind)) => {
+                rules.kinds.insert(kind, files(of_kind).map_err(wrong)?);
+            }
+            (Ok(_), _) => return Err(wrong("expected a table".to_owned())),
+            (Err(_), _) => read_into(&mut rules.all, key, value)?,
         }
     }
     Ok(rules)
 }
 
+fn files(table: &Table) -> Result<FileRules, String> {
+    let mut rules = FileRules::default();
+    table.iter().try_for_each(|(key, value)| read_into(&mut rules, key, value))?;
+    Ok(rules)
+}
+
+fn read_into(rules: &mut FileRules, key: &str, value: &Value) -> Result<(), String> {
+    let wrong = |says| format!("{key}: {says}");
+    match key {
+        "max_size" => rules.max_size = Some(ByteSize::from_toml(value).map_err(wrong)?.as_u64()),
+        "allow" => rules.allow = Some(Vec::<Pattern>::from_toml(value).map_err(wrong)?),
+        "deny" => rules.deny = Vec::<Pattern>::from_toml(value).map_err(wrong)?,
+        _ => {
+            let kinds: Vec<&str> = MediaKind::iter().map(Into::into).collect();
+            let tables = format!("the tables inbound and outbound, and in each {}", kinds.join(", "));
+            return Err(format!("unknown key {key}: there are max_size, allow, deny, {tables}"));
+        }
+    }
+    Ok(())
+}
+
 fn show(rules: &Rules) -> Table {
+    let kinds = rules.kinds.iter().map(|(kind, of_kind)| {
+        let name: &str = kind.into();
+        (name.to_owned(), Value::Table(show_files(of_kind)))
+    });
+    show_files(&rules.all).into_iter().chain(kinds).collect()
+}
+
+fn show_files(rules: &FileRules) -> Table {
     let mut table = Table::new();
     let mut put = |key: &str, value: Option<Value>| value.map(|value| table.insert(key.to_owned(), value));
     put("max_size", rules.max_size.and_then(|size| ByteSize(size).to_toml()));
@@ -109,8 +141,18 @@ mod tests {
     fn a_direction_says_it_more_exactly() {
         let read = channels("[sms]\nmax_size = '1MiB'\n[sms.outbound]\nmax_size = '512KiB'\nallow = ['image/*']").unwrap();
         let sms = &read["sms"];
-        assert_eq!((sms.inbound.max_size, sms.outbound.max_size), (Some(1 << 20), Some(512 << 10)));
-        assert_eq!((sms.inbound.allow.is_some(), sms.outbound.allow.is_some()), (false, true));
+        assert_eq!((sms.inbound.all.max_size, sms.outbound.all.max_size), (Some(1 << 20), Some(512 << 10)));
+        assert_eq!((sms.inbound.all.allow.is_some(), sms.outbound.all.allow.is_some()), (false, true));
+        assert_eq!(Channels::from_toml(&read.to_toml().unwrap()), Ok(read));
+    }
+
+    #[test]
+    fn a_kind_of_media_has_rules_of_its_own() {
+        let read =
+            channels("[a.outbound]\nmax_size = '9MiB'\n[a.outbound.image]\nmax_size = '5MiB'\nallow = ['image/png']").unwrap();
+        let outbound = &read["a"].outbound;
+        assert_eq!((outbound.all.max_size, outbound.kinds[&MediaKind::Image].max_size), (Some(9 << 20), Some(5 << 20)));
+        assert!(read["a"].inbound.kinds.is_empty());
         assert_eq!(Channels::from_toml(&read.to_toml().unwrap()), Ok(read));
     }
 
@@ -122,6 +164,8 @@ mod tests {
             ("[sms]\nallow = ['image']", "sms: allow: `image` is no pattern"),
             ("[sms]\n[SMS]", "SMS and sms are the same channel"),
             ("['sms ']", "\"sms \" is no channel type"),
+            ("[sms]\nimage = 1", "sms: image: expected a table"),
+            ("[sms.image]\nmaxsize = 1", "sms: image: unknown key maxsize"),
             ("[sms]\ninbound = 1", "sms: inbound is no table"),
         ] {
             let said = channels(wrong).unwrap_err();

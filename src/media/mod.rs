@@ -8,12 +8,14 @@ pub mod charset;
 mod disposition;
 #[cfg(test)]
 mod fixtures;
+mod kind;
 mod name;
 mod pattern;
 mod sniff;
 mod table;
 
 pub use disposition::{Viewer, content_disposition, is_utf8, lacks_charset, viewer};
+pub use kind::MediaKind;
 pub use name::{AgreedName, Extension, agree};
 pub use pattern::{BadPattern, Pattern};
 pub use sniff::{Sniffed, sniff};

@@ -26,7 +26,7 @@ use tracing::Instrument;
 use crate::body::digest::{Slot, hex};
 use crate::body::pace::{self, Pace, caller_too_slow};
 use crate::egain::{Egain, NewAsset, Orphans};
-use crate::media::{AgreedName, Sniffed, agree, sniff};
+use crate::media::{AgreedName, MediaKind, Sniffed, agree, sniff};
 use crate::policy::Policy;
 use crate::signals::metrics::Metrics;
 use crate::storage::Storage;
@@ -159,7 +159,7 @@ impl Upload {
         let reading = Reading { framings: &self.framings, spools: &self.spools, limits: all, hash };
         let offer = Offer::of(paced, &reading).await?;
         self.policy.judge_channel(&offer.metadata.channel, &caller.channels).or_else(|fault| self.only_reported(fault))?;
-        let own = self.limits(&offer.metadata);
+        let own = self.limits(&offer.metadata, None);
         let limits = if self.policy.report_only { self.config.limits } else { own };
         offer.declared.map_or(Ok(()), |size| limits.check(size))?;
         let claim = match key.map(|key| self.ledger.claim(key, Fingerprint::of(&offer))).transpose()? {
@@ -168,9 +168,9 @@ impl Upload {
             None => None,
         };
         let (offer, ahead) = look_ahead(offer, &reading).await?;
-        let own = self.limits(&offer.metadata);
-        let limits = if self.policy.report_only { self.config.limits } else { own };
         let (sniffed, agreed) = self.inspect(&offer, &ahead)?;
+        let own = self.limits(&offer.metadata, Some(MediaKind::of(sniffed.essence())));
+        let limits = if self.policy.report_only { self.config.limits } else { own };
         let (metadata, wants_sum, sum) = (offer.metadata.clone(), offer.wants_sum(), offer.sum.clone());
         let file = length::measure(&caller.id, offer, ahead, &self.spools, &limits).await?;
         tally.measured(file.source);
@@ -222,10 +222,10 @@ impl Upload {
         self.policy.known_channel(channel).unwrap_or("other")
     }
 
-    /// With the channel's own limit on the size.
-    fn limits(&self, metadata: &Metadata) -> Limits {
+    /// With the channel's own limit on the size, for a kind as soon as that is known.
+    fn limits(&self, metadata: &Metadata, kind: Option<MediaKind>) -> Limits {
         let all = self.config.limits;
-        let own = self.policy.max_size(&metadata.channel, metadata.sender.direction());
+        let own = self.policy.max_size(&metadata.channel, metadata.sender.direction(), kind);
         Limits { max_asset_size: all.max_asset_size.min(own.unwrap_or(u64::MAX)), ..all }
     }
 

@@ -89,3 +89,27 @@ async fn channels_that_nobody_names_are_refused_where_the_policy_says_so() {
     assert_eq!(problem(refused).await, (400, "invalid-field".into(), "caller".into(), "policy".into(), false));
     assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), calls);
 }
+
+#[tokio::test]
+async fn a_kind_of_media_has_limits_of_its_own() {
+    let rules = "[policy.channels.whatsapp.outbound]\nmax_size = \"4KiB\"\n[policy.channels.whatsapp.outbound.image]\nmax_size = \"1KiB\"\n";
+    let house = House::with_file(rules, &[]).await;
+    let query = "channel=whatsapp&sender=custom_bot";
+    let picture = |size: usize| [PNG, &vec![0; size - PNG.len()]].concat();
+    receipt(upload(&house, &format!("{query}&name=a.png"), picture(1024)).await).await;
+    let too_large = (413, "too-large".into(), "caller".into(), "policy".into(), false);
+    assert_eq!(problem(upload(&house, &format!("{query}&name=a.png"), picture(1025)).await).await, too_large);
+    assert_eq!(problem(upload(&house, &format!("{query}&name=a.txt"), picture(1025)).await).await, too_large, "by its bytes");
+    receipt(upload(&house, &format!("{query}&name=a.bin"), noise(4096, 1)).await).await;
+    assert_eq!(problem(upload(&house, &format!("{query}&name=a.bin"), noise(4097, 1)).await).await, too_large);
+    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 2);
+}
+
+#[tokio::test]
+async fn the_providers_published_limits_are_settings() {
+    let house = House::with_file(include_str!("../../deploy/policy.providers.example.toml"), &[]).await;
+    let gif = b"GIF89a\x01\0\x01\0\0\0\0;".to_vec();
+    let refused = upload(&house, "channel=custom.line&sender=egain_agent&name=a.gif", gif).await;
+    assert_eq!(problem(refused).await.0, 415);
+    receipt(upload(&house, "channel=custom.line&sender=egain_agent&name=a.png", PNG.to_vec()).await).await;
+}
