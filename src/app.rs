@@ -16,9 +16,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+use crate::accounts::Accounts;
 use crate::config::Settings;
 use crate::config::mistakes::Mistakes;
 use crate::download::Download;
+use crate::egain::accounts::LiveRules;
 use crate::egain::{Egain, OrphanWorker, Orphans};
 use crate::front::{self, Admin, Front};
 use crate::signals::changes::Changes;
@@ -90,6 +92,7 @@ pub struct Bound {
     front: Front,
     admin: Admin,
     egain: Egain,
+    live_rules: LiveRules,
     orphans: OrphanWorker,
     drain: Drain,
     metrics: Arc<Metrics>,
@@ -122,14 +125,17 @@ pub fn bind_with(settings: &Settings, home_page: Option<&'static str>) -> Result
     let tls = parts.tls.map(Tls::load).transpose().map_err(StartError::tls)?;
     let (metrics, drain) = (Arc::new(Metrics::new()), Drain::new());
     metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+    let rules_ttl = parts.egain.rules_ttl;
     let egain = Egain::new(parts.egain, metrics.clone()).map_err(StartError::client)?;
     let storage = Storage::new(parts.storage, metrics.clone()).map_err(StartError::client)?;
     let (orphans, worker) = Orphans::new(egain.clone(), metrics.clone());
     let ways = (egain.clone(), storage.clone(), orphans.clone());
-    let upload = Upload::new(parts.upload, parts.policy, ways, metrics.clone()).map_err(StartError::Spool)?;
+    let live_rules = LiveRules::new(egain.clone(), rules_ttl, &metrics);
+    let upload = Upload::new(parts.upload, parts.policy, live_rules.clone(), ways, metrics.clone()).map_err(StartError::Spool)?;
     let download = Download::new(egain.clone(), storage, parts.download, metrics.clone());
     let front = front::Config { home_page, ..parts.front };
-    let front = Front::new(&front, upload, download, drain.clone(), metrics.clone()).map_err(StartError::client)?;
+    let accounts = Accounts::new(egain.clone());
+    let front = Front::new(&front, upload, download, accounts, drain.clone(), metrics.clone()).map_err(StartError::client)?;
     Ok(Bound {
         listener: listen("server.listen", settings.server.listen)?,
         admin_listener: listen("server.admin_listen", settings.server.admin_listen)?,
@@ -140,6 +146,7 @@ pub fn bind_with(settings: &Settings, home_page: Option<&'static str>) -> Result
         front,
         admin: Admin::new(metrics.clone(), drain.clone(), egain.clone(), orphans),
         egain,
+        live_rules,
         orphans: worker,
         drain,
         metrics,
@@ -231,6 +238,8 @@ impl Bound {
             let egain = self.egain.clone();
             background.keep("secret of eGain", move || keep_secret_current(key, file.clone(), egain.clone()));
         }
+        let rules = self.live_rules.clone();
+        background.keep("attachment rules", move || rules.clone().keep_fresh());
         let front = self.front.clone();
         background.keep("tokens of callers", move || front.clone().keep_callers_fresh());
         background

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module's floor, the ground first.
-const FLOORS: [(&str, u32); 17] = [
+const FLOORS: [(&str, u32); 18] = [
     ("words", 0),
     ("media", 0),
     ("signals", 1),
@@ -15,6 +15,7 @@ const FLOORS: [(&str, u32); 17] = [
     ("storage", 4),
     ("upload", 5),
     ("download", 5),
+    ("accounts", 5),
     ("front", 6),
     ("config", 7),
     ("app", 8),

@@ -12,6 +12,7 @@ use super::rules::{Verdict, given, private, within};
 use super::section::section;
 use super::setting::{Setting, mistyped, words};
 use crate::front::{self, ClaimNames, JwtConfig, Key};
+use crate::words::account::AccountId;
 use crate::words::asset::{Sender, is_channel};
 use crate::words::caller::{Caller, Role};
 
@@ -63,6 +64,8 @@ section! {
         channels_claim: String = "channels";
         /// The claim with the sender that the caller is bound to.
         sender_claim: String = "sender";
+        /// The claim with the eGain account that the caller is bound to.
+        account_claim: String = "account";
         /// The claim with which an adapter may delete.
         delete_claim: String = "delete";
         /// Requests a second of each subject (`sub`), 0.001 to 100000; above it there is 429.
@@ -93,6 +96,7 @@ impl Jwt {
                 role: self.role_claim.clone(),
                 channels: self.channels_claim.clone(),
                 sender: self.sender_claim.clone(),
+                account: self.account_claim.clone(),
                 delete: self.delete_claim.clone(),
             },
             rate: self.rate,
@@ -162,6 +166,7 @@ struct Entry {
     sha256: String,
     channels: Option<Vec<String>>,
     sender: Option<String>,
+    account: Option<String>,
     #[serde(default = "adapter")]
     role: String,
     #[serde(default)]
@@ -205,8 +210,16 @@ fn read(value: &Value) -> Result<Key, String> {
         return Err("rate must be between 0.001 and 100000 requests a second".into());
     }
     let channels = entry.channels.map_or(Ok(Vec::new()), bound)?;
-    let caller = Caller { id: entry.id, role, delete: entry.delete, channels, sender };
+    let account = entry.account.as_deref().map(account).transpose()?;
+    if account.is_some() && !channels.is_empty() {
+        return Err("channels and account are both given: an account's channel is the only one of its callers".into());
+    }
+    let caller = Caller { id: entry.id, role, delete: entry.delete, channels, sender, account };
     Ok(Key { sha256, caller: Arc::new(caller), rate: entry.rate })
+}
+
+fn account(id: &str) -> Result<AccountId, String> {
+    AccountId::parse(id).ok_or_else(|| format!("account: {id:?} is no id of eGain's: GET /v1/accounts lists them"))
 }
 
 /// An empty list would bind to nothing, and means everything where it is left away.
@@ -227,6 +240,9 @@ fn write(key: &Key) -> Value {
     table.insert("sha256".into(), crate::body::digest::hex(&key.sha256).into());
     if !caller.channels.is_empty() {
         table.insert("channels".into(), caller.channels.clone().into());
+    }
+    if let Some(account) = &caller.account {
+        table.insert("account".into(), account.as_str().into());
     }
     if let Some(sender) = caller.sender {
         table.insert("sender".into(), sender.name().into());
@@ -268,6 +284,8 @@ mod tests {
             ("id = 'a'\nsha256 = 'secret'".into(), "entry 1: sha256 must be the 64 hexadecimal digits"),
             (format!("id = 'a'\nsha256 = '{SUM}'\ncolour = 'red'"), "entry 1: unknown field `colour`"),
             (format!("id = 'a'\nsha256 = '{SUM}'\nrate = 0.0"), "entry 1: rate must be"),
+            (format!("id = 'a'\nsha256 = '{SUM}'\naccount = 'a/b'"), "entry 1: account: \"a/b\" is no id"),
+            (format!("id = 'a'\nsha256 = '{SUM}'\naccount = 'a'\nchannels = ['sms']"), "entry 1: channels and account are both"),
             (format!("id = 'a'\nsha256 = '{SUM}'\nchannels = []"), "entry 1: channels is empty"),
             (format!("id = 'a'\nsha256 = '{SUM}'\nchannels = ['']"), "entry 1: channels: \"\" is no channel type"),
         ] {

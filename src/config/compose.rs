@@ -86,7 +86,7 @@ impl Settings {
     fn upload(&self) -> upload::Config {
         let limits = &self.limits;
         upload::Config {
-            limits: upload::Limits { max_asset_size: limits.max_asset_size.as_u64(), look_ahead: limits.look_ahead.as_u64() },
+            limits: upload::Limits::new(limits.max_asset_size.as_u64(), limits.look_ahead.as_u64()),
             pace: pace::Limits { idle: self.server.body_idle_timeout, min_rate: self.server.min_rate.as_u64() },
             once: upload::OnceConfig { ttl: self.idempotency.ttl, capacity: self.idempotency.capacity },
             spool: upload::SpoolConfig {
@@ -130,6 +130,7 @@ impl section::Egain {
             quota: budgets.quota,
             budget_wait: self.budget_wait,
             max_pause: self.max_pause,
+            rules_ttl: self.rules_ttl,
             connect_timeout: self.connect_timeout,
             request_timeout: self.request_timeout,
             pending_wait: self.pending_wait,

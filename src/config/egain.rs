@@ -17,6 +17,8 @@ use crate::words::peer_time;
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// No caller, and no proxy before it, waits for longer until a request begins to be served.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(10 * 60);
+/// Rules that are older are nobody's any more.
+const LONGEST_RULES: Duration = Duration::from_secs(24 * 3600);
 /// A shorter pause would ask eGain again and again what it has just refused.
 const LEAST_PAUSE: Duration = Duration::from_secs(1);
 /// No more is believed of what eGain asks for.
@@ -74,6 +76,8 @@ section! {
         budget_wait: Duration = "5s" where within(Duration::ZERO, LONGEST_PATIENCE);
         /// The longest that one 429 of eGain's stops calls, whatever it asks for, 1s to 1h; then one call probes, and the pause doubles while probes are refused.
         max_pause: Duration = "60s" where within(LEAST_PAUSE, LONGEST_PAUSE);
+        /// How old the attachment rules of a caller's account may become before they are read again, 100ms to 24h.
+        rules_ttl: Duration = "5min" where within(MOMENT, LONGEST_RULES);
         /// Hosts that a `contentUrl` may name: host, host:port, IP address or *.domain; a wildcard's only at public addresses.
         content_hosts: Vec<HostPattern> = "*.egain.cloud" where some;
         /// Whether a `contentUrl` may be plain http; if not, https is tried in its place.

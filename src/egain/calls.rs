@@ -12,9 +12,8 @@ use std::time::Duration;
 use backon::{ExponentialBuilder, Retryable};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use http::{Method, Request, StatusCode, Uri};
+use http::{Method, Request, StatusCode};
 use tracing::Instrument;
-use url::Url;
 
 use super::Config;
 use super::answer::Answer;
@@ -41,11 +40,36 @@ pub enum Operation {
     Get,
     /// `DELETE /assets/{id}`.
     Delete,
+    /// `POST /accounts`.
+    CreateAccount,
+    /// `GET /accounts`.
+    ListAccounts,
+    /// `GET /accounts/{id}`.
+    GetAccount,
+    /// `PUT /accounts/{id}`.
+    ReplaceAccount,
+    /// `DELETE /accounts/{id}`.
+    DeleteAccount,
+    /// `GET /channels`.
+    ListChannels,
+    /// `GET /channels/{id}`.
+    GetChannel,
 }
 
 impl Operation {
     /// Each one, in the order of its number.
-    pub const ALL: [Self; 3] = [Self::Create, Self::Get, Self::Delete];
+    pub const ALL: [Self; 10] = [
+        Self::Create,
+        Self::Get,
+        Self::Delete,
+        Self::CreateAccount,
+        Self::ListAccounts,
+        Self::GetAccount,
+        Self::ReplaceAccount,
+        Self::DeleteAccount,
+        Self::ListChannels,
+        Self::GetChannel,
+    ];
 
     /// The label in metrics.
     pub const fn name(self) -> &'static str {
@@ -53,6 +77,13 @@ impl Operation {
             Self::Create => "create_asset",
             Self::Get => "get_asset",
             Self::Delete => "delete_asset",
+            Self::CreateAccount => "create_account",
+            Self::ListAccounts => "list_accounts",
+            Self::GetAccount => "get_account",
+            Self::ReplaceAccount => "replace_account",
+            Self::DeleteAccount => "delete_account",
+            Self::ListChannels => "list_channels",
+            Self::GetChannel => "get_channel",
         }
     }
 
@@ -60,6 +91,7 @@ impl Operation {
         match self {
             Self::Create | Self::Get => Stage::Sign,
             Self::Delete => Stage::Delete,
+            _ => Stage::Manage,
         }
     }
 
@@ -70,8 +102,22 @@ impl Operation {
 
     const fn kind(self) -> Kind {
         match self {
-            Self::Create | Self::Delete => Kind::Write,
-            Self::Get => Kind::Read,
+            Self::Create | Self::Delete | Self::CreateAccount | Self::ReplaceAccount | Self::DeleteAccount => Kind::Write,
+            Self::Get | Self::ListAccounts | Self::GetAccount | Self::ListChannels | Self::GetChannel => Kind::Read,
+        }
+    }
+
+    /// Whether doing it twice makes two of something.
+    const fn creates(self) -> bool {
+        matches!(self, Self::Create | Self::CreateAccount)
+    }
+
+    const fn method(self) -> Method {
+        match self {
+            Self::Create | Self::CreateAccount => Method::POST,
+            Self::Get | Self::ListAccounts | Self::GetAccount | Self::ListChannels | Self::GetChannel => Method::GET,
+            Self::ReplaceAccount => Method::PUT,
+            Self::Delete | Self::DeleteAccount => Method::DELETE,
         }
     }
 }
@@ -84,6 +130,15 @@ pub enum Question {
     Get(AssetId),
     /// `DELETE /assets/{id}`.
     Delete(AssetId),
+    /// One of accounts or channels.
+    Manage {
+        /// Which.
+        operation: Operation,
+        /// Below the base URL, with a query where there is one.
+        path: String,
+        /// JSON, or nothing.
+        body: Bytes,
+    },
 }
 
 impl Question {
@@ -92,24 +147,25 @@ impl Question {
             Self::Create(_) => Operation::Create,
             Self::Get(_) => Operation::Get,
             Self::Delete(_) => Operation::Delete,
+            Self::Manage { operation, .. } => *operation,
         }
     }
 
-    /// As a request to `assets`, where assets are.
-    fn request(&self, assets: &Uri, token: &AccessToken) -> Request<Bytes> {
-        let below = |id| format!("{assets}/{id}").parse().expect("an id can stand in a path");
-        let (method, uri, body) = match self {
-            Self::Create(body) => (Method::POST, assets.clone(), body.clone()),
-            Self::Get(id) => (Method::GET, below(id), Bytes::new()),
-            Self::Delete(id) => (Method::DELETE, below(id), Bytes::new()),
+    /// As a request to the API, which begins at `base`.
+    fn request(&self, base: &str, token: &AccessToken) -> Request<Bytes> {
+        let (path, body) = match self {
+            Self::Create(body) => ("/assets".to_owned(), body.clone()),
+            Self::Get(id) | Self::Delete(id) => (format!("/assets/{id}"), Bytes::new()),
+            Self::Manage { path, body, .. } => (path.clone(), body.clone()),
         };
+        let has_body = !body.is_empty();
         let mut request = Request::new(body);
-        if matches!(self, Self::Create(_)) {
+        if has_body {
             request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         request.headers_mut().insert(AUTHORIZATION, token.header());
-        *request.method_mut() = method;
-        *request.uri_mut() = uri;
+        *request.method_mut() = self.operation().method();
+        *request.uri_mut() = format!("{base}{path}").parse().expect("the base is a URL, and ids can stand in a path");
         request
     }
 }
@@ -117,8 +173,8 @@ impl Question {
 /// Everything a call needs.
 pub struct Calls {
     line: Line,
-    /// Where assets are.
-    assets_uri: Uri,
+    /// Where the API begins, without a slash at its end.
+    base: String,
     pub(super) tokens: AccessTokens,
     assets: Arc<Budget>,
     other: Arc<Budget>,
@@ -159,7 +215,10 @@ impl Calls {
             month.iter().for_each(|month| month.report());
         });
         let (tokens, keeper) = AccessTokens::new(SignIn::over(line.clone()), config.credentials, metrics);
-        Ok((Self { line, assets_uri: assets_uri(config.base_url), tokens, assets, other, month, limits }, keeper))
+        Ok((
+            Self { line, base: config.base_url.as_str().trim_end_matches('/').to_owned(), tokens, assets, other, month, limits },
+            keeper,
+        ))
     }
 
     /// Makes a call, up to three times where that is safe and may help. Says also how long it queued.
@@ -217,7 +276,7 @@ impl Calls {
         T: Send + 'static,
     {
         let operation = question.operation();
-        let request = question.request(&self.assets_uri, &permit.token);
+        let request = question.request(&self.base, &permit.token);
         let (line, max_pause) = (self.line.clone(), self.limits.max_pause);
         let exchange = async move {
             let call = line.send(operation.name(), request);
@@ -250,7 +309,7 @@ impl Calls {
         let wait = self.budget(operation).pause_left().max(asked.unwrap_or_default());
         let again = match answer.status.as_u16() {
             429 => Some(wait),
-            500.. if operation != Operation::Create => Some(asked.unwrap_or_default()),
+            500.. if !operation.creates() => Some(asked.unwrap_or_default()),
             _ => None,
         };
         let wait = (!wait.is_zero()).then_some(wait);
@@ -261,11 +320,6 @@ impl Calls {
     fn budget(&self, operation: Operation) -> &Arc<Budget> {
         if operation.is_of_assets() { &self.assets } else { &self.other }
     }
-}
-
-fn assets_uri(base: Url) -> Uri {
-    let base = base.as_str().trim_end_matches('/');
-    format!("{base}/assets").parse().expect("settings take URLs of http and https only")
 }
 
 impl Failure {
@@ -281,7 +335,7 @@ impl Failure {
 
     /// A time-out is not repeated: it has used up the caller's patience, and eGain may have done it after all.
     fn silence(silence: &Silence, operation: Operation) -> Self {
-        let may_go_again = silence.is_unsent() || operation != Operation::Create && !silence.is_timeout();
+        let may_go_again = silence.is_unsent() || !operation.creates() && !silence.is_timeout();
         let again = may_go_again.then_some(Duration::ZERO);
         Self { fault: silence.explain(operation.stage()), attempted: true, again }
     }
@@ -322,12 +376,8 @@ fn explain(answer: &Answer, operation: Operation, token: &str, wait: Option<Dura
             let detail = "the asset isn't available yet, eGain is still checking it: try again";
             Fault::egain(Code::AssetPending, stage, detail).retry_after(Duration::from_secs(5))
         }
-        (404, _) if operation != Operation::Create => {
-            Fault::caller(Code::NotFound, stage, "eGain knows no asset with this id: check the id, assets don't live for ever")
-        }
-        (409, _) => {
-            Fault::caller(Code::Conflict, stage, "eGain refuses this in the asset's present state, as when a message uses it")
-        }
+        (404, _) if !operation.creates() => Fault::caller(Code::NotFound, stage, unknown(operation)),
+        (409, _) => Fault::caller(Code::Conflict, stage, conflict(operation)),
         (401 | 403, _) => {
             let detail = "eGain refuses the gateway's token: an operator must check the client's scopes";
             Fault::gateway(Code::UpstreamError, stage, detail)
@@ -358,4 +408,28 @@ fn explain(answer: &Answer, operation: Operation, token: &str, wait: Option<Dura
         }
     };
     fault.upstream(said)
+}
+
+fn unknown(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Create | Operation::Get | Operation::Delete => {
+            "eGain knows no asset with this id: check the id, assets don't live for ever"
+        }
+        Operation::ListChannels | Operation::GetChannel => {
+            "eGain knows no channel with this id: GET /v1/channels lists those that there are"
+        }
+        _ => "eGain knows no account with this id: GET /v1/accounts lists those that there are",
+    }
+}
+
+fn conflict(operation: Operation) -> &'static str {
+    match operation {
+        Operation::ReplaceAccount => {
+            "eGain refuses the change, as when the account was changed meanwhile (modified doesn't match): read it again, and \
+             repeat the change on what it is now; see upstream.developerMessage"
+        }
+        Operation::CreateAccount => "eGain refuses the account, as when its name is taken: see upstream.developerMessage",
+        Operation::DeleteAccount => "eGain refuses this in the account's present state: see upstream.developerMessage",
+        _ => "eGain refuses this in the asset's present state, as when a message uses it",
+    }
 }

@@ -57,6 +57,8 @@ pub struct Config {
     pub budget_wait: Duration,
     /// The longest that one 429 stops calls, whatever it asks for.
     pub max_pause: Duration,
+    /// How old the attachment rules of an account may become before they are read again.
+    pub rules_ttl: Duration,
     /// Until a connection stands.
     pub connect_timeout: Duration,
     /// From sending a call to its whole answer.

@@ -172,6 +172,7 @@ pub fn permit(caller: &Caller, deed: Deed) -> Result<(), Fault> {
         Deed::Read => "this caller may not read",
         Deed::Upload => "this caller may only read: uploading takes the role adapter",
         Deed::Delete => "this caller may not delete: that takes delete = true in its settings or its token, or the role operator",
+        Deed::Manage => "this caller may not work on accounts and channels: that takes the role operator",
     };
     Err(Fault::caller(Code::Forbidden, Stage::Admit, detail))
 }

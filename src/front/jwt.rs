@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use crate::signals::metrics::Metrics;
+use crate::words::account::AccountId;
 use crate::words::asset::Sender;
 use crate::words::caller::{Caller, Role};
 use ring::{Missing, Ring};
@@ -44,6 +45,8 @@ pub struct ClaimNames {
     pub channels: String,
     /// The sender that it is bound to.
     pub sender: String,
+    /// The eGain account that it is bound to.
+    pub account: String,
     /// Whether it may delete.
     pub delete: String,
 }
@@ -137,7 +140,8 @@ fn caller(claims: &Map<String, Value>, names: &ClaimNames) -> Result<Caller, &'s
     let sender = claim(&names.sender).map(sender).transpose()?;
     let delete =
         claim(&names.delete).map_or(Some(false), Value::as_bool).ok_or("its claim to delete is neither true nor false")?;
-    Ok(Caller { id, role, delete, channels, sender })
+    let account = claim(&names.account).map(account).transpose()?;
+    Ok(Caller { id, role, delete, channels, sender, account })
 }
 
 /// One role, or a list of which other services may have entries, too: then the highest of ours.
@@ -160,6 +164,10 @@ fn channels(claim: &Value) -> Result<Vec<String>, &'static str> {
     channels.filter(|channels| !channels.is_empty()).ok_or("its channels are no list of names with at least one")
 }
 
+fn account(claim: &Value) -> Result<AccountId, &'static str> {
+    claim.as_str().and_then(AccountId::parse).ok_or("its account can't be an id of eGain's")
+}
+
 fn sender(claim: &Value) -> Result<Sender, &'static str> {
     claim.as_str().and_then(Sender::parse).ok_or("its sender is none that eGain knows")
 }
@@ -171,26 +179,30 @@ mod tests {
     use super::*;
 
     fn read(claims: Value) -> Result<Caller, &'static str> {
-        let names = ["role", "channels", "sender", "delete"].map(str::to_owned);
-        let [role, channels, sender, delete] = names;
-        caller(claims.as_object().unwrap(), &ClaimNames { role, channels, sender, delete })
+        let names = ["role", "channels", "sender", "account", "delete"].map(str::to_owned);
+        let [role, channels, sender, account, delete] = names;
+        caller(claims.as_object().unwrap(), &ClaimNames { role, channels, sender, account, delete })
     }
 
     #[test]
     fn a_token_that_says_nothing_is_a_readers() {
         let caller = read(json!({"sub": "auth0|5f7c", "channels": null})).unwrap();
-        assert_eq!(caller, Caller { id: "auth0|5f7c".into(), role: Role::Reader, delete: false, channels: vec![], sender: None });
+        let reader = Caller { id: "auth0|5f7c".into(), role: Role::Reader, delete: false, ..Caller::anyone() };
+        assert_eq!(caller, reader);
     }
 
     #[test]
     fn claims_say_what_a_caller_may_do_and_is_bound_to() {
-        let caller = read(json!({"sub": "a", "role": "adapter", "channels": "sms", "sender": "custom_bot", "delete": true}));
+        let caller = read(
+            json!({"sub": "a", "role": "adapter", "channels": "sms", "sender": "custom_bot", "account": "acc-1", "delete": true}),
+        );
         let expected = Caller {
             id: "a".into(),
             role: Role::Adapter,
             delete: true,
             channels: vec!["sms".into()],
             sender: Some(Sender::CustomBot),
+            account: AccountId::parse("acc-1"),
         };
         assert_eq!(caller, Ok(expected));
         let roles = |roles: Value| read(json!({"sub": "a", "role": roles})).map(|caller| caller.role);
@@ -207,6 +219,8 @@ mod tests {
             ("sub", json!(7)),
             ("role", json!("king")),
             ("role", json!({"adapter": true})),
+            ("account", json!(7)),
+            ("account", json!("a/b")),
             ("channels", json!([])),
             ("channels", json!("")),
             ("channels", json!(["sms", 7])),

@@ -1,5 +1,6 @@
 //! HTTP in. The only floor that knows which status a failure has.
 
+mod accounts;
 mod admin;
 mod admission;
 mod assets;
@@ -8,6 +9,7 @@ mod content;
 mod cors;
 mod exchange;
 mod jwt;
+mod limits;
 mod problem;
 mod proxies;
 mod rate;
@@ -32,6 +34,7 @@ use hyper::service::Service;
 use serde::Serialize;
 use tracing::Instrument;
 
+use crate::accounts::Accounts;
 use crate::body::Frames;
 use crate::body::in_span::InSpan;
 use crate::body::inbound::{Inbound, Progress};
@@ -114,6 +117,7 @@ struct Rooms {
     scheme: &'static str,
     upload: Upload,
     download: Download,
+    accounts: Accounts,
     uploads: Arc<FairLimit>,
     downloads: Arc<FairLimit>,
     download_mode: DownloadMode,
@@ -124,7 +128,7 @@ struct Rooms {
 }
 
 impl Front {
-    /// The service over the two paths.
+    /// The service over the paths.
     ///
     /// # Errors
     /// No HTTPS client can be made to ask for the keys of callers' tokens.
@@ -132,6 +136,7 @@ impl Front {
         config: &Config,
         upload: Upload,
         download: Download,
+        accounts: Accounts,
         drain: Drain,
         metrics: Arc<Metrics>,
     ) -> Result<Self, reqwest::Error> {
@@ -143,6 +148,7 @@ impl Front {
             scheme: config.scheme,
             upload,
             download,
+            accounts,
             uploads: seats(&config.auth, config.max_uploads),
             downloads: seats(&config.auth, config.max_downloads),
             download_mode: config.download_mode,
@@ -244,6 +250,14 @@ impl Rooms {
             Route::ContentHead(id) => self.content_head(&id, by, &head).await?,
             Route::Content(id) => self.content(&id, &caller, &head, exchange).await?,
             Route::Delete(id) => self.delete(&id, by).await?,
+            Route::ListAccounts => self.list_accounts(&head, by).await?,
+            Route::CreateAccount => self.create_account(&head, body, by).await?,
+            Route::Account(id) => self.account(&id, by).await?,
+            Route::ReplaceAccount(id) => self.replace_account(&id, &head, body, by).await?,
+            Route::DeleteAccount(id) => self.delete_account(&id, by).await?,
+            Route::ListChannels => self.list_channels(&head, by).await?,
+            Route::Channel(id) => self.channel(&id, by).await?,
+            Route::Limits => self.limits(&caller, &head).await?,
         })
     }
 

@@ -24,7 +24,19 @@ struct Document<'a> {
     stage: &'static str,
     retryable: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<LimitMember<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     upstream: Option<Upstream<'a>>,
+}
+
+/// Who sets the limit that was passed, and what it is: an adapter tells its customer.
+#[derive(Serialize)]
+struct LimitMember<'a> {
+    source: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_size: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allowed: Option<&'a [String]>,
 }
 
 #[derive(Serialize)]
@@ -70,6 +82,7 @@ pub fn status(code: Code) -> StatusCode {
         Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         Code::ClientTooSlow | Code::CallerLeft => StatusCode::REQUEST_TIMEOUT,
         Code::Conflict | Code::IdempotencyInProgress => StatusCode::CONFLICT,
+        Code::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
         Code::ContentRejected | Code::IdempotencyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
         Code::LengthRequired => StatusCode::LENGTH_REQUIRED,
         Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -107,6 +120,11 @@ pub fn answer(Refusal { fault, header }: &Refusal, id: &RequestId) -> Response<F
         blame: fault.blame().name(),
         stage: fault.stage().name(),
         retryable: fault.is_retryable(),
+        limit: fault.limit().map(|limit| LimitMember {
+            source: limit.source.into(),
+            max_size: limit.max_size,
+            allowed: limit.allowed.as_deref(),
+        }),
         upstream,
     };
     let mut response = Response::new(full(line(&document)));

@@ -4,6 +4,7 @@ use http::header::ALLOW;
 use http::{HeaderValue, Method};
 
 use super::problem::Refusal;
+use crate::words::account::{AccountId, ChannelId};
 use crate::words::asset::AssetId;
 use crate::words::caller::Deed;
 use crate::words::fault::{Code, Fault, Stage};
@@ -23,6 +24,22 @@ pub enum Route {
     Content(AssetId),
     /// `DELETE /v1/assets/{id}`.
     Delete(AssetId),
+    /// `GET /v1/accounts`.
+    ListAccounts,
+    /// `POST /v1/accounts`.
+    CreateAccount,
+    /// `GET /v1/accounts/{id}`.
+    Account(AccountId),
+    /// `PUT /v1/accounts/{id}`.
+    ReplaceAccount(AccountId),
+    /// `DELETE /v1/accounts/{id}`.
+    DeleteAccount(AccountId),
+    /// `GET /v1/channels`.
+    ListChannels,
+    /// `GET /v1/channels/{id}`.
+    Channel(ChannelId),
+    /// `GET /v1/limits`.
+    Limits,
 }
 
 impl Route {
@@ -33,14 +50,22 @@ impl Route {
             Self::Upload => Some(Deed::Upload),
             Self::Metadata(_) | Self::ContentHead(_) | Self::Content(_) => Some(Deed::Read),
             Self::Delete(_) => Some(Deed::Delete),
+            Self::Limits => Some(Deed::Read),
+            Self::ListAccounts
+            | Self::CreateAccount
+            | Self::Account(_)
+            | Self::ReplaceAccount(_)
+            | Self::DeleteAccount(_)
+            | Self::ListChannels
+            | Self::Channel(_) => Some(Deed::Manage),
         }
     }
 
     /// The asset that its path names.
     pub const fn asset(&self) -> Option<&AssetId> {
         match self {
-            Self::Home | Self::Upload => None,
             Self::Metadata(id) | Self::ContentHead(id) | Self::Content(id) | Self::Delete(id) => Some(id),
+            _ => None,
         }
     }
 
@@ -51,6 +76,11 @@ impl Route {
             Self::Upload => "/v1/assets",
             Self::Metadata(_) | Self::Delete(_) => "/v1/assets/{id}",
             Self::ContentHead(_) | Self::Content(_) => "/v1/assets/{id}/content",
+            Self::ListAccounts | Self::CreateAccount => "/v1/accounts",
+            Self::Account(_) | Self::ReplaceAccount(_) | Self::DeleteAccount(_) => "/v1/accounts/{id}",
+            Self::ListChannels => "/v1/channels",
+            Self::Channel(_) => "/v1/channels/{id}",
+            Self::Limits => "/v1/limits",
         }
     }
 }
@@ -61,14 +91,24 @@ enum Place {
     Assets,
     Asset,
     Content,
+    Accounts,
+    Account,
+    Channels,
+    Channel,
+    Limits,
 }
 
 /// Where the data listener's routes lie.
-const PLACES: [(&str, Place); 4] = [
+const PLACES: [(&str, Place); 9] = [
     ("/", Place::Home),
     ("/v1/assets", Place::Assets),
     ("/v1/assets/{id}", Place::Asset),
     ("/v1/assets/{id}/content", Place::Content),
+    ("/v1/accounts", Place::Accounts),
+    ("/v1/accounts/{id}", Place::Account),
+    ("/v1/channels", Place::Channels),
+    ("/v1/channels/{id}", Place::Channel),
+    ("/v1/limits", Place::Limits),
 ];
 
 /// Templates and the methods they take, as `Allow` names them: for documents and the tests that compare them.
@@ -94,10 +134,9 @@ impl Router {
     /// `not-found` for a path that is none, or an id that can't be one; `method-not-allowed` for another method.
     pub fn find(&self, method: &Method, path: &str) -> Result<Route, Refusal> {
         let found = self.0.at(path).map_err(|_| missing("there is no such route: see the README for the routes"))?;
-        let id = || {
-            let id = found.params.get("id").and_then(AssetId::parse);
-            id.ok_or_else(|| missing("this can't be an asset's id: ids are 1 to 255 of A-Z a-z 0-9 . _ -"))
-        };
+        let named = found.params.get("id").unwrap_or_default();
+        let id = || AssetId::parse(named).ok_or_else(no_id);
+        let account = || AccountId::parse(named).ok_or_else(no_id);
         match (found.value, method) {
             (Place::Home, &Method::GET | &Method::HEAD) => Ok(Route::Home),
             (Place::Assets, &Method::POST) => Ok(Route::Upload),
@@ -105,6 +144,14 @@ impl Router {
             (Place::Asset, &Method::DELETE) => Ok(Route::Delete(id()?)),
             (Place::Content, &Method::GET) => Ok(Route::Content(id()?)),
             (Place::Content, &Method::HEAD) => Ok(Route::ContentHead(id()?)),
+            (Place::Accounts, &Method::GET | &Method::HEAD) => Ok(Route::ListAccounts),
+            (Place::Accounts, &Method::POST) => Ok(Route::CreateAccount),
+            (Place::Account, &Method::GET | &Method::HEAD) => Ok(Route::Account(account()?)),
+            (Place::Account, &Method::PUT) => Ok(Route::ReplaceAccount(account()?)),
+            (Place::Account, &Method::DELETE) => Ok(Route::DeleteAccount(account()?)),
+            (Place::Channels, &Method::GET | &Method::HEAD) => Ok(Route::ListChannels),
+            (Place::Channel, &Method::GET | &Method::HEAD) => Ok(Route::Channel(ChannelId::parse(named).ok_or_else(no_id)?)),
+            (Place::Limits, &Method::GET | &Method::HEAD) => Ok(Route::Limits),
             (place, _) => Err(other_method(place.methods())),
         }
     }
@@ -115,9 +162,15 @@ impl Place {
         match self {
             Self::Assets => "POST",
             Self::Asset => "GET, HEAD, DELETE",
-            Self::Home | Self::Content => "GET, HEAD",
+            Self::Accounts => "GET, HEAD, POST",
+            Self::Account => "GET, HEAD, PUT, DELETE",
+            Self::Home | Self::Content | Self::Channels | Self::Channel | Self::Limits => "GET, HEAD",
         }
     }
+}
+
+fn no_id() -> Refusal {
+    missing("this can't be an id: ids are 1 to 255 of A-Z a-z 0-9 . _ -")
 }
 
 fn missing(detail: &'static str) -> Refusal {

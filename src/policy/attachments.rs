@@ -8,9 +8,6 @@ use crate::words::limit::{Limit, LimitSource};
 /// eGain's own most, and its default (`attachmentPolicy.maxSize`).
 pub const LARGEST: u64 = 10 * 1024 * 1024;
 
-/// The size in eGain's documented sample, which operators copied into real channels.
-const SAMPLE_SIZE: u64 = 12_345;
-
 /// Extensions that mean the same type; the first one stands for both.
 const EQUIVALENT: [(&str, &str); 3] = [("jpg", "jpeg"), ("tif", "tiff"), ("htm", "html")];
 
@@ -72,25 +69,8 @@ impl AttachmentPolicy {
         Err(Fault::caller(Code::TypeNotAllowed, Stage::Policy, detail).with_limit(self.limit()))
     }
 
-    /// Judges a size in bytes.
-    ///
-    /// # Errors
-    /// The file is larger than the channel takes.
-    pub fn check_size(&self, channel: &str, size: u64) -> Result<(), Fault> {
-        if size <= self.max_size {
-            return Ok(());
-        }
-        let most = self.max_size;
-        let hint = match most {
-            SAMPLE_SIZE => "; that is the sample of eGain's documentation, so an operator should look at the channel",
-            _ => "",
-        };
-        let detail = format!("the file has {size} bytes, the channel {channel} takes {most}: send a smaller one{hint}");
-        Err(Fault::caller(Code::TooLarge, Stage::Policy, detail).with_limit(self.limit()))
-    }
-
     /// The rule as a caller is told it.
-    pub fn limit(&self) -> Limit {
+    fn limit(&self) -> Limit {
         let allowed = match &self.extensions {
             Extensions::Allow(allowed) if self.enabled => Some(allowed.iter().cloned().collect()),
             _ if !self.enabled => Some(Vec::new()),
@@ -148,11 +128,10 @@ mod tests {
 
     #[test]
     fn a_refusal_cites_the_rule() {
-        let policy = AttachmentPolicy { max_size: SAMPLE_SIZE, extensions: Extensions::Allow(list(&["png"])), enabled: true };
-        let fault = policy.check_size("byoc", SAMPLE_SIZE + 1).unwrap_err();
+        let policy = AttachmentPolicy { max_size: 7, extensions: Extensions::Allow(list(&["png"])), enabled: true };
+        let fault = policy.judge("byoc", "gif").unwrap_err();
         assert_eq!(fault.limit(), Some(&policy.limit()));
-        assert!(fault.detail().contains("sample of eGain's documentation"), "{fault}");
-        assert!(policy.check_size("byoc", SAMPLE_SIZE).is_ok());
+        assert!(fault.detail().contains("send one of png"), "{fault}");
         assert_eq!(code(&AttachmentPolicy::nothing(), "png"), Some(Code::Forbidden));
     }
 }

@@ -133,6 +133,16 @@ impl Sandbox {
         self.site.channels.put(channel);
     }
 
+    /// Puts an account in place of the one with its `id`, or beside the others, whatever the rules say.
+    pub fn put_account(&self, account: Value) {
+        self.site.accounts.put(account);
+    }
+
+    /// Deletes an account. Whether there was one with this id.
+    pub fn remove_account(&self, id: &str) -> bool {
+        self.site.accounts.remove(id)
+    }
+
     /// Lets something go wrong, after the faults that were set before.
     pub fn fault(&self, fault: Fault) {
         self.site.faults.add(fault);

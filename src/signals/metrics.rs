@@ -97,6 +97,8 @@ table! {
     upstream_oddities: IntCounterVec "upstream_oddities_total" ["field"],
     /// Names that eGain refused for their characters, and took with plain ones.
     names_folded: IntCounter "names_folded_total" [],
+    /// Seconds since the attachment rules of the account that was read longest ago were read from eGain; 0 for none.
+    rules_age: Gauge "rules_age_seconds" [],
     /// 1 from the moment the service was told to stop.
     draining: IntGauge "draining" [],
     /// Lookups in the cache of signed URLs: `hit`, `miss`, `coalesced`.

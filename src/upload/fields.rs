@@ -118,7 +118,12 @@ impl Fields {
             return Err(invalid(stage, detail));
         }
         if !bound.is_empty() && !bound.iter().any(|own| own.eq_ignore_ascii_case(channel)) {
-            return Err(forbidden(stage, "this caller is bound to other channels: name one of its own"));
+            return Err(match &caller.account {
+                Some(_) => {
+                    Fault::caller(Code::ConflictingField, stage, "channel isn't that of this caller's account: leave it away")
+                }
+                None => forbidden(stage, "this caller is bound to other channels: name one of its own"),
+            });
         }
         Ok(Some(channel))
     }

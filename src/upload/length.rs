@@ -7,7 +7,9 @@ use super::offer::Offer;
 use super::replay::ReplayableFile;
 use super::spool::Spools;
 use crate::body::exact::OnMismatch;
+use crate::policy::attachments;
 use crate::words::fault::{Code, Fault, Stage};
+use crate::words::limit::{Limit, LimitSource};
 
 /// How the length was known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -165,19 +167,47 @@ async fn spool(caller: &str, mut offer: Offer, ahead: LookAhead, spools: &Spools
 pub struct Limits {
     /// The largest file in bytes.
     pub max_asset_size: u64,
+    /// Who sets it.
+    pub source: LimitSource,
     /// What is read before anything is asked of eGain, in bytes.
     pub look_ahead: u64,
 }
 
+/// The size in eGain's documented sample of a channel, which operators copied into real ones.
+const SAMPLE_SIZE: u64 = 12_345;
+
 impl Limits {
+    /// Those of the settings, in bytes.
+    pub fn new(max_asset_size: u64, look_ahead: u64) -> Self {
+        let source = if max_asset_size < attachments::LARGEST { LimitSource::Setting } else { LimitSource::EgainMaximum };
+        Self { max_asset_size, source, look_ahead }
+    }
+
+    /// With another limit, where that is stricter.
+    pub fn at_most(self, max_asset_size: u64, source: LimitSource) -> Self {
+        if max_asset_size < self.max_asset_size { Self { max_asset_size, source, ..self } } else { self }
+    }
+
     /// Refuses a file of so many bytes, or more, if it is too large.
     pub fn check(&self, length: u64) -> Result<(), Fault> {
         if length <= self.max_asset_size {
             return Ok(());
         }
-        let detail =
-            format!("the file is larger than {} bytes, the most that is allowed: send a smaller one", self.max_asset_size);
-        Err(Fault::caller(Code::TooLarge, Stage::Policy, detail))
+        let most = self.max_asset_size;
+        let whose = match self.source {
+            LimitSource::Setting => "the most that is allowed",
+            LimitSource::EgainChannel => "the most that the channel takes at eGain",
+            LimitSource::EgainMaximum => "eGain's most",
+        };
+        let hint = match (self.source, most) {
+            (LimitSource::EgainChannel, SAMPLE_SIZE) => {
+                "; an operator should look at the channel, as this is the sample of eGain's documentation"
+            }
+            _ => "",
+        };
+        let detail = format!("the file is larger than {most} bytes, {whose}: send a smaller one{hint}");
+        let limit = Limit { source: self.source, max_size: Some(most), allowed: None };
+        Err(Fault::caller(Code::TooLarge, Stage::Policy, detail).with_limit(limit))
     }
 }
 

@@ -11,6 +11,7 @@ mod look_ahead;
 mod offer;
 mod once;
 mod replay;
+mod rules;
 mod spool;
 mod tally;
 
@@ -19,23 +20,25 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http_body::Body;
 use http_body_util::BodyExt;
 use tracing::Instrument;
 
 use crate::body::digest::{Slot, hex};
 use crate::body::pace::{self, Pace, caller_too_slow};
+use crate::egain::accounts::LiveRules;
 use crate::egain::{Egain, NewAsset, Orphans};
 use crate::media::{AgreedName, MediaKind, Sniffed, agree, sniff};
 use crate::policy::Policy;
 use crate::signals::metrics::Metrics;
 use crate::storage::Storage;
 use crate::words::asset::{AssetId, Sender};
-use crate::words::caller::Claimant;
+use crate::words::caller::{Caller, Claimant};
 use crate::words::fault::{Code, Fault, Stage};
 pub use deliver::Timing;
 use deliver::{Consignment, Delivery};
-use fields::Metadata;
+use fields::{Fields, Metadata};
 use framing::Framings;
 use length::Measured;
 pub use length::{LengthSource, Limits};
@@ -44,6 +47,8 @@ pub use offer::Request;
 use offer::{Offer, Reading};
 pub use once::Config as OnceConfig;
 use once::{Claim, Fingerprint, Found, Key, Ledger, Record, another_file};
+use rules::UploadRules;
+pub use rules::{Allowance, KindAllowance};
 pub use spool::Config as SpoolConfig;
 use spool::Spools;
 use tally::Tally;
@@ -89,6 +94,7 @@ pub struct Receipt {
 pub struct Upload {
     config: Config,
     policy: Arc<Policy>,
+    live_rules: LiveRules,
     delivery: Delivery,
     spools: Spools,
     framings: Framings,
@@ -101,6 +107,7 @@ impl Upload {
     pub fn new(
         config: Config,
         policy: Policy,
+        live_rules: LiveRules,
         (egain, storage, orphans): (Egain, Storage, Orphans),
         metrics: Arc<Metrics>,
     ) -> io::Result<Self> {
@@ -108,7 +115,7 @@ impl Upload {
         spools.probe()?;
         let delivery = Delivery { egain, storage, orphans };
         let (policy, ledger) = (Arc::new(policy), Ledger::new(&config.once));
-        Ok(Self { config, policy, delivery, spools, framings: Framings::new(), ledger, metrics })
+        Ok(Self { config, policy, live_rules, delivery, spools, framings: Framings::new(), ledger, metrics })
     }
 
     /// An asset was deleted: a retry of its upload stores it again.
@@ -152,6 +159,8 @@ impl Upload {
         B: Body<Data = Bytes, Error = Fault> + Send + Sync + Unpin + 'static,
     {
         let began = Instant::now();
+        let rules = self.rules(&request.caller).await?;
+        let request = request.bound_by(&rules);
         let (claimant, caller) = (Claimant::from(&*request.caller), request.caller.clone());
         let key = Key::of(&request.caller, &request.head.headers)?;
         let paced = request.map(|body| Pace::new(body, self.config.pace, caller_too_slow));
@@ -159,7 +168,8 @@ impl Upload {
         let reading = Reading { framings: &self.framings, spools: &self.spools, limits: all, hash };
         let offer = Offer::of(paced, &reading).await?;
         self.policy.judge_channel(&offer.metadata.channel, &caller.channels).or_else(|fault| self.only_reported(fault))?;
-        let own = self.limits(&offer.metadata, None);
+        let Metadata { channel, sender, .. } = &offer.metadata;
+        let own = rules.size_limit(channel, sender.direction(), None);
         let limits = if self.policy.report_only { self.config.limits } else { own };
         offer.declared.map_or(Ok(()), |size| limits.check(size))?;
         let claim = match key.map(|key| self.ledger.claim(key, Fingerprint::of(&offer))).transpose()? {
@@ -168,8 +178,9 @@ impl Upload {
             None => None,
         };
         let (offer, ahead) = look_ahead(offer, &reading).await?;
-        let (sniffed, agreed) = self.inspect(&offer, &ahead)?;
-        let own = self.limits(&offer.metadata, Some(MediaKind::of(sniffed.essence())));
+        let (sniffed, agreed) = self.inspect(&rules, &offer, &ahead)?;
+        let Metadata { channel, sender, .. } = &offer.metadata;
+        let own = rules.size_limit(channel, sender.direction(), Some(MediaKind::of(sniffed.essence())));
         let limits = if self.policy.report_only { self.config.limits } else { own };
         let (metadata, wants_sum, sum) = (offer.metadata.clone(), offer.wants_sum(), offer.sum.clone());
         let file = length::measure(&caller.id, offer, ahead, &self.spools, &limits).await?;
@@ -222,21 +233,35 @@ impl Upload {
         self.policy.known_channel(channel).unwrap_or("other")
     }
 
-    /// With the channel's own limit on the size, for a kind as soon as that is known.
-    fn limits(&self, metadata: &Metadata, kind: Option<MediaKind>) -> Limits {
-        let all = self.config.limits;
-        let own = self.policy.max_size(&metadata.channel, metadata.sender.direction(), kind);
-        Limits { max_asset_size: all.max_asset_size.min(own.unwrap_or(u64::MAX)), ..all }
+    /// What a caller may send to the channel that a request's query names, or that the caller is bound to.
+    ///
+    /// # Errors
+    /// As for an upload: fields that are wrong, a channel of others, an account that is closed.
+    pub async fn allowance(&self, caller: &Arc<Caller>, head: &Parts) -> Result<Allowance, Fault> {
+        let rules = self.rules(caller).await?;
+        let caller = rules.bind(caller);
+        let metadata = Fields::of_query(head)?.understand(&caller, Stage::Admit)?;
+        self.policy.judge_channel(&metadata.channel, &caller.channels)?;
+        Ok(rules.allowance(&metadata.channel, metadata.sender))
+    }
+
+    /// The rules of the caller's account are at hand once it was seen.
+    async fn rules(&self, caller: &Caller) -> Result<UploadRules, Fault> {
+        let live = match &caller.account {
+            Some(account) => Some(self.live_rules.channel_of(account).await?),
+            None => None,
+        };
+        Ok(UploadRules::new(self.policy.clone(), self.config.limits, live))
     }
 
     /// What the file is, what it will be called, and whether it may be sent at all.
-    fn inspect(&self, offer: &Offer, ahead: &LookAhead) -> Result<(Sniffed, AgreedName), Fault> {
+    fn inspect(&self, rules: &UploadRules, offer: &Offer, ahead: &LookAhead) -> Result<(Sniffed, AgreedName), Fault> {
         let head = ahead.head(self.config.limits.look_ahead as usize);
         let name = offer.metadata.name.as_deref().or(offer.given_name.as_deref());
         let sniffed = sniff(&head, ahead.ended, offer.given_type.as_deref(), name);
         let agreed = agree(name, &sniffed);
         let Metadata { channel, sender, .. } = &offer.metadata;
-        let verdict = self.policy.judge(&sniffed, &agreed, channel, sender.direction());
+        let verdict = rules.judge(&sniffed, &agreed, channel, sender.direction());
         verdict.or_else(|fault| self.only_reported(fault))?;
         Ok((sniffed, agreed))
     }

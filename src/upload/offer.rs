@@ -21,6 +21,7 @@ use super::framing::{Derived, Framings};
 use super::length::Limits;
 use super::look_ahead::LookAhead;
 use super::replay::ReplayableFile;
+use super::rules::UploadRules;
 use super::spool::Spools;
 use crate::body::Frames;
 use crate::body::digest::{Digesting, Slot, Sum};
@@ -100,6 +101,11 @@ pub struct Request<B> {
 }
 
 impl<B> Request<B> {
+    /// The same request of a caller that is bound by these rules.
+    pub fn bound_by(self, rules: &UploadRules) -> Self {
+        Self { caller: rules.bind(&self.caller), ..self }
+    }
+
     /// The same request with another body.
     pub fn map<T>(self, body: impl FnOnce(B) -> T) -> Request<T> {
         Request { caller: self.caller, head: self.head, body: body(self.body), stay: self.stay }

@@ -13,15 +13,19 @@ pub struct AssetId(Box<str>);
 impl AssetId {
     /// None for anything that can't be an id.
     pub fn parse(text: &str) -> Option<Self> {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-        let fits = (1..=255).contains(&text.len()) && text != "." && text != ".." && text.bytes().all(allowed);
-        fits.then(|| Self(text.into()))
+        is_id(text).then(|| Self(text.into()))
     }
 
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Whether a text can be an id of eGain's that stands in a path.
+pub(super) fn is_id(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    (1..=255).contains(&text.len()) && text != "." && text != ".." && text.bytes().all(allowed)
 }
 
 impl fmt::Display for AssetId {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::account::AccountId;
 use super::asset::Sender;
 
 /// What a caller may do. Each role may do what those before it may.
@@ -42,6 +43,8 @@ pub enum Deed {
     Upload,
     /// Deleting.
     Delete,
+    /// Working on accounts and channels.
+    Manage,
 }
 
 /// A caller that is known.
@@ -57,12 +60,14 @@ pub struct Caller {
     pub channels: Vec<String>,
     /// The sender that it is bound to.
     pub sender: Option<Sender>,
+    /// The eGain account that it is bound to, whose channel is its only one.
+    pub account: Option<AccountId>,
 }
 
 impl Caller {
     /// Whoever it is, where nobody is asked.
     pub fn anyone() -> Self {
-        Self { id: "anyone".to_owned(), role: Role::Operator, delete: true, channels: Vec::new(), sender: None }
+        Self { id: "anyone".to_owned(), role: Role::Operator, delete: true, channels: Vec::new(), sender: None, account: None }
     }
 
     /// Whether it may do this.
@@ -70,6 +75,7 @@ impl Caller {
         match deed {
             Deed::Read => true,
             Deed::Upload => self.role >= Role::Adapter,
+            Deed::Manage => self.role == Role::Operator,
             Deed::Delete => self.role == Role::Operator || self.role == Role::Adapter && self.delete,
         }
     }

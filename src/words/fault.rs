@@ -62,6 +62,8 @@ names! {
         IdempotencyMismatch = "idempotency-mismatch",
         /// The upstream state doesn't permit it, such as deleting an asset that is in use.
         Conflict = "conflict",
+        /// The version that the caller means isn't the present one any more.
+        PreconditionFailed = "conflict",
         /// eGain found malicious content (400-765).
         ContentRejected = "content-rejected",
         /// The length can't be known and the file can't be spooled: that is switched off, or it is too large for it.

@@ -1,5 +1,6 @@
 //! The words every other floor speaks: faults, secrets, units. No IO, nothing async.
 
+pub mod account;
 pub mod asset;
 pub mod caller;
 pub mod cause;

@@ -1,6 +1,7 @@
 //! The whole gateway against the whole sandbox, over real sockets. Names are sentences.
 #![expect(clippy::disallowed_methods, reason = "files in tests are small")]
 
+mod accounts;
 mod admin;
 mod allowance;
 mod backpressure;
@@ -36,6 +37,7 @@ mod late_egain;
 mod leaving;
 mod lengths;
 mod lingering;
+mod live_rules;
 mod metadata;
 mod mispredictions;
 mod names_and_types;

@@ -1,8 +1,10 @@
 //! The Account and Channel APIs: accounts are written by operators, and their channels say what may be attached.
 
 mod account;
+mod account_api;
 mod channel;
 mod field_reader;
+mod live_rules;
 #[cfg(test)]
 mod tests;
 mod variant;
@@ -10,4 +12,5 @@ mod variant;
 pub use account::{Account, Attribute, CaseManagement, ChatConfigurations, Reference, is_secret, without_secrets};
 pub use channel::Channel;
 pub use field_reader::FieldError;
+pub use live_rules::LiveRules;
 pub use variant::Variant;
