@@ -119,7 +119,7 @@ async fn ask_and_take_nothing(house: &House, client: &SendRequest<Bytes>) -> htt
 
 #[tokio::test]
 async fn an_answer_behind_a_shut_window_holds_no_connection_for_ever() {
-    let short = [("server.keep_alive_timeout", "300ms"), ("server.body_idle_timeout", "500ms"), ("server.max_connections", "2")];
+    let short = [("server.keep_alive_timeout", "1s"), ("server.body_idle_timeout", "500ms"), ("server.max_connections", "2")];
     let house = House::set(&short).await;
     let mut stuck = Vec::new();
     for _ in 0..2 {
