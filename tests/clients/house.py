@@ -1,9 +1,11 @@
 """A gateway in front of a stand-in for eGain, both processes of their own on free ports of loopback."""
 
+import contextlib
 import http.client
 import json
 import os
 import re
+import signal
 import subprocess
 import tempfile
 import time
@@ -16,9 +18,9 @@ EXPORT = re.compile(r"export (ASSET_GATEWAY_\w+)=(.*)")
 class House:
     """Starts both on entry and stops both on exit; `with House(program) as house`."""
 
-    def __init__(self, program, **settings):
-        """Settings are variables without their prefix: SERVER__LISTEN="..."."""
-        self.program, self.settings = program, settings
+    def __init__(self, program, log_reader=False, **settings):
+        """Settings are variables without their prefix: SERVER__LISTEN="...". With `log_reader` the log goes through a pipe."""
+        self.program, self.log_reader, self.settings = program, log_reader, settings
 
     def __enter__(self):
         stand = [self.program, "sandbox", "--listen", "127.0.0.1:0"]
@@ -37,9 +39,12 @@ class House:
                 self.stand = line.split("//")[1].split("/")[0]
                 break
         settings |= {f"ASSET_GATEWAY_{key}": value for key, value in self.settings.items()}
-        # Into a file: a pipe that nobody reads would stop it when it is full.
         self.log = tempfile.TemporaryFile("a+")
-        self.gateway = subprocess.Popen([self.program, "serve"], env=os.environ | settings, stderr=self.log)
+        self.reader = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=self.log) if self.log_reader else None
+        stderr = self.reader.stdin if self.reader else self.log
+        self.gateway = subprocess.Popen([self.program, "serve"], env=os.environ | settings, stderr=stderr)
+        if self.reader:
+            self.reader.stdin.close()
         while self.gateway.poll() is None:
             for line in self.lines():
                 if line.get("message") == "serving":
@@ -53,9 +58,20 @@ class House:
         for process in (self.gateway, self.sandbox):
             process.terminate()
             process.wait()
+        if self.reader:
+            self.reader.wait()
         self.log.seek(0)
         if leaks := [line for line in self.log if PLANTED.search(line)]:
             raise RuntimeError(f"a secret is in the log: {leaks[0]}")
+
+    @contextlib.contextmanager
+    def log_stopped(self):
+        """Nobody reads the log meanwhile."""
+        self.reader.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.reader.send_signal(signal.SIGCONT)
 
     def lines(self):
         """What the gateway has logged so far."""
