@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use asset_gateway::egain::Answer;
 use asset_gateway::words::fault::UpstreamAnswer;
+use asset_gateway::words::peer_time::PeerTime;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use libfuzzer_sys::fuzz_target;
@@ -23,7 +24,7 @@ fuzz_target!(|input: &[u8]| {
     }
     let expiry = String::from_utf8_lossy(parts.next().unwrap_or_default());
     let answer = Answer::of(StatusCode::BAD_REQUEST, headers, Bytes::copy_from_slice(parts.next().unwrap_or_default()));
-    let deadline = answer.deadline(&expiry.as_ref().into(), None);
+    let deadline = PeerTime::parse(&expiry).map(|expiry| answer.deadline(expiry, None));
     assert!(deadline.is_none_or(|end| end.left() <= Duration::from_secs(7 * 24 * 3600)), "at most a week");
     assert!(answer.asked_wait().is_none_or(|wait| wait <= Duration::from_secs(3600)), "at most an hour");
     for UpstreamAnswer { status, code, developer_message, .. } in [answer.said(SECRET), answer.oauth_said(SECRET)] {
