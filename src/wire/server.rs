@@ -10,6 +10,7 @@ mod connection;
 mod deadline;
 mod disconnect;
 mod exchange;
+mod lean;
 mod lifetime;
 mod protocol;
 mod refusal;
@@ -56,8 +57,7 @@ pub struct Config {
     /// Bytes a second over a minute of waiting for a caller that reads; one that takes fewer is cut.
     pub min_send_rate: u64,
     /// The most that HTTP/1.1 reads ahead, in bytes a connection; at least 8 KiB. While fewer than 64 exchanges are under way
-    /// they share what 64 would have, up to four times their own each. Between requests all connections together
-    /// keep no more than what 64 would have in large buffers; others are closed with their answer.
+    /// they share what 64 would have, up to four times their own each.
     pub read_buffer: usize,
     /// After about so long, more or less by a tenth, a connection is asked to go: HTTP/2 by a GOAWAY, HTTP/1.1 with its next
     /// answer.

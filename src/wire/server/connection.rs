@@ -15,6 +15,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::deadline::HeadDeadline;
 use super::disconnect::disconnected;
 use super::exchange::{Counted, CountedBody, Exchanges};
+use super::lean::LeanConnection;
 use super::lifetime::{idle, old_age, overstayed, run};
 use super::protocol::{self, Protocol};
 use super::socket::{SharedSocket, Socket};
@@ -146,16 +147,17 @@ where
 {
     let Config { header_timeout, keep_alive_timeout, stall_timeout, max_age, tls, .. } = &*seat.config;
     let exchanges = Arc::clone(&service.exchanges);
-    let io = Sparing::kept(io, exchanges.buffer());
+    let io = Sparing::new(io, Arc::clone(&seat.read_ahead));
     let io = HeadDeadline::new(io, *header_timeout, Arc::clone(&exchanges));
-    let connection = http1::Builder::new()
+    let mut builder = http1::Builder::new();
+    builder
         .timer(TokioTimer::new())
         .header_read_timeout(*keep_alive_timeout.max(header_timeout))
         .max_buf_size(seat.read_ahead.most())
         .max_header_size(MAX_HEAD as usize)
         .max_headers(MAX_FIELDS)
-        .half_close(true)
-        .serve_connection(TokioIo::new(io), service);
+        .half_close(true);
+    let connection = LeanConnection::new(builder, io, service, socket, Arc::clone(&exchanges));
     let ShutdownTokens { close, abort, .. } = &seat.ends;
     let asked = async {
         tokio::select! { () = close.cancelled() => {}, () = old_age(*max_age) => {} }
@@ -165,7 +167,7 @@ where
         tokio::select! { () = abort.cancelled() => {}, () = gone => {} }
     };
     let overstayed = overstayed(socket, &exchanges, *stall_timeout, close);
-    run(connection, http1::Connection::graceful_shutdown, asked, cut, overstayed).await
+    run(connection, LeanConnection::graceful_shutdown, asked, cut, overstayed).await
 }
 
 async fn http2<I, S, B>(io: I, socket: &SharedSocket, seat: &Seat, service: Counted<S>) -> hyper::Result<()>

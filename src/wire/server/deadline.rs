@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
@@ -25,6 +26,8 @@ pub(super) struct HeadDeadline<I> {
     exchanges: Arc<Exchanges>,
     head: Option<Head>,
     alarm: Option<Pin<Box<Sleep>>>,
+    /// What was read before, and is read again first.
+    again: Bytes,
 }
 
 /// A head that began to arrive after so many exchanges.
@@ -35,7 +38,12 @@ struct Head {
 
 impl<I> HeadDeadline<I> {
     pub(super) fn new(io: I, limit: Duration, exchanges: Arc<Exchanges>) -> Self {
-        Self { io, limit, exchanges, head: None, alarm: None }
+        Self { io, limit, exchanges, head: None, alarm: None, again: Bytes::new() }
+    }
+
+    /// Gives these bytes to the next reads, before what comes after them.
+    pub(super) fn read_again(&mut self, bytes: Bytes) {
+        self.again = bytes;
     }
 
     fn note_arrival(&mut self) {
@@ -65,7 +73,13 @@ impl<I> HeadDeadline<I> {
 impl<I: AsyncRead + Unpin> AsyncRead for HeadDeadline<I> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        let read = if self.again.is_empty() {
+            Pin::new(&mut self.io).poll_read(cx, buf)
+        } else {
+            let now = self.again.len().min(buf.remaining());
+            buf.put_slice(&self.again.split_to(now));
+            Poll::Ready(Ok(()))
+        };
         if buf.filled().len() > before {
             self.note_arrival();
         } else if read.is_pending() && self.poll_late(cx).is_ready() {

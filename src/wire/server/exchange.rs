@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, HeaderValue};
 use http::{Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, service::Service};
@@ -18,7 +17,7 @@ use super::socket::SharedSocket;
 use super::{Peer, stall};
 use crate::body::leash::Leash;
 use crate::wire::paced_writer::SendProgress;
-use crate::wire::read_ahead::{KeptBuffer, Place, ReadAhead};
+use crate::wire::read_ahead::{Place, ReadAhead};
 
 /// Smaller frames, which most answers are, go freely: to watch one costs about as much as to send it, and hyper's queue has a
 /// bound, too.
@@ -34,8 +33,8 @@ pub(super) struct Exchanges {
     answered: AtomicUsize,
     knows_interim_responses: AtomicBool,
     socket: Arc<SharedSocket>,
-    /// Counts those of all connections, too.
-    buffer: Arc<KeptBuffer>,
+    /// Counts those of all connections.
+    read_ahead: Arc<ReadAhead>,
     progress: Arc<SendProgress>,
 }
 
@@ -48,17 +47,12 @@ impl Exchanges {
             knows_interim_responses: AtomicBool::new(false),
             socket,
             progress,
-            buffer: KeptBuffer::new(Arc::clone(read_ahead)),
+            read_ahead: Arc::clone(read_ahead),
         })
     }
 
     pub(super) fn any_running(&self) -> bool {
         self.started.load(Relaxed) != self.finished.load(Relaxed)
-    }
-
-    /// What the connection keeps between them.
-    pub(super) fn buffer(&self) -> Arc<KeptBuffer> {
-        Arc::clone(&self.buffer)
     }
 
     /// How many exchanges have started so far: tells one pause between exchanges from another.
@@ -80,11 +74,7 @@ impl Exchanges {
         self.started.fetch_add(1, Relaxed);
         self.knows_interim_responses.store(request.version() >= Version::HTTP_11, Relaxed);
         self.socket.expect_more(!request.body().is_end_stream());
-        Running(Arc::new(Guard {
-            exchanges: Arc::clone(self),
-            stalled: AtomicBool::new(false),
-            _place: self.buffer.read_ahead().place(),
-        }))
+        Running(Arc::new(Guard { exchanges: Arc::clone(self), stalled: AtomicBool::new(false), _place: self.read_ahead.place() }))
     }
 }
 
@@ -159,13 +149,10 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let mut response = ready!(this.future.poll(cx))?;
+        let response = ready!(this.future.poll(cx))?;
         let running = this.running.take();
         if let Some(Running(guard)) = &running {
             guard.exchanges.answered.fetch_add(1, Relaxed);
-            if guard.exchanges.buffer.is_too_large() {
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
         }
         Poll::Ready(Ok(response.map(|body| CountedBody { body, leash: Leash::default(), running })))
     }

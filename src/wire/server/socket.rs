@@ -81,6 +81,11 @@ impl SharedSocket {
         self.sent.load(Relaxed)
     }
 
+    /// Whether something is on its way out of which the system hasn't taken all.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked.load(Relaxed)
+    }
+
     /// Tells whether more of the request is expected: then its sender may be waiting for an acknowledgement.
     pub(super) fn expect_more(&self, expected: bool) {
         self.is_reading.store(expected, Relaxed);
@@ -100,7 +105,7 @@ impl SharedSocket {
 
     /// Sends `bytes` past the connection, all of them or none; not into the middle of what is being sent.
     pub(super) fn slip_in(&self, bytes: &[u8]) -> bool {
-        !self.blocked.load(Relaxed) && self.stream.try_write(bytes).is_ok_and(|sent| sent == bytes.len())
+        !self.is_blocked() && self.stream.try_write(bytes).is_ok_and(|sent| sent == bytes.len())
     }
 
     fn poll_receive(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
