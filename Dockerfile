@@ -9,6 +9,7 @@ RUN apt-get update \
 WORKDIR /build
 # The dependencies alone, in a layer that lasts until they change.
 COPY Cargo.toml Cargo.lock ./
+COPY .cargo .cargo
 COPY benches benches
 RUN mkdir src \
     && echo 'fn main() {}' > src/main.rs \

@@ -1,4 +1,4 @@
-"""What stays in the gateway's memory: of bodies that come in small pieces, and of uploads that have long ended."""
+"""What stays in the gateway's memory: of bodies that come in small pieces, and of what has long ended."""
 
 import asyncio
 import http.client
@@ -18,11 +18,19 @@ SEGMENT = 1400
 SEGMENTED_FORMS = 40
 SEGMENTED_SIZE = 274_400
 SEGMENT_PAUSE = 0.02
-# `limits.spool_memory`, and as much as the look-ahead for all that belongs to an upload.
-SEGMENTED_BOUND_KIB = 256 + 64
+SEGMENTED_BOUND_KIB = 256
 
 KEYS = 50_000
 KEYS_BOUND = 1024
+# As long as those of Azure's storage.
+SIGNATURE = "s" * 600
+URLS = 100_000
+URLS_BOUND = 2048
+IDLE = 800
+IDLE_SENT = 1024 * 1024
+# Until buffers are given back, and what the allocator keeps for a while, too.
+IDLE_SECONDS = 4
+IDLE_BOUND_KIB = 64
 CONNECTIONS = 16
 
 
@@ -116,7 +124,9 @@ class Upstream(asyncio.Protocol):
     def answer(self, path, host):
         if path.startswith("/storage"):
             return b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"
-        asset = {"id": str(uuid.uuid4()), "contentUrl": f"http://{host}/storage/1?signature=s", "contentUrlExpiry": "9999-12-31T23:59:59Z"}
+        asked = path.rpartition("/assets/")[2] if "/assets/" in path else str(uuid.uuid4())
+        url = f"http://{host}/storage/{asked}?signature={SIGNATURE}"
+        asset = {"id": asked, "name": "a.jpg", "size": 1000, "contentUrl": url, "contentUrlExpiry": "9999-12-31T23:59:59Z"}
         body = json.dumps(asset | {"access_token": "t", "token_type": "Bearer", "expires_in": 3600}).encode()
         return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
 
@@ -129,34 +139,74 @@ def serve_upstream():
     return "%s:%d" % server.sockets[0].getsockname()
 
 
-async def _uploads(house, numbers, with_key):
+async def _ask(house, requests):
+    """Sends requests over one connection, each after the answer of the one before."""
     host, port = house.data.rsplit(":", 1)
     reader, writer = await asyncio.open_connection(host, int(port))
-    for _ in numbers:
-        key = f"Idempotency-Key: {uuid.uuid4()}\r\n" if with_key else ""
-        head = f"POST /v1/assets?channel=whatsapp&name=photo-{uuid.uuid4()}.jpg HTTP/1.1\r\nHost: x\r\n{key}"
-        writer.write(f"{head}Content-Length: 1000\r\n\r\n".encode() + b"\xff\xd8\xff\xe0" + bytes(996))
+    for request in requests:
+        writer.write(request)
         answer = await reader.readuntil(b"\r\n\r\n")
-        if not answer.startswith(b"HTTP/1.1 201 "):
+        if answer.split(b" ")[1] not in (b"200", b"201"):
             raise RuntimeError(answer.decode())
         length = next(line for line in answer.lower().split(b"\r\n") if line.startswith(b"content-length:"))
         await reader.readexactly(int(length.split(b":")[1]))
-    writer.close()
+    return writer
 
 
-def upload_many(house, count, with_key):
+def _upload(with_key):
+    key = f"Idempotency-Key: {uuid.uuid4()}\r\n" if with_key else ""
+    head = f"POST /v1/assets?channel=whatsapp&name=photo-{uuid.uuid4()}.jpg HTTP/1.1\r\nHost: x\r\n{key}"
+    return f"{head}Content-Length: 1000\r\n\r\n".encode() + b"\xff\xd8\xff\xe0" + bytes(996)
+
+
+def _description():
+    return f"GET /v1/assets/{uuid.uuid4()} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+
+
+def _many(house, count, make):
+    async def one():
+        (await _ask(house, (make() for _ in range(count // CONNECTIONS)))).close()
+
     async def all_of_them():
-        each = range(count // CONNECTIONS)
-        await asyncio.gather(*(_uploads(house, each, with_key) for _ in range(CONNECTIONS)))
+        await asyncio.gather(*(one() for _ in range(CONNECTIONS)))
 
     asyncio.run(all_of_them())
 
 
 def keys(house, count=KEYS):
     """Bytes that stay of each upload with an `Idempotency-Key`."""
-    upload_many(house, count // 10, False)
+    _many(house, count // 10, lambda: _upload(False))
     before = resident(house)
-    upload_many(house, count, True)
+    _many(house, count, lambda: _upload(True))
     each = (resident(house) - before) * 1024 / count
     print(f"{count} uploads with an Idempotency-Key: {each:.0f} bytes stay for each, {KEYS_BOUND} are allowed", flush=True)
     return each <= KEYS_BOUND
+
+
+def urls(house, count=URLS):
+    """Bytes that stay of each asset that was asked for: its signed URL."""
+    _many(house, 1000, lambda: _upload(False))
+    before = resident(house)
+    _many(house, count, _description)
+    each = (resident(house) - before) * 1024 / count
+    print(f"{count} signed URLs of {len(SIGNATURE) + 70} characters: {each:.0f} bytes stay for each, {URLS_BOUND} are allowed", flush=True)
+    return each <= URLS_BOUND
+
+
+def idle(house, count=IDLE):
+    """KiB that an idle connection keeps after an upload of 1 MiB."""
+    http.client.HTTPConnection(house.data).request("GET", "/v1/nothing")
+    before = resident(house)
+    request = f"POST /v1/assets?channel=sms&name=a.bin HTTP/1.1\r\nHost: x\r\nContent-Length: {IDLE_SENT}\r\n\r\n".encode()
+    request += bytes(range(128, 256)) * (IDLE_SENT // 128)
+
+    async def all_of_them():
+        open_ones = []
+        for _ in range(0, count, CONNECTIONS):
+            open_ones += await asyncio.gather(*(_ask(house, [request]) for _ in range(CONNECTIONS)))
+        await asyncio.sleep(IDLE_SECONDS)
+        return (resident(house) - before) / len(open_ones)
+
+    each = asyncio.run(all_of_them())
+    print(f"{count} idle connections after {IDLE_SENT >> 20} MiB over each: {each:.0f} KiB for each, {IDLE_BOUND_KIB} KiB are allowed", flush=True)
+    return each <= IDLE_BOUND_KIB

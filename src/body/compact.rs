@@ -10,7 +10,7 @@ use bytes::Bytes;
 const KEPT_WHOLE: usize = 16 * 1024;
 /// The largest block that small frames are copied into, in bytes.
 pub const BLOCK: usize = 64 * 1024;
-/// The first one: most files that come in one piece fit, and it doubles until it is a [`BLOCK`].
+/// The first one: most files that come in one piece fit. Each further one is twice as large, up to a [`BLOCK`].
 const FIRST_BLOCK: usize = 1024;
 
 /// Bytes in the order in which they came.
@@ -18,7 +18,7 @@ const FIRST_BLOCK: usize = 1024;
 pub struct CompactChunks {
     /// Never empty ones.
     chunks: Vec<Bytes>,
-    /// What follows them; grows up to a [`BLOCK`].
+    /// What follows them, up to a [`BLOCK`].
     tail: Vec<u8>,
     length: u64,
     /// Bytes of the buffers behind `chunks`.
@@ -70,17 +70,15 @@ impl CompactChunks {
         std::mem::take(self).chunks
     }
 
-    /// How many of so many bytes fit behind the tail, which grows for them; at least 1.
+    /// How many of so many bytes fit behind the tail, or into the next block; at least 1. Blocks grow, but none is moved into a
+    /// larger one: what was left behind would be memory that nobody counts.
     fn room_for(&mut self, bytes: usize) -> usize {
-        if self.tail.len() == BLOCK {
+        let capacity = self.tail.capacity();
+        if self.tail.len() == capacity {
             self.seal();
+            self.tail.reserve_exact(bytes.max(2 * capacity).clamp(FIRST_BLOCK, BLOCK));
         }
-        let (length, capacity) = (self.tail.len(), self.tail.capacity());
-        if length + bytes > capacity && capacity < BLOCK {
-            let wanted = (length + bytes).max(2 * capacity).clamp(FIRST_BLOCK, BLOCK);
-            self.tail.reserve_exact(wanted - length);
-        }
-        bytes.min(self.tail.capacity() - length)
+        bytes.min(self.tail.capacity() - self.tail.len())
     }
 
     fn seal(&mut self) {

@@ -60,7 +60,7 @@ section! {
         /// After the drain delay, how long running transfers may take to finish.
         shutdown_grace: Duration = "30s" where within(Duration::ZERO, LONGEST_GRACE);
         /// How much is read ahead on each connection, 16KiB to 1MiB. While fewer than 64 exchanges are under way, they share what 64
-        /// would have: up to four times as much each.
+        /// would have: up to four times as much each; from 128 on each has half.
         read_buffer: ByteSize = "128KiB" where within(LEAST_BUFFER, ByteSize::mib(1));
         /// Proxies whose `Forwarded` or `X-Forwarded-For` counts for `client` in the log: IP addresses and ranges such as 10.0.0.0/8.
         trusted_proxies: Vec<Network> = "";

@@ -48,11 +48,11 @@ pub struct Kept {
 }
 
 impl SpoolFile {
-    /// An empty one that takes `most` bytes of memory. Where that is four blocks or more, half of it is for the buffers around
-    /// the file: those that are read into, written, and sent.
+    /// An empty one that takes `most` bytes of memory. Where that is four blocks or more, all but one of them are for the
+    /// buffers around the file, those that are read into, written, and sent, and for what the allocator keeps of them.
     pub(super) fn new(disk: Disk, share: Share, most: u64) -> Self {
         let block = BLOCK as u64;
-        let most = if most < 4 * block { most } else { most / 2 };
+        let most = if most < 4 * block { most } else { most - 3 * block };
         Self { disk, share, most, length: 0, memory: CompactChunks::default(), file: None, written: 0, writing: None }
     }
 
