@@ -5,6 +5,7 @@
 mod callers;
 mod fetching;
 mod gateway;
+mod managing;
 mod scene;
 mod sign_in;
 mod signing;
@@ -39,6 +40,7 @@ async fn every_fault_is_told_as_it_is_written_down() {
         ("Storage, sent a file", storing::rows()),
         ("Downloads", fetching::rows()),
         ("Callers", callers::rows()),
+        ("Accounts, and the rules they bring", managing::rows()),
         ("The gateway's own limits", gateway::rows()),
     ] {
         write!(text, "\n## {heading}\n\n").unwrap();
