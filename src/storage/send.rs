@@ -64,9 +64,12 @@ impl Storage {
         self.note_destination(request.uri());
         request.headers_mut().insert(CONTENT_TYPE, content_type);
         request.headers_mut().insert(CONTENT_LENGTH, parcel.length.into());
-        let (began, progress) = (Instant::now(), RequestProgress::of(&mut request));
+        let (began, mut progress) = (Instant::now(), RequestProgress::of(&mut request));
         let result = self.supervise(self.http.send(request), &watch, &progress).await;
         self.observe("upload", began, &result);
+        if result.is_ok() && watch.sent_all() {
+            progress.finished();
+        }
         result.and_then(|response| confirm(response, &watch))
     }
 

@@ -130,20 +130,41 @@ impl SendError {
     }
 }
 
-/// How the bytes of one request get on, once it has a connection.
-pub struct RequestProgress(CaptureConnection);
+/// How the bytes of one request get on, once it has a connection. Dropped before it was told that the request is finished, it ends
+/// the connection: hyper would go on waiting for a server that takes nothing, and hold the request's body for as long.
+pub struct RequestProgress {
+    connection: CaptureConnection,
+    finished: bool,
+}
 
 impl RequestProgress {
     /// Of a request that is about to be sent.
     pub fn of(request: &mut Request<Frames>) -> Self {
-        Self(capture_connection(request))
+        Self { connection: capture_connection(request), finished: false }
     }
 
     /// How long the server has taken no byte over the request's connection; none while there isn't one.
     pub fn since_last_byte(&self) -> Option<Duration> {
+        self.of_connection().map(|progress| progress.since_last_byte())
+    }
+
+    /// The whole request was sent and answered: its connection may be used again.
+    pub fn finished(&mut self) {
+        self.finished = true;
+    }
+
+    fn of_connection(&self) -> Option<Arc<SendProgress>> {
         let mut extras = Extensions::new();
-        self.0.connection_metadata().as_ref()?.get_extras(&mut extras);
-        extras.get().map(|progress: &Arc<SendProgress>| progress.since_last_byte())
+        self.connection.connection_metadata().as_ref()?.get_extras(&mut extras);
+        extras.remove()
+    }
+}
+
+impl Drop for RequestProgress {
+    fn drop(&mut self) {
+        if let Some(progress) = self.of_connection().filter(|_| !self.finished) {
+            progress.give_up();
+        }
     }
 }
 

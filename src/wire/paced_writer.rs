@@ -7,10 +7,14 @@
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use futures_util::task::AtomicWaker;
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -45,11 +49,20 @@ pub(super) struct SendProgress {
     /// Milliseconds from `born` at which the peer last made room for a byte.
     moved: AtomicU64,
     gave_up: AtomicBool,
+    /// Waits for the peer to take something.
+    writer: AtomicWaker,
 }
 
 impl SendProgress {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { born: Instant::now(), moved: AtomicU64::new(0), gave_up: AtomicBool::new(false) })
+        let (born, moved, gave_up) = (Instant::now(), AtomicU64::new(0), AtomicBool::new(false));
+        Arc::new(Self { born, moved, gave_up, writer: AtomicWaker::new() })
+    }
+
+    /// Gives the peer up, by the judgement of somebody else than the writer: writing fails from now on, also what waits.
+    pub(super) fn give_up(&self) {
+        self.gave_up.store(true, Release);
+        self.writer.wake();
     }
 
     /// How long no byte has been taken.
@@ -59,7 +72,7 @@ impl SendProgress {
 
     /// Whether the peer was given up, as it took nothing or too little.
     pub(super) fn gave_up(&self) -> bool {
-        self.gave_up.load(Relaxed)
+        self.gave_up.load(Acquire)
     }
 
     fn note(&self) {
@@ -99,22 +112,31 @@ impl<I> PacedWriter<I> {
     /// What becomes of an attempt to write.
     fn attempted(&mut self, attempt: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         match attempt {
+            Poll::Ready(Ok(_)) if self.progress.gave_up() => Poll::Ready(Err(self.give_up())),
             Poll::Ready(Ok(bytes)) => {
                 self.progress.note();
                 let pace = self.judge.as_mut().map_or(Ok(()), |judge| judge.pace.moved(bytes as u64));
                 Poll::Ready(if pace.is_ok() { Ok(bytes) } else { Err(self.give_up()) })
             }
             Poll::Pending => {
-                let Some(judge) = &mut self.judge else { return Poll::Pending };
-                ready!(judge.pace.poll_stalled(cx));
+                match &mut self.judge {
+                    Some(judge) => ready!(judge.pace.poll_stalled(cx)),
+                    None => ready!(self.poll_given_up(cx)),
+                }
                 Poll::Ready(Err(self.give_up()))
             }
             broken => broken,
         }
     }
 
+    /// Ready once somebody else has given the peer up.
+    fn poll_given_up(&self, cx: &Context<'_>) -> Poll<()> {
+        self.progress.writer.register(cx.waker());
+        if self.progress.gave_up() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
     fn give_up(&self) -> io::Error {
-        self.progress.gave_up.store(true, Relaxed);
+        self.progress.gave_up.store(true, Release);
         if let Some(judge) = &self.judge {
             (judge.abandon)(&self.io);
         }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use asset_gateway::sandbox::faults::{Fault, Operation};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -154,4 +154,33 @@ async fn a_storage_that_takes_nothing_more_is_given_up() {
     let answer = house.post("/v1/assets?channel=sms&name=a.bin").body(noise(5_000_000, 6)).send().await.unwrap();
     assert_eq!(Refusal::of(answer).await.told(), (504, "upstream-timeout", "storage", "store"));
     assert!(began.elapsed() < IDLE * 3, "{:?}", began.elapsed());
+}
+
+/// Of these sizes hyper's buffer is full in some: then it doesn't ask for more of a body, and so doesn't hear that it has ended.
+#[tokio::test]
+async fn a_storage_that_was_given_up_holds_neither_its_connection_nor_the_callers() {
+    let house = house_before(storage_that_stops().await).await;
+    for size in [300_000, 500_000, 700_000, 858_203] {
+        let upload = async {
+            let mut wire = Wire::to(house.addr).await;
+            wire.send_head("channel=sms&name=a.bin", &format!("Content-Length: {size}\r\nConnection: close\r\n")).await;
+            // What is sent behind the answer has to be read, or this wouldn't end.
+            wire.send(noise(size, 7)).await;
+            assert!(wire.rest().await.starts_with(b"HTTP/1.1 504 "), "{size}");
+        };
+        timeout(Duration::from_secs(15), upload).await.expect("the caller's connection ends");
+    }
+}
+
+/// Takes a request's head and then nothing more, for ever.
+async fn storage_that_stops() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        loop {
+            held.push(listener.accept().await.unwrap().0);
+        }
+    });
+    addr
 }
