@@ -138,7 +138,7 @@ async fn faults_and_counts_are_at_hand_over_http() {
     assert_eq!(customer.get("1").await.status(), 500);
     let (id, _) = customer.create("note.txt", 5).await;
     let stats = json(customer.client.get(format!("{root}/stats")).send().await.unwrap()).await;
-    assert_eq!(stats["operations"]["get_asset"], json!({"calls": 1, "faulted": 1, "answers": {"500": 1}}));
+    assert_eq!(stats["operations"]["get_asset"], json!({"calls": 1, "faulted": 1, "most_at_once": 1, "answers": {"500": 1}}));
     assert_eq!(stats["faults"], json!([{"at": "upload", "close": true}, {"at": "token", "delay": "1s"}]));
     let asset = json!({"id": id, "name": "note.txt", "size": 5, "content_type": "text/plain", "channel": "sms",
         "sender": "customer", "complete": false, "received": 0});
