@@ -54,7 +54,7 @@ def connect(house):
 
 def drip(house, seconds=DRIP_SECONDS):
     """KiB that one connection takes which sends one byte a chunk, each in a segment of its own."""
-    http.client.HTTPConnection(house.data).request("GET", "/v1/nothing")
+    warm_up(house)
     before = resident(house)
     sock = connect(house)
     sock.sendall(b"POST /v1/assets?channel=sms&name=a.txt HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
@@ -83,6 +83,14 @@ async def _segmented(house, body):
         raise RuntimeError(answer.decode())
 
 
+def warm_up(house):
+    """One upload, which is no form lest anything be learned of it: the code that it loads, and the disk's first thread, aren't what
+    an upload takes."""
+    head = b"POST /v1/assets?channel=sms&name=a.bin HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    file = bytes(range(128, 256)) * (SEGMENTED_SIZE // 128)
+    asyncio.run(_segmented(house, head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(file), file)))
+
+
 def segments(house):
     """KiB for each of some forms that come in segments, at their peak. None of them is known, so all are spooled."""
     head = b"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.bin\"\r\n\r\n"
@@ -95,9 +103,7 @@ def segments(house):
     async def all_of_them():
         await asyncio.gather(*(_segmented(house, request(number)) for number in range(SEGMENTED_FORMS)))
 
-    # One more, which is no form lest anything be learned of it: the code that it runs, and the disk's first thread, aren't a form's.
-    head = b"POST /v1/assets?channel=sms&name=a.bin HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
-    asyncio.run(_segmented(house, head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(form), form)))
+    warm_up(house)
     before = resident(house)
     reset_peak(house)
     asyncio.run(all_of_them())
