@@ -1,4 +1,4 @@
-//! eGain's API: a token, an allowance of calls, and three calls to spend it on.
+//! eGain's API: a token, an allowance of calls, and the calls to spend it on: assets, accounts and channels.
 //!
 //! The scarce thing is calls, not bytes: the best plan allows five `/assets` calls a second. So
 //! every call goes through a budget, and nothing here is called for a request that can be refused.
