@@ -1,7 +1,9 @@
-//! What each body adapter costs, alone and as an upload puts them one over the other: 1 MiB in frames as a server hands them
-//! on, and in the frames of a caller that sends next to nothing at a time. "none" is the reading alone.
+//! What each body adapter costs, alone and as an upload puts them one over the other: 1 MiB in
+//! frames as a server hands them on, and in the frames of a caller that sends next to nothing at a
+//! time. "none" is the reading alone.
 //!
-//! The caller's body (`inbound`) and storage's leash exist only with a connection: `streaming` has them.
+//! The caller's body (`inbound`) and storage's leash exist only with a connection: `streaming` has
+//! them.
 
 mod fixtures;
 
@@ -24,25 +26,49 @@ fn bodies(criterion: &mut Criterion) {
     for (name, size) in [("64 KiB", FRAME), ("1 KiB", KIB)] {
         let frames = cut(noise(MIB).into(), size);
         let mut group = criterion.benchmark_group(format!("bodies in frames of {name}"));
-        group.sample_size(50).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(2));
+        group
+            .sample_size(50)
+            .warm_up_time(Duration::from_secs(1))
+            .measurement_time(Duration::from_secs(2));
         group.throughput(Throughput::Bytes(MIB as u64));
         group.bench_function("none", |bencher| bencher.iter(|| drain(ready(&frames))));
-        group.bench_function("pace", |bencher| bencher.iter(|| drain(paced(ready(&frames)))));
-        group.bench_function("meter", |bencher| bencher.iter(|| drain(Meter::new(ready(&frames), counter.clone()))));
-        group.bench_function("exact", |bencher| bencher.iter(|| drain(exact(ready(&frames)))));
-        group.bench_function("digest", |bencher| bencher.iter(|| drain(digesting(ready(&frames)))));
+        group.bench_function("pace", |bencher| {
+            bencher.iter(|| drain(paced(ready(&frames))))
+        });
+        group.bench_function("meter", |bencher| {
+            bencher.iter(|| drain(Meter::new(ready(&frames), counter.clone())))
+        });
+        group.bench_function("exact", |bencher| {
+            bencher.iter(|| drain(exact(ready(&frames))))
+        });
+        group.bench_function("digest", |bencher| {
+            bencher.iter(|| drain(digesting(ready(&frames))))
+        });
         let together = || exact(Meter::new(paced(ready(&frames)), counter.clone()));
-        group.bench_function("pace, meter, exact", |bencher| bencher.iter(|| drain(together())));
+        group.bench_function("pace, meter, exact", |bencher| {
+            bencher.iter(|| drain(together()))
+        });
         group.finish();
     }
 }
 
 fn paced<B>(body: B) -> Pace<B> {
-    Pace::new(body, Limits { idle: Duration::from_secs(60), min_rate: 1 }, caller_too_slow)
+    Pace::new(
+        body,
+        Limits {
+            idle: Duration::from_secs(60),
+            min_rate: 1,
+        },
+        caller_too_slow,
+    )
 }
 
 fn exact<B>(body: B) -> Exact<B> {
-    Exact::new(body, MIB as u64, Box::new(|_| Fault::caller(Code::LengthMismatch, Stage::Read, "")))
+    Exact::new(
+        body,
+        MIB as u64,
+        Box::new(|_| Fault::caller(Code::LengthMismatch, Stage::Read, "")),
+    )
 }
 
 fn digesting<B: Body<Data = Bytes, Error = Fault>>(body: B) -> Digesting<B> {

@@ -1,6 +1,6 @@
-//! What sharing eGain's calls costs, as far as it isn't waiting: a call that has its turn at once (with its exchange over
-//! loopback), 64 claimants' calls at one time, a place in the queue behind 64 claimants that is taken and given up, and a
-//! refusal.
+//! What sharing eGain's calls costs, as far as it isn't waiting: a call that has its turn at once
+//! (with its exchange over loopback), 64 claimants' calls at one time, a place in the queue behind
+//! 64 claimants that is taken and given up, and a refusal.
 
 mod fixtures;
 mod house;
@@ -20,9 +20,15 @@ use futures_util::future::{join_all, poll_immediate};
 use house::House;
 
 const CLAIMANTS: usize = 64;
-const PLENTY: Rate = Rate { per_second: 10_000.0, burst: 100_000 };
+const PLENTY: Rate = Rate {
+    per_second: 10_000.0,
+    burst: 100_000,
+};
 /// One call, and then none for as long as a bench takes.
-const SCARCE: Rate = Rate { per_second: 0.001, burst: 1 };
+const SCARCE: Rate = Rate {
+    per_second: 0.001,
+    burst: 1,
+};
 const FOR_EVER: Duration = Duration::from_secs(1_000_000);
 
 type Call<'e> = Pin<Box<dyn Future<Output = Result<Asset, Fault>> + 'e>>;
@@ -30,13 +36,20 @@ type Call<'e> = Pin<Box<dyn Future<Output = Result<Asset, Fault>> + 'e>>;
 fn budget(criterion: &mut Criterion) {
     let house = House::open();
     let id = AssetId::parse("4096").unwrap();
-    let claimants: Vec<_> = (0..CLAIMANTS).map(|number| Claimant::named(&number.to_string())).collect();
+    let claimants: Vec<_> = (0..CLAIMANTS)
+        .map(|number| Claimant::named(&number.to_string()))
+        .collect();
     let mut group = criterion.benchmark_group("budget");
-    group.sample_size(50).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
+    group
+        .sample_size(50)
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(3));
 
     let egain = egain(&house, PLENTY, FOR_EVER);
     let call = |claimant| egain.get_asset(&id, claimant);
-    group.bench_function("one call", |bencher| bencher.iter(|| house.runtime.block_on(call(&claimants[0])).unwrap()));
+    group.bench_function("one call", |bencher| {
+        bencher.iter(|| house.runtime.block_on(call(&claimants[0])).unwrap())
+    });
     group.throughput(Throughput::Elements(CLAIMANTS as u64));
     group.bench_function("64 claimants' calls", |bencher| {
         bencher.iter(|| house.runtime.block_on(join_all(claimants.iter().map(call))));
@@ -45,15 +58,29 @@ fn budget(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     let hurried = spent(&house, &id, Duration::ZERO);
     group.bench_function("refusal", |bencher| {
-        bencher.iter(|| house.runtime.block_on(hurried.get_asset(&id, &claimants[0])).unwrap_err());
+        bencher.iter(|| {
+            house
+                .runtime
+                .block_on(hurried.get_asset(&id, &claimants[0]))
+                .unwrap_err()
+        });
     });
 
     let patient = spent(&house, &id, FOR_EVER);
-    let mut queue: Vec<Call> = claimants.iter().map(|claimant| Box::pin(patient.get_asset(&id, claimant)) as Call).collect();
-    let answers = house.runtime.block_on(join_all(queue.iter_mut().map(poll_immediate)));
+    let mut queue: Vec<Call> = claimants
+        .iter()
+        .map(|claimant| Box::pin(patient.get_asset(&id, claimant)) as Call)
+        .collect();
+    let answers = house
+        .runtime
+        .block_on(join_all(queue.iter_mut().map(poll_immediate)));
     assert!(answers.iter().all(Option::is_none), "they wait");
     group.bench_function("a place behind 64 claimants", |bencher| {
-        bencher.iter(|| house.runtime.block_on(poll_immediate(Box::pin(patient.get_asset(&id, &Claimant::Gateway)))));
+        bencher.iter(|| {
+            house.runtime.block_on(poll_immediate(Box::pin(
+                patient.get_asset(&id, &Claimant::Gateway),
+            )))
+        });
     });
     group.finish();
 }
@@ -61,13 +88,20 @@ fn budget(criterion: &mut Criterion) {
 /// Its only call was made.
 fn spent(house: &House, id: &AssetId, longest_wait: Duration) -> Egain {
     let egain = egain(house, SCARCE, longest_wait);
-    house.runtime.block_on(egain.get_asset(id, &Claimant::Gateway)).unwrap();
+    house
+        .runtime
+        .block_on(egain.get_asset(id, &Claimant::Gateway))
+        .unwrap();
     egain
 }
 
 fn egain(house: &House, assets: Rate, budget_wait: Duration) -> Egain {
     let config = house.settings.parts().unwrap().egain;
-    let config = asset_gateway::egain::Config { assets, budget_wait, ..config };
+    let config = asset_gateway::egain::Config {
+        assets,
+        budget_wait,
+        ..config
+    };
     let egain = Egain::new(config, Arc::new(Metrics::new())).unwrap();
     house.runtime.spawn(egain.clone().keep_signed_in());
     egain

@@ -1,5 +1,5 @@
-//! What a signed URL costs: from the cache, and asked for anew. eGain's own answer takes hundreds of
-//! milliseconds more than this upstream's.
+//! What a signed URL costs: from the cache, and asked for anew. eGain's own answer takes hundreds
+//! of milliseconds more than this upstream's.
 
 #![expect(clippy::disallowed_methods, reason = "answers here are small")]
 
@@ -25,18 +25,33 @@ const PATH: &str = "/v1/assets/4096";
 fn cache(criterion: &mut Criterion) {
     let house = House::open();
     let mut group = criterion.benchmark_group("cache");
-    group.sample_size(50).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
+    group
+        .sample_size(50)
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(3));
 
     let download = house.runtime.block_on(async { download(&house) });
     let id = AssetId::parse("4096").unwrap();
     group.bench_function("hit", |bencher| {
-        bencher.iter(|| house.runtime.block_on(download.metadata(&id, &Claimant::Gateway, false)).unwrap());
+        bencher.iter(|| {
+            house
+                .runtime
+                .block_on(download.metadata(&id, &Claimant::Gateway, false))
+                .unwrap()
+        });
     });
     // Refreshed at most once in a while for callers; here each time.
     group.bench_function("miss", |bencher| {
-        bencher.iter(|| house.runtime.block_on(download.metadata(&id, &Claimant::Gateway, true)).unwrap());
+        bencher.iter(|| {
+            house
+                .runtime
+                .block_on(download.metadata(&id, &Claimant::Gateway, true))
+                .unwrap()
+        });
     });
-    group.bench_function("hit over HTTP", |bencher| bencher.iter(|| house.runtime.block_on(get(&house))));
+    group.bench_function("hit over HTTP", |bencher| {
+        bencher.iter(|| house.runtime.block_on(get(&house)))
+    });
     group.finish();
 }
 

@@ -1,6 +1,6 @@
-//! The fixed work that `benches/regress` counts: `instructions SCENARIO UNITS` does a scenario so many times, on one
-//! thread, and `--list` tells the scenarios with the units that are enough. Nothing is timed here; `cargo bench` only
-//! does each once, to see that it works.
+//! The fixed work that `benches/regress` counts: `instructions SCENARIO UNITS` does a scenario so
+//! many times, on one thread, and `--list` tells the scenarios with the units that are enough.
+//! Nothing is timed here; `cargo bench` only does each once, to see that it works.
 
 mod fixtures;
 mod house;
@@ -35,30 +35,72 @@ struct Scenario {
 }
 
 const SCENARIOS: [Scenario; 9] = [
-    Scenario { name: "upload-raw-1MiB", units: 32, work: |units| upload(MIB, false, units) },
-    Scenario { name: "upload-form-1MiB", units: 32, work: |units| upload(MIB, true, units) },
-    Scenario { name: "upload-raw-4KiB", units: 64, work: |units| upload(4 * KIB, false, units) },
-    Scenario { name: "download-1MiB", units: 96, work: |units| get(&format!("/v1/assets/{MIB}/content"), units) },
-    Scenario { name: "lookup-cached", units: 192, work: |units| get("/v1/assets/4096", units) },
-    Scenario { name: "adapters-1MiB", units: 256, work: adapters },
-    Scenario { name: "digest-1MiB", units: 2, work: digest },
-    Scenario { name: "form-reader-1MiB", units: 4, work: form_reader },
-    Scenario { name: "inspect-64KiB", units: 16, work: inspect },
+    Scenario {
+        name: "upload-raw-1MiB",
+        units: 32,
+        work: |units| upload(MIB, false, units),
+    },
+    Scenario {
+        name: "upload-form-1MiB",
+        units: 32,
+        work: |units| upload(MIB, true, units),
+    },
+    Scenario {
+        name: "upload-raw-4KiB",
+        units: 64,
+        work: |units| upload(4 * KIB, false, units),
+    },
+    Scenario {
+        name: "download-1MiB",
+        units: 96,
+        work: |units| get(&format!("/v1/assets/{MIB}/content"), units),
+    },
+    Scenario {
+        name: "lookup-cached",
+        units: 192,
+        work: |units| get("/v1/assets/4096", units),
+    },
+    Scenario {
+        name: "adapters-1MiB",
+        units: 256,
+        work: adapters,
+    },
+    Scenario {
+        name: "digest-1MiB",
+        units: 2,
+        work: digest,
+    },
+    Scenario {
+        name: "form-reader-1MiB",
+        units: 4,
+        work: form_reader,
+    },
+    Scenario {
+        name: "inspect-64KiB",
+        units: 16,
+        work: inspect,
+    },
 ];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["--list"] => SCENARIOS.iter().for_each(|scenario| println!("{} {}", scenario.name, scenario.units)),
+        ["--list"] => SCENARIOS
+            .iter()
+            .for_each(|scenario| println!("{} {}", scenario.name, scenario.units)),
         [name, units] => {
-            let scenario = SCENARIOS.iter().find(|scenario| scenario.name == name).expect("one of --list");
+            let scenario = SCENARIOS
+                .iter()
+                .find(|scenario| scenario.name == name)
+                .expect("one of --list");
             (scenario.work)(units.parse().expect("a number of units"));
         }
         _ => SCENARIOS.iter().for_each(|scenario| (scenario.work)(1)),
     }
 }
 
-/// Client, gateway and upstream take turns on one thread, so that nothing depends on how threads meet.
+/// Client, gateway and upstream take turns on one thread, so that nothing depends on how threads
+/// meet.
 fn house() -> House {
     House::on(Builder::new_current_thread().enable_all().build().unwrap())
 }
@@ -70,11 +112,18 @@ fn repeat(house: &House, units: usize, request: impl Fn() -> RequestBuilder) {
 /// The first form is spooled, those after it stream: its framing is known by then.
 fn upload(size: usize, as_form: bool, units: usize) {
     let (house, photo) = (house(), photo(size));
-    let (content_type, body) = if as_form { (form_type(), form(&photo)) } else { ("image/jpeg".to_owned(), photo.into()) };
-    repeat(&house, units, || house.upload(UPLOAD, &content_type, body.clone()));
+    let (content_type, body) = if as_form {
+        (form_type(), form(&photo))
+    } else {
+        ("image/jpeg".to_owned(), photo.into())
+    };
+    repeat(&house, units, || {
+        house.upload(UPLOAD, &content_type, body.clone())
+    });
 }
 
-/// A type that is told at a glance, lest looking at the bytes outweigh moving them; `inspect` looks at all of them.
+/// A type that is told at a glance, lest looking at the bytes outweigh moving them; `inspect` looks
+/// at all of them.
 fn photo(size: usize) -> Vec<u8> {
     let mut photo = noise(size);
     photo[..JPEG.len()].copy_from_slice(JPEG);
@@ -89,10 +138,23 @@ fn get(path: &str, units: usize) {
 /// What a declared upload's bytes pass between the two connections.
 fn adapters(units: usize) {
     let frames = frames();
-    let (limits, counter) = (Limits { idle: Duration::from_secs(60), min_rate: 1 }, IntCounter::new("bytes", "bytes").unwrap());
+    let (limits, counter) = (
+        Limits {
+            idle: Duration::from_secs(60),
+            min_rate: 1,
+        },
+        IntCounter::new("bytes", "bytes").unwrap(),
+    );
     for _ in 0..units {
-        let metered = Meter::new(Pace::new(ready(&frames), limits, caller_too_slow), counter.clone());
-        let exact = Exact::new(metered, MIB as u64, Box::new(|_| Fault::caller(Code::LengthMismatch, Stage::Read, "")));
+        let metered = Meter::new(
+            Pace::new(ready(&frames), limits, caller_too_slow),
+            counter.clone(),
+        );
+        let exact = Exact::new(
+            metered,
+            MIB as u64,
+            Box::new(|_| Fault::caller(Code::LengthMismatch, Stage::Read, "")),
+        );
         assert_eq!(drain(exact), MIB);
     }
 }
@@ -100,15 +162,30 @@ fn adapters(units: usize) {
 fn digest(units: usize) {
     let frames = frames();
     for _ in 0..units {
-        assert_eq!(drain(Digesting::new(ready(&frames), None, Slot::default())), MIB);
+        assert_eq!(
+            drain(Digesting::new(ready(&frames), None, Slot::default())),
+            MIB
+        );
     }
 }
 
 /// Half of the file looks like a boundary until its last byte.
 fn form_reader(units: usize) {
     let almost = format!("\r\n--{}X", &BOUNDARY[..BOUNDARY.len() - 1]);
-    let file = [noise(MIB / 2), almost.bytes().cycle().take(MIB / 2 - 1).chain([b'.']).collect()].concat();
-    let (boundary, frames) = (Boundary::from_content_type(&form_type()).unwrap(), cut(form(&file), FRAME));
+    let file = [
+        noise(MIB / 2),
+        almost
+            .bytes()
+            .cycle()
+            .take(MIB / 2 - 1)
+            .chain([b'.'])
+            .collect(),
+    ]
+    .concat();
+    let (boundary, frames) = (
+        Boundary::from_content_type(&form_type()).unwrap(),
+        cut(form(&file), FRAME),
+    );
     for _ in 0..units {
         let mut parser = Parser::new(&boundary);
         for frame in &frames {
@@ -123,12 +200,22 @@ fn form_reader(units: usize) {
 
 /// Type, name and verdict for a text, the dearest usual kind: each byte counts.
 fn inspect(units: usize) {
-    let policy = house::settings(([127, 0, 0, 1], 1).into()).parts().unwrap().policy;
+    let policy = house::settings(([127, 0, 0, 1], 1).into())
+        .parts()
+        .unwrap()
+        .policy;
     let head = filled(b"", "Grüße aus Köln €\n".as_bytes());
     for _ in 0..units {
-        let sniffed = media::sniff(black_box(&head), false, Some("text/plain"), Some("notes.txt"));
+        let sniffed = media::sniff(
+            black_box(&head),
+            false,
+            Some("text/plain"),
+            Some("notes.txt"),
+        );
         let agreed = media::agree(Some("C:\\Texte\\Grüße.pdf"), &sniffed);
-        policy.judge(&sniffed, &agreed, "sms", Direction::Inbound).unwrap();
+        policy
+            .judge(&sniffed, &agreed, "sms", Direction::Inbound)
+            .unwrap();
     }
 }
 

@@ -25,16 +25,29 @@ fn multipart(criterion: &mut Criterion) {
         ("CRLF and hyphens", fill(SIZE, "\r\n--"), FRAME),
         ("boundary less its last byte", fill(SIZE, &almost), FRAME),
         ("boundary with a byte more", fill(SIZE, &longer), FRAME),
-        ("boundary with a byte more, cut within it", fill(SIZE, &longer), longer.len() - 1),
+        (
+            "boundary with a byte more, cut within it",
+            fill(SIZE, &longer),
+            longer.len() - 1,
+        ),
         ("boundary with padding and text", fill(SIZE, &padded), FRAME),
-        ("CRLF and hyphens, byte by byte", fill(SIZE / 16, "\r\n--"), 1),
+        (
+            "CRLF and hyphens, byte by byte",
+            fill(SIZE / 16, "\r\n--"),
+            1,
+        ),
     ];
     let mut group = criterion.benchmark_group("multipart");
-    group.sample_size(20).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
+    group
+        .sample_size(20)
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(3));
     for (name, file, chunk) in cases {
         let chunks = cut(form(&file), chunk);
         group.throughput(Throughput::Bytes(file.len() as u64));
-        group.bench_function(name, |bencher| bencher.iter(|| assert_eq!(read(&chunks), file.len())));
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| assert_eq!(read(&chunks), file.len()))
+        });
     }
     group.finish();
 }

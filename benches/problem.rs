@@ -1,5 +1,6 @@
-//! What it costs to say no, over HTTP: the head is read, refused, and answered with a problem document. Each is refused a
-//! step later than the one before. A flood of these must be cheaper than what it keeps away.
+//! What it costs to say no, over HTTP: the head is read, refused, and answered with a problem
+//! document. Each is refused a step later than the one before. A flood of these must be cheaper
+//! than what it keeps away.
 
 mod fixtures;
 mod house;
@@ -14,16 +15,35 @@ use house::{House, RAW};
 fn problem(criterion: &mut Criterion) {
     let house = House::open();
     let mut group = criterion.benchmark_group("problem");
-    group.sample_size(50).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
+    group
+        .sample_size(50)
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(3));
     let get = |path| house.client.get(house.url(path));
-    let post = |path| house.upload(path, RAW, &b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0"[..]);
-    let mut measure = |name, expected, request: &dyn Fn() -> RequestBuilder| {
-        group.bench_function(name, |bencher| bencher.iter(|| refused(&house, request(), expected)));
+    let post = |path| {
+        house.upload(
+            path,
+            RAW,
+            &b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0"[..],
+        )
     };
-    measure("no such route", StatusCode::NOT_FOUND, &|| get("/v1/nothing"));
-    measure("no such method", StatusCode::METHOD_NOT_ALLOWED, &|| get("/v1/assets"));
-    measure("a field that is missing", StatusCode::BAD_REQUEST, &|| post("/v1/assets"));
-    measure("a program", StatusCode::UNSUPPORTED_MEDIA_TYPE, &|| post("/v1/assets?channel=sms"));
+    let mut measure = |name, expected, request: &dyn Fn() -> RequestBuilder| {
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| refused(&house, request(), expected))
+        });
+    };
+    measure("no such route", StatusCode::NOT_FOUND, &|| {
+        get("/v1/nothing")
+    });
+    measure("no such method", StatusCode::METHOD_NOT_ALLOWED, &|| {
+        get("/v1/assets")
+    });
+    measure("a field that is missing", StatusCode::BAD_REQUEST, &|| {
+        post("/v1/assets")
+    });
+    measure("a program", StatusCode::UNSUPPORTED_MEDIA_TYPE, &|| {
+        post("/v1/assets?channel=sms")
+    });
     group.finish();
 }
 

@@ -1,7 +1,11 @@
-//! The whole path over real sockets: a client, the gateway, and an upstream that throws away what it
-//! is sent. "straight" is the same transfer without the gateway: the difference is what it costs.
+//! The whole path over real sockets: a client, the gateway, and an upstream that throws away what
+//! it is sent. "straight" is the same transfer without the gateway: the difference is what it
+//! costs.
 
-#![expect(clippy::disallowed_methods, reason = "a body of unknown length is what is measured")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a body of unknown length is what is measured"
+)]
 
 mod fixtures;
 mod house;
@@ -24,20 +28,29 @@ fn uploads(criterion: &mut Criterion) {
         let file = Bytes::from(noise(size));
         let form = form(&file);
         group.throughput(Throughput::Bytes(size as u64));
-        measure(&mut group, &house, &format!("raw, {name}"), || house.upload(UPLOAD, RAW, file.clone()));
-        measure(&mut group, &house, &format!("form, {name}"), || house.upload(UPLOAD, &form_type(), form.clone()));
+        measure(&mut group, &house, &format!("raw, {name}"), || {
+            house.upload(UPLOAD, RAW, file.clone())
+        });
+        measure(&mut group, &house, &format!("form, {name}"), || {
+            house.upload(UPLOAD, &form_type(), form.clone())
+        });
     }
     let file = Bytes::from(noise(10 * MIB));
     let form = form(&file);
     group.throughput(Throughput::Bytes(file.len() as u64));
-    measure(&mut group, &house, "raw with SHA-256, 10 MiB", || house.upload(&format!("{UPLOAD}&sha256=1"), RAW, file.clone()));
-    // Without a Content-Length nothing can be derived: the file waits on disk until its end was seen.
+    measure(&mut group, &house, "raw with SHA-256, 10 MiB", || {
+        house.upload(&format!("{UPLOAD}&sha256=1"), RAW, file.clone())
+    });
+    // Without a Content-Length nothing can be derived: the file waits on disk until its end was
+    // seen.
     measure(&mut group, &house, "form spooled, 10 MiB", || {
         let body = Body::wrap_stream(stream::iter([Ok::<_, std::io::Error>(form.clone())]));
         house.upload(UPLOAD, &form_type(), body)
     });
     let straight = format!("http://{}/storage/new", house.upstream);
-    measure(&mut group, &house, "straight, 10 MiB", || house.client.post(&straight).body(file.clone()));
+    measure(&mut group, &house, "straight, 10 MiB", || {
+        house.client.post(&straight).body(file.clone())
+    });
     group.finish();
 }
 
@@ -46,21 +59,35 @@ fn downloads(criterion: &mut Criterion) {
     let mut group = group(criterion, "download");
     for (name, size) in SIZES {
         group.throughput(Throughput::Bytes(size as u64));
-        measure(&mut group, &house, name, || house.client.get(house.url(&format!("/v1/assets/{size}/content"))));
+        measure(&mut group, &house, name, || {
+            house
+                .client
+                .get(house.url(&format!("/v1/assets/{size}/content")))
+        });
     }
     let straight = format!("http://{}/storage/{}", house.upstream, 10 * MIB);
-    measure(&mut group, &house, "straight, 10 MiB", || house.client.get(&straight));
+    measure(&mut group, &house, "straight, 10 MiB", || {
+        house.client.get(&straight)
+    });
     group.finish();
 }
 
 fn group<'c>(criterion: &'c mut Criterion, name: &str) -> BenchmarkGroup<'c, WallTime> {
     let mut group = criterion.benchmark_group(name);
-    group.sample_size(20).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
+    group
+        .sample_size(20)
+        .warm_up_time(Duration::from_secs(1))
+        .measurement_time(Duration::from_secs(3));
     group
 }
 
 /// One request after the other on one connection, each to its answer's last byte.
-fn measure(group: &mut BenchmarkGroup<'_, WallTime>, house: &House, name: &str, request: impl Fn() -> RequestBuilder) {
+fn measure(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    house: &House,
+    name: &str,
+    request: impl Fn() -> RequestBuilder,
+) {
     group.bench_function(name, |bencher| {
         bencher.iter(|| house.ask(request()));
     });

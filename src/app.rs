@@ -60,7 +60,9 @@ pub enum StartError {
         source: TlsError,
     },
     /// Temporary files can't be made.
-    #[error("limits.spool_dir: can't make temporary files there: {0}; set another folder, or limits.spool_total = 0")]
+    #[error(
+        "limits.spool_dir: can't make temporary files there: {0}; set another folder, or limits.spool_total = 0"
+    )]
     Spool(io::Error),
     /// The machine has no CA certificates, most likely.
     #[error("can't make an HTTPS client: {0}; are CA certificates installed?")]
@@ -120,29 +122,62 @@ pub fn bind(settings: &Settings) -> Result<Bound, StartError> {
 }
 
 /// As [`bind`], with a page at `/`.
-pub fn bind_with(settings: &Settings, home_page: Option<&'static str>) -> Result<Bound, StartError> {
+pub fn bind_with(
+    settings: &Settings,
+    home_page: Option<&'static str>,
+) -> Result<Bound, StartError> {
     let parts = settings.parts()?;
-    let tls = parts.tls.map(Tls::load).transpose().map_err(StartError::tls)?;
+    let tls = parts
+        .tls
+        .map(Tls::load)
+        .transpose()
+        .map_err(StartError::tls)?;
     let (metrics, drain) = (Arc::new(Metrics::new()), Drain::new());
-    metrics.build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+    metrics
+        .build_info
+        .with_label_values(&[env!("CARGO_PKG_VERSION")])
+        .set(1);
     let rules_ttl = parts.egain.rules_ttl;
     let egain = Egain::new(parts.egain, metrics.clone()).map_err(StartError::client)?;
     let storage = Storage::new(parts.storage, metrics.clone()).map_err(StartError::client)?;
     let (orphans, worker) = Orphans::new(egain.clone(), metrics.clone());
     let ways = (egain.clone(), storage.clone(), orphans.clone());
     let live_rules = LiveRules::new(egain.clone(), rules_ttl, &metrics);
-    let upload = Upload::new(parts.upload, parts.policy, live_rules.clone(), ways, metrics.clone()).map_err(StartError::Spool)?;
+    let upload = Upload::new(
+        parts.upload,
+        parts.policy,
+        live_rules.clone(),
+        ways,
+        metrics.clone(),
+    )
+    .map_err(StartError::Spool)?;
     let download = Download::new(egain.clone(), storage, parts.download, metrics.clone());
-    let front = front::Config { home_page, ..parts.front };
+    let front = front::Config {
+        home_page,
+        ..parts.front
+    };
     let accounts = Accounts::new(egain.clone());
-    let front = Front::new(&front, upload, download, accounts, drain.clone(), metrics.clone()).map_err(StartError::client)?;
+    let front = Front::new(
+        &front,
+        upload,
+        download,
+        accounts,
+        drain.clone(),
+        metrics.clone(),
+    )
+    .map_err(StartError::client)?;
     Ok(Bound {
         listener: listen("server.listen", settings.server.listen)?,
         admin_listener: listen("server.admin_listen", settings.server.admin_listen)?,
-        config: server::Config { max_connections: descriptors::connections(wanted(settings)), ..parts.listener },
+        config: server::Config {
+            max_connections: descriptors::connections(wanted(settings)),
+            ..parts.listener
+        },
         tls,
         keys: settings.file_of_keys().map(Path::to_owned),
-        secret: settings.file_of_egains_secret().map(|(key, file)| (key, file.to_owned())),
+        secret: settings
+            .file_of_egains_secret()
+            .map(|(key, file)| (key, file.to_owned())),
         front,
         admin: Admin::new(metrics.clone(), drain.clone(), egain.clone(), orphans),
         egain,
@@ -150,13 +185,20 @@ pub fn bind_with(settings: &Settings, home_page: Option<&'static str>) -> Result
         orphans: worker,
         drain,
         metrics,
-        times: Times { delay: settings.server.drain_delay, grace: settings.server.shutdown_grace },
+        times: Times {
+            delay: settings.server.drain_delay,
+            grace: settings.server.shutdown_grace,
+        },
     })
 }
 
 fn wanted(settings: &Settings) -> Wanted {
     let server = &settings.server;
-    Wanted { connections: server.max_connections, uploads: server.max_uploads, downloads: server.max_downloads }
+    Wanted {
+        connections: server.max_connections,
+        uploads: server.max_uploads,
+        downloads: server.max_downloads,
+    }
 }
 
 fn listen(key: &'static str, addr: SocketAddr) -> Result<TcpListener, StartError> {
@@ -180,18 +222,42 @@ impl Bound {
     }
 
     /// Serves until `stop`, then drains; `abort` ends that early.
-    pub async fn run(self, stop: impl Future<Output = ()>, abort: impl Future<Output = ()>) -> Ending {
+    pub async fn run(
+        self,
+        stop: impl Future<Output = ()>,
+        abort: impl Future<Output = ()>,
+    ) -> Ending {
         let background = self.background();
-        let Self { drain, metrics, times, .. } = self;
+        let Self {
+            drain,
+            metrics,
+            times,
+            ..
+        } = self;
         let cut = drain.abort();
         let (admin_end, orphans_end) = (CancellationToken::new(), CancellationToken::new());
-        let ends = ShutdownTokens { leave: drain.leaving(), close: drain.closing(), abort: cut.clone() };
-        let in_public = server::Config { tls: self.tls, ..self.config.clone() };
-        let for_admin = server::Config { max_connections: ADMIN_CONNECTIONS, ..self.config };
+        let ends = ShutdownTokens {
+            leave: drain.leaving(),
+            close: drain.closing(),
+            abort: cut.clone(),
+        };
+        let in_public = server::Config {
+            tls: self.tls,
+            ..self.config.clone()
+        };
+        let for_admin = server::Config {
+            max_connections: ADMIN_CONNECTIONS,
+            ..self.config
+        };
         let ends_of_admin = ShutdownTokens::new(admin_end.clone(), admin_end.clone());
         let mut vital = Vital {
             data: tokio::spawn(server::serve(self.listener, in_public, self.front, ends)),
-            admin: tokio::spawn(server::serve(self.admin_listener, for_admin, self.admin, ends_of_admin)),
+            admin: tokio::spawn(server::serve(
+                self.admin_listener,
+                for_admin,
+                self.admin,
+                ends_of_admin,
+            )),
             orphans: tokio::spawn(self.orphans.run(orphans_end.clone())),
             sign_in: tokio::spawn(self.egain.keep_signed_in()),
         };
@@ -205,10 +271,14 @@ impl Bound {
             () = leave(&drain, times, &mut vital.data) => {}
             () = abort => tracing::warn!(running = drain.running(), "told to stop at once"),
         }
-        let ending = Ending { cut: drain.running(), failed };
+        let ending = Ending {
+            cut: drain.running(),
+            failed,
+        };
         drain.closing().cancel();
         cut.cancel();
-        // What is cut hands its asset over while it is dropped, which the orphans' queue must live to see.
+        // What is cut hands its asset over while it is dropped, which the orphans' queue must live
+        // to see.
         let last = Instant::now() + LAST_CALLS;
         let _dropped_or_out_of_time = timeout_at(last, drain.idle()).await;
         orphans_end.cancel();
@@ -232,47 +302,64 @@ impl Bound {
         }
         if let Some(file) = self.keys.clone() {
             let front = self.front.clone();
-            background.keep("keys of callers", move || keep_keys_current(file.clone(), front.clone()));
+            background.keep("keys of callers", move || {
+                keep_keys_current(file.clone(), front.clone())
+            });
         }
         if let Some((key, file)) = self.secret.clone() {
             let egain = self.egain.clone();
-            background.keep("secret of eGain", move || keep_secret_current(key, file.clone(), egain.clone()));
+            background.keep("secret of eGain", move || {
+                keep_secret_current(key, file.clone(), egain.clone())
+            });
         }
         let rules = self.live_rules.clone();
         background.keep("attachment rules", move || rules.clone().keep_fresh());
         let front = self.front.clone();
-        background.keep("tokens of callers", move || front.clone().keep_callers_fresh());
+        background.keep("tokens of callers", move || {
+            front.clone().keep_callers_fresh()
+        });
         background
     }
 }
 
-/// Reads the callers' keys again when their file changes, and once now: it may have changed since it was read first.
+/// Reads the callers' keys again when their file changes, and once now: it may have changed since
+/// it was read first.
 async fn keep_keys_current(file: PathBuf, front: Front) {
     let mut changes = Changes::of(vec![file.clone()]);
     loop {
         match Settings::keys_in(&file) {
-            Ok(keys) if front.replace_keys(&keys) => tracing::info!(keys = keys.len(), "callers' keys have changed"),
+            Ok(keys) if front.replace_keys(&keys) => {
+                tracing::info!(keys = keys.len(), "callers' keys have changed")
+            }
             Ok(_) => {}
-            Err(mistakes) => tracing::error!(%mistakes, "callers' keys can't be read again, the old ones stay"),
+            Err(mistakes) => {
+                tracing::error!(%mistakes, "callers' keys can't be read again, the old ones stay")
+            }
         }
         changes.next().await;
     }
 }
 
-/// Reads eGain's secret again when its file changes, and once now: it may have changed since it was read first.
+/// Reads eGain's secret again when its file changes, and once now: it may have changed since it was
+/// read first.
 async fn keep_secret_current(key: &'static str, file: PathBuf, egain: Egain) {
     let mut changes = Changes::of(vec![file.clone()]);
     loop {
         match Settings::egains_secret_in(key, &file) {
-            Ok(secret) if egain.replace_secret(&secret) => tracing::info!(key, "a secret has changed: signing in with it"),
+            Ok(secret) if egain.replace_secret(&secret) => {
+                tracing::info!(key, "a secret has changed: signing in with it")
+            }
             Ok(_) => {}
-            Err(error) => tracing::error!(key, %error, "a secret can't be read again, the old one stays"),
+            Err(error) => {
+                tracing::error!(key, %error, "a secret can't be read again, the old one stays")
+            }
         }
         changes.next().await;
     }
 }
 
-/// First unready but serving, then no new uploads, then no new connections; until all is done or the time is up.
+/// First unready but serving, then no new uploads, then no new connections; until all is done or
+/// the time is up.
 async fn leave(drain: &Drain, times: Times, data: &mut JoinHandle<()>) {
     tracing::info!(delay = ?times.delay, "told to stop: not ready from now on, still serving");
     drain.enter(Phase::Leaving);

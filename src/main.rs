@@ -1,8 +1,8 @@
 //! The command `asset-gateway`.
 #![forbid(unsafe_code)]
 
-/// Keeps small things that stay apart from large ones that go: with the system's allocator each idempotency key held ten
-/// times its own size (`benches/memory --keys`).
+/// Keeps small things that stay apart from large ones that go: with the system's allocator each
+/// idempotency key held ten times its own size (`benches/memory --keys`).
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -77,24 +77,41 @@ pub struct Policy {
 
 impl Policy {
     /// Judges a file by what its bytes are.
-    pub fn judge(&self, sniffed: &Sniffed, agreed: &AgreedName, channel: &str, way: Direction) -> Result<(), Fault> {
+    pub fn judge(
+        &self,
+        sniffed: &Sniffed,
+        agreed: &AgreedName,
+        channel: &str,
+        way: Direction,
+    ) -> Result<(), Fault> {
         let essence = sniffed.essence();
         if any(&self.deny, essence) || !any(&self.allow, essence) {
-            return Err(refused(format!("the file is {essence}, which isn't allowed here: send another type of file")));
+            return Err(refused(format!(
+                "the file is {essence}, which isn't allowed here: send another type of file"
+            )));
         }
-        let of_kind = self.rules(channel, way).into_iter().flat_map(|rules| rules.of(MediaKind::of(essence)));
+        let of_kind = self
+            .rules(channel, way)
+            .into_iter()
+            .flat_map(|rules| rules.of(MediaKind::of(essence)));
         if let Some(broken) = of_kind.into_iter().find(|rules| rules.refuse(essence)) {
-            let detail = format!("the file is {essence}, which the channel {channel} doesn't take: send another type of file");
+            let detail = format!(
+                "the file is {essence}, which the channel {channel} doesn't take: send another type of file"
+            );
             return Err(refused(detail).with_limit(broken.limit()));
         }
-        let contradicted = agreed.extension == Extension::Replaced || sniffed.contradicts_declared();
+        let contradicted =
+            agreed.extension == Extension::Replaced || sniffed.contradicts_declared();
         if self.on_mismatch == OnMismatch::Refuse && contradicted {
-            return Err(refused(format!("the file is {essence}, but is named or declared otherwise: name it as what it is")));
+            return Err(refused(format!(
+                "the file is {essence}, but is named or declared otherwise: name it as what it is"
+            )));
         }
         Ok(())
     }
 
-    /// The largest file that the channel takes, in bytes, if it says so; of a kind, as soon as that is known.
+    /// The largest file that the channel takes, in bytes, if it says so; of a kind, as soon as that
+    /// is known.
     pub fn max_size(&self, channel: &str, way: Direction, kind: Option<MediaKind>) -> Option<u64> {
         let rules = self.rules(channel, way)?;
         let of_kind = kind.and_then(|kind| rules.kinds.get(&kind)?.max_size);
@@ -104,29 +121,42 @@ impl Policy {
     /// The types that a channel takes of a kind, as far as the settings say; none where they don't.
     pub fn allowed(&self, channel: &str, way: Direction, kind: MediaKind) -> Option<&[Pattern]> {
         let rules = self.rules(channel, way)?;
-        let of_kind = rules.kinds.get(&kind).and_then(|rules| rules.allow.as_deref());
+        let of_kind = rules
+            .kinds
+            .get(&kind)
+            .and_then(|rules| rules.allow.as_deref());
         of_kind.or(rules.all.allow.as_deref())
     }
 
     /// The channel as the settings write it, if they name it: only then may it become a label.
     pub fn known_channel(&self, channel: &str) -> Option<&str> {
         let mut named = self.channels.keys().chain(&self.named_channels);
-        named.find(|named| named.eq_ignore_ascii_case(channel)).map(String::as_str)
+        named
+            .find(|named| named.eq_ignore_ascii_case(channel))
+            .map(String::as_str)
     }
 
-    /// Refuses a channel that is named nowhere, where `unknown_channels` says so. `bound` are those that the caller is bound to.
+    /// Refuses a channel that is named nowhere, where `unknown_channels` says so. `bound` are those
+    /// that the caller is bound to.
     pub fn judge_channel(&self, channel: &str, bound: &[String]) -> Result<(), Fault> {
         let is_bound = || bound.iter().any(|own| own.eq_ignore_ascii_case(channel));
-        if self.unknown_channels == UnknownChannels::Allow || self.known_channel(channel).is_some() || is_bound() {
+        if self.unknown_channels == UnknownChannels::Allow
+            || self.known_channel(channel).is_some()
+            || is_bound()
+        {
             return Ok(());
         }
-        let detail =
-            format!("the channel {channel} is none that this gateway knows: check its name, or have it added to the settings");
+        let detail = format!(
+            "the channel {channel} is none that this gateway knows: check its name, or have it added to the settings"
+        );
         Err(Fault::caller(Code::InvalidField, Stage::Policy, detail))
     }
 
     fn rules(&self, channel: &str, way: Direction) -> Option<&Rules> {
-        let (_, rules) = self.channels.iter().find(|(name, _)| name.eq_ignore_ascii_case(channel))?;
+        let (_, rules) = self
+            .channels
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(channel))?;
         Some(match way {
             Direction::Inbound => &rules.inbound,
             Direction::Outbound => &rules.outbound,
@@ -144,12 +174,23 @@ impl Rules {
 impl FileRules {
     /// As a caller is told it.
     fn limit(&self) -> Limit {
-        let allowed = self.allow.as_ref().map(|allow| allow.iter().map(ToString::to_string).collect());
-        Limit { source: LimitSource::Setting, max_size: self.max_size, allowed }
+        let allowed = self
+            .allow
+            .as_ref()
+            .map(|allow| allow.iter().map(ToString::to_string).collect());
+        Limit {
+            source: LimitSource::Setting,
+            max_size: self.max_size,
+            allowed,
+        }
     }
 
     fn refuse(&self, essence: &str) -> bool {
-        any(&self.deny, essence) || self.allow.as_ref().is_some_and(|allow| !any(allow, essence))
+        any(&self.deny, essence)
+            || self
+                .allow
+                .as_ref()
+                .is_some_and(|allow| !any(allow, essence))
     }
 }
 
@@ -166,10 +207,14 @@ mod tests {
     use super::*;
     use crate::media::{EXECUTABLE_PATTERNS, agree, sniff};
 
-    const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89";
+    const PNG: &[u8] =
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89";
 
     fn policy(allow: &str, on_mismatch: OnMismatch) -> Policy {
-        let deny = EXECUTABLE_PATTERNS.iter().map(|pattern| pattern.parse().unwrap()).collect();
+        let deny = EXECUTABLE_PATTERNS
+            .iter()
+            .map(|pattern| pattern.parse().unwrap())
+            .collect();
         Policy {
             deny,
             allow: vec![allow.parse().unwrap()],
@@ -183,55 +228,112 @@ mod tests {
 
     fn judge(policy: &Policy, bytes: &[u8], name: &str) -> Result<(), Code> {
         let sniffed = sniff(bytes, true, None, Some(name));
-        policy.judge(&sniffed, &agree(Some(name), &sniffed), "sms", Direction::Outbound).map_err(|fault| fault.code())
+        policy
+            .judge(
+                &sniffed,
+                &agree(Some(name), &sniffed),
+                "sms",
+                Direction::Outbound,
+            )
+            .map_err(|fault| fault.code())
     }
 
     #[test]
     fn a_script_is_refused_whatever_it_calls_itself() {
         let all = policy("*/*", OnMismatch::Rename);
-        assert_eq!(judge(&all, b"#!/bin/sh\nrm -rf /\n", "photo.jpg"), Err(Code::TypeNotAllowed));
+        assert_eq!(
+            judge(&all, b"#!/bin/sh\nrm -rf /\n", "photo.jpg"),
+            Err(Code::TypeNotAllowed)
+        );
         assert_eq!(judge(&all, PNG, "photo.png"), Ok(()));
     }
 
     #[test]
     fn what_isnt_allowed_is_refused() {
-        assert_eq!(judge(&policy("audio/*", OnMismatch::Rename), PNG, "photo.png"), Err(Code::TypeNotAllowed));
+        assert_eq!(
+            judge(&policy("audio/*", OnMismatch::Rename), PNG, "photo.png"),
+            Err(Code::TypeNotAllowed)
+        );
     }
 
     #[test]
     fn a_contradiction_is_refused_only_where_the_policy_says_so() {
-        assert_eq!(judge(&policy("*/*", OnMismatch::Rename), PNG, "scan.pdf"), Ok(()));
-        assert_eq!(judge(&policy("*/*", OnMismatch::Refuse), PNG, "scan.pdf"), Err(Code::TypeNotAllowed));
-        assert_eq!(judge(&policy("*/*", OnMismatch::Refuse), PNG, "scan"), Ok(()));
+        assert_eq!(
+            judge(&policy("*/*", OnMismatch::Rename), PNG, "scan.pdf"),
+            Ok(())
+        );
+        assert_eq!(
+            judge(&policy("*/*", OnMismatch::Refuse), PNG, "scan.pdf"),
+            Err(Code::TypeNotAllowed)
+        );
+        assert_eq!(
+            judge(&policy("*/*", OnMismatch::Refuse), PNG, "scan"),
+            Ok(())
+        );
     }
 
     #[test]
     fn a_channels_rules_hold_for_it_alone_and_in_their_direction() {
         let mut policy = policy("*/*", OnMismatch::Rename);
-        let jpeg = FileRules { max_size: Some(7), allow: Some(vec!["image/jpeg".parse().unwrap()]), deny: Vec::new() };
-        let jpeg = Rules { all: jpeg, kinds: BTreeMap::new() };
-        let rules = ChannelRules { inbound: Rules::default(), outbound: jpeg };
+        let jpeg = FileRules {
+            max_size: Some(7),
+            allow: Some(vec!["image/jpeg".parse().unwrap()]),
+            deny: Vec::new(),
+        };
+        let jpeg = Rules {
+            all: jpeg,
+            kinds: BTreeMap::new(),
+        };
+        let rules = ChannelRules {
+            inbound: Rules::default(),
+            outbound: jpeg,
+        };
         policy.channels.insert("whatsapp".into(), rules.clone());
         assert_eq!(judge(&policy, PNG, "a.png"), Ok(()));
         policy.channels.insert("sms".into(), rules);
         assert_eq!(judge(&policy, PNG, "a.png"), Err(Code::TypeNotAllowed));
         assert_eq!(policy.max_size("sms", Direction::Outbound, None), Some(7));
         assert_eq!(policy.max_size("sms", Direction::Inbound, None), None);
-        assert_eq!(policy.max_size("SmS", Direction::Outbound, None), Some(7), "whatever its case");
+        assert_eq!(
+            policy.max_size("SmS", Direction::Outbound, None),
+            Some(7),
+            "whatever its case"
+        );
         assert_eq!(policy.known_channel("WhatsApp"), Some("whatsapp"));
     }
 
     #[test]
     fn a_kinds_rules_hold_beside_those_of_the_channel_and_the_strictest_wins() {
         let mut policy = policy("*/*", OnMismatch::Rename);
-        let most = |bytes| FileRules { max_size: Some(bytes), ..FileRules::default() };
-        let png = FileRules { allow: Some(vec!["image/png".parse().unwrap()]), ..most(5) };
+        let most = |bytes| FileRules {
+            max_size: Some(bytes),
+            ..FileRules::default()
+        };
+        let png = FileRules {
+            allow: Some(vec!["image/png".parse().unwrap()]),
+            ..most(5)
+        };
         let kinds = [(MediaKind::Image, png), (MediaKind::Video, most(16))].into();
-        policy.channels.insert("sms".into(), ChannelRules { outbound: Rules { all: most(9), kinds }, ..ChannelRules::default() });
+        policy.channels.insert(
+            "sms".into(),
+            ChannelRules {
+                outbound: Rules {
+                    all: most(9),
+                    kinds,
+                },
+                ..ChannelRules::default()
+            },
+        );
         let max_size = |kind| policy.max_size("sms", Direction::Outbound, Some(kind));
-        assert_eq!([MediaKind::Image, MediaKind::Video, MediaKind::Audio].map(max_size), [Some(5), Some(9), Some(9)]);
+        assert_eq!(
+            [MediaKind::Image, MediaKind::Video, MediaKind::Audio].map(max_size),
+            [Some(5), Some(9), Some(9)]
+        );
         assert_eq!(judge(&policy, PNG, "a.png"), Ok(()));
-        assert_eq!(judge(&policy, b"GIF89a\x01\0\x01\0\0\0\0;", "a.gif"), Err(Code::TypeNotAllowed));
+        assert_eq!(
+            judge(&policy, b"GIF89a\x01\0\x01\0\0\0\0;", "a.gif"),
+            Err(Code::TypeNotAllowed)
+        );
         assert_eq!(judge(&policy, b"a text\n", "a.txt"), Ok(()), "another kind");
     }
 
@@ -240,11 +342,21 @@ mod tests {
         let mut policy = policy("*/*", OnMismatch::Rename);
         assert!(policy.judge_channel("fax", &[]).is_ok());
         policy.unknown_channels = UnknownChannels::Refuse;
-        policy.channels.insert("sms".into(), ChannelRules::default());
+        policy
+            .channels
+            .insert("sms".into(), ChannelRules::default());
         policy.named_channels.push("line".into());
         for known in ["sms", "SMS", "Line", "Telex"] {
-            assert!(policy.judge_channel(known, &["telex".into()]).is_ok(), "{known}");
+            assert!(
+                policy.judge_channel(known, &["telex".into()]).is_ok(),
+                "{known}"
+            );
         }
-        assert_eq!(policy.judge_channel("fax", &["telex".into()]).map_err(|fault| fault.code()), Err(Code::InvalidField));
+        assert_eq!(
+            policy
+                .judge_channel("fax", &["telex".into()])
+                .map_err(|fault| fault.code()),
+            Err(Code::InvalidField)
+        );
     }
 }

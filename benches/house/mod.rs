@@ -55,7 +55,13 @@ impl House {
             (upstream, settings, gateway)
         });
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        Self { runtime, client, settings, upstream, gateway }
+        Self {
+            runtime,
+            client,
+            settings,
+            upstream,
+            gateway,
+        }
     }
 
     /// A URL of the gateway.
@@ -65,14 +71,21 @@ impl House {
 
     /// One upload.
     pub fn upload(&self, path: &str, content_type: &str, body: impl Into<Body>) -> RequestBuilder {
-        self.client.post(self.url(path)).header(CONTENT_TYPE, content_type).body(body)
+        self.client
+            .post(self.url(path))
+            .header(CONTENT_TYPE, content_type)
+            .body(body)
     }
 
     /// One exchange, to its answer's last byte.
     pub fn ask(&self, request: RequestBuilder) {
         self.runtime.block_on(async {
             let mut response = request.send().await.unwrap();
-            assert!(matches!(response.status(), StatusCode::OK | StatusCode::CREATED), "{}", response.status());
+            assert!(
+                matches!(response.status(), StatusCode::OK | StatusCode::CREATED),
+                "{}",
+                response.status()
+            );
             while response.chunk().await.unwrap().is_some() {}
         });
     }
@@ -91,7 +104,11 @@ pub fn settings(upstream: SocketAddr) -> Settings {
         ("SERVER__LISTEN", "127.0.0.1:0".to_owned()),
         ("SERVER__ADMIN_LISTEN", "127.0.0.1:0".to_owned()),
     ];
-    Settings::from_sources(None, given.map(|(key, value)| (format!("ASSET_GATEWAY_{key}"), value))).unwrap()
+    Settings::from_sources(
+        None,
+        given.map(|(key, value)| (format!("ASSET_GATEWAY_{key}"), value)),
+    )
+    .unwrap()
 }
 
 fn start_upstream() -> SocketAddr {
@@ -103,12 +120,21 @@ fn start_upstream() -> SocketAddr {
         async move { Ok::<_, Infallible>(answer(request, addr, &file).await) }
     });
     let never = CancellationToken::new();
-    tokio::spawn(server::serve(listener, server::Config::default(), service, ShutdownTokens::new(never.clone(), never)));
+    tokio::spawn(server::serve(
+        listener,
+        server::Config::default(),
+        service,
+        ShutdownTokens::new(never.clone(), never),
+    ));
     addr
 }
 
 /// An asset's id is its size: `GET /storage/4096` gives 4096 bytes.
-async fn answer(request: Request<Incoming>, addr: SocketAddr, file: &Bytes) -> Response<Full<Bytes>> {
+async fn answer(
+    request: Request<Incoming>,
+    addr: SocketAddr,
+    file: &Bytes,
+) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     let last = head.uri.path().rsplit('/').next().unwrap_or_default();
     match (head.method, head.uri.path().starts_with("/storage/")) {
@@ -118,7 +144,9 @@ async fn answer(request: Request<Incoming>, addr: SocketAddr, file: &Bytes) -> R
         }
         (Method::GET, true) => {
             let mut response = status(StatusCode::OK, file.slice(..last.parse::<usize>().unwrap()));
-            response.headers_mut().insert(ETAG, "\"same\"".parse().unwrap());
+            response
+                .headers_mut()
+                .insert(ETAG, "\"same\"".parse().unwrap());
             response
         }
         (method, _) => {
@@ -129,7 +157,9 @@ async fn answer(request: Request<Incoming>, addr: SocketAddr, file: &Bytes) -> R
                 "contentUrl": format!("http://{addr}/storage/{id}"), "contentUrlExpiry": "9999-12-31T23:59:59Z",
             });
             let mut response = status(StatusCode::OK, asset.to_string().into());
-            response.headers_mut().insert(CONTENT_TYPE, "application/json".parse().unwrap());
+            response
+                .headers_mut()
+                .insert(CONTENT_TYPE, "application/json".parse().unwrap());
             response
         }
     }

@@ -1,9 +1,9 @@
 //! Callers that send as a load tool can't: slowly, or in pieces of a size of their own.
 //! `sender ADDRESS --head FILE --body FILE --callers N --each N --piece BYTES [--rate BYTES]`
 //!
-//! All callers begin at one time, each on a connection of its own. The head is a whole one, with the
-//! body's `Content-Length`. Standard output has the milliseconds that each request took, a line each;
-//! any answer but 200 or 201 is the end.
+//! All callers begin at one time, each on a connection of its own. The head is a whole one, with
+//! the body's `Content-Length`. Standard output has the milliseconds that each request took, a line
+//! each; any answer but 200 or 201 is the end.
 
 use std::collections::HashMap;
 use std::fs;
@@ -27,7 +27,9 @@ struct Plan {
 
 fn main() {
     match run() {
-        Ok(times) => times.iter().for_each(|time| println!("{:.3}", time.as_secs_f64() * 1000.0)),
+        Ok(times) => times
+            .iter()
+            .for_each(|time| println!("{:.3}", time.as_secs_f64() * 1000.0)),
         Err(error) => {
             eprintln!("sender: {error}");
             exit(1)
@@ -42,13 +44,28 @@ fn run() -> io::Result<Vec<Duration>> {
     while let (Some(option), Some(value)) = (arguments.next(), arguments.next()) {
         options.insert(option, value);
     }
-    let option = |name: &str| options.get(name).ok_or_else(|| io::Error::other(format!("{name} is missing")));
+    let option = |name: &str| {
+        options
+            .get(name)
+            .ok_or_else(|| io::Error::other(format!("{name} is missing")))
+    };
     let number = |name: &str| option(name)?.parse::<usize>().map_err(io::Error::other);
     let mut request = fs::read(option("--head")?)?;
     let head = request.len();
     request.extend(fs::read(option("--body")?)?);
-    let rate = if options.contains_key("--rate") { number("--rate")? as f64 } else { 0.0 };
-    let plan = Arc::new(Plan { address, request, head, each: number("--each")?, piece: number("--piece")?, rate });
+    let rate = if options.contains_key("--rate") {
+        number("--rate")? as f64
+    } else {
+        0.0
+    };
+    let plan = Arc::new(Plan {
+        address,
+        request,
+        head,
+        each: number("--each")?,
+        piece: number("--piece")?,
+        rate,
+    });
     let callers = number("--callers")?;
     let together = Arc::new(Barrier::new(callers));
     let threads: Vec<_> = (0..callers)
@@ -59,7 +76,11 @@ fn run() -> io::Result<Vec<Duration>> {
         .collect();
     let mut times = Vec::new();
     for thread in threads {
-        times.extend(thread.join().map_err(|_| io::Error::other("a caller panicked"))??);
+        times.extend(
+            thread
+                .join()
+                .map_err(|_| io::Error::other("a caller panicked"))??,
+        );
     }
     Ok(times)
 }
@@ -99,10 +120,18 @@ fn answered(stream: &mut TcpStream) -> io::Result<()> {
         let text = String::from_utf8_lossy(&answer).into_owned();
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
             let head = head.to_ascii_lowercase();
-            if !["http/1.1 200", "http/1.1 201"].iter().any(|ok| head.starts_with(ok)) {
+            if !["http/1.1 200", "http/1.1 201"]
+                .iter()
+                .any(|ok| head.starts_with(ok))
+            {
                 return Err(io::Error::other(text));
             }
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+            let length = head.lines().find_map(|line| {
+                line.strip_prefix("content-length:")?
+                    .trim()
+                    .parse::<usize>()
+                    .ok()
+            });
             if length.is_none_or(|length| body.len() >= length) {
                 return Ok(());
             }

@@ -1,4 +1,5 @@
-//! eGain and its storage, doing as little as one can: `upstream ADDRESS [--rate BYTES] [--keep FOLDER]`.
+//! eGain and its storage, doing as little as one can: `upstream ADDRESS [--rate BYTES] [--keep
+//! FOLDER]`.
 //!
 //! A process of its own for `benches/compare`, so that only the proxy under test is in that one's
 //! figures. It needs nothing but the standard library: rustc alone makes it in seconds.
@@ -62,11 +63,19 @@ fn main() {
             _ => usage(),
         }
     }
-    let upstream = Arc::new(Upstream { stats: Stats::default(), rate, keep, noise: noise() });
-    let listener = TcpListener::bind(&address).unwrap_or_else(|error| fail(&format!("{address}: {error}")));
+    let upstream = Arc::new(Upstream {
+        stats: Stats::default(),
+        rate,
+        keep,
+        noise: noise(),
+    });
+    let listener =
+        TcpListener::bind(&address).unwrap_or_else(|error| fail(&format!("{address}: {error}")));
     for stream in listener.incoming().flatten() {
         let upstream = upstream.clone();
-        let served = thread::Builder::new().stack_size(STACK).spawn(move || upstream.serve(stream));
+        let served = thread::Builder::new()
+            .stack_size(STACK)
+            .spawn(move || upstream.serve(stream));
         if let Err(error) = served {
             fail(&format!("no thread for a connection: {error}"));
         }
@@ -98,7 +107,9 @@ impl Upstream {
     /// One request after the other, until the peer leaves.
     fn serve(&self, mut stream: TcpStream) {
         let _ = stream.set_nodelay(true);
-        let mut connection = Connection { buffer: Vec::with_capacity(LONGEST_HEAD) };
+        let mut connection = Connection {
+            buffer: Vec::with_capacity(LONGEST_HEAD),
+        };
         while let Ok(Some(request)) = connection.head(&mut stream) {
             if self.answer(&mut stream, &mut connection, &request).is_err() {
                 self.stats.cut.fetch_add(1, Relaxed);
@@ -107,14 +118,28 @@ impl Upstream {
         }
     }
 
-    fn answer(&self, stream: &mut TcpStream, connection: &mut Connection, request: &Request) -> io::Result<()> {
+    fn answer(
+        &self,
+        stream: &mut TcpStream,
+        connection: &mut Connection,
+        request: &Request,
+    ) -> io::Result<()> {
         let last = request.path.rsplit('/').next().unwrap_or_default();
-        match (request.method.as_str(), request.path.starts_with("/storage/")) {
+        match (
+            request.method.as_str(),
+            request.path.starts_with("/storage/"),
+        ) {
             ("POST" | "PUT", true) => self.store(stream, connection, request),
             ("GET", true) => self.send(stream, last.parse().map_err(io::Error::other)?),
-            ("GET", false) if request.path == "/stats" => respond(stream, "200 OK", &self.stats.json()),
+            ("GET", false) if request.path == "/stats" => {
+                respond(stream, "200 OK", &self.stats.json())
+            }
             (method, _) => {
-                let (id, count) = if method == "POST" { ("new", &self.stats.signed) } else { (last, &self.stats.looked_up) };
+                let (id, count) = if method == "POST" {
+                    ("new", &self.stats.signed)
+                } else {
+                    (last, &self.stats.looked_up)
+                };
                 connection.body(stream, request.length.unwrap_or(0), |_| Ok(()))?;
                 count.fetch_add(1, Relaxed);
                 respond(stream, "200 OK", &asset(request, id))
@@ -123,14 +148,23 @@ impl Upstream {
     }
 
     /// Counts only what has come whole: a body that is shorter than promised is an error.
-    fn store(&self, stream: &mut TcpStream, connection: &mut Connection, request: &Request) -> io::Result<()> {
+    fn store(
+        &self,
+        stream: &mut TcpStream,
+        connection: &mut Connection,
+        request: &Request,
+    ) -> io::Result<()> {
         let Some(length) = request.length else {
             self.stats.refused.fetch_add(1, Relaxed);
             respond(stream, "411 Length Required", "")?;
             return Err(io::Error::other("no length"));
         };
         let number = self.stats.uploads.load(Relaxed);
-        let mut file = self.keep.as_ref().map(|folder| File::create(folder.join(number.to_string()))).transpose()?;
+        let mut file = self
+            .keep
+            .as_ref()
+            .map(|folder| File::create(folder.join(number.to_string())))
+            .transpose()?;
         let (start, mut sum) = (Instant::now(), 0);
         connection.body(stream, length, |piece| {
             sum += piece.len() as u64;
@@ -172,7 +206,10 @@ impl Stats {
             ("refused", &self.refused),
             ("cut", &self.cut),
         ];
-        let pairs: Vec<String> = all.iter().map(|(name, count)| format!("\"{name}\":{}", count.load(Relaxed))).collect();
+        let pairs: Vec<String> = all
+            .iter()
+            .map(|(name, count)| format!("\"{name}\":{}", count.load(Relaxed)))
+            .collect();
         format!("{{{}}}", pairs.join(","))
     }
 }
@@ -189,7 +226,9 @@ fn asset(request: &Request, id: &str) -> String {
 
 fn respond(stream: &mut TcpStream, status: &str, body: &str) -> io::Result<()> {
     let length = body.len();
-    let answer = format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}");
+    let answer = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
     stream.write_all(answer.as_bytes())
 }
 
@@ -229,8 +268,16 @@ impl Connection {
     }
 
     /// Gives exactly so many bytes away, in pieces.
-    fn body(&mut self, stream: &mut TcpStream, length: u64, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-        let here = self.buffer.len().min(usize::try_from(length).unwrap_or(usize::MAX));
+    fn body(
+        &mut self,
+        stream: &mut TcpStream,
+        length: u64,
+        mut take: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let here = self
+            .buffer
+            .len()
+            .min(usize::try_from(length).unwrap_or(usize::MAX));
         take(&self.buffer[..here])?;
         self.buffer.drain(..here);
         let mut left = length - here as u64;
@@ -252,18 +299,25 @@ impl Request {
     fn parse(head: &str) -> io::Result<Self> {
         let mut lines = head.split("\r\n");
         let mut first = lines.next().unwrap_or_default().split(' ');
-        let (method, path) = (first.next().unwrap_or_default(), first.next().unwrap_or_default());
+        let (method, path) = (
+            first.next().unwrap_or_default(),
+            first.next().unwrap_or_default(),
+        );
         let fields: HashMap<String, &str> = lines
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim()))
             .collect();
-        let field = |name: &str, default: &str| fields.get(name).map_or(default, |value| value).to_owned();
+        let field =
+            |name: &str, default: &str| fields.get(name).map_or(default, |value| value).to_owned();
         Ok(Self {
             method: method.to_owned(),
             path: path.split('?').next().unwrap_or_default().to_owned(),
             host: field("host", "localhost"),
             scheme: field("x-forwarded-proto", "http"),
-            length: fields.get("content-length").map(|length| length.parse().map_err(io::Error::other)).transpose()?,
+            length: fields
+                .get("content-length")
+                .map(|length| length.parse().map_err(io::Error::other))
+                .transpose()?,
         })
     }
 }

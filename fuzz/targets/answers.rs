@@ -1,4 +1,5 @@
-//! eGain's answers: whatever they are, they are read without a panic, cut, and don't quote what they were sent.
+//! eGain's answers: whatever they are, they are read without a panic, cut, and don't quote what
+//! they were sent.
 //!
 //! Input: a line each for `Date`, `Retry-After`, `X-RateLimit-Reset` and an expiry, then the body.
 #![no_main]

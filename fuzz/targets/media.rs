@@ -1,6 +1,7 @@
 //! Types and names: what is stored is well-formed, agrees with itself, and goes into headers.
 //!
-//! Input: two bytes that are the lengths of the declared type and of the name, these two, then the file.
+//! Input: two bytes that are the lengths of the declared type and of the name, these two, then the
+//! file.
 #![no_main]
 
 use asset_gateway::media::{Extension, agree, content_disposition, sniff};

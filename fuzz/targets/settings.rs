@@ -1,5 +1,5 @@
-//! Settings: any file and any variables give settings or mistakes; settings are told so that they load again, and
-//! neither tells a secret.
+//! Settings: any file and any variables give settings or mistakes; settings are told so that they
+//! load again, and neither tells a secret.
 //!
 //! Input: lines `KEY=VALUE` of variables without their prefix, a NUL, then the file.
 #![no_main]

@@ -38,7 +38,11 @@ impl Accounts {
     ///
     /// # Errors
     /// Everything that is wrong with the document at once, before it is sent to eGain.
-    pub async fn create(&self, document: &Map<String, Value>, by: &Claimant) -> Result<String, Fault> {
+    pub async fn create(
+        &self,
+        document: &Map<String, Value>,
+        by: &Claimant,
+    ) -> Result<String, Fault> {
         let account = self.read(document, None, by).await?;
         self.egain.create_account(&account, by).await
     }
@@ -60,14 +64,18 @@ impl Accounts {
     pub async fn get(&self, id: &AccountId, by: &Claimant) -> Result<ShownAccount, Fault> {
         let account = self.egain.get_account(id, by).await?;
         let modified = account["modified"].clone();
-        Ok(ShownAccount { document: without_secrets(account), modified })
+        Ok(ShownAccount {
+            document: without_secrets(account),
+            modified,
+        })
     }
 
-    /// Replaces an account. What the document leaves out is the default again, but for secrets and for fields that eGain has beyond
-    /// its documents: those stay.
+    /// Replaces an account. What the document leaves out is the default again, but for secrets and
+    /// for fields that eGain has beyond its documents: those stay.
     ///
     /// # Errors
-    /// As for [`Self::create`]; `precondition-failed` where the account's `modified` isn't what `is_meant` takes.
+    /// As for [`Self::create`]; `precondition-failed` where the account's `modified` isn't what
+    /// `is_meant` takes.
     pub async fn replace(
         &self,
         id: &AccountId,
@@ -78,11 +86,18 @@ impl Accounts {
         let current = self.egain.get_account(id, by).await?;
         if !is_meant(&current["modified"]) {
             let detail = "the account was changed meanwhile: read it again, and repeat the change on what it is now";
-            return Err(Fault::caller(Code::PreconditionFailed, Stage::Manage, detail));
+            return Err(Fault::caller(
+                Code::PreconditionFailed,
+                Stage::Manage,
+                detail,
+            ));
         }
         let account = self.read(document, Some(&current), by).await?;
         // An operator's own lock goes to eGain as it is, which refuses an old one.
-        let modified = document.get("modified").filter(|modified| !modified.is_null()).unwrap_or(&current["modified"]);
+        let modified = document
+            .get("modified")
+            .filter(|modified| !modified.is_null())
+            .unwrap_or(&current["modified"]);
         self.egain.replace_account(id, &account, modified, by).await
     }
 
@@ -101,23 +116,42 @@ impl Accounts {
         self.egain.get_channel(id, by).await
     }
 
-    async fn read(&self, document: &Map<String, Value>, current: Option<&Value>, by: &Claimant) -> Result<Account, Fault> {
+    async fn read(
+        &self,
+        document: &Map<String, Value>,
+        current: Option<&Value>,
+        by: &Claimant,
+    ) -> Result<Account, Fault> {
         let (variant, unknown_channel) = match self.channel_of(document, by).await? {
             Some(channel) => (Variant::of_channel(&channel.kind), None),
-            None => (Variant::Custom, names_channel(document).map(|_| unknown_channel())),
+            None => (
+                Variant::Custom,
+                names_channel(document).map(|_| unknown_channel()),
+            ),
         };
         match (Account::read(document, variant, current), unknown_channel) {
             (Ok(account), None) => Ok(account),
             (read, unknown_channel) => {
-                let errors: Vec<_> = read.err().unwrap_or_default().into_iter().chain(unknown_channel).collect();
+                let errors: Vec<_> = read
+                    .err()
+                    .unwrap_or_default()
+                    .into_iter()
+                    .chain(unknown_channel)
+                    .collect();
                 Err(mistakes(&errors))
             }
         }
     }
 
     /// The channel that a document names, whose type says what the account has to be like.
-    async fn channel_of(&self, document: &Map<String, Value>, by: &Claimant) -> Result<Option<Channel>, Fault> {
-        let Some(id) = names_channel(document) else { return Ok(None) };
+    async fn channel_of(
+        &self,
+        document: &Map<String, Value>,
+        by: &Claimant,
+    ) -> Result<Option<Channel>, Fault> {
+        let Some(id) = names_channel(document) else {
+            return Ok(None);
+        };
         match Channel::fetch(&self.egain, &id, by).await {
             Ok(channel) => Ok(Some(channel)),
             Err(fault) if fault.code() == Code::NotFound => Ok(None),
@@ -133,11 +167,19 @@ fn names_channel(document: &Map<String, Value>) -> Option<ChannelId> {
 }
 
 fn unknown_channel() -> FieldError {
-    let reason = "eGain knows no such channel: GET /v1/channels lists those that there are".to_owned();
-    FieldError { path: "channel.id".to_owned(), reason }
+    let reason =
+        "eGain knows no such channel: GET /v1/channels lists those that there are".to_owned();
+    FieldError {
+        path: "channel.id".to_owned(),
+        reason,
+    }
 }
 
 fn mistakes(errors: &[FieldError]) -> Fault {
-    let told: Vec<String> = errors.iter().take(MOST_MISTAKES).map(ToString::to_string).collect();
+    let told: Vec<String> = errors
+        .iter()
+        .take(MOST_MISTAKES)
+        .map(ToString::to_string)
+        .collect();
     Fault::caller(Code::InvalidField, Stage::Manage, told.join("; "))
 }

@@ -23,14 +23,18 @@ impl Background {
     {
         self.0.spawn(async move {
             while AssertUnwindSafe(task()).catch_unwind().await.is_err() {
-                tracing::error!(task = name, "a background task has panicked, and is started again: report it");
+                tracing::error!(
+                    task = name,
+                    "a background task has panicked, and is started again: report it"
+                );
                 sleep(PAUSE).await;
             }
         });
     }
 }
 
-/// The service's own tasks, without which it is none: they end when they are told to, or by a defect.
+/// The service's own tasks, without which it is none: they end when they are told to, or by a
+/// defect.
 pub(super) struct Vital {
     pub(super) data: JoinHandle<()>,
     pub(super) admin: JoinHandle<()>,
@@ -48,7 +52,10 @@ impl Vital {
             _ = &mut self.orphans => "the deletion of orphans",
             Err(_) = &mut self.sign_in => "signing in at eGain",
         };
-        tracing::error!(task, "a task that the service can't do without has ended: it stops, so that it can be started again");
+        tracing::error!(
+            task,
+            "a task that the service can't do without has ended: it stops, so that it can be started again"
+        );
     }
 }
 
@@ -83,7 +90,12 @@ mod tests {
     async fn a_vital_task_that_panics_is_noticed() {
         let forever = || tokio::spawn(std::future::pending());
         let failing = tokio::spawn(async { panic!("a panic that the test wants") });
-        let mut vital = Vital { data: forever(), admin: failing, orphans: forever(), sign_in: tokio::spawn(async {}) };
+        let mut vital = Vital {
+            data: forever(),
+            admin: failing,
+            orphans: forever(),
+            sign_in: tokio::spawn(async {}),
+        };
         vital.one_has_failed().await;
         ended(&mut vital.admin).await;
         vital.data.abort();

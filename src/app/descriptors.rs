@@ -5,8 +5,8 @@ use rlimit::Resource;
 /// Connections of the admin listener at one time.
 pub(super) const ADMIN_CONNECTIONS: usize = 64;
 
-/// Descriptors for all else: the admin listener's connections, as many that are being refused, and as many for listeners, timers, the
-/// log, eGain and the issuer of tokens.
+/// Descriptors for all else: the admin listener's connections, as many that are being refused, and
+/// as many for listeners, timers, the log, eGain and the issuer of tokens.
 const RESERVE: usize = 3 * ADMIN_CONNECTIONS;
 
 /// What the settings allow at one time.
@@ -17,11 +17,14 @@ pub(super) struct Wanted {
     pub(super) downloads: usize,
 }
 
-/// Raises the limit on file descriptors as far as the system lets, and tells how many connections may be open then: all that are
-/// `wanted`, or as many as it suffices for, which is logged. A limit that can't be read counts as none.
+/// Raises the limit on file descriptors as far as the system lets, and tells how many connections
+/// may be open then: all that are `wanted`, or as many as it suffices for, which is logged. A limit
+/// that can't be read counts as none.
 pub(super) fn connections(wanted: Wanted) -> usize {
     let _as_far_as_it_goes = rlimit::increase_nofile_limit(u64::MAX);
-    let Ok((files, _)) = Resource::NOFILE.get() else { return wanted.connections };
+    let Ok((files, _)) = Resource::NOFILE.get() else {
+        return wanted.connections;
+    };
     let most = most_connections(usize::try_from(files).unwrap_or(usize::MAX), wanted);
     if most < wanted.connections {
         tracing::warn!(
@@ -33,8 +36,16 @@ pub(super) fn connections(wanted: Wanted) -> usize {
     most
 }
 
-/// Each transfer has a second descriptor, its connection to storage, and each upload may have a third, a spooled file.
-fn most_connections(files: usize, Wanted { connections, uploads, downloads }: Wanted) -> usize {
+/// Each transfer has a second descriptor, its connection to storage, and each upload may have a
+/// third, a spooled file.
+fn most_connections(
+    files: usize,
+    Wanted {
+        connections,
+        uploads,
+        downloads,
+    }: Wanted,
+) -> usize {
     let left = files.saturating_sub(RESERVE);
     let transfers = uploads.saturating_add(downloads);
     // Whichever caps can be reached with so many connections.
@@ -44,7 +55,10 @@ fn most_connections(files: usize, Wanted { connections, uploads, downloads }: Wa
         left.saturating_sub(transfers) / 2,
         left.saturating_sub(transfers).saturating_sub(uploads),
     ];
-    most.into_iter().max().unwrap_or_default().clamp(1, connections)
+    most.into_iter()
+        .max()
+        .unwrap_or_default()
+        .clamp(1, connections)
 }
 
 #[cfg(test)]
@@ -53,24 +67,41 @@ mod tests {
 
     /// The most that so many connections can need.
     fn need(connections: usize, wanted: Wanted) -> usize {
-        connections + connections.min(wanted.uploads + wanted.downloads) + connections.min(wanted.uploads) + RESERVE
+        connections
+            + connections.min(wanted.uploads + wanted.downloads)
+            + connections.min(wanted.uploads)
+            + RESERVE
     }
 
     #[test]
     fn as_many_connections_are_open_as_descriptors_suffice_for_and_no_more() {
         for (uploads, downloads) in [(1024, 1024), (1, 1), (10, 2000), (2000, 10)] {
-            let wanted = Wanted { connections: 10_000, uploads, downloads };
+            let wanted = Wanted {
+                connections: 10_000,
+                uploads,
+                downloads,
+            };
             for files in [256, 1024, 4096, 20_000] {
                 let most = most_connections(files, wanted);
-                assert!(need(most, wanted) <= files, "{most} of {files} for {wanted:?}");
-                assert!(most == 10_000 || need(most + 2, wanted) > files, "{most} of {files} for {wanted:?}");
+                assert!(
+                    need(most, wanted) <= files,
+                    "{most} of {files} for {wanted:?}"
+                );
+                assert!(
+                    most == 10_000 || need(most + 2, wanted) > files,
+                    "{most} of {files} for {wanted:?}"
+                );
             }
         }
     }
 
     #[test]
     fn no_limit_is_none_and_next_to_nothing_still_serves_one() {
-        let wanted = Wanted { connections: 10_000, uploads: 1024, downloads: 1024 };
+        let wanted = Wanted {
+            connections: 10_000,
+            uploads: 1024,
+            downloads: 1024,
+        };
         assert_eq!(most_connections(usize::MAX, wanted), 10_000);
         assert_eq!(most_connections(0, wanted), 1);
     }

@@ -1,16 +1,18 @@
 //! Bytes kept in memory, a coalescing buffer: what it counts is what it pins.
 //!
-//! A slice keeps the whole buffer alive that it was cut from, and a caller chooses how small its pieces are: 64 KiB in
-//! one-byte chunks would pin a read buffer for each byte. So small frames are copied together.
+//! A slice keeps the whole buffer alive that it was cut from, and a caller chooses how small its
+//! pieces are: 64 KiB in one-byte chunks would pin a read buffer for each byte. So small frames are
+//! copied together.
 
 use bytes::Bytes;
 
-/// Frames from here on fill much of the buffer that they were read into, and are kept as they came: copying them costs
-/// more than it saves.
+/// Frames from here on fill much of the buffer that they were read into, and are kept as they came:
+/// copying them costs more than it saves.
 const KEPT_WHOLE: usize = 16 * 1024;
 /// The largest block that small frames are copied into, in bytes.
 pub const BLOCK: usize = 64 * 1024;
-/// The first one: most files that come in one piece fit. Each further one is twice as large, up to a [`BLOCK`].
+/// The first one: most files that come in one piece fit. Each further one is twice as large, up to
+/// a [`BLOCK`].
 const FIRST_BLOCK: usize = 1024;
 
 /// Bytes in the order in which they came.
@@ -55,7 +57,10 @@ impl CompactChunks {
 
     /// The pieces, in order.
     pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
-        self.chunks.iter().map(|chunk| &chunk[..]).chain(Some(&self.tail[..]).filter(|tail| !tail.is_empty()))
+        self.chunks
+            .iter()
+            .map(|chunk| &chunk[..])
+            .chain(Some(&self.tail[..]).filter(|tail| !tail.is_empty()))
     }
 
     /// All of it, to be sent or written. Copies nothing.
@@ -70,13 +75,15 @@ impl CompactChunks {
         std::mem::take(self).chunks
     }
 
-    /// How many of so many bytes fit behind the tail, or into the next block; at least 1. Blocks grow, but none is moved into a
-    /// larger one: what was left behind would be memory that nobody counts.
+    /// How many of so many bytes fit behind the tail, or into the next block; at least 1. Blocks
+    /// grow, but none is moved into a larger one: what was left behind would be memory that nobody
+    /// counts.
     fn room_for(&mut self, bytes: usize) -> usize {
         let capacity = self.tail.capacity();
         if self.tail.len() == capacity {
             self.seal();
-            self.tail.reserve_exact(bytes.max(2 * capacity).clamp(FIRST_BLOCK, BLOCK));
+            self.tail
+                .reserve_exact(bytes.max(2 * capacity).clamp(FIRST_BLOCK, BLOCK));
         }
         bytes.min(self.tail.capacity() - self.tail.len())
     }
@@ -112,11 +119,23 @@ mod tests {
 
     #[test]
     fn small_pieces_pin_little_more_than_their_bytes() {
-        for (total, size) in [(64 * 1024, 1), (274_400, 1400), (274_000, 500), (100_000, KEPT_WHOLE - 1)] {
+        for (total, size) in [
+            (64 * 1024, 1),
+            (274_400, 1400),
+            (274_000, 500),
+            (100_000, KEPT_WHOLE - 1),
+        ] {
             let frames = pieces(total, size);
             let mut kept = filled(&frames);
-            assert!(frames.iter().all(Bytes::is_unique), "pieces of {size} are let go");
-            assert!(kept.pinned() <= (total + BLOCK) as u64, "{} are pinned for {total} in pieces of {size}", kept.pinned());
+            assert!(
+                frames.iter().all(Bytes::is_unique),
+                "pieces of {size} are let go"
+            );
+            assert!(
+                kept.pinned() <= (total + BLOCK) as u64,
+                "{} are pinned for {total} in pieces of {size}",
+                kept.pinned()
+            );
             assert_eq!(kept.length(), total as u64);
             assert!(kept.pieces().collect::<Vec<_>>().concat() == frames.concat());
             assert!(kept.take().concat() == frames.concat(), "pieces of {size}");
@@ -127,13 +146,24 @@ mod tests {
     #[test]
     fn large_pieces_are_kept_as_they_came_and_in_order() {
         let large = Bytes::from(vec![b'b'; KEPT_WHOLE]);
-        let mut kept = filled(&[Bytes::from_static(b"a"), large.clone(), Bytes::from_static(b"c")]);
-        assert!(kept.chunks().iter().any(|chunk| chunk.as_ptr() == large.as_ptr()));
+        let mut kept = filled(&[
+            Bytes::from_static(b"a"),
+            large.clone(),
+            Bytes::from_static(b"c"),
+        ]);
+        assert!(
+            kept.chunks()
+                .iter()
+                .any(|chunk| chunk.as_ptr() == large.as_ptr())
+        );
         assert!(kept.take().concat() == [b"a", &large[..], b"c"].concat());
     }
 
     #[test]
     fn a_small_file_pins_a_small_block() {
-        assert_eq!(filled(&[Bytes::from_static(b"small")]).pinned(), FIRST_BLOCK as u64);
+        assert_eq!(
+            filled(&[Bytes::from_static(b"small")]).pinned(),
+            FIRST_BLOCK as u64
+        );
     }
 }

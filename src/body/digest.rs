@@ -16,7 +16,8 @@ pub type Sum = [u8; 32];
 /// Where the sum can be read once the body has ended.
 pub type Slot = Arc<OnceLock<Sum>>;
 
-/// A body that is hashed on its way. Holds no bytes; ends with an error where the sum isn't the expected one.
+/// A body that is hashed on its way. Holds no bytes; ends with an error where the sum isn't the
+/// expected one.
 pub struct Digesting<B> {
     inner: B,
     hasher: Option<Sha256>,
@@ -27,7 +28,12 @@ pub struct Digesting<B> {
 impl<B> Digesting<B> {
     /// Hashes `inner`; the sum is put into `slot` when it ends.
     pub fn new(inner: B, expected: Option<Sum>, slot: Slot) -> Self {
-        Self { inner, hasher: Some(Sha256::new()), expected, slot }
+        Self {
+            inner,
+            hasher: Some(Sha256::new()),
+            expected,
+            slot,
+        }
     }
 
     fn finish(&mut self) -> Option<Fault> {
@@ -39,8 +45,14 @@ impl<B> Digesting<B> {
 
 /// Refuses a sum that isn't the expected one, if there is one.
 pub fn compare(sum: &Sum, expected: Option<Sum>) -> Result<(), Fault> {
-    let Some(expected) = expected.filter(|expected| expected != sum) else { return Ok(()) };
-    let detail = format!("the SHA-256 of what arrived is {}, declared was {}: send it again", hex(sum), hex(&expected));
+    let Some(expected) = expected.filter(|expected| expected != sum) else {
+        return Ok(());
+    };
+    let detail = format!(
+        "the SHA-256 of what arrived is {}, declared was {}: send it again",
+        hex(sum),
+        hex(&expected)
+    );
     Err(Fault::caller(Code::DigestMismatch, Stage::Read, detail))
 }
 
@@ -67,9 +79,14 @@ impl<B: Body<Data = Bytes, Error = Fault> + Unpin> Body for Digesting<B> {
     type Data = Bytes;
     type Error = Fault;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx)?);
-        let Some(frame) = frame else { return Poll::Ready(self.finish().map(Err)) };
+        let Some(frame) = frame else {
+            return Poll::Ready(self.finish().map(Err));
+        };
         if let (Some(data), Some(hasher)) = (frame.data_ref(), self.hasher.as_mut()) {
             hasher.update(data);
         }
@@ -98,13 +115,22 @@ mod tests {
     #[tokio::test]
     async fn the_sum_of_abc_is_the_one_of_the_standard() {
         let slot = Slot::default();
-        Digesting::new(full("abc"), None, slot.clone()).collect().await.unwrap();
-        assert_eq!(hex(slot.get().unwrap()), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+        Digesting::new(full("abc"), None, slot.clone())
+            .collect()
+            .await
+            .unwrap();
+        assert_eq!(
+            hex(slot.get().unwrap()),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
     }
 
     #[tokio::test]
     async fn another_sum_than_declared_is_an_error_at_the_end() {
-        let fault = Digesting::new(full("abc"), Some([7; 32]), Slot::default()).collect().await.unwrap_err();
+        let fault = Digesting::new(full("abc"), Some([7; 32]), Slot::default())
+            .collect()
+            .await
+            .unwrap_err();
         assert_eq!(fault.code(), Code::DigestMismatch);
     }
 }

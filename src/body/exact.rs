@@ -14,7 +14,8 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::words::fault::Fault;
 
-/// Makes the fault for a source that had `actual` bytes, or more where `actual` exceeds what was promised.
+/// Makes the fault for a source that had `actual` bytes, or more where `actual` exceeds what was
+/// promised.
 pub type OnMismatch = Box<dyn Fn(u64) -> Fault + Send + Sync>;
 
 /// A body of exactly the promised length, or an error before its last byte. Holds one frame.
@@ -30,7 +31,14 @@ pub struct Exact<B> {
 impl<B> Exact<B> {
     /// `promised` is at least 1: a body without bytes would have no frame to keep back.
     pub fn new(inner: B, promised: u64, on_mismatch: OnMismatch) -> Self {
-        Self { inner, promised, passed: 0, held: None, committed: false, on_mismatch }
+        Self {
+            inner,
+            promised,
+            passed: 0,
+            held: None,
+            committed: false,
+            on_mismatch,
+        }
     }
 
     /// Takes a frame of the source: passes it on, or keeps it back as the last one.
@@ -66,10 +74,17 @@ impl<B: Body<Data = Bytes, Error = Fault> + Unpin> Body for Exact<B> {
     type Data = Bytes;
     type Error = Fault;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         while !self.committed {
-            let Some(frame) = ready!(Pin::new(&mut self.inner).poll_frame(cx)?) else { return Poll::Ready(self.commit()) };
-            let Ok(data) = frame.into_data() else { continue };
+            let Some(frame) = ready!(Pin::new(&mut self.inner).poll_frame(cx)?) else {
+                return Poll::Ready(self.commit());
+            };
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
             if let Some(admitted) = self.admit(data) {
                 return Poll::Ready(Some(admitted));
             }
@@ -82,7 +97,8 @@ impl<B: Body<Data = Bytes, Error = Fault> + Unpin> Body for Exact<B> {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let left = self.promised - self.passed.min(self.promised) + self.held.as_ref().map_or(0, |held| held.len() as u64);
+        let left = self.promised - self.passed.min(self.promised)
+            + self.held.as_ref().map_or(0, |held| held.len() as u64);
         SizeHint::with_exact(left)
     }
 }
@@ -93,13 +109,26 @@ mod tests {
     use crate::words::fault::{Code, Stage};
     use http_body_util::{BodyExt, StreamBody};
 
-    fn exact(frames: &[&'static str], promised: u64) -> Exact<impl Body<Data = Bytes, Error = Fault> + Unpin> {
-        let frames: Vec<_> = frames.iter().map(|f| Ok(Frame::data(Bytes::from_static(f.as_bytes())))).collect();
-        let mismatch = |actual| Fault::caller(Code::LengthMismatch, Stage::Read, format!("{actual}"));
-        Exact::new(StreamBody::new(futures_util::stream::iter(frames)), promised, Box::new(mismatch))
+    fn exact(
+        frames: &[&'static str],
+        promised: u64,
+    ) -> Exact<impl Body<Data = Bytes, Error = Fault> + Unpin> {
+        let frames: Vec<_> = frames
+            .iter()
+            .map(|f| Ok(Frame::data(Bytes::from_static(f.as_bytes()))))
+            .collect();
+        let mismatch =
+            |actual| Fault::caller(Code::LengthMismatch, Stage::Read, format!("{actual}"));
+        Exact::new(
+            StreamBody::new(futures_util::stream::iter(frames)),
+            promised,
+            Box::new(mismatch),
+        )
     }
 
-    async fn read(mut body: impl Body<Data = Bytes, Error = Fault> + Unpin) -> (String, Option<String>) {
+    async fn read(
+        mut body: impl Body<Data = Bytes, Error = Fault> + Unpin,
+    ) -> (String, Option<String>) {
         let mut text = String::new();
         while let Some(frame) = body.frame().await {
             match frame {
@@ -112,18 +141,30 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_of_the_promised_length_passes_whole() {
-        assert_eq!(read(exact(&["ab", "", "cd", ""], 4)).await, ("abcd".into(), None));
+        assert_eq!(
+            read(exact(&["ab", "", "cd", ""], 4)).await,
+            ("abcd".into(), None)
+        );
     }
 
     #[tokio::test]
     async fn a_longer_body_never_completes_the_promised_length() {
-        assert_eq!(read(exact(&["ab", "cd", "", "e"], 4)).await, ("ab".into(), Some("5".into())));
-        assert_eq!(read(exact(&["abcde"], 4)).await, (String::new(), Some("5".into())));
+        assert_eq!(
+            read(exact(&["ab", "cd", "", "e"], 4)).await,
+            ("ab".into(), Some("5".into()))
+        );
+        assert_eq!(
+            read(exact(&["abcde"], 4)).await,
+            (String::new(), Some("5".into()))
+        );
     }
 
     #[tokio::test]
     async fn a_shorter_body_is_an_error_and_not_an_end() {
-        assert_eq!(read(exact(&["ab"], 4)).await, ("ab".into(), Some("2".into())));
+        assert_eq!(
+            read(exact(&["ab"], 4)).await,
+            ("ab".into(), Some("2".into()))
+        );
     }
 
     #[tokio::test]
@@ -133,6 +174,9 @@ mod tests {
         body.frame().await;
         assert_eq!(body.size_hint().exact(), Some(2));
         body.frame().await;
-        assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(0), true));
+        assert_eq!(
+            (body.size_hint().exact(), body.is_end_stream()),
+            (Some(0), true)
+        );
     }
 }

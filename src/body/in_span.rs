@@ -1,4 +1,5 @@
-//! A body that is polled within a request's span, whoever polls it: hyper does so in tasks of its own connections.
+//! A body that is polled within a request's span, whoever polls it: hyper does so in tasks of its
+//! own connections.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -23,7 +24,10 @@ impl<B: Body + Unpin> Body for InSpan<B> {
     type Data = B::Data;
     type Error = B::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let Self { inner, span } = &mut *self;
         let _entered = span.enter();
         Pin::new(inner).poll_frame(cx)

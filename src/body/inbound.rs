@@ -2,8 +2,9 @@
 //! one that sends nonsense, and what is left unread is drained for a while ("lingering close").
 //!
 //! An answer that comes before the whole request was read would otherwise become a reset: the
-//! kernel drops an answer that lies behind unread data (RFC 9112 section 9.6). A proxy in between may do the same to its own
-//! client as soon as it has the answer, unless it has passed the whole body on: so there, the answer waits for the rest.
+//! kernel drops an answer that lies behind unread data (RFC 9112 section 9.6). A proxy in between
+//! may do the same to its own client as soon as it has the answer, unless it has passed the whole
+//! body on: so there, the answer waits for the rest.
 
 use std::error::Error;
 use std::io;
@@ -22,8 +23,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::words::fault::{Code, Fault, Stage};
 
-/// How much of a refused body is read before the connection is given up, for how long, and for how long without a byte. The
-/// times are nginx's (`lingering_time`, `lingering_timeout`).
+/// How much of a refused body is read before the connection is given up, for how long, and for how
+/// long without a byte. The times are nginx's (`lingering_time`, `lingering_timeout`).
 const LINGER_BYTES: u64 = 32 * 1024 * 1024;
 const LINGER_TIME: Duration = Duration::from_secs(30);
 const LINGER_PAUSE: Duration = Duration::from_secs(5);
@@ -45,7 +46,10 @@ struct State {
 
 impl Progress {
     fn new(stage: u8) -> Self {
-        Self(Arc::new(State { stage: AtomicU8::new(stage), settled: Notify::new() }))
+        Self(Arc::new(State {
+            stage: AtomicU8::new(stage),
+            settled: Notify::new(),
+        }))
     }
 
     /// Whether the connection can carry another request after this one.
@@ -53,8 +57,9 @@ impl Progress {
         self.stage() == ENDED
     }
 
-    /// Resolves when nothing more will be read: the body has ended, its caller has left, or the rest is more than is read of
-    /// what nobody wants. That is within 30 seconds of when the body was dropped.
+    /// Resolves when nothing more will be read: the body has ended, its caller has left, or the
+    /// rest is more than is read of what nobody wants. That is within 30 seconds of when the body
+    /// was dropped.
     pub async fn settled(&self) {
         let settled = async {
             loop {
@@ -78,7 +83,8 @@ impl Progress {
     }
 }
 
-/// The caller's body. `companion` lives until the last byte was read, also when that is after the answer.
+/// The caller's body. `companion` lives until the last byte was read, also when that is after the
+/// answer.
 pub struct Inbound<C: Send + 'static> {
     companion: Option<C>,
     incoming: Option<Incoming>,
@@ -90,8 +96,17 @@ impl<C: Send + 'static> Inbound<C> {
     /// Wraps a request's body. `expects_continue` tells that the caller waits for `100 Continue`,
     /// which hyper sends at the first poll; such a body is never polled just to be thrown away.
     pub fn new(incoming: Incoming, expects_continue: bool, companion: C) -> Self {
-        let state = if incoming.is_end_stream() { ENDED } else { UNTOUCHED };
-        Self { companion: Some(companion), incoming: Some(incoming), progress: Progress::new(state), expects_continue }
+        let state = if incoming.is_end_stream() {
+            ENDED
+        } else {
+            UNTOUCHED
+        };
+        Self {
+            companion: Some(companion),
+            incoming: Some(incoming),
+            progress: Progress::new(state),
+            expects_continue,
+        }
     }
 
     /// A view on how far the body was read.
@@ -104,8 +119,13 @@ impl<C: Send + Unpin + 'static> Body for Inbound<C> {
     type Data = Bytes;
     type Error = Fault;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        let Some(incoming) = self.incoming.as_mut() else { return Poll::Ready(None) };
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+        let Some(incoming) = self.incoming.as_mut() else {
+            return Poll::Ready(None);
+        };
         let polled = Pin::new(incoming).poll_frame(cx);
         self.progress.0.stage.fetch_max(STARTED, Ordering::AcqRel);
         match ready!(polled) {
@@ -128,13 +148,17 @@ impl<C: Send + Unpin + 'static> Body for Inbound<C> {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.as_ref().map_or(SizeHint::with_exact(0), Body::size_hint)
+        self.incoming
+            .as_ref()
+            .map_or(SizeHint::with_exact(0), Body::size_hint)
     }
 }
 
 impl<C: Send + 'static> Drop for Inbound<C> {
     fn drop(&mut self) {
-        let Some(incoming) = self.incoming.take() else { return };
+        let Some(incoming) = self.incoming.take() else {
+            return;
+        };
         let progress = self.progress.clone();
         let waits_for_continue = self.expects_continue && progress.stage() == UNTOUCHED;
         if incoming.is_end_stream() {
@@ -144,7 +168,10 @@ impl<C: Send + 'static> Drop for Inbound<C> {
         if waits_for_continue || incoming.size_hint().lower() > LINGER_BYTES {
             progress.settle(GIVEN_UP);
         }
-        let Some(runtime) = tokio::runtime::Handle::try_current().ok().filter(|_| !waits_for_continue) else {
+        let Some(runtime) = tokio::runtime::Handle::try_current()
+            .ok()
+            .filter(|_| !waits_for_continue)
+        else {
             return progress.settle(GIVEN_UP);
         };
         let companion = self.companion.take();
@@ -160,8 +187,14 @@ impl<C: Send + 'static> Drop for Inbound<C> {
 async fn drain(mut incoming: Incoming) -> bool {
     let (mut left, deadline) = (LINGER_BYTES, Instant::now() + LINGER_TIME);
     loop {
-        let frame = timeout_at(deadline.min(Instant::now() + LINGER_PAUSE), incoming.frame()).await;
-        let Ok(Some(Ok(frame))) = frame else { return matches!(frame, Ok(None)) };
+        let frame = timeout_at(
+            deadline.min(Instant::now() + LINGER_PAUSE),
+            incoming.frame(),
+        )
+        .await;
+        let Ok(Some(Ok(frame))) = frame else {
+            return matches!(frame, Ok(None));
+        };
         match left.checked_sub(frame.data_ref().map_or(0, |data| data.len() as u64)) {
             Some(rest) => left = rest,
             None => return false,
@@ -172,9 +205,17 @@ async fn drain(mut incoming: Incoming) -> bool {
 fn explain(error: &hyper::Error) -> Fault {
     let left = error.is_incomplete_message() || error.is_canceled() || error.is_closed();
     if left || has_cause(error, is_reset) || has_cause(error, |_: &h2::Error| true) {
-        return Fault::caller(Code::CallerLeft, Stage::Read, "the caller left before the whole body had come");
+        return Fault::caller(
+            Code::CallerLeft,
+            Stage::Read,
+            "the caller left before the whole body had come",
+        );
     }
-    Fault::caller(Code::BadRequest, Stage::Read, "the body's framing is broken: check Content-Length or the chunks")
+    Fault::caller(
+        Code::BadRequest,
+        Stage::Read,
+        "the body's framing is broken: check Content-Length or the chunks",
+    )
 }
 
 fn has_cause<E: Error + 'static>(error: &hyper::Error, test: impl Fn(&E) -> bool) -> bool {
@@ -184,5 +225,8 @@ fn has_cause<E: Error + 'static>(error: &hyper::Error, test: impl Fn(&E) -> bool
 
 fn is_reset(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, UnexpectedEof};
-    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | TimedOut | UnexpectedEof)
+    matches!(
+        error.kind(),
+        BrokenPipe | ConnectionAborted | ConnectionReset | TimedOut | UnexpectedEof
+    )
 }

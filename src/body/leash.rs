@@ -1,7 +1,8 @@
 //! Hands a file out frame by frame: the next one only when the one before it was let go.
 //!
-//! hyper asks for more while its queue has room, so a storage that is slower than its callers, or a caller that is slower
-//! than storage, would cost as much for each transfer. The kernel's buffer behind it is enough to keep the line busy.
+//! hyper asks for more while its queue has room, so a storage that is slower than its callers, or a
+//! caller that is slower than storage, would cost as much for each transfer. The kernel's buffer
+//! behind it is enough to keep the line busy.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,13 +25,20 @@ impl Leash {
     /// Ready when no frame is out.
     pub fn poll_back(&self, cx: &Context<'_>) -> Poll<()> {
         self.0.waiting.register(cx.waker());
-        if self.0.out.load(Ordering::Acquire) { Poll::Pending } else { Poll::Ready(()) }
+        if self.0.out.load(Ordering::Acquire) {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
     }
 
     /// The same bytes; they are out until the last copy of them is dropped.
     pub fn hand_out(&self, frame: Bytes) -> Bytes {
         self.0.out.store(true, Ordering::Release);
-        Bytes::from_owner(Out { frame, leash: self.0.clone() })
+        Bytes::from_owner(Out {
+            frame,
+            leash: self.0.clone(),
+        })
     }
 }
 
@@ -65,7 +73,11 @@ mod tests {
         let mut frame = leash.hand_out(Bytes::from_static(b"abcd"));
         let part = frame.split_to(2);
         drop(frame);
-        assert!(timeout(Duration::from_millis(10), poll_fn(|cx| leash.poll_back(cx))).await.is_err());
+        assert!(
+            timeout(Duration::from_millis(10), poll_fn(|cx| leash.poll_back(cx)))
+                .await
+                .is_err()
+        );
         let (_, ()) = tokio::join!(poll_fn(|cx| leash.poll_back(cx)), async { drop(part) });
     }
 }

@@ -9,7 +9,8 @@ use prometheus::IntCounter;
 
 use crate::words::fault::Fault;
 
-/// Lives as long as the body. Dropped before it was told of an end, it knows that the reader has left.
+/// Lives as long as the body. Dropped before it was told of an end, it knows that the reader has
+/// left.
 pub trait Witness {
     /// So many bytes have passed.
     fn moved(&mut self, bytes: u64);
@@ -40,7 +41,11 @@ impl<B: Body, W: Witness> Meter<B, W> {
         if ended {
             witness.ended(None);
         }
-        Self { inner, witness, ended }
+        Self {
+            inner,
+            witness,
+            ended,
+        }
     }
 
     fn end(&mut self, fault: Option<&Fault>) {
@@ -58,10 +63,15 @@ where
     type Data = Bytes;
     type Error = Fault;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
         match &frame {
-            Some(Ok(frame)) => self.witness.moved(frame.data_ref().map_or(0, |data| data.len() as u64)),
+            Some(Ok(frame)) => self
+                .witness
+                .moved(frame.data_ref().map_or(0, |data| data.len() as u64)),
             Some(Err(fault)) => self.end(Some(fault)),
             None => self.end(None),
         }

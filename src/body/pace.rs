@@ -29,7 +29,8 @@ pub struct Limits {
 pub struct PaceJudge {
     limits: Limits,
     waiting_since: Option<Instant>,
-    /// Armed once and moved on only when it fires: re-arming a timer for each frame costs more than the frame.
+    /// Armed once and moved on only when it fires: re-arming a timer for each frame costs more than
+    /// the frame.
     alarm: Option<Pin<Box<Sleep>>>,
     waited: Duration,
     moved: u64,
@@ -42,7 +43,13 @@ pub struct TooSlow;
 impl PaceJudge {
     /// Nobody waits yet.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, waiting_since: None, alarm: None, waited: Duration::ZERO, moved: 0 }
+        Self {
+            limits,
+            waiting_since: None,
+            alarm: None,
+            waited: Duration::ZERO,
+            moved: 0,
+        }
     }
 
     /// So many bytes have moved, and nobody waits until [`Self::poll_stalled`] is asked again.
@@ -66,7 +73,9 @@ impl PaceJudge {
     pub fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let since = *self.waiting_since.get_or_insert_with(Instant::now);
         let deadline = since + self.limits.idle;
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        let alarm = self
+            .alarm
+            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         loop {
             ready!(alarm.as_mut().poll(cx));
             if Instant::now() >= deadline {
@@ -87,7 +96,11 @@ pub struct Pace<B> {
 impl<B> Pace<B> {
     /// Watches over `inner`; `too_slow` makes the fault.
     pub fn new(inner: B, limits: Limits, too_slow: fn(Limits) -> Fault) -> Self {
-        Self { inner, judge: PaceJudge::new(limits), too_slow }
+        Self {
+            inner,
+            judge: PaceJudge::new(limits),
+            too_slow,
+        }
     }
 
     fn fault(&self) -> Fault {
@@ -109,7 +122,10 @@ impl<B: Body<Data = Bytes, Error = Fault> + Unpin> Body for Pace<B> {
     type Data = Bytes;
     type Error = Fault;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         match Pin::new(&mut self.inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
@@ -138,14 +154,24 @@ mod tests {
     use super::*;
     use http_body_util::{BodyExt, channel::Channel};
 
-    const LIMITS: Limits = Limits { idle: Duration::from_secs(30), min_rate: 1024 };
+    const LIMITS: Limits = Limits {
+        idle: Duration::from_secs(30),
+        min_rate: 1024,
+    };
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_caller_is_given_up_after_the_idle_time() {
         let (_sender, body) = Channel::<Bytes, Fault>::new(1);
         let began = Instant::now();
-        let fault = Pace::new(body, LIMITS, caller_too_slow).frame().await.unwrap().unwrap_err();
-        assert_eq!((fault.code(), began.elapsed().as_secs()), (Code::ClientTooSlow, 30));
+        let fault = Pace::new(body, LIMITS, caller_too_slow)
+            .frame()
+            .await
+            .unwrap()
+            .unwrap_err();
+        assert_eq!(
+            (fault.code(), began.elapsed().as_secs()),
+            (Code::ClientTooSlow, 30)
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -163,7 +189,10 @@ mod tests {
                 break fault;
             }
         };
-        assert_eq!((fault.code(), began.elapsed().as_secs()), (Code::ClientTooSlow, 60));
+        assert_eq!(
+            (fault.code(), began.elapsed().as_secs()),
+            (Code::ClientTooSlow, 60)
+        );
     }
 
     #[tokio::test(start_paused = true)]

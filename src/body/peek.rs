@@ -17,16 +17,22 @@ pub struct Peeked {
 }
 
 impl Peeked {
-    /// Waits for so many bytes, at least one, or the end. Holds as many, and one frame more at most.
+    /// Waits for so many bytes, at least one, or the end. Holds as many, and one frame more at
+    /// most.
     ///
     /// # Errors
     /// The body fails before that.
     pub async fn at(mut body: Frames, least: usize) -> Result<Self, Fault> {
         let mut beginning = BytesMut::new();
         while let Some(frame) = body.frame().await {
-            let Some(data) = frame?.into_data().ok().filter(|data| !data.is_empty()) else { continue };
+            let Some(data) = frame?.into_data().ok().filter(|data| !data.is_empty()) else {
+                continue;
+            };
             if beginning.is_empty() && data.len() >= least {
-                return Ok(Self { beginning: data, rest: body });
+                return Ok(Self {
+                    beginning: data,
+                    rest: body,
+                });
             }
             // Copied: many small frames would each keep the whole buffer that they were read into.
             beginning.extend_from_slice(&data);
@@ -34,7 +40,10 @@ impl Peeked {
                 break;
             }
         }
-        Ok(Self { beginning: beginning.freeze(), rest: body })
+        Ok(Self {
+            beginning: beginning.freeze(),
+            rest: body,
+        })
     }
 
     /// The first bytes, as they happened to come; none of an empty body.
@@ -47,7 +56,10 @@ impl Body for Peeked {
     type Data = Bytes;
     type Error = Fault;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         if self.beginning.is_empty() {
             return Pin::new(&mut self.rest).poll_frame(cx);
         }
@@ -76,7 +88,9 @@ mod tests {
     use crate::words::fault::{Code, Stage};
     use http_body_util::{Full, StreamBody};
 
-    fn frames(parts: impl IntoIterator<Item = &'static str, IntoIter: Send + Sync + 'static>) -> Frames {
+    fn frames(
+        parts: impl IntoIterator<Item = &'static str, IntoIter: Send + Sync + 'static>,
+    ) -> Frames {
         let parts = parts.into_iter().map(|part| match part {
             "failure" => Err(Fault::storage(Code::UpstreamError, Stage::Fetch, "x")),
             part => Ok(Frame::data(Bytes::from_static(part.as_bytes()))),
@@ -89,7 +103,10 @@ mod tests {
         let parts = ["", "ab", "cd"];
         for (least, beginning) in [(1, "ab"), (2, "ab"), (3, "abcd"), (9, "abcd")] {
             let peeked = Peeked::at(frames(parts), least).await.unwrap();
-            assert_eq!((peeked.beginning(), peeked.is_end_stream()), (beginning.as_bytes(), false));
+            assert_eq!(
+                (peeked.beginning(), peeked.is_end_stream()),
+                (beginning.as_bytes(), false)
+            );
             assert_eq!(peeked.collect().await.unwrap().to_bytes(), "abcd");
         }
     }
@@ -98,9 +115,15 @@ mod tests {
     async fn the_length_stays_exact() {
         let body = Full::new(Bytes::from_static(b"abcd")).map_err(|never| match never {});
         let mut peeked = Peeked::at(Frames::new(body), 1).await.unwrap();
-        assert_eq!((peeked.size_hint().exact(), peeked.is_end_stream()), (Some(4), false));
+        assert_eq!(
+            (peeked.size_hint().exact(), peeked.is_end_stream()),
+            (Some(4), false)
+        );
         peeked.frame().await;
-        assert_eq!((peeked.size_hint().exact(), peeked.is_end_stream()), (Some(0), true));
+        assert_eq!(
+            (peeked.size_hint().exact(), peeked.is_end_stream()),
+            (Some(0), true)
+        );
     }
 
     #[tokio::test]

@@ -13,7 +13,8 @@ use crate::config::Settings;
 /// Longer than a service takes that isn't stuck.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Asks `/livez` where the same settings have the admin listener. The exit code is 0 if it answers well.
+/// Asks `/livez` where the same settings have the admin listener. The exit code is 0 if it answers
+/// well.
 pub fn run(file: Option<&Path>) -> ExitCode {
     block_on(ask(file))
 }
@@ -21,13 +22,27 @@ pub fn run(file: Option<&Path>) -> ExitCode {
 async fn ask(file: Option<&Path>) -> Result<ExitCode, String> {
     let settings = Settings::load(file).map_err(|mistakes| mistakes.to_string())?;
     let addr = reachable(settings.server.admin_listen);
-    let client = Client::builder().no_proxy().timeout(PATIENCE).build().map_err(|error| error.to_string())?;
+    let client = Client::builder()
+        .no_proxy()
+        .timeout(PATIENCE)
+        .build()
+        .map_err(|error| error.to_string())?;
     let answer = client.get(format!("http://{addr}/livez")).send().await;
-    let status = answer.map_err(|error| format!("{addr} doesn't answer: {}", error.without_url()))?.status();
-    if status.is_success() { Ok(ExitCode::SUCCESS) } else { Err(format!("{addr} answers {status}")) }
+    let status = answer
+        .map_err(|error| format!("{addr} doesn't answer: {}", error.without_url()))?
+        .status();
+    if status.is_success() {
+        Ok(ExitCode::SUCCESS)
+    } else {
+        Err(format!("{addr} answers {status}"))
+    }
 }
 
 /// Nothing can be asked of `0.0.0.0`; what listens there listens on loopback, too.
 fn reachable(listen: SocketAddr) -> SocketAddr {
-    if listen.ip().is_unspecified() { SocketAddr::from((Ipv4Addr::LOCALHOST, listen.port())) } else { listen }
+    if listen.ip().is_unspecified() {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, listen.port()))
+    } else {
+        listen
+    }
 }

@@ -36,6 +36,11 @@ pub fn run(KeyCommand::New(new): &KeyCommand) -> ExitCode {
     let key = format!("agw_{}", URL_SAFE_NO_PAD.encode(random));
     println!("# Give this to the caller, over a safe way; it is kept nowhere:\n{key}\n");
     println!("# And this into the gateway's settings file:");
-    println!("[[auth.keys]]\nid = {:?}\nsha256 = {:?}\nrole = {:?}", new.id, hex(&Sha256::digest(&key).into()), new.role);
+    println!(
+        "[[auth.keys]]\nid = {:?}\nsha256 = {:?}\nrole = {:?}",
+        new.id,
+        hex(&Sha256::digest(&key).into()),
+        new.role
+    );
     ExitCode::SUCCESS
 }

@@ -63,9 +63,12 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Runs a command's future on a runtime of its own; a failure is one or more lines on standard error.
+/// Runs a command's future on a runtime of its own; a failure is one or more lines on standard
+/// error.
 fn block_on<E: std::fmt::Display>(command: impl Future<Output = Result<ExitCode, E>>) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
     let outcome = match runtime {
         Ok(runtime) => {
             let outcome = runtime.block_on(command).map_err(|error| error.to_string());

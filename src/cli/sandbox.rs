@@ -17,7 +17,8 @@ pub struct Stand {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8081")]
     listen: SocketAddr,
-    /// The tenant's plan, with its real limits: developer, basic or enterprise. Without it there are none.
+    /// The tenant's plan, with its real limits: developer, basic or enterprise. Without it there
+    /// are none.
     #[arg(long, value_parser = plan)]
     plan: Option<Plan>,
     /// The URL under which callers reach it, if not the one it listens on.
@@ -36,19 +37,32 @@ pub fn run(stand: &Stand) -> ExitCode {
 
 async fn serve(stand: &Stand) -> Result<ExitCode, String> {
     let _log = telemetry::start(None, "info")?;
-    let config = Config { listen: stand.listen, plan: stand.plan, public_base: stand.public_url.clone(), ..Config::default() };
-    let sandbox = Sandbox::start(config).map_err(|error| format!("--listen {}: {error}", stand.listen))?;
+    let config = Config {
+        listen: stand.listen,
+        plan: stand.plan,
+        public_base: stand.public_url.clone(),
+        ..Config::default()
+    };
+    let sandbox =
+        Sandbox::start(config).map_err(|error| format!("--listen {}: {error}", stand.listen))?;
     println!("# The eGain stand-in, for a gateway's settings:");
     for (key, value) in settings(&sandbox) {
         println!("export ASSET_GATEWAY_{key}={value}");
     }
-    println!("# Faults: POST http://{0}/_sandbox/faults, counts: GET http://{0}/_sandbox/stats", sandbox.addr());
-    Stop::listen().map_err(|error| error.to_string())?.next().await;
+    println!(
+        "# Faults: POST http://{0}/_sandbox/faults, counts: GET http://{0}/_sandbox/stats",
+        sandbox.addr()
+    );
+    Stop::listen()
+        .map_err(|error| error.to_string())?
+        .next()
+        .await;
     sandbox.stop().await;
     Ok(ExitCode::SUCCESS)
 }
 
-/// What a gateway needs to use this stand-in, less the prefix `ASSET_GATEWAY_`. Nothing here is a secret to anybody.
+/// What a gateway needs to use this stand-in, less the prefix `ASSET_GATEWAY_`. Nothing here is a
+/// secret to anybody.
 pub fn settings(sandbox: &Sandbox) -> [(&'static str, String); 8] {
     [
         ("EGAIN__BASE_URL", sandbox.base_url().to_string()),

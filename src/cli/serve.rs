@@ -21,7 +21,9 @@ async fn serve(file: Option<&Path>) -> Result<ExitCode, String> {
     let settings = Settings::load_for_serve(file).map_err(|mistakes| mistakes.to_string())?;
     let _log = telemetry::start(settings.log.format, &settings.log.filter)?;
     let bound = app::bind(&settings).map_err(|error| error.to_string())?;
-    let signals = Arc::new(Mutex::new(Stop::listen().map_err(|error| error.to_string())?));
+    let signals = Arc::new(Mutex::new(
+        Stop::listen().map_err(|error| error.to_string())?,
+    ));
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         listen = %bound.addr().map_err(|error| error.to_string())?,
@@ -30,7 +32,15 @@ async fn serve(file: Option<&Path>) -> Result<ExitCode, String> {
         "serving"
     );
     let (first, second) = (signals.clone(), signals);
-    let ending = bound.run(async move { first.lock().await.next().await }, async move { second.lock().await.next().await }).await;
+    let ending = bound
+        .run(async move { first.lock().await.next().await }, async move {
+            second.lock().await.next().await
+        })
+        .await;
     tracing::info!(cut = ending.cut, "stopped");
-    Ok(if ending.cut == 0 && !ending.failed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if ending.cut == 0 && !ending.failed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

@@ -44,7 +44,8 @@ section! {
     Auth as "auth" {
         /// How callers prove who they are: keys, jwt, or none (they don't, and may do everything).
         mode: Option<AuthMode> => "required";
-        /// Callers' keys, as `asset-gateway key new` makes them; in the file only, and read again when it changes.
+        /// Callers' keys, as `asset-gateway key new` makes them; in the file only, and read again
+        /// when it changes.
         keys: Vec<Key> = "" where each_once;
     }
 }
@@ -81,7 +82,10 @@ impl Jwt {
             ("auth.jwt.audience", self.audience.is_some()),
             ("auth.jwt.jwks_url", self.jwks_url.is_some()),
         ];
-        for (key, _) in given.into_iter().filter(|(_, given)| !given && mode == Some(AuthMode::Jwt)) {
+        for (key, _) in given
+            .into_iter()
+            .filter(|(_, given)| !given && mode == Some(AuthMode::Jwt))
+        {
             report.clash(&[key], "not set: auth.mode = \"jwt\" needs it");
         }
     }
@@ -114,7 +118,10 @@ impl Auth {
                 report.clash(&["auth.mode"], says);
             }
             Some(AuthMode::Keys) if self.keys.is_empty() => {
-                report.clash(&["auth.keys"], "is empty, so that nobody could call: make a key with asset-gateway key new");
+                report.clash(
+                    &["auth.keys"],
+                    "is empty, so that nobody could call: make a key with asset-gateway key new",
+                );
             }
             Some(_) => {}
         }
@@ -122,25 +129,34 @@ impl Auth {
 
     /// The channels that keys are bound to.
     pub(super) fn channels(&self) -> Vec<String> {
-        self.keys.iter().flat_map(|key| key.caller.channels.iter().cloned()).collect()
+        self.keys
+            .iter()
+            .flat_map(|key| key.caller.channels.iter().cloned())
+            .collect()
     }
 
     /// As if nothing but keys could be set.
     pub(super) fn of_keys(from: &mut Reader) -> Self {
-        Self { mode: Some(AuthMode::Keys), keys: from.value("auth.keys", each_once).unwrap_or_default() }
+        Self {
+            mode: Some(AuthMode::Keys),
+            keys: from.value("auth.keys", each_once).unwrap_or_default(),
+        }
     }
 
     /// What the front is given.
     pub(super) fn callers(&self, jwt: &Jwt) -> front::Auth {
         match self.mode {
             Some(AuthMode::Keys) | None => front::Auth::Keys(self.keys.clone()),
-            Some(AuthMode::Jwt) => front::Auth::Jwt(Box::new(jwt.config().expect("asked for by for_serve"))),
+            Some(AuthMode::Jwt) => {
+                front::Auth::Jwt(Box::new(jwt.config().expect("asked for by for_serve")))
+            }
             Some(AuthMode::Anyone) => front::Auth::Nobody,
         }
     }
 }
 
-/// A caller may have several keys, so that one can take another's place without a gap; it is the same caller in each entry.
+/// A caller may have several keys, so that one can take another's place without a gap; it is the
+/// same caller in each entry.
 fn each_once(keys: &Vec<Key>) -> Verdict {
     let (mut callers, mut sums) = (BTreeMap::new(), BTreeSet::new());
     for key in keys {
@@ -183,13 +199,19 @@ impl Setting for Vec<Key> {
 
     fn from_text(text: &str) -> Result<Self, String> {
         // The default, which no variable can have: an empty one counts as not given.
-        if text.is_empty() { Ok(Self::new()) } else { Err("can only be given in the file, as [[auth.keys]]".into()) }
+        if text.is_empty() {
+            Ok(Self::new())
+        } else {
+            Err("can only be given in the file, as [[auth.keys]]".into())
+        }
     }
 
     fn from_toml(value: &Value) -> Result<Self, String> {
         let entries = value.as_array().ok_or_else(|| mistyped::<Self>(value))?;
         let numbered = entries.iter().enumerate();
-        numbered.map(|(at, value)| read(value).map_err(|says| format!("entry {}: {says}", at + 1))).collect()
+        numbered
+            .map(|(at, value)| read(value).map_err(|says| format!("entry {}: {says}", at + 1)))
+            .collect()
     }
 
     fn to_toml(&self) -> Option<Value> {
@@ -198,15 +220,26 @@ impl Setting for Vec<Key> {
 }
 
 fn read(value: &Value) -> Result<Key, String> {
-    let entry: Entry = value.clone().try_into().map_err(|error: toml::de::Error| error.message().to_owned())?;
-    if entry.id.is_empty() || entry.id.len() > 64 || !entry.id.bytes().all(|b| b.is_ascii_graphic()) {
+    let entry: Entry = value
+        .clone()
+        .try_into()
+        .map_err(|error: toml::de::Error| error.message().to_owned())?;
+    if entry.id.is_empty() || entry.id.len() > 64 || !entry.id.bytes().all(|b| b.is_ascii_graphic())
+    {
         return Err("id must be 1 to 64 printable ASCII characters without blanks".into());
     }
     let sha256 = crate::body::digest::parse_hex(&entry.sha256)
         .ok_or("sha256 must be the 64 hexadecimal digits that asset-gateway key new prints, not the key itself")?;
     let role = Role::parse(&entry.role).ok_or("role must be reader, adapter or operator")?;
-    let sender = entry.sender.as_deref().map(|name| Sender::parse(name).ok_or("sender is none that eGain knows")).transpose()?;
-    if entry.rate.is_some_and(|rate| !(SLOWEST..=FASTEST).contains(&rate)) {
+    let sender = entry
+        .sender
+        .as_deref()
+        .map(|name| Sender::parse(name).ok_or("sender is none that eGain knows"))
+        .transpose()?;
+    if entry
+        .rate
+        .is_some_and(|rate| !(SLOWEST..=FASTEST).contains(&rate))
+    {
         return Err("rate must be between 0.001 and 100000 requests a second".into());
     }
     let channels = entry.channels.map_or(Ok(Vec::new()), bound)?;
@@ -214,12 +247,24 @@ fn read(value: &Value) -> Result<Key, String> {
     if account.is_some() && !channels.is_empty() {
         return Err("channels and account are both given: an account's channel is the only one of its callers".into());
     }
-    let caller = Caller { id: entry.id, role, delete: entry.delete, channels, sender, account };
-    Ok(Key { sha256, caller: Arc::new(caller), rate: entry.rate })
+    let caller = Caller {
+        id: entry.id,
+        role,
+        delete: entry.delete,
+        channels,
+        sender,
+        account,
+    };
+    Ok(Key {
+        sha256,
+        caller: Arc::new(caller),
+        rate: entry.rate,
+    })
 }
 
 fn account(id: &str) -> Result<AccountId, String> {
-    AccountId::parse(id).ok_or_else(|| format!("account: {id:?} is no id of eGain's: GET /v1/accounts lists them"))
+    AccountId::parse(id)
+        .ok_or_else(|| format!("account: {id:?} is no id of eGain's: GET /v1/accounts lists them"))
 }
 
 /// An empty list would bind to nothing, and means everything where it is left away.
@@ -228,7 +273,9 @@ fn bound(channels: Vec<String>) -> Result<Vec<String>, String> {
         return Err("channels is empty: name at least one, or leave it away for all".into());
     }
     match channels.iter().find(|name| !is_channel(name)) {
-        Some(wrong) => Err(format!("channels: {wrong:?} is no channel type: these are 1 to 64 of A-Z a-z 0-9 . _ -")),
+        Some(wrong) => Err(format!(
+            "channels: {wrong:?} is no channel type: these are 1 to 64 of A-Z a-z 0-9 . _ -"
+        )),
         None => Ok(channels),
     }
 }
@@ -237,7 +284,10 @@ fn write(key: &Key) -> Value {
     let caller = &key.caller;
     let mut table = toml::Table::new();
     table.insert("id".into(), caller.id.clone().into());
-    table.insert("sha256".into(), crate::body::digest::hex(&key.sha256).into());
+    table.insert(
+        "sha256".into(),
+        crate::body::digest::hex(&key.sha256).into(),
+    );
     if !caller.channels.is_empty() {
         table.insert("channels".into(), caller.channels.clone().into());
     }
@@ -268,10 +318,15 @@ mod tests {
 
     #[test]
     fn an_entry_is_read_and_shown_again() {
-        let text = format!("[[keys]]\nid = 'sms'\nsha256 = '{SUM}'\nchannels = ['sms']\nsender = 'custom_bot'\nrate = 2.5");
+        let text = format!(
+            "[[keys]]\nid = 'sms'\nsha256 = '{SUM}'\nchannels = ['sms']\nsender = 'custom_bot'\nrate = 2.5"
+        );
         let read = keys(&text).unwrap();
         let caller = &read[0].caller;
-        assert_eq!((caller.role, caller.sender, read[0].rate), (Role::Adapter, Some(Sender::CustomBot), Some(2.5)));
+        assert_eq!(
+            (caller.role, caller.sender, read[0].rate),
+            (Role::Adapter, Some(Sender::CustomBot), Some(2.5))
+        );
         let again = Vec::<Key>::from_toml(&read.to_toml().unwrap()).unwrap();
         assert_eq!(again[0].caller.channels, ["sms"]);
     }
@@ -279,15 +334,42 @@ mod tests {
     #[test]
     fn a_wrong_entry_says_which_and_what() {
         for (wrong, says) in [
-            (format!("id = 'a'\nsha256 = '{SUM}'\nrole = 'king'"), "entry 1: role must be reader, adapter or operator"),
-            (format!("id = 'a b'\nsha256 = '{SUM}'"), "entry 1: id must be"),
-            ("id = 'a'\nsha256 = 'secret'".into(), "entry 1: sha256 must be the 64 hexadecimal digits"),
-            (format!("id = 'a'\nsha256 = '{SUM}'\ncolour = 'red'"), "entry 1: unknown field `colour`"),
-            (format!("id = 'a'\nsha256 = '{SUM}'\nrate = 0.0"), "entry 1: rate must be"),
-            (format!("id = 'a'\nsha256 = '{SUM}'\naccount = 'a/b'"), "entry 1: account: \"a/b\" is no id"),
-            (format!("id = 'a'\nsha256 = '{SUM}'\naccount = 'a'\nchannels = ['sms']"), "entry 1: channels and account are both"),
-            (format!("id = 'a'\nsha256 = '{SUM}'\nchannels = []"), "entry 1: channels is empty"),
-            (format!("id = 'a'\nsha256 = '{SUM}'\nchannels = ['']"), "entry 1: channels: \"\" is no channel type"),
+            (
+                format!("id = 'a'\nsha256 = '{SUM}'\nrole = 'king'"),
+                "entry 1: role must be reader, adapter or operator",
+            ),
+            (
+                format!("id = 'a b'\nsha256 = '{SUM}'"),
+                "entry 1: id must be",
+            ),
+            (
+                "id = 'a'\nsha256 = 'secret'".into(),
+                "entry 1: sha256 must be the 64 hexadecimal digits",
+            ),
+            (
+                format!("id = 'a'\nsha256 = '{SUM}'\ncolour = 'red'"),
+                "entry 1: unknown field `colour`",
+            ),
+            (
+                format!("id = 'a'\nsha256 = '{SUM}'\nrate = 0.0"),
+                "entry 1: rate must be",
+            ),
+            (
+                format!("id = 'a'\nsha256 = '{SUM}'\naccount = 'a/b'"),
+                "entry 1: account: \"a/b\" is no id",
+            ),
+            (
+                format!("id = 'a'\nsha256 = '{SUM}'\naccount = 'a'\nchannels = ['sms']"),
+                "entry 1: channels and account are both",
+            ),
+            (
+                format!("id = 'a'\nsha256 = '{SUM}'\nchannels = []"),
+                "entry 1: channels is empty",
+            ),
+            (
+                format!("id = 'a'\nsha256 = '{SUM}'\nchannels = ['']"),
+                "entry 1: channels: \"\" is no channel type",
+            ),
         ] {
             let said = keys(&format!("[[keys]]\n{wrong}")).unwrap_err();
             assert!(said.starts_with(says), "{said}");
@@ -297,14 +379,34 @@ mod tests {
     #[test]
     fn one_caller_may_have_several_keys_and_no_two_callers_one() {
         let other = SUM.replace('b', "c");
-        let entry = |id: &str, sum: &str, more: &str| format!("[[keys]]\nid = '{id}'\nsha256 = '{sum}'\n{more}\n");
+        let entry = |id: &str, sum: &str, more: &str| {
+            format!("[[keys]]\nid = '{id}'\nsha256 = '{sum}'\n{more}\n")
+        };
         let told = |first: String, second: String| each_once(&keys(&(first + &second)).unwrap());
-        assert_eq!(told(entry("a", SUM, "rate = 1.0"), entry("a", &other, "rate = 1.0")), Ok(()));
-        assert!(
-            told(entry("a", SUM, ""), entry("b", SUM, "")).is_err() && told(entry("a", SUM, ""), entry("a", SUM, "")).is_err()
+        assert_eq!(
+            told(
+                entry("a", SUM, "rate = 1.0"),
+                entry("a", &other, "rate = 1.0")
+            ),
+            Ok(())
         );
-        for more in ["rate = 1.0", "role = 'reader'", "delete = true", "channels = ['sms']", "sender = 'customer'"] {
-            assert!(told(entry("a", SUM, ""), entry("a", &other, more)).unwrap_err().contains("differ"), "{more}");
+        assert!(
+            told(entry("a", SUM, ""), entry("b", SUM, "")).is_err()
+                && told(entry("a", SUM, ""), entry("a", SUM, "")).is_err()
+        );
+        for more in [
+            "rate = 1.0",
+            "role = 'reader'",
+            "delete = true",
+            "channels = ['sms']",
+            "sender = 'customer'",
+        ] {
+            assert!(
+                told(entry("a", SUM, ""), entry("a", &other, more))
+                    .unwrap_err()
+                    .contains("differ"),
+                "{more}"
+            );
         }
     }
 }

@@ -38,9 +38,36 @@ impl Plan {
     /// What eGain documents for a whole tenant: calls to `/assets`, and to all other routes.
     const fn rates(self) -> (Rate, Rate) {
         match self {
-            Self::Developer => (Rate { per_second: 0.16, burst: 1 }, Rate { per_second: 0.16, burst: 1 }),
-            Self::Basic => (Rate { per_second: 1.0, burst: 3 }, Rate { per_second: 0.5, burst: 2 }),
-            Self::Enterprise => (Rate { per_second: 5.0, burst: 15 }, Rate { per_second: 1.0, burst: 30 }),
+            Self::Developer => (
+                Rate {
+                    per_second: 0.16,
+                    burst: 1,
+                },
+                Rate {
+                    per_second: 0.16,
+                    burst: 1,
+                },
+            ),
+            Self::Basic => (
+                Rate {
+                    per_second: 1.0,
+                    burst: 3,
+                },
+                Rate {
+                    per_second: 0.5,
+                    burst: 2,
+                },
+            ),
+            Self::Enterprise => (
+                Rate {
+                    per_second: 5.0,
+                    burst: 15,
+                },
+                Rate {
+                    per_second: 1.0,
+                    burst: 30,
+                },
+            ),
         }
     }
 
@@ -57,31 +84,49 @@ impl Plan {
 /// A burst that nobody gave is the rate rounded up: what a second allows may come at once.
 fn rate(per_second: f64, burst: Option<u32>) -> Rate {
     let whole = per_second.ceil() as u32;
-    Rate { per_second, burst: burst.unwrap_or(whole).max(1) }
+    Rate {
+        per_second,
+        burst: burst.unwrap_or(whole).max(1),
+    }
 }
 
 /// One replica's part.
 fn share(rate: Rate, replicas: u32) -> Rate {
     let replicas = replicas.max(1);
-    Rate { per_second: rate.per_second / f64::from(replicas), burst: (rate.burst / replicas).max(1) }
+    Rate {
+        per_second: rate.per_second / f64::from(replicas),
+        burst: (rate.burst / replicas).max(1),
+    }
 }
 
 /// One replica's part of the month.
 fn quota(settings: &Egain) -> Option<Quota> {
     let calls = settings.monthly_quota.or(settings.plan.map(Plan::quota))?;
-    Some(Quota { calls: (calls / u64::from(settings.replicas.max(1))).max(1), enforced: settings.enforce_quota })
+    Some(Quota {
+        calls: (calls / u64::from(settings.replicas.max(1))).max(1),
+        enforced: settings.enforce_quota,
+    })
 }
 
 impl Budgets {
     /// The plan's rates, with what the settings say more exactly, as one replica's share.
     pub(super) fn resolve(settings: &Egain) -> Option<Self> {
         let plan = settings.plan.map(Plan::rates);
-        let assets = settings.rate.map(|per_second| rate(per_second, settings.burst)).or(plan.map(|(assets, _)| assets))?;
+        let assets = settings
+            .rate
+            .map(|per_second| rate(per_second, settings.burst))
+            .or(plan.map(|(assets, _)| assets))?;
         let other_rate = settings.other_rate.or(settings.rate);
         let other_burst = settings.other_burst.or(settings.burst);
-        let other = other_rate.map(|per_second| rate(per_second, other_burst)).or(plan.map(|(_, other)| other))?;
+        let other = other_rate
+            .map(|per_second| rate(per_second, other_burst))
+            .or(plan.map(|(_, other)| other))?;
         let replicas = settings.replicas;
-        Some(Self { assets: share(assets, replicas), other: share(other, replicas), quota: quota(settings) })
+        Some(Self {
+            assets: share(assets, replicas),
+            other: share(other, replicas),
+            quota: quota(settings),
+        })
     }
 }
 
@@ -91,12 +136,17 @@ mod tests {
     use crate::config::Settings;
 
     fn settings(lines: &[(&str, &str)]) -> Settings {
-        let variables = lines.iter().map(|(key, value)| (format!("ASSET_GATEWAY_EGAIN__{key}"), *value));
+        let variables = lines
+            .iter()
+            .map(|(key, value)| (format!("ASSET_GATEWAY_EGAIN__{key}"), *value));
         Settings::from_sources(None, variables).unwrap()
     }
 
     fn budgets(lines: &[(&str, &str)]) -> Option<(Rate, Rate)> {
-        settings(lines).egain.budgets().map(|budgets| (budgets.assets, budgets.other))
+        settings(lines)
+            .egain
+            .budgets()
+            .map(|budgets| (budgets.assets, budgets.other))
     }
 
     fn rates(assets: (f64, u32), other: (f64, u32)) -> Option<(Rate, Rate)> {
@@ -105,35 +155,71 @@ mod tests {
     }
 
     fn quota(lines: &[(&str, &str)]) -> Option<(u64, bool)> {
-        settings(lines).egain.budgets().unwrap().quota.map(|quota| (quota.calls, quota.enforced))
+        settings(lines)
+            .egain
+            .budgets()
+            .unwrap()
+            .quota
+            .map(|quota| (quota.calls, quota.enforced))
     }
 
     #[test]
     fn a_plan_gives_both_rates() {
-        assert_eq!(budgets(&[("PLAN", "enterprise")]), rates((5.0, 15), (1.0, 30)));
+        assert_eq!(
+            budgets(&[("PLAN", "enterprise")]),
+            rates((5.0, 15), (1.0, 30))
+        );
         assert_eq!(budgets(&[]), None);
     }
 
     #[test]
     fn a_plan_gives_a_quota_that_replicas_share_and_a_rate_alone_gives_none() {
         assert_eq!(quota(&[("PLAN", "basic")]), Some((100_000, false)));
-        assert_eq!(quota(&[("PLAN", "developer"), ("REPLICAS", "3"), ("ENFORCE_QUOTA", "true")]), Some((333, true)));
-        assert_eq!(quota(&[("PLAN", "basic"), ("RATE", "2")]), Some((100_000, false)));
-        assert_eq!(quota(&[("PLAN", "basic"), ("MONTHLY_QUOTA", "7")]), Some((7, false)));
+        assert_eq!(
+            quota(&[
+                ("PLAN", "developer"),
+                ("REPLICAS", "3"),
+                ("ENFORCE_QUOTA", "true")
+            ]),
+            Some((333, true))
+        );
+        assert_eq!(
+            quota(&[("PLAN", "basic"), ("RATE", "2")]),
+            Some((100_000, false))
+        );
+        assert_eq!(
+            quota(&[("PLAN", "basic"), ("MONTHLY_QUOTA", "7")]),
+            Some((7, false))
+        );
         assert_eq!(quota(&[("RATE", "2")]), None);
-        assert_eq!(quota(&[("RATE", "2"), ("MONTHLY_QUOTA", "1"), ("REPLICAS", "2")]), Some((1, false)));
+        assert_eq!(
+            quota(&[("RATE", "2"), ("MONTHLY_QUOTA", "1"), ("REPLICAS", "2")]),
+            Some((1, false))
+        );
     }
 
     #[test]
     fn replicas_share_and_keep_at_least_one_call() {
-        assert_eq!(budgets(&[("PLAN", "basic"), ("REPLICAS", "2")]), rates((0.5, 1), (0.25, 1)));
+        assert_eq!(
+            budgets(&[("PLAN", "basic"), ("REPLICAS", "2")]),
+            rates((0.5, 1), (0.25, 1))
+        );
     }
 
     #[test]
     fn other_routes_follow_the_rate_that_is_given() {
-        assert_eq!(budgets(&[("RATE", "2.5"), ("BURST", "9")]), rates((2.5, 9), (2.5, 9)));
-        assert_eq!(budgets(&[("RATE", "2.5"), ("BURST", "9"), ("OTHER_RATE", "1")]), rates((2.5, 9), (1.0, 9)));
-        assert_eq!(budgets(&[("RATE", "2.5"), ("OTHER_BURST", "4")]), rates((2.5, 3), (2.5, 4)));
+        assert_eq!(
+            budgets(&[("RATE", "2.5"), ("BURST", "9")]),
+            rates((2.5, 9), (2.5, 9))
+        );
+        assert_eq!(
+            budgets(&[("RATE", "2.5"), ("BURST", "9"), ("OTHER_RATE", "1")]),
+            rates((2.5, 9), (1.0, 9))
+        );
+        assert_eq!(
+            budgets(&[("RATE", "2.5"), ("OTHER_BURST", "4")]),
+            rates((2.5, 3), (2.5, 4))
+        );
     }
 
     #[test]
@@ -144,7 +230,13 @@ mod tests {
 
     #[test]
     fn a_rate_is_more_exact_than_the_plan() {
-        assert_eq!(budgets(&[("PLAN", "enterprise"), ("OTHER_RATE", "0.5")]), rates((5.0, 15), (0.5, 1)));
-        assert_eq!(budgets(&[("PLAN", "enterprise"), ("RATE", "2")]), rates((2.0, 2), (2.0, 2)));
+        assert_eq!(
+            budgets(&[("PLAN", "enterprise"), ("OTHER_RATE", "0.5")]),
+            rates((5.0, 15), (0.5, 1))
+        );
+        assert_eq!(
+            budgets(&[("PLAN", "enterprise"), ("RATE", "2")]),
+            rates((2.0, 2), (2.0, 2))
+        );
     }
 }

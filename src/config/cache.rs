@@ -27,7 +27,8 @@ section! {
         capacity: u64 = "100000" where within(1, 100_000_000);
         /// How long before its end a signed URL counts as ended; at most a quarter of its life.
         safety_margin: Duration = "30s" where within(Duration::ZERO, DAY);
-        /// How long "not found", "not yet available" and a first refusal by storage are remembered; at most one forced refresh of a signed URL in this time.
+        /// How long "not found", "not yet available" and a first refusal by storage are remembered;
+        /// at most one forced refresh of a signed URL in this time.
         negative_ttl: Duration = "5s" where within(NEGATIVE_LEAST, NEGATIVE_MOST);
     }
 }
@@ -37,7 +38,8 @@ section! {
     Download as "download" {
         /// How an asset's bytes reach the caller: stream or redirect.
         mode: DownloadMode = "stream";
-        /// How long callers and browsers may keep an asset's bytes, which never change; 0s makes them ask each time.
+        /// How long callers and browsers may keep an asset's bytes, which never change; 0s makes
+        /// them ask each time.
         max_age: Duration = "1h" where within(Duration::ZERO, YEAR);
     }
 }

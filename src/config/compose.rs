@@ -50,7 +50,13 @@ impl Settings {
 
     fn listener(&self) -> listener::Config {
         let server::Server {
-            header_timeout, keep_alive_timeout, body_idle_timeout, min_rate, read_buffer, max_connections, ..
+            header_timeout,
+            keep_alive_timeout,
+            body_idle_timeout,
+            min_rate,
+            read_buffer,
+            max_connections,
+            ..
         } = self.server;
         listener::Config {
             header_timeout,
@@ -64,12 +70,21 @@ impl Settings {
     }
 
     fn tls(&self) -> Option<listener::Files> {
-        let server::Server { tls_cert, tls_key, .. } = &self.server;
-        Some(listener::Files { cert: tls_cert.clone()?, key: tls_key.clone()? })
+        let server::Server {
+            tls_cert, tls_key, ..
+        } = &self.server;
+        Some(listener::Files {
+            cert: tls_cert.clone()?,
+            key: tls_key.clone()?,
+        })
     }
 
     fn front(&self) -> front::Config {
-        let server::Server { max_uploads, max_downloads, .. } = self.server;
+        let server::Server {
+            max_uploads,
+            max_downloads,
+            ..
+        } = self.server;
         front::Config {
             max_uploads,
             max_downloads,
@@ -79,7 +94,11 @@ impl Settings {
             auth: self.auth.callers(&self.jwt),
             trusted_proxies: self.server.trusted_proxies.clone(),
             cors_origins: self.server.cors_origins.clone(),
-            scheme: if self.server.tls_cert.is_some() { "https" } else { "http" },
+            scheme: if self.server.tls_cert.is_some() {
+                "https"
+            } else {
+                "http"
+            },
         }
     }
 
@@ -87,8 +106,14 @@ impl Settings {
         let limits = &self.limits;
         upload::Config {
             limits: upload::Limits::new(limits.max_asset_size.as_u64(), limits.look_ahead.as_u64()),
-            pace: pace::Limits { idle: self.server.body_idle_timeout, min_rate: self.server.min_rate.as_u64() },
-            once: upload::OnceConfig { ttl: self.idempotency.ttl, capacity: self.idempotency.capacity },
+            pace: pace::Limits {
+                idle: self.server.body_idle_timeout,
+                min_rate: self.server.min_rate.as_u64(),
+            },
+            once: upload::OnceConfig {
+                ttl: self.idempotency.ttl,
+                capacity: self.idempotency.capacity,
+            },
             spool: upload::SpoolConfig {
                 memory: limits.spool_memory.as_u64(),
                 total: limits.spool_total.as_u64(),
@@ -100,8 +125,12 @@ impl Settings {
 
     fn policy(&self) -> Policy {
         let rules = &self.policy;
-        let built_in =
-            || EXECUTABLE_PATTERNS.iter().map(|pattern| pattern.parse().expect("the built-in list is valid")).collect();
+        let built_in = || {
+            EXECUTABLE_PATTERNS
+                .iter()
+                .map(|pattern| pattern.parse().expect("the built-in list is valid"))
+                .collect()
+        };
         Policy {
             deny: rules.deny.clone().unwrap_or_else(built_in),
             allow: rules.allow.clone(),
@@ -114,8 +143,16 @@ impl Settings {
     }
 
     fn download_cache(&self) -> download::Config {
-        let cache::Cache { capacity, safety_margin, negative_ttl } = self.cache;
-        download::Config { capacity, safety_margin, negative_ttl }
+        let cache::Cache {
+            capacity,
+            safety_margin,
+            negative_ttl,
+        } = self.cache;
+        download::Config {
+            capacity,
+            safety_margin,
+            negative_ttl,
+        }
     }
 }
 

@@ -54,7 +54,8 @@ section! {
         scope: String = "https://api.egain.cloud/auth/.default";
         /// A fixed bearer token, in place of the client.
         token: Option<SecretString> => "none" where given(rules::bearer);
-        /// Whether `base_url` and `token_url` may be plain http off this machine: secrets then cross the network in clear.
+        /// Whether `base_url` and `token_url` may be plain http off this machine: secrets then
+        /// cross the network in clear.
         allow_http: bool = "false";
         /// The tenant's plan, which gives the rates: developer, basic or enterprise.
         plan: Option<Plan> => "required, or egain.rate";
@@ -66,7 +67,8 @@ section! {
         other_rate: Option<f64> => "egain.rate, else the plan's" where given(within(0.001, 10_000.0));
         /// Calls to all other routes at one time; needs a rate.
         other_burst: Option<u32> => "egain.burst, else the plan's, or the rate rounded up" where given(within(1, 100_000));
-        /// Calls of each method that a calendar month (UTC) allows, 1 to 1000000000000; a restart forgets those that were made.
+        /// Calls of each method that a calendar month (UTC) allows, 1 to 1000000000000; a restart
+        /// forgets those that were made.
         monthly_quota: Option<u64> => "the plan's, or none" where given(within(1, 1_000_000_000_000));
         /// Whether calls above the quota are refused; else a line in the log tells of them.
         enforce_quota: bool = "false";
@@ -74,11 +76,14 @@ section! {
         replicas: u32 = "1" where within(1, 1000);
         /// How long a call may queue for the budget before 503.
         budget_wait: Duration = "5s" where within(Duration::ZERO, LONGEST_PATIENCE);
-        /// The longest that one 429 of eGain's stops calls, whatever it asks for, 1s to 1h; then one call probes, and the pause doubles while probes are refused.
+        /// The longest that one 429 of eGain's stops calls, whatever it asks for, 1s to 1h; then
+        /// one call probes, and the pause doubles while probes are refused.
         max_pause: Duration = "60s" where within(LEAST_PAUSE, LONGEST_PAUSE);
-        /// How old the attachment rules of a caller's account may become before they are read again, 100ms to 24h.
+        /// How old the attachment rules of a caller's account may become before they are read
+        /// again, 100ms to 24h.
         rules_ttl: Duration = "5min" where within(MOMENT, LONGEST_RULES);
-        /// Hosts that a `contentUrl` may name: host, host:port, IP address or *.domain; a wildcard's only at public addresses.
+        /// Hosts that a `contentUrl` may name: host, host:port, IP address or *.domain; a
+        /// wildcard's only at public addresses.
         content_hosts: Vec<HostPattern> = "*.egain.cloud" where some;
         /// Whether a `contentUrl` may be plain http; if not, https is tried in its place.
         allow_http_content_urls: bool = "false";
@@ -106,7 +111,10 @@ impl Egain {
     /// Notes what contradicts itself.
     pub(super) fn compare(&self, report: &mut Report) {
         if self.burst.is_some() && self.rate.is_none() {
-            report.clash(&["egain.burst", "egain.rate"], "needs egain.rate, which isn't set");
+            report.clash(
+                &["egain.burst", "egain.rate"],
+                "needs egain.rate, which isn't set",
+            );
         }
         if self.other_burst.is_some() && self.other_rate.or(self.rate).is_none() {
             report.clash(
@@ -120,18 +128,28 @@ impl Egain {
                 "needs egain.monthly_quota or egain.plan, which aren't set",
             );
         }
-        for (key, url) in [("egain.base_url", Some(&self.base_url)), ("egain.token_url", self.token_url.as_ref())] {
-            let verdict = url.filter(|_| !self.allow_http).map_or(Ok(()), rules::private);
+        for (key, url) in [
+            ("egain.base_url", Some(&self.base_url)),
+            ("egain.token_url", self.token_url.as_ref()),
+        ] {
+            let verdict = url
+                .filter(|_| !self.allow_http)
+                .map_or(Ok(()), rules::private);
             if let Err(says) = verdict {
                 report.clash(
                     &[key, "egain.allow_http"],
-                    format!("{says}; egain.allow_http = true lets secrets cross the network in clear"),
+                    format!(
+                        "{says}; egain.allow_http = true lets secrets cross the network in clear"
+                    ),
                 );
             }
         }
         for (key, is_given) in self.client() {
             if self.token.is_some() && is_given {
-                report.clash(&[key, "egain.token"], "is given together with egain.token: only one of them can hold");
+                report.clash(
+                    &[key, "egain.token"],
+                    "is given together with egain.token: only one of them can hold",
+                );
             }
         }
     }
@@ -145,8 +163,14 @@ impl Egain {
             );
         }
         self.require_credentials(report);
-        for (key, secret) in [("egain.token", &self.token), ("egain.client_secret", &self.client_secret)] {
-            if secret.as_ref().is_some_and(|secret| secret.expose_secret() == HIDDEN) {
+        for (key, secret) in [
+            ("egain.token", &self.token),
+            ("egain.client_secret", &self.client_secret),
+        ] {
+            if secret
+                .as_ref()
+                .is_some_and(|secret| secret.expose_secret() == HIDDEN)
+            {
                 report.clash(
                     &[key],
                     format!("is {HIDDEN:?}, which stands for a secret that isn't shown: put the secret itself here"),
@@ -158,12 +182,22 @@ impl Egain {
     fn require_credentials(&self, report: &mut Report) {
         let client = self.client();
         if self.token.is_none() && client.iter().all(|(_, is_given)| !is_given) {
-            let keys = ["egain.token", "egain.token_url", "egain.client_id", "egain.client_secret"];
+            let keys = [
+                "egain.token",
+                "egain.token_url",
+                "egain.client_id",
+                "egain.client_secret",
+            ];
             return report.clash(&keys, "not set: give a token, or egain.token_url, egain.client_id and egain.client_secret");
         }
-        for (key, _) in client.into_iter().filter(|(_, is_given)| self.token.is_none() && !is_given) {
-            report
-                .clash(&[key, "egain.token"], "not set: a client needs egain.token_url, egain.client_id and egain.client_secret");
+        for (key, _) in client
+            .into_iter()
+            .filter(|(_, is_given)| self.token.is_none() && !is_given)
+        {
+            report.clash(
+                &[key, "egain.token"],
+                "not set: a client needs egain.token_url, egain.client_id and egain.client_secret",
+            );
         }
     }
 

@@ -52,7 +52,10 @@ pub(super) struct Environment {
 /// Only variables with `__` after the prefix are keys: Kubernetes injects others with the same
 /// prefix, such as `ASSET_GATEWAY_PORT`. An empty variable counts as not given, as templates leave
 /// them behind.
-pub(super) fn environment<N, V>(variables: impl IntoIterator<Item = (N, V)>, report: &mut Report) -> Environment
+pub(super) fn environment<N, V>(
+    variables: impl IntoIterator<Item = (N, V)>,
+    report: &mut Report,
+) -> Environment
 where
     N: Into<OsString>,
     V: Into<OsString>,
@@ -60,7 +63,9 @@ where
     let mut environment = Environment::default();
     for (name, value) in variables {
         // No name of ours is anything but UTF-8.
-        let (Ok(name), value) = (name.into().into_string(), value.into()) else { continue };
+        let (Ok(name), value) = (name.into().into_string(), value.into()) else {
+            continue;
+        };
         if value.is_empty() {
             continue;
         }
@@ -68,7 +73,13 @@ where
             environment.file = Some(value.into());
         } else if let Some(key) = key_of(&name) {
             match value.into_string() {
-                Ok(text) => drop(environment.keys.insert(key, Given { written: name, value: Raw::Text(text) })),
+                Ok(text) => drop(environment.keys.insert(
+                    key,
+                    Given {
+                        written: name,
+                        value: Raw::Text(text),
+                    },
+                )),
                 Err(_) => report.add(&name, "is not UTF-8"),
             }
         }
@@ -83,12 +94,17 @@ fn key_of(name: &str) -> Option<String> {
         return None;
     }
     let capitals = !rest.contains(|c: char| c.is_lowercase() || c == '.');
-    Some(if capitals { rest.replace("__", ".").to_lowercase() } else { name.to_owned() })
+    Some(if capitals {
+        rest.replace("__", ".").to_lowercase()
+    } else {
+        name.to_owned()
+    })
 }
 
 /// Reads the settings file.
 ///
-/// `named_by` is what named it. `tables` are those that exist, with those within others (`auth.jwt`).
+/// `named_by` is what named it. `tables` are those that exist, with those within others
+/// (`auth.jwt`).
 pub(super) fn file(path: &Path, named_by: &str, tables: &[&str], report: &mut Report) -> Layer {
     let text = match read(path) {
         Ok(text) => text,
@@ -100,7 +116,10 @@ pub(super) fn file(path: &Path, named_by: &str, tables: &[&str], report: &mut Re
     match text.parse::<Table>() {
         Ok(table) => keys_of(table, tables, report),
         Err(why) => {
-            let line = why.span().and_then(|span| text.get(..span.start)).map_or(1, |before| before.matches('\n').count() + 1);
+            let line = why
+                .span()
+                .and_then(|span| text.get(..span.start))
+                .map_or(1, |before| before.matches('\n').count() + 1);
             // Not its `Display`, which quotes the line: there may be a secret in it.
             report.blind(&format!("{}:{line}", path.display()), why.message());
             Layer::new()
@@ -114,8 +133,18 @@ fn keys_of(file: Table, tables: &[&str], report: &mut Report) -> Layer {
         // An unknown section is one mistake, not one for each of its keys.
         if !tables.contains(&section.as_str()) {
             // In its quotes `"egain.rate"` is another name than `egain.rate`.
-            let name = if section.contains('.') { format!("{section:?}") } else { section };
-            layer.insert(name.clone(), Given { written: name, value: Raw::Toml(content) });
+            let name = if section.contains('.') {
+                format!("{section:?}")
+            } else {
+                section
+            };
+            layer.insert(
+                name.clone(),
+                Given {
+                    written: name,
+                    value: Raw::Toml(content),
+                },
+            );
             continue;
         }
         enter(&section, content, tables, &mut layer, report);
@@ -125,13 +154,21 @@ fn keys_of(file: Table, tables: &[&str], report: &mut Report) -> Layer {
 
 /// Takes a table's keys, and those of the tables within it that exist.
 fn enter(name: &str, content: Value, tables: &[&str], layer: &mut Layer, report: &mut Report) {
-    let Value::Table(keys) = content else { return report.add(name, format!("expected a section: [{name}]")) };
+    let Value::Table(keys) = content else {
+        return report.add(name, format!("expected a section: [{name}]"));
+    };
     for (key, value) in keys {
         let name = format!("{name}.{key}");
         if tables.contains(&name.as_str()) {
             enter(&name, value, tables, layer, report);
         } else {
-            layer.insert(name.clone(), Given { written: name, value: Raw::Toml(value) });
+            layer.insert(
+                name.clone(),
+                Given {
+                    written: name,
+                    value: Raw::Toml(value),
+                },
+            );
         }
     }
 }
@@ -139,9 +176,14 @@ fn enter(name: &str, content: Value, tables: &[&str], layer: &mut Layer, report:
 /// A file that isn't endless, as text.
 pub(super) fn read(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    let read = File::open(path)?.take(FILE_MAX + 1).read_to_string(&mut text)?;
+    let read = File::open(path)?
+        .take(FILE_MAX + 1)
+        .read_to_string(&mut text)?;
     if read as u64 > FILE_MAX {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it has more than 1MiB"));
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            "it has more than 1MiB",
+        ));
     }
     Ok(text)
 }
@@ -164,15 +206,30 @@ mod tests {
 
     #[test]
     fn two_underscores_part_section_and_key() {
-        assert_eq!(key_of("ASSET_GATEWAY_EGAIN__BASE_URL").unwrap(), "egain.base_url");
-        assert_eq!(key_of("ASSET_GATEWAY_AUTH__JWT__JWKS_URL").unwrap(), "auth.jwt.jwks_url");
-        assert_eq!(key_of("ASSET_GATEWAY_egain__rate").unwrap(), "ASSET_GATEWAY_egain__rate");
+        assert_eq!(
+            key_of("ASSET_GATEWAY_EGAIN__BASE_URL").unwrap(),
+            "egain.base_url"
+        );
+        assert_eq!(
+            key_of("ASSET_GATEWAY_AUTH__JWT__JWKS_URL").unwrap(),
+            "auth.jwt.jwks_url"
+        );
+        assert_eq!(
+            key_of("ASSET_GATEWAY_egain__rate").unwrap(),
+            "ASSET_GATEWAY_egain__rate"
+        );
     }
 
     #[test]
     fn an_empty_variable_is_not_given() {
         let mut report = Report::default();
-        let found = environment([("ASSET_GATEWAY_EGAIN__SCOPE", ""), ("ASSET_GATEWAY_CONFIG", "")], &mut report);
+        let found = environment(
+            [
+                ("ASSET_GATEWAY_EGAIN__SCOPE", ""),
+                ("ASSET_GATEWAY_CONFIG", ""),
+            ],
+            &mut report,
+        );
         assert!(found.keys.is_empty() && found.file.is_none());
     }
 

@@ -6,7 +6,8 @@ use std::fmt;
 /// One thing to correct.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mistake {
-    /// The key as it was written: `egain.rate` in a file, `ASSET_GATEWAY_EGAIN__RATE` as a variable.
+    /// The key as it was written: `egain.rate` in a file, `ASSET_GATEWAY_EGAIN__RATE` as a
+    /// variable.
     pub key: String,
     /// What is wrong and what is expected. One line; never holds a secret.
     pub says: String,
@@ -54,7 +55,10 @@ impl Report {
     /// Something that isn't a known key's value is wrong.
     pub fn add(&mut self, written: &str, says: impl Into<String>) {
         let one_line = |text: &str| text.replace(char::is_control, " ");
-        self.found.push(Mistake { key: one_line(written), says: one_line(&says.into()) });
+        self.found.push(Mistake {
+            key: one_line(written),
+            says: one_line(&says.into()),
+        });
     }
 
     /// A whole source couldn't be read, so that nobody knows what is given.
@@ -65,14 +69,18 @@ impl Report {
 
     /// Keys that are fine by themselves don't go together. Told under the first of them.
     ///
-    /// Stays silent when one of them is known to be bad or may be in a source that couldn't be read:
-    /// what stands in its place is a default, and a complaint about that would only mislead.
+    /// Stays silent when one of them is known to be bad or may be in a source that couldn't be
+    /// read: what stands in its place is a default, and a complaint about that would only mislead.
     pub fn clash(&mut self, keys: &[&'static str], says: impl Into<String>) {
         if self.blind || keys.iter().any(|key| self.bad.contains(key)) {
             return;
         }
         let Some(first) = keys.first() else { return };
-        let written = self.written.get(first).map_or(*first, String::as_str).to_owned();
+        let written = self
+            .written
+            .get(first)
+            .map_or(*first, String::as_str)
+            .to_owned();
         self.add(&written, says);
     }
 
@@ -95,7 +103,10 @@ mod tests {
         let mut report = Report::default();
         report.add("b", "second");
         report.add("a", "first");
-        assert_eq!(report.judge(()).unwrap_err().to_string(), "a: first\nb: second");
+        assert_eq!(
+            report.judge(()).unwrap_err().to_string(),
+            "a: first\nb: second"
+        );
     }
 
     #[test]
@@ -103,7 +114,10 @@ mod tests {
         let mut report = Report::default();
         report.given("x.y", "ASSET_GATEWAY_X__Y");
         report.clash(&["x.y", "x.z"], "disagree");
-        assert_eq!(report.judge(()).unwrap_err().to_string(), "ASSET_GATEWAY_X__Y: disagree");
+        assert_eq!(
+            report.judge(()).unwrap_err().to_string(),
+            "ASSET_GATEWAY_X__Y: disagree"
+        );
     }
 
     #[test]

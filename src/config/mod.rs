@@ -114,7 +114,10 @@ impl Settings {
     ///
     /// # Errors
     /// As [`Settings::load`].
-    pub fn from_sources<N, V>(file: Option<&Path>, variables: impl IntoIterator<Item = (N, V)>) -> Result<Self, Mistakes>
+    pub fn from_sources<N, V>(
+        file: Option<&Path>,
+        variables: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Self, Mistakes>
     where
         N: Into<OsString>,
         V: Into<OsString>,
@@ -125,13 +128,17 @@ impl Settings {
 
     /// The file to look at for changed keys of callers, where they are asked for keys.
     pub fn file_of_keys(&self) -> Option<&Path> {
-        self.file.as_deref().filter(|_| self.auth.mode == Some(auth::AuthMode::Keys))
+        self.file
+            .as_deref()
+            .filter(|_| self.auth.mode == Some(auth::AuthMode::Keys))
     }
 
-    /// The file to look at for a changed secret of eGain's, where it was read from one, and the secret's key.
+    /// The file to look at for a changed secret of eGain's, where it was read from one, and the
+    /// secret's key.
     pub fn file_of_egains_secret(&self) -> Option<(&'static str, &Path)> {
         let keys = ["egain.token", "egain.client_secret"];
-        keys.into_iter().find_map(|key| Some((key, self.secret_files.get(key)?.as_path())))
+        keys.into_iter()
+            .find_map(|key| Some((key, self.secret_files.get(key)?.as_path())))
     }
 
     /// The secret that this file has now.
@@ -154,7 +161,12 @@ impl Settings {
     /// The file can't be read, something is wrong with the keys, or there are none.
     pub fn keys_in(file: &Path) -> Result<Vec<crate::front::Key>, Mistakes> {
         let keys: Vec<&Key> = Self::keys().collect();
-        let mut reader = Reader::new(Some((file, "auth.keys")), layers::Layer::new(), &keys, Report::default());
+        let mut reader = Reader::new(
+            Some((file, "auth.keys")),
+            layers::Layer::new(),
+            &keys,
+            Report::default(),
+        );
         let auth = auth::Auth::of_keys(&mut reader);
         let mut report = reader.into_report();
         auth.require(&mut report);
@@ -177,7 +189,10 @@ impl Settings {
         render::toml(Self::keys().zip(self.values()))
     }
 
-    fn gather<N, V>(file: Option<&Path>, variables: impl IntoIterator<Item = (N, V)>) -> (Self, Report)
+    fn gather<N, V>(
+        file: Option<&Path>,
+        variables: impl IntoIterator<Item = (N, V)>,
+    ) -> (Self, Report)
     where
         N: Into<OsString>,
         V: Into<OsString>,
@@ -185,7 +200,10 @@ impl Settings {
         let keys: Vec<&Key> = Self::keys().collect();
         let mut report = Report::default();
         let environment = layers::environment(variables, &mut report);
-        let named = file.map(|path| (path, "--config")).or(environment.file.as_deref().map(|path| (path, layers::FILE_VARIABLE)));
+        let named = file.map(|path| (path, "--config")).or(environment
+            .file
+            .as_deref()
+            .map(|path| (path, layers::FILE_VARIABLE)));
         let mut reader = Reader::new(named, environment.keys, &keys, report);
         let mut settings = Self::read(&mut reader);
         settings.file = named.map(|(path, _)| path.to_owned());
@@ -210,7 +228,10 @@ impl Settings {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the environment"
+)]
 fn environment() -> std::env::VarsOs {
     std::env::vars_os()
 }

@@ -32,9 +32,11 @@ section! {
         on_mismatch: OnMismatch = "rename";
         /// Whether what would be refused is only counted and logged.
         report_only: bool = "false";
-        /// Whether a channel may be sent to that neither `policy.channels` nor a key's `channels` nor the caller's token names: allow or refuse.
+        /// Whether a channel may be sent to that neither `policy.channels` nor a key's `channels`
+        /// nor the caller's token names: allow or refuse.
         unknown_channels: UnknownChannels = "allow";
-        /// What a channel takes, whatever the case of its name: `[policy.channels.<type>]` with `max_size`, `allow` and `deny`; in the file only.
+        /// What a channel takes, whatever the case of its name: `[policy.channels.<type>]` with
+        /// `max_size`, `allow` and `deny`; in the file only.
         channels: Channels = "";
     }
 }

@@ -23,22 +23,41 @@ pub(super) struct Reader {
 
 impl Reader {
     /// Opens a file and the environment. `keys` are those that exist.
-    pub fn new(file: Option<(&Path, &str)>, environment: Layer, keys: &[&Key], mut report: Report) -> Self {
+    pub fn new(
+        file: Option<(&Path, &str)>,
+        environment: Layer,
+        keys: &[&Key],
+        mut report: Report,
+    ) -> Self {
         let tables: Vec<&str> = keys.iter().map(|key| key.table()).collect();
         let file = file.map(|(path, named_by)| layers::file(path, named_by, &tables, &mut report));
-        Self { layers: [environment, file.unwrap_or_default()], report, secret_files: BTreeMap::new() }
+        Self {
+            layers: [environment, file.unwrap_or_default()],
+            report,
+            secret_files: BTreeMap::new(),
+        }
     }
 
     /// A key's value; nothing if it isn't given, or if it is bad, which is noted.
-    pub fn value<T: Setting>(&mut self, key: &'static str, rule: impl Fn(&T) -> Verdict) -> Option<T> {
-        let given = if T::SECRET { self.take_secret(key)? } else { self.take(key)? };
+    pub fn value<T: Setting>(
+        &mut self,
+        key: &'static str,
+        rule: impl Fn(&T) -> Verdict,
+    ) -> Option<T> {
+        let given = if T::SECRET {
+            self.take_secret(key)?
+        } else {
+            self.take(key)?
+        };
         self.report.given(key, &given.written);
         let value = match &given.value {
             Raw::Text(text) => T::from_text(text),
             Raw::Toml(value) => T::from_toml(value),
         };
         let judged = value.and_then(|value| rule(&value).map(|()| value));
-        judged.map_err(|says| self.report.bad(key, &given.written, says)).ok()
+        judged
+            .map_err(|says| self.report.bad(key, &given.written, says))
+            .ok()
     }
 
     /// Takes a key out of every layer.
@@ -50,14 +69,24 @@ impl Reader {
     /// Takes a secret and the file it may be in out of every layer.
     fn take_secret(&mut self, key: &'static str) -> Option<Given> {
         let in_file = format!("{key}_file");
-        let [upper, lower] = self.layers.each_mut().map(|layer| (layer.remove(key), layer.remove(&in_file)));
-        let given = if upper.0.is_some() || upper.1.is_some() { upper } else { lower };
+        let [upper, lower] = self
+            .layers
+            .each_mut()
+            .map(|layer| (layer.remove(key), layer.remove(&in_file)));
+        let given = if upper.0.is_some() || upper.1.is_some() {
+            upper
+        } else {
+            lower
+        };
         match given {
             (Some(direct), Some(file)) => {
                 self.report.bad(
                     key,
                     &file.written,
-                    format!("is given together with {}: only one of them can hold", direct.written),
+                    format!(
+                        "is given together with {}: only one of them can hold",
+                        direct.written
+                    ),
                 );
                 None
             }
@@ -71,17 +100,22 @@ impl Reader {
         let path = match &file.value {
             Raw::Text(path) | Raw::Toml(toml::Value::String(path)) => path,
             Raw::Toml(_) => {
-                self.report.bad(key, &file.written, "expected the path of a file");
+                self.report
+                    .bad(key, &file.written, "expected the path of a file");
                 return None;
             }
         };
         match layers::read_secret(Path::new(path)) {
             Ok(text) => {
                 self.secret_files.insert(key, path.into());
-                Some(Given { value: Raw::Text(text), ..file })
+                Some(Given {
+                    value: Raw::Text(text),
+                    ..file
+                })
             }
             Err(why) => {
-                self.report.bad(key, &file.written, format!("can't read {path}: {why}"));
+                self.report
+                    .bad(key, &file.written, format!("can't read {path}: {why}"));
                 None
             }
         }
@@ -116,7 +150,9 @@ fn unknown(key: &str, given: &Given, keys: &[&Key]) -> String {
         Raw::Toml(toml::Value::Table(_)) if is_section => "section",
         _ => "key",
     };
-    let names = keys.iter().map(|key| if is_section { key.section() } else { key.name });
+    let names = keys
+        .iter()
+        .map(|key| if is_section { key.section() } else { key.name });
     match closest(key, names) {
         Some(name) if as_variable => format!("unknown {what}, did you mean {}?", variable(name)),
         Some(name) => format!("unknown {what}, did you mean {name}?"),
@@ -133,7 +169,8 @@ fn closest<'k>(key: &str, names: impl Iterator<Item = &'k str>) -> Option<&'k st
         .map(|(_, name)| name)
 }
 
-/// `ASSET_GATEWAY_EGAIN__RATE` for `egain.rate`, `ASSET_GATEWAY_AUTH__JWT__ISSUER` for `auth.jwt.issuer`.
+/// `ASSET_GATEWAY_EGAIN__RATE` for `egain.rate`, `ASSET_GATEWAY_AUTH__JWT__ISSUER` for
+/// `auth.jwt.issuer`.
 pub(super) fn variable(key: &str) -> String {
     format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
 }

@@ -30,7 +30,12 @@ pub(super) fn within<T: Setting + PartialOrd>(least: T, most: T) -> impl Fn(&T) 
         if (&least..=&most).contains(&value) {
             return Ok(());
         }
-        Err(format!("must be between {} and {}, is {}", shown(&least), shown(&most), shown(value)))
+        Err(format!(
+            "must be between {} and {}, is {}",
+            shown(&least),
+            shown(&most),
+            shown(value)
+        ))
     }
 }
 
@@ -40,9 +45,16 @@ pub(super) fn given<T>(rule: impl Fn(&T) -> Verdict) -> impl Fn(&Option<T>) -> V
 }
 
 /// A list that has at least one entry.
-#[expect(clippy::ptr_arg, reason = "rules take a value of the setting's own type")]
+#[expect(
+    clippy::ptr_arg,
+    reason = "rules take a value of the setting's own type"
+)]
 pub(super) fn some<T>(list: &Vec<T>) -> Verdict {
-    if list.is_empty() { Err("must have at least one entry".into()) } else { Ok(()) }
+    if list.is_empty() {
+        Err("must have at least one entry".into())
+    } else {
+        Ok(())
+    }
 }
 
 /// What can stand in an `Authorization` header.
@@ -54,7 +66,8 @@ pub(super) fn bearer(token: &secrecy::SecretString) -> Verdict {
     Err("must be printable ASCII without blanks (is there a line break at its end?)".into())
 }
 
-/// Over https, or not off this machine: whoever can read or change what passes there can be anybody.
+/// Over https, or not off this machine: whoever can read or change what passes there can be
+/// anybody.
 pub(super) fn private(url: &Url) -> Verdict {
     let local = match url.host() {
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
@@ -62,18 +75,29 @@ pub(super) fn private(url: &Url) -> Verdict {
         Some(Host::Domain(name)) => name == "localhost",
         None => false,
     };
-    if url.scheme() == "https" || local { Ok(()) } else { Err("must be https, or on localhost or a loopback address".into()) }
+    if url.scheme() == "https" || local {
+        Ok(())
+    } else {
+        Err("must be https, or on localhost or a loopback address".into())
+    }
 }
 
 /// Directives for the log, such as `info` or `info,asset_gateway=debug`.
 pub(super) fn log_filter(text: &String) -> Verdict {
-    // tracing-subscriber 0.3.23 counts from behind blanks and cuts from before them: another target, or a panic.
-    if text.split(',').any(|directive| directive.starts_with(char::is_whitespace)) {
-        return Err("expected directives without blanks before them, such as info,asset_gateway=debug".into());
+    // tracing-subscriber 0.3.23 counts from behind blanks and cuts from before them: another
+    // target, or a panic.
+    if text
+        .split(',')
+        .any(|directive| directive.starts_with(char::is_whitespace))
+    {
+        return Err(
+            "expected directives without blanks before them, such as info,asset_gateway=debug"
+                .into(),
+        );
     }
-    EnvFilter::try_new(text)
-        .map(|_| ())
-        .map_err(|why| format!("expected directives such as info or info,asset_gateway=debug: {why}"))
+    EnvFilter::try_new(text).map(|_| ()).map_err(|why| {
+        format!("expected directives such as info or info,asset_gateway=debug: {why}")
+    })
 }
 
 #[cfg(test)]
@@ -84,7 +108,10 @@ mod tests {
     fn ranges_hold_their_ends_and_nothing_that_is_not_a_number() {
         let rule = within(1.0, 2.0);
         assert_eq!((rule(&1.0), rule(&2.0)), (Ok(()), Ok(())));
-        assert_eq!(rule(&2.5).unwrap_err(), "must be between 1.0 and 2.0, is 2.5");
+        assert_eq!(
+            rule(&2.5).unwrap_err(),
+            "must be between 1.0 and 2.0, is 2.5"
+        );
         assert!(rule(&f64::NAN).is_err());
     }
 
@@ -99,10 +126,20 @@ mod tests {
     #[test]
     fn secrets_travel_over_a_safe_way_only() {
         let told = |url: &str| private(&url.parse().unwrap());
-        for safe in ["https://x.test/jwks", "http://localhost:1/jwks", "http://127.0.0.2/jwks", "http://[::1]/jwks"] {
+        for safe in [
+            "https://x.test/jwks",
+            "http://localhost:1/jwks",
+            "http://127.0.0.2/jwks",
+            "http://[::1]/jwks",
+        ] {
             assert_eq!(told(safe), Ok(()), "{safe}");
         }
-        for unsafe_one in ["http://x.test/jwks", "http://localhost.x.test", "http://10.0.0.1", "http://127.0.0.1.x.test"] {
+        for unsafe_one in [
+            "http://x.test/jwks",
+            "http://localhost.x.test",
+            "http://10.0.0.1",
+            "http://127.0.0.1.x.test",
+        ] {
             assert!(told(unsafe_one).is_err(), "{unsafe_one}");
         }
     }
@@ -111,7 +148,11 @@ mod tests {
     fn a_log_filter_is_tried() {
         assert_eq!(log_filter(&"info,asset_gateway=debug".into()), Ok(()));
         assert!(log_filter(&"info,asset_gateway=loud".into()).is_err());
-        for blank in ["info, asset_gateway=debug", " \u{fffd}=", "info,\r\u{fffd}\u{fffd}R=\r"] {
+        for blank in [
+            "info, asset_gateway=debug",
+            " \u{fffd}=",
+            "info,\r\u{fffd}\u{fffd}R=\r",
+        ] {
             assert!(log_filter(&blank.into()).is_err());
         }
     }

@@ -10,7 +10,8 @@ use super::setting::Setting;
 pub struct Key {
     /// Section and key, such as `egain.rate`.
     pub name: &'static str,
-    /// What holds when it isn't given: a value as it would be written, or a phrase if there is none.
+    /// What holds when it isn't given: a value as it would be written, or a phrase if there is
+    /// none.
     pub default: &'static str,
     /// Whether `default` is a value. If not, the key is unset by default.
     pub preset: bool,
@@ -23,17 +24,23 @@ pub struct Key {
 impl Key {
     /// The table it stands in, such as `egain` or `auth.jwt`.
     pub fn table(&self) -> &'static str {
-        self.name.rsplit_once('.').map_or(self.name, |(table, _)| table)
+        self.name
+            .rsplit_once('.')
+            .map_or(self.name, |(table, _)| table)
     }
 
     /// The section's name, such as `egain`; `auth` for all that stands in `auth.jwt`, too.
     pub fn section(&self) -> &'static str {
-        self.name.split_once('.').map_or(self.name, |(section, _)| section)
+        self.name
+            .split_once('.')
+            .map_or(self.name, |(section, _)| section)
     }
 
     /// The key within its section, such as `rate` or `jwt.issuer`.
     pub fn field(&self) -> &'static str {
-        self.name.split_once('.').map_or(self.name, |(_, field)| field)
+        self.name
+            .split_once('.')
+            .map_or(self.name, |(_, field)| field)
     }
 
     /// The environment's name for it, such as `ASSET_GATEWAY_EGAIN__RATE`.
@@ -59,8 +66,9 @@ pub(super) fn preset<T: Setting>(text: &str) -> T {
     T::from_text(text).expect("the tests read every default")
 }
 
-/// Declares a section: `key: Type = "default" where rule;`, or `key: Option<Type> => "what holds when
-/// it isn't set" where rule;`. A section within another follows it, as `auth.jwt` follows `auth`.
+/// Declares a section: `key: Type = "default" where rule;`, or `key: Option<Type> => "what holds
+/// when it isn't set" where rule;`. A section within another follows it, as `auth.jwt` follows
+/// `auth`.
 macro_rules! section {
     (
         $(#[doc = $about:literal])+

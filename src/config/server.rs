@@ -11,8 +11,8 @@ use super::section::section;
 use crate::front::{CorsOrigin, Network};
 use crate::words::units::ByteSize;
 
-/// hyper's buffer is at most twice as large, and has to hold more of a head than the 16 KiB that are taken: what fills it is
-/// refused by hyper, without a word of why.
+/// hyper's buffer is at most twice as large, and has to hold more of a head than the 16 KiB that
+/// are taken: what fills it is refused by hyper, without a word of why.
 const LEAST_BUFFER: ByteSize = ByteSize::kib(16);
 
 /// A lowest rate above this would refuse callers on good lines.
@@ -21,7 +21,8 @@ const HIGHEST_LEAST_RATE: ByteSize = ByteSize::mib(1);
 /// A shorter limit is a refusal: so long a packet that was lost takes to be sent once more.
 const LEAST_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// Nobody who types takes longer for a head, and a longer one lets strangers hold connections for nothing.
+/// Nobody who types takes longer for a head, and a longer one lets strangers hold connections for
+/// nothing.
 const LONGEST_HEAD: Duration = Duration::from_secs(5 * 60);
 
 /// A connection that is closed sooner is opened anew for each request.
@@ -43,7 +44,8 @@ section! {
         listen: SocketAddr = "0.0.0.0:8080";
         /// Where metrics, health and orphans are told. Keep it private.
         admin_listen: SocketAddr = "0.0.0.0:9464";
-        /// The certificate that callers are shown, a PEM file with its chain; read again when it changes. Without it, all is in clear.
+        /// The certificate that callers are shown, a PEM file with its chain; read again when it
+        /// changes. Without it, all is in clear.
         tls_cert: Option<PathBuf> => "none";
         /// Its private key, a PEM file.
         tls_key: Option<PathBuf> => "none";
@@ -51,26 +53,33 @@ section! {
         header_timeout: Duration = "10s" where within(LEAST_TIMEOUT, LONGEST_HEAD);
         /// How long a connection may be idle. Should be longer than the ingress keeps it.
         keep_alive_timeout: Duration = "75s" where within(LEAST_IDLE, LONGEST_IDLE);
-        /// How long a body may bring no byte before it is answered 408, or a caller may take none of its answer before it is cut.
+        /// How long a body may bring no byte before it is answered 408, or a caller may take none
+        /// of its answer before it is cut.
         body_idle_timeout: Duration = "30s" where within(LEAST_TIMEOUT, LONGEST_IDLE);
-        /// Bytes a second over a minute of waiting for a caller, up to 1MiB, below which its body is answered 408, or its download is cut; 0 switches that off.
+        /// Bytes a second over a minute of waiting for a caller, up to 1MiB, below which its body
+        /// is answered 408, or its download is cut; 0 switches that off.
         min_rate: ByteSize = "1KiB" where within(ByteSize(0), HIGHEST_LEAST_RATE);
         /// After SIGTERM, how long to serve on while being unready.
         drain_delay: Duration = "5s" where within(Duration::ZERO, LONGEST_DELAY);
         /// After the drain delay, how long running transfers may take to finish.
         shutdown_grace: Duration = "30s" where within(Duration::ZERO, LONGEST_GRACE);
-        /// How much is read ahead on each connection, 16KiB to 1MiB. While fewer than 64 exchanges are under way, they share what 64
-        /// would have: up to four times as much each; from 128 on each has half.
+        /// How much is read ahead on each connection, 16KiB to 1MiB. While fewer than 64 exchanges
+        /// are under way, they share what 64 would have: up to four times as much each; from 128 on
+        /// each has half.
         read_buffer: ByteSize = "128KiB" where within(LEAST_BUFFER, ByteSize::mib(1));
-        /// Proxies whose `Forwarded` or `X-Forwarded-For` counts for `client` in the log: IP addresses and ranges such as 10.0.0.0/8.
+        /// Proxies whose `Forwarded` or `X-Forwarded-For` counts for `client` in the log: IP
+        /// addresses and ranges such as 10.0.0.0/8.
         trusted_proxies: Vec<Network> = "";
-        /// Origins of web pages that may call, such as https://app.example.com; `*` for all, only with `auth.mode = "none"` on loopback.
+        /// Origins of web pages that may call, such as https://app.example.com; `*` for all, only
+        /// with `auth.mode = "none"` on loopback.
         cors_origins: Vec<CorsOrigin> = "";
         /// Connections at one time; above, 503 at once.
         max_connections: usize = "10000" where within(1, 1_000_000);
-        /// Uploads at one time; above, 503 at once. Once half are taken, no caller gets more than its share.
+        /// Uploads at one time; above, 503 at once. Once half are taken, no caller gets more than
+        /// its share.
         max_uploads: usize = "1024" where within(1, 1_000_000);
-        /// Downloads at one time; above, 503 at once. Once half are taken, no caller gets more than its share.
+        /// Downloads at one time; above, 503 at once. Once half are taken, no caller gets more than
+        /// its share.
         max_downloads: usize = "1024" where within(1, 1_000_000);
     }
 }
@@ -81,17 +90,27 @@ impl Server {
         if clash(self.listen, self.admin_listen) {
             report.clash(
                 &["server.admin_listen", "server.listen"],
-                format!("{} is taken by server.listen ({})", self.admin_listen, self.listen),
+                format!(
+                    "{} is taken by server.listen ({})",
+                    self.admin_listen, self.listen
+                ),
             );
         }
         match (&self.tls_cert, &self.tls_key) {
-            (Some(_), None) => report.clash(&["server.tls_cert", "server.tls_key"], "needs server.tls_key, which isn't set"),
-            (None, Some(_)) => report.clash(&["server.tls_key", "server.tls_cert"], "needs server.tls_cert, which isn't set"),
+            (Some(_), None) => report.clash(
+                &["server.tls_cert", "server.tls_key"],
+                "needs server.tls_key, which isn't set",
+            ),
+            (None, Some(_)) => report.clash(
+                &["server.tls_key", "server.tls_cert"],
+                "needs server.tls_cert, which isn't set",
+            ),
             _ => {}
         }
     }
 
-    /// Every page that a visitor opens could do what the visitor can: nobody else must be able to connect, and no key be in use.
+    /// Every page that a visitor opens could do what the visitor can: nobody else must be able to
+    /// connect, and no key be in use.
     pub(super) fn compare_origins(&self, mode: Option<AuthMode>, report: &mut Report) {
         let is_private = mode == Some(AuthMode::Anyone) && self.listen.ip().is_loopback();
         if self.cors_origins.contains(&CorsOrigin::Any) && !is_private {

@@ -27,7 +27,9 @@ fn mistakes(toml: &str, variables: &[(&str, &str)]) -> String {
 fn mistakes_of_serve(variables: &[(&str, &str)]) -> String {
     let (settings, mut report) = Settings::gather(None, variables.iter().copied());
     settings.require(&mut report);
-    report.judge(()).map_or_else(|mistakes| mistakes.to_string(), |()| String::new())
+    report
+        .judge(())
+        .map_or_else(|mistakes| mistakes.to_string(), |()| String::new())
 }
 
 #[test]
@@ -35,17 +37,35 @@ fn nothing_set_means_the_documented_defaults() {
     let settings = Settings::default();
     assert_eq!(settings.server.listen.to_string(), "0.0.0.0:8080");
     assert_eq!(settings.server.keep_alive_timeout, Duration::from_secs(75));
-    assert_eq!(settings.egain.base_url.as_str(), "https://api.egain.cloud/conversation/conversationmgr/v3");
-    assert_eq!(settings.egain.content_hosts, ["*.egain.cloud".parse().unwrap()]);
+    assert_eq!(
+        settings.egain.base_url.as_str(),
+        "https://api.egain.cloud/conversation/conversationmgr/v3"
+    );
+    assert_eq!(
+        settings.egain.content_hosts,
+        ["*.egain.cloud".parse().unwrap()]
+    );
     assert_eq!(settings.limits.max_asset_size, ByteSize::mib(10));
-    assert_eq!((settings.policy.deny, settings.auth.mode, settings.log.format), (None, None, None));
+    assert_eq!(
+        (
+            settings.policy.deny,
+            settings.auth.mode,
+            settings.log.format
+        ),
+        (None, None, None)
+    );
 }
 
 #[test]
 fn every_default_is_a_value_that_can_be_written() {
     for key in Settings::keys().filter(|key| key.preset) {
         let written = Settings::from_sources(None, [(key.variable(), key.default)]).unwrap();
-        assert_eq!(written.render(), Settings::default().render(), "{}", key.name);
+        assert_eq!(
+            written.render(),
+            Settings::default().render(),
+            "{}",
+            key.name
+        );
     }
 }
 
@@ -72,29 +92,57 @@ fn the_table_and_the_structs_have_the_same_keys() {
 fn a_variable_lies_over_the_file_and_the_file_over_the_default() {
     let toml = "[egain]\nreplicas = 2\nscope = \"file\"\n";
     let settings = load(toml, &[("ASSET_GATEWAY_EGAIN__SCOPE", "variable")]).unwrap();
-    assert_eq!((settings.egain.replicas, settings.egain.scope.as_str()), (2, "variable"));
+    assert_eq!(
+        (settings.egain.replicas, settings.egain.scope.as_str()),
+        (2, "variable")
+    );
     assert_eq!(settings.egain.budget_wait, Duration::from_secs(5));
 }
 
 #[test]
 fn the_file_may_be_named_by_a_variable() {
-    let (outer, inner) = (temporary("[egain]\nreplicas = 2\n"), temporary("[egain]\nreplicas = 3\n"));
+    let (outer, inner) = (
+        temporary("[egain]\nreplicas = 2\n"),
+        temporary("[egain]\nreplicas = 3\n"),
+    );
     let variables = || [("ASSET_GATEWAY_CONFIG", outer.path())];
-    assert_eq!(Settings::from_sources(None, variables()).unwrap().egain.replicas, 2);
-    assert_eq!(Settings::from_sources(Some(inner.path()), variables()).unwrap().egain.replicas, 3);
+    assert_eq!(
+        Settings::from_sources(None, variables())
+            .unwrap()
+            .egain
+            .replicas,
+        2
+    );
+    assert_eq!(
+        Settings::from_sources(Some(inner.path()), variables())
+            .unwrap()
+            .egain
+            .replicas,
+        3
+    );
 }
 
 #[test]
 fn a_file_that_cannot_be_read_is_told_under_what_named_it() {
-    let told =
-        |file, variables: &[(&str, &str)]| Settings::from_sources(file, variables.iter().copied()).unwrap_err().to_string();
+    let told = |file, variables: &[(&str, &str)]| {
+        Settings::from_sources(file, variables.iter().copied())
+            .unwrap_err()
+            .to_string()
+    };
     assert!(told(Some(Path::new("/no/such")), &[]).starts_with("--config: can't read /no/such: "));
-    assert!(told(None, &[("ASSET_GATEWAY_CONFIG", "/no/such")]).starts_with("ASSET_GATEWAY_CONFIG: can't read /no/such: "));
+    assert!(
+        told(None, &[("ASSET_GATEWAY_CONFIG", "/no/such")])
+            .starts_with("ASSET_GATEWAY_CONFIG: can't read /no/such: ")
+    );
 }
 
 #[test]
 fn variables_that_are_no_keys_are_left_alone() {
-    let injected = [("ASSET_GATEWAY_PORT", "tcp://10.0.0.1:80"), ("ASSET_GATEWAY_SERVICE_HOST", "10.0.0.1"), ("OTHER__KEY", "x")];
+    let injected = [
+        ("ASSET_GATEWAY_PORT", "tcp://10.0.0.1:80"),
+        ("ASSET_GATEWAY_SERVICE_HOST", "10.0.0.1"),
+        ("OTHER__KEY", "x"),
+    ];
     assert_eq!(mistakes("", &injected), "");
 }
 
@@ -146,25 +194,53 @@ fn every_mistake_is_told_at_once_under_the_name_it_was_written() {
 
 #[test]
 fn toml_that_is_broken_is_told_by_its_line_and_not_quoted() {
-    for broken in ["token = \"hunter2", "token = hunter2", "hunter2", "token = \"hunter2\"\ntoken = \"hunter2\"", "[hunter2"] {
-        let told = mistakes(&format!("[egain]\n{broken}\n"), &[("ASSET_GATEWAY_EGAIN__REPLICAS", "0")]);
+    for broken in [
+        "token = \"hunter2",
+        "token = hunter2",
+        "hunter2",
+        "token = \"hunter2\"\ntoken = \"hunter2\"",
+        "[hunter2",
+    ] {
+        let told = mistakes(
+            &format!("[egain]\n{broken}\n"),
+            &[("ASSET_GATEWAY_EGAIN__REPLICAS", "0")],
+        );
         let lines: Vec<&str> = told.lines().collect();
-        assert!(lines.len() == 2 && (lines[0].contains(":2: ") || lines[0].contains(":3: ")), "{told}");
-        assert!(lines[1].starts_with("ASSET_GATEWAY_EGAIN__REPLICAS: ") && !told.contains("hunter2"), "{told}");
+        assert!(
+            lines.len() == 2 && (lines[0].contains(":2: ") || lines[0].contains(":3: ")),
+            "{told}"
+        );
+        assert!(
+            lines[1].starts_with("ASSET_GATEWAY_EGAIN__REPLICAS: ") && !told.contains("hunter2"),
+            "{told}"
+        );
     }
 }
 
 #[test]
 fn what_may_be_in_a_broken_file_is_not_told_as_missing() {
-    assert_eq!(mistakes("[egain]\nrate =\n", &[("ASSET_GATEWAY_EGAIN__BURST", "1")]).lines().count(), 1);
-    assert_eq!(mistakes_of_serve(&[("ASSET_GATEWAY_CONFIG", "/no/such")]).lines().count(), 1);
+    assert_eq!(
+        mistakes("[egain]\nrate =\n", &[("ASSET_GATEWAY_EGAIN__BURST", "1")])
+            .lines()
+            .count(),
+        1
+    );
+    assert_eq!(
+        mistakes_of_serve(&[("ASSET_GATEWAY_CONFIG", "/no/such")])
+            .lines()
+            .count(),
+        1
+    );
 }
 
 #[test]
 fn keys_of_later_versions_are_unknown() {
     let told = mistakes(
         "[download]\ncompress = true\n",
-        &[("ASSET_GATEWAY_CACHE__REDIS_URL", "x"), ("ASSET_GATEWAY_OTEL__ENDPOINT", "x")],
+        &[
+            ("ASSET_GATEWAY_CACHE__REDIS_URL", "x"),
+            ("ASSET_GATEWAY_OTEL__ENDPOINT", "x"),
+        ],
     );
     let expected = [
         "ASSET_GATEWAY_CACHE__REDIS_URL: unknown key",
@@ -178,7 +254,10 @@ fn keys_of_later_versions_are_unknown() {
 fn secrets_that_look_like_numbers_survive() {
     for secret in ["007", "1e5", "true", "0x10", "a,b", "[1]", " spaced "] {
         let settings = load("", &[("ASSET_GATEWAY_EGAIN__CLIENT_SECRET", secret)]).unwrap();
-        assert_eq!(settings.egain.client_secret.unwrap().expose_secret(), secret);
+        assert_eq!(
+            settings.egain.client_secret.unwrap().expose_secret(),
+            secret
+        );
     }
 }
 
@@ -187,32 +266,63 @@ fn a_secret_may_be_in_a_file_of_its_own() {
     let (one, other) = (temporary("007\r\n"), temporary("hunter2\n"));
     let path = other.path().to_str().unwrap();
     let toml = format!("[egain]\nclient_secret_file = {:?}\n", one.path());
-    let secret =
-        |variables: &[(&str, &str)]| load(&toml, variables).unwrap().egain.client_secret.unwrap().expose_secret().to_owned();
+    let secret = |variables: &[(&str, &str)]| {
+        load(&toml, variables)
+            .unwrap()
+            .egain
+            .client_secret
+            .unwrap()
+            .expose_secret()
+            .to_owned()
+    };
     assert_eq!(secret(&[]), "007");
-    assert_eq!(secret(&[("ASSET_GATEWAY_EGAIN__CLIENT_SECRET_FILE", path)]), "hunter2");
-    assert_eq!(secret(&[("ASSET_GATEWAY_EGAIN__CLIENT_SECRET", "direct")]), "direct");
+    assert_eq!(
+        secret(&[("ASSET_GATEWAY_EGAIN__CLIENT_SECRET_FILE", path)]),
+        "hunter2"
+    );
+    assert_eq!(
+        secret(&[("ASSET_GATEWAY_EGAIN__CLIENT_SECRET", "direct")]),
+        "direct"
+    );
 }
 
 #[test]
 fn a_secret_given_twice_or_in_no_readable_file_is_a_mistake() {
-    let told =
-        mistakes("[egain]\ntoken = \"a\"\ntoken_file = \"b\"\n", &[("ASSET_GATEWAY_EGAIN__CLIENT_SECRET_FILE", "/no/such")]);
+    let told = mistakes(
+        "[egain]\ntoken = \"a\"\ntoken_file = \"b\"\n",
+        &[("ASSET_GATEWAY_EGAIN__CLIENT_SECRET_FILE", "/no/such")],
+    );
     let lines: Vec<&str> = told.lines().collect();
-    assert!(lines[0].starts_with("ASSET_GATEWAY_EGAIN__CLIENT_SECRET_FILE: can't read /no/such: "), "{told}");
-    assert_eq!(lines[1..], ["egain.token_file: is given together with egain.token: only one of them can hold"]);
+    assert!(
+        lines[0].starts_with("ASSET_GATEWAY_EGAIN__CLIENT_SECRET_FILE: can't read /no/such: "),
+        "{told}"
+    );
+    assert_eq!(
+        lines[1..],
+        ["egain.token_file: is given together with egain.token: only one of them can hold"]
+    );
 }
 
 #[test]
 fn only_secrets_have_files_of_their_own() {
-    assert_eq!(mistakes("", &[("ASSET_GATEWAY_LOG__FILTER_FILE", "x")]), "ASSET_GATEWAY_LOG__FILTER_FILE: unknown key");
+    assert_eq!(
+        mistakes("", &[("ASSET_GATEWAY_LOG__FILTER_FILE", "x")]),
+        "ASSET_GATEWAY_LOG__FILTER_FILE: unknown key"
+    );
 }
 
 #[test]
 fn no_mistake_and_no_debug_shows_a_secret() {
-    let given = [("ASSET_GATEWAY_EGAIN__TOKEN", "hunter2 "), ("ASSET_GATEWAY_EGAIN__CLIENT_SECRET", "hunter2")];
+    let given = [
+        ("ASSET_GATEWAY_EGAIN__TOKEN", "hunter2 "),
+        ("ASSET_GATEWAY_EGAIN__CLIENT_SECRET", "hunter2"),
+    ];
     let told = mistakes("", &given);
-    assert!(told.contains("ASSET_GATEWAY_EGAIN__TOKEN: must be printable ASCII") && !told.contains("hunter2"), "{told}");
+    assert!(
+        told.contains("ASSET_GATEWAY_EGAIN__TOKEN: must be printable ASCII")
+            && !told.contains("hunter2"),
+        "{told}"
+    );
     let settings = load("", &given[1..]).unwrap();
     assert!(!format!("{settings:?}{}", settings.render()).contains("hunter2"));
 }
@@ -241,7 +351,10 @@ fn what_is_shown_loads_again_and_shows_the_same() {
         "rate = 5.0",
         "# plan is not set: required, or egain.rate",
     ] {
-        assert!(shown.lines().any(|shown| shown == line), "{line} in {shown}");
+        assert!(
+            shown.lines().any(|shown| shown == line),
+            "{line} in {shown}"
+        );
     }
 }
 
@@ -254,21 +367,36 @@ fn the_service_says_all_that_it_lacks() {
         "egain.token: not set: give a token, or egain.token_url, egain.client_id and egain.client_secret",
     ];
     assert_eq!(mistakes_of_serve(&[]).lines().collect::<Vec<_>>(), expected);
-    assert_eq!(Settings::default().for_serve().unwrap_err().iter().count(), expected.len());
+    assert_eq!(
+        Settings::default().for_serve().unwrap_err().iter().count(),
+        expected.len()
+    );
 }
 
 #[test]
 fn the_service_starts_with_a_token_or_a_whole_client() {
-    let common = [("ASSET_GATEWAY_AUTH__MODE", "none"), ("ASSET_GATEWAY_EGAIN__RATE", "5")];
+    let common = [
+        ("ASSET_GATEWAY_AUTH__MODE", "none"),
+        ("ASSET_GATEWAY_EGAIN__RATE", "5"),
+    ];
     let client = [
         ("ASSET_GATEWAY_EGAIN__TOKEN_URL", "http://localhost:1/token"),
         ("ASSET_GATEWAY_EGAIN__CLIENT_ID", "1"),
         ("ASSET_GATEWAY_EGAIN__CLIENT_SECRET", "x"),
     ];
     let token = ("ASSET_GATEWAY_EGAIN__TOKEN", "x");
-    assert_eq!(mistakes_of_serve(&[common.as_slice(), &[token]].concat()), "");
-    assert_eq!(mistakes_of_serve(&[common.as_slice(), &client].concat()), "");
-    assert!(mistakes_of_serve(&[common.as_slice(), &client[..2]].concat()).starts_with("egain.client_secret: not set"));
+    assert_eq!(
+        mistakes_of_serve(&[common.as_slice(), &[token]].concat()),
+        ""
+    );
+    assert_eq!(
+        mistakes_of_serve(&[common.as_slice(), &client].concat()),
+        ""
+    );
+    assert!(
+        mistakes_of_serve(&[common.as_slice(), &client[..2]].concat())
+            .starts_with("egain.client_secret: not set")
+    );
     assert_eq!(
         mistakes_of_serve(&[common.as_slice(), &client[..1], &[token]].concat()),
         "ASSET_GATEWAY_EGAIN__TOKEN_URL: is given together with egain.token: only one of them can hold"
@@ -279,12 +407,31 @@ fn the_service_starts_with_a_token_or_a_whole_client() {
 fn secrets_cross_no_network_in_clear_unless_that_is_asked_for() {
     for key in ["BASE_URL", "TOKEN_URL"] {
         let name = format!("ASSET_GATEWAY_EGAIN__{key}");
-        for safe in ["https://login.example.com/t", "http://localhost:1/t", "http://127.0.0.1:1/t", "http://[::1]/t"] {
+        for safe in [
+            "https://login.example.com/t",
+            "http://localhost:1/t",
+            "http://127.0.0.1:1/t",
+            "http://[::1]/t",
+        ] {
             assert_eq!(mistakes("", &[(&name, safe)]), "", "{safe}");
         }
-        for bad in ["http://login.example.com/t", "http://10.0.0.1/t", "http://localhost.example.com/t", "http://sandbox:8081"] {
-            assert!(mistakes("", &[(&name, bad)]).starts_with(&format!("{name}: must be https")), "{bad}");
-            assert_eq!(mistakes("", &[(&name, bad), ("ASSET_GATEWAY_EGAIN__ALLOW_HTTP", "true")]), "");
+        for bad in [
+            "http://login.example.com/t",
+            "http://10.0.0.1/t",
+            "http://localhost.example.com/t",
+            "http://sandbox:8081",
+        ] {
+            assert!(
+                mistakes("", &[(&name, bad)]).starts_with(&format!("{name}: must be https")),
+                "{bad}"
+            );
+            assert_eq!(
+                mistakes(
+                    "",
+                    &[(&name, bad), ("ASSET_GATEWAY_EGAIN__ALLOW_HTTP", "true")]
+                ),
+                ""
+            );
         }
     }
 }
@@ -325,32 +472,60 @@ fn a_bad_value_is_not_told_as_a_missing_one_too() {
     ]);
     let lines: Vec<&str> = told.lines().collect();
     assert_eq!(lines.len(), 3, "{told}");
-    assert_eq!(lines[0], r#"ASSET_GATEWAY_AUTH__MODE: expected one of keys, jwt, none, found "jtw""#);
-    assert_eq!(lines[1], "ASSET_GATEWAY_EGAIN__RATE: must be between 0.001 and 10000.0, is 0.0");
+    assert_eq!(
+        lines[0],
+        r#"ASSET_GATEWAY_AUTH__MODE: expected one of keys, jwt, none, found "jtw""#
+    );
+    assert_eq!(
+        lines[1],
+        "ASSET_GATEWAY_EGAIN__RATE: must be between 0.001 and 10000.0, is 0.0"
+    );
 }
 
 #[test]
 fn what_is_shown_in_place_of_a_secret_is_none() {
     let told = mistakes_of_serve(&[("ASSET_GATEWAY_EGAIN__TOKEN", "[hidden]")]);
-    assert!(told.contains(r#"ASSET_GATEWAY_EGAIN__TOKEN: is "[hidden]""#), "{told}");
+    assert!(
+        told.contains(r#"ASSET_GATEWAY_EGAIN__TOKEN: is "[hidden]""#),
+        "{told}"
+    );
 }
 
 #[test]
 fn listeners_may_not_share_a_port() {
     let told = mistakes("", &[("ASSET_GATEWAY_SERVER__LISTEN", "127.0.0.1:9464")]);
-    assert_eq!(told, "server.admin_listen: 0.0.0.0:9464 is taken by server.listen (127.0.0.1:9464)");
+    assert_eq!(
+        told,
+        "server.admin_listen: 0.0.0.0:9464 is taken by server.listen (127.0.0.1:9464)"
+    );
 }
 
 #[test]
 fn a_section_may_lie_within_another() {
     let toml = "[auth]\nmode = \"jwt\"\n[auth.jwt]\nissuer = \"file\"\naudience = \"file\"\n";
     let settings = load(toml, &[("ASSET_GATEWAY_AUTH__JWT__ISSUER", "variable")]).unwrap();
-    assert_eq!((settings.jwt.issuer.as_deref(), settings.jwt.audience.as_deref()), (Some("variable"), Some("file")));
+    assert_eq!(
+        (
+            settings.jwt.issuer.as_deref(),
+            settings.jwt.audience.as_deref()
+        ),
+        (Some("variable"), Some("file"))
+    );
     let shown = settings.render();
-    assert!(shown.contains("jwt.role_claim = \"role\"") && shown.contains("# jwt.jwks_url is not set: "), "{shown}");
+    assert!(
+        shown.contains("jwt.role_claim = \"role\"")
+            && shown.contains("# jwt.jwks_url is not set: "),
+        "{shown}"
+    );
     assert_eq!(load(&shown, &[]).unwrap().render(), shown);
-    assert_eq!(mistakes("[auth.jwt]\nissuers = \"x\"\n", &[]), "auth.jwt.issuers: unknown key, did you mean auth.jwt.issuer?");
-    assert_eq!(mistakes("[auth]\njwt = 7\n", &[]), "auth.jwt: expected a section: [auth.jwt]");
+    assert_eq!(
+        mistakes("[auth.jwt]\nissuers = \"x\"\n", &[]),
+        "auth.jwt.issuers: unknown key, did you mean auth.jwt.issuer?"
+    );
+    assert_eq!(
+        mistakes("[auth]\njwt = 7\n", &[]),
+        "auth.jwt: expected a section: [auth.jwt]"
+    );
     let variable = ("ASSET_GATEWAY_AUTH__JWT__ISSUERS", "x");
     assert_eq!(
         mistakes("", &[variable]),
@@ -360,11 +535,26 @@ fn a_section_may_lie_within_another() {
 
 #[test]
 fn tokens_need_an_issuer_an_audience_and_keys() {
-    let common = [("ASSET_GATEWAY_AUTH__MODE", "jwt"), ("ASSET_GATEWAY_EGAIN__RATE", "5"), ("ASSET_GATEWAY_EGAIN__TOKEN", "x")];
-    let expected = ["audience", "issuer", "jwks_url"].map(|key| format!("auth.jwt.{key}: not set: auth.mode = \"jwt\" needs it"));
-    assert_eq!(mistakes_of_serve(&common).lines().collect::<Vec<_>>(), expected);
-    let unsafe_way = [common.as_slice(), &[("ASSET_GATEWAY_AUTH__JWT__JWKS_URL", "http://x.test/jwks")]].concat();
-    assert!(mistakes_of_serve(&unsafe_way).starts_with("ASSET_GATEWAY_AUTH__JWT__JWKS_URL: must be https"));
+    let common = [
+        ("ASSET_GATEWAY_AUTH__MODE", "jwt"),
+        ("ASSET_GATEWAY_EGAIN__RATE", "5"),
+        ("ASSET_GATEWAY_EGAIN__TOKEN", "x"),
+    ];
+    let expected = ["audience", "issuer", "jwks_url"]
+        .map(|key| format!("auth.jwt.{key}: not set: auth.mode = \"jwt\" needs it"));
+    assert_eq!(
+        mistakes_of_serve(&common).lines().collect::<Vec<_>>(),
+        expected
+    );
+    let unsafe_way = [
+        common.as_slice(),
+        &[("ASSET_GATEWAY_AUTH__JWT__JWKS_URL", "http://x.test/jwks")],
+    ]
+    .concat();
+    assert!(
+        mistakes_of_serve(&unsafe_way)
+            .starts_with("ASSET_GATEWAY_AUTH__JWT__JWKS_URL: must be https")
+    );
 }
 
 #[test]
@@ -372,9 +562,15 @@ fn a_certificate_and_its_key_need_each_other() {
     for (one, other) in [("tls_cert", "tls_key"), ("tls_key", "tls_cert")] {
         let variable = format!("ASSET_GATEWAY_SERVER__{}", one.to_uppercase());
         let told = mistakes("", &[(&variable, "x.pem")]);
-        assert_eq!(told, format!("{variable}: needs server.{other}, which isn't set"));
+        assert_eq!(
+            told,
+            format!("{variable}: needs server.{other}, which isn't set")
+        );
     }
-    assert_eq!(mistakes("[server]\ntls_cert = \"a\"\ntls_key = \"b\"\n", &[]), "");
+    assert_eq!(
+        mistakes("[server]\ntls_cert = \"a\"\ntls_key = \"b\"\n", &[]),
+        ""
+    );
 }
 
 #[test]
@@ -384,8 +580,14 @@ fn a_burst_needs_a_rate() {
         "ASSET_GATEWAY_EGAIN__BURST: needs egain.rate, which isn't set"
     );
     let told = mistakes("[egain]\nplan = \"basic\"\nother_burst = 3\n", &[]);
-    assert_eq!(told, "egain.other_burst: needs egain.other_rate or egain.rate, which aren't set");
-    assert_eq!(mistakes("[egain]\nrate = 1\nburst = 2\nother_burst = 3\n", &[]), "");
+    assert_eq!(
+        told,
+        "egain.other_burst: needs egain.other_rate or egain.rate, which aren't set"
+    );
+    assert_eq!(
+        mistakes("[egain]\nrate = 1\nburst = 2\nother_burst = 3\n", &[]),
+        ""
+    );
 }
 
 #[test]
@@ -394,8 +596,17 @@ fn a_quota_that_is_enforced_must_be_known() {
         mistakes("[egain]\nrate = 1\nenforce_quota = true\n", &[]),
         "egain.enforce_quota: needs egain.monthly_quota or egain.plan, which aren't set"
     );
-    assert_eq!(mistakes("[egain]\nplan = \"basic\"\nenforce_quota = true\n", &[]), "");
-    assert_eq!(mistakes("[egain]\nrate = 1\nmonthly_quota = 5\nenforce_quota = true\n", &[]), "");
+    assert_eq!(
+        mistakes("[egain]\nplan = \"basic\"\nenforce_quota = true\n", &[]),
+        ""
+    );
+    assert_eq!(
+        mistakes(
+            "[egain]\nrate = 1\nmonthly_quota = 5\nenforce_quota = true\n",
+            &[]
+        ),
+        ""
+    );
 }
 
 #[test]
@@ -406,13 +617,22 @@ fn spooling_switched_off_makes_its_memory_irrelevant() {
 #[test]
 fn all_pages_may_call_only_where_nobody_else_can() {
     let says = |mode, listen| {
-        let all = [("ASSET_GATEWAY_SERVER__CORS_ORIGINS", "*"), ("ASSET_GATEWAY_AUTH__MODE", mode)];
-        mistakes("", &[all[0], all[1], ("ASSET_GATEWAY_SERVER__LISTEN", listen)])
+        let all = [
+            ("ASSET_GATEWAY_SERVER__CORS_ORIGINS", "*"),
+            ("ASSET_GATEWAY_AUTH__MODE", mode),
+        ];
+        mistakes(
+            "",
+            &[all[0], all[1], ("ASSET_GATEWAY_SERVER__LISTEN", listen)],
+        )
     };
     assert_eq!(says("none", "127.0.0.1:8080"), "");
     for (mode, listen) in [("keys", "127.0.0.1:8080"), ("none", "0.0.0.0:8080")] {
         let said = says(mode, listen);
-        assert!(said.starts_with("ASSET_GATEWAY_SERVER__CORS_ORIGINS: \"*\" is only for auth.mode"), "{said}");
+        assert!(
+            said.starts_with("ASSET_GATEWAY_SERVER__CORS_ORIGINS: \"*\" is only for auth.mode"),
+            "{said}"
+        );
     }
 }
 
@@ -434,7 +654,10 @@ fn a_slip_of_the_pen_is_no_setting() {
         for value in wrong {
             let variable = reader::variable(key);
             let said = mistakes("", &[(&variable, value)]);
-            assert!(said.starts_with(&format!("{variable}: must be between ")), "{key} = {value}: {said}");
+            assert!(
+                said.starts_with(&format!("{variable}: must be between ")),
+                "{key} = {value}: {said}"
+            );
         }
     }
 }

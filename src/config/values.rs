@@ -22,7 +22,11 @@ impl Setting for String {
     const EXPECTED: &'static str = "a string that isn't empty";
 
     fn from_text(text: &str) -> Result<Self, String> {
-        if text.is_empty() { Err(unreadable::<Self>(text)) } else { Ok(text.to_owned()) }
+        if text.is_empty() {
+            Err(unreadable::<Self>(text))
+        } else {
+            Ok(text.to_owned())
+        }
     }
 
     fn to_toml(&self) -> Option<Value> {
@@ -35,7 +39,11 @@ impl Setting for SecretString {
     const SECRET: bool = true;
 
     fn from_text(text: &str) -> Result<Self, String> {
-        if text.is_empty() { Err("expected a secret, found nothing".into()) } else { Ok(text.into()) }
+        if text.is_empty() {
+            Err("expected a secret, found nothing".into())
+        } else {
+            Ok(text.into())
+        }
     }
 
     fn to_toml(&self) -> Option<Value> {
@@ -70,16 +78,27 @@ impl<T: Entry> Setting for Vec<T> {
 
     /// Entries are parted by commas; blanks around them and empty ones don't count.
     fn from_text(text: &str) -> Result<Self, String> {
-        text.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(entry).collect()
+        text.split(',')
+            .map(str::trim)
+            .filter(|entry| !entry.is_empty())
+            .map(entry)
+            .collect()
     }
 
     fn from_toml(value: &Value) -> Result<Self, String> {
         let entries = value.as_array().ok_or_else(|| mistyped::<Self>(value))?;
-        entries.iter().map(|value| entry(&String::from_toml(value)?)).collect()
+        entries
+            .iter()
+            .map(|value| entry(&String::from_toml(value)?))
+            .collect()
     }
 
     fn to_toml(&self) -> Option<Value> {
-        Some(Value::Array(self.iter().map(|entry| Value::String(entry.to_string())).collect()))
+        Some(Value::Array(
+            self.iter()
+                .map(|entry| Value::String(entry.to_string()))
+                .collect(),
+        ))
     }
 }
 
@@ -111,8 +130,13 @@ impl Setting for f64 {
     }
 
     fn from_toml(value: &Value) -> Result<Self, String> {
-        let whole = value.as_integer().and_then(|number| i32::try_from(number).ok());
-        whole.map(Self::from).or(value.as_float()).ok_or_else(|| mistyped::<Self>(value))
+        let whole = value
+            .as_integer()
+            .and_then(|number| i32::try_from(number).ok());
+        whole
+            .map(Self::from)
+            .or(value.as_float())
+            .ok_or_else(|| mistyped::<Self>(value))
     }
 
     fn to_toml(&self) -> Option<Value> {
@@ -152,7 +176,9 @@ impl Setting for Duration {
 
     fn from_text(text: &str) -> Result<Self, String> {
         let written = Written::deserialize(text.into_deserializer());
-        written.map(|Written(duration)| duration).map_err(|_: Error| unreadable::<Self>(text))
+        written
+            .map(|Written(duration)| duration)
+            .map_err(|_: Error| unreadable::<Self>(text))
     }
 
     fn to_toml(&self) -> Option<Value> {
@@ -169,7 +195,9 @@ impl Setting for ByteSize {
 
     fn from_toml(value: &Value) -> Result<Self, String> {
         match value {
-            Value::Integer(bytes) => u64::try_from(*bytes).map(Self).map_err(|_| mistyped::<Self>(value)),
+            Value::Integer(bytes) => u64::try_from(*bytes)
+                .map(Self)
+                .map_err(|_| mistyped::<Self>(value)),
             Value::String(text) => Self::from_text(text),
             other => Err(mistyped::<Self>(other)),
         }
@@ -177,10 +205,20 @@ impl Setting for ByteSize {
 
     /// In the largest unit that loses nothing; the type's own `Display` rounds.
     fn to_toml(&self) -> Option<Value> {
-        const UNITS: [(&str, u64); 4] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+        const UNITS: [(&str, u64); 4] = [
+            ("TiB", 1 << 40),
+            ("GiB", 1 << 30),
+            ("MiB", 1 << 20),
+            ("KiB", 1 << 10),
+        ];
         let Self(bytes) = *self;
-        let unit = UNITS.iter().find(|(_, unit)| bytes >= *unit && bytes % unit == 0);
-        Some(Value::String(unit.map_or_else(|| format!("{bytes}B"), |(name, unit)| format!("{}{name}", bytes / unit))))
+        let unit = UNITS
+            .iter()
+            .find(|(_, unit)| bytes >= *unit && bytes % unit == 0);
+        Some(Value::String(unit.map_or_else(
+            || format!("{bytes}B"),
+            |(name, unit)| format!("{}{name}", bytes / unit),
+        )))
     }
 }
 
@@ -200,7 +238,9 @@ impl Setting for PathBuf {
     const EXPECTED: &'static str = "a path";
 
     fn from_text(text: &str) -> Result<Self, String> {
-        String::from_text(text).map(Self::from).map_err(|_| unreadable::<Self>(text))
+        String::from_text(text)
+            .map(Self::from)
+            .map_err(|_| unreadable::<Self>(text))
     }
 
     fn to_toml(&self) -> Option<Value> {
@@ -209,7 +249,8 @@ impl Setting for PathBuf {
 }
 
 impl Setting for Url {
-    const EXPECTED: &'static str = "an http or https URL with a host, and without user, password, query and fragment";
+    const EXPECTED: &'static str =
+        "an http or https URL with a host, and without user, password, query and fragment";
 
     /// What was found is not shown: a URL is where people put passwords.
     fn from_text(text: &str) -> Result<Self, String> {
@@ -224,7 +265,11 @@ impl Setting for Url {
 
 fn is_plain_http(url: &Url) -> bool {
     let anonymous = url.username().is_empty() && url.password().is_none();
-    matches!(url.scheme(), "http" | "https") && url.has_host() && anonymous && url.query().is_none() && url.fragment().is_none()
+    matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && anonymous
+        && url.query().is_none()
+        && url.fragment().is_none()
 }
 
 #[cfg(test)]
@@ -240,7 +285,12 @@ mod tests {
 
     #[test]
     fn sizes_lose_nothing_when_written() {
-        for (given, written) in [("10MiB", "10MiB"), ("10485761", "10485761B"), ("1.5KiB", "1536B"), ("0", "0B")] {
+        for (given, written) in [
+            ("10MiB", "10MiB"),
+            ("10485761", "10485761B"),
+            ("1.5KiB", "1536B"),
+            ("0", "0B"),
+        ] {
             assert_eq!(read::<ByteSize>(given), written);
         }
     }
@@ -248,29 +298,57 @@ mod tests {
     #[test]
     fn durations_need_a_unit_and_no_sign() {
         assert_eq!(read::<Duration>("90s"), "1m 30s");
-        assert_eq!(read::<Duration>("30"), r#"expected a duration such as 30s or 5m, found "30""#);
-        assert_eq!(read::<Duration>("-1s"), r#"expected a duration such as 30s or 5m, found "-1s""#);
+        assert_eq!(
+            read::<Duration>("30"),
+            r#"expected a duration such as 30s or 5m, found "30""#
+        );
+        assert_eq!(
+            read::<Duration>("-1s"),
+            r#"expected a duration such as 30s or 5m, found "-1s""#
+        );
     }
 
     #[test]
     fn lists_are_parted_by_commas() {
         let list = Vec::<Pattern>::from_text(" image/* ,, text/plain,").unwrap();
-        assert_eq!(list.iter().map(Pattern::to_string).collect::<Vec<_>>(), ["image/*", "text/plain"]);
+        assert_eq!(
+            list.iter().map(Pattern::to_string).collect::<Vec<_>>(),
+            ["image/*", "text/plain"]
+        );
     }
 
     #[test]
     fn toml_is_taken_by_its_own_types() {
-        assert_eq!(u32::from_toml(&Value::Integer(-1)).unwrap_err(), "expected a whole number, found -1");
-        assert_eq!(usize::from_toml(&Value::Float(1.5)).unwrap_err(), "expected a whole number, found 1.5");
-        assert_eq!(bool::from_toml(&Value::Integer(1)).unwrap_err(), "expected true or false, found 1");
+        assert_eq!(
+            u32::from_toml(&Value::Integer(-1)).unwrap_err(),
+            "expected a whole number, found -1"
+        );
+        assert_eq!(
+            usize::from_toml(&Value::Float(1.5)).unwrap_err(),
+            "expected a whole number, found 1.5"
+        );
+        assert_eq!(
+            bool::from_toml(&Value::Integer(1)).unwrap_err(),
+            "expected true or false, found 1"
+        );
         assert_eq!(f64::from_toml(&Value::Integer(5)), Ok(5.0));
         assert_eq!(ByteSize::from_toml(&Value::Integer(5)), Ok(ByteSize(5)));
     }
 
     #[test]
     fn a_url_with_a_password_is_refused_and_not_shown() {
-        for bad in ["https://user:hunter2@x.test", "ftp://x.test", "https://", "x.test", "https://x.test?key=hunter2"] {
-            assert_eq!(read::<Url>(bad), format!("expected {}", Url::EXPECTED), "{bad}");
+        for bad in [
+            "https://user:hunter2@x.test",
+            "ftp://x.test",
+            "https://",
+            "x.test",
+            "https://x.test?key=hunter2",
+        ] {
+            assert_eq!(
+                read::<Url>(bad),
+                format!("expected {}", Url::EXPECTED),
+                "{bad}"
+            );
         }
     }
 

@@ -1,5 +1,6 @@
-//! Signed URLs, each until its own expiry. What saves calls: misses of one id share one call (single flight), what isn't
-//! there is remembered briefly (negative caching), and a URL stays until there is a new one.
+//! Signed URLs, each until its own expiry. What saves calls: misses of one id share one call
+//! (single flight), what isn't there is remembered briefly (negative caching), and a URL stays
+//! until there is a new one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,10 +26,11 @@ use crate::words::moment::Moment;
 pub struct Config {
     /// Entries.
     pub capacity: u64,
-    /// A URL is given out until so long before its expiry, or a quarter of its life if that is less.
+    /// A URL is given out until so long before its expiry, or a quarter of its life if that is
+    /// less.
     pub safety_margin: Duration,
-    /// How long "not found", "not yet available" and storage's first refusal are remembered, and how often a URL may be
-    /// replaced ahead of its time.
+    /// How long "not found", "not yet available" and storage's first refusal are remembered, and
+    /// how often a URL may be replaced ahead of its time.
     pub negative_ttl: Duration,
 }
 
@@ -49,8 +51,8 @@ struct Entry {
 #[derive(Clone)]
 pub struct UrlCache {
     entries: Cache<AssetId, Entry>,
-    /// Ids whose URLs asked for up to an instant are dead. moka's `invalidate` doesn't stop an insert that is under
-    /// way, so an entry is also judged by this mark when it is read.
+    /// Ids whose URLs asked for up to an instant are dead. moka's `invalidate` doesn't stop an
+    /// insert that is under way, so an entry is also judged by this mark when it is read.
     dead: sync::Cache<AssetId, Instant>,
     egain: Egain,
     storage: Storage,
@@ -65,76 +67,146 @@ impl Expiry<AssetId, Entry> for UntilGone {
         Some(entry.good_until.monotonic.saturating_duration_since(now))
     }
 
-    fn expire_after_update(&self, id: &AssetId, entry: &Entry, now: Instant, _: Option<Duration>) -> Option<Duration> {
+    fn expire_after_update(
+        &self,
+        id: &AssetId,
+        entry: &Entry,
+        now: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
         self.expire_after_create(id, entry, now)
     }
 }
 
 impl UrlCache {
     pub fn new(egain: Egain, storage: Storage, config: Config, metrics: Arc<Metrics>) -> Self {
-        // LRU: the default policy refuses new keys that nobody asked for before, which here are all.
-        let entries = Cache::builder().max_capacity(config.capacity).eviction_policy(EvictionPolicy::lru());
+        // LRU: the default policy refuses new keys that nobody asked for before, which here are
+        // all.
+        let entries = Cache::builder()
+            .max_capacity(config.capacity)
+            .eviction_policy(EvictionPolicy::lru());
         let entries = entries.expire_after(UntilGone).build();
         let counted: Cache<AssetId, Entry> = entries.clone();
         metrics.at_scrape(move |metrics| {
             // The count is late otherwise. It waits only while somebody else does the same.
             let _done_or_being_done = counted.run_pending_tasks().now_or_never();
-            metrics.url_cache_entries.set(counted.entry_count().try_into().unwrap_or(i64::MAX));
+            metrics
+                .url_cache_entries
+                .set(counted.entry_count().try_into().unwrap_or(i64::MAX));
         });
-        let dead = sync::Cache::builder().max_capacity(config.capacity).eviction_policy(EvictionPolicy::lru());
-        Self { entries, dead: dead.time_to_live(MARK_KEPT).build(), egain, storage, config, metrics }
+        let dead = sync::Cache::builder()
+            .max_capacity(config.capacity)
+            .eviction_policy(EvictionPolicy::lru());
+        Self {
+            entries,
+            dead: dead.time_to_live(MARK_KEPT).build(),
+            egain,
+            storage,
+            config,
+            metrics,
+        }
     }
 
-    /// A good URL, from the cache or from one call that all who wait share. It is the first one's turn that is used.
+    /// A good URL, from the cache or from one call that all who wait share. It is the first one's
+    /// turn that is used.
     pub async fn get(&self, id: &AssetId, claimant: &Claimant) -> Result<Arc<KnownAsset>, Fault> {
         self.find(id, claimant, None).await
     }
 
-    /// A URL that was asked for after this instant, if eGain gives one. Else the one that is there, as long as it is good; also
-    /// where it was replaced less than `negative_ttl` ago.
-    pub async fn renew(&self, id: &AssetId, claimant: &Claimant, after: Instant) -> Result<Arc<KnownAsset>, Fault> {
+    /// A URL that was asked for after this instant, if eGain gives one. Else the one that is there,
+    /// as long as it is good; also where it was replaced less than `negative_ttl` ago.
+    pub async fn renew(
+        &self,
+        id: &AssetId,
+        claimant: &Claimant,
+        after: Instant,
+    ) -> Result<Arc<KnownAsset>, Fault> {
         self.find(id, claimant, Some(after)).await
     }
 
     /// What is in the cache. Asks nobody.
     pub async fn peek(&self, id: &AssetId) -> Option<Result<Arc<KnownAsset>, Fault>> {
-        Some(self.entries.get(id).await.filter(|entry| !self.is_over(id, entry))?.said)
+        Some(
+            self.entries
+                .get(id)
+                .await
+                .filter(|entry| !self.is_over(id, entry))?
+                .said,
+        )
     }
 
-    async fn find(&self, id: &AssetId, claimant: &Claimant, after: Option<Instant>) -> Result<Arc<KnownAsset>, Fault> {
-        if let Some(entry) = self.entries.get(id).await.filter(|entry| !self.is_outdated(id, entry, after)) {
+    async fn find(
+        &self,
+        id: &AssetId,
+        claimant: &Claimant,
+        after: Option<Instant>,
+    ) -> Result<Arc<KnownAsset>, Fault> {
+        if let Some(entry) = self
+            .entries
+            .get(id)
+            .await
+            .filter(|entry| !self.is_outdated(id, entry, after))
+        {
             self.count("hit");
             return entry.said;
         }
-        // In a task of its own: a caller that leaves would otherwise make those who wait with it ask again.
+        // In a task of its own: a caller that leaves would otherwise make those who wait with it
+        // ask again.
         let (cache, id, claimant) = (self.clone(), id.clone(), claimant.clone());
         let asking = async move { cache.look_up(&id, &claimant, after).await };
-        tokio::spawn(asking.in_current_span()).await.unwrap_or_else(|_| Err(lost()))
+        tokio::spawn(asking.in_current_span())
+            .await
+            .unwrap_or_else(|_| Err(lost()))
     }
 
     /// Drops what was asked for up to this instant, also where the answer is still under way.
     pub async fn forget(&self, id: &AssetId, asked_until: Instant) {
-        let later = self.dead.get(id).map_or(asked_until, |earlier| earlier.max(asked_until));
+        let later = self
+            .dead
+            .get(id)
+            .map_or(asked_until, |earlier| earlier.max(asked_until));
         self.dead.insert(id.clone(), later);
         // A mark alone would end long before the entry, which would then be given out again.
-        if self.entries.get(id).await.is_some_and(|entry| entry.asked <= later) {
+        if self
+            .entries
+            .get(id)
+            .await
+            .is_some_and(|entry| entry.asked <= later)
+        {
             self.entries.invalidate(id).await;
         }
     }
 
-    async fn look_up(&self, id: &AssetId, claimant: &Claimant, after: Option<Instant>) -> Result<Arc<KnownAsset>, Fault> {
+    async fn look_up(
+        &self,
+        id: &AssetId,
+        claimant: &Claimant,
+        after: Option<Instant>,
+    ) -> Result<Arc<KnownAsset>, Fault> {
         let asked = AtomicBool::new(false);
         let mut entry = self.ask_once(id, claimant, after, &asked).await;
-        let anothers_turn = !asked.load(Ordering::Relaxed) && entry.said.as_ref().is_err_and(had_no_turn);
+        let anothers_turn =
+            !asked.load(Ordering::Relaxed) && entry.said.as_ref().is_err_and(had_no_turn);
         if anothers_turn || self.is_dead(id, &entry) {
-            // Another caller's share was used up, which says nothing of this one's; or forgotten under way.
+            // Another caller's share was used up, which says nothing of this one's; or forgotten
+            // under way.
             entry = self.ask_once(id, claimant, after, &asked).await;
         }
-        self.count(if asked.into_inner() { "miss" } else { "coalesced" });
+        self.count(if asked.into_inner() {
+            "miss"
+        } else {
+            "coalesced"
+        });
         entry.said
     }
 
-    async fn ask_once(&self, id: &AssetId, claimant: &Claimant, after: Option<Instant>, asked: &AtomicBool) -> Entry {
+    async fn ask_once(
+        &self,
+        id: &AssetId,
+        claimant: &Claimant,
+        after: Option<Instant>,
+        asked: &AtomicBool,
+    ) -> Entry {
         let ask = async {
             asked.store(true, Ordering::Relaxed);
             match after {
@@ -142,23 +214,38 @@ impl UrlCache {
                 None => self.ask(id, claimant).await,
             }
         };
-        self.entries.entry_by_ref(id).or_insert_with_if(ask, |entry| self.is_outdated(id, entry, after)).await.into_value()
+        self.entries
+            .entry_by_ref(id)
+            .or_insert_with_if(ask, |entry| self.is_outdated(id, entry, after))
+            .await
+            .into_value()
     }
 
-    /// Asks, and keeps a good URL where the answer is no verdict on the asset: eGain is down, or the budget is used up.
+    /// Asks, and keeps a good URL where the answer is no verdict on the asset: eGain is down, or
+    /// the budget is used up.
     async fn replace(&self, id: &AssetId, claimant: &Claimant) -> Entry {
-        let old = self.entries.get(id).await.filter(|old| old.said.is_ok() && !self.is_over(id, old));
+        let old = self
+            .entries
+            .get(id)
+            .await
+            .filter(|old| old.said.is_ok() && !self.is_over(id, old));
         let new = self.ask(id, claimant).await;
         let renewed = Some(new.asked);
         match old {
-            Some(old) if new.said.as_ref().is_err_and(|fault| !is_negative(fault)) => Entry { renewed, ..old },
+            Some(old) if new.said.as_ref().is_err_and(|fault| !is_negative(fault)) => {
+                Entry { renewed, ..old }
+            }
             _ => Entry { renewed, ..new },
         }
     }
 
     async fn ask(&self, id: &AssetId, claimant: &Claimant) -> Entry {
         let asked = Moment::now();
-        let said = self.egain.get_asset(id, claimant).await.and_then(|asset| self.admit(asset));
+        let said = self
+            .egain
+            .get_asset(id, claimant)
+            .await
+            .and_then(|asset| self.admit(asset));
         let good_until = match &said {
             Ok(asset) => self.good_until(asset),
             Err(fault) if is_negative(fault) => Moment::now() + self.config.negative_ttl,
@@ -166,7 +253,12 @@ impl UrlCache {
             Err(_) => asked,
         };
         let said = said.map(|asset| Arc::new(KnownAsset::new(&asset, good_until)));
-        Entry { asked: asked.monotonic, good_until, said, renewed: None }
+        Entry {
+            asked: asked.monotonic,
+            good_until,
+            said,
+            renewed: None,
+        }
     }
 
     fn admit(&self, mut asset: Asset) -> Result<Asset, Fault> {
@@ -176,33 +268,54 @@ impl UrlCache {
 
     /// The expiry less the margin; at once where eGain named no expiry.
     fn good_until(&self, asset: &Asset) -> Moment {
-        let Some(expires) = asset.lease.expires else { return Moment { monotonic: asset.lease.asked, ..Moment::now() } };
-        let life = expires.monotonic.saturating_duration_since(asset.lease.asked);
+        let Some(expires) = asset.lease.expires else {
+            return Moment {
+                monotonic: asset.lease.asked,
+                ..Moment::now()
+            };
+        };
+        let life = expires
+            .monotonic
+            .saturating_duration_since(asset.lease.asked);
         expires.less(self.config.safety_margin.min(life / 4))
     }
 
-    /// Dead, or past its time on the wall clock alone: moka's own clock stands still while the machine is suspended.
+    /// Dead, or past its time on the wall clock alone: moka's own clock stands still while the
+    /// machine is suspended.
     fn is_over(&self, id: &AssetId, entry: &Entry) -> bool {
         entry.good_until.left().is_zero() || self.is_dead(id, entry)
     }
 
     /// Over, or older than what is wanted and not replaced a moment ago.
     fn is_outdated(&self, id: &AssetId, entry: &Entry, after: Option<Instant>) -> bool {
-        let renewed_lately = || entry.renewed.is_some_and(|renewed| renewed.elapsed() < self.config.negative_ttl);
-        self.is_over(id, entry) || after.is_some_and(|after| entry.asked <= after && !renewed_lately())
+        let renewed_lately = || {
+            entry
+                .renewed
+                .is_some_and(|renewed| renewed.elapsed() < self.config.negative_ttl)
+        };
+        self.is_over(id, entry)
+            || after.is_some_and(|after| entry.asked <= after && !renewed_lately())
     }
 
     fn is_dead(&self, id: &AssetId, entry: &Entry) -> bool {
-        self.dead.get(id).is_some_and(|asked_until| entry.asked <= asked_until)
+        self.dead
+            .get(id)
+            .is_some_and(|asked_until| entry.asked <= asked_until)
     }
 
     fn count(&self, result: &str) {
-        self.metrics.url_cache_requests.with_label_values(&[result]).inc();
+        self.metrics
+            .url_cache_requests
+            .with_label_values(&[result])
+            .inc();
     }
 }
 
 fn is_negative(fault: &Fault) -> bool {
-    matches!(fault.code(), Code::NotFound | Code::AssetPending | Code::ContentRejected)
+    matches!(
+        fault.code(),
+        Code::NotFound | Code::AssetPending | Code::ContentRejected
+    )
 }
 
 fn had_no_turn(fault: &Fault) -> bool {
@@ -210,5 +323,10 @@ fn had_no_turn(fault: &Fault) -> bool {
 }
 
 fn lost() -> Fault {
-    Fault::gateway(Code::Internal, Stage::Sign, "the gateway failed while it asked eGain: try again").retryable(true)
+    Fault::gateway(
+        Code::Internal,
+        Stage::Sign,
+        "the gateway failed while it asked eGain: try again",
+    )
+    .retryable(true)
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use http::header::{
-    CONTENT_ENCODING, CONTENT_TYPE, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, RANGE,
+    CONTENT_ENCODING, CONTENT_TYPE, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
+    IF_UNMODIFIED_SINCE, RANGE,
 };
 use http::{HeaderMap, HeaderName, StatusCode};
 use http_body_util::BodyExt;
@@ -26,7 +27,14 @@ use crate::words::caller::Claimant;
 use crate::words::fault::{Fault, Stage};
 
 /// What a caller may ask of the bytes (RFC 9110 sections 13 and 14); storage decides.
-const CONDITIONS: [HeaderName; 6] = [RANGE, IF_RANGE, IF_MATCH, IF_NONE_MATCH, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE];
+const CONDITIONS: [HeaderName; 6] = [
+    RANGE,
+    IF_RANGE,
+    IF_MATCH,
+    IF_NONE_MATCH,
+    IF_MODIFIED_SINCE,
+    IF_UNMODIFIED_SINCE,
+];
 
 /// An answer with bytes, or storage's verdict on the caller's conditions.
 pub struct Content {
@@ -42,24 +50,46 @@ pub struct Content {
 
 impl Download {
     /// Opens a file, with the caller's range and conditions.
-    pub async fn content(&self, id: &AssetId, claimant: &Claimant, headers: &HeaderMap) -> Result<Content, Fault> {
+    pub async fn content(
+        &self,
+        id: &AssetId,
+        claimant: &Claimant,
+        headers: &HeaderMap,
+    ) -> Result<Content, Fault> {
         let opened = self.open(id, claimant, conditions(headers)).await;
         let (asset, object) = opened.inspect_err(|fault| self.count_unopened(fault))?;
-        let Object { status, mut headers, body } = object;
-        let body = match Resuming::new((self.clone(), id.clone(), claimant.clone()), status, &headers) {
+        let Object {
+            status,
+            mut headers,
+            body,
+        } = object;
+        let body = match Resuming::new(
+            (self.clone(), id.clone(), claimant.clone()),
+            status,
+            &headers,
+        ) {
             Some(resuming) => resuming.over(body).boxed(),
             None => body,
         };
         let body = if status == StatusCode::OK {
-            judge_text(&asset, &headers, body).await.inspect_err(|fault| self.count_unopened(fault))?
+            judge_text(&asset, &headers, body)
+                .await
+                .inspect_err(|fault| self.count_unopened(fault))?
         } else {
             body
         };
         if status.is_success() || status == StatusCode::NOT_MODIFIED {
-            asset.validators(|| Validators::of(&headers, id, asset.size())).tell(&mut headers);
+            asset
+                .validators(|| Validators::of(&headers, id, asset.size()))
+                .tell(&mut headers);
         }
         let body = Meter::new(body, Tally::begin(&self.metrics)).boxed();
-        Ok(Content { asset, status, headers, body })
+        Ok(Content {
+            asset,
+            status,
+            headers,
+            body,
+        })
     }
 
     /// Reads with a cached URL, and once more with a new one if storage refuses it.
@@ -80,7 +110,9 @@ impl Download {
                 return opened.map(|object| (asset, object));
             }
         };
-        let asset = self.replacement(id, claimant, &asset, (refusal, earlier)).await?;
+        let asset = self
+            .replacement(id, claimant, &asset, (refusal, earlier))
+            .await?;
         let opened = self.read(id, &asset, &conditions).await;
         match &opened {
             Err(fault) if refuses_url(fault) => self.early_deaths.remember_vain_call(id, fault),
@@ -89,10 +121,22 @@ impl Download {
         opened.map(|object| (asset, object))
     }
 
-    async fn read(&self, id: &AssetId, asset: &KnownAsset, conditions: &HeaderMap) -> Result<Object, Fault> {
+    async fn read(
+        &self,
+        id: &AssetId,
+        asset: &KnownAsset,
+        conditions: &HeaderMap,
+    ) -> Result<Object, Fault> {
         let mut conditions = conditions.clone();
-        Having { id, size: asset.size(), told: asset.known_validators() }.settle(&mut conditions);
-        self.storage.read(&asset.url(), &Wanted::new(conditions, asset.size())).await
+        Having {
+            id,
+            size: asset.size(),
+            told: asset.known_validators(),
+        }
+        .settle(&mut conditions);
+        self.storage
+            .read(&asset.url(), &Wanted::new(conditions, asset.size()))
+            .await
     }
 
     /// A new URL in place of one that storage has refused.
@@ -107,17 +151,25 @@ impl Download {
         (refusal, earlier): (Fault, Option<Refusal>),
     ) -> Result<Arc<KnownAsset>, Fault> {
         self.early_deaths.count();
-        if !self.early_deaths.may_replace(refused.requested().elapsed(), earlier.as_ref()) {
+        if !self
+            .early_deaths
+            .may_replace(refused.requested().elapsed(), earlier.as_ref())
+        {
             if earlier.is_some() {
                 self.early_deaths.remember(id, &refusal);
             }
             return Err(refusal);
         }
         let asset = self.cache.renew(id, claimant, refused.requested()).await?;
-        if asset.requested() == refused.requested() { Err(refusal) } else { Ok(asset) }
+        if asset.requested() == refused.requested() {
+            Err(refusal)
+        } else {
+            Ok(asset)
+        }
     }
 
-    /// What storage didn't give is a failed transfer, too. What eGain didn't isn't: nothing was to be moved yet.
+    /// What storage didn't give is a failed transfer, too. What eGain didn't isn't: nothing was to
+    /// be moved yet.
     fn count_unopened(&self, fault: &Fault) {
         if fault.stage() == Stage::Fetch {
             Tally::begin(&self.metrics).ended(Some(fault));
@@ -134,7 +186,10 @@ struct Tally {
 impl Tally {
     fn begin(metrics: &Arc<Metrics>) -> Self {
         let bytes = metrics.transfer_bytes.with_label_values(&["download", ""]);
-        Self { bytes, transfer: Transfer::begin(metrics, Direction::Download) }
+        Self {
+            bytes,
+            transfer: Transfer::begin(metrics, Direction::Download),
+        }
     }
 }
 
@@ -149,8 +204,16 @@ impl Witness for Tally {
 }
 
 /// Looks at the first bytes of a text that doesn't say in what characters it is.
-async fn judge_text(asset: &KnownAsset, headers: &HeaderMap, body: Frames) -> Result<Frames, Fault> {
-    let given = || headers.get(CONTENT_TYPE).and_then(|given| given.to_str().ok());
+async fn judge_text(
+    asset: &KnownAsset,
+    headers: &HeaderMap,
+    body: Frames,
+) -> Result<Frames, Fault> {
+    let given = || {
+        headers
+            .get(CONTENT_TYPE)
+            .and_then(|given| given.to_str().ok())
+    };
     let content_type = asset.content_type().or_else(given).unwrap_or_default();
     if headers.contains_key(CONTENT_ENCODING) || !media::lacks_charset(content_type) {
         return Ok(body);
@@ -161,6 +224,10 @@ async fn judge_text(asset: &KnownAsset, headers: &HeaderMap, body: Frames) -> Re
 }
 
 fn conditions(headers: &HeaderMap) -> HeaderMap {
-    let named = CONDITIONS.iter().flat_map(|name| headers.get_all(name).iter().map(move |value| (name, value)));
-    named.map(|(name, value)| (name.clone(), value.clone())).collect()
+    let named = CONDITIONS
+        .iter()
+        .flat_map(|name| headers.get_all(name).iter().map(move |value| (name, value)));
+    named
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }

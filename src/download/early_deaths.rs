@@ -1,8 +1,9 @@
 //! URLs that storage refuses though they should be good (negative caching, circuit breaker).
 //!
-//! One may have died early, and a new one helps. If that is refused, too, the bytes are gone or storage is down, and a call to
-//! eGain for each download would only use the plan up: the refusal is remembered for the asset, and many of them stop calls
-//! for new URLs altogether. The URLs that are there are kept, and are good again when storage is.
+//! One may have died early, and a new one helps. If that is refused, too, the bytes are gone or
+//! storage is down, and a call to eGain for each download would only use the plan up: the refusal
+//! is remembered for the asset, and many of them stop calls for new URLs altogether. The URLs that
+//! are there are kept, and are good again when storage is.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +19,8 @@ use crate::words::fault::Fault;
 /// The longest that a refusal is remembered, after it came again and again.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// How old a URL must be to be replaced once more, of an asset whose last URL was refused when it was new.
+/// How old a URL must be to be replaced once more, of an asset whose last URL was refused when it
+/// was new.
 const REPLACED_AGAIN_AFTER: Duration = Duration::from_secs(600);
 
 /// How long a refusal counts as one more of the same.
@@ -30,7 +32,8 @@ const MOST: u64 = 10_000;
 /// So many new URLs may be refused in a row; after that one each [`REFILL`].
 const IN_VAIN: f64 = 8.0;
 
-/// How often a new URL is tried while all are refused: 0.2 calls a second of the 5 that the largest plan has.
+/// How often a new URL is tried while all are refused: 0.2 calls a second of the 5 that the largest
+/// plan has.
 const REFILL: Duration = Duration::from_secs(5);
 
 /// Remembers which assets storage refuses.
@@ -68,11 +71,21 @@ impl Allowance {
 impl EarlyDeaths {
     /// `shortest` is how long a first refusal is remembered.
     pub fn new(shortest: Duration, metrics: Arc<Metrics>) -> Self {
-        let refusals = Cache::builder().max_capacity(MOST).time_to_live(FORGOTTEN_AFTER);
+        let refusals = Cache::builder()
+            .max_capacity(MOST)
+            .time_to_live(FORGOTTEN_AFTER);
         // The default policy refuses new keys that nobody asked for before.
         let refusals = refusals.eviction_policy(EvictionPolicy::lru()).build();
-        let vain_calls = Allowance { left: IN_VAIN, at: Instant::now() };
-        Self { refusals, vain_calls: Arc::new(Mutex::new(vain_calls)), shortest, metrics }
+        let vain_calls = Allowance {
+            left: IN_VAIN,
+            at: Instant::now(),
+        };
+        Self {
+            refusals,
+            vain_calls: Arc::new(Mutex::new(vain_calls)),
+            shortest,
+            metrics,
+        }
     }
 
     /// The refusal that is remembered of an asset.
@@ -81,8 +94,17 @@ impl EarlyDeaths {
     /// It still holds: neither storage nor eGain need be asked.
     pub fn check(&self, id: &AssetId) -> Result<Option<Refusal>, Fault> {
         let refusal = self.refusals.get(id);
-        match refusal.as_ref().map(|refusal| (refusal, refusal.holds_until.saturating_duration_since(Instant::now()))) {
-            Some((refusal, left)) if !left.is_zero() => Err(refusal.fault.clone().retry_after(left)),
+        match refusal.as_ref().map(|refusal| {
+            (
+                refusal,
+                refusal
+                    .holds_until
+                    .saturating_duration_since(Instant::now()),
+            )
+        }) {
+            Some((refusal, left)) if !left.is_zero() => {
+                Err(refusal.fault.clone().retry_after(left))
+            }
             _ => Ok(refusal),
         }
     }
@@ -104,11 +126,23 @@ impl EarlyDeaths {
     pub fn remember(&self, id: &AssetId, fault: &Fault) -> bool {
         let now = Instant::now();
         let earlier = self.refusals.get(id);
-        if earlier.as_ref().is_some_and(|earlier| now < earlier.holds_until) {
+        if earlier
+            .as_ref()
+            .is_some_and(|earlier| now < earlier.holds_until)
+        {
             return false;
         }
-        let lasts = earlier.map_or(self.shortest, |earlier| earlier.lasts * 2).min(LONGEST.max(self.shortest));
-        self.refusals.insert(id.clone(), Refusal { fault: fault.clone(), holds_until: now + lasts, lasts });
+        let lasts = earlier
+            .map_or(self.shortest, |earlier| earlier.lasts * 2)
+            .min(LONGEST.max(self.shortest));
+        self.refusals.insert(
+            id.clone(),
+            Refusal {
+                fault: fault.clone(),
+                holds_until: now + lasts,
+                lasts,
+            },
+        );
         true
     }
 
@@ -124,7 +158,9 @@ impl EarlyDeaths {
         let mut allowance = self.vain_calls.lock();
         let left = allowance.left(now);
         if (1.0..2.0).contains(&left) {
-            tracing::warn!("storage refuses signed URLs that should be good: eGain is hardly asked for new ones until it stops");
+            tracing::warn!(
+                "storage refuses signed URLs that should be good: eGain is hardly asked for new ones until it stops"
+            );
         }
         allowance.left = (left - 1.0).max(0.0);
     }
@@ -166,7 +202,11 @@ mod tests {
             std::thread::sleep(lasts + Duration::from_millis(1));
         }
         assert!(deaths.check(&id(1)).unwrap().is_some() && deaths.check(&id(2)).unwrap().is_none());
-        let earlier = Refusal { fault: fault(), holds_until: Instant::now(), lasts: Duration::from_secs(40) };
+        let earlier = Refusal {
+            fault: fault(),
+            holds_until: Instant::now(),
+            lasts: Duration::from_secs(40),
+        };
         deaths.refusals.insert(id(1), earlier);
         deaths.remember(&id(1), &fault());
         assert_eq!(deaths.refusals.get(&id(1)).unwrap().lasts, LONGEST);
@@ -182,7 +222,10 @@ mod tests {
         assert!(!deaths.may_replace(Duration::ZERO, None));
         let mut allowance = deaths.vain_calls.lock();
         let later = Instant::now() + REFILL;
-        assert!((1.0..1.1).contains(&allowance.left(later)) && allowance.left(later + 100 * REFILL) == IN_VAIN);
+        assert!(
+            (1.0..1.1).contains(&allowance.left(later))
+                && allowance.left(later + 100 * REFILL) == IN_VAIN
+        );
     }
 
     #[test]

@@ -11,7 +11,8 @@ use crate::words::secret::SignedUrl;
 
 /// An asset as eGain described it, and what storage has shown of it since.
 ///
-/// One allocation for all texts, in place of one each and a parsed URL. It holds a signed URL, so it has no `Debug`.
+/// One allocation for all texts, in place of one each and a parsed URL. It holds a signed URL, so
+/// it has no `Debug`.
 pub struct KnownAsset {
     /// Signed URL, name, content type and expiry, one behind the other.
     text: Box<str>,
@@ -129,18 +130,35 @@ mod tests {
             expires: None,
             expiry: expiry.map(str::to_owned),
         };
-        let asset = Asset { name: name.map(str::to_owned), content_type: Some("image/png".into()), size: Some(0), lease };
+        let asset = Asset {
+            name: name.map(str::to_owned),
+            content_type: Some("image/png".into()),
+            size: Some(0),
+            lease,
+        };
         KnownAsset::new(&asset, Moment::now())
     }
 
     #[test]
     fn what_was_told_is_read_back_and_what_wasnt_stays_unknown() {
         let asset = known(Some("größe.png"), Some("2026-01-01T00:00:00Z"));
-        assert_eq!((asset.name(), asset.content_type()), (Some("größe.png"), Some("image/png")));
-        assert_eq!((asset.url_expiry(), asset.size()), (Some("2026-01-01T00:00:00Z"), None));
+        assert_eq!(
+            (asset.name(), asset.content_type()),
+            (Some("größe.png"), Some("image/png"))
+        );
+        assert_eq!(
+            (asset.url_expiry(), asset.size()),
+            (Some("2026-01-01T00:00:00Z"), None)
+        );
         assert_eq!(asset.url().expose(), asset.expose_url());
         let bare = known(None, None);
-        assert_eq!((bare.name(), bare.content_type(), bare.url_expiry()), (None, Some("image/png"), None));
-        assert_eq!(bare.expose_url(), "https://storage.egain.cloud/f?signature=abc");
+        assert_eq!(
+            (bare.name(), bare.content_type(), bare.url_expiry()),
+            (None, Some("image/png"), None)
+        );
+        assert_eq!(
+            bare.expose_url(),
+            "https://storage.egain.cloud/f?signature=abc"
+        );
     }
 }

@@ -41,13 +41,28 @@ impl Download {
     pub fn new(egain: Egain, storage: Storage, config: Config, metrics: Arc<Metrics>) -> Self {
         let early_deaths = EarlyDeaths::new(config.negative_ttl, metrics.clone());
         let cache = UrlCache::new(egain.clone(), storage.clone(), config, metrics.clone());
-        Self { egain, storage, cache, early_deaths, metrics }
+        Self {
+            egain,
+            storage,
+            cache,
+            early_deaths,
+            metrics,
+        }
     }
 
-    /// What is known of an asset, with a signed URL that is good for a while. `fresh` asks eGain for a new one, at most once
-    /// within `negative_ttl`; the old one is there until then.
-    pub async fn metadata(&self, id: &AssetId, claimant: &Claimant, fresh: bool) -> Result<Arc<KnownAsset>, Fault> {
-        if fresh { self.cache.renew(id, claimant, Instant::now()).await } else { self.cache.get(id, claimant).await }
+    /// What is known of an asset, with a signed URL that is good for a while. `fresh` asks eGain
+    /// for a new one, at most once within `negative_ttl`; the old one is there until then.
+    pub async fn metadata(
+        &self,
+        id: &AssetId,
+        claimant: &Claimant,
+        fresh: bool,
+    ) -> Result<Arc<KnownAsset>, Fault> {
+        if fresh {
+            self.cache.renew(id, claimant, Instant::now()).await
+        } else {
+            self.cache.get(id, claimant).await
+        }
     }
 
     /// The validators of an asset's bytes, as a `GET` of them has them.
@@ -55,15 +70,19 @@ impl Download {
         asset.validators(|| Validators::own(id, asset.size()))
     }
 
-    /// The validators of an asset that the client has already, as its `If-None-Match` proves. Asks nobody: an id's bytes never
-    /// change.
+    /// The validators of an asset that the client has already, as its `If-None-Match` proves. Asks
+    /// nobody: an id's bytes never change.
     pub async fn unchanged(&self, id: &AssetId, headers: &HeaderMap) -> Option<Validators> {
         // Not where it is known that there is no such asset.
         let known = self.cache.peek(id).await.transpose().ok()?;
-        let (size, told) =
-            (known.as_ref().and_then(|asset| asset.size()), known.as_ref().and_then(|asset| asset.known_validators()));
+        let (size, told) = (
+            known.as_ref().and_then(|asset| asset.size()),
+            known.as_ref().and_then(|asset| asset.known_validators()),
+        );
         let having = Having { id, size, told };
-        having.is_proven(headers).then(|| told.cloned().unwrap_or_else(|| Validators::own(id, size)))
+        having
+            .is_proven(headers)
+            .then(|| told.cloned().unwrap_or_else(|| Validators::own(id, size)))
     }
 
     /// Deletes the asset at eGain; its signed URL is forgotten at once.

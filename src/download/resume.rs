@@ -1,7 +1,8 @@
-//! A stream that storage broke is taken up where it stopped, if the file can be told to be the same one.
+//! A stream that storage broke is taken up where it stopped, if the file can be told to be the same
+//! one.
 //!
-//! That takes a strong validator (RFC 9110 section 8.8.1). Without one the connection to the caller is cut: a short
-//! body must never end as if it were whole.
+//! That takes a strong validator (RFC 9110 section 8.8.1). Without one the connection to the caller
+//! is cut: a short body must never end as if it were whole.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -23,7 +24,8 @@ use crate::words::fault::{Blame, Code, Fault, Stage};
 /// How often in a row a stream is taken up without a byte in between.
 const TRIES: u32 = 3;
 
-/// How often one stream is taken up at all: a storage that gives a byte each time would be asked for each byte.
+/// How often one stream is taken up at all: a storage that gives a byte each time would be asked
+/// for each byte.
 const TRIES_IN_ALL: u32 = 64;
 
 /// What is needed to take a stream up again.
@@ -39,31 +41,57 @@ pub struct Resuming {
 
 impl Resuming {
     /// None for an answer without bytes, or without what it takes to resume.
-    pub fn new((download, id, claimant): (Download, AssetId, Claimant), status: StatusCode, headers: &HeaderMap) -> Option<Self> {
-        let validator = headers.get(ETAG).filter(|tag| tag.as_bytes().starts_with(b"\""))?.clone();
+    pub fn new(
+        (download, id, claimant): (Download, AssetId, Claimant),
+        status: StatusCode,
+        headers: &HeaderMap,
+    ) -> Option<Self> {
+        let validator = headers
+            .get(ETAG)
+            .filter(|tag| tag.as_bytes().starts_with(b"\""))?
+            .clone();
         headers.typed_get::<ETag>()?;
         let (next, last) = match status {
             StatusCode::OK => (0, headers.typed_get::<ContentLength>()?.0.checked_sub(1)?),
             StatusCode::PARTIAL_CONTENT => headers.typed_get::<ContentRange>()?.bytes_range()?,
             _ => return None,
         };
-        Some(Self { download, id, claimant, validator, next, last })
+        Some(Self {
+            download,
+            id,
+            claimant,
+            validator,
+            next,
+            last,
+        })
     }
 
     /// The stream, resumed as often as it gets on.
     pub fn over(self, body: Frames) -> Resumed {
         let length = self.last - self.next + 1;
-        Resumed { resuming: self, state: State::Reading(body), left: length, tries: 0, tries_in_all: 0 }
+        Resumed {
+            resuming: self,
+            state: State::Reading(body),
+            left: length,
+            tries: 0,
+            tries_in_all: 0,
+        }
     }
 
     /// Asks for the rest. None where storage has something else by now.
     fn reopen(&self) -> impl Future<Output = Option<Frames>> + Send + 'static {
-        let (download, id, claimant) = (self.download.clone(), self.id.clone(), self.claimant.clone());
+        let (download, id, claimant) = (
+            self.download.clone(),
+            self.id.clone(),
+            self.claimant.clone(),
+        );
         let validator = self.validator.clone();
         let (next, last) = (self.next, self.last);
         async move {
             let range = HeaderValue::try_from(format!("bytes={next}-{last}")).ok()?;
-            let conditions = [(RANGE, range), (IF_RANGE, validator.clone())].into_iter().collect();
+            let conditions = [(RANGE, range), (IF_RANGE, validator.clone())]
+                .into_iter()
+                .collect();
             let (_, object) = download.open(&id, &claimant, conditions).await.ok()?;
             // That a 206 has just these bytes was seen to when it was read.
             let same = object.headers.get(ETAG).is_none_or(|tag| *tag == validator);
@@ -83,7 +111,10 @@ pub struct Resumed {
 
 enum State {
     Reading(Frames),
-    Reopening(Fault, SyncFuture<Pin<Box<dyn Future<Output = Option<Frames>> + Send>>>),
+    Reopening(
+        Fault,
+        SyncFuture<Pin<Box<dyn Future<Output = Option<Frames>> + Send>>>,
+    ),
 }
 
 impl Resumed {
@@ -99,7 +130,10 @@ impl Resumed {
 
     /// Only storage's faults are worth it, and only so many in a row.
     fn take_up(&mut self, fault: Fault) -> Result<(), Fault> {
-        if fault.blame() != Blame::Storage || self.tries == TRIES || self.tries_in_all == TRIES_IN_ALL {
+        if fault.blame() != Blame::Storage
+            || self.tries == TRIES
+            || self.tries_in_all == TRIES_IN_ALL
+        {
             return Err(fault);
         }
         self.tries += 1;
@@ -111,14 +145,22 @@ impl Resumed {
 }
 
 fn short() -> Fault {
-    Fault::storage(Code::UpstreamError, Stage::Fetch, "storage ended the file early: try again").retryable(true)
+    Fault::storage(
+        Code::UpstreamError,
+        Stage::Fetch,
+        "storage ended the file early: try again",
+    )
+    .retryable(true)
 }
 
 impl Body for Resumed {
     type Data = Bytes;
     type Error = Fault;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         loop {
             if self.left == 0 {
                 return Poll::Ready(None);

@@ -1,10 +1,12 @@
 //! Validators of a file's bytes (RFC 9110 section 8.8), and what they answer without storage.
 //!
-//! An id's bytes never change, so the id itself proves that a client has the right ones. Storage's strong `ETag` is passed on
-//! where it has one; else, and for a `HEAD`, which storage isn't asked for, the gateway makes one of id and size. Both are
-//! understood whenever they come back.
+//! An id's bytes never change, so the id itself proves that a client has the right ones. Storage's
+//! strong `ETag` is passed on where it has one; else, and for a `HEAD`, which storage isn't asked
+//! for, the gateway makes one of id and size. Both are understood whenever they come back.
 
-use http::header::{ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED};
+use http::header::{
+    ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED,
+};
 use http::{HeaderMap, HeaderValue};
 
 use crate::words::asset::AssetId;
@@ -22,19 +24,35 @@ impl Validators {
     /// Made of what is known without storage.
     pub(super) fn own(id: &AssetId, size: Option<u64>) -> Self {
         let size = size.map(|size| format!("-{size}")).unwrap_or_default();
-        Self { etag: format!("\"{id}{size}\"").into(), last_modified: None }
+        Self {
+            etag: format!("\"{id}{size}\"").into(),
+            last_modified: None,
+        }
     }
 
     /// Storage's, as far as they are strong.
     pub(super) fn of(headers: &HeaderMap, id: &AssetId, size: Option<u64>) -> Self {
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(Box::<str>::from);
-        let etag = text(&ETAG).filter(|tag| is_strong(tag)).unwrap_or_else(|| Self::own(id, size).etag);
-        Self { etag, last_modified: text(&LAST_MODIFIED) }
+        let text = |name| {
+            headers
+                .get(name)
+                .and_then(|value| value.to_str().ok())
+                .map(Box::<str>::from)
+        };
+        let etag = text(&ETAG)
+            .filter(|tag| is_strong(tag))
+            .unwrap_or_else(|| Self::own(id, size).etag);
+        Self {
+            etag,
+            last_modified: text(&LAST_MODIFIED),
+        }
     }
 
     /// Puts them into a response.
     pub fn tell(&self, headers: &mut HeaderMap) {
-        let told = [(ETAG, Some(&self.etag)), (LAST_MODIFIED, self.last_modified.as_ref())];
+        let told = [
+            (ETAG, Some(&self.etag)),
+            (LAST_MODIFIED, self.last_modified.as_ref()),
+        ];
         for (name, text) in told {
             if let Some(value) = text.and_then(|text| HeaderValue::from_str(text).ok()) {
                 headers.insert(name, value);
@@ -46,7 +64,9 @@ impl Validators {
 /// A whole entity tag that is strong.
 fn is_strong(tag: &str) -> bool {
     let inner = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
-    inner.is_some_and(|inner| !inner.contains('"') && inner.bytes().all(|byte| byte > b' ' && byte != 0x7f))
+    inner.is_some_and(|inner| {
+        !inner.contains('"') && inner.bytes().all(|byte| byte > b' ' && byte != 0x7f)
+    })
 }
 
 /// What a client says it has of this asset.
@@ -62,9 +82,11 @@ impl Having<'_> {
     /// Whether the client has the file already, as its `If-None-Match` proves.
     pub fn is_proven(&self, headers: &HeaderMap) -> bool {
         // These come first (RFC 9110 section 13.2.2), and only storage can tell.
-        let decided_before = headers.contains_key(IF_MATCH) || headers.contains_key(IF_UNMODIFIED_SINCE);
+        let decided_before =
+            headers.contains_key(IF_MATCH) || headers.contains_key(IF_UNMODIFIED_SINCE);
         // A proxy that compresses makes a tag weak, which is enough here.
-        let mut tags = tags(headers, &IF_NONE_MATCH).map(|tag| tag.strip_prefix("W/").unwrap_or(tag));
+        let mut tags =
+            tags(headers, &IF_NONE_MATCH).map(|tag| tag.strip_prefix("W/").unwrap_or(tag));
         !decided_before && tags.any(|tag| self.fits(tag))
     }
 
@@ -89,7 +111,9 @@ impl Having<'_> {
 
     fn is_own(&self, tag: &str) -> bool {
         let inner = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
-        let Some(rest) = inner.and_then(|inner| inner.strip_prefix(self.id.as_str())) else { return false };
+        let Some(rest) = inner.and_then(|inner| inner.strip_prefix(self.id.as_str())) else {
+            return false;
+        };
         match rest.strip_prefix('-').map(str::parse::<u64>) {
             Some(Ok(size)) => self.size.is_none_or(|known| known == size),
             Some(Err(_)) => false,
@@ -100,7 +124,12 @@ impl Having<'_> {
 
 /// The entity tags of a list. A comma within one cuts it, and then it fits nothing.
 fn tags<'h>(headers: &'h HeaderMap, name: &http::HeaderName) -> impl Iterator<Item = &'h str> {
-    headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(',')).map(str::trim)
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .map(str::trim)
 }
 
 #[cfg(test)]
@@ -113,18 +142,32 @@ mod tests {
     }
 
     fn headers(pairs: &[(HeaderName, &str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap()))
+            .collect()
     }
 
     fn proven(size: Option<u64>, pairs: &[(HeaderName, &str)]) -> bool {
-        Having { id: &id(), size, told: None }.is_proven(&headers(pairs))
+        Having {
+            id: &id(),
+            size,
+            told: None,
+        }
+        .is_proven(&headers(pairs))
     }
 
     #[test]
     fn storages_strong_tag_is_told_and_else_one_of_id_and_size() {
-        let strong = headers(&[(ETAG, "\"abc\""), (LAST_MODIFIED, "Thu, 01 Jan 1970 00:00:00 GMT")]);
+        let strong = headers(&[
+            (ETAG, "\"abc\""),
+            (LAST_MODIFIED, "Thu, 01 Jan 1970 00:00:00 GMT"),
+        ]);
         let told = Validators::of(&strong, &id(), Some(10));
-        assert_eq!((&*told.etag, told.last_modified.is_some()), ("\"abc\"", true));
+        assert_eq!(
+            (&*told.etag, told.last_modified.is_some()),
+            ("\"abc\"", true)
+        );
         for weak in ["W/\"abc\"", "abc", "\"abc", "\"a\"b\"", ""] {
             let told = Validators::of(&headers(&[(ETAG, weak)]), &id(), Some(10));
             assert_eq!(told, Validators::own(&id(), Some(10)), "{weak}");
@@ -135,15 +178,35 @@ mod tests {
 
     #[test]
     fn a_tag_of_this_id_proves_that_the_client_has_the_bytes() {
-        for tag in ["\"0b7f-1.a-10\"", "W/\"0b7f-1.a-10\"", "\"x\", \"0b7f-1.a-10\"", "\"0b7f-1.a\""] {
-            assert!(proven(Some(10), &[(IF_NONE_MATCH, tag)]) && proven(None, &[(IF_NONE_MATCH, tag)]), "{tag}");
+        for tag in [
+            "\"0b7f-1.a-10\"",
+            "W/\"0b7f-1.a-10\"",
+            "\"x\", \"0b7f-1.a-10\"",
+            "\"0b7f-1.a\"",
+        ] {
+            assert!(
+                proven(Some(10), &[(IF_NONE_MATCH, tag)]) && proven(None, &[(IF_NONE_MATCH, tag)]),
+                "{tag}"
+            );
         }
-        for tag in ["\"0b7f-1.a-11\"", "\"0b7f-1.b-10\"", "\"0b7f-1.a-10-10\"", "\"0b7f-1.a-x\"", "0b7f-1.a-10", "*", "\"\"", ""]
-        {
+        for tag in [
+            "\"0b7f-1.a-11\"",
+            "\"0b7f-1.b-10\"",
+            "\"0b7f-1.a-10-10\"",
+            "\"0b7f-1.a-x\"",
+            "0b7f-1.a-10",
+            "*",
+            "\"\"",
+            "",
+        ] {
             assert!(!proven(Some(10), &[(IF_NONE_MATCH, tag)]), "{tag}");
         }
         let told = Validators::of(&headers(&[(ETAG, "\"abc\"")]), &id(), None);
-        let having = Having { id: &id(), size: None, told: Some(&told) };
+        let having = Having {
+            id: &id(),
+            size: None,
+            told: Some(&told),
+        };
         assert!(having.is_proven(&headers(&[(IF_NONE_MATCH, "\"abc\"")])));
         assert!(!having.is_proven(&headers(&[(IF_NONE_MATCH, "\"abd\"")])));
     }
@@ -152,21 +215,39 @@ mod tests {
     fn what_comes_before_it_is_left_to_storage() {
         let own = (IF_NONE_MATCH, "\"0b7f-1.a-10\"");
         assert!(!proven(Some(10), &[own.clone(), (IF_MATCH, "\"abc\"")]));
-        assert!(!proven(Some(10), &[own, (IF_UNMODIFIED_SINCE, "Thu, 01 Jan 1970 00:00:00 GMT")]));
+        assert!(!proven(
+            Some(10),
+            &[own, (IF_UNMODIFIED_SINCE, "Thu, 01 Jan 1970 00:00:00 GMT")]
+        ));
     }
 
     #[test]
     fn storage_isnt_asked_about_a_tag_that_it_doesnt_know() {
         let settled = |pairs: &[(HeaderName, &str)]| {
             let mut conditions = headers(pairs);
-            Having { id: &id(), size: Some(10), told: None }.settle(&mut conditions);
+            Having {
+                id: &id(),
+                size: Some(10),
+                told: None,
+            }
+            .settle(&mut conditions);
             conditions.keys().cloned().collect::<Vec<_>>()
         };
         let (own, other) = ("\"0b7f-1.a-10\"", "\"abc\"");
-        assert!(settled(&[(IF_RANGE, own)]).is_empty() && settled(&[(IF_MATCH, own), (IF_UNMODIFIED_SINCE, "x")]).is_empty());
+        assert!(
+            settled(&[(IF_RANGE, own)]).is_empty()
+                && settled(&[(IF_MATCH, own), (IF_UNMODIFIED_SINCE, "x")]).is_empty()
+        );
         assert_eq!(settled(&[(IF_RANGE, other)]), [IF_RANGE]);
-        assert_eq!(settled(&[(IF_RANGE, "W/\"0b7f-1.a-10\"")]), [IF_RANGE], "a weak one proves nothing here");
+        assert_eq!(
+            settled(&[(IF_RANGE, "W/\"0b7f-1.a-10\"")]),
+            [IF_RANGE],
+            "a weak one proves nothing here"
+        );
         assert_eq!(settled(&[(IF_MATCH, other)]), [IF_MATCH]);
-        assert_eq!(settled(&[(IF_NONE_MATCH, other), (IF_MODIFIED_SINCE, "x")]), [IF_NONE_MATCH]);
+        assert_eq!(
+            settled(&[(IF_NONE_MATCH, other), (IF_MODIFIED_SINCE, "x")]),
+            [IF_NONE_MATCH]
+        );
     }
 }

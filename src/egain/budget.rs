@@ -1,8 +1,10 @@
-//! The allowance of eGain calls, shared fairly: a bucket of calls, and a queue in which everybody has their turn.
+//! The allowance of eGain calls, shared fairly: a bucket of calls, and a queue in which everybody
+//! has their turn.
 //!
-//! The queue is bounded by time: whoever would wait longer than `max_wait`, reckoned from their own place in it, is refused
-//! at once. Whoever lost that place to callers that came later is refused when `max_wait` is over. No more calls than a
-//! burst are in flight at one time, and none during a pause (see [`brake`]).
+//! The queue is bounded by time: whoever would wait longer than `max_wait`, reckoned from their own
+//! place in it, is refused at once. Whoever lost that place to callers that came later is refused
+//! when `max_wait` is over. No more calls than a burst are in flight at one time, and none during a
+//! pause (see [`brake`]).
 
 mod brake;
 mod bucket;
@@ -31,7 +33,8 @@ pub use bucket::Rate;
 pub use turns::Kind;
 use turns::{Ticket, Turns};
 
-/// For how long a call without an answer keeps the bucket from filling up: what took longer was counted long before.
+/// For how long a call without an answer keeps the bucket from filling up: what took longer was
+/// counted long before.
 const LONGEST_HOLD: Duration = Duration::from_secs(1);
 
 /// How long anybody is kept waiting.
@@ -92,15 +95,22 @@ impl Budget {
     pub fn report(&self) {
         let (state, now) = (&mut *self.state.lock(), Instant::now());
         let stopped = state.brake.cause().is_some();
-        self.left.set(if stopped { 0.0 } else { state.bucket.left(now) });
+        self.left
+            .set(if stopped { 0.0 } else { state.bucket.left(now) });
         self.pause.set(state.brake.left(now).as_secs_f64());
     }
 
-    /// Waits for this claimant's turn to make one call. `stage` is what it is needed for, should eGain be down.
+    /// Waits for this claimant's turn to make one call. `stage` is what it is needed for, should
+    /// eGain be down.
     ///
     /// # Errors
     /// The wait would be too long, or was; or eGain is down, and it isn't time for a probe.
-    pub async fn spend(self: &Arc<Self>, claimant: &Claimant, kind: Kind, stage: Stage) -> Result<Turn, Fault> {
+    pub async fn spend(
+        self: &Arc<Self>,
+        claimant: &Claimant,
+        kind: Kind,
+        stage: Stage,
+    ) -> Result<Turn, Fault> {
         let began = Instant::now();
         let (mut turn, go) = self.queue(claimant, kind, stage)?;
         match timeout(self.max_wait, self.wait(go)).await {
@@ -118,7 +128,12 @@ impl Budget {
         self.state.lock().brake.left(Instant::now())
     }
 
-    fn queue(self: &Arc<Self>, claimant: &Claimant, kind: Kind, stage: Stage) -> Result<(Turn, oneshot::Receiver<()>), Fault> {
+    fn queue(
+        self: &Arc<Self>,
+        claimant: &Claimant,
+        kind: Kind,
+        stage: Stage,
+    ) -> Result<(Turn, oneshot::Receiver<()>), Fault> {
         let state = &mut *self.state.lock();
         let (now, expected) = (Instant::now(), state.expected_wait(claimant, kind));
         if state.brake.cause() == Some(Cause::Outage) && !state.may_probe(now) {
@@ -173,13 +188,31 @@ impl Budget {
         let routes = self.routes;
         let ms = |wait: Duration| wait.as_millis() as u64;
         match news {
-            News::Stopped { cause: Cause::TooMany, asked, pause } => {
+            News::Stopped {
+                cause: Cause::TooMany,
+                asked,
+                pause,
+            } => {
                 let (asked_ms, pause_ms) = (asked.map(ms), ms(pause));
-                tracing::warn!(routes, asked_ms, pause_ms, "eGain refuses calls as too many: calls pause");
+                tracing::warn!(
+                    routes,
+                    asked_ms,
+                    pause_ms,
+                    "eGain refuses calls as too many: calls pause"
+                );
             }
-            News::Stopped { cause: Cause::Outage, asked, pause } => {
+            News::Stopped {
+                cause: Cause::Outage,
+                asked,
+                pause,
+            } => {
                 let (asked_ms, pause_ms) = (asked.map(ms), ms(pause));
-                tracing::warn!(routes, asked_ms, pause_ms, "eGain is down: one call at a time probes whether it is back");
+                tracing::warn!(
+                    routes,
+                    asked_ms,
+                    pause_ms,
+                    "eGain is down: one call at a time probes whether it is back"
+                );
             }
             News::Over { .. } => tracing::info!(routes, "eGain takes calls again"),
         }
@@ -187,7 +220,8 @@ impl Budget {
 }
 
 impl State {
-    /// Calls up as many as may go now. Says how long until the next one may, if somebody waits and time alone decides.
+    /// Calls up as many as may go now. Says how long until the next one may, if somebody waits and
+    /// time alone decides.
     fn call_up(&mut self) -> Option<Duration> {
         let now = Instant::now();
         loop {
@@ -253,7 +287,13 @@ impl State {
             self.bucket.empty();
         }
         let news = self.brake.ended(number, verdict, now);
-        if matches!(news, Some(News::Stopped { cause: Cause::Outage, .. })) {
+        if matches!(
+            news,
+            Some(News::Stopped {
+                cause: Cause::Outage,
+                ..
+            })
+        ) {
             // Who waits would wait for nothing: told at once.
             self.turns = Turns::new();
         }
@@ -261,7 +301,8 @@ impl State {
     }
 }
 
-/// A place in the queue, and then the right to make a call. Dropped before that, it takes nothing with it.
+/// A place in the queue, and then the right to make a call. Dropped before that, it takes nothing
+/// with it.
 pub struct Turn {
     budget: Arc<Budget>,
     claimant: Claimant,
@@ -286,8 +327,13 @@ enum Progress {
 }
 
 impl Turn {
-    /// Makes the call. It counts from its answer on, and not at all where `judge` says that it wasn't sent.
-    pub async fn make<T>(mut self, call: impl Future<Output = T>, judge: impl FnOnce(&T) -> Verdict) -> T {
+    /// Makes the call. It counts from its answer on, and not at all where `judge` says that it
+    /// wasn't sent.
+    pub async fn make<T>(
+        mut self,
+        call: impl Future<Output = T>,
+        judge: impl FnOnce(&T) -> Verdict,
+    ) -> T {
         self.progress = Progress::Sent;
         let mut call = pin!(call);
         let (answer, settled) = match timeout(LONGEST_HOLD, &mut call).await {
@@ -297,7 +343,10 @@ impl Turn {
                 (call.await, true)
             }
         };
-        self.progress = Progress::Ended { verdict: judge(&answer), settled };
+        self.progress = Progress::Ended {
+            verdict: judge(&answer),
+            settled,
+        };
         answer
     }
 
@@ -335,6 +384,7 @@ fn exhausted(wait: Duration) -> Fault {
 }
 
 fn down(wait: Duration, stage: Stage) -> Fault {
-    let detail = "eGain is down: it is asked again now and then, and not for this request; try again later";
+    let detail =
+        "eGain is down: it is asked again now and then, and not for this request; try again later";
     Fault::egain(Code::UpstreamUnavailable, stage, detail).retry_after(wait)
 }

@@ -1,8 +1,8 @@
 //! A call as a whole: budget, token, exchange, and trying again where that is safe and worth it.
 //!
-//! `POST /assets` is repeated only where eGain has done nothing: no connection was made, or it said 429. A load balancer may
-//! well answer 504 for an asset that was created, and each repetition would leave one that nobody can name. Reads and
-//! deletions may be repeated freely.
+//! `POST /assets` is repeated only where eGain has done nothing: no connection was made, or it said
+//! 429. A load balancer may well answer 504 for an asset that was created, and each repetition
+//! would leave one that nobody can name. Reads and deletions may be repeated freely.
 
 use std::borrow::Borrow;
 use std::io;
@@ -102,8 +102,16 @@ impl Operation {
 
     const fn kind(self) -> Kind {
         match self {
-            Self::Create | Self::Delete | Self::CreateAccount | Self::ReplaceAccount | Self::DeleteAccount => Kind::Write,
-            Self::Get | Self::ListAccounts | Self::GetAccount | Self::ListChannels | Self::GetChannel => Kind::Read,
+            Self::Create
+            | Self::Delete
+            | Self::CreateAccount
+            | Self::ReplaceAccount
+            | Self::DeleteAccount => Kind::Write,
+            Self::Get
+            | Self::ListAccounts
+            | Self::GetAccount
+            | Self::ListChannels
+            | Self::GetChannel => Kind::Read,
         }
     }
 
@@ -115,7 +123,11 @@ impl Operation {
     const fn method(self) -> Method {
         match self {
             Self::Create | Self::CreateAccount => Method::POST,
-            Self::Get | Self::ListAccounts | Self::GetAccount | Self::ListChannels | Self::GetChannel => Method::GET,
+            Self::Get
+            | Self::ListAccounts
+            | Self::GetAccount
+            | Self::ListChannels
+            | Self::GetChannel => Method::GET,
             Self::ReplaceAccount => Method::PUT,
             Self::Delete | Self::DeleteAccount => Method::DELETE,
         }
@@ -161,11 +173,15 @@ impl Question {
         let has_body = !body.is_empty();
         let mut request = Request::new(body);
         if has_body {
-            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            request
+                .headers_mut()
+                .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         request.headers_mut().insert(AUTHORIZATION, token.header());
         *request.method_mut() = self.operation().method();
-        *request.uri_mut() = format!("{base}{path}").parse().expect("the base is a URL, and ids can stand in a path");
+        *request.uri_mut() = format!("{base}{path}")
+            .parse()
+            .expect("the base is a URL, and ids can stand in a path");
         request
     }
 }
@@ -200,13 +216,25 @@ struct Permit {
 }
 
 impl Calls {
-    pub(super) fn new(config: Config, metrics: &Arc<Metrics>) -> io::Result<(Self, TokenKeeper<SignIn>)> {
-        let line = Line::new(config.connect_timeout, config.request_timeout, metrics.clone())?;
-        let limits = Limits { max_wait: config.budget_wait, max_pause: config.max_pause };
+    pub(super) fn new(
+        config: Config,
+        metrics: &Arc<Metrics>,
+    ) -> io::Result<(Self, TokenKeeper<SignIn>)> {
+        let line = Line::new(
+            config.connect_timeout,
+            config.request_timeout,
+            metrics.clone(),
+        )?;
+        let limits = Limits {
+            max_wait: config.budget_wait,
+            max_pause: config.max_pause,
+        };
         let assets = Budget::new(config.assets, limits, "assets", metrics);
         let other = Budget::new(config.other, limits, "other", metrics);
         let used = |routes| metrics.upstream_quota_used.with_label_values(&[routes]);
-        let month = config.quota.map(|quota| Month::new(quota, used("assets"), used("other")));
+        let month = config
+            .quota
+            .map(|quota| Month::new(quota, used("assets"), used("other")));
         let reported = (assets.clone(), other.clone(), month.clone());
         metrics.at_scrape(move |_| {
             let (assets, other, month) = &reported;
@@ -214,28 +242,48 @@ impl Calls {
             other.report();
             month.iter().for_each(|month| month.report());
         });
-        let (tokens, keeper) = AccessTokens::new(SignIn::over(line.clone()), config.credentials, metrics);
+        let (tokens, keeper) =
+            AccessTokens::new(SignIn::over(line.clone()), config.credentials, metrics);
         Ok((
-            Self { line, base: config.base_url.as_str().trim_end_matches('/').to_owned(), tokens, assets, other, month, limits },
+            Self {
+                line,
+                base: config.base_url.as_str().trim_end_matches('/').to_owned(),
+                tokens,
+                assets,
+                other,
+                month,
+                limits,
+            },
             keeper,
         ))
     }
 
-    /// Makes a call, up to three times where that is safe and may help. Says also how long it queued.
+    /// Makes a call, up to three times where that is safe and may help. Says also how long it
+    /// queued.
     ///
-    /// It is the claimant's turn in the budget that is used. `receive` takes every answer over, also one whose caller has
-    /// left meanwhile: eGain did what was asked of it.
-    pub(super) async fn make<R, T>(&self, question: &Question, claimant: &Claimant, receive: R) -> Result<(T, Duration), Fault>
+    /// It is the claimant's turn in the budget that is used. `receive` takes every answer over,
+    /// also one whose caller has left meanwhile: eGain did what was asked of it.
+    pub(super) async fn make<R, T>(
+        &self,
+        question: &Question,
+        claimant: &Claimant,
+        receive: R,
+    ) -> Result<(T, Duration), Fault>
     where
         R: Fn(Answer) -> T + Clone + Send + 'static,
         T: Borrow<Answer> + Send + 'static,
     {
-        let pauses = ExponentialBuilder::default().with_min_delay(Duration::from_millis(200)).with_max_times(2).with_jitter();
+        let pauses = ExponentialBuilder::default()
+            .with_min_delay(Duration::from_millis(200))
+            .with_max_times(2)
+            .with_jitter();
         let made = (|| self.make_once(question, claimant, &receive))
             .retry(pauses)
             .when(|failure| failure.again.is_some())
             .adjust(|failure, pause| {
-                pause.map(|pause| pause.max(failure.again.unwrap_or_default())).filter(|pause| *pause <= self.limits.max_wait)
+                pause
+                    .map(|pause| pause.max(failure.again.unwrap_or_default()))
+                    .filter(|pause| *pause <= self.limits.max_wait)
             });
         made.await.map_err(|failure| failure.fault)
     }
@@ -252,12 +300,18 @@ impl Calls {
         T: Borrow<Answer> + Send + 'static,
     {
         let operation = question.operation();
-        let mut permit = self.permit(operation, claimant).await.map_err(Failure::unasked)?;
+        let mut permit = self
+            .permit(operation, claimant)
+            .await
+            .map_err(Failure::unasked)?;
         let mut queued = permit.turn.queued;
         let mut token = permit.token.clone();
         let mut received = self.send(question, permit, receive.clone()).await?;
         if refuses_token(received.borrow()) && self.tokens.refused(&token) {
-            permit = self.permit(operation, claimant).await.map_err(Failure::unasked)?;
+            permit = self
+                .permit(operation, claimant)
+                .await
+                .map_err(Failure::unasked)?;
             queued += permit.turn.queued;
             token = permit.token.clone();
             received = self.send(question, permit, receive.clone()).await?;
@@ -266,11 +320,21 @@ impl Calls {
             }
         }
         let answer = received.borrow();
-        if answer.status.is_success() { Ok((received, queued)) } else { Err(self.refused(answer, operation, &token)) }
+        if answer.status.is_success() {
+            Ok((received, queued))
+        } else {
+            Err(self.refused(answer, operation, &token))
+        }
     }
 
-    /// In a task of its own: nobody aborts it, so that what eGain has done isn't lost with the caller.
-    async fn send<R, T>(&self, question: &Question, permit: Permit, receive: R) -> Result<T, Failure>
+    /// In a task of its own: nobody aborts it, so that what eGain has done isn't lost with the
+    /// caller.
+    async fn send<R, T>(
+        &self,
+        question: &Question,
+        permit: Permit,
+        receive: R,
+    ) -> Result<T, Failure>
     where
         R: Fn(Answer) -> T + Send + 'static,
         T: Send + 'static,
@@ -280,25 +344,45 @@ impl Calls {
         let (line, max_pause) = (self.line.clone(), self.limits.max_pause);
         let exchange = async move {
             let call = line.send(operation.name(), request);
-            let received = permit.turn.make(call, |received| verdict(received, max_pause)).await;
+            let received = permit
+                .turn
+                .make(call, |received| verdict(received, max_pause))
+                .await;
             let seen = !received.as_ref().is_err_and(Silence::is_unsent);
             if let Some(place) = permit.place.filter(|_| seen) {
-                place.count(received.as_ref().ok().and_then(|answer| answer.clock().theirs()));
+                place.count(
+                    received
+                        .as_ref()
+                        .ok()
+                        .and_then(|answer| answer.clock().theirs()),
+                );
             }
             received.map(receive)
         };
-        let received = tokio::spawn(exchange.in_current_span()).await.expect("nobody aborts an exchange, and none panics");
+        let received = tokio::spawn(exchange.in_current_span())
+            .await
+            .expect("nobody aborts an exchange, and none panics");
         received.map_err(|silence| Failure::silence(&silence, operation))
     }
 
-    /// All that it takes to make a call: a token, and the call's place in the budget and in the month.
+    /// All that it takes to make a call: a token, and the call's place in the budget and in the
+    /// month.
     async fn permit(&self, operation: Operation, claimant: &Claimant) -> Result<Permit, Fault> {
-        self.month.as_ref().map_or(Ok(()), |month| month.check(operation))?;
+        self.month
+            .as_ref()
+            .map_or(Ok(()), |month| month.check(operation))?;
         // Signed in before it queues: nobody's turn is spent on waiting for a token, or on none.
         self.tokens.get(operation.stage()).await?;
-        let turn = self.budget(operation).spend(claimant, operation.kind(), operation.stage()).await?;
+        let turn = self
+            .budget(operation)
+            .spend(claimant, operation.kind(), operation.stage())
+            .await?;
         let token = self.tokens.get(operation.stage()).await?;
-        let place = self.month.as_ref().map(|month| month.reserve(operation)).transpose()?;
+        let place = self
+            .month
+            .as_ref()
+            .map(|month| month.reserve(operation))
+            .transpose()?;
         Ok(Permit { turn, place, token })
     }
 
@@ -306,7 +390,10 @@ impl Calls {
     fn refused(&self, answer: &Answer, operation: Operation, token: &AccessToken) -> Failure {
         let asked = asked_wait(answer, self.limits.max_pause);
         // What a caller can expect is when the next call may go, whatever eGain has asked for.
-        let wait = self.budget(operation).pause_left().max(asked.unwrap_or_default());
+        let wait = self
+            .budget(operation)
+            .pause_left()
+            .max(asked.unwrap_or_default());
         let again = match answer.status.as_u16() {
             429 => Some(wait),
             500.. if !operation.creates() => Some(asked.unwrap_or_default()),
@@ -314,18 +401,30 @@ impl Calls {
         };
         let wait = (!wait.is_zero()).then_some(wait);
         let fault = explain(answer, operation, token.expose(), wait);
-        Failure { fault, attempted: answer.status != StatusCode::TOO_MANY_REQUESTS, again }
+        Failure {
+            fault,
+            attempted: answer.status != StatusCode::TOO_MANY_REQUESTS,
+            again,
+        }
     }
 
     fn budget(&self, operation: Operation) -> &Arc<Budget> {
-        if operation.is_of_assets() { &self.assets } else { &self.other }
+        if operation.is_of_assets() {
+            &self.assets
+        } else {
+            &self.other
+        }
     }
 }
 
 impl Failure {
     /// One that isn't worth repeating at once.
     pub fn of(fault: Fault, attempted: bool) -> Self {
-        Self { fault, attempted, again: None }
+        Self {
+            fault,
+            attempted,
+            again: None,
+        }
     }
 
     /// There was no token, or no place for it in the budget or the month.
@@ -333,24 +432,36 @@ impl Failure {
         Self::of(fault, false)
     }
 
-    /// A time-out is not repeated: it has used up the caller's patience, and eGain may have done it after all.
+    /// A time-out is not repeated: it has used up the caller's patience, and eGain may have done it
+    /// after all.
     fn silence(silence: &Silence, operation: Operation) -> Self {
         let may_go_again = silence.is_unsent() || !operation.creates() && !silence.is_timeout();
         let again = may_go_again.then_some(Duration::ZERO);
-        Self { fault: silence.explain(operation.stage()), attempted: true, again }
+        Self {
+            fault: silence.explain(operation.stage()),
+            attempted: true,
+            again,
+        }
     }
 }
 
 /// A token without the rights it needs is as good as none: they may have come later than the token.
 fn refuses_token(answer: &Answer) -> bool {
-    matches!(answer.status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+    matches!(
+        answer.status,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
+    )
 }
 
 /// What a call's end says of those to come.
 fn verdict(received: &Result<Answer, Silence>, max_pause: Duration) -> Verdict {
     match received {
-        Ok(answer) if answer.status == StatusCode::TOO_MANY_REQUESTS => Verdict::TooMany(answer.asked_wait()),
-        Ok(answer) if answer.status.is_server_error() => Verdict::Failed(asked_wait(answer, max_pause)),
+        Ok(answer) if answer.status == StatusCode::TOO_MANY_REQUESTS => {
+            Verdict::TooMany(answer.asked_wait())
+        }
+        Ok(answer) if answer.status.is_server_error() => {
+            Verdict::Failed(asked_wait(answer, max_pause))
+        }
         Ok(_) => Verdict::Taken,
         Err(silence) if silence.is_unsent() => Verdict::Unsent,
         Err(_) => Verdict::Failed(None),
@@ -376,30 +487,41 @@ fn explain(answer: &Answer, operation: Operation, token: &str, wait: Option<Dura
             let detail = "the asset isn't available yet, eGain is still checking it: try again";
             Fault::egain(Code::AssetPending, stage, detail).retry_after(Duration::from_secs(5))
         }
-        (404, _) if !operation.creates() => Fault::caller(Code::NotFound, stage, unknown(operation)),
+        (404, _) if !operation.creates() => {
+            Fault::caller(Code::NotFound, stage, unknown(operation))
+        }
         (409, _) => Fault::caller(Code::Conflict, stage, conflict(operation)),
         (401 | 403, _) => {
-            let detail = "eGain refuses the gateway's token: an operator must check the client's scopes";
+            let detail =
+                "eGain refuses the gateway's token: an operator must check the client's scopes";
             Fault::gateway(Code::UpstreamError, stage, detail)
         }
         (429, _) => {
             let wait = wait.unwrap_or(LEAST_WAIT);
-            let detail = "eGain says that the tenant's allowance of calls is used up: try again later";
+            let detail =
+                "eGain says that the tenant's allowance of calls is used up: try again later";
             Fault::egain(Code::UpstreamBudget, stage, detail).retry_after(wait)
         }
         (502..=504, _) => {
             let wait = wait.unwrap_or(USUAL_WAIT);
-            Fault::egain(Code::UpstreamUnavailable, stage, "eGain is down for now: try again later").retry_after(wait)
+            Fault::egain(
+                Code::UpstreamUnavailable,
+                stage,
+                "eGain is down for now: try again later",
+            )
+            .retry_after(wait)
         }
         (500.., _) => {
-            let detail = "eGain failed: try again; if it lasts, ask eGain's support, giving the request id";
+            let detail =
+                "eGain failed: try again; if it lasts, ask eGain's support, giving the request id";
             let fault = Fault::egain(Code::UpstreamError, stage, detail).retryable(true);
             wait.into_iter().fold(fault, Fault::retry_after)
         }
         (400, _) if said.field.is_some() => {
             let field = said.field.unwrap_or("field");
-            let detail =
-                format!("eGain refuses the {field} of this file: send another one; upstream.developerMessage may say why");
+            let detail = format!(
+                "eGain refuses the {field} of this file: send another one; upstream.developerMessage may say why"
+            );
             Fault::caller(Code::InvalidField, stage, detail)
         }
         _ => {
@@ -428,8 +550,12 @@ fn conflict(operation: Operation) -> &'static str {
             "eGain refuses the change, as when the account was changed meanwhile (modified doesn't match): read it again, and \
              repeat the change on what it is now; see upstream.developerMessage"
         }
-        Operation::CreateAccount => "eGain refuses the account, as when its name is taken: see upstream.developerMessage",
-        Operation::DeleteAccount => "eGain refuses this in the account's present state: see upstream.developerMessage",
+        Operation::CreateAccount => {
+            "eGain refuses the account, as when its name is taken: see upstream.developerMessage"
+        }
+        Operation::DeleteAccount => {
+            "eGain refuses this in the account's present state: see upstream.developerMessage"
+        }
         _ => "eGain refuses this in the asset's present state, as when a message uses it",
     }
 }

@@ -1,5 +1,6 @@
-//! An answer of eGain's, read field by field: what isn't documented is taken in more than one form, what can't be read is as if
-//! it weren't there, and what isn't needed isn't looked at. What was odd is counted.
+//! An answer of eGain's, read field by field: what isn't documented is taken in more than one form,
+//! what can't be read is as if it weren't there, and what isn't needed isn't looked at. What was
+//! odd is counted.
 
 use std::fmt;
 
@@ -28,8 +29,15 @@ impl<'m> Fields<'m> {
         let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
         let mut map = Map::new();
         let mut json = serde_json::Deserializer::from_slice(body);
-        // Nothing of the error is kept: it may quote the answer, and with it a token or a signed URL.
-        let mut odd = Collect { map: &mut map, depth: 0 }.deserialize(&mut json).is_err() || json.end().is_err();
+        // Nothing of the error is kept: it may quote the answer, and with it a token or a signed
+        // URL.
+        let mut odd = Collect {
+            map: &mut map,
+            depth: 0,
+        }
+        .deserialize(&mut json)
+        .is_err()
+            || json.end().is_err();
         if let Some(inner) = wrapped(&mut map, 0) {
             (map, odd) = (inner, true);
         }
@@ -66,20 +74,28 @@ impl<'m> Fields<'m> {
     pub fn size(&self, field: &'static str) -> Option<u64> {
         self.take(field, |value| match value.as_u64() {
             Some(size) => Some((size, false)),
-            None => Some((number(value).filter(|size| size.fract() == 0.0 && (0.0..=9e15).contains(size))? as u64, true)),
+            None => Some((
+                number(value).filter(|size| size.fract() == 0.0 && (0.0..=9e15).contains(size))?
+                    as u64,
+                true,
+            )),
         })
     }
 
     /// How long something lives, which is a number of seconds.
     pub fn life(&self, field: &'static str) -> Option<PeerTime> {
-        self.take(field, |value| Some((PeerTime::from_json(value)?, !value.is_number())))
+        self.take(field, |value| {
+            Some((PeerTime::from_json(value)?, !value.is_number()))
+        })
     }
 
     /// Until when something lives, and the same as RFC 3339 has it.
     pub fn expiry(&self, field: &'static str) -> Option<(PeerTime, Option<String>)> {
         self.take(field, |value| {
             let until = PeerTime::from_json(value)?;
-            let as_documented = value.as_str().filter(|text| text.parse::<Timestamp>().is_ok() || is_never(text));
+            let as_documented = value
+                .as_str()
+                .filter(|text| text.parse::<Timestamp>().is_ok() || is_never(text));
             let text = match (as_documented, until) {
                 (Some(text), _) => Some(text.to_owned()),
                 (None, PeerTime::At(at)) => Some(at.to_string()),
@@ -89,11 +105,22 @@ impl<'m> Fields<'m> {
         })
     }
 
-    /// A field by its documented name, counted where it is under another spelling, of another form, or unreadable.
-    fn take<T>(&self, field: &'static str, read: impl FnOnce(&Value) -> Option<(T, bool)>) -> Option<T> {
+    /// A field by its documented name, counted where it is under another spelling, of another form,
+    /// or unreadable.
+    fn take<T>(
+        &self,
+        field: &'static str,
+        read: impl FnOnce(&Value) -> Option<(T, bool)>,
+    ) -> Option<T> {
         let (value, spelt) = match self.map.get(field) {
             Some(value) => (value, true),
-            None => (self.map.iter().find(|(name, _)| plain(name) == plain(field))?.1, false),
+            None => (
+                self.map
+                    .iter()
+                    .find(|(name, _)| plain(name) == plain(field))?
+                    .1,
+                false,
+            ),
         };
         if value.is_null() {
             return None;
@@ -106,13 +133,19 @@ impl<'m> Fields<'m> {
     }
 
     fn note(&self, field: &'static str) {
-        self.metrics.upstream_oddities.with_label_values(&[field]).inc();
+        self.metrics
+            .upstream_oddities
+            .with_label_values(&[field])
+            .inc();
     }
 }
 
 /// `content_type` and `ContentType` as `contenttype`.
 fn plain(name: &str) -> String {
-    name.chars().filter(|c| !matches!(c, '_' | '-')).flat_map(char::to_lowercase).collect()
+    name.chars()
+        .filter(|c| !matches!(c, '_' | '-'))
+        .flat_map(char::to_lowercase)
+        .collect()
 }
 
 fn text(value: &Value) -> Option<&str> {
@@ -125,7 +158,9 @@ fn text(value: &Value) -> Option<&str> {
 }
 
 fn number(value: &Value) -> Option<f64> {
-    let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok());
+    let number = value
+        .as_f64()
+        .or_else(|| value.as_str()?.trim().parse().ok());
     number.filter(|number| number.is_finite())
 }
 
@@ -134,8 +169,8 @@ fn is_never(text: &str) -> bool {
     text.starts_with("9999-") && text.len() <= 35
 }
 
-/// Puts an object's fields into a map as they are read, so that an error loses only what comes behind it. The first object of a
-/// list is read in its stead.
+/// Puts an object's fields into a map as they are read, so that an error loses only what comes
+/// behind it. The first object of a list is read in its stead.
 struct Collect<'v> {
     map: &'v mut Map<String, Value>,
     depth: u8,
@@ -167,14 +202,18 @@ impl<'de> Visitor<'de> for Collect<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         let Self { map, depth } = self;
         if depth < DEEPEST {
-            list.next_element_seed(Collect { map, depth: depth + 1 })?;
+            list.next_element_seed(Collect {
+                map,
+                depth: depth + 1,
+            })?;
         }
         while list.next_element::<IgnoredAny>()?.is_some() {}
         Ok(())
     }
 }
 
-/// The asset in `{"asset": {"id": ...}}` or `{"asset": [{"id": ...}]}`; nothing where there is an id already.
+/// The asset in `{"asset": {"id": ...}}` or `{"asset": [{"id": ...}]}`; nothing where there is an
+/// id already.
 fn wrapped(map: &mut Map<String, Value>, depth: u8) -> Option<Map<String, Value>> {
     if depth == DEEPEST || map.len() != 1 || has_id(map) {
         return None;
@@ -184,7 +223,11 @@ fn wrapped(map: &mut Map<String, Value>, depth: u8) -> Option<Map<String, Value>
         Value::Array(list) => list.first_mut()?.as_object_mut()?,
         _ => return None,
     };
-    if has_id(inner) { Some(std::mem::take(inner)) } else { wrapped(inner, depth + 1) }
+    if has_id(inner) {
+        Some(std::mem::take(inner))
+    } else {
+        wrapped(inner, depth + 1)
+    }
 }
 
 fn has_id(map: &Map<String, Value>) -> bool {

@@ -23,14 +23,16 @@ use crate::words::moment::Moment;
 /// The longest answer that is read, in bytes; an asset's is under 2 KiB.
 const LONGEST_ANSWER: usize = 256 * 1024;
 
-/// How long a connection waits for the next call: shaking hands takes as long as a call. Usual load balancers close what is
-/// idle after a minute, and a call that is sent at that moment is lost.
+/// How long a connection waits for the next call: shaking hands takes as long as a call. Usual load
+/// balancers close what is idle after a minute, and a call that is sent at that moment is lost.
 const IDLE: Duration = Duration::from_secs(50);
 
-/// More than a burst of calls keeps busy: a connection that is made for one call and then closed costs more than the call.
+/// More than a burst of calls keeps busy: a connection that is made for one call and then closed
+/// costs more than the call.
 const IDLE_CONNECTIONS: usize = 64;
 
-/// Connections to eGain and to where it signs in, at whatever addresses they have: an operator has named them.
+/// Connections to eGain and to where it signs in, at whatever addresses they have: an operator has
+/// named them.
 #[derive(Clone)]
 pub struct Line {
     http: Client<GaiResolver>,
@@ -56,23 +58,53 @@ pub enum Silence {
 impl Line {
     /// # Errors
     /// The machine has no CA certificates.
-    pub fn new(connect_timeout: Duration, limit: Duration, metrics: Arc<Metrics>) -> io::Result<Self> {
-        let config = Config { connect_timeout, idle_timeout: IDLE, max_idle: IDLE_CONNECTIONS };
-        Ok(Self { http: Client::new(config, GaiResolver::new())?, limit, metrics })
+    pub fn new(
+        connect_timeout: Duration,
+        limit: Duration,
+        metrics: Arc<Metrics>,
+    ) -> io::Result<Self> {
+        let config = Config {
+            connect_timeout,
+            idle_timeout: IDLE,
+            max_idle: IDLE_CONNECTIONS,
+        };
+        Ok(Self {
+            http: Client::new(config, GaiResolver::new())?,
+            limit,
+            metrics,
+        })
     }
 
-    /// Sends a request and reads the whole answer, whatever its status. A sister API refuses calls without `Accept` and
-    /// `Accept-Language`, and eGain's own client sends both with every call, the sign-in's, too.
-    pub async fn exchange(&self, operation: &str, stage: Stage, request: Request<Bytes>) -> Result<Answer, Fault> {
-        self.send(operation, request).await.map_err(|silence| silence.explain(stage))
+    /// Sends a request and reads the whole answer, whatever its status. A sister API refuses calls
+    /// without `Accept` and `Accept-Language`, and eGain's own client sends both with every call,
+    /// the sign-in's, too.
+    pub async fn exchange(
+        &self,
+        operation: &str,
+        stage: Stage,
+        request: Request<Bytes>,
+    ) -> Result<Answer, Fault> {
+        self.send(operation, request)
+            .await
+            .map_err(|silence| silence.explain(stage))
     }
 
     /// The same, for whom it matters why there is no answer.
-    pub async fn send(&self, operation: &str, mut request: Request<Bytes>) -> Result<Answer, Silence> {
-        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
-        request.headers_mut().insert(ACCEPT_LANGUAGE, HeaderValue::from_static("en-us"));
+    pub async fn send(
+        &self,
+        operation: &str,
+        mut request: Request<Bytes>,
+    ) -> Result<Answer, Silence> {
+        request
+            .headers_mut()
+            .insert(ACCEPT, HeaderValue::from_static("application/json"));
+        request
+            .headers_mut()
+            .insert(ACCEPT_LANGUAGE, HeaderValue::from_static("en-us"));
         let began = tokio::time::Instant::now();
-        let result = timeout(self.limit, self.receive(request)).await.unwrap_or(Err(Silence::Late));
+        let result = timeout(self.limit, self.receive(request))
+            .await
+            .unwrap_or(Err(Silence::Late));
         self.metrics.upstream_answered(
             operation,
             began,
@@ -86,12 +118,19 @@ impl Line {
     }
 
     async fn receive(&self, request: Request<Bytes>) -> Result<Answer, Silence> {
-        let request = request.map(|body| Frames::new(Full::new(body).map_err(|never| match never {})));
+        let request =
+            request.map(|body| Frames::new(Full::new(body).map_err(|never| match never {})));
         let response = self.http.send(request).await?;
         let received = Moment::now();
         let (head, body) = response.into_parts();
         let (body, is_cut) = read(body).await?;
-        Ok(Answer { status: head.status, headers: head.headers, body, received, is_cut })
+        Ok(Answer {
+            status: head.status,
+            headers: head.headers,
+            body,
+            received,
+            is_cut,
+        })
     }
 
     /// Where requests are counted.
@@ -104,7 +143,9 @@ impl Line {
 async fn read(mut body: Incoming) -> Result<(Bytes, bool), hyper::Error> {
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame?.into_data() else { continue };
+        let Ok(data) = frame?.into_data() else {
+            continue;
+        };
         let room = LONGEST_ANSWER - all.len();
         all.extend_from_slice(&data[..data.len().min(room)]);
         if data.len() > room {
@@ -132,9 +173,16 @@ impl Silence {
     /// What it means for the caller.
     pub fn explain(&self, stage: Stage) -> Fault {
         if self.is_timeout() && !self.is_unsent() {
-            return Fault::egain(Code::UpstreamTimeout, stage, "eGain didn't answer in time: try again").because(self);
+            return Fault::egain(
+                Code::UpstreamTimeout,
+                stage,
+                "eGain didn't answer in time: try again",
+            )
+            .because(self);
         }
         let detail = "eGain can't be reached: try again; if it lasts, an operator must check egain.base_url, egain.token_url and the network";
-        Fault::egain(Code::UpstreamUnavailable, stage, detail).retry_after(Duration::from_secs(5)).because(self)
+        Fault::egain(Code::UpstreamUnavailable, stage, detail)
+            .retry_after(Duration::from_secs(5))
+            .because(self)
     }
 }

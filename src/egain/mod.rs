@@ -1,4 +1,5 @@
-//! eGain's API: a token, an allowance of calls, and the calls to spend it on: assets, accounts and channels.
+//! eGain's API: a token, an allowance of calls, and the calls to spend it on: assets, accounts and
+//! channels.
 //!
 //! The scarce thing is calls, not bytes: the best plan allows five `/assets` calls a second. So
 //! every call goes through a budget, and nothing here is called for a request that can be refused.
@@ -175,11 +176,16 @@ impl Egain {
     pub fn new(config: Config, metrics: Arc<Metrics>) -> io::Result<Self> {
         let pending_wait = config.pending_wait;
         let (calls, keeper) = Calls::new(config, &metrics)?;
-        Ok(Self { calls: Arc::new(calls), keeper: Arc::new(Mutex::new(Some(keeper))), pending_wait, metrics })
+        Ok(Self {
+            calls: Arc::new(calls),
+            keeper: Arc::new(Mutex::new(Some(keeper))),
+            pending_wait,
+            metrics,
+        })
     }
 
-    /// Signs in, and keeps the access token fresh ahead of need. Calls wait for it, so it has to be spawned. Never ends; does
-    /// nothing where it is run already.
+    /// Signs in, and keeps the access token fresh ahead of need. Calls wait for it, so it has to be
+    /// spawned. Never ends; does nothing where it is run already.
     pub async fn keep_signed_in(self) {
         let keeper = self.keeper.lock().take();
         if let Some(keeper) = keeper {
@@ -187,7 +193,8 @@ impl Egain {
         }
     }
 
-    /// Takes another client secret, or another fixed token, and signs in with it at once. Whether it is another one.
+    /// Takes another client secret, or another fixed token, and signs in with it at once. Whether
+    /// it is another one.
     pub fn replace_secret(&self, secret: &SecretString) -> bool {
         self.calls.tokens.replace_secret(secret)
     }
@@ -197,44 +204,86 @@ impl Egain {
         self.calls.tokens.has_one()
     }
 
-    /// `POST /assets`: spends one call, and one more where eGain refuses the name for its characters: then it is asked again with
-    /// plain ones. An asset whose claim isn't kept goes to `orphans`, also where nobody waits for the answer any more.
-    pub async fn create_asset(&self, asset: &NewAsset<'_>, orphans: &Orphans) -> Result<Created, Fault> {
+    /// `POST /assets`: spends one call, and one more where eGain refuses the name for its
+    /// characters: then it is asked again with plain ones. An asset whose claim isn't kept goes to
+    /// `orphans`, also where nobody waits for the answer any more.
+    pub async fn create_asset(
+        &self,
+        asset: &NewAsset<'_>,
+        orphans: &Orphans,
+    ) -> Result<Created, Fault> {
         let fault = match self.create_asset_once(asset, orphans).await {
-            Err(fault) if fault.upstream_answer().and_then(|said| said.field) == Some("name") => fault,
+            Err(fault) if fault.upstream_answer().and_then(|said| said.field) == Some("name") => {
+                fault
+            }
             done => return done,
         };
-        let Some(name) = plain_name::plain(asset.name) else { return Err(fault) };
-        let created = self.create_asset_once(&NewAsset { name: &name, ..asset.clone() }, orphans).await?;
+        let Some(name) = plain_name::plain(asset.name) else {
+            return Err(fault);
+        };
+        let created = self
+            .create_asset_once(
+                &NewAsset {
+                    name: &name,
+                    ..asset.clone()
+                },
+                orphans,
+            )
+            .await?;
         self.metrics.names_folded.inc();
-        Ok(Created { other_name: Some(name), ..created })
+        Ok(Created {
+            other_name: Some(name),
+            ..created
+        })
     }
 
-    async fn create_asset_once(&self, asset: &NewAsset<'_>, orphans: &Orphans) -> Result<Created, Fault> {
+    async fn create_asset_once(
+        &self,
+        asset: &NewAsset<'_>,
+        orphans: &Orphans,
+    ) -> Result<Created, Fault> {
         let expected = ExpectedAsset {
-            channel: Typed { r#type: asset.channel },
-            sender: Typed { r#type: asset.sender.name() },
+            channel: Typed {
+                r#type: asset.channel,
+            },
+            sender: Typed {
+                r#type: asset.sender.name(),
+            },
             name: asset.name,
             size: asset.size,
         };
-        let question = Question::Create(serde_json::to_vec(&expected).expect("it has string keys").into());
+        let question = Question::Create(
+            serde_json::to_vec(&expected)
+                .expect("it has string keys")
+                .into(),
+        );
         let (orphans, metrics) = (orphans.clone(), self.metrics.clone());
         let receive = move |answer| Birth::of(answer, &orphans, &metrics);
-        let (Birth { answer, claim }, queued) = self.calls.make(&question, asset.claimant, receive).await?;
+        let (Birth { answer, claim }, queued) =
+            self.calls.make(&question, asset.claimant, receive).await?;
         let fields = answer.fields(&self.metrics);
-        let claim = claim.ok_or_else(|| answer.unusable(Stage::Sign, &fields, "has no usable id"))?;
+        let claim =
+            claim.ok_or_else(|| answer.unusable(Stage::Sign, &fields, "has no usable id"))?;
         let content_url = content_url(&answer, &fields)?;
-        Ok(Created { claim, content_url, other_name: None, queued })
+        Ok(Created {
+            claim,
+            content_url,
+            other_name: None,
+            queued,
+        })
     }
 
-    /// `GET /assets/{id}`: spends at least one call, and mints a new signed URL. An asset that isn't available yet
-    /// is asked for again, with growing pauses, for `pending_wait`.
+    /// `GET /assets/{id}`: spends at least one call, and mints a new signed URL. An asset that
+    /// isn't available yet is asked for again, with growing pauses, for `pending_wait`.
     pub async fn get_asset(&self, id: &AssetId, claimant: &Claimant) -> Result<Asset, Fault> {
         let deadline = tokio::time::Instant::now() + self.pending_wait;
         let mut pause = Duration::from_secs(1);
         loop {
             match self.get_asset_once(id, claimant).await {
-                Err(fault) if fault.code() == Code::AssetPending && tokio::time::Instant::now() + pause <= deadline => {
+                Err(fault)
+                    if fault.code() == Code::AssetPending
+                        && tokio::time::Instant::now() + pause <= deadline =>
+                {
                     tokio::time::sleep(pause).await;
                     pause *= 2;
                 }
@@ -245,31 +294,61 @@ impl Egain {
 
     async fn get_asset_once(&self, id: &AssetId, claimant: &Claimant) -> Result<Asset, Fault> {
         let asked = std::time::Instant::now();
-        let (answer, _) = self.calls.make(&Question::Get(id.clone()), claimant, identity).await?;
+        let (answer, _) = self
+            .calls
+            .make(&Question::Get(id.clone()), claimant, identity)
+            .await?;
         let fields = answer.fields(&self.metrics);
         let url = content_url(&answer, &fields)?;
         let (until, expiry) = fields.expiry("contentUrlExpiry").unzip();
         let expires = until.map(|until| answer.deadline(until, Some(&url.parsed())));
-        let (name, content_type, size) = (fields.text("name"), fields.text("contentType"), fields.size("size"));
-        Ok(Asset { name, content_type, size, lease: Lease { url, asked, expires, expiry: expiry.flatten() } })
+        let (name, content_type, size) = (
+            fields.text("name"),
+            fields.text("contentType"),
+            fields.size("size"),
+        );
+        Ok(Asset {
+            name,
+            content_type,
+            size,
+            lease: Lease {
+                url,
+                asked,
+                expires,
+                expiry: expiry.flatten(),
+            },
+        })
     }
 
     /// `DELETE /assets/{id}`: spends one call of the other routes' budget.
     pub async fn delete_asset(&self, id: &AssetId, claimant: &Claimant) -> Result<(), Fault> {
-        self.calls.make(&Question::Delete(id.clone()), claimant, identity).await.map(drop)
+        self.calls
+            .make(&Question::Delete(id.clone()), claimant, identity)
+            .await
+            .map(drop)
     }
 
     /// The same on the gateway's own behalf, and with one attempt only.
     async fn delete_orphan(&self, id: &AssetId) -> Result<(), Failure> {
-        self.calls.make_once(&Question::Delete(id.clone()), &Claimant::Gateway, &identity).await.map(drop)
+        self.calls
+            .make_once(&Question::Delete(id.clone()), &Claimant::Gateway, &identity)
+            .await
+            .map(drop)
     }
 }
 
 impl Birth {
     /// The id is read first: whatever else is odd, what can be named can be deleted.
     fn of(answer: Answer, orphans: &Orphans, metrics: &Metrics) -> Self {
-        let id = if answer.status.is_success() { Fields::read(&answer.body, metrics).id() } else { None };
-        Self { claim: id.map(|id| Claim::on(id, orphans.clone())), answer }
+        let id = if answer.status.is_success() {
+            Fields::read(&answer.body, metrics).id()
+        } else {
+            None
+        };
+        Self {
+            claim: id.map(|id| Claim::on(id, orphans.clone())),
+            answer,
+        }
     }
 }
 
@@ -280,6 +359,8 @@ impl Borrow<Answer> for Birth {
 }
 
 fn content_url(answer: &Answer, fields: &Fields<'_>) -> Result<SignedUrl, Fault> {
-    let url = fields.text("contentUrl").and_then(|text| SignedUrl::parse(&text));
+    let url = fields
+        .text("contentUrl")
+        .and_then(|text| SignedUrl::parse(&text));
     url.ok_or_else(|| answer.unusable(Stage::Sign, fields, "has no usable contentUrl"))
 }

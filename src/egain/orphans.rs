@@ -1,7 +1,9 @@
-//! Deletes assets that were created and not kept. One worker, one bounded queue by due time (a delay queue).
+//! Deletes assets that were created and not kept. One worker, one bounded queue by due time (a
+//! delay queue).
 //!
-//! A deletion that failed goes to the end, with a growing pause, and is tried for a day; it holds up no other. While calls
-//! pause or there is no token, nothing is tried, and nothing counts as tried.
+//! A deletion that failed goes to the end, with a growing pause, and is tried for a day; it holds
+//! up no other. While calls pause or there is no token, nothing is tried, and nothing counts as
+//! tried.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -21,12 +23,13 @@ use crate::signals::metrics::Metrics;
 use crate::words::asset::AssetId;
 use crate::words::fault::Code;
 
-/// How many assets may wait for their deletion: at one call a second, almost three hours' work, and with their requests' spans
-/// some 10 MB.
+/// How many assets may wait for their deletion: at one call a second, almost three hours' work, and
+/// with their requests' spans some 10 MB.
 const MOST_WAITING: usize = 10_000;
 /// How many that couldn't be deleted are remembered for an operator.
 const REMEMBERED: usize = 1000;
-/// For how long a deletion is tried: an outage of eGain's is over by then, or an operator knows of it.
+/// For how long a deletion is tried: an outage of eGain's is over by then, or an operator knows of
+/// it.
 const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 /// Between the first attempt and the second; each pause is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_secs(2);
@@ -87,15 +90,33 @@ pub struct Worker {
 impl Orphans {
     /// The queue and its worker. The worker does nothing until it is run.
     pub fn new(egain: Egain, metrics: Arc<Metrics>) -> (Self, Worker) {
-        let shared = Shared { queue: Mutex::default(), added: Notify::new(), left: Mutex::default(), metrics };
+        let shared = Shared {
+            queue: Mutex::default(),
+            added: Notify::new(),
+            left: Mutex::default(),
+            metrics,
+        };
         let orphans = Self(Arc::new(shared));
-        (orphans.clone(), Worker { egain, current: None, orphans })
+        (
+            orphans.clone(),
+            Worker {
+                egain,
+                current: None,
+                orphans,
+            },
+        )
     }
 
-    /// Never waits: it is called where a caller has left, from `Drop`. `span` is that of the request which left the asset.
+    /// Never waits: it is called where a caller has left, from `Drop`. `span` is that of the
+    /// request which left the asset.
     fn hand_over(&self, id: AssetId, span: Span) {
         let now = Instant::now();
-        let orphan = Waiting { id, span, since: now, attempts: 0 };
+        let orphan = Waiting {
+            id,
+            span,
+            since: now,
+            attempts: 0,
+        };
         let refused = self.0.queue.lock().add(now, orphan.clone()).err();
         match refused {
             None => self.0.added.notify_one(),
@@ -110,7 +131,12 @@ impl Orphans {
 
     /// Whether it is due or not.
     fn take_next(&self) -> Option<Waiting> {
-        self.0.queue.lock().waiting.pop_first().map(|(_, waiting)| waiting)
+        self.0
+            .queue
+            .lock()
+            .waiting
+            .pop_first()
+            .map(|(_, waiting)| waiting)
     }
 
     fn lose(&self, orphan: &Waiting, reason: &'static str) {
@@ -123,12 +149,20 @@ impl Orphans {
     }
 
     fn remember(&self, id: &AssetId, reason: &'static str) {
-        tracing::error!(asset = id.as_str(), reason, "an asset that nobody keeps is left in eGain");
+        tracing::error!(
+            asset = id.as_str(),
+            reason,
+            "an asset that nobody keeps is left in eGain"
+        );
         let mut left = self.0.left.lock();
         if left.len() == REMEMBERED {
             left.pop_front();
         }
-        left.push_back(Orphan { id: id.as_str().to_owned(), since: Timestamp::now(), reason });
+        left.push_back(Orphan {
+            id: id.as_str().to_owned(),
+            since: Timestamp::now(),
+            reason,
+        });
     }
 }
 
@@ -150,7 +184,11 @@ impl Queue {
     fn take_due(&mut self, now: Instant) -> Result<Waiting, Option<Instant>> {
         let first = self.waiting.first_entry().ok_or(None)?;
         let (due, _) = *first.key();
-        if due <= now { Ok(first.remove()) } else { Err(Some(due)) }
+        if due <= now {
+            Ok(first.remove())
+        } else {
+            Err(Some(due))
+        }
     }
 }
 
@@ -159,9 +197,15 @@ impl Waiting {
     fn due_again(&mut self, failure: &Failure, now: Instant) -> Option<Instant> {
         let pause = if failure.attempted {
             self.attempts += 1;
-            FIRST_PAUSE.saturating_mul(1 << (self.attempts - 1).min(16)).min(LONGEST_PAUSE)
+            FIRST_PAUSE
+                .saturating_mul(1 << (self.attempts - 1).min(16))
+                .min(LONGEST_PAUSE)
         } else {
-            failure.fault.wait().unwrap_or(USUAL_WAIT).clamp(LEAST_WAIT, LONGEST_PAUSE)
+            failure
+                .fault
+                .wait()
+                .unwrap_or(USUAL_WAIT)
+                .clamp(LEAST_WAIT, LONGEST_PAUSE)
         };
         let is_final = failure.attempted && !failure.fault.is_retryable();
         (!is_final && now < self.since + PATIENCE).then_some(now + pause)
@@ -178,12 +222,18 @@ pub struct Claim {
 impl Claim {
     /// On an asset that was just created, for the request whose span this is called in.
     pub fn on(id: AssetId, orphans: Orphans) -> Self {
-        Self { id: Some(id), span: Span::current(), orphans }
+        Self {
+            id: Some(id),
+            span: Span::current(),
+            orphans,
+        }
     }
 
     /// The asset is to stay.
     pub fn keep(mut self) -> AssetId {
-        self.id.take().expect("a claim holds its id until it is kept")
+        self.id
+            .take()
+            .expect("a claim holds its id until it is kept")
     }
 }
 
@@ -243,8 +293,14 @@ impl Worker {
             Err(failure) => {
                 let due = waiting.due_again(&failure, Instant::now());
                 let (attempts, code) = (waiting.attempts, failure.fault.code().name());
-                tracing::debug!(asset = id.as_str(), attempts, code, "an asset that nobody keeps isn't deleted yet");
-                let again = due.is_some_and(|due| self.orphans.0.queue.lock().add(due, waiting).is_ok());
+                tracing::debug!(
+                    asset = id.as_str(),
+                    attempts,
+                    code,
+                    "an asset that nobody keeps isn't deleted yet"
+                );
+                let again =
+                    due.is_some_and(|due| self.orphans.0.queue.lock().add(due, waiting).is_ok());
                 if !again {
                     self.orphans.count("failed");
                     self.orphans.remember(&id, code);
@@ -274,7 +330,12 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     fn waiting(number: usize, now: Instant) -> Waiting {
-        Waiting { id: AssetId::parse(&number.to_string()).unwrap(), span: Span::none(), since: now, attempts: 0 }
+        Waiting {
+            id: AssetId::parse(&number.to_string()).unwrap(),
+            span: Span::none(),
+            since: now,
+            attempts: 0,
+        }
     }
 
     fn failure(attempted: bool, wait: Option<Duration>) -> Failure {
@@ -291,26 +352,47 @@ mod tests {
             pauses.push((due - now).as_secs());
             now = due;
         }
-        assert_eq!((&pauses[..4], pauses.last()), ([2, 4, 8, 16].as_slice(), Some(&3600)));
-        assert!((30..40).contains(&pauses.len()) && now - begin >= PATIENCE, "{} attempts", pauses.len());
+        assert_eq!(
+            (&pauses[..4], pauses.last()),
+            ([2, 4, 8, 16].as_slice(), Some(&3600))
+        );
+        assert!(
+            (30..40).contains(&pauses.len()) && now - begin >= PATIENCE,
+            "{} attempts",
+            pauses.len()
+        );
     }
 
     #[test]
     fn what_wasnt_tried_is_no_attempt() {
         let now = Instant::now();
         let mut orphan = waiting(1, now);
-        for (wait, pause) in [(None, USUAL_WAIT), (Some(Duration::ZERO), LEAST_WAIT), (Some(MINUTE), MINUTE)] {
-            assert_eq!(orphan.due_again(&failure(false, wait), now), Some(now + pause));
+        for (wait, pause) in [
+            (None, USUAL_WAIT),
+            (Some(Duration::ZERO), LEAST_WAIT),
+            (Some(MINUTE), MINUTE),
+        ] {
+            assert_eq!(
+                orphan.due_again(&failure(false, wait), now),
+                Some(now + pause)
+            );
         }
         assert_eq!(orphan.attempts, 0);
-        assert_eq!(orphan.due_again(&failure(false, None), now + PATIENCE), None, "but not for ever");
+        assert_eq!(
+            orphan.due_again(&failure(false, None), now + PATIENCE),
+            None,
+            "but not for ever"
+        );
     }
 
     #[test]
     fn what_is_refused_for_good_is_given_up_at_once() {
         let refused = Fault::caller(Code::Conflict, Stage::Delete, "in use");
         let now = Instant::now();
-        assert_eq!(waiting(1, now).due_again(&Failure::of(refused, true), now), None);
+        assert_eq!(
+            waiting(1, now).due_again(&Failure::of(refused, true), now),
+            None
+        );
     }
 
     #[test]
@@ -320,8 +402,16 @@ mod tests {
         assert_eq!(queue.take_due(now).unwrap_err(), Some(now + MINUTE));
         queue.add(now, waiting(2, now)).unwrap();
         queue.add(now, waiting(3, now)).unwrap();
-        let mut next = |at| queue.take_due(at).map(|waiting| waiting.id.as_str().to_owned()).ok();
-        assert_eq!([next(now), next(now), next(now), next(now + MINUTE)].map(|id| id.unwrap_or_default()), ["2", "3", "", "1"]);
+        let mut next = |at| {
+            queue
+                .take_due(at)
+                .map(|waiting| waiting.id.as_str().to_owned())
+                .ok()
+        };
+        assert_eq!(
+            [next(now), next(now), next(now), next(now + MINUTE)].map(|id| id.unwrap_or_default()),
+            ["2", "3", "", "1"]
+        );
         for number in 0..MOST_WAITING {
             queue.add(now, waiting(number, now)).unwrap();
         }

@@ -3,15 +3,20 @@
 /// Stands in for what isn't taken.
 const PLACEHOLDER: char = '_';
 
-/// The name with nothing but letters, digits, `@ : . _ - &`, white space and what isn't ASCII (bytes 80 to FF). None where it is
-/// that already.
+/// The name with nothing but letters, digits, `@ : . _ - &`, white space and what isn't ASCII
+/// (bytes 80 to FF). None where it is that already.
 pub fn plain(name: &str) -> Option<String> {
-    let folded: String = name.chars().map(|c| if is_plain(c) { c } else { PLACEHOLDER }).collect();
+    let folded: String = name
+        .chars()
+        .map(|c| if is_plain(c) { c } else { PLACEHOLDER })
+        .collect();
     (folded != name).then_some(folded)
 }
 
 fn is_plain(c: char) -> bool {
-    c.is_ascii_alphanumeric() || !c.is_ascii() || matches!(c, '@' | ':' | '.' | '_' | '-' | '&' | ' ')
+    c.is_ascii_alphanumeric()
+        || !c.is_ascii()
+        || matches!(c, '@' | ':' | '.' | '_' | '-' | '&' | ' ')
 }
 
 #[cfg(test)]
@@ -24,7 +29,10 @@ mod tests {
             ("photo (1).jpg", "photo _1_.jpg"),
             ("o'neil.pdf", "o_neil.pdf"),
             ("a+b=c#d%20.txt", "a_b_c_d_20.txt"),
-            ("fot\u{f3} \u{2013} \u{5199}\u{771f} [2].jpg", "fot\u{f3} \u{2013} \u{5199}\u{771f} _2_.jpg"),
+            (
+                "fot\u{f3} \u{2013} \u{5199}\u{771f} [2].jpg",
+                "fot\u{f3} \u{2013} \u{5199}\u{771f} _2_.jpg",
+            ),
         ] {
             assert_eq!(plain(name).as_deref(), Some(folded));
         }

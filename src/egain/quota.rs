@@ -1,10 +1,12 @@
-//! The month's allowance: calls are counted by method and calendar month (UTC), warned of, and refused if that is wanted.
+//! The month's allowance: calls are counted by method and calendar month (UTC), warned of, and
+//! refused if that is wanted.
 //!
-//! What eGain has seen counts: calls that were answered or had no answer in time, and none that never got a connection. The
-//! month is eGain's own, by the `Date` of its answers, where that can be believed.
+//! What eGain has seen counts: calls that were answered or had no answer in time, and none that
+//! never got a connection. The month is eGain's own, by the `Date` of its answers, where that can
+//! be believed.
 //!
-//! Counted in memory, by this replica alone: a restart begins at zero. What was counted before isn't known, so this is
-//! a guard against surprises, not the tenant's bill.
+//! Counted in memory, by this replica alone: a restart begins at zero. What was counted before
+//! isn't known, so this is a guard against surprises, not the tenant's bill.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +25,8 @@ use crate::words::fault::{Code, Fault, Stage};
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// A `Date` that is further off than a month, by all that is known, is wrong.
 const MONTH: SignedDuration = SignedDuration::from_hours(31 * 24);
-/// Months of which a count is kept: a clock that was wrong for a while comes back to a count that is still there.
+/// Months of which a count is kept: a clock that was wrong for a while comes back to a count that
+/// is still there.
 const MONTHS: usize = 3;
 
 /// What may be asked in a month.
@@ -61,11 +64,15 @@ struct Calendar {
 
 impl Calendar {
     fn now(&self, ours: Timestamp) -> Timestamp {
-        let since = |(told, at): (Timestamp, Instant)| told.checked_add(SignedDuration::try_from(at.elapsed()).ok()?).ok();
+        let since = |(told, at): (Timestamp, Instant)| {
+            told.checked_add(SignedDuration::try_from(at.elapsed()).ok()?)
+                .ok()
+        };
         self.told.and_then(since).unwrap_or(ours)
     }
 
-    /// Takes a `Date` over unless it is more than a month off, both by what was told before and by our own clock.
+    /// Takes a `Date` over unless it is more than a month off, both by what was told before and by
+    /// our own clock.
     fn hear(&mut self, date: Timestamp, ours: Timestamp) {
         let is_near = |other: Timestamp| date.duration_since(other).abs() <= MONTH;
         if self.told.is_none() || is_near(self.now(ours)) || is_near(ours) {
@@ -77,8 +84,17 @@ impl Calendar {
 impl Month {
     /// Nothing was asked yet.
     pub fn new(quota: Quota, assets: Gauge, other: Gauge) -> Arc<Self> {
-        let made = Made { calendar: Calendar::default(), calls: BTreeMap::new(), in_flight: Calls::default() };
-        Arc::new(Self { quota, made: Mutex::new(made), assets, other })
+        let made = Made {
+            calendar: Calendar::default(),
+            calls: BTreeMap::new(),
+            in_flight: Calls::default(),
+        };
+        Arc::new(Self {
+            quota,
+            made: Mutex::new(made),
+            assets,
+            other,
+        })
     }
 
     /// Refuses a call that can't be made this month.
@@ -91,7 +107,10 @@ impl Month {
         let mut made = self.made.lock();
         self.permit(&made, operation, Timestamp::now())?;
         made.in_flight[operation as usize] += 1;
-        Ok(Reservation { month: self.clone(), operation })
+        Ok(Reservation {
+            month: self.clone(),
+            operation,
+        })
     }
 
     /// Sets the gauges, each of the method that is nearest to its end.
@@ -99,8 +118,13 @@ impl Month {
         let made = self.made.lock();
         let calls = made.this_month(Timestamp::now());
         for (gauge, of_assets) in [(&self.assets, true), (&self.other, false)] {
-            let methods = Operation::ALL.iter().filter(|operation| operation.is_of_assets() == of_assets);
-            let most = methods.map(|operation| calls[*operation as usize]).max().unwrap_or(0);
+            let methods = Operation::ALL
+                .iter()
+                .filter(|operation| operation.is_of_assets() == of_assets);
+            let most = methods
+                .map(|operation| calls[*operation as usize])
+                .max()
+                .unwrap_or(0);
             gauge.set(most as f64 / self.quota.calls as f64);
         }
     }
@@ -131,17 +155,29 @@ impl Month {
     }
 
     fn warn(&self, operation: Operation, calls: u64) {
-        let Quota { calls: quota, enforced } = self.quota;
+        let Quota {
+            calls: quota,
+            enforced,
+        } = self.quota;
         if let Some(percent) = mark(calls, quota) {
             let operation = operation.name();
-            tracing::warn!(operation, quota, enforced, percent, "so much of this month's quota of eGain calls is used");
+            tracing::warn!(
+                operation,
+                quota,
+                enforced,
+                percent,
+                "so much of this month's quota of eGain calls is used"
+            );
         }
     }
 }
 
 impl Made {
     fn this_month(&self, ours: Timestamp) -> Calls {
-        self.calls.get(&first_day(self.calendar.now(ours))).copied().unwrap_or_default()
+        self.calls
+            .get(&first_day(self.calendar.now(ours)))
+            .copied()
+            .unwrap_or_default()
     }
 
     fn count(&mut self, operation: Operation, ours: Timestamp) -> u64 {
@@ -150,9 +186,15 @@ impl Made {
         *calls += 1;
         let calls = *calls;
         while self.calls.len() > MONTHS {
-            // The one that is furthest from now is the one that a wrong clock has made, or the oldest.
+            // The one that is furthest from now is the one that a wrong clock has made, or the
+            // oldest.
             let distance = |other: &Date| (other.duration_since(month)).abs();
-            let furthest = self.calls.keys().copied().max_by_key(distance).expect("there is more than one");
+            let furthest = self
+                .calls
+                .keys()
+                .copied()
+                .max_by_key(distance)
+                .expect("there is more than one");
             self.calls.remove(&furthest);
         }
         calls
@@ -192,8 +234,13 @@ fn first_day(now: Timestamp) -> Date {
 }
 
 fn until_next_month(now: Timestamp) -> Duration {
-    let next = first_day(now).last_of_month().tomorrow().and_then(|day| day.to_zoned(TimeZone::UTC));
-    next.ok().and_then(|next| next.timestamp().duration_since(now).try_into().ok()).unwrap_or(LONGEST_WAIT)
+    let next = first_day(now)
+        .last_of_month()
+        .tomorrow()
+        .and_then(|day| day.to_zoned(TimeZone::UTC));
+    next.ok()
+        .and_then(|next| next.timestamp().duration_since(now).try_into().ok())
+        .unwrap_or(LONGEST_WAIT)
 }
 
 #[cfg(test)]
@@ -221,7 +268,10 @@ mod tests {
         for operation in [Create, Get, Delete] {
             (0..2).for_each(|_| month.count_at(operation, None, now));
             let fault = month.check_at(operation, now).unwrap_err();
-            assert_eq!((fault.code(), fault.wait()), (Code::UpstreamQuota, Some(Duration::from_secs(10))));
+            assert_eq!(
+                (fault.code(), fault.wait()),
+                (Code::UpstreamQuota, Some(Duration::from_secs(10)))
+            );
             assert!(month.check_at(operation, at(NEXT_MONTH)).is_ok());
         }
     }
@@ -240,11 +290,18 @@ mod tests {
     #[test]
     fn a_clock_that_was_wrong_for_a_while_comes_back_to_its_count() {
         let (month, now) = (month(2, true), at(LAST_SECONDS));
-        for wrong in ["2027-06-01T00:00:00Z", "2035-01-01T00:00:00Z", "1970-01-01T00:00:00Z", "2026-10-01T00:00:00Z"] {
+        for wrong in [
+            "2027-06-01T00:00:00Z",
+            "2035-01-01T00:00:00Z",
+            "1970-01-01T00:00:00Z",
+            "2026-10-01T00:00:00Z",
+        ] {
             month.count_at(Create, None, now);
             month.count_at(Get, None, at(wrong));
         }
-        assert!(month.check_at(Create, now).is_err() && month.check_at(Create, at(NEXT_MONTH)).is_ok());
+        assert!(
+            month.check_at(Create, now).is_err() && month.check_at(Create, at(NEXT_MONTH)).is_ok()
+        );
         assert!(month.made.lock().calls.len() <= MONTHS);
     }
 
@@ -252,21 +309,35 @@ mod tests {
     fn egains_own_date_wins_over_our_clock() {
         let (month, resumed) = (month(1, true), at("2035-01-01T00:00:00Z"));
         month.count_at(Create, Some(at(LAST_SECONDS)), at(LAST_SECONDS));
-        assert!(month.check_at(Create, resumed).is_err(), "our clock has jumped ahead");
-        assert!(month.check_at(Create, at("1970-01-01T00:00:00Z")).is_err(), "or back");
+        assert!(
+            month.check_at(Create, resumed).is_err(),
+            "our clock has jumped ahead"
+        );
+        assert!(
+            month.check_at(Create, at("1970-01-01T00:00:00Z")).is_err(),
+            "or back"
+        );
         month.count_at(Delete, Some(at(NEXT_MONTH)), resumed);
-        assert!(month.check_at(Create, resumed).is_ok(), "eGain's month has turned");
+        assert!(
+            month.check_at(Create, resumed).is_ok(),
+            "eGain's month has turned"
+        );
     }
 
     #[test]
     fn a_date_that_is_more_than_a_month_off_is_not_believed() {
         let (month, now) = (month(1, true), at(LAST_SECONDS));
         month.count_at(Create, Some(now), now);
-        for wrong in ["2027-01-15T00:00:00Z", "2099-01-01T00:00:00Z", "1970-01-01T00:00:00Z"] {
+        for wrong in [
+            "2027-01-15T00:00:00Z",
+            "2099-01-01T00:00:00Z",
+            "1970-01-01T00:00:00Z",
+        ] {
             month.count_at(Get, Some(at(wrong)), now);
             assert!(month.check_at(Create, now).is_err(), "{wrong}");
         }
-        // The first one is believed for want of a better one, and then our clock and eGain's agree on another.
+        // The first one is believed for want of a better one, and then our clock and eGain's agree
+        // on another.
         let month = self::month(1, true);
         month.count_at(Create, Some(at("2099-01-01T00:00:00Z")), now);
         month.count_at(Get, Some(now), now);
@@ -285,7 +356,11 @@ mod tests {
 
     #[test]
     fn each_mark_is_told_once() {
-        let marks = |quota| (1..=2 * quota).filter_map(|calls| Some((calls, mark(calls, quota)?))).collect::<Vec<_>>();
+        let marks = |quota| {
+            (1..=2 * quota)
+                .filter_map(|calls| Some((calls, mark(calls, quota)?)))
+                .collect::<Vec<_>>()
+        };
         assert_eq!(marks(1000), [(800, 80), (1000, 100)]);
         assert_eq!(marks(1), [(1, 100)]);
     }
@@ -295,7 +370,13 @@ mod tests {
         let early = "2026-12-01T00:00:00Z";
         let month = month(1, true);
         month.count_at(Get, None, at(early));
-        assert_eq!(month.check_at(Get, at(early)).unwrap_err().wait(), Some(LONGEST_WAIT));
-        assert_eq!(until_next_month(at(early)), Duration::from_secs(31 * 24 * 60 * 60));
+        assert_eq!(
+            month.check_at(Get, at(early)).unwrap_err().wait(),
+            Some(LONGEST_WAIT)
+        );
+        assert_eq!(
+            until_next_month(at(early)),
+            Duration::from_secs(31 * 24 * 60 * 60)
+        );
     }
 }

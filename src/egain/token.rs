@@ -1,6 +1,7 @@
-//! The access token. One task owns it ([`TokenKeeper`], a single flight that outlives its callers): it signs in at the
-//! start, ahead of each expiry, when eGain refused the token and when the credentials change. Callers read what it holds, or
-//! wait for the sign-in that is in flight; they never sign in themselves.
+//! The access token. One task owns it ([`TokenKeeper`], a single flight that outlives its callers):
+//! it signs in at the start, ahead of each expiry, when eGain refused the token and when the
+//! credentials change. Callers read what it holds, or wait for the sign-in that is in flight; they
+//! never sign in themselves.
 
 mod keeper;
 mod schedule;
@@ -75,8 +76,15 @@ struct SignInFailure {
 
 impl AccessTokens {
     /// Without a token so far, and the task that gets them.
-    pub fn new(sign_in: SignIn, credentials: Credentials, metrics: &Metrics) -> (Self, TokenKeeper<SignIn>) {
-        let state = TokenState { awaited: true, ..TokenState::default() };
+    pub fn new(
+        sign_in: SignIn,
+        credentials: Credentials,
+        metrics: &Metrics,
+    ) -> (Self, TokenKeeper<SignIn>) {
+        let state = TokenState {
+            awaited: true,
+            ..TokenState::default()
+        };
         let shared = Arc::new(Shared {
             state: watch::Sender::new(state),
             credentials: watch::Sender::new(credentials),
@@ -86,8 +94,8 @@ impl AccessTokens {
         (Self(shared.clone()), TokenKeeper::new(shared, sign_in))
     }
 
-    /// A token that should be good. Waits while a sign-in is in flight and there is none, and no longer: `stage` is what it is
-    /// needed for, should that fail.
+    /// A token that should be good. Waits while a sign-in is in flight and there is none, and no
+    /// longer: `stage` is what it is needed for, should that fail.
     pub async fn get(&self, stage: Stage) -> Result<Arc<AccessToken>, Fault> {
         let mut state = self.0.state.subscribe();
         loop {
@@ -103,14 +111,19 @@ impl AccessTokens {
         matches!(self.0.state.borrow().outcome(Instant::now()), Some(Ok(_)))
     }
 
-    /// eGain refused this token (401) or its rights (403). Whether the next [`Self::get`] may give another one; if not, the
-    /// refusal is the call's own, and the token stays for the others.
+    /// eGain refused this token (401) or its rights (403). Whether the next [`Self::get`] may give
+    /// another one; if not, the refusal is the call's own, and the token stays for the others.
     pub fn refused(&self, token: &Arc<AccessToken>) -> bool {
         let (mut another, mut ask) = (false, false);
         self.0.state.send_if_modified(|state| {
-            let is_current = state.token.as_ref().is_some_and(|current| Arc::ptr_eq(current, token));
+            let is_current = state
+                .token
+                .as_ref()
+                .is_some_and(|current| Arc::ptr_eq(current, token));
             another = !is_current || state.awaited;
-            ask = !another && token.expires.is_some() && state.refusals.may_replace(token.obtained.elapsed());
+            ask = !another
+                && token.expires.is_some()
+                && state.refusals.may_replace(token.obtained.elapsed());
             state.awaited |= ask;
             ask
         });
@@ -123,7 +136,9 @@ impl AccessTokens {
 
     /// Signs in with another secret from now on, and at once. Whether that is another one.
     pub fn replace_secret(&self, secret: &SecretString) -> bool {
-        self.0.credentials.send_if_modified(|credentials| credentials.replace_secret(secret))
+        self.0
+            .credentials
+            .send_if_modified(|credentials| credentials.replace_secret(secret))
     }
 }
 
@@ -133,7 +148,11 @@ impl TokenState {
         if self.awaited {
             return None;
         }
-        if let Some(token) = self.token.as_ref().filter(|token| token.expires.is_none_or(|end| end > now)) {
+        if let Some(token) = self
+            .token
+            .as_ref()
+            .filter(|token| token.expires.is_none_or(|end| end > now))
+        {
             return Some(Ok(token.clone()));
         }
         self.failure.as_ref().map(|failure| Err(failure.told(now)))
@@ -143,7 +162,10 @@ impl TokenState {
 impl SignInFailure {
     /// A caller that may come back shall not come before the next sign-in.
     fn told(&self, now: Instant) -> Fault {
-        let wait = self.fault.wait().map(|_| (self.retry_at - now).max(Duration::from_secs(1)));
+        let wait = self
+            .fault
+            .wait()
+            .map(|_| (self.retry_at - now).max(Duration::from_secs(1)));
         match wait {
             Some(wait) => self.fault.clone().retry_after(wait),
             None => self.fault.clone(),

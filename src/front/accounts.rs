@@ -29,7 +29,12 @@ const LONGEST_READ: Duration = Duration::from_secs(30);
 const PAGING: [&str; 4] = ["pagenum", "pagesize", "$pagenum", "$pagesize"];
 
 impl Rooms {
-    pub(super) async fn create_account(&self, head: &Parts, body: CallerBody, by: &Claimant) -> Result<Response<Frames>, Fault> {
+    pub(super) async fn create_account(
+        &self,
+        head: &Parts,
+        body: CallerBody,
+        by: &Claimant,
+    ) -> Result<Response<Frames>, Fault> {
         let document = read(head, body).await?;
         let id = self.accounts.create(&document, by).await?;
         let mut response = json(StatusCode::CREATED, &object!({"id": id}));
@@ -39,11 +44,22 @@ impl Rooms {
         Ok(response)
     }
 
-    pub(super) async fn list_accounts(&self, head: &Parts, by: &Claimant) -> Result<Response<Frames>, Fault> {
-        Ok(private(json(StatusCode::OK, &self.accounts.list(paging(head)?, by).await?)))
+    pub(super) async fn list_accounts(
+        &self,
+        head: &Parts,
+        by: &Claimant,
+    ) -> Result<Response<Frames>, Fault> {
+        Ok(private(json(
+            StatusCode::OK,
+            &self.accounts.list(paging(head)?, by).await?,
+        )))
     }
 
-    pub(super) async fn account(&self, id: &AccountId, by: &Claimant) -> Result<Response<Frames>, Fault> {
+    pub(super) async fn account(
+        &self,
+        id: &AccountId,
+        by: &Claimant,
+    ) -> Result<Response<Frames>, Fault> {
         let account = self.accounts.get(id, by).await?;
         let mut response = private(json(StatusCode::OK, &account.document));
         if let Some(tag) = entity_tag(&account.modified) {
@@ -63,34 +79,67 @@ impl Rooms {
         let wanted = head.headers.typed_get::<IfMatch>();
         let is_meant = |modified: &Value| {
             let tag = entity_tag(modified).and_then(|tag| tag.to_str().ok()?.parse().ok());
-            wanted.as_ref().is_none_or(|wanted| tag.map_or(wanted.is_any(), |tag| wanted.precondition_passes(&tag)))
+            wanted.as_ref().is_none_or(|wanted| {
+                tag.map_or(wanted.is_any(), |tag| wanted.precondition_passes(&tag))
+            })
         };
         self.accounts.replace(id, &document, &is_meant, by).await?;
         Ok(no_content())
     }
 
-    pub(super) async fn delete_account(&self, id: &AccountId, by: &Claimant) -> Result<Response<Frames>, Fault> {
+    pub(super) async fn delete_account(
+        &self,
+        id: &AccountId,
+        by: &Claimant,
+    ) -> Result<Response<Frames>, Fault> {
         self.accounts.delete(id, by).await?;
         Ok(no_content())
     }
 
-    pub(super) async fn list_channels(&self, head: &Parts, by: &Claimant) -> Result<Response<Frames>, Fault> {
-        Ok(private(json(StatusCode::OK, &self.accounts.list_channels(paging(head)?, by).await?)))
+    pub(super) async fn list_channels(
+        &self,
+        head: &Parts,
+        by: &Claimant,
+    ) -> Result<Response<Frames>, Fault> {
+        Ok(private(json(
+            StatusCode::OK,
+            &self.accounts.list_channels(paging(head)?, by).await?,
+        )))
     }
 
-    pub(super) async fn channel(&self, id: &ChannelId, by: &Claimant) -> Result<Response<Frames>, Fault> {
-        Ok(private(json(StatusCode::OK, &self.accounts.get_channel(id, by).await?)))
+    pub(super) async fn channel(
+        &self,
+        id: &ChannelId,
+        by: &Claimant,
+    ) -> Result<Response<Frames>, Fault> {
+        Ok(private(json(
+            StatusCode::OK,
+            &self.accounts.get_channel(id, by).await?,
+        )))
     }
 }
 
 /// The document of a request, which is bounded and has to be a JSON object.
 async fn read(head: &Parts, body: CallerBody) -> Result<Map<String, Value>, Fault> {
-    let kind = head.headers.typed_get::<ContentType>().map(mime::Mime::from);
+    let kind = head
+        .headers
+        .typed_get::<ContentType>()
+        .map(mime::Mime::from);
     if kind.is_some_and(|kind| kind.subtype() != mime::JSON && kind.suffix() != Some(mime::JSON)) {
-        return Err(Fault::caller(Code::TypeNotAllowed, Stage::Manage, "an account is JSON: send it as application/json"));
+        return Err(Fault::caller(
+            Code::TypeNotAllowed,
+            Stage::Manage,
+            "an account is JSON: send it as application/json",
+        ));
     }
     let read = timeout(LONGEST_READ, Limited::new(body, LARGEST_DOCUMENT).collect()).await;
-    let slow = |_| Fault::caller(Code::ClientTooSlow, Stage::Manage, "the account came too slowly: send it at once");
+    let slow = |_| {
+        Fault::caller(
+            Code::ClientTooSlow,
+            Stage::Manage,
+            "the account came too slowly: send it at once",
+        )
+    };
     let document = read.map_err(slow)?.map_err(unreadable)?.to_bytes();
     parse(&document)
 }
@@ -98,7 +147,11 @@ async fn read(head: &Parts, body: CallerBody) -> Result<Map<String, Value>, Faul
 fn unreadable(error: Box<dyn std::error::Error + Send + Sync>) -> Fault {
     match Fault::find_in(&*error) {
         Some(fault) => fault.clone(),
-        None => Fault::caller(Code::TooLarge, Stage::Manage, format!("an account has at most {LARGEST_DOCUMENT} bytes of JSON")),
+        None => Fault::caller(
+            Code::TooLarge,
+            Stage::Manage,
+            format!("an account has at most {LARGEST_DOCUMENT} bytes of JSON"),
+        ),
     }
 }
 
@@ -106,10 +159,16 @@ fn unreadable(error: Box<dyn std::error::Error + Send + Sync>) -> Fault {
 fn parse(document: &Bytes) -> Result<Map<String, Value>, Fault> {
     match serde_json::from_slice(document) {
         Ok(Value::Object(document)) => Ok(document),
-        Ok(_) => Err(Fault::caller(Code::BadRequest, Stage::Manage, "an account is a JSON object: send {\"name\": …}")),
+        Ok(_) => Err(Fault::caller(
+            Code::BadRequest,
+            Stage::Manage,
+            "an account is a JSON object: send {\"name\": …}",
+        )),
         Err(error) => {
             let (line, column) = (error.line(), error.column());
-            let detail = format!("the body isn't JSON, from line {line}, column {column} on: send the account as a JSON object");
+            let detail = format!(
+                "the body isn't JSON, from line {line}, column {column} on: send the account as a JSON object"
+            );
             Err(Fault::caller(Code::BadRequest, Stage::Manage, detail))
         }
     }
@@ -119,8 +178,13 @@ fn parse(document: &Bytes) -> Result<Map<String, Value>, Fault> {
 fn paging(head: &Parts) -> Result<&str, Fault> {
     let query = head.uri.query().unwrap_or_default();
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
-        if !PAGING.contains(&&*name) || !value.bytes().all(|byte| byte.is_ascii_digit()) || value.len() > 9 {
-            let detail = format!("{name} can't be asked of a list so: there are pagenum and pagesize, whole numbers");
+        if !PAGING.contains(&&*name)
+            || !value.bytes().all(|byte| byte.is_ascii_digit())
+            || value.len() > 9
+        {
+            let detail = format!(
+                "{name} can't be asked of a list so: there are pagenum and pagesize, whole numbers"
+            );
             return Err(Fault::caller(Code::InvalidField, Stage::Admit, detail));
         }
     }
@@ -138,7 +202,9 @@ fn entity_tag(modified: &Value) -> Option<HeaderValue> {
 
 /// An operator's view is nobody else's, and changes behind any cache.
 fn private(mut response: Response<Frames>) -> Response<Frames> {
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 

@@ -27,13 +27,20 @@ pub struct Admin {
 impl Admin {
     /// Over what it tells of.
     pub fn new(metrics: Arc<Metrics>, drain: Drain, egain: Egain, orphans: Orphans) -> Self {
-        Self { metrics, drain, egain, orphans }
+        Self {
+            metrics,
+            drain,
+            egain,
+            orphans,
+        }
     }
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Frames> {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let mut refusal = bare(StatusCode::METHOD_NOT_ALLOWED);
-            refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            refusal
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return refusal;
         }
         match request.uri().path() {
@@ -45,20 +52,28 @@ impl Admin {
         }
     }
 
-    /// Never false because eGain or storage is down: taking the gateway out of service would help nobody.
+    /// Never false because eGain or storage is down: taking the gateway out of service would help
+    /// nobody.
     fn readiness(&self) -> Response<Frames> {
         let (status, word) = match self.drain.phase() {
             Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
             Phase::Serving => (StatusCode::OK, "ready"),
             Phase::Leaving | Phase::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
         };
-        let egain = if self.egain.is_signed_in() { "signed in" } else { "not signed in" };
+        let egain = if self.egain.is_signed_in() {
+            "signed in"
+        } else {
+            "not signed in"
+        };
         json_answer(status, &json!({ "status": word, "egain": egain }))
     }
 
     fn metrics(&self) -> Response<Frames> {
         let mut response = Response::new(full(self.metrics.render()));
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(prometheus::TEXT_FORMAT));
+        response.headers_mut().insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static(prometheus::TEXT_FORMAT),
+        );
         response
     }
 }

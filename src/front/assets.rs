@@ -53,17 +53,35 @@ impl Rooms {
         exchange: &mut Exchange,
     ) -> Result<Response<Frames>, Fault> {
         if self.drain.phase() == Phase::Draining {
-            let detail = "the gateway is about to stop: send it again, another replica will take it";
-            return Err(Fault::gateway(Code::Draining, Stage::Admit, detail).retry_after(Duration::from_secs(1)));
+            let detail =
+                "the gateway is about to stop: send it again, another replica will take it";
+            return Err(Fault::gateway(Code::Draining, Stage::Admit, detail)
+                .retry_after(Duration::from_secs(1)));
         }
         exchange.hold(Self::seat(&self.uploads, &caller, "uploads")?);
-        let receipt = self.upload.run(Request { caller, head, body, stay: self.drain.finishing() }).await?;
+        let receipt = self
+            .upload
+            .run(Request {
+                caller,
+                head,
+                body,
+                stay: self.drain.finishing(),
+            })
+            .await?;
         exchange.made(&receipt.id);
         Ok(created(&receipt))
     }
 
-    pub(super) async fn metadata(&self, id: &AssetId, by: &Claimant, head: &Parts) -> Result<Response<Frames>, Fault> {
-        let fresh = head.headers.typed_get::<CacheControl>().is_some_and(|control| control.no_cache());
+    pub(super) async fn metadata(
+        &self,
+        id: &AssetId,
+        by: &Claimant,
+        head: &Parts,
+    ) -> Result<Response<Frames>, Fault> {
+        let fresh = head
+            .headers
+            .typed_get::<CacheControl>()
+            .is_some_and(|control| control.no_cache());
         let asset = self.download.metadata(id, by, fresh).await?;
         let mut response = json(
             StatusCode::OK,
@@ -76,13 +94,23 @@ impl Rooms {
                 content_url_expiry: asset.url_expiry(),
             },
         );
-        response.headers_mut().insert(CACHE_CONTROL, freshness(&asset));
+        response
+            .headers_mut()
+            .insert(CACHE_CONTROL, freshness(&asset));
         Ok(response)
     }
 
-    pub(super) async fn delete(&self, id: &AssetId, by: &Claimant) -> Result<Response<Frames>, Fault> {
+    pub(super) async fn delete(
+        &self,
+        id: &AssetId,
+        by: &Claimant,
+    ) -> Result<Response<Frames>, Fault> {
         let deleted = self.download.delete(id, by).await;
-        if deleted.as_ref().err().is_none_or(|fault| fault.code() == Code::NotFound) {
+        if deleted
+            .as_ref()
+            .err()
+            .is_none_or(|fault| fault.code() == Code::NotFound)
+        {
             self.upload.forget(id);
         }
         deleted?;
@@ -114,15 +142,28 @@ fn created(receipt: &Receipt) -> Response<Frames> {
     );
     let headers = response.headers_mut();
     let location = format!("/v1/assets/{}", receipt.id);
-    headers.insert(LOCATION, HeaderValue::try_from(location).expect("an id can stand in a header"));
-    headers.insert(HeaderName::from_static("server-timing"), server_timing(&receipt.timing));
+    headers.insert(
+        LOCATION,
+        HeaderValue::try_from(location).expect("an id can stand in a header"),
+    );
+    headers.insert(
+        HeaderName::from_static("server-timing"),
+        server_timing(&receipt.timing),
+    );
     response
 }
 
 /// Milliseconds, as <https://www.w3.org/TR/server-timing/> has them.
 fn server_timing(timing: &Timing) -> HeaderValue {
     let ms = |duration: Duration| duration.as_secs_f64() * 1000.0;
-    let (read, budget, sign, store) = (ms(timing.read), ms(timing.budget), ms(timing.sign), ms(timing.store));
-    let text = format!("read;dur={read:.1}, budget;dur={budget:.1}, sign;dur={sign:.1}, store;dur={store:.1}");
+    let (read, budget, sign, store) = (
+        ms(timing.read),
+        ms(timing.budget),
+        ms(timing.sign),
+        ms(timing.store),
+    );
+    let text = format!(
+        "read;dur={read:.1}, budget;dur={budget:.1}, sign;dur={sign:.1}, store;dur={store:.1}"
+    );
     HeaderValue::try_from(text).expect("digits and ASCII")
 }

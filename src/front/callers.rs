@@ -1,4 +1,5 @@
-//! Who calls: holders of API keys, of which only the SHA-256 is known here, or of an issuer's tokens.
+//! Who calls: holders of API keys, of which only the SHA-256 is known here, or of an issuer's
+//! tokens.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -76,7 +77,8 @@ impl Callers {
         })
     }
 
-    /// Puts these keys in place of all others, if keys are what callers have. Whether that changes anything.
+    /// Puts these keys in place of all others, if keys are what callers have. Whether that changes
+    /// anything.
     pub fn replace_keys(&self, keys: &[Key]) -> bool {
         match self {
             Self::Known(holders) => holders.replace(keys),
@@ -97,14 +99,18 @@ impl Callers {
             Self::Anyone(caller) => Ok(caller.clone()),
             Self::Known(holders) => {
                 let holders = holders.0.read().clone();
-                let holder = find(&holders, headers).ok_or_else(|| unauthenticated(UNKNOWN_KEY, "Bearer"))?;
+                let holder = find(&holders, headers)
+                    .ok_or_else(|| unauthenticated(UNKNOWN_KEY, "Bearer"))?;
                 holder.left.as_ref().map_or(Ok(()), Allowance::spend)?;
                 Ok(holder.key.caller.clone())
             }
             Self::Vouched(tokens, left) => {
-                let given = headers.typed_get::<Authorization<Bearer>>().ok_or_else(|| unauthenticated(NO_TOKEN, "Bearer"))?;
+                let given = headers
+                    .typed_get::<Authorization<Bearer>>()
+                    .ok_or_else(|| unauthenticated(NO_TOKEN, "Bearer"))?;
                 let caller = tokens.caller(given.token()).await.map_err(unfit)?;
-                left.as_ref().map_or(Ok(()), |left| left.spend(&caller.id))?;
+                left.as_ref()
+                    .map_or(Ok(()), |left| left.spend(&caller.id))?;
                 Ok(Arc::new(caller))
             }
         }
@@ -112,17 +118,20 @@ impl Callers {
 }
 
 const UNKNOWN_KEY: &str = "the caller is unknown: send Authorization: Bearer <key>, with a key that is in the gateway's settings";
-const NO_TOKEN: &str =
-    "the caller is unknown: send Authorization: Bearer <token>, with a JWT of the issuer that the gateway trusts";
+const NO_TOKEN: &str = "the caller is unknown: send Authorization: Bearer <token>, with a JWT of the issuer that the gateway trusts";
 
 fn unfit(unfit: Unfit) -> Refusal {
     match unfit {
         // RFC 6750 section 3.1.
-        Unfit::Because(why) => unauthenticated(format!("the token isn't taken: {why}"), "Bearer error=\"invalid_token\""),
+        Unfit::Because(why) => unauthenticated(
+            format!("the token isn't taken: {why}"),
+            "Bearer error=\"invalid_token\"",
+        ),
         Unfit::NoKeys => {
-            let detail =
-                "the gateway can't reach the issuer of callers' tokens, and has no keys to check them with: try again shortly";
-            Fault::gateway(Code::UpstreamUnavailable, Stage::Admit, detail).retry_after(Duration::from_secs(5)).into()
+            let detail = "the gateway can't reach the issuer of callers' tokens, and has no keys to check them with: try again shortly";
+            Fault::gateway(Code::UpstreamUnavailable, Stage::Admit, detail)
+                .retry_after(Duration::from_secs(5))
+                .into()
         }
     }
 }
@@ -131,7 +140,13 @@ fn unfit(unfit: Unfit) -> Refusal {
 fn find<'h>(holders: &'h [Holder], headers: &HeaderMap) -> Option<&'h Holder> {
     let given = headers.typed_get::<Authorization<Bearer>>()?;
     let sum: [u8; 32] = Sha256::digest(given.token().as_bytes()).into();
-    holders.iter().fold(None, |found, holder| if holder.key.sha256.ct_eq(&sum).into() { Some(holder) } else { found })
+    holders.iter().fold(None, |found, holder| {
+        if holder.key.sha256.ct_eq(&sum).into() {
+            Some(holder)
+        } else {
+            found
+        }
+    })
 }
 
 impl Holders {
@@ -150,14 +165,26 @@ impl Holders {
 }
 
 impl Holder {
-    /// What a caller has used up of its rate stays used up, whichever of its keys it uses, and when it gets another one.
+    /// What a caller has used up of its rate stays used up, whichever of its keys it uses, and when
+    /// it gets another one.
     fn all(before: &[Self], keys: &[Key]) -> Vec<Self> {
         let mut holders: Vec<Self> = Vec::with_capacity(keys.len());
         for key in keys {
-            let same = |holder: &&Self| holder.key.caller.id == key.caller.id && holder.key.rate == key.rate;
-            let known = holders.iter().find(same).or_else(|| before.iter().find(same));
-            let left = known.map_or_else(|| key.rate.map(Allowance::new), |holder| holder.left.clone());
-            holders.push(Self { key: key.clone(), left });
+            let same = |holder: &&Self| {
+                holder.key.caller.id == key.caller.id && holder.key.rate == key.rate
+            };
+            let known = holders
+                .iter()
+                .find(same)
+                .or_else(|| before.iter().find(same));
+            let left = known.map_or_else(
+                || key.rate.map(Allowance::new),
+                |holder| holder.left.clone(),
+            );
+            holders.push(Self {
+                key: key.clone(),
+                left,
+            });
         }
         holders
     }
@@ -171,8 +198,12 @@ pub fn permit(caller: &Caller, deed: Deed) -> Result<(), Fault> {
     let detail = match deed {
         Deed::Read => "this caller may not read",
         Deed::Upload => "this caller may only read: uploading takes the role adapter",
-        Deed::Delete => "this caller may not delete: that takes delete = true in its settings or its token, or the role operator",
-        Deed::Manage => "this caller may not work on accounts and channels: that takes the role operator",
+        Deed::Delete => {
+            "this caller may not delete: that takes delete = true in its settings or its token, or the role operator"
+        }
+        Deed::Manage => {
+            "this caller may not work on accounts and channels: that takes the role operator"
+        }
     };
     Err(Fault::caller(Code::Forbidden, Stage::Admit, detail))
 }
@@ -180,7 +211,10 @@ pub fn permit(caller: &Caller, deed: Deed) -> Result<(), Fault> {
 /// RFC 9110 section 11.6.1 wants the scheme named.
 fn unauthenticated(detail: impl Into<Cow<'static, str>>, challenge: &'static str) -> Refusal {
     let fault = Fault::caller(Code::Unauthenticated, Stage::Admit, detail);
-    Refusal { fault, header: Some((WWW_AUTHENTICATE, HeaderValue::from_static(challenge))) }
+    Refusal {
+        fault,
+        header: Some((WWW_AUTHENTICATE, HeaderValue::from_static(challenge))),
+    }
 }
 
 #[cfg(test)]
@@ -190,8 +224,15 @@ mod tests {
     use super::*;
 
     fn key(secret: &str, id: &str, rate: Option<f64>) -> Key {
-        let caller = Arc::new(Caller { id: id.to_owned(), ..Caller::anyone() });
-        Key { sha256: Sha256::digest(secret).into(), caller, rate }
+        let caller = Arc::new(Caller {
+            id: id.to_owned(),
+            ..Caller::anyone()
+        });
+        Key {
+            sha256: Sha256::digest(secret).into(),
+            caller,
+            rate,
+        }
     }
 
     fn made(auth: &Auth) -> Callers {
@@ -199,13 +240,26 @@ mod tests {
     }
 
     fn callers(rate: Option<f64>) -> Callers {
-        made(&Auth::Keys(vec![key("one", "first", rate), key("two", "second", rate)]))
+        made(&Auth::Keys(vec![
+            key("one", "first", rate),
+            key("two", "second", rate),
+        ]))
     }
 
     fn identify(callers: &Callers, authorization: &'static str) -> Result<String, Code> {
-        let headers = [(http::header::AUTHORIZATION, HeaderValue::from_static(authorization))].into_iter().collect();
-        let found = callers.identify(&headers).now_or_never().expect("keys are known at once");
-        found.map(|caller| caller.id.clone()).map_err(|refusal| refusal.fault.code())
+        let headers = [(
+            http::header::AUTHORIZATION,
+            HeaderValue::from_static(authorization),
+        )]
+        .into_iter()
+        .collect();
+        let found = callers
+            .identify(&headers)
+            .now_or_never()
+            .expect("keys are known at once");
+        found
+            .map(|caller| caller.id.clone())
+            .map_err(|refusal| refusal.fault.code())
     }
 
     #[test]
@@ -214,21 +268,30 @@ mod tests {
         assert_eq!(identify(&callers, "Bearer two"), Ok("second".to_owned()));
         assert_eq!(identify(&callers, "bearer one"), Ok("first".to_owned()));
         for wrong in ["Bearer three", "Bearer ", "Basic one", "one"] {
-            assert_eq!(identify(&callers, wrong), Err(Code::Unauthenticated), "{wrong}");
+            assert_eq!(
+                identify(&callers, wrong),
+                Err(Code::Unauthenticated),
+                "{wrong}"
+            );
         }
     }
 
     #[test]
     fn one_callers_rate_is_no_business_of_anothers() {
         let callers = callers(Some(2.0));
-        assert!(identify(&callers, "Bearer one").is_ok() && identify(&callers, "Bearer one").is_ok());
+        assert!(
+            identify(&callers, "Bearer one").is_ok() && identify(&callers, "Bearer one").is_ok()
+        );
         assert_eq!(identify(&callers, "Bearer one"), Err(Code::RateLimited));
         assert!(identify(&callers, "Bearer two").is_ok());
     }
 
     #[test]
     fn all_keys_of_a_caller_share_its_rate() {
-        let callers = made(&Auth::Keys(vec![key("one", "first", Some(1.0)), key("two", "first", Some(1.0))]));
+        let callers = made(&Auth::Keys(vec![
+            key("one", "first", Some(1.0)),
+            key("two", "first", Some(1.0)),
+        ]));
         assert_eq!(identify(&callers, "Bearer one"), Ok("first".to_owned()));
         assert_eq!(identify(&callers, "Bearer two"), Err(Code::RateLimited));
     }

@@ -1,10 +1,12 @@
-//! `GET|HEAD /v1/assets/{id}/content`, in terms of HTTP: the bytes, and what a browser may do with them.
+//! `GET|HEAD /v1/assets/{id}/content`, in terms of HTTP: the bytes, and what a browser may do with
+//! them.
 
 use std::time::Duration;
 
 use http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_SECURITY_POLICY,
-    CONTENT_TYPE, ETAG, LAST_MODIFIED, LOCATION, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH,
+    CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, LAST_MODIFIED, LOCATION,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
@@ -22,8 +24,15 @@ use crate::words::caller::{Caller, Claimant};
 use crate::words::fault::{Code, Fault, Stage};
 
 /// What of storage's response is the caller's business.
-const PASSED_ON: [HeaderName; 7] =
-    [ACCEPT_RANGES, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LAST_MODIFIED, CONTENT_TYPE];
+const PASSED_ON: [HeaderName; 7] = [
+    ACCEPT_RANGES,
+    CONTENT_ENCODING,
+    CONTENT_LENGTH,
+    CONTENT_RANGE,
+    ETAG,
+    LAST_MODIFIED,
+    CONTENT_TYPE,
+];
 
 /// How long callers may keep bytes: they never change, but assets are deleted.
 #[derive(Debug, Clone)]
@@ -33,13 +42,19 @@ impl Freshness {
     pub(super) fn new(max_age: Duration) -> Self {
         Self(match max_age.as_secs() {
             0 => HeaderValue::from_static("private, no-cache"),
-            seconds => HeaderValue::try_from(format!("private, immutable, max-age={seconds}")).expect("digits"),
+            seconds => HeaderValue::try_from(format!("private, immutable, max-age={seconds}"))
+                .expect("digits"),
         })
     }
 }
 
 impl Rooms {
-    pub(super) async fn content_head(&self, id: &AssetId, by: &Claimant, head: &Parts) -> Result<Response<Frames>, Fault> {
+    pub(super) async fn content_head(
+        &self,
+        id: &AssetId,
+        by: &Claimant,
+        head: &Parts,
+    ) -> Result<Response<Frames>, Fault> {
         if let Some(unchanged) = self.unchanged(id, head).await {
             return Ok(unchanged);
         }
@@ -91,19 +106,27 @@ impl Rooms {
         let mut response = Response::new(full(bytes::Bytes::new()));
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         validators.tell(response.headers_mut());
-        response.headers_mut().insert(CACHE_CONTROL, self.content_freshness.0.clone());
+        response
+            .headers_mut()
+            .insert(CACHE_CONTROL, self.content_freshness.0.clone());
         Some(response)
     }
 
     async fn redirect(&self, id: &AssetId, by: &Claimant) -> Result<Response<Frames>, Fault> {
         let asset = self.download.metadata(id, by, false).await?;
         let url = HeaderValue::from_str(asset.expose_url()).map_err(|_| {
-            Fault::egain(Code::UpstreamError, Stage::Sign, "the contentUrl that eGain gave can't stand in a header")
+            Fault::egain(
+                Code::UpstreamError,
+                Stage::Sign,
+                "the contentUrl that eGain gave can't stand in a header",
+            )
         })?;
         let mut response = Response::new(full(bytes::Bytes::new()));
         *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
         response.headers_mut().insert(LOCATION, url);
-        response.headers_mut().insert(CACHE_CONTROL, freshness(&asset));
+        response
+            .headers_mut()
+            .insert(CACHE_CONTROL, freshness(&asset));
         Ok(response)
     }
 
@@ -127,8 +150,12 @@ impl Rooms {
         if let Ok(disposition) = HeaderValue::try_from(media::content_disposition(name, text)) {
             headers.insert(CONTENT_DISPOSITION, disposition);
         }
-        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy(media::viewer(text))));
-        // Several ranges in one response: the file's own type is that of its parts (RFC 9110 section 15.3.7.2).
+        headers.insert(
+            CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static(policy(media::viewer(text))),
+        );
+        // Several ranges in one response: the file's own type is that of its parts (RFC 9110
+        // section 15.3.7.2).
         let several = given.filter(|given| given.as_bytes().starts_with(b"multipart/byteranges"));
         headers.insert(CONTENT_TYPE, several.unwrap_or(content_type));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -138,8 +165,12 @@ impl Rooms {
 
 /// eGain's type, else storage's, with the charset if it was seen.
 fn content_type(asset: &KnownAsset, given: Option<&HeaderValue>) -> HeaderValue {
-    let known = asset.content_type().and_then(|known| HeaderValue::from_str(known).ok());
-    let content_type = known.or(given.cloned()).unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    let known = asset
+        .content_type()
+        .and_then(|known| HeaderValue::from_str(known).ok());
+    let content_type = known
+        .or(given.cloned())
+        .unwrap_or(HeaderValue::from_static("application/octet-stream"));
     let text = content_type.to_str().unwrap_or_default();
     if asset.is_utf8() && media::lacks_charset(text) {
         return HeaderValue::try_from(format!("{text}; charset=utf-8")).unwrap_or(content_type);
@@ -147,12 +178,14 @@ fn content_type(asset: &KnownAsset, given: Option<&HeaderValue>) -> HeaderValue 
     content_type
 }
 
-/// Nothing runs, whatever the file is. What is shown in place gets what the browser's own viewer of such files needs: for
-/// pictures its styles, for sound and film the file itself once more, which Chromium loads only with an origin.
-/// `tests/browser` tries it.
+/// Nothing runs, whatever the file is. What is shown in place gets what the browser's own viewer of
+/// such files needs: for pictures its styles, for sound and film the file itself once more, which
+/// Chromium loads only with an origin. `tests/browser` tries it.
 const fn policy(viewer: Option<Viewer>) -> &'static str {
     match viewer {
-        Some(Viewer::Image) => "sandbox; default-src 'none'; img-src 'self'; style-src 'unsafe-inline'",
+        Some(Viewer::Image) => {
+            "sandbox; default-src 'none'; img-src 'self'; style-src 'unsafe-inline'"
+        }
         Some(Viewer::Media) => "sandbox allow-same-origin; default-src 'none'; media-src 'self'",
         Some(Viewer::Text) | None => "sandbox; default-src 'none'",
     }
@@ -160,8 +193,16 @@ const fn policy(viewer: Option<Viewer>) -> &'static str {
 
 fn unsatisfiable(headers: &HeaderMap) -> Refusal {
     let range = headers.get(CONTENT_RANGE).cloned();
-    let size = range.as_ref().and_then(|range| range.to_str().ok()?.strip_prefix("bytes */")).unwrap_or("fewer");
-    let detail = format!("the range lies outside the file, which has {size} bytes: ask for bytes that it has");
+    let size = range
+        .as_ref()
+        .and_then(|range| range.to_str().ok()?.strip_prefix("bytes */"))
+        .unwrap_or("fewer");
+    let detail = format!(
+        "the range lies outside the file, which has {size} bytes: ask for bytes that it has"
+    );
     let fault = Fault::caller(Code::RangeNotSatisfiable, Stage::Fetch, detail);
-    Refusal { fault, header: range.map(|range| (CONTENT_RANGE, range)) }
+    Refusal {
+        fault,
+        header: range.map(|range| (CONTENT_RANGE, range)),
+    }
 }

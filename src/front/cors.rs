@@ -1,14 +1,16 @@
 //! Cross-site requests (CORS, the Fetch standard's section 3.3): which web pages may call.
 //!
-//! A form is a "simple" request, which a browser sends without asking first: any page could store files through a visitor's
-//! gateway, unseen. So a page of another origin is refused before anything happens, unless `server.cors_origins` lists it.
+//! A form is a "simple" request, which a browser sends without asking first: any page could store
+//! files through a visitor's gateway, unseen. So a page of another origin is refused before
+//! anything happens, unless `server.cors_origins` lists it.
 
 use std::fmt;
 use std::str::FromStr;
 
 use http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
-    ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, ALLOW, HOST, ORIGIN, VARY,
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, ALLOW,
+    HOST, ORIGIN, VARY,
 };
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
@@ -25,8 +27,9 @@ const ALLOWED: HeaderValue = HeaderValue::from_static(
 );
 
 /// Headers of an answer that a page may read, beside those that it always may.
-const EXPOSED: HeaderValue =
-    HeaderValue::from_static("location, x-request-id, retry-after, server-timing, content-range, etag, content-disposition");
+const EXPOSED: HeaderValue = HeaderValue::from_static(
+    "location, x-request-id, retry-after, server-timing, content-range, etag, content-disposition",
+);
 
 /// Seconds that a browser may remember a preflight; none takes more.
 const REMEMBERED: HeaderValue = HeaderValue::from_static("7200");
@@ -47,13 +50,20 @@ impl FromStr for CorsOrigin {
         if text == "*" {
             return Ok(Self::Any);
         }
-        let url = Url::parse(text)
-            .ok()
-            .filter(|url| matches!(url.scheme(), "http" | "https") && !text.contains('*') && !text.ends_with('/'));
-        let origin = url.filter(|url| url[url::Position::BeforeUsername..].len() == url[url::Position::BeforeHost..].len());
-        let origin = origin.filter(|url| url.path() == "/" && url.query().is_none() && url.fragment().is_none());
+        let url = Url::parse(text).ok().filter(|url| {
+            matches!(url.scheme(), "http" | "https") && !text.contains('*') && !text.ends_with('/')
+        });
+        let origin = url.filter(|url| {
+            url[url::Position::BeforeUsername..].len() == url[url::Position::BeforeHost..].len()
+        });
+        let origin = origin
+            .filter(|url| url.path() == "/" && url.query().is_none() && url.fragment().is_none());
         let origin = origin.map(|url| Self::Exact(url.origin().ascii_serialization()));
-        origin.ok_or_else(|| format!("expected an origin such as https://app.example.com, without a path, found {text:?}"))
+        origin.ok_or_else(|| {
+            format!(
+                "expected an origin such as https://app.example.com, without a path, found {text:?}"
+            )
+        })
     }
 }
 
@@ -88,8 +98,9 @@ impl Cors {
 
     /// Where a request was made that came over `scheme`.
     ///
-    /// `Sec-Fetch-Site` can't be written by a page, and knows our own pages behind any proxy; older browsers, and plain http, send
-    /// `Origin` alone. `null` is what sandboxed frames and files send: it could be anybody.
+    /// `Sec-Fetch-Site` can't be written by a page, and knows our own pages behind any proxy; older
+    /// browsers, and plain http, send `Origin` alone. `null` is what sandboxed frames and files
+    /// send: it could be anybody.
     pub fn initiator(&self, head: &Parts, scheme: &str) -> Initiator {
         let site = text(&head.headers, "sec-fetch-site");
         let mut origins = head.headers.get_all(ORIGIN).iter();
@@ -114,14 +125,19 @@ impl Cors {
             return Initiator::Listed(HeaderValue::from_static("*"));
         }
         let is_listed = |entry: &CorsOrigin| matches!(entry, CorsOrigin::Exact(listed) if listed.as_bytes() == origin.as_bytes());
-        if self.0.iter().any(is_listed) { Initiator::Listed(origin.clone()) } else { Initiator::Foreign }
+        if self.0.iter().any(is_listed) {
+            Initiator::Listed(origin.clone())
+        } else {
+            Initiator::Foreign
+        }
     }
 
     fn takes_all(&self) -> bool {
         self.0.contains(&CorsOrigin::Any)
     }
 
-    /// Lets a listed page read an answer, also one that says no. A cache must not give it to another page.
+    /// Lets a listed page read an answer, also one that says no. A cache must not give it to
+    /// another page.
     pub fn sign(&self, initiator: &Initiator, headers: &mut HeaderMap) {
         if !self.0.is_empty() {
             headers.append(VARY, HeaderValue::from_static("origin"));
@@ -144,11 +160,15 @@ impl Initiator {
         Err(Fault::caller(Code::Forbidden, Stage::Admit, detail))
     }
 
-    /// Answers a listed page's browser, which asks before it sends: nobody needs a key for that. `refusal` is what the same
-    /// request would get otherwise; where it names the methods of a route, they are what may be sent.
+    /// Answers a listed page's browser, which asks before it sends: nobody needs a key for that.
+    /// `refusal` is what the same request would get otherwise; where it names the methods of a
+    /// route, they are what may be sent.
     pub fn preflight(&self, head: &Parts, refusal: &Refusal) -> Option<Response<Frames>> {
-        let asks = head.method == Method::OPTIONS && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-        let (ALLOW, methods) = refusal.header.clone()? else { return None };
+        let asks = head.method == Method::OPTIONS
+            && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+        let (ALLOW, methods) = refusal.header.clone()? else {
+            return None;
+        };
         if !asks || !matches!(self, Self::Listed(_)) {
             return None;
         }
@@ -162,7 +182,8 @@ impl Initiator {
     }
 }
 
-/// Whether a person follows a link to here, from wherever it stands: nothing is sent but the address, and no page reads what comes.
+/// Whether a person follows a link to here, from wherever it stands: nothing is sent but the
+/// address, and no page reads what comes.
 fn is_navigation(head: &Parts) -> bool {
     let reads = matches!(head.method, Method::GET | Method::HEAD);
     reads
@@ -172,10 +193,18 @@ fn is_navigation(head: &Parts) -> bool {
 
 /// Whether the page stands where the request goes. Browsers write both without a scheme's own port.
 fn is_own(origin: &HeaderValue, head: &Parts, scheme: &str) -> bool {
-    let host = head.uri.authority().map(|authority| authority.as_str().as_bytes());
+    let host = head
+        .uri
+        .authority()
+        .map(|authority| authority.as_str().as_bytes());
     let host = host.or_else(|| head.headers.get(HOST).map(HeaderValue::as_bytes));
-    let place = origin.as_bytes().strip_prefix(scheme.as_bytes()).and_then(|rest| rest.strip_prefix(b"://"));
-    place.zip(host).is_some_and(|(place, host)| place.eq_ignore_ascii_case(host))
+    let place = origin
+        .as_bytes()
+        .strip_prefix(scheme.as_bytes())
+        .and_then(|rest| rest.strip_prefix(b"://"));
+    place
+        .zip(host)
+        .is_some_and(|(place, host)| place.eq_ignore_ascii_case(host))
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &'static str) -> Option<&'h str> {
@@ -187,7 +216,12 @@ mod tests {
     use super::*;
 
     fn cors(origins: &[&str]) -> Cors {
-        Cors::new(origins.iter().map(|origin| origin.parse().unwrap()).collect())
+        Cors::new(
+            origins
+                .iter()
+                .map(|origin| origin.parse().unwrap())
+                .collect(),
+        )
     }
 
     /// A GET to `https://gw.test`.
@@ -207,10 +241,17 @@ mod tests {
             &[("origin", "https://gw.test")],
             &[("origin", "https://GW.test")],
             &[("origin", "null"), ("sec-fetch-site", "same-origin")],
-            &[("origin", "https://public.test"), ("sec-fetch-site", "same-origin")],
+            &[
+                ("origin", "https://public.test"),
+                ("sec-fetch-site", "same-origin"),
+            ],
             &[("sec-fetch-site", "none"), ("sec-fetch-mode", "navigate")],
             &[("sec-fetch-site", "same-site")],
-            &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")],
+            &[
+                ("sec-fetch-site", "cross-site"),
+                ("sec-fetch-mode", "navigate"),
+                ("sec-fetch-dest", "document"),
+            ],
         ] {
             assert_eq!(initiator(&none, own), Initiator::Own, "{own:?}");
         }
@@ -228,11 +269,25 @@ mod tests {
             &[("origin", "http://app.test")],
             &[("origin", "null")],
             &[("origin", "")],
-            &[("origin", "https://app.test"), ("origin", "https://app.test")],
-            &[("origin", "https://other.gw.test"), ("sec-fetch-site", "same-site")],
+            &[
+                ("origin", "https://app.test"),
+                ("origin", "https://app.test"),
+            ],
+            &[
+                ("origin", "https://other.gw.test"),
+                ("sec-fetch-site", "same-site"),
+            ],
             &[("sec-fetch-site", "cross-site")],
-            &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors"), ("sec-fetch-dest", "image")],
-            &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "iframe")],
+            &[
+                ("sec-fetch-site", "cross-site"),
+                ("sec-fetch-mode", "no-cors"),
+                ("sec-fetch-dest", "image"),
+            ],
+            &[
+                ("sec-fetch-site", "cross-site"),
+                ("sec-fetch-mode", "navigate"),
+                ("sec-fetch-dest", "iframe"),
+            ],
         ] {
             assert_eq!(initiator(&one, foreign), Initiator::Foreign, "{foreign:?}");
         }
@@ -247,15 +302,25 @@ mod tests {
         );
         let any = cors(&["*"]);
         for page in ["https://app.test", "null"] {
-            assert_eq!(initiator(&any, &[("origin", page)]), Initiator::Listed(HeaderValue::from_static("*")), "{page}");
+            assert_eq!(
+                initiator(&any, &[("origin", page)]),
+                Initiator::Listed(HeaderValue::from_static("*")),
+                "{page}"
+            );
         }
-        assert_eq!(initiator(&any, &[("sec-fetch-site", "cross-site")]), Initiator::Own);
+        assert_eq!(
+            initiator(&any, &[("sec-fetch-site", "cross-site")]),
+            Initiator::Own
+        );
     }
 
     #[test]
     fn an_entry_is_an_origin_and_nothing_more() {
         let shown = |text: &str| text.parse::<CorsOrigin>().map(|origin| origin.to_string());
-        assert_eq!(shown("http://localhost:3000").as_deref(), Ok("http://localhost:3000"));
+        assert_eq!(
+            shown("http://localhost:3000").as_deref(),
+            Ok("http://localhost:3000")
+        );
         assert_eq!(shown("https://[::1]:443").as_deref(), Ok("https://[::1]"));
         for wrong in [
             "null",

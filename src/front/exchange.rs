@@ -20,7 +20,8 @@ use crate::words::caller::Caller;
 use crate::words::fair_limit::FairShare;
 use crate::words::fault::{Code, Fault, Stage};
 
-/// What is logged for a caller that left before the end of its answer; nginx has made the number known.
+/// What is logged for a caller that left before the end of its answer; nginx has made the number
+/// known.
 const CALLER_LEFT: u16 = 499;
 
 /// Bytes of a path that are logged; the longest of our own has 281.
@@ -45,11 +46,23 @@ pub struct Exchange {
 }
 
 impl Exchange {
-    pub fn begin(metrics: &Arc<Metrics>, drain: TaskTrackerToken, head: &Parts, id: &RequestId, route: Option<&Route>) -> Self {
+    pub fn begin(
+        metrics: &Arc<Metrics>,
+        drain: TaskTrackerToken,
+        head: &Parts,
+        id: &RequestId,
+        route: Option<&Route>,
+    ) -> Self {
         let asset = route.and_then(Route::asset).map(AssetId::as_str);
         let route = route.map_or("unmatched", Route::template);
         // Of the highest level, so that whatever is logged has the fields of its request.
-        let span = tracing::error_span!("request", request_id = id.as_str(), route, caller = Empty, asset);
+        let span = tracing::error_span!(
+            "request",
+            request_id = id.as_str(),
+            route,
+            caller = Empty,
+            asset
+        );
         Self {
             metrics: metrics.clone(),
             span,
@@ -96,7 +109,10 @@ impl Exchange {
     /// It failed.
     pub fn failed(&mut self, fault: &Fault) {
         if fault.is_refusal() {
-            self.metrics.rejected.with_label_values(&[fault.code().name()]).inc();
+            self.metrics
+                .rejected
+                .with_label_values(&[fault.code().name()])
+                .inc();
         }
         self.fault = Some(fault.clone());
     }
@@ -108,17 +124,27 @@ impl Exchange {
 
     /// Ended before its answer was, it was given up here, or its caller has left.
     fn settle(&mut self) {
-        let cut = !self.ended && self.fault.is_none() && self.running.as_ref().is_some_and(Running::reader_given_up);
+        let cut = !self.ended
+            && self.fault.is_none()
+            && self.running.as_ref().is_some_and(Running::reader_given_up);
         if cut {
-            let detail = "the caller took nothing, or too little, of its answer for too long, and was cut";
+            let detail =
+                "the caller took nothing, or too little, of its answer for too long, and was cut";
             self.fault = Some(Fault::caller(Code::ClientTooSlow, Stage::Fetch, detail));
             self.status = StatusCode::REQUEST_TIMEOUT;
         }
     }
 
     fn outcome(&self) -> u16 {
-        let left = self.fault.as_ref().is_some_and(|fault| fault.code() == Code::CallerLeft);
-        if left || !self.ended && self.fault.is_none() { CALLER_LEFT } else { self.status.as_u16() }
+        let left = self
+            .fault
+            .as_ref()
+            .is_some_and(|fault| fault.code() == Code::CallerLeft);
+        if left || !self.ended && self.fault.is_none() {
+            CALLER_LEFT
+        } else {
+            self.status.as_u16()
+        }
     }
 
     fn log(&self, status: u16) {
@@ -145,7 +171,11 @@ impl Exchange {
                 )
             };
         }
-        if fault.is_some() && status >= 500 { line!(warn) } else { line!(info) }
+        if fault.is_some() && status >= 500 {
+            line!(warn)
+        } else {
+            line!(info)
+        }
     }
 
     fn count(&self, status: u16) {
@@ -156,7 +186,10 @@ impl Exchange {
         let status = StatusCode::from_u16(status).unwrap_or(self.status);
         let labels = [self.route, method, status.as_str()];
         self.metrics.http_requests.with_label_values(&labels).inc();
-        self.metrics.http_request_duration.with_label_values(&labels).observe(self.began.elapsed().as_secs_f64());
+        self.metrics
+            .http_request_duration
+            .with_label_values(&labels)
+            .observe(self.began.elapsed().as_secs_f64());
     }
 }
 

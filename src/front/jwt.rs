@@ -70,7 +70,10 @@ impl Tokens {
     /// Without any keys so far.
     pub fn new(config: &JwtConfig, metrics: Arc<Metrics>) -> Result<Self, reqwest::Error> {
         let ring = Ring::new(config.jwks_url.clone(), metrics)?;
-        Ok(Self { config: config.clone(), ring: Arc::new(ring) })
+        Ok(Self {
+            config: config.clone(),
+            ring: Arc::new(ring),
+        })
     }
 
     /// Fetches the issuer's keys, and again from time to time.
@@ -78,21 +81,32 @@ impl Tokens {
         self.ring.keep_fresh().await;
     }
 
-    /// Whom a token is for. Its header only chooses among the issuer's keys: each key has one algorithm of its own.
+    /// Whom a token is for. Its header only chooses among the issuer's keys: each key has one
+    /// algorithm of its own.
     pub async fn caller(&self, token: &str) -> Result<Caller, Unfit> {
-        let header = decode_header(token).map_err(|_| Unfit::Because("it is no JWT that is signed in a known way"))?;
+        let header = decode_header(token)
+            .map_err(|_| Unfit::Because("it is no JWT that is signed in a known way"))?;
         if header.crit.is_some() {
             return Err(Unfit::Because("it has critical extensions"));
         }
         if !ring::ALGORITHMS.contains(&header.alg) {
             return Err(Unfit::Because(WRONG_ALGORITHM));
         }
-        let entry = self.ring.find(header.kid, header.alg).await.map_err(|missing| match missing {
-            Missing::Unknown => Unfit::Because("the issuer has no key like the one that it names"),
-            Missing::NoKeys => Unfit::NoKeys,
-        })?;
-        let judged = decode::<Map<String, Value>>(token, &entry.key, &self.validation(entry.algorithm));
-        let claims = judged.map_err(|error| Unfit::Because(wrong(&error)))?.claims;
+        let entry =
+            self.ring
+                .find(header.kid, header.alg)
+                .await
+                .map_err(|missing| match missing {
+                    Missing::Unknown => {
+                        Unfit::Because("the issuer has no key like the one that it names")
+                    }
+                    Missing::NoKeys => Unfit::NoKeys,
+                })?;
+        let judged =
+            decode::<Map<String, Value>>(token, &entry.key, &self.validation(entry.algorithm));
+        let claims = judged
+            .map_err(|error| Unfit::Because(wrong(&error)))?
+            .claims;
         caller(&claims, &self.config.claims).map_err(Unfit::Because)
     }
 
@@ -133,15 +147,28 @@ const NO_SUB: &str = "it has no sub that could name the caller";
 /// What isn't understood is refused: a limit that was meant must not be overlooked.
 fn caller(claims: &Map<String, Value>, names: &ClaimNames) -> Result<Caller, &'static str> {
     let named = |id: &&str| (1..=LONGEST_ID).contains(&id.len()) && !id.contains(char::is_control);
-    let id = claims.get("sub").and_then(Value::as_str).filter(named).ok_or(NO_SUB)?.to_owned();
+    let id = claims
+        .get("sub")
+        .and_then(Value::as_str)
+        .filter(named)
+        .ok_or(NO_SUB)?
+        .to_owned();
     let claim = |name: &str| claims.get(name).filter(|value| !value.is_null());
     let role = claim(&names.role).map_or(Ok(Role::Reader), role)?;
     let channels = claim(&names.channels).map_or(Ok(Vec::new()), channels)?;
     let sender = claim(&names.sender).map(sender).transpose()?;
-    let delete =
-        claim(&names.delete).map_or(Some(false), Value::as_bool).ok_or("its claim to delete is neither true nor false")?;
+    let delete = claim(&names.delete)
+        .map_or(Some(false), Value::as_bool)
+        .ok_or("its claim to delete is neither true nor false")?;
     let account = claim(&names.account).map(account).transpose()?;
-    Ok(Caller { id, role, delete, channels, sender, account })
+    Ok(Caller {
+        id,
+        role,
+        delete,
+        channels,
+        sender,
+        account,
+    })
 }
 
 /// One role, or a list of which other services may have entries, too: then the highest of ours.
@@ -149,27 +176,45 @@ fn role(claim: &Value) -> Result<Role, &'static str> {
     const UNKNOWN: &str = "its role is none of reader, adapter and operator";
     match claim {
         Value::String(name) => Role::parse(name).ok_or(UNKNOWN),
-        Value::Array(names) => Ok(names.iter().filter_map(Value::as_str).filter_map(Role::parse).max().unwrap_or(Role::Reader)),
+        Value::Array(names) => Ok(names
+            .iter()
+            .filter_map(Value::as_str)
+            .filter_map(Role::parse)
+            .max()
+            .unwrap_or(Role::Reader)),
         _ => Err(UNKNOWN),
     }
 }
 
 /// Never an empty list, which would bind to nothing and so allow everything.
 fn channels(claim: &Value) -> Result<Vec<String>, &'static str> {
-    let one = |value: &Value| value.as_str().filter(|name| !name.is_empty()).map(str::to_owned);
+    let one = |value: &Value| {
+        value
+            .as_str()
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+    };
     let channels: Option<Vec<String>> = match claim {
         Value::Array(names) => names.iter().map(one).collect(),
         name => one(name).map(|name| vec![name]),
     };
-    channels.filter(|channels| !channels.is_empty()).ok_or("its channels are no list of names with at least one")
+    channels
+        .filter(|channels| !channels.is_empty())
+        .ok_or("its channels are no list of names with at least one")
 }
 
 fn account(claim: &Value) -> Result<AccountId, &'static str> {
-    claim.as_str().and_then(AccountId::parse).ok_or("its account can't be an id of eGain's")
+    claim
+        .as_str()
+        .and_then(AccountId::parse)
+        .ok_or("its account can't be an id of eGain's")
 }
 
 fn sender(claim: &Value) -> Result<Sender, &'static str> {
-    claim.as_str().and_then(Sender::parse).ok_or("its sender is none that eGain knows")
+    claim
+        .as_str()
+        .and_then(Sender::parse)
+        .ok_or("its sender is none that eGain knows")
 }
 
 #[cfg(test)]
@@ -181,13 +226,27 @@ mod tests {
     fn read(claims: Value) -> Result<Caller, &'static str> {
         let names = ["role", "channels", "sender", "account", "delete"].map(str::to_owned);
         let [role, channels, sender, account, delete] = names;
-        caller(claims.as_object().unwrap(), &ClaimNames { role, channels, sender, account, delete })
+        caller(
+            claims.as_object().unwrap(),
+            &ClaimNames {
+                role,
+                channels,
+                sender,
+                account,
+                delete,
+            },
+        )
     }
 
     #[test]
     fn a_token_that_says_nothing_is_a_readers() {
         let caller = read(json!({"sub": "auth0|5f7c", "channels": null})).unwrap();
-        let reader = Caller { id: "auth0|5f7c".into(), role: Role::Reader, delete: false, ..Caller::anyone() };
+        let reader = Caller {
+            id: "auth0|5f7c".into(),
+            role: Role::Reader,
+            delete: false,
+            ..Caller::anyone()
+        };
         assert_eq!(caller, reader);
     }
 
@@ -205,8 +264,12 @@ mod tests {
             account: AccountId::parse("acc-1"),
         };
         assert_eq!(caller, Ok(expected));
-        let roles = |roles: Value| read(json!({"sub": "a", "role": roles})).map(|caller| caller.role);
-        assert_eq!(roles(json!(["crm:king", "adapter", "reader"])), Ok(Role::Adapter));
+        let roles =
+            |roles: Value| read(json!({"sub": "a", "role": roles})).map(|caller| caller.role);
+        assert_eq!(
+            roles(json!(["crm:king", "adapter", "reader"])),
+            Ok(Role::Adapter)
+        );
         assert_eq!(roles(json!(["crm:king"])), Ok(Role::Reader));
     }
 

@@ -17,7 +17,11 @@ use crate::words::fault::Fault;
 const FRESH: HeaderValue = HeaderValue::from_static("private, max-age=60");
 
 impl Rooms {
-    pub(super) async fn limits(&self, caller: &Arc<Caller>, head: &Parts) -> Result<Response<Frames>, Fault> {
+    pub(super) async fn limits(
+        &self,
+        caller: &Arc<Caller>,
+        head: &Parts,
+    ) -> Result<Response<Frames>, Fault> {
         let allowance = self.upload.allowance(caller, head).await?;
         let mut response = json(StatusCode::OK, &shown(&allowance));
         response.headers_mut().insert(CACHE_CONTROL, FRESH);

@@ -95,8 +95,8 @@ pub struct Config {
     pub scheme: &'static str,
 }
 
-/// Uploads, and downloads, that a caller may always have under way at one time while there is a seat: what a small adapter needs
-/// to get on beside one that takes all it gets.
+/// Uploads, and downloads, that a caller may always have under way at one time while there is a
+/// seat: what a small adapter needs to get on beside one that takes all it gets.
 const LEAST_SEATS: u64 = 4;
 
 /// An answer's body, which tells the access log how it ended.
@@ -164,7 +164,8 @@ impl Front {
         self.0.callers.keep_fresh().await;
     }
 
-    /// Puts these callers' keys in place of all others, from the next request on. Whether that changes anything.
+    /// Puts these callers' keys in place of all others, from the next request on. Whether that
+    /// changes anything.
     pub fn replace_keys(&self, keys: &[Key]) -> bool {
         self.0.callers.replace_keys(keys)
     }
@@ -175,18 +176,34 @@ impl Front {
         let (head, incoming) = request.into_parts();
         let id = RequestId::of(&head.headers);
         let found = rooms.router.find(&head.method, head.uri.path());
-        let mut exchange = Exchange::begin(&rooms.metrics, rooms.drain.exchange(), &head, &id, found.as_ref().ok());
+        let mut exchange = Exchange::begin(
+            &rooms.metrics,
+            rooms.drain.exchange(),
+            &head,
+            &id,
+            found.as_ref().ok(),
+        );
         exchange.came_from(rooms.client(&head));
-        let body = Inbound::new(incoming, expects_continue(&head), head.extensions.get::<Running>().cloned());
+        let body = Inbound::new(
+            incoming,
+            expects_continue(&head),
+            head.extensions.get::<Running>().cloned(),
+        );
         let (version, progress) = (head.version, body.progress());
         let wants_head_only = head.method == Method::HEAD;
         let waits_for_the_body = version < Version::HTTP_2 && proxies::is_proxied(&head.headers);
         let initiator = rooms.initiator(&head);
-        let admitted = admission::check(&head).and_then(|()| initiator.admit()).map_err(Refusal::from);
+        let admitted = admission::check(&head)
+            .and_then(|()| initiator.admit())
+            .map_err(Refusal::from);
         let span = exchange.span();
         let outcome = match admitted.and(found) {
             // In a box, as it is large and would be moved three times.
-            Ok(route) => whole(Box::pin(rooms.answer(route, head, body, &mut exchange))).instrument(span.clone()).await,
+            Ok(route) => {
+                whole(Box::pin(rooms.answer(route, head, body, &mut exchange)))
+                    .instrument(span.clone())
+                    .await
+            }
             Err(refusal) => initiator.preflight(&head, &refusal).ok_or(refusal),
         };
         if waits_for_the_body && !is_too_slow(&outcome) {
@@ -206,7 +223,13 @@ impl Front {
     }
 
     /// The headers that every answer has.
-    fn sign_off(&self, response: &mut Response<Frames>, version: Version, progress: &Progress, id: &RequestId) {
+    fn sign_off(
+        &self,
+        response: &mut Response<Frames>,
+        version: Version,
+        progress: &Progress,
+        id: &RequestId,
+    ) {
         let leaving = self.0.drain.phase() >= Phase::Leaving;
         let headers = response.headers_mut();
         headers.insert(request_id::HEADER, id.header());
@@ -227,8 +250,12 @@ impl Rooms {
 
     /// Where the request was made.
     fn initiator(&self, head: &Parts) -> Initiator {
-        let forwarded = || self.proxies.scheme(head.extensions.get::<Peer>()?.0.ip(), &head.headers);
-        self.cors.initiator(head, forwarded().unwrap_or(self.scheme))
+        let forwarded = || {
+            self.proxies
+                .scheme(head.extensions.get::<Peer>()?.0.ip(), &head.headers)
+        };
+        self.cors
+            .initiator(head, forwarded().unwrap_or(self.scheme))
     }
 
     async fn answer(
@@ -238,7 +265,9 @@ impl Rooms {
         body: CallerBody,
         exchange: &mut Exchange,
     ) -> Result<Response<Frames>, Refusal> {
-        let Some(deed) = route.deed() else { return Ok(html(self.home_page)) };
+        let Some(deed) = route.deed() else {
+            return Ok(html(self.home_page));
+        };
         let caller = self.callers.identify(&head.headers).await?;
         exchange.identified(&caller);
         callers::permit(&caller, deed)?;
@@ -295,34 +324,49 @@ fn seats(auth: &Auth, most: usize) -> Arc<FairLimit> {
 
 /// A defect costs its own exchange an answer, not the others on the connection theirs.
 async fn whole<T>(answer: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
-    AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| {
-        let detail = "the gateway has a defect: report it with the request id; trying again may help";
-        Err(Fault::gateway(Code::Internal, Stage::Admit, detail).retryable(true).into())
-    })
+    AssertUnwindSafe(answer)
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|_| {
+            let detail =
+                "the gateway has a defect: report it with the request id; trying again may help";
+            Err(Fault::gateway(Code::Internal, Stage::Admit, detail)
+                .retryable(true)
+                .into())
+        })
 }
 
 fn expects_continue(head: &Parts) -> bool {
-    head.headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+    head.headers
+        .get(EXPECT)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
 }
 
 /// Whether the caller was waited for long enough.
 fn is_too_slow<T>(outcome: &Result<T, Refusal>) -> bool {
-    outcome.as_ref().is_err_and(|refusal| refusal.fault.code() == Code::ClientTooSlow)
+    outcome
+        .as_ref()
+        .is_err_and(|refusal| refusal.fault.code() == Code::ClientTooSlow)
 }
 
-/// What a HEAD is told of the body, without the body. hyper would leave it out of HTTP/1.1 unread, as if the caller had
-/// left, and send it over HTTP/2.
+/// What a HEAD is told of the body, without the body. hyper would leave it out of HTTP/1.1 unread,
+/// as if the caller had left, and send it over HTTP/2.
 fn strip(response: &mut Response<Frames>) {
     let body = std::mem::replace(response.body_mut(), full(bytes::Bytes::new()));
     if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {
-        response.headers_mut().entry(CONTENT_LENGTH).or_insert(length.into());
+        response
+            .headers_mut()
+            .entry(CONTENT_LENGTH)
+            .or_insert(length.into());
     }
 }
 
 fn json(status: StatusCode, value: &impl Serialize) -> Response<Frames> {
     let mut response = Response::new(full(line(value)));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
@@ -335,10 +379,16 @@ fn line(value: &impl Serialize) -> Vec<u8> {
 
 fn html(page: &'static str) -> Response<Frames> {
     let mut response = Response::new(full(page));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/html; charset=utf-8"),
+    );
     response
 }
 
 fn full(bytes: impl Into<bytes::Bytes>) -> Frames {
-    Frames::new(http_body_util::BodyExt::map_err(http_body_util::Full::new(bytes.into()), |never| match never {}))
+    Frames::new(http_body_util::BodyExt::map_err(
+        http_body_util::Full::new(bytes.into()),
+        |never| match never {},
+    ))
 }

@@ -60,7 +60,10 @@ pub struct Refusal {
 
 impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Self {
-        Self { fault, header: None }
+        Self {
+            fault,
+            header: None,
+        }
     }
 }
 
@@ -130,11 +133,19 @@ pub fn answer(Refusal { fault, header }: &Refusal, id: &RequestId) -> Response<F
     let mut response = Response::new(full(line(&document)));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let wait = fault.wait().or((status == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(1)));
+    let wait = fault
+        .wait()
+        .or((status == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(1)));
     if let Some(wait) = wait {
-        headers.insert(RETRY_AFTER, HeaderValue::from(wait.as_secs_f64().ceil().max(1.0) as u64));
+        headers.insert(
+            RETRY_AFTER,
+            HeaderValue::from(wait.as_secs_f64().ceil().max(1.0) as u64),
+        );
     }
     headers.extend(header.clone());
     response
@@ -156,11 +167,20 @@ mod tests {
     fn whoever_may_come_back_is_told_when() {
         let id = RequestId::of(&http::HeaderMap::new());
         let wait = |fault: &Fault| {
-            answer(&fault.clone().into(), &id).headers().get(RETRY_AFTER).map(|value| value.to_str().unwrap().to_owned())
+            answer(&fault.clone().into(), &id)
+                .headers()
+                .get(RETRY_AFTER)
+                .map(|value| value.to_str().unwrap().to_owned())
         };
         let budget = Fault::gateway(Code::UpstreamBudget, Stage::Budget, "x");
-        assert_eq!(wait(&budget.clone().retry_after(Duration::from_millis(5200))).as_deref(), Some("6"));
+        assert_eq!(
+            wait(&budget.clone().retry_after(Duration::from_millis(5200))).as_deref(),
+            Some("6")
+        );
         assert_eq!(wait(&budget).as_deref(), Some("1"), "every 503 says when");
-        assert_eq!(wait(&Fault::caller(Code::TooLarge, Stage::Policy, "x")), None);
+        assert_eq!(
+            wait(&Fault::caller(Code::TooLarge, Stage::Policy, "x")),
+            None
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Who the client is, when proxies stand between: `Forwarded` (RFC 7239) and `X-Forwarded-For`, as far as they can be believed.
+//! Who the client is, when proxies stand between: `Forwarded` (RFC 7239) and `X-Forwarded-For`, as
+//! far as they can be believed.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -26,8 +27,12 @@ impl FromStr for Network {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(|ip| ip.to_canonical().into()));
-        network.map(Self).map_err(|_| format!("expected an IP address or a range such as 10.0.0.0/8, found {text:?}"))
+        let network = text
+            .parse()
+            .or_else(|_| text.parse::<IpAddr>().map(|ip| ip.to_canonical().into()));
+        network.map(Self).map_err(|_| {
+            format!("expected an IP address or a range such as 10.0.0.0/8, found {text:?}")
+        })
     }
 }
 
@@ -37,7 +42,8 @@ impl fmt::Display for Network {
     }
 }
 
-/// Whether a request came through a proxy, as far as its word goes: nothing but when it is answered depends on it.
+/// Whether a request came through a proxy, as far as its word goes: nothing but when it is answered
+/// depends on it.
 pub fn is_proxied(headers: &HeaderMap) -> bool {
     MARKS.iter().any(|mark| headers.contains_key(*mark))
 }
@@ -51,15 +57,20 @@ impl Proxies {
         Self(networks)
     }
 
-    /// Who sent what came from `peer`: the last one in the chain of addresses that isn't a trusted proxy.
+    /// Who sent what came from `peer`: the last one in the chain of addresses that isn't a trusted
+    /// proxy.
     ///
-    /// It is `peer` itself, if that isn't trusted or the chain can't be read. A proxy writes one of the two headers and lets the
-    /// other one pass, which then says whatever its client likes: where they disagree, neither is believed.
+    /// It is `peer` itself, if that isn't trusted or the chain can't be read. A proxy writes one of
+    /// the two headers and lets the other one pass, which then says whatever its client likes:
+    /// where they disagree, neither is believed.
     pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         if !self.trust(peer) {
             return peer;
         }
-        let (forwarded, x_forwarded_for) = (lines(headers, FORWARDED.as_str()), lines(headers, X_FORWARDED_FOR));
+        let (forwarded, x_forwarded_for) = (
+            lines(headers, FORWARDED.as_str()),
+            lines(headers, X_FORWARDED_FOR),
+        );
         let one = self.last_stranger(peer, ForwardedSource::Forwarded(&forwarded));
         let other = self.last_stranger(peer, ForwardedSource::XForwardedFor(&x_forwarded_for));
         match (forwarded.is_empty(), x_forwarded_for.is_empty()) {
@@ -69,11 +80,18 @@ impl Proxies {
         }
     }
 
-    /// How the client reached the last trusted proxy, `http` or `https`; none if `peer` isn't trusted or doesn't say.
+    /// How the client reached the last trusted proxy, `http` or `https`; none if `peer` isn't
+    /// trusted or doesn't say.
     pub fn scheme(&self, peer: IpAddr, headers: &HeaderMap) -> Option<&'static str> {
-        let said = headers.get_all(X_FORWARDED_PROTO).iter().next_back().filter(|_| self.trust(peer))?;
+        let said = headers
+            .get_all(X_FORWARDED_PROTO)
+            .iter()
+            .next_back()
+            .filter(|_| self.trust(peer))?;
         let last = said.to_str().ok()?.rsplit(',').next()?.trim();
-        ["http", "https"].into_iter().find(|scheme| scheme.eq_ignore_ascii_case(last))
+        ["http", "https"]
+            .into_iter()
+            .find(|scheme| scheme.eq_ignore_ascii_case(last))
     }
 
     /// None if the chain can't be read, or the address is withheld (RFC 7239 section 6.2).
@@ -86,13 +104,19 @@ impl Proxies {
 
     fn trust(&self, proxy: IpAddr) -> bool {
         let proxy = proxy.to_canonical();
-        self.0.iter().any(|Network(network)| network.contains(&proxy))
+        self.0
+            .iter()
+            .any(|Network(network)| network.contains(&proxy))
     }
 }
 
 /// All lines of a header, in their order: a proxy may add to the last one, or add one.
 fn lines<'h>(headers: &'h HeaderMap, name: &str) -> Vec<&'h [u8]> {
-    headers.get_all(name).iter().map(http::HeaderValue::as_bytes).collect()
+    headers
+        .get_all(name)
+        .iter()
+        .map(http::HeaderValue::as_bytes)
+        .collect()
 }
 
 #[cfg(test)]
@@ -103,8 +127,17 @@ mod tests {
 
     /// Who it is to a gateway that trusts 10.0.0.0/8 and fd00::1.
     fn client(peer: &str, headers: &[(&str, &str)]) -> String {
-        let proxies = Proxies::new(["10.0.0.0/8", "fd00::1"].map(|text| text.parse().unwrap()).to_vec());
-        let header = |(name, value): &(&str, &str)| (HeaderName::try_from(*name).unwrap(), HeaderValue::from_str(value).unwrap());
+        let proxies = Proxies::new(
+            ["10.0.0.0/8", "fd00::1"]
+                .map(|text| text.parse().unwrap())
+                .to_vec(),
+        );
+        let header = |(name, value): &(&str, &str)| {
+            (
+                HeaderName::try_from(*name).unwrap(),
+                HeaderValue::from_str(value).unwrap(),
+            )
+        };
         let mut map = HeaderMap::new();
         for (name, value) in headers.iter().map(header) {
             map.append(name, value);
@@ -124,19 +157,38 @@ mod tests {
 
     #[test]
     fn a_stranger_can_claim_nothing() {
-        assert_eq!(client("192.0.2.1", &[("x-forwarded-for", "203.0.113.7")]), "192.0.2.1");
-        assert_eq!(client("192.0.2.1", &[("forwarded", "for=203.0.113.7")]), "192.0.2.1");
+        assert_eq!(
+            client("192.0.2.1", &[("x-forwarded-for", "203.0.113.7")]),
+            "192.0.2.1"
+        );
+        assert_eq!(
+            client("192.0.2.1", &[("forwarded", "for=203.0.113.7")]),
+            "192.0.2.1"
+        );
         assert_eq!(client(PROXY, &[]), PROXY);
     }
 
     #[test]
     fn what_a_proxy_was_told_before_doesnt_count() {
         assert_eq!(forwarded_for("203.0.113.7"), "203.0.113.7");
-        assert_eq!(forwarded_for("1.1.1.1, 203.0.113.7, 10.9.9.9"), "203.0.113.7");
-        assert_eq!(forwarded("for=1.1.1.1;proto=https, For=203.0.113.7;by=10.0.0.1"), "203.0.113.7");
-        let two_lines = [("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "203.0.113.7")];
+        assert_eq!(
+            forwarded_for("1.1.1.1, 203.0.113.7, 10.9.9.9"),
+            "203.0.113.7"
+        );
+        assert_eq!(
+            forwarded("for=1.1.1.1;proto=https, For=203.0.113.7;by=10.0.0.1"),
+            "203.0.113.7"
+        );
+        let two_lines = [
+            ("x-forwarded-for", "1.1.1.1"),
+            ("x-forwarded-for", "203.0.113.7"),
+        ];
         assert_eq!(client(PROXY, &two_lines), "203.0.113.7");
-        assert_eq!(forwarded_for("10.1.1.1, 10.2.2.2"), "10.1.1.1", "a client may be where proxies are");
+        assert_eq!(
+            forwarded_for("10.1.1.1, 10.2.2.2"),
+            "10.1.1.1",
+            "a client may be where proxies are"
+        );
     }
 
     #[test]
@@ -146,19 +198,40 @@ mod tests {
         }
         assert_eq!(forwarded_for("203.0.113.7:4711"), "203.0.113.7");
         assert_eq!(forwarded_for("::ffff:203.0.113.7, fd00::1"), "203.0.113.7");
-        for element in [r#"for="[2001:db8::7]:4711""#, r#"for="[2001:db8::7]";ext="a,b;for=1.1.1.1""#] {
+        for element in [
+            r#"for="[2001:db8::7]:4711""#,
+            r#"for="[2001:db8::7]";ext="a,b;for=1.1.1.1""#,
+        ] {
             assert_eq!(forwarded(element), "2001:db8::7", "{element}");
         }
-        assert_eq!(client("::ffff:10.0.0.1", &[("x-forwarded-for", "203.0.113.7")]), "203.0.113.7");
+        assert_eq!(
+            client("::ffff:10.0.0.1", &[("x-forwarded-for", "203.0.113.7")]),
+            "203.0.113.7"
+        );
     }
 
     #[test]
     fn what_cant_be_read_or_is_withheld_is_the_proxys() {
         let long = vec!["10.0.0.1"; 17].join(", ");
-        for value in ["somebody", "203.0.113.7 203.0.113.8", "300.1.1.1", "203.0.113.7:99999", "unknown", &long] {
+        for value in [
+            "somebody",
+            "203.0.113.7 203.0.113.8",
+            "300.1.1.1",
+            "203.0.113.7:99999",
+            "unknown",
+            &long,
+        ] {
             assert_eq!(forwarded_for(value), PROXY, "{value}");
         }
-        for value in ["for=unknown", "for=_hidden", "proto=https", "203.0.113.7", r#"for="203.0.113.7"#, "for=[::1", "\u{e4}"] {
+        for value in [
+            "for=unknown",
+            "for=_hidden",
+            "proto=https",
+            "203.0.113.7",
+            r#"for="203.0.113.7"#,
+            "for=[::1",
+            "\u{e4}",
+        ] {
             assert_eq!(forwarded(value), PROXY, "{value}");
         }
     }
@@ -175,11 +248,20 @@ mod tests {
     fn only_a_trusted_proxy_says_how_it_was_reached() {
         let proxies = Proxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
         let scheme = |peer: &str, said: &str| {
-            let headers = [(HeaderName::from_static(X_FORWARDED_PROTO), HeaderValue::from_str(said).unwrap())];
+            let headers = [(
+                HeaderName::from_static(X_FORWARDED_PROTO),
+                HeaderValue::from_str(said).unwrap(),
+            )];
             proxies.scheme(peer.parse().unwrap(), &headers.into_iter().collect())
         };
-        assert_eq!((scheme(PROXY, "https"), scheme(PROXY, "https, HTTP")), (Some("https"), Some("http")));
-        assert_eq!((scheme("192.0.2.1", "https"), scheme(PROXY, "gopher")), (None, None));
+        assert_eq!(
+            (scheme(PROXY, "https"), scheme(PROXY, "https, HTTP")),
+            (Some("https"), Some("http"))
+        );
+        assert_eq!(
+            (scheme("192.0.2.1", "https"), scheme(PROXY, "gopher")),
+            (None, None)
+        );
     }
 
     #[test]
@@ -188,6 +270,9 @@ mod tests {
         assert_eq!(shown("10.0.0.0/8").unwrap(), "10.0.0.0/8");
         assert_eq!(shown("fd00::1").unwrap(), "fd00::1/128");
         assert_eq!(shown("::ffff:10.0.0.1").unwrap(), "10.0.0.1/32");
-        assert!(shown("ingress").unwrap_err().contains("found \"ingress\"") && shown("10.0.0.0/33").is_err());
+        assert!(
+            shown("ingress").unwrap_err().contains("found \"ingress\"")
+                && shown("10.0.0.0/33").is_err()
+        );
     }
 }

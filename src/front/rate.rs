@@ -11,7 +11,8 @@ use moka::sync::Cache;
 
 use crate::words::fault::{Code, Fault, Stage};
 
-/// Subjects of tokens whose rates are kept at one time. Whoever asked longest ago is forgotten first, and starts anew.
+/// Subjects of tokens whose rates are kept at one time. Whoever asked longest ago is forgotten
+/// first, and starts anew.
 const SUBJECTS: u64 = 100_000;
 
 /// What one caller has left.
@@ -19,10 +20,14 @@ const SUBJECTS: u64 = 100_000;
 pub struct Allowance(Arc<DefaultDirectRateLimiter>);
 
 impl Allowance {
-    /// So many requests a second; bursts of a second's worth, and of at least one request, are fine.
+    /// So many requests a second; bursts of a second's worth, and of at least one request, are
+    /// fine.
     pub fn new(rate: f64) -> Self {
-        let quota = Quota::with_period(Duration::from_secs_f64(rate.recip())).expect("settings hold a rate below 1/ns");
-        Self(Arc::new(RateLimiter::direct(quota.allow_burst(burst(rate)))))
+        let quota = Quota::with_period(Duration::from_secs_f64(rate.recip()))
+            .expect("settings hold a rate below 1/ns");
+        Self(Arc::new(RateLimiter::direct(
+            quota.allow_burst(burst(rate)),
+        )))
     }
 
     /// One request's worth of it.
@@ -30,7 +35,9 @@ impl Allowance {
     /// # Errors
     /// It is used up: with the time until there is some again.
     pub fn spend(&self) -> Result<(), Fault> {
-        let Err(early) = self.0.check() else { return Ok(()) };
+        let Err(early) = self.0.check() else {
+            return Ok(());
+        };
         let wait = early.wait_time_from(DefaultClock::default().now());
         let detail = "this caller has used up its own rate: try again later";
         Err(Fault::caller(Code::RateLimited, Stage::Admit, detail).retry_after(wait))
@@ -50,10 +57,17 @@ pub struct Allowances {
 impl Allowances {
     /// The same rate for each.
     pub fn new(rate: f64) -> Self {
-        // After this long without a request all of it is there again, so that forgetting changes nothing.
+        // After this long without a request all of it is there again, so that forgetting changes
+        // nothing.
         let refilled = Duration::from_secs_f64(f64::from(burst(rate).get()) / rate);
-        let left = Cache::builder().max_capacity(SUBJECTS).eviction_policy(EvictionPolicy::lru()).time_to_idle(refilled);
-        Self { rate, left: left.build() }
+        let left = Cache::builder()
+            .max_capacity(SUBJECTS)
+            .eviction_policy(EvictionPolicy::lru())
+            .time_to_idle(refilled);
+        Self {
+            rate,
+            left: left.build(),
+        }
     }
 
     /// One request's worth of this caller's.
@@ -61,7 +75,9 @@ impl Allowances {
     /// # Errors
     /// It is used up.
     pub fn spend(&self, id: &str) -> Result<(), Fault> {
-        self.left.get_with_by_ref(id, || Allowance::new(self.rate)).spend()
+        self.left
+            .get_with_by_ref(id, || Allowance::new(self.rate))
+            .spend()
     }
 }
 
@@ -75,7 +91,11 @@ mod tests {
         let spent: Vec<bool> = (0..3).map(|_| all.spend("one").is_ok()).collect();
         assert_eq!(spent, [true, true, false]);
         let refused = all.spend("one").unwrap_err();
-        assert!(refused.code() == Code::RateLimited && refused.wait() <= Some(Duration::from_millis(500)), "{refused:?}");
+        assert!(
+            refused.code() == Code::RateLimited
+                && refused.wait() <= Some(Duration::from_millis(500)),
+            "{refused:?}"
+        );
         assert!(all.spend("other").is_ok());
     }
 

@@ -15,13 +15,16 @@ pub struct RequestId(HeaderValue);
 impl RequestId {
     /// The caller's id, or a new one.
     pub fn of(headers: &HeaderMap) -> Self {
-        let given = headers.get(HEADER).filter(|value| is_well_formed(value.as_bytes()));
+        let given = headers
+            .get(HEADER)
+            .filter(|value| is_well_formed(value.as_bytes()));
         Self(given.cloned().unwrap_or_else(Self::fresh))
     }
 
     fn fresh() -> HeaderValue {
         let mut buffer = Uuid::encode_buffer();
-        HeaderValue::from_str(Uuid::new_v4().hyphenated().encode_lower(&mut buffer)).expect("a UUID is plain ASCII")
+        HeaderValue::from_str(Uuid::new_v4().hyphenated().encode_lower(&mut buffer))
+            .expect("a UUID is plain ASCII")
     }
 
     /// As a header.
@@ -51,7 +54,12 @@ mod tests {
     use super::*;
 
     fn of(id: &'static str) -> String {
-        RequestId::of(&[(HEADER, HeaderValue::from_static(id))].into_iter().collect()).to_string()
+        RequestId::of(
+            &[(HEADER, HeaderValue::from_static(id))]
+                .into_iter()
+                .collect(),
+        )
+        .to_string()
     }
 
     #[test]

@@ -64,7 +64,9 @@ impl Route {
     /// The asset that its path names.
     pub const fn asset(&self) -> Option<&AssetId> {
         match self {
-            Self::Metadata(id) | Self::ContentHead(id) | Self::Content(id) | Self::Delete(id) => Some(id),
+            Self::Metadata(id) | Self::ContentHead(id) | Self::Content(id) | Self::Delete(id) => {
+                Some(id)
+            }
             _ => None,
         }
     }
@@ -77,7 +79,9 @@ impl Route {
             Self::Metadata(_) | Self::Delete(_) => "/v1/assets/{id}",
             Self::ContentHead(_) | Self::Content(_) => "/v1/assets/{id}/content",
             Self::ListAccounts | Self::CreateAccount => "/v1/accounts",
-            Self::Account(_) | Self::ReplaceAccount(_) | Self::DeleteAccount(_) => "/v1/accounts/{id}",
+            Self::Account(_) | Self::ReplaceAccount(_) | Self::DeleteAccount(_) => {
+                "/v1/accounts/{id}"
+            }
             Self::ListChannels => "/v1/channels",
             Self::Channel(_) => "/v1/channels/{id}",
             Self::Limits => "/v1/limits",
@@ -111,9 +115,12 @@ const PLACES: [(&str, Place); 9] = [
     ("/v1/limits", Place::Limits),
 ];
 
-/// Templates and the methods they take, as `Allow` names them: for documents and the tests that compare them.
+/// Templates and the methods they take, as `Allow` names them: for documents and the tests that
+/// compare them.
 pub fn routes() -> impl Iterator<Item = (&'static str, &'static str)> {
-    PLACES.into_iter().map(|(template, place)| (template, place.methods()))
+    PLACES
+        .into_iter()
+        .map(|(template, place)| (template, place.methods()))
 }
 
 /// The table of routes.
@@ -125,15 +132,21 @@ impl Router {
         let mut router = matchit::Router::new();
         for (template, place) in PLACES {
             if home || !matches!(place, Place::Home) {
-                router.insert(template, place).expect("the table has no conflicts");
+                router
+                    .insert(template, place)
+                    .expect("the table has no conflicts");
             }
         }
         Self(router)
     }
 
-    /// `not-found` for a path that is none, or an id that can't be one; `method-not-allowed` for another method.
+    /// `not-found` for a path that is none, or an id that can't be one; `method-not-allowed` for
+    /// another method.
     pub fn find(&self, method: &Method, path: &str) -> Result<Route, Refusal> {
-        let found = self.0.at(path).map_err(|_| missing("there is no such route: see the README for the routes"))?;
+        let found = self
+            .0
+            .at(path)
+            .map_err(|_| missing("there is no such route: see the README for the routes"))?;
         let named = found.params.get("id").unwrap_or_default();
         let id = || AssetId::parse(named).ok_or_else(no_id);
         let account = || AccountId::parse(named).ok_or_else(no_id);
@@ -150,7 +163,9 @@ impl Router {
             (Place::Account, &Method::PUT) => Ok(Route::ReplaceAccount(account()?)),
             (Place::Account, &Method::DELETE) => Ok(Route::DeleteAccount(account()?)),
             (Place::Channels, &Method::GET | &Method::HEAD) => Ok(Route::ListChannels),
-            (Place::Channel, &Method::GET | &Method::HEAD) => Ok(Route::Channel(ChannelId::parse(named).ok_or_else(no_id)?)),
+            (Place::Channel, &Method::GET | &Method::HEAD) => {
+                Ok(Route::Channel(ChannelId::parse(named).ok_or_else(no_id)?))
+            }
             (Place::Limits, &Method::GET | &Method::HEAD) => Ok(Route::Limits),
             (place, _) => Err(other_method(place.methods())),
         }
@@ -164,7 +179,9 @@ impl Place {
             Self::Asset => "GET, HEAD, DELETE",
             Self::Accounts => "GET, HEAD, POST",
             Self::Account => "GET, HEAD, PUT, DELETE",
-            Self::Home | Self::Content | Self::Channels | Self::Channel | Self::Limits => "GET, HEAD",
+            Self::Home | Self::Content | Self::Channels | Self::Channel | Self::Limits => {
+                "GET, HEAD"
+            }
         }
     }
 }
@@ -179,8 +196,15 @@ fn missing(detail: &'static str) -> Refusal {
 
 /// RFC 9110 section 15.5.6 wants the methods named.
 fn other_method(methods: &'static str) -> Refusal {
-    let fault = Fault::caller(Code::MethodNotAllowed, Stage::Admit, format!("this route takes these methods only: {methods}"));
-    Refusal { fault, header: Some((ALLOW, HeaderValue::from_static(methods))) }
+    let fault = Fault::caller(
+        Code::MethodNotAllowed,
+        Stage::Admit,
+        format!("this route takes these methods only: {methods}"),
+    );
+    Refusal {
+        fault,
+        header: Some((ALLOW, HeaderValue::from_static(methods))),
+    }
 }
 
 #[cfg(test)]
@@ -188,21 +212,39 @@ mod tests {
     use super::*;
 
     fn find(method: Method, path: &str) -> Result<Route, Code> {
-        Router::new(false).find(&method, path).map_err(|refusal| refusal.fault.code())
+        Router::new(false)
+            .find(&method, path)
+            .map_err(|refusal| refusal.fault.code())
     }
 
     #[test]
     fn every_route_is_found() {
         let id = || AssetId::parse("a-1").unwrap();
         assert_eq!(find(Method::POST, "/v1/assets"), Ok(Route::Upload));
-        assert_eq!(find(Method::GET, "/v1/assets/a-1"), Ok(Route::Metadata(id())));
-        assert_eq!(find(Method::HEAD, "/v1/assets/a-1/content"), Ok(Route::ContentHead(id())));
-        assert_eq!(find(Method::DELETE, "/v1/assets/a-1"), Ok(Route::Delete(id())));
+        assert_eq!(
+            find(Method::GET, "/v1/assets/a-1"),
+            Ok(Route::Metadata(id()))
+        );
+        assert_eq!(
+            find(Method::HEAD, "/v1/assets/a-1/content"),
+            Ok(Route::ContentHead(id()))
+        );
+        assert_eq!(
+            find(Method::DELETE, "/v1/assets/a-1"),
+            Ok(Route::Delete(id()))
+        );
     }
 
     #[test]
     fn what_is_no_route_or_no_id_isnt_found() {
-        for path in ["/", "/v1/assets/", "/v1/assets/..", "/v1/assets/%2e%2e", "/v1/assets/a%2Fb/content", "/v1/assets/a/b/c"] {
+        for path in [
+            "/",
+            "/v1/assets/",
+            "/v1/assets/..",
+            "/v1/assets/%2e%2e",
+            "/v1/assets/a%2Fb/content",
+            "/v1/assets/a/b/c",
+        ] {
             assert_eq!(find(Method::GET, path), Err(Code::NotFound), "{path}");
         }
         assert_eq!(find(Method::PUT, "/v1/assets"), Err(Code::MethodNotAllowed));

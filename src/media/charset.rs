@@ -4,10 +4,11 @@ use std::borrow::Cow;
 
 use encoding_rs::{Encoding, WINDOWS_1252};
 
-/// The text in these bytes: UTF-8, or else Windows-1252, which has a character for every byte and so never gives U+FFFD.
+/// The text in these bytes: UTF-8, or else Windows-1252, which has a character for every byte and
+/// so never gives U+FFFD.
 ///
-/// For what came without a word on its character set: names in queries and in forms. Where it isn't UTF-8, programs of
-/// western systems have sent it, and for others no guess is better.
+/// For what came without a word on its character set: names in queries and in forms. Where it isn't
+/// UTF-8, programs of western systems have sent it, and for others no guess is better.
 pub fn decode(bytes: &[u8]) -> Cow<'_, str> {
     match str::from_utf8(bytes) {
         Ok(text) => Cow::Borrowed(text),
@@ -15,10 +16,12 @@ pub fn decode(bytes: &[u8]) -> Cow<'_, str> {
     }
 }
 
-/// The text in bytes of the character set with this label, such as `iso-8859-1`; `None` where nobody knows the label, or
-/// the bytes aren't of that set.
+/// The text in bytes of the character set with this label, such as `iso-8859-1`; `None` where
+/// nobody knows the label, or the bytes aren't of that set.
 pub fn decode_as(label: &[u8], bytes: &[u8]) -> Option<String> {
-    Encoding::for_label(label)?.decode_without_bom_handling_and_without_replacement(bytes).map(Cow::into_owned)
+    Encoding::for_label(label)?
+        .decode_without_bom_handling_and_without_replacement(bytes)
+        .map(Cow::into_owned)
 }
 
 /// What the bytes of a text show of its character set.
@@ -33,9 +36,11 @@ pub(super) enum Seen {
 }
 
 impl Seen {
-    /// The one to tell whoever shows the text: what is seen, else what was declared unless that is plainly wrong.
+    /// The one to tell whoever shows the text: what is seen, else what was declared unless that is
+    /// plainly wrong.
     pub(super) fn or_declared(self, declared: Option<&str>) -> Option<Cow<'static, str>> {
-        let declared = declared.and_then(|label| Some((label, Encoding::for_label(label.as_bytes())?)));
+        let declared =
+            declared.and_then(|label| Some((label, Encoding::for_label(label.as_bytes())?)));
         match (self, declared) {
             (Self::Set(seen), _) => Some(Cow::Borrowed(seen)),
             (Self::NotUtf8, Some((_, encoding))) if encoding == encoding_rs::UTF_8 => None,
@@ -68,9 +73,18 @@ mod tests {
     #[test]
     fn what_is_seen_goes_before_what_was_declared() {
         let told = |seen: Seen, declared| seen.or_declared(declared).map(Cow::into_owned);
-        assert_eq!(told(Seen::Set("utf-8"), Some("iso-8859-1")).as_deref(), Some("utf-8"));
-        assert_eq!(told(Seen::Nothing, Some("ISO-8859-1")).as_deref(), Some("iso-8859-1"));
-        assert_eq!(told(Seen::NotUtf8, Some("windows-1251")).as_deref(), Some("windows-1251"));
+        assert_eq!(
+            told(Seen::Set("utf-8"), Some("iso-8859-1")).as_deref(),
+            Some("utf-8")
+        );
+        assert_eq!(
+            told(Seen::Nothing, Some("ISO-8859-1")).as_deref(),
+            Some("iso-8859-1")
+        );
+        assert_eq!(
+            told(Seen::NotUtf8, Some("windows-1251")).as_deref(),
+            Some("windows-1251")
+        );
         assert_eq!(told(Seen::NotUtf8, Some("utf8")), None);
         assert_eq!(told(Seen::Nothing, Some("nonsense; x")), None);
         assert_eq!(told(Seen::Nothing, None), None);

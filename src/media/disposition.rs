@@ -25,13 +25,22 @@ const NOT_ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
 /// `inline` for pictures other than SVG, sound, film and plain text; `attachment` for all that may
 /// carry script (HTML, SVG, XML, PDF) and all that is unknown. `content_type` may have parameters.
 pub fn content_disposition(name: &str, content_type: &str) -> String {
-    let kind = if viewer(content_type).is_some() { "inline" } else { "attachment" };
-    let Some(name) = name::clean(name) else { return kind.to_owned() };
+    let kind = if viewer(content_type).is_some() {
+        "inline"
+    } else {
+        "attachment"
+    };
+    let Some(name) = name::clean(name) else {
+        return kind.to_owned();
+    };
     let plain = plain(&name);
     if plain == name {
         format!("{kind}; filename=\"{plain}\"")
     } else {
-        format!("{kind}; filename=\"{plain}\"; filename*=UTF-8''{}", utf8_percent_encode(&name, NOT_ATTR_CHAR))
+        format!(
+            "{kind}; filename=\"{plain}\"; filename*=UTF-8''{}",
+            utf8_percent_encode(&name, NOT_ATTR_CHAR)
+        )
     }
 }
 
@@ -46,26 +55,42 @@ pub enum Viewer {
     Text,
 }
 
-/// None for what may carry script or is unknown, which is only ever saved. PDFs, too: browsers don't show them in a sandbox.
+/// None for what may carry script or is unknown, which is only ever saved. PDFs, too: browsers
+/// don't show them in a sandbox.
 pub fn viewer(content_type: &str) -> Option<Viewer> {
     let essence = essence(content_type);
     let essence = table::canonical(&essence);
     match essence.split_once('/')? {
-        ("image", subtype) => (!subtype.contains("xml") && !subtype.contains("svg")).then_some(Viewer::Image),
+        ("image", subtype) => {
+            (!subtype.contains("xml") && !subtype.contains("svg")).then_some(Viewer::Image)
+        }
         ("audio" | "video", _) => Some(Viewer::Media),
         _ => (essence == "text/plain").then_some(Viewer::Text),
     }
 }
 
-/// Whether it is text of which nothing says in what characters, neither `content_type` nor the text itself as HTML and XML do.
+/// Whether it is text of which nothing says in what characters, neither `content_type` nor the text
+/// itself as HTML and XML do.
 pub fn lacks_charset(content_type: &str) -> bool {
-    let names_one =
-        content_type.split(';').skip(1).any(|parameter| parameter.trim_start().to_ascii_lowercase().starts_with("charset"));
-    matches!(essence(content_type).as_str(), "text/plain" | "text/csv" | "text/markdown") && !names_one
+    let names_one = content_type.split(';').skip(1).any(|parameter| {
+        parameter
+            .trim_start()
+            .to_ascii_lowercase()
+            .starts_with("charset")
+    });
+    matches!(
+        essence(content_type).as_str(),
+        "text/plain" | "text/csv" | "text/markdown"
+    ) && !names_one
 }
 
 fn essence(content_type: &str) -> String {
-    content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+    content_type
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase()
 }
 
 /// Whether text that begins like this is UTF-8; its last character may be cut.
@@ -77,7 +102,15 @@ pub fn is_utf8(beginning: &[u8]) -> bool {
 /// For clients that know only `filename`. A quote or backslash would need escapes that browsers
 /// read differently, and a percent sign is decoded by some (RFC 6266, appendix D).
 fn plain(name: &str) -> String {
-    name.chars().map(|c| if matches!(c, ' '..='~') && !matches!(c, '"' | '\\' | '%') { c } else { '_' }).collect()
+    name.chars()
+        .map(|c| {
+            if matches!(c, ' '..='~') && !matches!(c, '"' | '\\' | '%') {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -86,8 +119,17 @@ mod tests {
 
     #[test]
     fn only_what_runs_nothing_is_shown_in_place() {
-        for inline in ["image/png", "IMAGE/JPEG", "audio/ogg;codecs=opus", "video/mp4", "text/plain; charset=utf-8"] {
-            assert!(content_disposition("a", inline).starts_with("inline; "), "{inline}");
+        for inline in [
+            "image/png",
+            "IMAGE/JPEG",
+            "audio/ogg;codecs=opus",
+            "video/mp4",
+            "text/plain; charset=utf-8",
+        ] {
+            assert!(
+                content_disposition("a", inline).starts_with("inline; "),
+                "{inline}"
+            );
         }
         let attached = [
             "image/svg+xml",
@@ -101,16 +143,31 @@ mod tests {
             "text/javascript",
         ];
         for attached in attached {
-            assert!(content_disposition("a", attached).starts_with("attachment; "), "{attached}");
+            assert!(
+                content_disposition("a", attached).starts_with("attachment; "),
+                "{attached}"
+            );
         }
     }
 
     #[test]
     fn a_charset_is_missed_only_where_nothing_else_tells_it() {
-        for lacking in ["text/plain", "Text/Plain; format=flowed", "text/csv;header=present", "text/markdown"] {
+        for lacking in [
+            "text/plain",
+            "Text/Plain; format=flowed",
+            "text/csv;header=present",
+            "text/markdown",
+        ] {
             assert!(lacks_charset(lacking), "{lacking}");
         }
-        for told in ["text/plain; charset=iso-8859-1", "text/plain;Charset=utf-8", "text/html", "text/xml", "image/png", ""] {
+        for told in [
+            "text/plain; charset=iso-8859-1",
+            "text/plain;Charset=utf-8",
+            "text/html",
+            "text/xml",
+            "image/png",
+            "",
+        ] {
             assert!(!lacks_charset(told), "{told}");
         }
     }
@@ -126,7 +183,10 @@ mod tests {
 
     #[test]
     fn a_plain_name_stands_alone() {
-        assert_eq!(content_disposition("my photo.jpg", "image/jpeg"), "inline; filename=\"my photo.jpg\"");
+        assert_eq!(
+            content_disposition("my photo.jpg", "image/jpeg"),
+            "inline; filename=\"my photo.jpg\""
+        );
     }
 
     #[test]
@@ -135,7 +195,10 @@ mod tests {
             content_disposition("Grüße \"€\".pdf", "application/pdf"),
             "attachment; filename=\"Gr__e ___.pdf\"; filename*=UTF-8''Gr%C3%BC%C3%9Fe%20%22%E2%82%AC%22.pdf"
         );
-        assert_eq!(content_disposition("100%.txt", "text/plain"), "inline; filename=\"100_.txt\"; filename*=UTF-8''100%25.txt");
+        assert_eq!(
+            content_disposition("100%.txt", "text/plain"),
+            "inline; filename=\"100_.txt\"; filename*=UTF-8''100%25.txt"
+        );
     }
 
     #[test]

@@ -1,7 +1,19 @@
 //! Kinds of media, as messaging providers set their limits by.
 
 /// What a file is to a person.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, strum::EnumIter, strum::EnumString, strum::IntoStaticStr)]
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    strum::EnumIter,
+    strum::EnumString,
+    strum::IntoStaticStr,
+)]
 #[strum(serialize_all = "lowercase")]
 pub enum MediaKind {
     /// Pictures, stickers among them.
@@ -36,7 +48,13 @@ impl MediaKind {
             Some(("audio", _)) => Self::Audio,
             Some(("video", _)) => Self::Video,
             Some(("text", _)) => Self::Document,
-            Some(("application", subtype)) if DOCUMENTS.iter().any(|document| subtype.starts_with(document)) => Self::Document,
+            Some(("application", subtype))
+                if DOCUMENTS
+                    .iter()
+                    .any(|document| subtype.starts_with(document)) =>
+            {
+                Self::Document
+            }
             _ => Self::Other,
         }
     }
@@ -54,7 +72,10 @@ mod tests {
             ("video/3gpp", MediaKind::Video),
             ("text/calendar", MediaKind::Document),
             ("application/pdf", MediaKind::Document),
-            ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", MediaKind::Document),
+            (
+                "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+                MediaKind::Document,
+            ),
             ("application/zip", MediaKind::Other),
             ("nonsense", MediaKind::Other),
         ] {

@@ -1,7 +1,7 @@
 //! What a file is and what it should be called: types from bytes, names that agree with them.
 //!
-//! Nothing here reads, waits or decides what is allowed: [`sniff()`] says what the first bytes show,
-//! [`agree`] what the file will be called, and policy matches [`Pattern`]s on the answer.
+//! Nothing here reads, waits or decides what is allowed: [`sniff()`] says what the first bytes
+//! show, [`agree`] what the file will be called, and policy matches [`Pattern`]s on the answer.
 
 mod bytes;
 pub mod charset;

@@ -15,7 +15,8 @@ const NAMELESS: &str = "upload";
 /// A name that agrees with the bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgreedName {
-    /// 1 to 255 characters with an extension; no path, no control characters, none that turn the direction of writing.
+    /// 1 to 255 characters with an extension; no path, no control characters, none that turn the
+    /// direction of writing.
     pub name: String,
     /// What became of the extension that the caller gave.
     pub extension: Extension,
@@ -43,14 +44,24 @@ pub fn agree(name: Option<&str>, sniffed: &Sniffed) -> AgreedName {
     let name = name.and_then(clean).unwrap_or_else(|| NAMELESS.to_owned());
     let (stem, given) = split(&name);
     let Some(given) = given else {
-        return AgreedName { name: with_extension(&name, sniffed), extension: Extension::Completed };
+        return AgreedName {
+            name: with_extension(&name, sniffed),
+            extension: Extension::Completed,
+        };
     };
     if sniffed.accepts(given) {
-        return AgreedName { name: join(stem, given), extension: Extension::Kept };
+        return AgreedName {
+            name: join(stem, given),
+            extension: Extension::Kept,
+        };
     }
     AgreedName {
         name: with_extension(if is_known(given) { stem } else { &name }, sniffed),
-        extension: if sniffed.is_contradicted_by(given) { Extension::Replaced } else { Extension::Completed },
+        extension: if sniffed.is_contradicted_by(given) {
+            Extension::Replaced
+        } else {
+            Extension::Completed
+        },
     }
 }
 
@@ -61,13 +72,20 @@ pub(super) fn extension_of(name: &str) -> Option<String> {
 
 /// The last part of a path without what misleads the eye or a terminal; none if nothing is left.
 pub(super) fn clean(name: &str) -> Option<String> {
-    name.rsplit(['/', '\\']).map(clean_part).find(|part| !part.is_empty())
+    name.rsplit(['/', '\\'])
+        .map(clean_part)
+        .find(|part| !part.is_empty())
 }
 
 fn clean_part(part: &str) -> String {
     let mut visible = String::with_capacity(part.len());
     for c in part.chars().filter(|c| !c.is_control()) {
-        if !is_format(c) || visible.chars().next_back().is_some_and(|before| is_orthography(c, before)) {
+        if !is_format(c)
+            || visible
+                .chars()
+                .next_back()
+                .is_some_and(|before| is_orthography(c, before))
+        {
             visible.push(c);
         }
     }
@@ -78,9 +96,10 @@ fn is_edge(c: char) -> bool {
     c == '.' || c.is_whitespace() || matches!(c, '\u{200c}'..='\u{200f}' | '\u{61c}')
 }
 
-/// Whether a character that shows nothing belongs to the one before it: joiners in Persian, in the scripts of India and
-/// in emoji, marks of direction in Hebrew and Arabic, variants of Mongolian letters and of Han, the tags that make
-/// Scotland's flag. Behind any other they would only mislead.
+/// Whether a character that shows nothing belongs to the one before it: joiners in Persian, in the
+/// scripts of India and in emoji, marks of direction in Hebrew and Arabic, variants of Mongolian
+/// letters and of Han, the tags that make Scotland's flag. Behind any other they would only
+/// mislead.
 fn is_orthography(c: char, before: char) -> bool {
     match c {
         '\u{200c}' | '\u{200d}' => !before.is_ascii() && !matches!(before, '\u{200c}'..='\u{200f}'),
@@ -111,26 +130,38 @@ fn is_format(c: char) -> bool {
 /// them, so that `Report 3.5` and `Mr. Smith` have none.
 fn split(name: &str) -> (&str, Option<&str>) {
     match name.rsplit_once('.') {
-        Some((stem, extension)) if is_extension(extension) && !stem.is_empty() && !is_domain(stem, extension) => {
+        Some((stem, extension))
+            if is_extension(extension) && !stem.is_empty() && !is_domain(stem, extension) =>
+        {
             (stem, Some(extension))
         }
         _ => (name, None),
     }
 }
 
-/// Whether a name ends with somebody's address rather than with an extension: `Chat with info@acme.com`.
+/// Whether a name ends with somebody's address rather than with an extension: `Chat with
+/// info@acme.com`.
 fn is_domain(stem: &str, extension: &str) -> bool {
     let word = stem.rsplit(char::is_whitespace).next().unwrap_or_default();
-    let is_address = word.contains('@') || word.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("www."));
+    let is_address = word.contains('@')
+        || word
+            .get(..4)
+            .is_some_and(|start| start.eq_ignore_ascii_case("www."));
     let in_a_sentence = extension.eq_ignore_ascii_case("com") && word.len() < stem.len();
-    let is_both = TOP_LEVEL.iter().any(|domain| domain.eq_ignore_ascii_case(extension));
+    let is_both = TOP_LEVEL
+        .iter()
+        .any(|domain| domain.eq_ignore_ascii_case(extension));
     is_both
         && (is_address || in_a_sentence)
-        && !word.to_ascii_lowercase().ends_with(&format!(".{}", extension.to_ascii_lowercase()))
+        && !word
+            .to_ascii_lowercase()
+            .ends_with(&format!(".{}", extension.to_ascii_lowercase()))
 }
 
 fn is_extension(word: &str) -> bool {
-    let plain = word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'+'));
+    let plain = word
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'+'));
     plain && word.len() <= MAX_EXTENSION && word.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
 
@@ -142,19 +173,25 @@ fn with_extension(stem: &str, sniffed: &Sniffed) -> String {
     }
 }
 
-/// Cuts the stem, never the extension, to the limit. An extension that would be read as the end of an address stands
-/// there twice.
+/// Cuts the stem, never the extension, to the limit. An extension that would be read as the end of
+/// an address stands there twice.
 fn join(stem: &str, extension: &str) -> String {
     let stem = cut(stem, extension.len() + 1);
     if is_domain(stem, extension) {
-        return format!("{}.{extension}.{extension}", cut(stem, 2 * (extension.len() + 1)));
+        return format!(
+            "{}.{extension}.{extension}",
+            cut(stem, 2 * (extension.len() + 1))
+        );
     }
     format!("{stem}.{extension}")
 }
 
 /// The start of a stem that leaves so many characters free.
 fn cut(stem: &str, free: usize) -> &str {
-    let cut = stem.char_indices().nth(MAX_CHARS.saturating_sub(free)).map_or(stem, |(end, _)| &stem[..end]);
+    let cut = stem
+        .char_indices()
+        .nth(MAX_CHARS.saturating_sub(free))
+        .map_or(stem, |(end, _)| &stem[..end]);
     match cut.trim_end_matches(is_edge) {
         "" => NAMELESS,
         stem => stem,

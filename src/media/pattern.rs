@@ -34,11 +34,14 @@ enum Meant {
 pub struct BadPattern(String);
 
 impl Pattern {
-    /// Whether a type without parameters, under [its one name](super::Sniffed::essence), is one of those meant.
+    /// Whether a type without parameters, under [its one name](super::Sniffed::essence), is one of
+    /// those meant.
     pub fn matches(&self, essence: &str) -> bool {
         match &self.meant {
             Meant::One(meant) => meant.eq_ignore_ascii_case(essence),
-            Meant::Family(meant) => essence.split_once('/').is_some_and(|(family, _)| meant.eq_ignore_ascii_case(family)),
+            Meant::Family(meant) => essence
+                .split_once('/')
+                .is_some_and(|(family, _)| meant.eq_ignore_ascii_case(family)),
             Meant::All => essence.contains('/'),
         }
     }
@@ -53,7 +56,9 @@ impl FromStr for Pattern {
         let meant = match written.split_once('/').ok_or_else(bad)? {
             ("*", "*") => Meant::All,
             (family, "*") if is_token(family) => Meant::Family(family.to_owned()),
-            (family, subtype) if is_token(family) && is_token(subtype) => Meant::One(table::canonical(&written).to_owned()),
+            (family, subtype) if is_token(family) && is_token(subtype) => {
+                Meant::One(table::canonical(&written).to_owned())
+            }
             _ => return Err(bad()),
         };
         Ok(Self { written, meant })
@@ -62,7 +67,10 @@ impl FromStr for Pattern {
 
 /// A restricted name (RFC 6838, section 4.2).
 fn is_token(word: &str) -> bool {
-    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte))
+    !word.is_empty()
+        && word
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte))
 }
 
 impl fmt::Display for Pattern {
@@ -113,17 +121,40 @@ mod tests {
 
     #[test]
     fn what_is_no_pattern_is_refused_and_quoted() {
-        for bad in ["", "*", "image", "image/", "/png", "*/png", "image/p*", "image/png; q=1", "a/b/c", "im age/png"] {
+        for bad in [
+            "",
+            "*",
+            "image",
+            "image/",
+            "/png",
+            "*/png",
+            "image/p*",
+            "image/png; q=1",
+            "a/b/c",
+            "im age/png",
+        ] {
             let error = bad.parse::<Pattern>().unwrap_err().to_string();
-            assert!(error.starts_with(&format!("`{bad}` is no pattern")), "{error}");
+            assert!(
+                error.starts_with(&format!("`{bad}` is no pattern")),
+                "{error}"
+            );
         }
     }
 
     #[test]
     fn a_pattern_is_a_string_in_settings() {
-        let patterns: Vec<Pattern> = serde_json::from_str(r#"["image/*", " text/Plain "]"#).unwrap();
-        assert_eq!(serde_json::to_string(&patterns).unwrap(), r#"["image/*","text/plain"]"#);
-        assert!(serde_json::from_str::<Pattern>(r#""images""#).unwrap_err().to_string().contains("`images`"));
+        let patterns: Vec<Pattern> =
+            serde_json::from_str(r#"["image/*", " text/Plain "]"#).unwrap();
+        assert_eq!(
+            serde_json::to_string(&patterns).unwrap(),
+            r#"["image/*","text/plain"]"#
+        );
+        assert!(
+            serde_json::from_str::<Pattern>(r#""images""#)
+                .unwrap_err()
+                .to_string()
+                .contains("`images`")
+        );
     }
 
     #[test]

@@ -50,10 +50,20 @@ pub fn sniff(head: &[u8], whole: bool, declared: Option<&str>, name: Option<&str
     let declared = declared.and_then(parse_declared);
     let extension = name.and_then(name::extension_of);
     let essence = choose(&found, declared.as_deref(), extension.as_deref());
-    let contradicts_declared = declared.is_some_and(|declared| declared != essence && contradicts(&found, &declared));
+    let contradicts_declared =
+        declared.is_some_and(|declared| declared != essence && contradicts(&found, &declared));
     let is_text = essence.starts_with("text/");
-    let charset = if is_text { found.charset.or_declared(declared_charset.as_deref()) } else { None };
-    Sniffed { essence, found, charset, contradicts_declared }
+    let charset = if is_text {
+        found.charset.or_declared(declared_charset.as_deref())
+    } else {
+        None
+    };
+    Sniffed {
+        essence,
+        found,
+        charset,
+        contradicts_declared,
+    }
 }
 
 impl Sniffed {
@@ -62,8 +72,8 @@ impl Sniffed {
         &self.essence
     }
 
-    /// The type as a `Content-Type`, with `codecs` where the bytes tell it (`audio/ogg;codecs=opus`), and a text's
-    /// `charset` where they or the caller tell it.
+    /// The type as a `Content-Type`, with `codecs` where the bytes tell it
+    /// (`audio/ogg;codecs=opus`), and a text's `charset` where they or the caller tell it.
     pub fn content_type(&self) -> String {
         match (self.found.codecs, &self.charset) {
             (Some(codecs), _) => format!("{};codecs={codecs}", self.essence),
@@ -86,7 +96,9 @@ impl Sniffed {
 
     /// The extension of a file of this type that has none, lower case, no dot.
     pub(super) fn extension(&self) -> &'static str {
-        self.row().unwrap_or_else(|| table::row(OCTET_STREAM)).extension()
+        self.row()
+            .unwrap_or_else(|| table::row(OCTET_STREAM))
+            .extension()
     }
 
     /// Whether the extension means this type.
@@ -100,13 +112,16 @@ impl Sniffed {
         if self.is_meant_by(extension) {
             return true;
         }
-        let vague = self.row().is_none_or(|row| matches!(row.essence, OCTET_STREAM | PLAIN_TEXT));
+        let vague = self
+            .row()
+            .is_none_or(|row| matches!(row.essence, OCTET_STREAM | PLAIN_TEXT));
         vague && !is_listed(extension) && guesses_allow(extension, &self.essence)
     }
 
     /// Whether this extension denies what the bytes are, rather than saying less or nothing.
     pub(super) fn is_contradicted_by(&self, extension: &str) -> bool {
-        is_known(extension) && table::by_extension(extension).all(|row| contradicts(&self.found, row.essence))
+        is_known(extension)
+            && table::by_extension(extension).all(|row| contradicts(&self.found, row.essence))
     }
 
     fn row(&self) -> Option<&'static Row> {
@@ -117,18 +132,24 @@ impl Sniffed {
 /// A declared type by its one name, or none if it says nothing.
 fn parse_declared(declared: &str) -> Option<String> {
     let declared: mime::Mime = declared.trim().parse().ok()?;
-    let silent = UNDECLARED.contains(&declared.essence_str()) || !declared.essence_str().split('/').all(is_restricted_name);
+    let silent = UNDECLARED.contains(&declared.essence_str())
+        || !declared.essence_str().split('/').all(is_restricted_name);
     (!silent).then(|| table::canonical(declared.essence_str()).to_owned())
 }
 
 fn parse_charset(declared: &str) -> Option<String> {
     let declared: mime::Mime = declared.trim().parse().ok()?;
-    declared.get_param(mime::CHARSET).map(|charset| charset.as_str().to_owned())
+    declared
+        .get_param(mime::CHARSET)
+        .map(|charset| charset.as_str().to_owned())
 }
 
-/// What half a type may be (RFC 6838 section 4.2): no wildcard, and nothing that a pattern could take for one.
+/// What half a type may be (RFC 6838 section 4.2): no wildcard, and nothing that a pattern could
+/// take for one.
 fn is_restricted_name(name: &str) -> bool {
-    let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte));
+    let plain = name
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte));
     plain && name.len() <= 127 && name.starts_with(|first: char| first.is_ascii_alphanumeric())
 }
 
@@ -137,9 +158,12 @@ fn is_restricted_name(name: &str) -> bool {
 /// Of two claims that fit, the more telling one wins; among texts always the extension, since
 /// browsers declare those by the programs that happen to be installed.
 fn choose(found: &Found, declared: Option<&str>, extension: Option<&str>) -> Cow<'static, str> {
-    let named = extension.and_then(|extension| table::by_extension(extension).find(|row| admits(found, row)));
+    let named = extension
+        .and_then(|extension| table::by_extension(extension).find(|row| admits(found, row)));
     let named = named.filter(|row| is_textual(row.form) || *row != found.row);
-    let declared_row = declared.and_then(table::by_essence).filter(|row| admits(found, row) && !says_less(found, row));
+    let declared_row = declared
+        .and_then(table::by_essence)
+        .filter(|row| admits(found, row) && !says_less(found, row));
     if let Some(row) = named.or(declared_row) {
         return Cow::Borrowed(row.essence);
     }
@@ -157,7 +181,10 @@ fn promises_to_run(found: &Found, row: &Row) -> bool {
 }
 
 fn is_textual(form: Form) -> bool {
-    matches!(form, Form::Text | Form::Script | Form::Html | Form::Xml | Form::Json)
+    matches!(
+        form,
+        Form::Text | Form::Script | Form::Html | Form::Xml | Form::Json
+    )
 }
 
 /// `text/plain` is true of a calendar and says less than its bytes do.
@@ -167,16 +194,34 @@ fn says_less(found: &Found, row: &Row) -> bool {
 
 /// A type outside the table, for a file whose extension is outside it too: believed where the
 /// bytes are vague and the common table doesn't object.
-fn unlisted(found: &Found, declared: Option<&str>, extension: Option<&str>) -> Option<Cow<'static, str>> {
+fn unlisted(
+    found: &Found,
+    declared: Option<&str>,
+    extension: Option<&str>,
+) -> Option<Cow<'static, str>> {
     let extension = extension.filter(|extension| is_vague(found) && !is_listed(extension))?;
-    let free = |essence: &str| table::by_essence(essence).is_none() && is_believable(found, essence);
+    let free =
+        |essence: &str| table::by_essence(essence).is_none() && is_believable(found, essence);
     let declared = declared.filter(|essence| free(essence) && guesses_allow(extension, essence));
-    let guessed = || mime_guess::from_ext(extension).first_raw().filter(|essence| free(essence));
-    declared.map(|essence| Cow::Owned(essence.to_owned())).or_else(|| guessed().map(Cow::Borrowed))
+    let guessed = || {
+        mime_guess::from_ext(extension)
+            .first_raw()
+            .filter(|essence| free(essence))
+    };
+    declared
+        .map(|essence| Cow::Owned(essence.to_owned()))
+        .or_else(|| guessed().map(Cow::Borrowed))
 }
 
 fn is_vague(found: &Found) -> bool {
-    matches!(found.row.essence, OCTET_STREAM | PLAIN_TEXT | "application/zip" | "application/gzip" | "application/x-ole-storage")
+    matches!(
+        found.row.essence,
+        OCTET_STREAM
+            | PLAIN_TEXT
+            | "application/zip"
+            | "application/gzip"
+            | "application/x-ole-storage"
+    )
 }
 
 fn is_believable(found: &Found, essence: &str) -> bool {
@@ -196,7 +241,10 @@ pub(super) fn is_known(extension: &str) -> bool {
 /// Whether the common table has this type, or nothing, for the extension.
 fn guesses_allow(extension: &str, essence: &str) -> bool {
     let guesses = mime_guess::from_ext(extension);
-    guesses.is_empty() || guesses.iter_raw().any(|guess| table::canonical(guess) == essence)
+    guesses.is_empty()
+        || guesses
+            .iter_raw()
+            .any(|guess| table::canonical(guess) == essence)
 }
 
 /// Whether bytes as found can't be of the type. One that names the container only, such as zip

@@ -75,11 +75,17 @@ impl Row {
     }
 }
 
-/// Rows by a word in lower case: a walk of the table for each question would cost more than all else of a small upload.
+/// Rows by a word in lower case: a walk of the table for each question would cost more than all
+/// else of a small upload.
 type Index<T> = LazyLock<HashMap<&'static str, T>>;
 
 static BY_ESSENCE: Index<&Row> = LazyLock::new(|| {
-    let names = |row: &'static Row| row.aliases.split_ascii_whitespace().chain([row.essence]).map(move |name| (name, row));
+    let names = |row: &'static Row| {
+        row.aliases
+            .split_ascii_whitespace()
+            .chain([row.essence])
+            .map(move |name| (name, row))
+    };
     ROWS.iter().flat_map(names).collect()
 });
 
@@ -94,7 +100,11 @@ static BY_EXTENSION: Index<Vec<&Row>> = LazyLock::new(|| {
 });
 
 fn lower_case(word: &str) -> Cow<'_, str> {
-    if word.bytes().any(|byte| byte.is_ascii_uppercase()) { word.to_ascii_lowercase().into() } else { word.into() }
+    if word.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        word.to_ascii_lowercase().into()
+    } else {
+        word.into()
+    }
 }
 
 /// The row of a type, under its own name or an alias, in any case.
@@ -104,7 +114,11 @@ pub(super) fn by_essence(essence: &str) -> Option<&'static Row> {
 
 /// The rows that an extension may mean: `ts` is MPEG-TS and TypeScript.
 pub(super) fn by_extension(extension: &str) -> impl Iterator<Item = &'static Row> {
-    BY_EXTENSION.get(lower_case(extension).as_ref()).into_iter().flatten().copied()
+    BY_EXTENSION
+        .get(lower_case(extension).as_ref())
+        .into_iter()
+        .flatten()
+        .copied()
 }
 
 /// The row with this name. For names written in this module's code, which a test holds against the
@@ -160,8 +174,18 @@ pub const EXECUTABLE_PATTERNS: &[&str] = &[
     "application/x-applescript",
 ];
 
-const fn r(essence: &'static str, form: Form, extensions: &'static str, aliases: &'static str) -> Row {
-    Row { essence, form, extensions, aliases }
+const fn r(
+    essence: &'static str,
+    form: Form,
+    extensions: &'static str,
+    aliases: &'static str,
+) -> Row {
+    Row {
+        essence,
+        form,
+        extensions,
+        aliases,
+    }
 }
 
 /// Unknown bytes stand first: [`row`] falls back on them.
@@ -404,7 +428,12 @@ mod tests {
     fn a_name_stands_for_one_type_only() {
         let mut seen = HashSet::new();
         for row in ROWS {
-            for name in row.aliases.split(' ').filter(|alias| !alias.is_empty()).chain([row.essence]) {
+            for name in row
+                .aliases
+                .split(' ')
+                .filter(|alias| !alias.is_empty())
+                .chain([row.essence])
+            {
                 assert!(seen.insert(name), "{name} is listed twice");
                 assert_eq!(name, name.to_ascii_lowercase());
             }
@@ -416,7 +445,10 @@ mod tests {
         let mut seen = HashSet::new();
         for row in ROWS {
             for extension in row.extensions.split(' ') {
-                assert!(seen.insert((extension, format!("{:?}", row.form))), "{extension} is listed twice");
+                assert!(
+                    seen.insert((extension, format!("{:?}", row.form))),
+                    "{extension} is listed twice"
+                );
                 assert!(!extension.is_empty(), "{} has no extension", row.essence);
             }
         }
@@ -438,13 +470,27 @@ mod tests {
     fn a_common_table_agrees_with_the_extensions_given() {
         let unlike = |row: &&Row| {
             let guesses = mime_guess::from_ext(row.extension());
-            let mut guesses = guesses.iter_raw().map(canonical).filter(|guess| *guess != ROWS[0].essence).peekable();
+            let mut guesses = guesses
+                .iter_raw()
+                .map(canonical)
+                .filter(|guess| *guess != ROWS[0].essence)
+                .peekable();
             guesses.peek().is_some() && guesses.all(|guess| guess != row.essence)
         };
-        let unlike: Vec<_> = ROWS.iter().filter(|row| !row.is_executable()).filter(unlike).map(|row| row.essence).collect();
+        let unlike: Vec<_> = ROWS
+            .iter()
+            .filter(|row| !row.is_executable())
+            .filter(unlike)
+            .map(|row| row.essence)
+            .collect();
         assert_eq!(unlike, KNOWN_DIFFERENCES);
     }
 
     /// One name for two formats in the common table, and `ts` and `pem` that mean another there.
-    const KNOWN_DIFFERENCES: &[&str] = &["image/emf", "font/otf", "application/typescript", "application/x-pem-file"];
+    const KNOWN_DIFFERENCES: &[&str] = &[
+        "image/emf",
+        "font/otf",
+        "application/typescript",
+        "application/x-pem-file",
+    ];
 }

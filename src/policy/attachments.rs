@@ -1,4 +1,5 @@
-//! What a channel of eGain's lets be attached, in eGain's terms: extensions and a size, by direction.
+//! What a channel of eGain's lets be attached, in eGain's terms: extensions and a size, by
+//! direction.
 
 use std::collections::BTreeSet;
 
@@ -36,35 +37,54 @@ pub enum Extensions {
 impl Default for AttachmentPolicy {
     /// What eGain allows where a channel says nothing.
     fn default() -> Self {
-        Self { enabled: true, max_size: LARGEST, extensions: Extensions::Any }
+        Self {
+            enabled: true,
+            max_size: LARGEST,
+            extensions: Extensions::Any,
+        }
     }
 }
 
 impl AttachmentPolicy {
     /// Nothing at all.
     pub fn nothing() -> Self {
-        Self { enabled: false, ..Self::default() }
+        Self {
+            enabled: false,
+            ..Self::default()
+        }
     }
 
-    /// Judges a file by the extension of the name that it will be stored under, which agrees with its bytes.
+    /// Judges a file by the extension of the name that it will be stored under, which agrees with
+    /// its bytes.
     ///
     /// # Errors
     /// The channel takes no attachments, or none of this kind.
     pub fn judge(&self, channel: &str, extension: &str) -> Result<(), Fault> {
         if !self.enabled {
-            let detail =
-                format!("the channel {channel} takes no attachments in this direction: an operator can allow them in eGain");
-            return Err(Fault::caller(Code::Forbidden, Stage::Policy, detail).with_limit(self.limit()));
+            let detail = format!(
+                "the channel {channel} takes no attachments in this direction: an operator can allow them in eGain"
+            );
+            return Err(
+                Fault::caller(Code::Forbidden, Stage::Policy, detail).with_limit(self.limit())
+            );
         }
         if self.takes(extension) {
             return Ok(());
         }
         let detail = match &self.extensions {
             Extensions::Allow(allowed) => {
-                let allowed = allowed.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-                format!("the channel {channel} doesn't take .{extension} files: send one of {allowed}")
+                let allowed = allowed
+                    .iter()
+                    .map(String::as_str)
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                format!(
+                    "the channel {channel} doesn't take .{extension} files: send one of {allowed}"
+                )
             }
-            _ => format!("the channel {channel} doesn't take .{extension} files: send another type of file"),
+            _ => format!(
+                "the channel {channel} doesn't take .{extension} files: send another type of file"
+            ),
         };
         Err(Fault::caller(Code::TypeNotAllowed, Stage::Policy, detail).with_limit(self.limit()))
     }
@@ -76,11 +96,16 @@ impl AttachmentPolicy {
             _ if !self.enabled => Some(Vec::new()),
             _ => None,
         };
-        Limit { source: LimitSource::EgainChannel, max_size: Some(self.max_size), allowed }
+        Limit {
+            source: LimitSource::EgainChannel,
+            max_size: Some(self.max_size),
+            allowed,
+        }
     }
 
     fn takes(&self, extension: &str) -> bool {
-        let listed = |list: &BTreeSet<String>| list.iter().any(|known| same(known) == same(extension));
+        let listed =
+            |list: &BTreeSet<String>| list.iter().any(|known| same(known) == same(extension));
         match &self.extensions {
             Extensions::Any => true,
             Extensions::Allow(allowed) => listed(allowed),
@@ -92,7 +117,10 @@ impl AttachmentPolicy {
 /// One name for extensions that mean the same.
 fn same(extension: &str) -> String {
     let extension = extension.trim_start_matches('.').to_ascii_lowercase();
-    EQUIVALENT.iter().find(|(_, long)| *long == extension).map_or(extension, |(short, _)| (*short).to_owned())
+    EQUIVALENT
+        .iter()
+        .find(|(_, long)| *long == extension)
+        .map_or(extension, |(short, _)| (*short).to_owned())
 }
 
 #[cfg(test)]
@@ -100,38 +128,63 @@ mod tests {
     use super::*;
 
     fn list(extensions: &[&str]) -> BTreeSet<String> {
-        extensions.iter().map(|extension| (*extension).to_owned()).collect()
+        extensions
+            .iter()
+            .map(|extension| (*extension).to_owned())
+            .collect()
     }
 
     fn code(policy: &AttachmentPolicy, extension: &str) -> Option<Code> {
-        policy.judge("whatsapp", extension).err().map(|fault| fault.code())
+        policy
+            .judge("whatsapp", extension)
+            .err()
+            .map(|fault| fault.code())
     }
 
     #[test]
     fn an_allow_list_takes_equivalents_in_any_case_and_nothing_else() {
-        let policy =
-            AttachmentPolicy { extensions: Extensions::Allow(list(&["jpeg", "tif", "pdf"])), ..AttachmentPolicy::default() };
+        let policy = AttachmentPolicy {
+            extensions: Extensions::Allow(list(&["jpeg", "tif", "pdf"])),
+            ..AttachmentPolicy::default()
+        };
         for taken in ["jpg", "jpeg", "JPG", ".tiff", "pdf"] {
             assert_eq!(code(&policy, taken), None, "{taken}");
         }
         for refused in ["png", "jpe", "pdfx", ""] {
-            assert_eq!(code(&policy, refused), Some(Code::TypeNotAllowed), "{refused}");
+            assert_eq!(
+                code(&policy, refused),
+                Some(Code::TypeNotAllowed),
+                "{refused}"
+            );
         }
     }
 
     #[test]
     fn a_block_list_refuses_equivalents_too() {
-        let policy = AttachmentPolicy { extensions: Extensions::Block(list(&["htm", "exe"])), ..AttachmentPolicy::default() };
-        assert_eq!([code(&policy, "html"), code(&policy, "exe")], [Some(Code::TypeNotAllowed); 2]);
+        let policy = AttachmentPolicy {
+            extensions: Extensions::Block(list(&["htm", "exe"])),
+            ..AttachmentPolicy::default()
+        };
+        assert_eq!(
+            [code(&policy, "html"), code(&policy, "exe")],
+            [Some(Code::TypeNotAllowed); 2]
+        );
         assert_eq!(code(&policy, "png"), None);
     }
 
     #[test]
     fn a_refusal_cites_the_rule() {
-        let policy = AttachmentPolicy { max_size: 7, extensions: Extensions::Allow(list(&["png"])), enabled: true };
+        let policy = AttachmentPolicy {
+            max_size: 7,
+            extensions: Extensions::Allow(list(&["png"])),
+            enabled: true,
+        };
         let fault = policy.judge("byoc", "gif").unwrap_err();
         assert_eq!(fault.limit(), Some(&policy.limit()));
         assert!(fault.detail().contains("send one of png"), "{fault}");
-        assert_eq!(code(&AttachmentPolicy::nothing(), "png"), Some(Code::Forbidden));
+        assert_eq!(
+            code(&AttachmentPolicy::nothing(), "png"),
+            Some(Code::Forbidden)
+        );
     }
 }

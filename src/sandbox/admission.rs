@@ -13,34 +13,61 @@ use super::reply::Refusal;
 use super::site::Site;
 use super::token::Insufficient;
 
-/// Only calls that may be made are counted against the plan. `parameters` are those that the query may have.
-pub(super) fn admit(site: &Site, operation: Operation, request: &Request<Incoming>, parameters: &[&str]) -> Result<(), Refusal> {
+/// Only calls that may be made are counted against the plan. `parameters` are those that the query
+/// may have.
+pub(super) fn admit(
+    site: &Site,
+    operation: Operation,
+    request: &Request<Incoming>,
+    parameters: &[&str],
+) -> Result<(), Refusal> {
     let bearer = request.headers().typed_get::<Authorization<Bearer>>();
     let token = bearer.as_ref().map_or("", |bearer| bearer.token());
-    site.tokens.check(token, scopes(operation)).map_err(insufficient)?;
-    site.limits.spend(operation).map_err(|exceeded| too_many(site, exceeded))?;
+    site.tokens
+        .check(token, scopes(operation))
+        .map_err(insufficient)?;
+    site.limits
+        .spend(operation)
+        .map_err(|exceeded| too_many(site, exceeded))?;
     let query = request.uri().query().unwrap_or_default();
     let mut names = url::form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name);
     match names.find(|name| !parameters.contains(&&**name)) {
         None => Ok(()),
-        Some(_) => Err(Refusal::new(StatusCode::BAD_REQUEST, "400-101", "a query parameter isn't supported")),
+        Some(_) => Err(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "400-101",
+            "a query parameter isn't supported",
+        )),
     }
 }
 
 fn scopes(operation: Operation) -> &'static [&'static str] {
     match operation {
         Operation::GetAsset => &[INTERACTION_MANAGE, INTERACTION_READ],
-        Operation::ListAccounts | Operation::GetAccount | Operation::ListChannels | Operation::GetChannel => &[MANAGE, READ],
-        Operation::CreateAccount | Operation::ReplaceAccount | Operation::DeleteAccount => &[MANAGE],
+        Operation::ListAccounts
+        | Operation::GetAccount
+        | Operation::ListChannels
+        | Operation::GetChannel => &[MANAGE, READ],
+        Operation::CreateAccount | Operation::ReplaceAccount | Operation::DeleteAccount => {
+            &[MANAGE]
+        }
         _ => &[INTERACTION_MANAGE],
     }
 }
 
 fn insufficient(why: Insufficient) -> Refusal {
     match why {
-        Insufficient::Unknown => Refusal::new(StatusCode::UNAUTHORIZED, "401-104", "the access token isn't valid")
-            .with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
-        Insufficient::Scope => Refusal::new(StatusCode::FORBIDDEN, "403-197", "the token lacks the scope"),
+        Insufficient::Unknown => Refusal::new(
+            StatusCode::UNAUTHORIZED,
+            "401-104",
+            "the access token isn't valid",
+        )
+        .with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+        Insufficient::Scope => Refusal::new(
+            StatusCode::FORBIDDEN,
+            "403-197",
+            "the token lacks the scope",
+        ),
     }
 }
 
@@ -48,8 +75,18 @@ fn insufficient(why: Insufficient) -> Refusal {
 fn too_many(site: &Site, exceeded: Exceeded) -> Refusal {
     let reset = clock::rfc3339(site.clock.after(exceeded.wait));
     let reset = HeaderValue::try_from(reset).expect("a time is a plain word");
-    Refusal::new(StatusCode::TOO_MANY_REQUESTS, "429-001", "too many requests")
-        .with(header::HeaderName::from_static("x-ratelimit-limit"), exceeded.limit)
-        .with(header::HeaderName::from_static("x-ratelimit-remaining"), 0u32)
-        .with(header::HeaderName::from_static("x-ratelimit-reset"), reset)
+    Refusal::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "429-001",
+        "too many requests",
+    )
+    .with(
+        header::HeaderName::from_static("x-ratelimit-limit"),
+        exceeded.limit,
+    )
+    .with(
+        header::HeaderName::from_static("x-ratelimit-remaining"),
+        0u32,
+    )
+    .with(header::HeaderName::from_static("x-ratelimit-reset"), reset)
 }

@@ -1,4 +1,5 @@
-//! The Channel API, which only reads, with eGain's documented samples; tests change them behind its back.
+//! The Channel API, which only reads, with eGain's documented samples; tests change them behind its
+//! back.
 
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
@@ -22,7 +23,11 @@ impl ChannelStore {
     }
 
     pub(super) fn get(&self, id: &str) -> Option<Value> {
-        self.0.lock().iter().find(|channel| channel["id"] == id).cloned()
+        self.0
+            .lock()
+            .iter()
+            .find(|channel| channel["id"] == id)
+            .cloned()
     }
 
     pub(super) fn all(&self) -> Vec<Value> {
@@ -44,31 +49,60 @@ impl ChannelStore {
 /// `GET /channels`
 pub(super) fn list(site: &Site, request: &Request<Incoming>) -> Result<Reply, Refusal> {
     admit(site, Operation::ListChannels, request, paging::PARAMETERS)?;
-    Ok(Reply::json(StatusCode::OK, Page::asked_for(request.uri())?.of("channel", site.channels.all())))
+    Ok(Reply::json(
+        StatusCode::OK,
+        Page::asked_for(request.uri())?.of("channel", site.channels.all()),
+    ))
 }
 
 /// `GET /channels/{id}`
 pub(super) fn get(site: &Site, id: &str, request: &Request<Incoming>) -> Result<Reply, Refusal> {
     admit(site, Operation::GetChannel, request, &[])?;
-    let unknown = || Refusal::new(StatusCode::NOT_FOUND, "404-101", "there is no channel with this id");
-    site.channels.get(id).map(|channel| Reply::json(StatusCode::OK, channel)).ok_or_else(unknown)
+    let unknown = || {
+        Refusal::new(
+            StatusCode::NOT_FOUND,
+            "404-101",
+            "there is no channel with this id",
+        )
+    };
+    site.channels
+        .get(id)
+        .map(|channel| Reply::json(StatusCode::OK, channel))
+        .ok_or_else(unknown)
 }
 
-/// eGain's documented samples: what each channel takes outbound, and what a custom one refuses inbound.
+/// eGain's documented samples: what each channel takes outbound, and what a custom one refuses
+/// inbound.
 fn samples() -> Vec<Value> {
     let allow = |extensions: &[&str], max_size: u64| {
         let policy = json!({"enabled": true, "maxSize": max_size, "type": "allow", "extensions": extensions});
         json!({"outbound": {"features": ["attachments", "typing_events"], "attachmentPolicy": policy}})
     };
-    let blocked = json!({"enabled": true, "maxSize": 12345, "type": "block", "extensions": ["bat", "exe"]});
+    let blocked =
+        json!({"enabled": true, "maxSize": 12345, "type": "block", "extensions": ["bat", "exe"]});
     let custom = json!({
         "inbound": {"features": ["attachments"], "attachmentPolicy": blocked},
         "outbound": {"features": ["attachments", "richText"]},
     });
     vec![
-        channel(1, "sms_twilio", "Twilio SMS", allow(&["jpeg", "jpg", "png"], 524_288)),
-        channel(2, "whatsapp", "WhatsApp", allow(&["jpeg", "jpg", "png", "pdf"], 5_242_880)),
-        channel(3, "google_business_messaging", "Google Business Messaging", allow(&["jpeg", "jpg", "png"], 5_242_880)),
+        channel(
+            1,
+            "sms_twilio",
+            "Twilio SMS",
+            allow(&["jpeg", "jpg", "png"], 524_288),
+        ),
+        channel(
+            2,
+            "whatsapp",
+            "WhatsApp",
+            allow(&["jpeg", "jpg", "png", "pdf"], 5_242_880),
+        ),
+        channel(
+            3,
+            "google_business_messaging",
+            "Google Business Messaging",
+            allow(&["jpeg", "jpg", "png"], 5_242_880),
+        ),
         channel(4, "custom.teams", "Teams", custom),
     ]
 }

@@ -21,7 +21,10 @@ impl Clock {
 
     /// That time, `life` from now.
     pub(super) fn after(self, life: Duration) -> Timestamp {
-        later(self.now(), SignedDuration::try_from(life).unwrap_or(SignedDuration::MAX))
+        later(
+            self.now(),
+            SignedDuration::try_from(life).unwrap_or(SignedDuration::MAX),
+        )
     }
 }
 
@@ -41,7 +44,10 @@ mod tests {
 
     #[test]
     fn times_are_written_with_milliseconds() {
-        assert_eq!(rfc3339("2022-01-27T20:04:25.4Z".parse().unwrap()), "2022-01-27T20:04:25.400Z");
+        assert_eq!(
+            rfc3339("2022-01-27T20:04:25.4Z".parse().unwrap()),
+            "2022-01-27T20:04:25.400Z"
+        );
     }
 
     #[test]

@@ -16,7 +16,10 @@ const MAX_FAULTS: usize = 1024 * 1024;
 /// `POST /_sandbox/faults`: a fault or a list of them.
 pub(super) async fn add_faults(site: &Site, request: Request<Incoming>) -> Reply {
     let Ok(body) = reading::read(request, MAX_FAULTS).await else {
-        return Reply::plain(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large or broke off");
+        return Reply::plain(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "the body is too large or broke off",
+        );
     };
     match parse(&body) {
         Ok(faults) => {
@@ -30,7 +33,10 @@ pub(super) async fn add_faults(site: &Site, request: Request<Incoming>) -> Reply
 /// `POST /_sandbox/oddities`: a list of names; these and no others are switched on.
 pub(super) async fn set_oddities(site: &Site, request: Request<Incoming>) -> Reply {
     let Ok(body) = reading::read(request, MAX_FAULTS).await else {
-        return Reply::plain(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large or broke off");
+        return Reply::plain(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "the body is too large or broke off",
+        );
     };
     match serde_json::from_slice::<Vec<Oddity>>(&body) {
         Ok(oddities) => {
@@ -53,12 +59,18 @@ fn parse(body: &[u8]) -> serde_json::Result<Vec<Fault>> {
 /// `POST /_sandbox/channels`: a channel, in place of the one with its id.
 pub(super) async fn put_channel(site: &Site, request: Request<Incoming>) -> Reply {
     let body = reading::read(request, MAX_FAULTS).await.ok();
-    match body.and_then(|body| serde_json::from_slice::<Value>(&body).ok()).filter(|channel| channel["id"].is_string()) {
+    match body
+        .and_then(|body| serde_json::from_slice::<Value>(&body).ok())
+        .filter(|channel| channel["id"].is_string())
+    {
         Some(channel) => {
             site.channels.put(channel);
             Reply::empty(StatusCode::NO_CONTENT)
         }
-        None => Reply::json(StatusCode::BAD_REQUEST, json!({"error": "send a channel as JSON, with its id"})),
+        None => Reply::json(
+            StatusCode::BAD_REQUEST,
+            json!({"error": "send a channel as JSON, with its id"}),
+        ),
     }
 }
 
@@ -82,12 +94,25 @@ mod tests {
 
     #[test]
     fn one_fault_and_a_list_of_faults_are_read() {
-        assert_eq!(parse(br#"{"at": "token", "close": true}"#).unwrap().len(), 1);
-        assert_eq!(parse(br#"[{"at": "token"}, {"at": "upload", "times": 1}]"#).unwrap().len(), 2);
+        assert_eq!(
+            parse(br#"{"at": "token", "close": true}"#).unwrap().len(),
+            1
+        );
+        assert_eq!(
+            parse(br#"[{"at": "token"}, {"at": "upload", "times": 1}]"#)
+                .unwrap()
+                .len(),
+            2
+        );
     }
 
     #[test]
     fn an_error_names_what_is_wrong() {
-        assert!(parse(br#"{"at": "token", "clsoe": true}"#).unwrap_err().to_string().contains("clsoe"));
+        assert!(
+            parse(br#"{"at": "token", "clsoe": true}"#)
+                .unwrap_err()
+                .to_string()
+                .contains("clsoe")
+        );
     }
 }

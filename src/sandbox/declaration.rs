@@ -7,7 +7,13 @@ use super::reply::Refusal;
 use super::types;
 
 /// The senders that eGain documents. Channels have no such list.
-const SENDERS: [&str; 5] = ["customer", "custom_bot", "egain_bot", "egain_agent", "custom_agent"];
+const SENDERS: [&str; 5] = [
+    "customer",
+    "custom_bot",
+    "egain_bot",
+    "egain_agent",
+    "custom_agent",
+];
 
 /// Characters that a text may have.
 const LONGEST: usize = 255;
@@ -25,25 +31,40 @@ pub(super) struct Declaration {
 impl Declaration {
     /// Reads a declaration of at most `max_size` bytes.
     pub(super) fn read(json: &[u8], max_size: u64) -> Result<Self, Refusal> {
-        let value: Value = serde_json::from_slice(json).map_err(|error| invalid("body", &error.to_string()))?;
+        let value: Value =
+            serde_json::from_slice(json).map_err(|error| invalid("body", &error.to_string()))?;
         let body = fields(&value, "body", &["channel", "sender", "name", "size"])?;
-        Ok(Self { channel: kind(body, "channel")?, sender: sender(body)?, name: name(body)?, size: size(body, max_size)? })
+        Ok(Self {
+            channel: kind(body, "channel")?,
+            sender: sender(body)?,
+            name: name(body)?,
+            size: size(body, max_size)?,
+        })
     }
 }
 
 fn sender(body: &Map<String, Value>) -> Result<String, Refusal> {
     let sender = kind(body, "sender")?;
-    if SENDERS.contains(&sender.as_str()) { Ok(sender) } else { Err(invalid("sender.type", "not a known sender")) }
+    if SENDERS.contains(&sender.as_str()) {
+        Ok(sender)
+    } else {
+        Err(invalid("sender.type", "not a known sender"))
+    }
 }
 
 fn name(body: &Map<String, Value>) -> Result<String, Refusal> {
     let name = text(required(body, "name", "name")?, "name")?;
-    if types::has_extension(&name) { Ok(name) } else { Err(invalid("name", "it has no extension")) }
+    if types::has_extension(&name) {
+        Ok(name)
+    } else {
+        Err(invalid("name", "it has no extension"))
+    }
 }
 
 fn size(body: &Map<String, Value>, max: u64) -> Result<u64, Refusal> {
     let size = required(body, "size", "size")?.as_u64();
-    size.filter(|size| (1..=max).contains(size)).ok_or_else(|| invalid("size", &format!("not a whole number from 1 to {max}")))
+    size.filter(|size| (1..=max).contains(size))
+        .ok_or_else(|| invalid("size", &format!("not a whole number from 1 to {max}")))
 }
 
 /// The `type` inside of `channel` or `sender`.
@@ -54,28 +75,47 @@ fn kind(body: &Map<String, Value>, field: &str) -> Result<String, Refusal> {
 }
 
 /// The fields of an object that has no others than these.
-fn fields<'v>(value: &'v Value, path: &str, known: &[&str]) -> Result<&'v Map<String, Value>, Refusal> {
-    let object = value.as_object().ok_or_else(|| invalid(path, "not an object"))?;
+fn fields<'v>(
+    value: &'v Value,
+    path: &str,
+    known: &[&str],
+) -> Result<&'v Map<String, Value>, Refusal> {
+    let object = value
+        .as_object()
+        .ok_or_else(|| invalid(path, "not an object"))?;
     match object.keys().find(|key| !known.contains(&key.as_str())) {
         None => Ok(object),
-        Some(unknown) => Err(refusal("400-420", "a field isn't in the schema").detail("attribute", unknown)),
+        Some(unknown) => {
+            Err(refusal("400-420", "a field isn't in the schema").detail("attribute", unknown))
+        }
     }
 }
 
-fn required<'v>(object: &'v Map<String, Value>, field: &str, path: &str) -> Result<&'v Value, Refusal> {
-    object.get(field).ok_or_else(|| refusal("400-143", "an attribute is missing").detail("attribute", path))
+fn required<'v>(
+    object: &'v Map<String, Value>,
+    field: &str,
+    path: &str,
+) -> Result<&'v Value, Refusal> {
+    object
+        .get(field)
+        .ok_or_else(|| refusal("400-143", "an attribute is missing").detail("attribute", path))
 }
 
 fn text(value: &Value, path: &str) -> Result<String, Refusal> {
     let text = value.as_str().ok_or_else(|| invalid(path, "not text"))?;
     match text.chars().count() {
         1..=LONGEST => Ok(text.to_owned()),
-        length => Err(invalid(path, &format!("{length} characters instead of 1 to {LONGEST}"))),
+        length => Err(invalid(
+            path,
+            &format!("{length} characters instead of 1 to {LONGEST}"),
+        )),
     }
 }
 
 fn invalid(path: &str, why: &str) -> Refusal {
-    refusal("400-152", "an attribute has an invalid value").detail("attribute", path).detail("reason", why)
+    refusal("400-152", "an attribute has an invalid value")
+        .detail("attribute", path)
+        .detail("reason", why)
 }
 
 fn refusal(code: &'static str, message: &str) -> Refusal {
@@ -105,7 +145,14 @@ mod tests {
     #[test]
     fn the_documented_fields_are_taken() {
         let declared = Declaration::read(good().to_string().as_bytes(), 5).unwrap();
-        assert_eq!((declared.channel.as_str(), declared.name.as_str(), declared.size), ("sms", "a.txt", 5));
+        assert_eq!(
+            (
+                declared.channel.as_str(),
+                declared.name.as_str(),
+                declared.size
+            ),
+            ("sms", "a.txt", 5)
+        );
     }
 
     #[test]

@@ -4,7 +4,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use headers::{
-    AcceptRanges, ContentLength, ContentRange, ETag, HeaderMapExt, IfModifiedSince, IfNoneMatch, IfRange, LastModified,
+    AcceptRanges, ContentLength, ContentRange, ETag, HeaderMapExt, IfModifiedSince, IfNoneMatch,
+    IfRange, LastModified,
 };
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use hyper::body::Incoming;
@@ -27,16 +28,29 @@ enum Portion {
 }
 
 /// `GET` of the URL that came with an asset's metadata. A cut in `fault` ends it on the way.
-pub(super) async fn send(site: &Site, id: &str, request: &Request<Incoming>, fault: Option<&Fault>) -> Result<Reply, Denied> {
+pub(super) async fn send(
+    site: &Site,
+    id: &str,
+    request: &Request<Incoming>,
+    fault: Option<&Fault>,
+) -> Result<Reply, Denied> {
     storage::refuse_authorization(request.headers())?;
-    site.signer.verify(request.uri(), request.method(), id, site.clock.now())?;
-    let stored = site.shelf.stored(id).ok_or_else(|| Denied::new(StatusCode::NOT_FOUND, "there is no such file"))?;
+    site.signer
+        .verify(request.uri(), request.method(), id, site.clock.now())?;
+    let stored = site
+        .shelf
+        .stored(id)
+        .ok_or_else(|| Denied::new(StatusCode::NOT_FOUND, "there is no such file"))?;
     let (etag, modified) = validators(&stored);
     let mut reply = match portion(request.headers(), &stored, &etag, modified) {
         Portion::Nothing => Reply::empty(StatusCode::NOT_MODIFIED),
         Portion::Unsatisfiable => return Ok(unsatisfiable(stored.size)),
         Portion::Whole => body(site, &stored, 0..=stored.size - 1, fault).await?,
-        Portion::Part(range) => part(body(site, &stored, range.clone(), fault).await?, range, stored.size),
+        Portion::Part(range) => part(
+            body(site, &stored, range.clone(), fault).await?,
+            range,
+            stored.size,
+        ),
     };
     reply.headers.typed_insert(etag);
     reply.headers.typed_insert(modified);
@@ -46,7 +60,9 @@ pub(super) async fn send(site: &Site, id: &str, request: &Request<Incoming>, fau
 
 /// Strong ones: the ETag is of the content, and a file never changes.
 fn validators(stored: &Stored) -> (ETag, LastModified) {
-    let etag = format!("\"{}\"", stored.digest).parse().expect("hexadecimal in quotes is an entity tag");
+    let etag = format!("\"{}\"", stored.digest)
+        .parse()
+        .expect("hexadecimal in quotes is an entity tag");
     (etag, LastModified::from(stored.since))
 }
 
@@ -56,8 +72,13 @@ fn portion(headers: &HeaderMap, stored: &Stored, etag: &ETag, modified: LastModi
     if !changed(headers, stored, etag) {
         return Portion::Nothing;
     }
-    let outdated = headers.typed_get::<IfRange>().is_some_and(|given| given.is_modified(Some(etag), Some(&modified)));
-    let range = headers.get(header::RANGE).and_then(|range| range.to_str().ok()).unwrap_or_default();
+    let outdated = headers
+        .typed_get::<IfRange>()
+        .is_some_and(|given| given.is_modified(Some(etag), Some(&modified)));
+    let range = headers
+        .get(header::RANGE)
+        .and_then(|range| range.to_str().ok())
+        .unwrap_or_default();
     match range::asked(range, stored.size) {
         Asked::For(range) if !outdated => Portion::Part(range),
         Asked::Beyond if !outdated => Portion::Unsatisfiable,
@@ -69,28 +90,42 @@ fn changed(headers: &HeaderMap, stored: &Stored, etag: &ETag) -> bool {
     if let Some(known) = headers.typed_get::<IfNoneMatch>() {
         return known.precondition_passes(etag);
     }
-    headers.typed_get::<IfModifiedSince>().is_none_or(|known| known.is_modified(stored.since))
+    headers
+        .typed_get::<IfModifiedSince>()
+        .is_none_or(|known| known.is_modified(stored.since))
 }
 
-async fn body(site: &Site, stored: &Stored, range: RangeInclusive<u64>, fault: Option<&Fault>) -> Result<Reply, Denied> {
+async fn body(
+    site: &Site,
+    stored: &Stored,
+    range: RangeInclusive<u64>,
+    fault: Option<&Fault>,
+) -> Result<Reply, Denied> {
     let length = range.end() + 1 - range.start();
-    let cut_after = fault.and_then(|fault| fault.cut_after).filter(|after| *after < length);
+    let cut_after = fault
+        .and_then(|fault| fault.cut_after)
+        .filter(|after| *after < length);
     let file = FileBody::open(&stored.path, range, cut_after, Arc::clone(&site.tally)).await?;
-    let mut reply =
-        Reply::new(StatusCode::OK, Content::File(file)).with(header::CONTENT_TYPE, HeaderValue::from_static(stored.content_type));
+    let mut reply = Reply::new(StatusCode::OK, Content::File(file)).with(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static(stored.content_type),
+    );
     reply.headers.typed_insert(ContentLength(length));
     Ok(reply)
 }
 
 fn part(mut reply: Reply, range: RangeInclusive<u64>, size: u64) -> Reply {
     reply.status = StatusCode::PARTIAL_CONTENT;
-    let content_range = ContentRange::bytes(range, size).expect("the range was checked against the size");
+    let content_range =
+        ContentRange::bytes(range, size).expect("the range was checked against the size");
     reply.headers.typed_insert(content_range);
     reply
 }
 
 fn unsatisfiable(size: u64) -> Reply {
     let mut reply = Reply::empty(StatusCode::RANGE_NOT_SATISFIABLE);
-    reply.headers.typed_insert(ContentRange::unsatisfied_bytes(size));
+    reply
+        .headers
+        .typed_insert(ContentRange::unsatisfied_bytes(size));
     reply
 }

@@ -77,7 +77,11 @@ pub struct Fault {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub times: Option<u32>,
     /// Wait before doing anything.
-    #[serde(default, with = "units::duration", skip_serializing_if = "Duration::is_zero")]
+    #[serde(
+        default,
+        with = "units::duration",
+        skip_serializing_if = "Duration::is_zero"
+    )]
     pub delay: Duration,
     /// Never answer, nor read.
     #[serde(default, skip_serializing_if = "is_false")]
@@ -85,18 +89,27 @@ pub struct Fault {
     /// Close the connection without an answer.
     #[serde(default, skip_serializing_if = "is_false")]
     pub close: bool,
-    /// Do what was asked all the same, before `close` or `status`: a load balancer that gave up too early.
+    /// Do what was asked all the same, before `close` or `status`: a load balancer that gave up too
+    /// early.
     #[serde(default, skip_serializing_if = "is_false")]
     pub done: bool,
     /// Answer so when the whole request was read, and do nothing. With `cut_after` at an upload:
     /// answer so when that many bytes were read.
-    #[serde(default, with = "http_serde::option::status_code", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        with = "http_serde::option::status_code",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub status: Option<StatusCode>,
     /// The body that goes with `status`: text is sent as HTML, anything else as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Value>,
     /// Set on the answer, whichever it is.
-    #[serde(default, with = "http_serde::header_map", skip_serializing_if = "HeaderMap::is_empty")]
+    #[serde(
+        default,
+        with = "http_serde::header_map",
+        skip_serializing_if = "HeaderMap::is_empty"
+    )]
     pub headers: HeaderMap,
     /// Bytes of a file after which its transfer is cut: the connection closes, unless `status`
     /// is to be answered. A download breaks off at exactly that byte, an upload at the end of the
@@ -140,7 +153,10 @@ impl Fault {
 
     /// Only so many times.
     pub fn times(self, times: u32) -> Self {
-        Self { times: Some(times), ..self }
+        Self {
+            times: Some(times),
+            ..self
+        }
     }
 
     /// Only once.
@@ -155,12 +171,18 @@ impl Fault {
 
     /// Never answers.
     pub fn stall(self) -> Self {
-        Self { stall: true, ..self }
+        Self {
+            stall: true,
+            ..self
+        }
     }
 
     /// Closes the connection without an answer.
     pub fn close(self) -> Self {
-        Self { close: true, ..self }
+        Self {
+            close: true,
+            ..self
+        }
     }
 
     /// Does what was asked all the same.
@@ -170,12 +192,18 @@ impl Fault {
 
     /// Answers `status`.
     pub fn status(self, status: StatusCode) -> Self {
-        Self { status: Some(status), ..self }
+        Self {
+            status: Some(status),
+            ..self
+        }
     }
 
     /// With this body: text is sent as HTML, anything else as JSON.
     pub fn body(self, body: impl Into<Value>) -> Self {
-        Self { body: Some(body.into()), ..self }
+        Self {
+            body: Some(body.into()),
+            ..self
+        }
     }
 
     /// Sets a header of the answer.
@@ -186,12 +214,18 @@ impl Fault {
 
     /// Cuts the transfer of a file after so many bytes.
     pub fn cut_after(self, bytes: u64) -> Self {
-        Self { cut_after: Some(bytes), ..self }
+        Self {
+            cut_after: Some(bytes),
+            ..self
+        }
     }
 
     /// Leaves a field out of the JSON that is answered.
     pub fn missing_field(self, name: impl Into<String>) -> Self {
-        Self { missing_field: Some(name.into()), ..self }
+        Self {
+            missing_field: Some(name.into()),
+            ..self
+        }
     }
 
     /// Sets a field of the JSON that is answered.
@@ -202,7 +236,10 @@ impl Fault {
 
     /// Downloads without an `ETag`.
     pub fn no_etag(self) -> Self {
-        Self { no_etag: true, ..self }
+        Self {
+            no_etag: true,
+            ..self
+        }
     }
 }
 

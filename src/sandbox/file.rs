@@ -50,14 +50,27 @@ impl FileBody {
         let mut file = File::open(path).await?;
         file.seek(SeekFrom::Start(*range.start())).await?;
         let left = range.end() + 1 - range.start();
-        let cut = cut_after.map(|after| Cut { after, farewell: None });
-        Ok(Self { file, left, buffer: BytesMut::new(), cut, tally })
+        let cut = cut_after.map(|after| Cut {
+            after,
+            farewell: None,
+        });
+        Ok(Self {
+            file,
+            left,
+            buffer: BytesMut::new(),
+            cut,
+            tally,
+        })
     }
 
     fn poll_chunk(&mut self, most: u64, cx: &mut Context<'_>) -> Poll<io::Result<Bytes>> {
         self.buffer.reserve(CHUNK);
         let mut file = (&mut self.file).take(most);
-        let read = ready!(tokio_util::io::poll_read_buf(Pin::new(&mut file), cx, &mut self.buffer))?;
+        let read = ready!(tokio_util::io::poll_read_buf(
+            Pin::new(&mut file),
+            cx,
+            &mut self.buffer
+        ))?;
         if read == 0 {
             return Poll::Ready(Err(ErrorKind::UnexpectedEof.into()));
         }
@@ -76,7 +89,10 @@ impl FileBody {
 impl Cut {
     /// Ready when it is time to fail.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.farewell.get_or_insert_with(|| Box::pin(tokio::time::sleep(FAREWELL))).as_mut().poll(cx)
+        self.farewell
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(FAREWELL)))
+            .as_mut()
+            .poll(cx)
     }
 }
 
@@ -84,7 +100,10 @@ impl Body for FileBody {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         let this = &mut *self;
         let most = match &mut this.cut {
             _ if this.left == 0 => return Poll::Ready(None),

@@ -28,14 +28,41 @@ pub struct Plan {
 
 impl Plan {
     /// The smallest.
-    pub const DEVELOPER: Self =
-        Self { assets: Rate { per_second: 0.16, burst: 1 }, other: Rate { per_second: 0.16, burst: 1 }, monthly: 1_000 };
+    pub const DEVELOPER: Self = Self {
+        assets: Rate {
+            per_second: 0.16,
+            burst: 1,
+        },
+        other: Rate {
+            per_second: 0.16,
+            burst: 1,
+        },
+        monthly: 1_000,
+    };
     /// The middle one.
-    pub const BASIC: Self =
-        Self { assets: Rate { per_second: 1.0, burst: 3 }, other: Rate { per_second: 0.5, burst: 2 }, monthly: 100_000 };
+    pub const BASIC: Self = Self {
+        assets: Rate {
+            per_second: 1.0,
+            burst: 3,
+        },
+        other: Rate {
+            per_second: 0.5,
+            burst: 2,
+        },
+        monthly: 100_000,
+    };
     /// The largest.
-    pub const ENTERPRISE: Self =
-        Self { assets: Rate { per_second: 5.0, burst: 15 }, other: Rate { per_second: 1.0, burst: 30 }, monthly: 500_000 };
+    pub const ENTERPRISE: Self = Self {
+        assets: Rate {
+            per_second: 5.0,
+            burst: 15,
+        },
+        other: Rate {
+            per_second: 1.0,
+            burst: 30,
+        },
+        monthly: 500_000,
+    };
 
     /// The plan that eGain calls so: `developer`, `basic` or `enterprise`.
     pub fn named(name: &str) -> Option<Self> {
@@ -75,12 +102,17 @@ struct Spent {
 
 impl Limits {
     pub(super) fn of(plan: Option<Plan>) -> Self {
-        Self { plan, spent: Mutex::default() }
+        Self {
+            plan,
+            spent: Mutex::default(),
+        }
     }
 
     /// Spends one call. A refused one costs nothing.
     pub(super) fn spend(&self, operation: Operation) -> Result<(), Exceeded> {
-        let Some(plan) = &self.plan else { return Ok(()) };
+        let Some(plan) = &self.plan else {
+            return Ok(());
+        };
         let spent = &mut *self.spent.lock();
         let (rate, bucket) = match operation {
             Operation::CreateAsset | Operation::GetAsset => (plan.assets, &mut spent.assets),
@@ -88,9 +120,15 @@ impl Limits {
         };
         let this_month = &mut spent.this_month[operation as usize];
         if *this_month >= plan.monthly {
-            return Err(Exceeded { limit: rate.burst, wait: MONTH });
+            return Err(Exceeded {
+                limit: rate.burst,
+                wait: MONTH,
+            });
         }
-        bucket.take(rate, Instant::now()).map_err(|wait| Exceeded { limit: rate.burst, wait })?;
+        bucket.take(rate, Instant::now()).map_err(|wait| Exceeded {
+            limit: rate.burst,
+            wait,
+        })?;
         *this_month += 1;
         Ok(())
     }
@@ -130,7 +168,10 @@ mod tests {
         let rate = Plan::ENTERPRISE.assets;
         assert!((0..15).all(|_| bucket.take(rate, now).is_ok()));
         assert_eq!(bucket.take(rate, now), Err(Duration::from_millis(200)));
-        assert_eq!(bucket.take(rate, now + Duration::from_millis(199)), Err(Duration::from_millis(1)));
+        assert_eq!(
+            bucket.take(rate, now + Duration::from_millis(199)),
+            Err(Duration::from_millis(1))
+        );
         assert_eq!(bucket.take(rate, now + Duration::from_millis(200)), Ok(()));
         assert!(bucket.take(rate, now + Duration::from_millis(200)).is_err());
     }
@@ -140,14 +181,30 @@ mod tests {
         let (mut bucket, now) = (Bucket::default(), Instant::now());
         let later = now + Duration::from_secs(3600);
         assert_eq!(bucket.take(Plan::BASIC.other, now), Ok(()));
-        assert_eq!((0..9).filter(|_| bucket.take(Plan::BASIC.other, later).is_ok()).count(), 2);
+        assert_eq!(
+            (0..9)
+                .filter(|_| bucket.take(Plan::BASIC.other, later).is_ok())
+                .count(),
+            2
+        );
     }
 
     #[test]
     fn routes_have_buckets_of_their_own_and_methods_a_month_of_their_own() {
-        let generous = Rate { per_second: 1e6, burst: 1000 };
-        let limits = Limits::of(Some(Plan { assets: generous, other: generous, monthly: 2 }));
-        for operation in [Operation::CreateAsset, Operation::GetAsset, Operation::DeleteAsset] {
+        let generous = Rate {
+            per_second: 1e6,
+            burst: 1000,
+        };
+        let limits = Limits::of(Some(Plan {
+            assets: generous,
+            other: generous,
+            monthly: 2,
+        }));
+        for operation in [
+            Operation::CreateAsset,
+            Operation::GetAsset,
+            Operation::DeleteAsset,
+        ] {
             assert!(limits.spend(operation).is_ok() && limits.spend(operation).is_ok());
             assert_eq!(limits.spend(operation).unwrap_err().wait, MONTH);
         }

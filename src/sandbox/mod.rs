@@ -5,9 +5,9 @@
 //! gateway's own upload path, or it would share its mistakes and prove nothing.
 //!
 //! Tests in other languages reach the handle's powers over HTTP: `POST /_sandbox/faults` takes a
-//! [`Fault`] or a list of them, `POST /_sandbox/oddities` a list of [`Oddity`]s, `GET /_sandbox/stats` gives the
-//! [`Stats`], `POST /_sandbox/reset` forgets everything but tokens, and `POST /_sandbox/channels` takes a channel in place of
-//! the one with its id.
+//! [`Fault`] or a list of them, `POST /_sandbox/oddities` a list of [`Oddity`]s, `GET
+//! /_sandbox/stats` gives the [`Stats`], `POST /_sandbox/reset` forgets everything but tokens, and
+//! `POST /_sandbox/channels` takes a channel in place of the one with its id.
 
 mod accounts;
 mod admission;
@@ -79,8 +79,18 @@ impl Sandbox {
             let site = Arc::clone(&site);
             service_fn(move |request| Arc::clone(&site).answer(request))
         };
-        let serving = server::serve(listener, server::Config::default(), service, ShutdownTokens::new(end.clone(), end.clone()));
-        Ok(Self { site, addr, serving: tokio::spawn(serving), end: end.drop_guard() })
+        let serving = server::serve(
+            listener,
+            server::Config::default(),
+            service,
+            ShutdownTokens::new(end.clone(), end.clone()),
+        );
+        Ok(Self {
+            site,
+            addr,
+            serving: tokio::spawn(serving),
+            end: end.drop_guard(),
+        })
     }
 
     /// Where it listens.
@@ -128,12 +138,14 @@ impl Sandbox {
         self.site.channels.all()
     }
 
-    /// Puts a channel in place of the one with its `id`, or beside the others: eGain has no call for that.
+    /// Puts a channel in place of the one with its `id`, or beside the others: eGain has no call
+    /// for that.
     pub fn put_channel(&self, channel: Value) {
         self.site.channels.put(channel);
     }
 
-    /// Puts an account in place of the one with its `id`, or beside the others, whatever the rules say.
+    /// Puts an account in place of the one with its `id`, or beside the others, whatever the rules
+    /// say.
     pub fn put_account(&self, account: Value) {
         self.site.accounts.put(account);
     }
@@ -178,5 +190,7 @@ fn root_at(addr: SocketAddr) -> Url {
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
         ip => ip,
     };
-    format!("http://{}", SocketAddr::new(ip, addr.port())).parse().expect("an address makes a URL")
+    format!("http://{}", SocketAddr::new(ip, addr.port()))
+        .parse()
+        .expect("an address makes a URL")
 }

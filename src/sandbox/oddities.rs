@@ -1,4 +1,5 @@
-//! Answers of another form than documented, which a client has to take all the same: each can be switched on.
+//! Answers of another form than documented, which a client has to take all the same: each can be
+//! switched on.
 
 use std::collections::BTreeSet;
 
@@ -110,10 +111,13 @@ impl Oddities {
         self.0.lock().contains(&oddity)
     }
 
-    /// Alters a success of the token endpoint or of assets; refusals and storage's answers stay as they are.
+    /// Alters a success of the token endpoint or of assets; refusals and storage's answers stay as
+    /// they are.
     pub(super) fn alter(&self, operation: Operation, reply: &mut Reply) {
         use Operation::{CreateAsset, DeleteAsset, GetAsset, Token};
-        if !matches!(operation, Token | CreateAsset | GetAsset | DeleteAsset) || !reply.status.is_success() {
+        if !matches!(operation, Token | CreateAsset | GetAsset | DeleteAsset)
+            || !reply.status.is_success()
+        {
             return;
         }
         for oddity in self.0.lock().iter() {
@@ -136,16 +140,30 @@ fn alter_fields(oddity: Oddity, operation: Operation, object: &mut Map<String, V
         Oddity::LifeOfNothing if is_token => set("expires_in", json!(0)),
         Oddity::NoLife if is_token => drop(object.remove("expires_in")),
         _ if is_token => {}
-        Oddity::SizeAsText => alter_one(object, "size", |size| json!(size.as_u64().unwrap_or(4).to_string())),
-        Oddity::SizeAsFraction => alter_one(object, "size", |size| json!(size.as_u64().unwrap_or(4) as f64)),
-        Oddity::ExpiryInSeconds => alter_one(object, "contentUrlExpiry", |expiry| json!(milliseconds(expiry) / 1000)),
-        Oddity::ExpiryInMilliseconds => alter_one(object, "contentUrlExpiry", |expiry| json!(milliseconds(expiry))),
-        Oddity::ExpiryAsDigits => alter_one(object, "contentUrlExpiry", |expiry| json!(milliseconds(expiry).to_string())),
-        Oddity::TypeAsList => alter_one(object, "contentType", |content_type| json!([content_type])),
-        Oddity::NameAsObject => alter_one(object, "name", |name| json!({ "value": name })),
-        Oddity::IdAsNumber => {
-            alter_one(object, "id", |id| id.as_str().and_then(|id| id.parse::<u64>().ok()).map_or(id.clone(), Value::from))
+        Oddity::SizeAsText => alter_one(object, "size", |size| {
+            json!(size.as_u64().unwrap_or(4).to_string())
+        }),
+        Oddity::SizeAsFraction => alter_one(object, "size", |size| {
+            json!(size.as_u64().unwrap_or(4) as f64)
+        }),
+        Oddity::ExpiryInSeconds => alter_one(object, "contentUrlExpiry", |expiry| {
+            json!(milliseconds(expiry) / 1000)
+        }),
+        Oddity::ExpiryInMilliseconds => alter_one(object, "contentUrlExpiry", |expiry| {
+            json!(milliseconds(expiry))
+        }),
+        Oddity::ExpiryAsDigits => alter_one(object, "contentUrlExpiry", |expiry| {
+            json!(milliseconds(expiry).to_string())
+        }),
+        Oddity::TypeAsList => {
+            alter_one(object, "contentType", |content_type| json!([content_type]))
         }
+        Oddity::NameAsObject => alter_one(object, "name", |name| json!({ "value": name })),
+        Oddity::IdAsNumber => alter_one(object, "id", |id| {
+            id.as_str()
+                .and_then(|id| id.parse::<u64>().ok())
+                .map_or(id.clone(), Value::from)
+        }),
         _ => {}
     }
 }
@@ -157,7 +175,10 @@ fn alter_one(object: &mut Map<String, Value>, field: &str, alter: impl FnOnce(&V
 }
 
 fn milliseconds(expiry: &Value) -> i64 {
-    expiry.as_str().and_then(|text| text.parse::<Timestamp>().ok()).map_or(0, Timestamp::as_millisecond)
+    expiry
+        .as_str()
+        .and_then(|text| text.parse::<Timestamp>().ok())
+        .map_or(0, Timestamp::as_millisecond)
 }
 
 fn alter_whole(oddity: Oddity, operation: Operation, reply: &mut Reply) {
@@ -167,12 +188,21 @@ fn alter_whole(oddity: Oddity, operation: Operation, reply: &mut Reply) {
         Oddity::Accepted => reply.status = StatusCode::ACCEPTED,
         _ => {}
     }
-    let Content::Json(json) = &mut reply.content else { return };
+    let Content::Json(json) = &mut reply.content else {
+        return;
+    };
     let text = |text: String| Content::Text("application/json", Bytes::from(text));
     match oddity {
         Oddity::CapitalNames => rename(json, |name| name[..1].to_uppercase() + &name[1..]),
         Oddity::NamesWithUnderscores => rename(json, |name| {
-            name.chars().flat_map(|c| c.is_uppercase().then_some('_').into_iter().chain(c.to_lowercase())).collect()
+            name.chars()
+                .flat_map(|c| {
+                    c.is_uppercase()
+                        .then_some('_')
+                        .into_iter()
+                        .chain(c.to_lowercase())
+                })
+                .collect()
         }),
         Oddity::UnknownFields => *json = surrounded(json),
         Oddity::Wrapped if operation != Operation::Token => *json = json!({ "asset": json }),
@@ -180,7 +210,9 @@ fn alter_whole(oddity: Oddity, operation: Operation, reply: &mut Reply) {
         Oddity::Blanks => reply.content = text(format!("\r\n  \t{json:#}\n\n")),
         Oddity::ByteOrderMark => reply.content = text(format!("\u{feff}{json}")),
         Oddity::TrailingText => reply.content = text(format!("{json}\nserved by node 7")),
-        Oddity::PlainContentType => reply.content = Content::Text("text/plain", Bytes::from(json.to_string())),
+        Oddity::PlainContentType => {
+            reply.content = Content::Text("text/plain", Bytes::from(json.to_string()))
+        }
         Oddity::NoContentType => reply.content = Content::Untyped(Bytes::from(json.to_string())),
         _ => {}
     }
@@ -188,7 +220,10 @@ fn alter_whole(oddity: Oddity, operation: Operation, reply: &mut Reply) {
 
 fn rename(json: &mut Value, name: impl Fn(&str) -> String) {
     if let Value::Object(object) = json {
-        *object = std::mem::take(object).into_iter().map(|(known, value)| (name(&known), value)).collect();
+        *object = std::mem::take(object)
+            .into_iter()
+            .map(|(known, value)| (name(&known), value))
+            .collect();
     }
 }
 
@@ -196,7 +231,10 @@ fn surrounded(json: &Value) -> Value {
     let mut all = Map::new();
     all.insert("_links".to_owned(), json!([{"rel": "self", "href": {}}]));
     all.extend(json.as_object().cloned().unwrap_or_default());
-    all.insert("zone".to_owned(), json!({"id": "another-id", "size": "large"}));
+    all.insert(
+        "zone".to_owned(),
+        json!({"id": "another-id", "size": "large"}),
+    );
     Value::Object(all)
 }
 
@@ -215,11 +253,16 @@ mod tests {
             let oddities = Oddities::default();
             oddities.set([*oddity]);
             let altered = |operation, json: Value| {
-                let mut reply = Reply::json(StatusCode::NON_AUTHORITATIVE_INFORMATION, json.clone());
+                let mut reply =
+                    Reply::json(StatusCode::NON_AUTHORITATIVE_INFORMATION, json.clone());
                 oddities.alter(operation, &mut reply);
-                !matches!(&reply.content, Content::Json(left) if *left == json) || reply.status.as_u16() != 203
+                !matches!(&reply.content, Content::Json(left) if *left == json)
+                    || reply.status.as_u16() != 203
             };
-            assert!(altered(Operation::GetAsset, asset()) || altered(Operation::Token, token()), "{oddity:?}");
+            assert!(
+                altered(Operation::GetAsset, asset()) || altered(Operation::Token, token()),
+                "{oddity:?}"
+            );
         }
     }
 }

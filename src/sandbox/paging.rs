@@ -18,12 +18,24 @@ pub(super) struct Page {
 
 impl Page {
     pub(super) fn asked_for(uri: &Uri) -> Result<Self, Refusal> {
-        let mut page = Self { number: 1, size: None };
-        for (name, value) in url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
-            let number = value.parse().ok().filter(|number| (1..=LARGEST).contains(number)).ok_or_else(|| {
-                Refusal::new(StatusCode::BAD_REQUEST, "400-152", "a query parameter has an invalid value")
+        let mut page = Self {
+            number: 1,
+            size: None,
+        };
+        for (name, value) in url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes())
+        {
+            let number = value
+                .parse()
+                .ok()
+                .filter(|number| (1..=LARGEST).contains(number))
+                .ok_or_else(|| {
+                    Refusal::new(
+                        StatusCode::BAD_REQUEST,
+                        "400-152",
+                        "a query parameter has an invalid value",
+                    )
                     .detail("attribute", &*name)
-            })?;
+                })?;
             match name.trim_start_matches('$') {
                 "pagenum" => page.number = number,
                 _ => page.size = Some(number),
@@ -34,9 +46,15 @@ impl Page {
 
     /// The answer's body: the list under `key`, which is singular.
     pub(super) fn of(&self, key: &str, all: Vec<Value>) -> Value {
-        let Some(size) = self.size else { return json!({key: all}) };
+        let Some(size) = self.size else {
+            return json!({key: all});
+        };
         let count = all.len();
-        let part: Vec<_> = all.into_iter().skip((self.number - 1) * size).take(size).collect();
+        let part: Vec<_> = all
+            .into_iter()
+            .skip((self.number - 1) * size)
+            .take(size)
+            .collect();
         json!({key: part, "paginationInfo": {"count": count, "pagenum": self.number, "pagesize": size}})
     }
 }

@@ -19,7 +19,9 @@ pub(super) enum Asked {
 /// Reads the header's value for a file of `size` bytes, at least one.
 pub(super) fn asked(header: &str, size: u64) -> Asked {
     match header.split_once('=') {
-        Some((unit, spec)) if unit.eq_ignore_ascii_case("bytes") => read(spec.trim(), size).unwrap_or(Asked::Nothing),
+        Some((unit, spec)) if unit.eq_ignore_ascii_case("bytes") => {
+            read(spec.trim(), size).unwrap_or(Asked::Nothing)
+        }
         _ => Asked::Nothing,
     }
 }
@@ -34,12 +36,20 @@ fn read(spec: &str, size: u64) -> Option<Asked> {
     if !first.is_empty() && !last.is_empty() && range.is_empty() {
         return None;
     }
-    Some(if *range.start() < size { Asked::For(*range.start()..=(*range.end()).min(size - 1)) } else { Asked::Beyond })
+    Some(if *range.start() < size {
+        Asked::For(*range.start()..=(*range.end()).min(size - 1))
+    } else {
+        Asked::Beyond
+    })
 }
 
 /// Digits and nothing else; the standard library would take a sign as well.
 fn number(digits: &str) -> Option<u64> {
-    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
+    digits
+        .bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| digits.parse().ok())
+        .flatten()
 }
 
 #[cfg(test)]
@@ -48,9 +58,13 @@ mod tests {
 
     #[test]
     fn a_range_is_cut_to_the_file() {
-        for (header, range) in
-            [("bytes=2-4", 2..=4), ("Bytes=7-", 7..=9), ("bytes=0-99", 0..=9), ("bytes=-1", 9..=9), ("bytes=-99", 0..=9)]
-        {
+        for (header, range) in [
+            ("bytes=2-4", 2..=4),
+            ("Bytes=7-", 7..=9),
+            ("bytes=0-99", 0..=9),
+            ("bytes=-1", 9..=9),
+            ("bytes=-99", 0..=9),
+        ] {
             assert_eq!(asked(header, 10), Asked::For(range), "{header}");
         }
     }
@@ -60,7 +74,15 @@ mod tests {
         for header in ["bytes=10-", "bytes=10-12", "bytes=-0"] {
             assert_eq!(asked(header, 10), Asked::Beyond, "{header}");
         }
-        for header in ["bytes", "bytes=", "bytes=-", "bytes=4-2", "bytes=+1-2", "lines=1-2", "bytes=0-1,4-5"] {
+        for header in [
+            "bytes",
+            "bytes=",
+            "bytes=-",
+            "bytes=4-2",
+            "bytes=+1-2",
+            "lines=1-2",
+            "bytes=0-1,4-5",
+        ] {
             assert_eq!(asked(header, 10), Asked::Nothing, "{header}");
         }
     }

@@ -17,12 +17,23 @@ pub(super) async fn read(request: Request<Incoming>, max: usize) -> Result<Bytes
     body.map(|body| body.to_bytes()).map_err(|_| Unreadable)
 }
 
-/// The body of a request to the API, which has to be JSON. The codes aren't documented; only the statuses are sure.
+/// The body of a request to the API, which has to be JSON. The codes aren't documented; only the
+/// statuses are sure.
 pub(super) async fn read_json(request: Request<Incoming>, max: usize) -> Result<Bytes, Refusal> {
     if !is_of_type(request.headers(), "application/json") {
-        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "415-100", "send application/json"));
+        return Err(Refusal::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "415-100",
+            "send application/json",
+        ));
     }
-    let unreadable = |_| Refusal::new(StatusCode::BAD_REQUEST, "400-100", "the body is too large or broke off");
+    let unreadable = |_| {
+        Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "400-100",
+            "the body is too large or broke off",
+        )
+    };
     read(request, max).await.map_err(unreadable)
 }
 
@@ -34,7 +45,10 @@ pub(super) async fn discard(request: Request<Incoming>) {
 
 /// Whether the body is declared to be of `wanted` type, whatever its parameters.
 pub(super) fn is_of_type(headers: &HeaderMap, wanted: &str) -> bool {
-    let declared = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let declared = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     let essence = declared.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case(wanted)
 }

@@ -38,7 +38,11 @@ pub(super) enum Content {
 
 impl Reply {
     pub(super) fn new(status: StatusCode, content: Content) -> Self {
-        Self { status, headers: HeaderMap::new(), content }
+        Self {
+            status,
+            headers: HeaderMap::new(),
+            content,
+        }
     }
 
     pub(super) fn empty(status: StatusCode) -> Self {
@@ -50,7 +54,10 @@ impl Reply {
     }
 
     pub(super) fn plain(status: StatusCode, text: impl Into<String>) -> Self {
-        Self::new(status, Content::Text("text/plain; charset=utf-8", Bytes::from(text.into())))
+        Self::new(
+            status,
+            Content::Text("text/plain; charset=utf-8", Bytes::from(text.into())),
+        )
     }
 
     /// No answer: the connection is cut.
@@ -77,7 +84,10 @@ impl Reply {
         *response.headers_mut() = self.headers;
         if let Some(content_type) = content_type {
             let value = HeaderValue::from_static(content_type);
-            response.headers_mut().entry(header::CONTENT_TYPE).or_insert(value);
+            response
+                .headers_mut()
+                .entry(header::CONTENT_TYPE)
+                .or_insert(value);
         }
         response
     }
@@ -88,7 +98,9 @@ fn empty() -> Outgoing {
 }
 
 fn full(bytes: impl Into<Bytes>) -> Outgoing {
-    Full::new(bytes.into()).map_err(|never| match never {}).boxed_unsync()
+    Full::new(bytes.into())
+        .map_err(|never| match never {})
+        .boxed_unsync()
 }
 
 /// Fails before hyper has flushed the head, so that not a byte is sent over HTTP/1.1.
@@ -98,7 +110,10 @@ impl Body for Cut {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         Poll::Ready(Some(Err(io::ErrorKind::ConnectionAborted.into())))
     }
 }
@@ -117,11 +132,18 @@ pub(super) struct Refusal {
 impl Refusal {
     /// `code` is eGain's: the HTTP status, a dash and a number.
     pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), details: Vec::new(), headers: Vec::new() }
+        Self {
+            status,
+            code,
+            message: message.into(),
+            details: Vec::new(),
+            headers: Vec::new(),
+        }
     }
 
     pub(super) fn detail(mut self, key: &str, value: impl Into<String>) -> Self {
-        self.details.push(json!({"key": key, "value": value.into()}));
+        self.details
+            .push(json!({"key": key, "value": value.into()}));
         self
     }
 
@@ -139,6 +161,10 @@ impl Refusal {
         if for_users {
             body["userMessage"] = json!("Something about the request isn't right.");
         }
-        Reply { status: self.status, headers: self.headers.into_iter().collect(), content: Content::Json(body) }
+        Reply {
+            status: self.status,
+            headers: self.headers.into_iter().collect(),
+            content: Content::Json(body),
+        }
     }
 }

@@ -27,14 +27,23 @@ const fn operation(method: Method, operation: Operation) -> (Method, Target) {
 
 const TABLE: &[(&str, Methods)] = &[
     ("/token", &[operation(Method::POST, Operation::Token)]),
-    ("/conversation/conversationmgr/v3/assets", &[operation(Method::POST, Operation::CreateAsset)]),
+    (
+        "/conversation/conversationmgr/v3/assets",
+        &[operation(Method::POST, Operation::CreateAsset)],
+    ),
     (
         "/conversation/conversationmgr/v3/assets/{id}",
-        &[operation(Method::GET, Operation::GetAsset), operation(Method::DELETE, Operation::DeleteAsset)],
+        &[
+            operation(Method::GET, Operation::GetAsset),
+            operation(Method::DELETE, Operation::DeleteAsset),
+        ],
     ),
     (
         "/conversation/conversationmgr/v3/accounts",
-        &[operation(Method::POST, Operation::CreateAccount), operation(Method::GET, Operation::ListAccounts)],
+        &[
+            operation(Method::POST, Operation::CreateAccount),
+            operation(Method::GET, Operation::ListAccounts),
+        ],
     ),
     (
         "/conversation/conversationmgr/v3/accounts/{id}",
@@ -44,8 +53,14 @@ const TABLE: &[(&str, Methods)] = &[
             operation(Method::DELETE, Operation::DeleteAccount),
         ],
     ),
-    ("/conversation/conversationmgr/v3/channels", &[operation(Method::GET, Operation::ListChannels)]),
-    ("/conversation/conversationmgr/v3/channels/{id}", &[operation(Method::GET, Operation::GetChannel)]),
+    (
+        "/conversation/conversationmgr/v3/channels",
+        &[operation(Method::GET, Operation::ListChannels)],
+    ),
+    (
+        "/conversation/conversationmgr/v3/channels/{id}",
+        &[operation(Method::GET, Operation::GetChannel)],
+    ),
     (
         "/storage/{id}",
         &[
@@ -68,7 +83,9 @@ impl Routes {
     pub(super) fn all() -> Self {
         let mut router = matchit::Router::new();
         for (path, methods) in TABLE {
-            router.insert(*path, *methods).expect("the table has no conflicts");
+            router
+                .insert(*path, *methods)
+                .expect("the table has no conflicts");
         }
         Self(router)
     }
@@ -76,9 +93,15 @@ impl Routes {
     /// The target and the `{id}` in the path, empty if there is none.
     pub(super) fn find(&self, method: &Method, path: &str) -> Result<(Target, String), Lost> {
         let found = self.0.at(path).map_err(|_| Lost::Nowhere)?;
-        let target = found.value.iter().find(|(known, _)| known == method).map(|(_, target)| *target);
+        let target = found
+            .value
+            .iter()
+            .find(|(known, _)| known == method)
+            .map(|(_, target)| *target);
         let id = found.params.get("id").unwrap_or_default().to_owned();
-        target.map(|target| (target, id)).ok_or(Lost::WrongMethod(found.value))
+        target
+            .map(|target| (target, id))
+            .ok_or(Lost::WrongMethod(found.value))
     }
 }
 
@@ -94,9 +117,14 @@ impl Lost {
         match self {
             Self::Nowhere => Reply::plain(StatusCode::NOT_FOUND, "there is nothing here"),
             Self::WrongMethod(methods) => {
-                let allow = methods.iter().map(|(method, _)| method.as_str()).collect::<Vec<_>>().join(", ");
+                let allow = methods
+                    .iter()
+                    .map(|(method, _)| method.as_str())
+                    .collect::<Vec<_>>()
+                    .join(", ");
                 let allow = HeaderValue::try_from(allow).expect("methods are plain words");
-                Reply::plain(StatusCode::METHOD_NOT_ALLOWED, "not with this method").with(header::ALLOW, allow)
+                Reply::plain(StatusCode::METHOD_NOT_ALLOWED, "not with this method")
+                    .with(header::ALLOW, allow)
             }
         }
     }
@@ -108,9 +136,20 @@ mod tests {
 
     #[test]
     fn the_table_is_without_conflicts_and_under_the_api() {
-        let found = Routes::all().find(&Method::GET, &format!("{API}/assets/7")).unwrap();
-        assert_eq!(found, (Target::Operation(Operation::GetAsset), "7".to_owned()));
-        let refused = Routes::all().find(&Method::PUT, "/storage/7").unwrap_err().into_reply();
-        assert_eq!((refused.status.as_u16(), &refused.headers[header::ALLOW]), (405, &"POST, GET, HEAD".parse().unwrap()));
+        let found = Routes::all()
+            .find(&Method::GET, &format!("{API}/assets/7"))
+            .unwrap();
+        assert_eq!(
+            found,
+            (Target::Operation(Operation::GetAsset), "7".to_owned())
+        );
+        let refused = Routes::all()
+            .find(&Method::PUT, "/storage/7")
+            .unwrap_err()
+            .into_reply();
+        assert_eq!(
+            (refused.status.as_u16(), &refused.headers[header::ALLOW]),
+            (405, &"POST, GET, HEAD".parse().unwrap())
+        );
     }
 }

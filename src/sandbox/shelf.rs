@@ -82,13 +82,23 @@ pub(super) struct Shelf {
 
 impl Shelf {
     pub(super) fn in_temporary_folder() -> io::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("egain-sandbox-").tempdir()?;
-        Ok(Self { folder, assets: Mutex::default() })
+        let folder = tempfile::Builder::new()
+            .prefix("egain-sandbox-")
+            .tempdir()?;
+        Ok(Self {
+            folder,
+            assets: Mutex::default(),
+        })
     }
 
     /// Waits for the file of a new asset, which the signature `ticket` may bring.
     pub(super) fn expect(&self, id: String, declared: Declaration, ticket: Uuid) {
-        let asset = Asset { declared, ticket, received: Arc::default(), state: State::Awaited };
+        let asset = Asset {
+            declared,
+            ticket,
+            received: Arc::default(),
+            state: State::Awaited,
+        };
         self.assets.lock().insert(id, asset);
     }
 
@@ -97,13 +107,19 @@ impl Shelf {
     }
 
     pub(super) fn all(&self) -> Vec<AssetView> {
-        self.assets.lock().iter().map(|(id, asset)| asset.view(id)).collect()
+        self.assets
+            .lock()
+            .iter()
+            .map(|(id, asset)| asset.view(id))
+            .collect()
     }
 
     pub(super) fn stored(&self, id: &str) -> Option<Stored> {
         let assets = self.assets.lock();
         let asset = assets.get(id)?;
-        let State::Whole { digest, since } = &asset.state else { return None };
+        let State::Whole { digest, since } = &asset.state else {
+            return None;
+        };
         Some(Stored {
             path: self.path(id),
             size: asset.declared.size,
@@ -114,7 +130,11 @@ impl Shelf {
     }
 
     /// Opens the file of an asset, once, for whoever has its ticket.
-    pub(super) async fn open(self: &Arc<Self>, id: &str, ticket: Uuid) -> io::Result<Result<Intake, Closed>> {
+    pub(super) async fn open(
+        self: &Arc<Self>,
+        id: &str,
+        ticket: Uuid,
+    ) -> io::Result<Result<Intake, Closed>> {
         match self.admit(id, ticket) {
             Ok(received) => Intake::begin(Arc::clone(self), id, received).await.map(Ok),
             Err(closed) => Ok(Err(closed)),
@@ -145,7 +165,9 @@ impl Shelf {
 
     /// Where the file of an asset is or would be. Ids are ours: no path can hide in one.
     pub(super) fn path(&self, id: &str) -> PathBuf {
-        self.folder.path().join(Path::new(id).file_name().unwrap_or_default())
+        self.folder
+            .path()
+            .join(Path::new(id).file_name().unwrap_or_default())
     }
 
     /// Often there is nothing to unlink, and the folder goes in the end anyway.
@@ -156,7 +178,12 @@ impl Shelf {
 
 impl Asset {
     fn view(&self, id: &str) -> AssetView {
-        let Declaration { channel, sender, name, size } = self.declared.clone();
+        let Declaration {
+            channel,
+            sender,
+            name,
+            size,
+        } = self.declared.clone();
         AssetView {
             id: id.to_owned(),
             content_type: types::of_name(&name),

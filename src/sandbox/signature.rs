@@ -45,32 +45,63 @@ pub(super) struct Signer {
 
 impl Signer {
     pub(super) fn with_fresh_secret() -> Self {
-        let secret = [Uuid::new_v4(), Uuid::new_v4()].map(Uuid::into_bytes).concat();
+        let secret = [Uuid::new_v4(), Uuid::new_v4()]
+            .map(Uuid::into_bytes)
+            .concat();
         let mut validation = Validation::new(Algorithm::HS256);
         // The library knows only the machine's clock, so expiry is checked here.
         validation.validate_exp = false;
-        Self { encoding: EncodingKey::from_secret(&secret), decoding: DecodingKey::from_secret(&secret), validation }
+        Self {
+            encoding: EncodingKey::from_secret(&secret),
+            decoding: DecodingKey::from_secret(&secret),
+            validation,
+        }
     }
 
     /// A URL good for `method` on `asset`, and the id of its signature. A JWT's `exp` has whole
     /// seconds, so the signature outlives the end of `validity` by up to one.
-    pub(super) fn sign(&self, base: &Url, method: &Method, asset: &str, validity: Range<Timestamp>) -> (Url, Uuid) {
+    pub(super) fn sign(
+        &self,
+        base: &Url,
+        method: &Method,
+        asset: &str,
+        validity: Range<Timestamp>,
+    ) -> (Url, Uuid) {
         let jti = Uuid::new_v4();
-        let (iat, exp) = (validity.start.as_second(), validity.end.as_second().saturating_add(1));
-        let claims = Claims { method: method.to_string(), asset: asset.to_owned(), iat, exp, jti };
+        let (iat, exp) = (
+            validity.start.as_second(),
+            validity.end.as_second().saturating_add(1),
+        );
+        let claims = Claims {
+            method: method.to_string(),
+            asset: asset.to_owned(),
+            iat,
+            exp,
+            jti,
+        };
         let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)
             .expect("plain claims can be signed with a plain secret");
         let mut url = base.clone();
-        url.set_path(&format!("{}/storage/{asset}", base.path().trim_end_matches('/')));
+        url.set_path(&format!(
+            "{}/storage/{asset}",
+            base.path().trim_end_matches('/')
+        ));
         url.query_pairs_mut().append_pair(SIGNATURE, &token);
         (url, jti)
     }
 
     /// What the signature in `uri` permits, if that is `method` on `asset` at `now`.
-    pub(super) fn verify(&self, uri: &Uri, method: &Method, asset: &str, now: Timestamp) -> Result<Claims, Invalid> {
+    pub(super) fn verify(
+        &self,
+        uri: &Uri,
+        method: &Method,
+        asset: &str,
+        now: Timestamp,
+    ) -> Result<Claims, Invalid> {
         let token = signature_of(uri).ok_or(Invalid::Forged)?;
-        let claims =
-            jsonwebtoken::decode::<Claims>(&token, &self.decoding, &self.validation).map_err(|_| Invalid::Forged)?.claims;
+        let claims = jsonwebtoken::decode::<Claims>(&token, &self.decoding, &self.validation)
+            .map_err(|_| Invalid::Forged)?
+            .claims;
         if claims.asset != asset {
             Err(Invalid::OtherAsset)
         } else if claims.method != method.as_str() {
@@ -85,7 +116,8 @@ impl Signer {
 
 fn signature_of(uri: &Uri) -> Option<String> {
     let query = uri.query()?;
-    let (_, token) = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == SIGNATURE)?;
+    let (_, token) =
+        url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == SIGNATURE)?;
     Some(token.into_owned())
 }
 
@@ -93,22 +125,50 @@ fn signature_of(uri: &Uri) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn verify(signer: &Signer, url: &Url, method: Method, asset: &str, now: Timestamp) -> Result<Uuid, Invalid> {
-        signer.verify(&url.as_str().parse().unwrap(), &method, asset, now).map(|claims| claims.jti)
+    fn verify(
+        signer: &Signer,
+        url: &Url,
+        method: Method,
+        asset: &str,
+        now: Timestamp,
+    ) -> Result<Uuid, Invalid> {
+        signer
+            .verify(&url.as_str().parse().unwrap(), &method, asset, now)
+            .map(|claims| claims.jti)
     }
 
     #[test]
     fn a_signature_is_good_for_what_it_says_and_nothing_else() {
         let (signer, now) = (Signer::with_fresh_secret(), Timestamp::now());
         let later = now + jiff::SignedDuration::from_secs(60);
-        let (url, jti) = signer.sign(&"http://storage/base/".parse().unwrap(), &Method::POST, "one", now..later);
-        assert!(url.as_str().starts_with("http://storage/base/storage/one?signature="));
+        let (url, jti) = signer.sign(
+            &"http://storage/base/".parse().unwrap(),
+            &Method::POST,
+            "one",
+            now..later,
+        );
+        assert!(
+            url.as_str()
+                .starts_with("http://storage/base/storage/one?signature=")
+        );
         assert_eq!(verify(&signer, &url, Method::POST, "one", now), Ok(jti));
-        assert_eq!(verify(&signer, &url, Method::GET, "one", now), Err(Invalid::OtherMethod));
-        assert_eq!(verify(&signer, &url, Method::POST, "two", now), Err(Invalid::OtherAsset));
+        assert_eq!(
+            verify(&signer, &url, Method::GET, "one", now),
+            Err(Invalid::OtherMethod)
+        );
+        assert_eq!(
+            verify(&signer, &url, Method::POST, "two", now),
+            Err(Invalid::OtherAsset)
+        );
         let too_late = later + jiff::SignedDuration::from_secs(2);
-        assert_eq!(verify(&signer, &url, Method::POST, "one", too_late), Err(Invalid::Expired));
+        assert_eq!(
+            verify(&signer, &url, Method::POST, "one", too_late),
+            Err(Invalid::Expired)
+        );
         let stranger = Signer::with_fresh_secret();
-        assert_eq!(verify(&stranger, &url, Method::POST, "one", now), Err(Invalid::Forged));
+        assert_eq!(
+            verify(&stranger, &url, Method::POST, "one", now),
+            Err(Invalid::Forged)
+        );
     }
 }

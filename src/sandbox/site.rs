@@ -64,8 +64,12 @@ impl Site {
         })
     }
 
-    /// Answers one request. `Date` is set here unless a fault sets it, or hyper would set the right one.
-    pub(super) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<Outgoing>, Infallible> {
+    /// Answers one request. `Date` is set here unless a fault sets it, or hyper would set the right
+    /// one.
+    pub(super) async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Outgoing>, Infallible> {
         let mut reply = match self.routes.find(request.method(), request.uri().path()) {
             Ok((Target::Operation(operation), id)) => self.operate(operation, &id, request).await,
             Ok((Target::Faults, _)) => control::add_faults(&self, request).await,
@@ -76,7 +80,9 @@ impl Site {
             Err(lost) => lost.into_reply(),
         };
         if !reply.headers.contains_key(DATE) {
-            reply.headers.typed_insert(Date::from(SystemTime::from(self.clock.now())));
+            reply
+                .headers
+                .typed_insert(Date::from(SystemTime::from(self.clock.now())));
         }
         Ok(reply.into_response())
     }
@@ -105,7 +111,11 @@ impl Site {
         }
         if fault.done {
             let right = self.perform(fault.at, id, request, None).await;
-            let mut reply = if fault.close { Reply::cut() } else { fault.answer().unwrap_or(right) };
+            let mut reply = if fault.close {
+                Reply::cut()
+            } else {
+                fault.answer().unwrap_or(right)
+            };
             fault.alter(&mut reply);
             return reply;
         }
@@ -123,15 +133,28 @@ impl Site {
         reply
     }
 
-    async fn perform(&self, operation: Operation, id: &str, request: Request<Incoming>, fault: Option<&Fault>) -> Reply {
-        let for_users = request.headers().get("x-egain-error-message").is_some_and(|wanted| wanted == "yes");
+    async fn perform(
+        &self,
+        operation: Operation,
+        id: &str,
+        request: Request<Incoming>,
+        fault: Option<&Fault>,
+    ) -> Reply {
+        let for_users = request
+            .headers()
+            .get("x-egain-error-message")
+            .is_some_and(|wanted| wanted == "yes");
         let result = match operation {
             Operation::Token => return self.tokens.answer(&self.config, request).await,
             Operation::Upload => {
-                return upload::receive(self, id, request, fault).await.unwrap_or_else(Denied::into_reply);
+                return upload::receive(self, id, request, fault)
+                    .await
+                    .unwrap_or_else(Denied::into_reply);
             }
             Operation::Download => {
-                return download::send(self, id, &request, fault).await.unwrap_or_else(Denied::into_reply);
+                return download::send(self, id, &request, fault)
+                    .await
+                    .unwrap_or_else(Denied::into_reply);
             }
             Operation::CreateAsset => assets::create(self, request).await,
             Operation::GetAsset => assets::get(self, id, &request),

@@ -45,13 +45,18 @@ pub struct Calls {
 impl Stats {
     /// How often `operation` was called.
     pub fn calls(&self, operation: Operation) -> u64 {
-        self.operations.get(&operation).map_or(0, |calls| calls.calls)
+        self.operations
+            .get(&operation)
+            .map_or(0, |calls| calls.calls)
     }
 
     /// How often `operation` was answered with `status`.
     pub fn answers(&self, operation: Operation, status: StatusCode) -> u64 {
         let answers = self.operations.get(&operation).map(|calls| &calls.answers);
-        answers.and_then(|answers| answers.get(&status.as_u16())).copied().unwrap_or(0)
+        answers
+            .and_then(|answers| answers.get(&status.as_u16()))
+            .copied()
+            .unwrap_or(0)
     }
 }
 
@@ -87,11 +92,21 @@ impl Tally {
         calls.faulted += u64::from(faulted);
         calls.now += 1;
         calls.most_at_once = calls.most_at_once.max(calls.now);
-        Presence { tally: self.clone(), operation }
+        Presence {
+            tally: self.clone(),
+            operation,
+        }
     }
 
     pub(super) fn answered(&self, operation: Operation, status: StatusCode) {
-        *self.operations.lock().entry(operation).or_default().answers.entry(status.as_u16()).or_default() += 1;
+        *self
+            .operations
+            .lock()
+            .entry(operation)
+            .or_default()
+            .answers
+            .entry(status.as_u16())
+            .or_default() += 1;
     }
 
     pub(super) fn received(&self, bytes: u64) {
@@ -108,7 +123,13 @@ impl Tally {
             operations.entry(*operation).or_default();
         }
         let (bytes_received, bytes_sent) = (self.received.load(Relaxed), self.sent.load(Relaxed));
-        Stats { operations, bytes_received, bytes_sent, assets, faults }
+        Stats {
+            operations,
+            bytes_received,
+            bytes_sent,
+            assets,
+            faults,
+        }
     }
 
     pub(super) fn reset(&self) {

@@ -29,7 +29,10 @@ impl From<Invalid> for Denied {
 
 impl From<std::io::Error> for Denied {
     fn from(error: std::io::Error) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the stand-in's disk: {error}"))
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("the stand-in's disk: {error}"),
+        )
     }
 }
 
@@ -37,6 +40,9 @@ impl From<std::io::Error> for Denied {
 pub(super) fn refuse_authorization(headers: &HeaderMap) -> Result<(), Denied> {
     match headers.get(header::AUTHORIZATION) {
         None => Ok(()),
-        Some(_) => Err(Denied::new(StatusCode::BAD_REQUEST, "only one credential is allowed: the signature")),
+        Some(_) => Err(Denied::new(
+            StatusCode::BAD_REQUEST,
+            "only one credential is allowed: the signature",
+        )),
     }
 }

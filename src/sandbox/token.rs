@@ -38,7 +38,9 @@ pub(super) enum Insufficient {
 impl Tokens {
     /// Answers `POST /token`.
     pub(super) async fn answer(&self, config: &Config, request: Request<Incoming>) -> Reply {
-        let result = read(request).await.and_then(|form| authorize(&form, config));
+        let result = read(request)
+            .await
+            .and_then(|form| authorize(&form, config));
         let reply = match result {
             Ok(scopes) => self.issue(scopes, config),
             Err(error) => error.into_reply(),
@@ -48,21 +50,38 @@ impl Tokens {
 
     fn issue(&self, scopes: Vec<String>, config: &Config) -> Reply {
         // Recognisable, so that whoever uses the stand-in can search for it where no token belongs.
-        let token = format!("sandbox-token-{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
+        let token = format!(
+            "sandbox-token-{}{}",
+            Uuid::new_v4().simple(),
+            Uuid::new_v4().simple()
+        );
         let expires = Instant::now() + config.token_life;
         let mut tokens = self.0.lock();
         tokens.retain(|_, grant| grant.expires > Instant::now());
         tokens.insert(token.clone(), Grant { scopes, expires });
         let expires_in = config.token_life.as_secs();
-        Reply::json(StatusCode::OK, json!({"access_token": token, "token_type": "Bearer", "expires_in": expires_in}))
+        Reply::json(
+            StatusCode::OK,
+            json!({"access_token": token, "token_type": "Bearer", "expires_in": expires_in}),
+        )
     }
 
     /// Whether `token` is good and has one of `scopes`.
     pub(super) fn check(&self, token: &str, scopes: &[&str]) -> Result<(), Insufficient> {
         let tokens = self.0.lock();
-        let grant = tokens.get(token).filter(|grant| grant.expires > Instant::now()).ok_or(Insufficient::Unknown)?;
-        let allowed = grant.scopes.iter().any(|scope| scopes.contains(&scope.as_str()));
-        if allowed { Ok(()) } else { Err(Insufficient::Scope) }
+        let grant = tokens
+            .get(token)
+            .filter(|grant| grant.expires > Instant::now())
+            .ok_or(Insufficient::Unknown)?;
+        let allowed = grant
+            .scopes
+            .iter()
+            .any(|scope| scopes.contains(&scope.as_str()));
+        if allowed {
+            Ok(())
+        } else {
+            Err(Insufficient::Scope)
+        }
     }
 }
 
@@ -72,8 +91,15 @@ struct Denied(&'static str, &'static str);
 
 impl Denied {
     fn into_reply(self) -> Reply {
-        let status = if self.0 == "invalid_client" { StatusCode::UNAUTHORIZED } else { StatusCode::BAD_REQUEST };
-        Reply::json(status, json!({"error": self.0, "error_description": self.1}))
+        let status = if self.0 == "invalid_client" {
+            StatusCode::UNAUTHORIZED
+        } else {
+            StatusCode::BAD_REQUEST
+        };
+        Reply::json(
+            status,
+            json!({"error": self.0, "error_description": self.1}),
+        )
     }
 }
 
@@ -84,9 +110,14 @@ async fn read(request: Request<Incoming>) -> Result<Form, Denied> {
         return Err(Denied("invalid_request", "send a form"));
     }
     if request.headers().contains_key(header::AUTHORIZATION) {
-        return Err(Denied("invalid_client", "send client_id and client_secret in the body, not as a header"));
+        return Err(Denied(
+            "invalid_client",
+            "send client_id and client_secret in the body, not as a header",
+        ));
     }
-    let body = reading::read(request, MAX_FORM).await.map_err(|_| Denied("invalid_request", "the form can't be read"))?;
+    let body = reading::read(request, MAX_FORM)
+        .await
+        .map_err(|_| Denied("invalid_request", "the form can't be read"))?;
     parse(&body)
 }
 
@@ -108,22 +139,39 @@ fn authorize(form: &Form, config: &Config) -> Result<Vec<String>, Denied> {
         None => return Err(Denied("invalid_request", "grant_type is missing")),
     }
     let secret = form.get("client_secret").map(String::as_str);
-    if form.get("client_id") != Some(&config.client_id) || secret != Some(config.client_secret.expose_secret()) {
+    if form.get("client_id") != Some(&config.client_id)
+        || secret != Some(config.client_secret.expose_secret())
+    {
         return Err(Denied("invalid_client", "unknown client or wrong secret"));
     }
     let asked = form.get("scope").filter(|scope| !scope.is_empty());
-    scopes(asked.ok_or(Denied("invalid_scope", "scope is missing"))?, &config.scopes)
+    scopes(
+        asked.ok_or(Denied("invalid_scope", "scope is missing"))?,
+        &config.scopes,
+    )
 }
 
 /// `.default` stands for everything that the client may have.
 fn scopes(asked: &str, allowed: &[String]) -> Result<Vec<String>, Denied> {
-    let asked: BTreeSet<&str> = asked.split(' ').map(|scope| scope.strip_prefix(SCOPE_PREFIX).unwrap_or(scope)).collect();
+    let asked: BTreeSet<&str> = asked
+        .split(' ')
+        .map(|scope| scope.strip_prefix(SCOPE_PREFIX).unwrap_or(scope))
+        .collect();
     if asked.contains(".default") {
         return Ok(allowed.to_vec());
     }
-    let known = asked.iter().all(|scope| allowed.iter().any(|allowed| allowed == scope));
+    let known = asked
+        .iter()
+        .all(|scope| allowed.iter().any(|allowed| allowed == scope));
     let scopes = asked.into_iter().map(str::to_owned).collect();
-    if known { Ok(scopes) } else { Err(Denied("invalid_scope", "the client may not have this scope")) }
+    if known {
+        Ok(scopes)
+    } else {
+        Err(Denied(
+            "invalid_scope",
+            "the client may not have this scope",
+        ))
+    }
 }
 
 #[cfg(test)]
@@ -132,10 +180,13 @@ mod tests {
     use super::*;
 
     fn ask(form: &str) -> Result<Vec<String>, &'static str> {
-        parse(form.as_bytes()).and_then(|form| authorize(&form, &Config::default())).map_err(|denied| denied.0)
+        parse(form.as_bytes())
+            .and_then(|form| authorize(&form, &Config::default()))
+            .map_err(|denied| denied.0)
     }
 
-    const CLIENT: &str = "grant_type=client_credentials&client_id=sandbox-client&client_secret=sandbox-secret";
+    const CLIENT: &str =
+        "grant_type=client_credentials&client_id=sandbox-client&client_secret=sandbox-secret";
 
     #[test]
     fn the_default_scope_is_all_that_the_client_has() {
@@ -148,10 +199,19 @@ mod tests {
     #[test]
     fn errors_are_those_of_rfc_6749() {
         assert_eq!(ask(CLIENT), Err("invalid_scope"));
-        assert_eq!(ask(&format!("{CLIENT}&scope={INTERACTION_READ}")), Err("invalid_scope"));
-        assert_eq!(ask(&format!("{CLIENT}&scope=a&scope=b")), Err("invalid_request"));
+        assert_eq!(
+            ask(&format!("{CLIENT}&scope={INTERACTION_READ}")),
+            Err("invalid_scope")
+        );
+        assert_eq!(
+            ask(&format!("{CLIENT}&scope=a&scope=b")),
+            Err("invalid_request")
+        );
         assert_eq!(ask("client_id=a"), Err("invalid_request"));
         assert_eq!(ask("grant_type=password"), Err("unsupported_grant_type"));
-        assert_eq!(ask("grant_type=client_credentials&client_id=a&client_secret=b&scope=c"), Err("invalid_client"));
+        assert_eq!(
+            ask("grant_type=client_credentials&client_id=a&client_secret=b&scope=c"),
+            Err("invalid_client")
+        );
     }
 }

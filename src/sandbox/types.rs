@@ -43,18 +43,27 @@ pub(super) fn of_name(name: &str) -> &'static str {
 /// allows any type.
 pub(super) fn fits(declared: &str, name: &str) -> bool {
     let essence = declared.split(';').next().unwrap_or_default().trim();
-    candidates(name).next().is_none() || candidates(name).any(|known| known.eq_ignore_ascii_case(essence))
+    candidates(name).next().is_none()
+        || candidates(name).any(|known| known.eq_ignore_ascii_case(essence))
 }
 
 /// Whether `name` has an extension and something before it.
 pub(super) fn has_extension(name: &str) -> bool {
-    name.rsplit_once('.').is_some_and(|(stem, extension)| !stem.is_empty() && !extension.is_empty())
+    name.rsplit_once('.')
+        .is_some_and(|(stem, extension)| !stem.is_empty() && !extension.is_empty())
 }
 
 fn candidates(name: &str) -> impl Iterator<Item = &'static str> {
-    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension).to_ascii_lowercase();
+    let extension = name
+        .rsplit_once('.')
+        .map_or("", |(_, extension)| extension)
+        .to_ascii_lowercase();
     let guesses = mime_guess::from_ext(&extension).iter_raw();
-    MESSAGING.iter().filter(move |(known, _)| *known == extension).map(|(_, mime)| *mime).chain(guesses)
+    MESSAGING
+        .iter()
+        .filter(move |(known, _)| *known == extension)
+        .map(|(_, mime)| *mime)
+        .chain(guesses)
 }
 
 #[cfg(test)]

@@ -13,9 +13,16 @@ use super::storage::{self, Denied};
 use super::types;
 
 /// `POST` to the URL that came with an asset. A cut in `fault` ends it on the way.
-pub(super) async fn receive(site: &Site, id: &str, request: Request<Incoming>, fault: Option<&Fault>) -> Result<Reply, Denied> {
+pub(super) async fn receive(
+    site: &Site,
+    id: &str,
+    request: Request<Incoming>,
+    fault: Option<&Fault>,
+) -> Result<Reply, Denied> {
     storage::refuse_authorization(request.headers())?;
-    let claims = site.signer.verify(request.uri(), &Method::POST, id, site.clock.now())?;
+    let claims = site
+        .signer
+        .verify(request.uri(), &Method::POST, id, site.clock.now())?;
     let asset = site.shelf.view(id).ok_or_else(gone)?;
     check_length(request.headers(), &asset)?;
     if site.config.check_type {
@@ -29,15 +36,27 @@ pub(super) async fn receive(site: &Site, id: &str, request: Request<Incoming>, f
     if intake.received() != asset.size {
         return Err(wrong_length(intake.received(), &asset));
     }
-    if intake.finish().await? { Ok(Reply::empty(site.config.upload_status)) } else { Err(gone()) }
+    if intake.finish().await? {
+        Ok(Reply::empty(site.config.upload_status))
+    } else {
+        Err(gone())
+    }
 }
 
 /// Stores what comes; false when `cut_after` bytes came and the rest is left unread.
-async fn take(site: &Site, request: Request<Incoming>, intake: &mut Intake, cut_after: Option<u64>) -> Result<bool, Denied> {
+async fn take(
+    site: &Site,
+    request: Request<Incoming>,
+    intake: &mut Intake,
+    cut_after: Option<u64>,
+) -> Result<bool, Denied> {
     let mut body = request.into_body();
     while cut_after.is_none_or(|limit| intake.received() < limit) {
-        let Some(frame) = body.frame().await else { return Ok(true) };
-        let frame = frame.map_err(|error| Denied::new(StatusCode::BAD_REQUEST, error.to_string()))?;
+        let Some(frame) = body.frame().await else {
+            return Ok(true);
+        };
+        let frame =
+            frame.map_err(|error| Denied::new(StatusCode::BAD_REQUEST, error.to_string()))?;
         if let Ok(data) = frame.into_data() {
             site.tally.received(data.len() as u64);
             intake.write(&data).await?;
@@ -49,26 +68,41 @@ async fn take(site: &Site, request: Request<Incoming>, intake: &mut Intake, cut_
 /// Signed URLs know no chunked bodies: the length has to be known, and to be the declared one.
 fn check_length(headers: &HeaderMap, asset: &AssetView) -> Result<(), Denied> {
     if headers.contains_key(header::TRANSFER_ENCODING) {
-        return Err(Denied::new(StatusCode::NOT_IMPLEMENTED, "Transfer-Encoding isn't supported here"));
+        return Err(Denied::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "Transfer-Encoding isn't supported here",
+        ));
     }
     match headers.typed_get::<ContentLength>() {
-        None => Err(Denied::new(StatusCode::LENGTH_REQUIRED, "Content-Length is missing")),
+        None => Err(Denied::new(
+            StatusCode::LENGTH_REQUIRED,
+            "Content-Length is missing",
+        )),
         Some(ContentLength(length)) if length != asset.size => Err(wrong_length(length, asset)),
         Some(_) => Ok(()),
     }
 }
 
 fn check_type(headers: &HeaderMap, asset: &AssetView) -> Result<(), Denied> {
-    let declared = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let declared = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     if types::fits(declared, &asset.name) {
         return Ok(());
     }
     let wanted = asset.content_type;
-    Err(Denied::new(StatusCode::FORBIDDEN, format!("the type is {declared:?} and was declared to be {wanted:?}")))
+    Err(Denied::new(
+        StatusCode::FORBIDDEN,
+        format!("the type is {declared:?} and was declared to be {wanted:?}"),
+    ))
 }
 
 fn wrong_length(length: u64, asset: &AssetView) -> Denied {
-    Denied::new(StatusCode::BAD_REQUEST, format!("{length} bytes instead of {}", asset.size))
+    Denied::new(
+        StatusCode::BAD_REQUEST,
+        format!("{length} bytes instead of {}", asset.size),
+    )
 }
 
 fn closed(closed: Closed) -> Denied {

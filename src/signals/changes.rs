@@ -1,7 +1,7 @@
 //! Tells that files have changed, by looking at them every now and then.
 //!
-//! Their bytes are compared, not their times: a mounted secret is swapped by a link, copies keep the
-//! time of what they copy, and notifications don't reach every kind of mount.
+//! Their bytes are compared, not their times: a mounted secret is swapped by a link, copies keep
+//! the time of what they copy, and notifications don't reach every kind of mount.
 
 use std::fs::File;
 use std::io::Read;
@@ -32,8 +32,8 @@ impl Changes {
         Self { paths, seen }
     }
 
-    /// Waits until they hold something else, and the same at two looks: somebody may be in the middle of
-    /// writing them. A file that vanishes or can't be read has changed, too.
+    /// Waits until they hold something else, and the same at two looks: somebody may be in the
+    /// middle of writing them. A file that vanishes or can't be read has changed, too.
     pub async fn next(&mut self) {
         let mut last = None;
         loop {
@@ -56,7 +56,11 @@ impl Changes {
 
 fn sum(path: &Path) -> Option<[u8; 32]> {
     let mut bytes = Vec::new();
-    File::open(path).ok()?.take(LOOKED_AT).read_to_end(&mut bytes).ok()?;
+    File::open(path)
+        .ok()?
+        .take(LOOKED_AT)
+        .read_to_end(&mut bytes)
+        .ok()?;
     Some(Sha256::digest(bytes).into())
 }
 
@@ -78,12 +82,19 @@ mod tests {
         let mut changes = Changes::of(paths.to_vec());
         assert!(timeout(LONG, changes.next()).await.is_err());
         for text in [Some("2"), None] {
-            text.map_or_else(|| fs::remove_file(&paths[0]), |text| fs::write(&paths[0], text)).unwrap();
+            text.map_or_else(
+                || fs::remove_file(&paths[0]),
+                |text| fs::write(&paths[0], text),
+            )
+            .unwrap();
             assert!(timeout(LONG, changes.next()).await.is_ok());
             assert!(timeout(LONG, changes.next()).await.is_err());
         }
         fs::write(&paths[1], "").unwrap();
-        assert!(timeout(LONG, changes.next()).await.is_ok(), "an empty file is more than none");
+        assert!(
+            timeout(LONG, changes.next()).await.is_ok(),
+            "an empty file is more than none"
+        );
     }
 
     #[tokio::test(start_paused = true)]

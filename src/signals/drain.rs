@@ -15,7 +15,8 @@ pub enum Phase {
     Starting,
     /// All is well.
     Serving,
-    /// Told to stop: not ready any more, but everything is still served, each answer closing its connection.
+    /// Told to stop: not ready any more, but everything is still served, each answer closing its
+    /// connection.
     Leaving,
     /// New uploads are refused while the running ones finish.
     Draining,
@@ -70,7 +71,11 @@ impl Drain {
 
     /// Held by an exchange until its last byte.
     pub fn exchange(&self) -> TaskTrackerToken {
-        if self.phase() < Phase::Draining { self.0.early.token() } else { self.0.late.token() }
+        if self.phase() < Phase::Draining {
+            self.0.early.token()
+        } else {
+            self.0.late.token()
+        }
     }
 
     /// Held by what must go on when its exchange has ended, until it is done.
@@ -83,8 +88,8 @@ impl Drain {
         self.0.early.len() + self.0.late.len()
     }
 
-    /// Resolves when all exchanges that began before draining are over, and all that outlives them. Those that come later may
-    /// have no end.
+    /// Resolves when all exchanges that began before draining are over, and all that outlives them.
+    /// Those that come later may have no end.
     pub async fn settled(&self) {
         for tracker in [&self.0.early, &self.0.finishing] {
             tracker.close();

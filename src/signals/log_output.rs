@@ -1,7 +1,8 @@
 //! The log's way out: non-blocking, bounded and lossy.
 //!
-//! A thread of its own writes to standard error. While nobody reads that pipe, or the disk behind it is full, lines are dropped
-//! and counted, and nothing else waits: no request, no probe, no signal.
+//! A thread of its own writes to standard error. While nobody reads that pipe, or the disk behind
+//! it is full, lines are dropped and counted, and nothing else waits: no request, no probe, no
+//! signal.
 
 use std::io::{self, Write};
 use std::sync::OnceLock;
@@ -12,7 +13,8 @@ use std::time::Duration;
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 
-/// Lines that may wait for the writing thread. At 0.5 KiB each, 2 MiB: about a second of a gateway at its busiest.
+/// Lines that may wait for the writing thread. At 0.5 KiB each, 2 MiB: about a second of a gateway
+/// at its busiest.
 const WAITING_LINES: usize = 4096;
 
 /// How long the end of a process waits for what it has still to say.
@@ -24,7 +26,8 @@ static QUEUE: OnceLock<ErrorCounter> = OnceLock::new();
 /// Lines that came out of the queue and couldn't be written.
 static UNWRITTEN: AtomicU64 = AtomicU64::new(0);
 
-/// Lines that were dropped since the process started, as nobody took them or they couldn't be written.
+/// Lines that were dropped since the process started, as nobody took them or they couldn't be
+/// written.
 pub fn dropped_lines() -> u64 {
     let in_queue = QUEUE.get().map_or(0, |queue| queue.dropped_lines() as u64);
     in_queue.saturating_add(UNWRITTEN.load(Ordering::Relaxed))
@@ -44,8 +47,8 @@ impl LogGuard {
 
 impl Drop for LogGuard {
     fn drop(&mut self) {
-        // The guard's own drop waits for a second; where the queue is full, it writes to standard output, and that may be the
-        // same pipe that nobody reads.
+        // The guard's own drop waits for a second; where the queue is full, it writes to standard
+        // output, and that may be the same pipe that nobody reads.
         if let Some(guard) = self.0.take() {
             in_time(move || drop(guard));
         }
@@ -54,7 +57,10 @@ impl Drop for LogGuard {
 
 /// The queue to standard error. The thread that empties it ends with the guard.
 pub(super) fn open() -> (NonBlocking, LogGuard) {
-    let queue = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(WAITING_LINES).thread_name("log");
+    let queue = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(WAITING_LINES)
+        .thread_name("log");
     let (writer, guard) = queue.finish(Counted(io::stderr()));
     let _of_another_log = QUEUE.set(writer.error_counter());
     (writer, LogGuard(Some(guard)))
@@ -71,10 +77,12 @@ pub fn say(text: &str) {
 /// Does what may block, and goes on without it after [`LAST_WORDS`].
 fn in_time(work: impl FnOnce() + Send + 'static) {
     let (done, is_done) = mpsc::sync_channel(1);
-    let worker = thread::Builder::new().name("last words".to_owned()).spawn(move || {
-        work();
-        let _nobody_waits = done.send(());
-    });
+    let worker = thread::Builder::new()
+        .name("last words".to_owned())
+        .spawn(move || {
+            work();
+            let _nobody_waits = done.send(());
+        });
     if worker.is_ok() {
         let _done_or_too_late = is_done.recv_timeout(LAST_WORDS);
     }

@@ -1,13 +1,13 @@
 //! The metrics table. A metric's doc comment is its help text.
 //!
-//! Label values come from closed sets only: nothing a caller sends becomes a label. What would be stale between two events is
-//! read when it is scraped: see [`Metrics::at_scrape`].
+//! Label values come from closed sets only: nothing a caller sends becomes a label. What would be
+//! stale between two events is read when it is scraped: see [`Metrics::at_scrape`].
 
 use parking_lot::Mutex;
 use prometheus::core::Collector;
 use prometheus::{
-    Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder, exponential_buckets,
+    Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder, exponential_buckets,
 };
 
 use super::log_output;
@@ -18,8 +18,17 @@ const PREFIX: &str = "asset_gateway_";
 type Reading = Box<dyn Fn(&Metrics) + Send>;
 
 /// What may be odd in an answer of eGain's, as `upstream_oddities_total` has it.
-const ODD_FIELDS: [&str; 9] =
-    ["access_token", "body", "contentType", "contentUrl", "contentUrlExpiry", "expires_in", "id", "name", "size"];
+const ODD_FIELDS: [&str; 9] = [
+    "access_token",
+    "body",
+    "contentType",
+    "contentUrl",
+    "contentUrlExpiry",
+    "expires_in",
+    "id",
+    "name",
+    "size",
+];
 
 /// One row of the table, for documents and the tests that compare them.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +54,8 @@ macro_rules! table {
         pub const TABLE: &[Row] = &[$(Row { name: $name, labels: &[$($label),*], help: concat!($($help),+) },)*];
 
         impl Metrics {
-            /// Registers everything in a registry of its own, so that several services fit in one process.
+            /// Registers everything in a registry of its own, so that several services fit in one
+            /// process.
             pub fn new() -> Self {
                 let registry = Registry::new();
                 let metrics = Self {
@@ -73,13 +83,16 @@ table! {
     transfer_duration: HistogramVec "transfer_duration_seconds" ["direction"],
     /// Transfers under way.
     transfers_in_flight: IntGaugeVec "transfers_in_flight" ["direction"],
-    /// Uploads by how their length was known and how they ended (`stored`, `replayed` or the error's code).
+    /// Uploads by how their length was known and how they ended (`stored`, `replayed` or the
+    /// error's code).
     uploads: IntCounterVec "uploads_total" ["length_source", "outcome"],
-    /// Requests refused because of the caller, a rule or a limit, by the error's code; `would_reject` counts what `policy.report_only` let pass.
+    /// Requests refused because of the caller, a rule or a limit, by the error's code;
+    /// `would_reject` counts what `policy.report_only` let pass.
     rejected: IntCounterVec "rejected_total" ["code"],
     /// Transfers that failed.
     transfer_failures: IntCounterVec "transfer_failures_total" ["direction", "stage", "blame"],
-    /// Requests to eGain, storage and the issuer of callers' tokens (`jwks`), by operation and outcome (a status class, `timeout` or `error`).
+    /// Requests to eGain, storage and the issuer of callers' tokens (`jwks`), by operation and
+    /// outcome (a status class, `timeout` or `error`).
     upstream_requests: IntCounterVec "upstream_requests_total" ["operation", "outcome"],
     /// Seconds a request took: to eGain until its whole answer, to storage until its answer's head.
     upstream_request_duration: HistogramVec "upstream_request_duration_seconds" ["operation", "outcome"],
@@ -87,17 +100,21 @@ table! {
     upstream_budget_wait: HistogramVec "upstream_budget_wait_seconds" ["routes"],
     /// Calls that could be made at once.
     upstream_budget_tokens: GaugeVec "upstream_budget_tokens" ["routes"],
-    /// Seconds until a call may go again, while a 429 or an outage of eGain holds them back; 0 when they go.
+    /// Seconds until a call may go again, while a 429 or an outage of eGain holds them back; 0 when
+    /// they go.
     upstream_pause: GaugeVec "upstream_pause_seconds" ["routes"],
-    /// This month's calls of the method that has the least left, as a part of `egain.monthly_quota`.
+    /// This month's calls of the method that has the least left, as a part of
+    /// `egain.monthly_quota`.
     upstream_quota_used: GaugeVec "upstream_quota_used_ratio" ["routes"],
     /// When the access token expires, in Unix seconds; 0 for none.
     token_expiry: Gauge "token_expiry_timestamp_seconds" [],
-    /// Fields of eGain's answers that were of another form than documented, and were taken all the same if they could be read; `body` for JSON that is broken.
+    /// Fields of eGain's answers that were of another form than documented, and were taken all the
+    /// same if they could be read; `body` for JSON that is broken.
     upstream_oddities: IntCounterVec "upstream_oddities_total" ["field"],
     /// Names that eGain refused for their characters, and took with plain ones.
     names_folded: IntCounter "names_folded_total" [],
-    /// Seconds since the attachment rules of the account that was read longest ago were read from eGain; 0 for none.
+    /// Seconds since the attachment rules of the account that was read longest ago were read from
+    /// eGain; 0 for none.
     rules_age: Gauge "rules_age_seconds" [],
     /// 1 from the moment the service was told to stop.
     draining: IntGauge "draining" [],
@@ -111,7 +128,8 @@ table! {
     spool_bytes: IntGauge "spool_bytes" [],
     /// The cap on spooled bytes.
     spool_limit: IntGauge "spool_limit_bytes" [],
-    /// Assets that were created and not kept: `deleted`, `failed` (see `/orphans`), `lost` (the queue was full, or the service stopped).
+    /// Assets that were created and not kept: `deleted`, `failed` (see `/orphans`), `lost` (the
+    /// queue was full, or the service stopped).
     orphans: IntCounterVec "orphans_total" ["result"],
     /// Lines of the log that were dropped, as nobody took them or they couldn't be written.
     log_lines_dropped: IntCounter "log_lines_dropped_total" [],
@@ -151,7 +169,11 @@ mod make {
     pub(super) fn HistogramVec(name: &str, help: &str, labels: &[&str]) -> HistogramVec {
         // 1 ms to 65 s: from a cached lookup to a slow phone's upload.
         let buckets = exponential_buckets(0.001, 2.0, 17).expect("positive start and factor");
-        HistogramVec::new(HistogramOpts::from(opts(name, help)).buckets(buckets), labels).expect(name)
+        HistogramVec::new(
+            HistogramOpts::from(opts(name, help)).buckets(buckets),
+            labels,
+        )
+        .expect(name)
     }
 
     fn opts(name: &str, help: &str) -> Opts {
@@ -160,7 +182,9 @@ mod make {
 }
 
 fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> C {
-    registry.register(Box::new(collector.clone())).expect("every name in the table is unique");
+    registry
+        .register(Box::new(collector.clone()))
+        .expect("every name in the table is unique");
     collector
 }
 
@@ -187,7 +211,8 @@ impl Metrics {
         }
     }
 
-    /// Has this done whenever somebody scrapes, before anything is shown. It must not wait, nor hold these metrics itself.
+    /// Has this done whenever somebody scrapes, before anything is shown. It must not wait, nor
+    /// hold these metrics itself.
     pub fn at_scrape(&self, reading: impl Fn(&Self) + Send + 'static) {
         self.readings.lock().push(Box::new(reading));
     }
@@ -197,10 +222,13 @@ impl Metrics {
         let readings = self.readings.lock();
         readings.iter().for_each(|read| read(self));
         // One scrape at a time: a counter only takes what is added to it.
-        self.log_lines_dropped.inc_by(log_output::dropped_lines().saturating_sub(self.log_lines_dropped.get()));
+        self.log_lines_dropped
+            .inc_by(log_output::dropped_lines().saturating_sub(self.log_lines_dropped.get()));
         drop(readings);
         let mut text = Vec::new();
-        TextEncoder::new().encode(&self.registry.gather(), &mut text).expect("writing to memory doesn't fail");
+        TextEncoder::new()
+            .encode(&self.registry.gather(), &mut text)
+            .expect("writing to memory doesn't fail");
         text
     }
 }
@@ -214,11 +242,18 @@ mod tests {
         let metrics = Metrics::new();
         let clock = std::sync::Arc::new(std::sync::atomic::AtomicI64::new(1));
         let read = clock.clone();
-        metrics.at_scrape(move |metrics| metrics.spool_bytes.set(read.load(std::sync::atomic::Ordering::Relaxed)));
+        metrics.at_scrape(move |metrics| {
+            metrics
+                .spool_bytes
+                .set(read.load(std::sync::atomic::Ordering::Relaxed))
+        });
         for value in [1, 5] {
             clock.store(value, std::sync::atomic::Ordering::Relaxed);
             let shown = String::from_utf8(metrics.render()).unwrap();
-            assert!(shown.contains(&format!("\nasset_gateway_spool_bytes {value}\n")), "{shown}");
+            assert!(
+                shown.contains(&format!("\nasset_gateway_spool_bytes {value}\n")),
+                "{shown}"
+            );
         }
     }
 
@@ -227,6 +262,10 @@ mod tests {
         let (one, two) = (Metrics::new(), Metrics::new());
         one.url_early_death.inc();
         assert_eq!(two.url_early_death.get(), 0);
-        assert!(String::from_utf8(one.render()).unwrap().contains("asset_gateway_url_early_death_total 1"));
+        assert!(
+            String::from_utf8(one.render())
+                .unwrap()
+                .contains("asset_gateway_url_early_death_total 1")
+        );
     }
 }

@@ -29,14 +29,22 @@ const QUIET: &str = "hyper=info,hyper_util=info,h2=info,reqwest=info,rustls=info
 /// `format` left open means text on a terminal and JSON elsewhere. `filter` is in the form of
 /// `tracing_subscriber::EnvFilter`; an invalid one is an error that says where.
 pub fn start(format: Option<Format>, filter: &str) -> Result<LogGuard, String> {
-    let filter = EnvFilter::try_new(format!("{QUIET},{filter}")).map_err(|e| format!("log.filter: {e}"))?;
-    let format = format.unwrap_or(if std::io::stderr().is_terminal() { Format::Text } else { Format::Json });
+    let filter =
+        EnvFilter::try_new(format!("{QUIET},{filter}")).map_err(|e| format!("log.filter: {e}"))?;
+    let format = format.unwrap_or(if std::io::stderr().is_terminal() {
+        Format::Text
+    } else {
+        Format::Json
+    });
     let registry = tracing_subscriber::registry().with(filter);
     let (writer, guard) = log_output::open();
-    // What can't be formatted is left out: a word on it would go to standard error directly, which may block.
+    // What can't be formatted is left out: a word on it would go to standard error directly, which
+    // may block.
     let layer = layer().log_internal_errors(false).with_writer(writer);
     let started = match format {
-        Format::Json => registry.with(layer.fmt_fields(JsonMembers).event_format(JsonLine)).try_init(),
+        Format::Json => registry
+            .with(layer.fmt_fields(JsonMembers).event_format(JsonLine))
+            .try_init(),
         Format::Text => registry.with(layer.with_target(false)).try_init(),
     };
     if started.is_err() {
@@ -52,7 +60,8 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
     tracing::error!(
         at = panic.location().map(tracing::field::display),
         thread = std::thread::current().name(),
-        backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| tracing::field::display(&backtrace)),
+        backtrace = (backtrace.status() == BacktraceStatus::Captured)
+            .then(|| tracing::field::display(&backtrace)),
         "panicked: {}",
         panic.payload_as_str().unwrap_or("without a message")
     );

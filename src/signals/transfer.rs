@@ -35,9 +35,21 @@ pub struct Transfer {
 impl Transfer {
     /// A transfer has begun.
     pub fn begin(metrics: &Arc<Metrics>, direction: Direction) -> Self {
-        metrics.transfers_in_flight.with_label_values(&[direction.name()]).inc();
-        let stage = if direction == Direction::Upload { Stage::Read } else { Stage::Fetch };
-        Self { metrics: metrics.clone(), direction, began: Instant::now(), failure: Some((stage, Blame::Caller)) }
+        metrics
+            .transfers_in_flight
+            .with_label_values(&[direction.name()])
+            .inc();
+        let stage = if direction == Direction::Upload {
+            Stage::Read
+        } else {
+            Stage::Fetch
+        };
+        Self {
+            metrics: metrics.clone(),
+            direction,
+            began: Instant::now(),
+            failure: Some((stage, Blame::Caller)),
+        }
     }
 
     /// It has ended, well or not.
@@ -49,12 +61,21 @@ impl Transfer {
 impl Drop for Transfer {
     fn drop(&mut self) {
         let (metrics, direction) = (&self.metrics, self.direction.name());
-        metrics.transfers_in_flight.with_label_values(&[direction]).dec();
+        metrics
+            .transfers_in_flight
+            .with_label_values(&[direction])
+            .dec();
         match self.failure {
             Some((stage, blame)) => {
-                metrics.transfer_failures.with_label_values(&[direction, stage.name(), blame.name()]).inc();
+                metrics
+                    .transfer_failures
+                    .with_label_values(&[direction, stage.name(), blame.name()])
+                    .inc();
             }
-            None => metrics.transfer_duration.with_label_values(&[direction]).observe(self.began.elapsed().as_secs_f64()),
+            None => metrics
+                .transfer_duration
+                .with_label_values(&[direction])
+                .observe(self.began.elapsed().as_secs_f64()),
         }
     }
 }

@@ -37,6 +37,8 @@ impl Metrics {
     pub fn upstream_answered(&self, operation: &str, began: Instant, outcome: Outcome) {
         let labels = [operation, outcome.name()];
         self.upstream_requests.with_label_values(&labels).inc();
-        self.upstream_request_duration.with_label_values(&labels).observe(began.elapsed().as_secs_f64());
+        self.upstream_request_duration
+            .with_label_values(&labels)
+            .observe(began.elapsed().as_secs_f64());
     }
 }

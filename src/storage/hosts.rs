@@ -1,4 +1,5 @@
-//! Which hosts a signed URL may name. Hosts are compared as parsed, and addresses checked when dialled.
+//! Which hosts a signed URL may name. Hosts are compared as parsed, and addresses checked when
+//! dialled.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
@@ -34,26 +35,40 @@ impl FromStr for HostPattern {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is not a host: write storage.example.com, storage.example.com:8443 or *.example.com");
+        let wrong = || {
+            format!(
+                "{text:?} is not a host: write storage.example.com, storage.example.com:8443 or *.example.com"
+            )
+        };
         if let Some(suffix) = text.strip_prefix("*.") {
-            let Ok(Host::Domain(suffix)) = Host::parse(suffix) else { return Err(wrong()) };
+            let Ok(Host::Domain(suffix)) = Host::parse(suffix) else {
+                return Err(wrong());
+            };
             if suffix.contains('*') {
                 return Err(wrong());
             }
-            // `*.com`, `*.co.uk` or `*.blob.core.windows.net` would trust the whole world that it means to keep out.
+            // `*.com`, `*.co.uk` or `*.blob.core.windows.net` would trust the whole world that it
+            // means to keep out.
             if psl::suffix_str(&suffix).is_none_or(|public| public.len() >= suffix.len()) {
-                return Err(format!("{text:?} is everybody's: anyone can have a name below {suffix}; name a host of your own"));
+                return Err(format!(
+                    "{text:?} is everybody's: anyone can have a name below {suffix}; name a host of your own"
+                ));
             }
             return Ok(Self::Below(format!(".{suffix}")));
         }
-        // Only the parser of URLs knows where the port begins in `[::1]:80`; it hides the scheme's own port.
+        // Only the parser of URLs knows where the port begins in `[::1]:80`; it hides the scheme's
+        // own port.
         let bracketed = text.parse::<Ipv6Addr>().map(|v6| format!("[{v6}]"));
         let text = bracketed.as_deref().unwrap_or(text);
         if text.ends_with(':') {
             return Err(wrong());
         }
         let url = Url::parse(&format!("http://{text}")).map_err(|_| wrong())?;
-        let host = url.host().filter(|_| url.path() == "/" && url.username().is_empty()).ok_or_else(wrong)?.to_owned();
+        let host = url
+            .host()
+            .filter(|_| url.path() == "/" && url.username().is_empty())
+            .ok_or_else(wrong)?
+            .to_owned();
         let port = url.port().or_else(|| text.ends_with(":80").then_some(80));
         if text.contains(['*', '/', '?', '#']) {
             return Err(wrong());
@@ -66,7 +81,10 @@ impl fmt::Display for HostPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Exact { host, port: None } => write!(f, "{host}"),
-            Self::Exact { host, port: Some(port) } => write!(f, "{host}:{port}"),
+            Self::Exact {
+                host,
+                port: Some(port),
+            } => write!(f, "{host}:{port}"),
             Self::Below(suffix) => write!(f, "*{suffix}"),
         }
     }
@@ -76,7 +94,8 @@ impl HostPattern {
     fn admits(&self, url: &Url) -> bool {
         match (self, url.host()) {
             (Self::Exact { host, port }, Some(named)) => {
-                named.to_owned() == *host && port.is_none_or(|port| url.port_or_known_default() == Some(port))
+                named.to_owned() == *host
+                    && port.is_none_or(|port| url.port_or_known_default() == Some(port))
             }
             (Self::Below(suffix), Some(Host::Domain(name))) => name.ends_with(suffix.as_str()),
             _ => false,
@@ -94,47 +113,70 @@ impl HostPattern {
     }
 }
 
-/// A host that is named is held to how it is named: a wildcard beside it widens nothing, as only the name is looked at when it
-/// is dialled.
+/// A host that is named is held to how it is named: a wildcard beside it widens nothing, as only
+/// the name is looked at when it is dialled.
 fn is_admitted(hosts: &[HostPattern], url: &Url) -> bool {
     let is_named = hosts.iter().any(|pattern| pattern.has_host_of(url));
-    hosts.iter().any(|pattern| pattern.admits(url) && (!is_named || matches!(pattern, HostPattern::Exact { .. })))
+    hosts.iter().any(|pattern| {
+        pattern.admits(url) && (!is_named || matches!(pattern, HostPattern::Exact { .. }))
+    })
 }
 
 impl Storage {
-    /// Takes over a URL that eGain gave us, if it names a host that is allowed. What follows its host stays byte for byte as it
-    /// was signed.
+    /// Takes over a URL that eGain gave us, if it names a host that is allowed. What follows its
+    /// host stays byte for byte as it was signed.
     pub fn admit(&self, given: &SignedUrl) -> Result<SignedUrl, Fault> {
         let mut url = given.parsed();
         if url.scheme() == "http" && !self.config.allow_http && url.set_scheme("https").is_err() {
             return Err(foreign("has no usable scheme"));
         }
-        if !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() || url.password().is_some() {
+        if !matches!(url.scheme(), "http" | "https")
+            || !url.username().is_empty()
+            || url.password().is_some()
+        {
             return Err(foreign("isn't a plain https URL"));
         }
         if !is_admitted(&self.config.content_hosts, &url) {
-            return Err(foreign("names a host that egain.content_hosts doesn't have"));
+            return Err(foreign(
+                "names a host that egain.content_hosts doesn't have",
+            ));
         }
         let target = target(given.expose()).ok_or_else(unaskable)?;
-        SignedUrl::parse(&format!("{}{target}", url.origin().ascii_serialization())).ok_or_else(unaskable)
+        SignedUrl::parse(&format!("{}{target}", url.origin().ascii_serialization()))
+            .ok_or_else(unaskable)
     }
 }
 
 /// Path and query, if a request can carry them as they are.
 fn target(url: &str) -> Option<PathAndQuery> {
     let (_, after_scheme) = url.split_once("://")?;
-    let (authority, _) = after_scheme.split_at(after_scheme.find(['/', '?', '#']).unwrap_or(after_scheme.len()));
+    let (authority, _) = after_scheme.split_at(
+        after_scheme
+            .find(['/', '?', '#'])
+            .unwrap_or(after_scheme.len()),
+    );
     // Clients take this for a slash, so that the host ends there.
     if authority.contains('\\') {
         return None;
     }
-    let target = after_scheme[authority.len()..].split('#').next().unwrap_or_default();
-    let target = if target.starts_with('/') { target.to_owned() } else { format!("/{target}") };
-    PathAndQuery::try_from(target.as_str()).ok().filter(|parsed| parsed.as_str() == target)
+    let target = after_scheme[authority.len()..]
+        .split('#')
+        .next()
+        .unwrap_or_default();
+    let target = if target.starts_with('/') {
+        target.to_owned()
+    } else {
+        format!("/{target}")
+    };
+    PathAndQuery::try_from(target.as_str())
+        .ok()
+        .filter(|parsed| parsed.as_str() == target)
 }
 
 pub(super) fn foreign(what: &str) -> Fault {
-    let detail = format!("the contentUrl that eGain gave {what}: an operator must check egain.content_hosts");
+    let detail = format!(
+        "the contentUrl that eGain gave {what}: an operator must check egain.content_hosts"
+    );
     Fault::gateway(Code::UpstreamError, Stage::Sign, detail)
 }
 
@@ -144,8 +186,8 @@ pub(super) fn unaskable() -> Fault {
     Fault::egain(Code::UpstreamError, Stage::Sign, detail)
 }
 
-/// Resolves names for the storage client: those that only a wildcard admits must be at public addresses.
-/// Address literals never come here, but only an exact entry admits them.
+/// Resolves names for the storage client: those that only a wildcard admits must be at public
+/// addresses. Address literals never come here, but only an exact entry admits them.
 #[derive(Clone)]
 pub struct Guarded(Arc<Config>);
 
@@ -165,10 +207,16 @@ impl Service<Name> for Guarded {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let anywhere = self.0.content_hosts.iter().any(|pattern| pattern.names(name.as_str()));
+        let anywhere = self
+            .0
+            .content_hosts
+            .iter()
+            .any(|pattern| pattern.names(name.as_str()));
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let admitted: Vec<SocketAddr> = found.filter(|address| anywhere || is_public(address.ip())).collect();
+            let admitted: Vec<SocketAddr> = found
+                .filter(|address| anywhere || is_public(address.ip()))
+                .collect();
             if admitted.is_empty() {
                 return Err(io::Error::other("the storage host has no public address"));
             }
@@ -177,7 +225,8 @@ impl Service<Name> for Guarded {
     }
 }
 
-/// Whether an address can be somebody else's machine on the internet (IANA special-purpose registries, RFC 6890).
+/// Whether an address can be somebody else's machine on the internet (IANA special-purpose
+/// registries, RFC 6890).
 fn is_public(address: IpAddr) -> bool {
     match address.to_canonical() {
         IpAddr::V4(v4) => is_public_v4(v4),
@@ -190,13 +239,18 @@ fn is_public_v4(v4: Ipv4Addr) -> bool {
     let shared = a == 100 && (64..128).contains(&b);
     let benchmark = a == 198 && (18..20).contains(&b);
     let protocol = (a, b, c) == (192, 0, 0);
-    let special = v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_documentation() || v4.is_multicast();
+    let special = v4.is_private()
+        || v4.is_loopback()
+        || v4.is_link_local()
+        || v4.is_documentation()
+        || v4.is_multicast();
     !(special || shared || benchmark || protocol || a == 0 || a >= 240)
 }
 
 fn is_public_v6(v6: Ipv6Addr) -> bool {
     let [a, b, ..] = v6.segments();
-    // Global unicast only (RFC 4291), less Teredo, documentation and 6to4, which can wrap a private address.
+    // Global unicast only (RFC 4291), less Teredo, documentation and 6to4, which can wrap a private
+    // address.
     a & 0xe000 == 0x2000 && !(a == 0x2001 && (b == 0 || b == 0xdb8)) && a != 0x2002
 }
 
@@ -205,7 +259,10 @@ mod tests {
     use super::*;
 
     fn admits(pattern: &str, url: &str) -> bool {
-        pattern.parse::<HostPattern>().unwrap().admits(&url.parse().unwrap())
+        pattern
+            .parse::<HostPattern>()
+            .unwrap()
+            .admits(&url.parse().unwrap())
     }
 
     #[test]
@@ -235,24 +292,41 @@ mod tests {
 
     #[test]
     fn a_wildcard_below_which_anybody_can_have_a_name_is_refused() {
-        for everybodys in ["*.com", "*.co.uk", "*.com.au", "*.github.io", "*.blob.core.windows.net", "*.s3.amazonaws.com"] {
+        for everybodys in [
+            "*.com",
+            "*.co.uk",
+            "*.com.au",
+            "*.github.io",
+            "*.blob.core.windows.net",
+            "*.s3.amazonaws.com",
+        ] {
             assert!(everybodys.parse::<HostPattern>().is_err(), "{everybodys}");
         }
-        for own in ["*.egain.cloud", "*.example.co.uk", "*.tenant.blob.core.windows.net", "*.storage.internal"] {
+        for own in [
+            "*.egain.cloud",
+            "*.example.co.uk",
+            "*.tenant.blob.core.windows.net",
+            "*.storage.internal",
+        ] {
             assert!(own.parse::<HostPattern>().is_ok(), "{own}");
         }
     }
 
     #[test]
     fn a_host_that_is_named_at_one_port_isnt_admitted_at_another() {
-        let hosts = ["*.egain.cloud", "in.egain.cloud:8443"].map(|pattern| pattern.parse().unwrap());
+        let hosts =
+            ["*.egain.cloud", "in.egain.cloud:8443"].map(|pattern| pattern.parse().unwrap());
         for (url, admitted) in [
             ("https://in.egain.cloud:8443/x", true),
             ("https://in.egain.cloud/x", false),
             ("https://IN.egain.cloud:443/x", false),
             ("https://other.egain.cloud/x", true),
         ] {
-            assert_eq!(is_admitted(&hosts, &url.parse().unwrap()), admitted, "{url}");
+            assert_eq!(
+                is_admitted(&hosts, &url.parse().unwrap()),
+                admitted,
+                "{url}"
+            );
         }
     }
 
@@ -267,20 +341,32 @@ mod tests {
             "/up//a?sig=%e2%82%ac&x=%E2",
             "/?a=b?c/d",
         ] {
-            for host in ["https://s.test", "https://S.test:8443", "http://127.0.0.1:1"] {
+            for host in [
+                "https://s.test",
+                "https://S.test:8443",
+                "http://127.0.0.1:1",
+            ] {
                 assert_eq!(target(&format!("{host}{signed}")).unwrap(), signed);
             }
         }
         assert_eq!(target("https://s.test?sig=a#b").unwrap(), "/?sig=a");
         assert_eq!(target("https://s.test").unwrap(), "/");
-        for unaskable in ["https://s.test/a b?c", "https://s.test/a\tb", "https://s.test\\@evil.test/x", "https:s.test/x"] {
+        for unaskable in [
+            "https://s.test/a b?c",
+            "https://s.test/a\tb",
+            "https://s.test\\@evil.test/x",
+            "https:s.test/x",
+        ] {
             assert_eq!(target(unaskable), None, "{unaskable}");
         }
     }
 
     #[test]
     fn nonsense_is_no_host() {
-        for bad in ["", "*", "*.", "*.com", "*.a.b:80", "http://a", "a/b", "a:", "a:65536", "a b", "*.*.a", "u@h"] {
+        for bad in [
+            "", "*", "*.", "*.com", "*.a.b:80", "http://a", "a/b", "a:", "a:65536", "a b", "*.*.a",
+            "u@h",
+        ] {
             assert!(bad.parse::<HostPattern>().is_err(), "{bad}");
         }
     }

@@ -72,8 +72,8 @@ pub struct Storage {
     destination: Arc<Mutex<Option<Origin>>>,
 }
 
-/// Shorter than any server's keep-alive that we know of: a pooled connection that storage is about to close swallows
-/// a body that can't be sent again.
+/// Shorter than any server's keep-alive that we know of: a pooled connection that storage is about
+/// to close swallows a body that can't be sent again.
 const POOL_IDLE: Duration = Duration::from_secs(4);
 
 /// What a burst of uploads leaves behind for so long.
@@ -86,14 +86,22 @@ impl Storage {
     /// The machine has no CA certificates.
     pub fn new(config: Config, metrics: Arc<Metrics>) -> io::Result<Self> {
         let config = Arc::new(config);
-        let line =
-            client::Config { connect_timeout: config.connect_timeout, idle_timeout: POOL_IDLE, max_idle: IDLE_CONNECTIONS };
+        let line = client::Config {
+            connect_timeout: config.connect_timeout,
+            idle_timeout: POOL_IDLE,
+            max_idle: IDLE_CONNECTIONS,
+        };
         let http = Client::new(line, hosts::Guarded::new(config.clone()))?;
-        Ok(Self { http, config, metrics, destination: Arc::default() })
+        Ok(Self {
+            http,
+            config,
+            metrics,
+            destination: Arc::default(),
+        })
     }
 
-    /// A file will be sent soon, most likely to where the last one went. Shaking hands takes as long as eGain's answer, so it
-    /// is done meanwhile, where no connection waits.
+    /// A file will be sent soon, most likely to where the last one went. Shaking hands takes as
+    /// long as eGain's answer, so it is done meanwhile, where no connection waits.
     pub fn expect_file(&self) {
         if let Some(origin) = &*self.destination.lock() {
             self.http.preconnect(origin);

@@ -26,8 +26,8 @@ pub struct Object {
     pub body: Frames,
 }
 
-/// What is read of a file that came without its length before the caller gets a head: most pictures that were cut are an
-/// error then.
+/// What is read of a file that came without its length before the caller gets a head: most pictures
+/// that were cut are an error then.
 const READ_AHEAD: u64 = 64 * 1024;
 
 impl Storage {
@@ -36,12 +36,13 @@ impl Storage {
         let began = Instant::now();
         let mut request = request(Method::GET, url, nothing())?;
         request.headers_mut().extend(wanted.conditions().clone());
-        let result = match tokio::time::timeout(self.config.idle_timeout, self.http.send(request)).await {
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) if error.is_timeout() => Err(late().because(&error)),
-            Ok(Err(error)) => Err(unreachable().because(&error)),
-            Err(_) => Err(late()),
-        };
+        let result =
+            match tokio::time::timeout(self.config.idle_timeout, self.http.send(request)).await {
+                Ok(Ok(response)) => Ok(response),
+                Ok(Err(error)) if error.is_timeout() => Err(late().because(&error)),
+                Ok(Err(error)) => Err(unreachable().because(&error)),
+                Err(_) => Err(late()),
+            };
         self.observe("download", began, &result);
         let response = result?;
         let framing = Framing::of(response.headers(), response.body().size_hint().exact());
@@ -53,28 +54,50 @@ impl Storage {
         let (mut head, body) = response.into_parts();
         end.tell(&mut head.headers);
         if !head.status.is_success() {
-            // What storage says beyond the verdict isn't passed on: it tends to quote the signature.
-            return Ok(Object { status: head.status, headers: head.headers, body: nothing() });
+            // What storage says beyond the verdict isn't passed on: it tends to quote the
+            // signature.
+            return Ok(Object {
+                status: head.status,
+                headers: head.headers,
+                body: nothing(),
+            });
         }
         let body = body.map_err(|error| cut().because(&error));
-        let limits = Limits { idle: self.config.idle_timeout, min_rate: 0 };
+        let limits = Limits {
+            idle: self.config.idle_timeout,
+            min_rate: 0,
+        };
         let body = Pace::new(body, limits, |_| stalled());
         let body = match end {
             End::Exactly(length) => {
                 // What can be taken up again needn't be waited for.
-                let least = if is_resumable(&head.headers) { 1 } else { length.min(READ_AHEAD) as usize };
-                let exact = Exact::new(body, length, Box::new(move |actual| other_length(actual, length)));
+                let least = if is_resumable(&head.headers) {
+                    1
+                } else {
+                    length.min(READ_AHEAD) as usize
+                };
+                let exact = Exact::new(
+                    body,
+                    length,
+                    Box::new(move |actual| other_length(actual, length)),
+                );
                 // What is wrong so far can still be told as an error; later there is only the cut.
                 Frames::new(Peeked::at(Frames::new(exact), least).await?)
             }
             End::Framed(_) | End::Marked => Frames::new(body),
         };
-        Ok(Object { status: head.status, headers: head.headers, body })
+        Ok(Object {
+            status: head.status,
+            headers: head.headers,
+            body,
+        })
     }
 }
 
 fn is_resumable(headers: &HeaderMap) -> bool {
-    headers.get(ETAG).is_some_and(|tag| tag.as_bytes().starts_with(b"\""))
+    headers
+        .get(ETAG)
+        .is_some_and(|tag| tag.as_bytes().starts_with(b"\""))
 }
 
 fn nothing() -> Frames {
@@ -82,23 +105,47 @@ fn nothing() -> Frames {
 }
 
 fn late() -> Fault {
-    Fault::storage(Code::UpstreamTimeout, Stage::Fetch, "storage didn't answer in time: try again")
+    Fault::storage(
+        Code::UpstreamTimeout,
+        Stage::Fetch,
+        "storage didn't answer in time: try again",
+    )
 }
 
 fn unreachable() -> Fault {
-    Fault::storage(Code::UpstreamError, Stage::Fetch, "storage can't be reached: try again").retryable(true)
+    Fault::storage(
+        Code::UpstreamError,
+        Stage::Fetch,
+        "storage can't be reached: try again",
+    )
+    .retryable(true)
 }
 
 fn cut() -> Fault {
-    Fault::storage(Code::UpstreamError, Stage::Fetch, "storage broke the connection in the middle: try again").retryable(true)
+    Fault::storage(
+        Code::UpstreamError,
+        Stage::Fetch,
+        "storage broke the connection in the middle: try again",
+    )
+    .retryable(true)
 }
 
 fn stalled() -> Fault {
-    Fault::storage(Code::UpstreamTimeout, Stage::Fetch, "storage gave no byte for too long: try again")
+    Fault::storage(
+        Code::UpstreamTimeout,
+        Stage::Fetch,
+        "storage gave no byte for too long: try again",
+    )
 }
 
 fn other_length(actual: u64, length: u64) -> Fault {
-    if actual < length { cut() } else { foreign(format!("gave more than the {length} bytes that the file has")) }
+    if actual < length {
+        cut()
+    } else {
+        foreign(format!(
+            "gave more than the {length} bytes that the file has"
+        ))
+    }
 }
 
 /// Whether storage refused the URL itself, as it does with one that has died before its time.

@@ -16,16 +16,28 @@ enum Spec {
 }
 
 impl Ranges {
-    /// None where there is no `Range`, or one that has to be ignored: of another unit, malformed, or given twice.
+    /// None where there is no `Range`, or one that has to be ignored: of another unit, malformed,
+    /// or given twice.
     pub fn asked(headers: &HeaderMap) -> Option<Self> {
         let mut given = headers.get_all(RANGE).iter();
-        let text = given.next()?.to_str().ok().filter(|_| given.next().is_none())?;
+        let text = given
+            .next()?
+            .to_str()
+            .ok()
+            .filter(|_| given.next().is_none())?;
         let (unit, list) = text.split_once('=')?;
         if !unit.trim().eq_ignore_ascii_case("bytes") {
             return None;
         }
-        let specs = list.split(',').map(str::trim).filter(|spec| !spec.is_empty()).map(Spec::parse);
-        specs.collect::<Option<Vec<_>>>().filter(|specs| !specs.is_empty()).map(Self)
+        let specs = list
+            .split(',')
+            .map(str::trim)
+            .filter(|spec| !spec.is_empty())
+            .map(Spec::parse);
+        specs
+            .collect::<Option<Vec<_>>>()
+            .filter(|specs| !specs.is_empty())
+            .map(Self)
     }
 
     /// Whether the answer may come as `multipart/byteranges`.
@@ -50,7 +62,9 @@ impl Spec {
         match text.split_once('-')? {
             ("", length) => number(length).map(Self::Last),
             (first, "") => number(first).map(|first| Self::Bytes(first, u64::MAX)),
-            (first, last) => Some(Self::Bytes(number(first)?, number(last)?)).filter(|spec| !spec.is_backwards()),
+            (first, last) => {
+                Some(Self::Bytes(number(first)?, number(last)?)).filter(|spec| !spec.is_backwards())
+            }
         }
     }
 
@@ -94,25 +108,50 @@ mod tests {
             ("Bytes = 2-99999999999999999999999", 2, 9),
         ] {
             let ranges = asked(range).unwrap();
-            assert!(ranges.are_answered_by(first, last, 10) && ranges.touch(10), "{range}");
-            assert!(!ranges.are_answered_by(first, last + 1, 11) || last == 9, "{range}");
-            assert!(!ranges.are_answered_by(first + 1, last, 10) && !ranges.are_several(), "{range}");
+            assert!(
+                ranges.are_answered_by(first, last, 10) && ranges.touch(10),
+                "{range}"
+            );
+            assert!(
+                !ranges.are_answered_by(first, last + 1, 11) || last == 9,
+                "{range}"
+            );
+            assert!(
+                !ranges.are_answered_by(first + 1, last, 10) && !ranges.are_several(),
+                "{range}"
+            );
         }
     }
 
     #[test]
     fn several_ranges_may_be_joined() {
         let ranges = asked("bytes=0-2, 2-4,,-1").unwrap();
-        assert!(ranges.are_several() && ranges.are_answered_by(0, 4, 10) && ranges.are_answered_by(0, 9, 10));
+        assert!(
+            ranges.are_several()
+                && ranges.are_answered_by(0, 4, 10)
+                && ranges.are_answered_by(0, 9, 10)
+        );
         assert!(!ranges.are_answered_by(1, 4, 10) && !ranges.are_answered_by(0, 5, 10));
     }
 
     #[test]
     fn what_makes_no_sense_is_as_if_it_werent_there() {
-        for bad in ["lines=0-3", "bytes", "bytes=", "bytes=,", "bytes=3-2", "bytes=a-b", "bytes=-", "bytes=+1-2", "bytes=1"] {
+        for bad in [
+            "lines=0-3",
+            "bytes",
+            "bytes=",
+            "bytes=,",
+            "bytes=3-2",
+            "bytes=a-b",
+            "bytes=-",
+            "bytes=+1-2",
+            "bytes=1",
+        ] {
             assert_eq!(asked(bad), None, "{bad}");
         }
-        let mut headers: HeaderMap = [(RANGE, "bytes=0-1".parse().unwrap())].into_iter().collect();
+        let mut headers: HeaderMap = [(RANGE, "bytes=0-1".parse().unwrap())]
+            .into_iter()
+            .collect();
         headers.append(RANGE, "bytes=2-3".parse().unwrap());
         assert_eq!(Ranges::asked(&headers), None);
     }

@@ -38,34 +38,41 @@ pub struct Parcel<'a, B> {
 impl Storage {
     /// Sends a file. Ok means that storage has confirmed the whole of it.
     ///
-    /// A fault of the body itself comes back as it is. Dropping the future cuts the connection, and storage never
-    /// sees a complete file.
+    /// A fault of the body itself comes back as it is. Dropping the future cuts the connection, and
+    /// storage never sees a complete file.
     pub async fn send<B>(&self, url: &SignedUrl, parcel: Parcel<'_, B>) -> Result<(), Fault>
     where
         B: Body<Data = Bytes, Error = Fault> + Send + Sync + Unpin + 'static,
     {
         let watch = Arc::new(Watch::new());
-        // Dropped when this function ends, which ends the body too: hyper would go on sending a large file behind an
-        // early refusal.
+        // Dropped when this function ends, which ends the body too: hyper would go on sending a
+        // large file behind an early refusal.
         let (_lifeline, ends) = oneshot::channel();
         let body = Watched::new(parcel.body, watch.clone(), ends);
         let content_type = match self.config.content_type {
             UploadContentType::File => parcel.content_type,
             UploadContentType::OctetStream => "application/octet-stream",
         };
-        let content_type = HeaderValue::try_from(content_type).expect("a type that was sniffed can stand in a header");
+        let content_type = HeaderValue::try_from(content_type)
+            .expect("a type that was sniffed can stand in a header");
         let signature = Signature::of(&url.parsed());
         let method = self.method(&signature);
         let is_azure = signature == Signature::Azure && method == Method::PUT;
         let mut request = request(method, url, Frames::new(body))?;
         if is_azure {
-            request.headers_mut().insert(AZURE_BLOB_TYPE, HeaderValue::from_static("BlockBlob"));
+            request
+                .headers_mut()
+                .insert(AZURE_BLOB_TYPE, HeaderValue::from_static("BlockBlob"));
         }
         self.note_destination(request.uri());
         request.headers_mut().insert(CONTENT_TYPE, content_type);
-        request.headers_mut().insert(CONTENT_LENGTH, parcel.length.into());
+        request
+            .headers_mut()
+            .insert(CONTENT_LENGTH, parcel.length.into());
         let (began, mut progress) = (Instant::now(), RequestProgress::of(&mut request));
-        let result = self.supervise(self.http.send(request), &watch, &progress).await;
+        let result = self
+            .supervise(self.http.send(request), &watch, &progress)
+            .await;
         self.observe("upload", began, &result);
         if result.is_ok() && watch.sent_all() {
             progress.finished();
@@ -86,7 +93,8 @@ impl Storage {
             tokio::select! {
                 biased;
                 sent = &mut send => return sent.map_err(|error| broken(&error)),
-                // hyper, and the system behind it, have taken more than storage has: it is judged by what goes on from there.
+                // hyper, and the system behind it, have taken more than storage has: it is judged
+                // by what goes on from there.
                 _ = tick.tick() => if watch.storage_idle().min(progress.since_last_byte().unwrap_or(Duration::MAX)) > idle {
                     let detail = "storage took no byte, or gave no answer, for too long: try again";
                     return Err(Fault::storage(Code::UpstreamTimeout, Stage::Store, detail));
@@ -103,7 +111,12 @@ impl Storage {
         }
     }
 
-    pub(super) fn observe(&self, operation: &str, began: Instant, result: &Result<Response<Incoming>, Fault>) {
+    pub(super) fn observe(
+        &self,
+        operation: &str,
+        began: Instant,
+        result: &Result<Response<Incoming>, Fault>,
+    ) {
         self.metrics.upstream_answered(
             operation,
             began,
@@ -123,11 +136,15 @@ fn confirm(response: Response<Incoming>, watch: &Watch) -> Result<(), Fault> {
     }
     if status == StatusCode::ACCEPTED {
         let detail = "storage took the file for later (202) instead of storing it: try again";
-        return Err(Fault::storage(Code::UploadFailed, Stage::Store, detail).upstream(answered(status)));
+        return Err(
+            Fault::storage(Code::UploadFailed, Stage::Store, detail).upstream(answered(status))
+        );
     }
     if !watch.sent_all() {
         let detail = "storage answered before it had the whole file: try again";
-        return Err(Fault::storage(Code::UploadFailed, Stage::Store, detail).upstream(answered(status)));
+        return Err(
+            Fault::storage(Code::UploadFailed, Stage::Store, detail).upstream(answered(status))
+        );
     }
     let body = response.into_body();
     if !body.is_end_stream() {
@@ -149,12 +166,18 @@ async fn skim(mut body: Incoming) {
 
 /// Storage's own words are not passed on: they tend to quote the signature.
 fn refused(status: StatusCode) -> Fault {
-    let detail = format!("storage refused the file with {}: try again", status.as_u16());
+    let detail = format!(
+        "storage refused the file with {}: try again",
+        status.as_u16()
+    );
     Fault::storage(Code::UploadFailed, Stage::Store, detail).upstream(answered(status))
 }
 
 pub(super) fn answered(status: StatusCode) -> UpstreamAnswer {
-    UpstreamAnswer { status: Some(status.as_u16()), ..UpstreamAnswer::default() }
+    UpstreamAnswer {
+        status: Some(status.as_u16()),
+        ..UpstreamAnswer::default()
+    }
 }
 
 fn broken(error: &SendError) -> Fault {
@@ -162,11 +185,17 @@ fn broken(error: &SendError) -> Fault {
         return fault.clone();
     }
     let (code, detail) = if error.is_timeout() {
-        (Code::UpstreamTimeout, "storage couldn't be reached in time: try again")
+        (
+            Code::UpstreamTimeout,
+            "storage couldn't be reached in time: try again",
+        )
     } else if error.is_connect() {
         (Code::UploadFailed, "storage can't be reached: try again")
     } else {
-        (Code::UploadFailed, "storage broke the connection before it confirmed the file: try again")
+        (
+            Code::UploadFailed,
+            "storage broke the connection before it confirmed the file: try again",
+        )
     };
     Fault::storage(code, Stage::Store, detail).because(error)
 }

@@ -1,5 +1,5 @@
-//! What a presigned URL's signature is good for, as far as its query tells. It is only read here; whether it is genuine is for
-//! storage to say.
+//! What a presigned URL's signature is good for, as far as its query tells. It is only read here;
+//! whether it is genuine is for storage to say.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -26,10 +26,16 @@ pub enum Signature {
 impl Signature {
     /// What the query has.
     pub fn of(url: &Url) -> Self {
-        if let Some(method) = url.query_pairs().find_map(|(_, value)| method_of_jwt(&value)) {
+        if let Some(method) = url
+            .query_pairs()
+            .find_map(|(_, value)| method_of_jwt(&value))
+        {
             return Self::Jwt(method);
         }
-        let has = |name: &str| url.query_pairs().any(|(given, value)| given.eq_ignore_ascii_case(name) && !value.is_empty());
+        let has = |name: &str| {
+            url.query_pairs()
+                .any(|(given, value)| given.eq_ignore_ascii_case(name) && !value.is_empty())
+        };
         if CLOUD_SIGNATURES.into_iter().any(has) {
             Self::Cloud
         } else if has("sig") && has("sv") {
@@ -55,10 +61,17 @@ fn method_of_jwt(value: &str) -> Option<Method> {
     struct Claims {
         method: String,
     }
-    let payload = value.split('.').nth(1).filter(|_| value.matches('.').count() == 2)?;
-    let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?).ok()?;
+    let payload = value
+        .split('.')
+        .nth(1)
+        .filter(|_| value.matches('.').count() == 2)?;
+    let claims: Claims =
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?)
+            .ok()?;
     let method = claims.method.to_ascii_uppercase();
-    [Method::POST, Method::PUT].into_iter().find(|known| known.as_str() == method)
+    [Method::POST, Method::PUT]
+        .into_iter()
+        .find(|known| known.as_str() == method)
 }
 
 #[cfg(test)]
@@ -71,11 +84,20 @@ mod tests {
 
     #[test]
     fn the_method_is_the_one_that_was_signed() {
-        let jwt = |claims: &str| format!("a=1.2.3&signature=eyJhbGciOiJIUzI1NiJ9.{}.c2ln", URL_SAFE_NO_PAD.encode(claims));
+        let jwt = |claims: &str| {
+            format!(
+                "a=1.2.3&signature=eyJhbGciOiJIUzI1NiJ9.{}.c2ln",
+                URL_SAFE_NO_PAD.encode(claims)
+            )
+        };
         assert_eq!(method(&jwt(r#"{"method":"POST","exp":1}"#)), Method::POST);
         assert_eq!(method(&jwt(r#"{"method":"put"}"#)), Method::PUT);
         assert_eq!(method(&jwt(r#"{"method":"DELETE"}"#)), Method::POST);
-        assert_eq!(method(&(jwt(r#"{"method":"POST"}"#) + "&X-Amz-Signature=1")), Method::POST, "what is said is done");
+        assert_eq!(
+            method(&(jwt(r#"{"method":"POST"}"#) + "&X-Amz-Signature=1")),
+            Method::POST,
+            "what is said is done"
+        );
     }
 
     #[test]
@@ -88,7 +110,13 @@ mod tests {
         ] {
             assert_eq!(method(query), Method::PUT, "{query}");
         }
-        for query in ["sig=abc", "sv=1", "signature=ab12", "X-Amz-Signature=", "q=x-amz-signature"] {
+        for query in [
+            "sig=abc",
+            "sv=1",
+            "signature=ab12",
+            "X-Amz-Signature=",
+            "q=x-amz-signature",
+        ] {
             assert_eq!(method(query), Method::POST, "{query}");
         }
     }

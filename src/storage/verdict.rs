@@ -1,11 +1,13 @@
-//! What an answer of storage is worth: it must be one to what was asked, and as long as the file is known to be.
+//! What an answer of storage is worth: it must be one to what was asked, and as long as the file is
+//! known to be.
 //!
-//! Storage isn't believed: a file that was lost or replaced, a page that asks to sign in and a stream that ends early would
-//! otherwise all be a download that went well.
+//! Storage isn't believed: a file that was lost or replaced, a page that asks to sign in and a
+//! stream that ends early would otherwise all be a download that went well.
 
 use headers::{ContentRange, HeaderMapExt, TransferEncoding};
 use http::header::{
-    CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, RANGE,
+    CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
+    IF_UNMODIFIED_SINCE, RANGE,
 };
 use http::{HeaderMap, HeaderName, StatusCode};
 
@@ -38,13 +40,19 @@ pub(super) enum End {
 pub(super) struct Framing {
     /// What its `Content-Length` promises and the connection holds it to.
     pub length: Option<u64>,
-    /// Whether it is chunked. If it is neither, it ends where the connection does, and so does a piece of it.
+    /// Whether it is chunked. If it is neither, it ends where the connection does, and so does a
+    /// piece of it.
     pub chunked: bool,
 }
 
 impl Framing {
     pub fn of(headers: &HeaderMap, length: Option<u64>) -> Self {
-        Self { length, chunked: headers.typed_get::<TransferEncoding>().is_some_and(|coding| coding.is_chunked()) }
+        Self {
+            length,
+            chunked: headers
+                .typed_get::<TransferEncoding>()
+                .is_some_and(|coding| coding.is_chunked()),
+        }
     }
 }
 
@@ -56,7 +64,11 @@ impl Wanted {
             conditions.remove(RANGE);
         }
         // eGain has no empty files: that is a size that it doesn't know.
-        Self { conditions, ranges, size: size.filter(|size| *size > 0) }
+        Self {
+            conditions,
+            ranges,
+            size: size.filter(|size| *size > 0),
+        }
     }
 
     pub(super) fn conditions(&self) -> &HeaderMap {
@@ -64,39 +76,66 @@ impl Wanted {
     }
 
     /// How the body ends, if the answer may be passed on.
-    pub(super) fn judge(&self, status: StatusCode, headers: &HeaderMap, framing: Framing) -> Result<End, Fault> {
+    pub(super) fn judge(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        framing: Framing,
+    ) -> Result<End, Fault> {
         match status {
             StatusCode::OK => measure(self.size, framing),
             StatusCode::PARTIAL_CONTENT => measure(self.part(headers)?, framing),
-            StatusCode::NOT_MODIFIED if self.asks(&[IF_NONE_MATCH, IF_MODIFIED_SINCE]) => Ok(End::Framed(0)),
-            StatusCode::PRECONDITION_FAILED if self.asks(&[IF_MATCH, IF_UNMODIFIED_SINCE]) => Ok(End::Framed(0)),
-            StatusCode::RANGE_NOT_SATISFIABLE if self.lies_outside(headers) => Ok(End::Framed(0)),
-            StatusCode::NOT_MODIFIED | StatusCode::PRECONDITION_FAILED | StatusCode::RANGE_NOT_SATISFIABLE => {
-                Err(foreign(format!("answered {}, which nothing in the request asked for", status.as_u16())))
+            StatusCode::NOT_MODIFIED if self.asks(&[IF_NONE_MATCH, IF_MODIFIED_SINCE]) => {
+                Ok(End::Framed(0))
             }
+            StatusCode::PRECONDITION_FAILED if self.asks(&[IF_MATCH, IF_UNMODIFIED_SINCE]) => {
+                Ok(End::Framed(0))
+            }
+            StatusCode::RANGE_NOT_SATISFIABLE if self.lies_outside(headers) => Ok(End::Framed(0)),
+            StatusCode::NOT_MODIFIED
+            | StatusCode::PRECONDITION_FAILED
+            | StatusCode::RANGE_NOT_SATISFIABLE => Err(foreign(format!(
+                "answered {}, which nothing in the request asked for",
+                status.as_u16()
+            ))),
             refusal => {
-                let detail = format!("storage refused the file with {}: try again", refusal.as_u16());
-                Err(Fault::storage(Code::UpstreamError, Stage::Fetch, detail).retryable(true).upstream(answered(refusal)))
+                let detail = format!(
+                    "storage refused the file with {}: try again",
+                    refusal.as_u16()
+                );
+                Err(Fault::storage(Code::UpstreamError, Stage::Fetch, detail)
+                    .retryable(true)
+                    .upstream(answered(refusal)))
             }
         }
     }
 
     fn asks(&self, conditions: &[HeaderName]) -> bool {
-        conditions.iter().any(|name| self.conditions.contains_key(name))
+        conditions
+            .iter()
+            .any(|name| self.conditions.contains_key(name))
     }
 
     /// The length of a 206; none where several parts are in it, each with a head of its own.
     fn part(&self, headers: &HeaderMap) -> Result<Option<u64>, Fault> {
-        let ranges = self.ranges.as_ref().ok_or_else(|| foreign("gave a part, and the whole file was asked for"))?;
+        let ranges = self
+            .ranges
+            .as_ref()
+            .ok_or_else(|| foreign("gave a part, and the whole file was asked for"))?;
         if ranges.are_several() && is_multipart(headers) {
             return Ok(None);
         }
         let given = headers.typed_get::<ContentRange>();
-        let (first, last) =
-            given.as_ref().and_then(ContentRange::bytes_range).ok_or_else(|| foreign("gave a part and didn't say which"))?;
+        let (first, last) = given
+            .as_ref()
+            .and_then(ContentRange::bytes_range)
+            .ok_or_else(|| foreign("gave a part and didn't say which"))?;
         let told = given.and_then(|given| given.bytes_len());
-        let size =
-            self.size.or(told).or(last.checked_add(1)).filter(|size| last < *size && told.is_none_or(|told| told == *size));
+        let size = self
+            .size
+            .or(told)
+            .or(last.checked_add(1))
+            .filter(|size| last < *size && told.is_none_or(|told| told == *size));
         let size = size.ok_or_else(|| foreign("gave a part of a file of another size"))?;
         if !ranges.are_answered_by(first, last, size) {
             return Err(foreign("gave another part than was asked for"));
@@ -107,28 +146,40 @@ impl Wanted {
 
     /// Whether a 416 can be true.
     fn lies_outside(&self, headers: &HeaderMap) -> bool {
-        let told = headers.typed_get::<ContentRange>().and_then(|range| range.bytes_len());
+        let told = headers
+            .typed_get::<ContentRange>()
+            .and_then(|range| range.bytes_len());
         let size = self.size.or(told);
         let fits = told.is_none_or(|told| Some(told) == size);
-        self.ranges.as_ref().is_some_and(|ranges| fits && size.is_none_or(|size| !ranges.touch(size)))
+        self.ranges
+            .as_ref()
+            .is_some_and(|ranges| fits && size.is_none_or(|size| !ranges.touch(size)))
     }
 }
 
 fn is_multipart(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    !headers.contains_key(CONTENT_RANGE) && kind.to_ascii_lowercase().starts_with("multipart/byteranges")
+    let kind = headers
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok())
+        .unwrap_or_default();
+    !headers.contains_key(CONTENT_RANGE)
+        && kind
+            .to_ascii_lowercase()
+            .starts_with("multipart/byteranges")
 }
 
 fn measure(expected: Option<u64>, framing: Framing) -> Result<End, Fault> {
     match (expected, framing.length) {
-        (Some(expected), Some(length)) if expected != length => {
-            Err(foreign(format!("promised {length} bytes where eGain's file has {expected}")))
-        }
+        (Some(expected), Some(length)) if expected != length => Err(foreign(format!(
+            "promised {length} bytes where eGain's file has {expected}"
+        ))),
         (_, Some(length)) => Ok(End::Framed(length)),
         (Some(expected), None) => Ok(End::Exactly(expected)),
         (None, None) if framing.chunked => Ok(End::Marked),
         // It could be cut anywhere and would look whole.
-        (None, None) => Err(foreign("didn't say how long the file is, and neither did eGain")),
+        (None, None) => Err(foreign(
+            "didn't say how long the file is, and neither did eGain",
+        )),
     }
 }
 
@@ -136,7 +187,9 @@ impl End {
     /// Says of the length what is true, whatever storage said.
     pub fn tell(self, headers: &mut HeaderMap) {
         match self {
-            Self::Framed(length) | Self::Exactly(length) => drop(headers.insert(CONTENT_LENGTH, length.into())),
+            Self::Framed(length) | Self::Exactly(length) => {
+                drop(headers.insert(CONTENT_LENGTH, length.into()))
+            }
             Self::Marked => drop(headers.remove(CONTENT_LENGTH)),
         }
     }
@@ -153,25 +206,52 @@ mod tests {
     use super::*;
     use http::HeaderValue;
 
-    const CHUNKED: Framing = Framing { length: None, chunked: true };
-    const TO_THE_END: Framing = Framing { length: None, chunked: false };
+    const CHUNKED: Framing = Framing {
+        length: None,
+        chunked: true,
+    };
+    const TO_THE_END: Framing = Framing {
+        length: None,
+        chunked: false,
+    };
 
     fn framed(length: u64) -> Framing {
-        Framing { length: Some(length), chunked: false }
+        Framing {
+            length: Some(length),
+            chunked: false,
+        }
     }
 
     fn headers(pairs: &[(HeaderName, &str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap()))
+            .collect()
     }
 
-    fn judged(range: &str, size: Option<u64>, content_range: &str, framing: Framing) -> Option<End> {
+    fn judged(
+        range: &str,
+        size: Option<u64>,
+        content_range: &str,
+        framing: Framing,
+    ) -> Option<End> {
         let wanted = Wanted::new(headers(&[(RANGE, range)]), size);
-        wanted.judge(StatusCode::PARTIAL_CONTENT, &headers(&[(CONTENT_RANGE, content_range)]), framing).ok()
+        wanted
+            .judge(
+                StatusCode::PARTIAL_CONTENT,
+                &headers(&[(CONTENT_RANGE, content_range)]),
+                framing,
+            )
+            .ok()
     }
 
     #[test]
     fn a_whole_file_has_the_length_that_is_known() {
-        let whole = |size, framing| Wanted::new(HeaderMap::new(), size).judge(StatusCode::OK, &HeaderMap::new(), framing).ok();
+        let whole = |size, framing| {
+            Wanted::new(HeaderMap::new(), size)
+                .judge(StatusCode::OK, &HeaderMap::new(), framing)
+                .ok()
+        };
         assert_eq!(whole(Some(10), framed(10)), Some(End::Framed(10)));
         assert_eq!(whole(Some(10), CHUNKED), Some(End::Exactly(10)));
         assert_eq!(whole(Some(10), TO_THE_END), Some(End::Exactly(10)));
@@ -187,10 +267,22 @@ mod tests {
 
     #[test]
     fn a_part_is_the_one_that_was_asked_for_of_the_same_file() {
-        assert_eq!(judged("bytes=2-4", Some(10), "bytes 2-4/10", framed(3)), Some(End::Framed(3)));
-        assert_eq!(judged("bytes=2-4", Some(10), "bytes 2-4/*", CHUNKED), Some(End::Exactly(3)));
-        assert_eq!(judged("bytes=2-", None, "bytes 2-9/10", framed(8)), Some(End::Framed(8)));
-        assert_eq!(judged("bytes=-3", None, "bytes 7-9/*", framed(3)), Some(End::Framed(3)));
+        assert_eq!(
+            judged("bytes=2-4", Some(10), "bytes 2-4/10", framed(3)),
+            Some(End::Framed(3))
+        );
+        assert_eq!(
+            judged("bytes=2-4", Some(10), "bytes 2-4/*", CHUNKED),
+            Some(End::Exactly(3))
+        );
+        assert_eq!(
+            judged("bytes=2-", None, "bytes 2-9/10", framed(8)),
+            Some(End::Framed(8))
+        );
+        assert_eq!(
+            judged("bytes=-3", None, "bytes 7-9/*", framed(3)),
+            Some(End::Framed(3))
+        );
         for (content_range, length) in [
             ("bytes 2-4/11", 3),
             ("bytes 2-4/10", 4),
@@ -203,29 +295,71 @@ mod tests {
             ("octets 2-4/10", 3),
             ("", 3),
         ] {
-            assert_eq!(judged("bytes=2-4", Some(10), content_range, framed(length)), None, "{content_range}, {length}");
+            assert_eq!(
+                judged("bytes=2-4", Some(10), content_range, framed(length)),
+                None,
+                "{content_range}, {length}"
+            );
         }
         for range in ["bytes=0-18446744073709551615", "bytes=0-"] {
-            assert_eq!(judged(range, None, "bytes 0-18446744073709551615/*", framed(0)), None, "{range}");
+            assert_eq!(
+                judged(range, None, "bytes 0-18446744073709551615/*", framed(0)),
+                None,
+                "{range}"
+            );
         }
     }
 
     #[test]
     fn a_verdict_that_nothing_asked_for_is_not_passed_on() {
         let judged = |conditions: &[(HeaderName, &str)], status, given: &[(HeaderName, &str)]| {
-            Wanted::new(headers(conditions), Some(10)).judge(status, &headers(given), framed(0)).is_ok()
+            Wanted::new(headers(conditions), Some(10))
+                .judge(status, &headers(given), framed(0))
+                .is_ok()
         };
-        let (none, match_, range) = ((IF_NONE_MATCH, "\"a\""), (IF_MATCH, "\"a\""), (RANGE, "bytes=10-"));
-        assert!(judged(std::slice::from_ref(&none), StatusCode::NOT_MODIFIED, &[]));
-        assert!(judged(std::slice::from_ref(&match_), StatusCode::PRECONDITION_FAILED, &[]));
-        assert!(judged(std::slice::from_ref(&range), StatusCode::RANGE_NOT_SATISFIABLE, &[(CONTENT_RANGE, "bytes */10")]));
-        for status in [StatusCode::NOT_MODIFIED, StatusCode::PRECONDITION_FAILED, StatusCode::RANGE_NOT_SATISFIABLE] {
+        let (none, match_, range) = (
+            (IF_NONE_MATCH, "\"a\""),
+            (IF_MATCH, "\"a\""),
+            (RANGE, "bytes=10-"),
+        );
+        assert!(judged(
+            std::slice::from_ref(&none),
+            StatusCode::NOT_MODIFIED,
+            &[]
+        ));
+        assert!(judged(
+            std::slice::from_ref(&match_),
+            StatusCode::PRECONDITION_FAILED,
+            &[]
+        ));
+        assert!(judged(
+            std::slice::from_ref(&range),
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            &[(CONTENT_RANGE, "bytes */10")]
+        ));
+        for status in [
+            StatusCode::NOT_MODIFIED,
+            StatusCode::PRECONDITION_FAILED,
+            StatusCode::RANGE_NOT_SATISFIABLE,
+        ] {
             assert!(!judged(&[], status, &[]), "{status}");
         }
         assert!(!judged(&[match_], StatusCode::NOT_MODIFIED, &[]));
         assert!(!judged(&[none], StatusCode::PRECONDITION_FAILED, &[]));
-        assert!(!judged(&[(RANGE, "bytes=0-")], StatusCode::RANGE_NOT_SATISFIABLE, &[]));
-        assert!(!judged(&[range], StatusCode::RANGE_NOT_SATISFIABLE, &[(CONTENT_RANGE, "bytes */11")]));
-        assert!(!judged(&[(RANGE, "lines=0-")], StatusCode::PARTIAL_CONTENT, &[(CONTENT_RANGE, "bytes 0-9/10")]));
+        assert!(!judged(
+            &[(RANGE, "bytes=0-")],
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            &[]
+        ));
+        assert!(!judged(
+            &[range],
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            &[(CONTENT_RANGE, "bytes */11")]
+        ));
+        assert!(!judged(
+            &[(RANGE, "lines=0-")],
+            StatusCode::PARTIAL_CONTENT,
+            &[(CONTENT_RANGE, "bytes 0-9/10")]
+        ));
     }
 }

@@ -28,11 +28,16 @@ pub struct Watch {
 
 impl Watch {
     pub fn new() -> Self {
-        Self { state: AtomicU8::new(FOR_STORAGE), taken: AtomicU64::new(0), born: Instant::now() }
+        Self {
+            state: AtomicU8::new(FOR_STORAGE),
+            taken: AtomicU64::new(0),
+            born: Instant::now(),
+        }
     }
 
     fn waits(&self, state: u8) {
-        self.taken.store(self.born.elapsed().as_millis() as u64, Ordering::Relaxed);
+        self.taken
+            .store(self.born.elapsed().as_millis() as u64, Ordering::Relaxed);
         self.state.store(state, Ordering::Release);
     }
 
@@ -41,7 +46,9 @@ impl Watch {
         if self.state.load(Ordering::Acquire) == FOR_SOURCE {
             return Duration::ZERO;
         }
-        self.born.elapsed().saturating_sub(Duration::from_millis(self.taken.load(Ordering::Relaxed)))
+        self.born
+            .elapsed()
+            .saturating_sub(Duration::from_millis(self.taken.load(Ordering::Relaxed)))
     }
 
     pub fn sent_all(&self) -> bool {
@@ -49,8 +56,8 @@ impl Watch {
     }
 }
 
-/// A body that notes whom it is waiting for, and ends with an error when its request was given up. One frame of it is out
-/// at a time.
+/// A body that notes whom it is waiting for, and ends with an error when its request was given up.
+/// One frame of it is out at a time.
 pub struct Watched<B> {
     inner: B,
     watch: Arc<Watch>,
@@ -61,7 +68,12 @@ pub struct Watched<B> {
 impl<B> Watched<B> {
     /// Ends with an error when the other end of `ends` is dropped.
     pub fn new(inner: B, watch: Arc<Watch>, ends: oneshot::Receiver<()>) -> Self {
-        Self { inner, watch, leash: Leash::default(), ends }
+        Self {
+            inner,
+            watch,
+            leash: Leash::default(),
+            ends,
+        }
     }
 }
 
@@ -69,17 +81,26 @@ impl<B: Body<Data = Bytes, Error = Fault> + Unpin> Body for Watched<B> {
     type Data = Bytes;
     type Error = Fault;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         if Pin::new(&mut self.ends).poll(cx).is_ready() {
             let detail = "the request was given up";
-            return Poll::Ready(Some(Err(Fault::storage(Code::UploadFailed, Stage::Store, detail))));
+            return Poll::Ready(Some(Err(Fault::storage(
+                Code::UploadFailed,
+                Stage::Store,
+                detail,
+            ))));
         }
         ready!(self.leash.poll_back(cx));
         self.watch.waits(FOR_SOURCE);
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
         let ended = frame.is_none() || self.inner.is_end_stream();
         self.watch.waits(if ended { SENT_ALL } else { FOR_STORAGE });
-        Poll::Ready(frame.map(|frame| frame.map(|frame| frame.map_data(|data| self.leash.hand_out(data)))))
+        Poll::Ready(
+            frame.map(|frame| frame.map(|frame| frame.map_data(|data| self.leash.hand_out(data)))),
+        )
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,8 +1,8 @@
 //! From a judged file to a stored one: sign, send, confirm.
 //!
 //! The signed URL is asked for as late as possible, as it may live for a minute only. A send that
-//! storage refused or broke is repeated once with a fresh URL, while every byte is still here. So is one whose length was
-//! guessed wrong, with the right one.
+//! storage refused or broke is repeated once with a fresh URL, while every byte is still here. So
+//! is one whose length was guessed wrong, with the right one.
 
 use std::time::{Duration, Instant};
 
@@ -67,10 +67,19 @@ pub struct Timing {
 }
 
 impl Delivery {
-    /// Stores the file; the asset is whole in storage when this succeeds, and handed over for deletion when it fails
-    /// or is dropped. Where its length was a wrong guess, the file has the right one afterwards.
-    pub async fn deliver(&self, consignment: &mut Consignment<'_>, timing: &mut Timing) -> Result<StoredAsset, Fault> {
-        let mut body = consignment.file.file.body().expect("nothing was taken from the caller yet but what is here");
+    /// Stores the file; the asset is whole in storage when this succeeds, and handed over for
+    /// deletion when it fails or is dropped. Where its length was a wrong guess, the file has the
+    /// right one afterwards.
+    pub async fn deliver(
+        &self,
+        consignment: &mut Consignment<'_>,
+        timing: &mut Timing,
+    ) -> Result<StoredAsset, Fault> {
+        let mut body = consignment
+            .file
+            .file
+            .body()
+            .expect("nothing was taken from the caller yet but what is here");
         let mut has_replayed = false;
         loop {
             let fault = match self.attempt(consignment, body, timing).await {
@@ -86,31 +95,70 @@ impl Delivery {
             } else {
                 has_replayed = true;
             }
-            let Some(again) = consignment.file.file.body() else { return Err(come_back(fault)) };
-            tracing::info!(code = fault.code().name(), detail = fault.detail(), "sends once more with a fresh signed URL");
+            let Some(again) = consignment.file.file.body() else {
+                return Err(come_back(fault));
+            };
+            tracing::info!(
+                code = fault.code().name(),
+                detail = fault.detail(),
+                "sends once more with a fresh signed URL"
+            );
             body = again;
         }
     }
 
-    async fn attempt(&self, consignment: &Consignment<'_>, body: Frames, timing: &mut Timing) -> Result<StoredAsset, Fault> {
-        let Consignment { asset, content_type, file, bytes } = consignment;
-        let asset = NewAsset { size: file.length, ..*asset };
+    async fn attempt(
+        &self,
+        consignment: &Consignment<'_>,
+        body: Frames,
+        timing: &mut Timing,
+    ) -> Result<StoredAsset, Fault> {
+        let Consignment {
+            asset,
+            content_type,
+            file,
+            bytes,
+        } = consignment;
+        let asset = NewAsset {
+            size: file.length,
+            ..*asset
+        };
         self.storage.expect_file();
         let began = Instant::now();
         let created = self.egain.create_asset(&asset, &self.orphans).await?;
         timing.budget += created.queued;
         timing.sign += began.elapsed().saturating_sub(created.queued);
         let url = self.storage.admit(&created.content_url)?;
-        let body = Meter::new(Exact::new(body, file.length, file.on_mismatch()), bytes.clone());
+        let body = Meter::new(
+            Exact::new(body, file.length, file.on_mismatch()),
+            bytes.clone(),
+        );
         let body = InSpan::new(body, Span::current());
         let began = Instant::now();
-        let sent = self.storage.send(&url, Parcel { content_type, length: file.length, body }).await;
+        let sent = self
+            .storage
+            .send(
+                &url,
+                Parcel {
+                    content_type,
+                    length: file.length,
+                    body,
+                },
+            )
+            .await;
         timing.store += began.elapsed();
-        sent.map(|()| StoredAsset { id: created.claim.keep(), other_name: created.other_name })
+        sent.map(|()| StoredAsset {
+            id: created.claim.keep(),
+            other_name: created.other_name,
+        })
     }
 }
 
 /// What can't be sent again from here may be sent again by the caller.
 fn come_back(fault: Fault) -> Fault {
-    if fault.blame() == Blame::Storage { fault.retry_after(STORAGE_PAUSE) } else { fault }
+    if fault.blame() == Blame::Storage {
+        fault.retry_after(STORAGE_PAUSE)
+    } else {
+        fault
+    }
 }

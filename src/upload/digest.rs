@@ -6,7 +6,8 @@ use sfv::{BareItem, Dictionary, ListEntry, Parser};
 use crate::body::digest::Sum;
 use crate::words::fault::{Code, Fault, Stage};
 
-/// What a caller wants of, or promises by, a SHA-256. Other algorithms are ignored, as RFC 9530 section 2 permits.
+/// What a caller wants of, or promises by, a SHA-256. Other algorithms are ignored, as RFC 9530
+/// section 2 permits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Declared {
     /// Whether the answer shall tell it.
@@ -20,42 +21,61 @@ impl Declared {
     pub fn and(self, other: Self) -> Result<Self, Fault> {
         match (self.expected, other.expected) {
             (Some(one), Some(two)) if one != two => {
-                let detail = "two different SHA-256 values are declared for the same bytes: declare one";
+                let detail =
+                    "two different SHA-256 values are declared for the same bytes: declare one";
                 Err(Fault::caller(Code::ConflictingField, Stage::Admit, detail))
             }
-            (one, two) => Ok(Self { wanted: self.wanted || other.wanted, expected: one.or(two) }),
+            (one, two) => Ok(Self {
+                wanted: self.wanted || other.wanted,
+                expected: one.or(two),
+            }),
         }
     }
 }
 
-/// Whether `Want-Repr-Digest` asks for SHA-256 (RFC 9530 section 4; 0 means "not wanted"). A wish that can't be read is none
-/// (RFC 8941 section 4.2); a promise is another matter.
+/// Whether `Want-Repr-Digest` asks for SHA-256 (RFC 9530 section 4; 0 means "not wanted"). A wish
+/// that can't be read is none (RFC 8941 section 4.2); a promise is another matter.
 pub fn wanted(headers: &HeaderMap) -> bool {
-    let Ok(dictionary) = dictionary(headers, "want-repr-digest") else { return false };
-    item(&dictionary).and_then(|item| item.as_integer()).is_some_and(|preference| i64::from(preference) > 0)
+    let Ok(dictionary) = dictionary(headers, "want-repr-digest") else {
+        return false;
+    };
+    item(&dictionary)
+        .and_then(|item| item.as_integer())
+        .is_some_and(|preference| i64::from(preference) > 0)
 }
 
-/// What `Repr-Digest` and `Content-Digest` promise of the request's content, which for a request without content
-/// coding are the same bytes.
+/// What `Repr-Digest` and `Content-Digest` promise of the request's content, which for a request
+/// without content coding are the same bytes.
 pub fn promised(headers: &HeaderMap) -> Result<Option<Sum>, Fault> {
     let of = |header| -> Result<Declared, Fault> {
         let dictionary = dictionary(headers, header)?;
         let expected = match item(&dictionary) {
             None => None,
             Some(item) => {
-                let sum = item.as_byte_sequence().and_then(|bytes| Sum::try_from(bytes).ok());
+                let sum = item
+                    .as_byte_sequence()
+                    .and_then(|bytes| Sum::try_from(bytes).ok());
                 Some(sum.ok_or_else(|| unreadable(header))?)
             }
         };
-        Ok(Declared { wanted: expected.is_some(), expected })
+        Ok(Declared {
+            wanted: expected.is_some(),
+            expected,
+        })
     };
     Ok(of("repr-digest")?.and(of("content-digest")?)?.expected)
 }
 
 fn dictionary(headers: &HeaderMap, header: &'static str) -> Result<Dictionary, Fault> {
     // Lines of one field are one list (RFC 9110 section 5.3).
-    let lines: Vec<&[u8]> = headers.get_all(header).iter().map(|value| value.as_bytes()).collect();
-    Parser::new(&lines.join(&b","[..])).parse().map_err(|_| unreadable(header))
+    let lines: Vec<&[u8]> = headers
+        .get_all(header)
+        .iter()
+        .map(|value| value.as_bytes())
+        .collect();
+    Parser::new(&lines.join(&b","[..]))
+        .parse()
+        .map_err(|_| unreadable(header))
 }
 
 fn item(dictionary: &Dictionary) -> Option<&BareItem> {
@@ -66,7 +86,8 @@ fn item(dictionary: &Dictionary) -> Option<&BareItem> {
 }
 
 fn unreadable(header: &str) -> Fault {
-    let detail = format!("{header} can't be read: write it as RFC 9530 says, such as sha-256=:base64:");
+    let detail =
+        format!("{header} can't be read: write it as RFC 9530 says, such as sha-256=:base64:");
     Fault::caller(Code::InvalidField, Stage::Admit, detail)
 }
 
@@ -75,7 +96,10 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+            .collect()
     }
 
     const ABC: &str = "sha-256=:ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0=:";
@@ -84,22 +108,45 @@ mod tests {
     fn a_promise_is_read_from_either_header() {
         let one = promised(&headers(&[("repr-digest", ABC)])).unwrap();
         assert_eq!(one.map(|sum| sum[0]), Some(0xba));
-        assert_eq!(promised(&headers(&[("content-digest", ABC), ("repr-digest", ABC)])).unwrap(), one);
-        assert_eq!(promised(&headers(&[("repr-digest", "sha-512=:AAAA:")])).unwrap(), None);
+        assert_eq!(
+            promised(&headers(&[("content-digest", ABC), ("repr-digest", ABC)])).unwrap(),
+            one
+        );
+        assert_eq!(
+            promised(&headers(&[("repr-digest", "sha-512=:AAAA:")])).unwrap(),
+            None
+        );
         assert_eq!(promised(&headers(&[])).unwrap(), None);
     }
 
     #[test]
     fn nonsense_is_refused() {
         for wrong in ["sha-256=abc", "sha-256=:AAAA:", "!"] {
-            assert_eq!(promised(&headers(&[("repr-digest", wrong)])).unwrap_err().code(), Code::InvalidField, "{wrong}");
+            assert_eq!(
+                promised(&headers(&[("repr-digest", wrong)]))
+                    .unwrap_err()
+                    .code(),
+                Code::InvalidField,
+                "{wrong}"
+            );
         }
     }
 
     #[test]
     fn a_wish_is_a_preference_above_zero() {
-        assert!(wanted(&headers(&[("want-repr-digest", "sha-512=3, sha-256=10")])));
-        for none in ["sha-256=0", "sha-256", "sha-256=yes", "sha-256=1,", "SHA-256=1", "!", "sha-256=:AAAA:"] {
+        assert!(wanted(&headers(&[(
+            "want-repr-digest",
+            "sha-512=3, sha-256=10"
+        )])));
+        for none in [
+            "sha-256=0",
+            "sha-256",
+            "sha-256=yes",
+            "sha-256=1,",
+            "SHA-256=1",
+            "!",
+            "sha-256=:AAAA:",
+        ] {
             assert!(!wanted(&headers(&[("want-repr-digest", none)])), "{none}");
         }
         assert!(!wanted(&headers(&[])));

@@ -55,7 +55,9 @@ impl Fields {
 
     /// Takes a value; the same name may be given twice only with the same value.
     pub fn give(&mut self, name: &str, value: &str, stage: Stage) -> Result<(), Fault> {
-        let Some(name) = Self::known(name) else { return Ok(()) };
+        let Some(name) = Self::known(name) else {
+            return Ok(());
+        };
         if value.len() > LONGEST_VALUE {
             return Err(too_long(name, stage));
         }
@@ -73,11 +75,15 @@ impl Fields {
 
     /// A field that came after the file can't change what was decided before it.
     pub fn confirm_late(&self, name: &str, value: &str) -> Result<(), Fault> {
-        let Some(name) = Self::known(name) else { return Ok(()) };
+        let Some(name) = Self::known(name) else {
+            return Ok(());
+        };
         if self.0.get(name).is_some_and(|earlier| earlier == value) {
             return Ok(());
         }
-        let detail = format!("the field {name} came after the file, too late to count: send it before the file or in the query");
+        let detail = format!(
+            "the field {name} came after the file, too late to count: send it before the file or in the query"
+        );
         Err(Fault::caller(Code::ConflictingField, Stage::Read, detail))
     }
 
@@ -96,11 +102,17 @@ impl Fields {
 
     /// Understands the values, for this caller.
     pub fn understand(self, caller: &Caller, stage: Stage) -> Result<Metadata, Fault> {
-        let channel = self.channel(caller, stage)?.ok_or_else(|| no_channel(stage))?;
+        let channel = self
+            .channel(caller, stage)?
+            .ok_or_else(|| no_channel(stage))?;
         Ok(Metadata {
             channel: channel.to_owned(),
             sender: self.sender(caller, stage)?,
-            name: self.0.get("name").filter(|name| !name.trim().is_empty()).cloned(),
+            name: self
+                .0
+                .get("name")
+                .filter(|name| !name.trim().is_empty())
+                .cloned(),
             size: self.size(stage)?,
             digest: self.digest(stage)?,
         })
@@ -113,39 +125,61 @@ impl Fields {
             return Ok(if let [only] = bound { Some(only) } else { None });
         };
         if !is_channel(channel) {
-            let detail =
-                "channel is none of eGain's channel types: these are 1 to 64 of A-Z a-z 0-9 . _ -, such as sms or whatsapp";
+            let detail = "channel is none of eGain's channel types: these are 1 to 64 of A-Z a-z 0-9 . _ -, such as sms or whatsapp";
             return Err(invalid(stage, detail));
         }
         if !bound.is_empty() && !bound.iter().any(|own| own.eq_ignore_ascii_case(channel)) {
             return Err(match &caller.account {
-                Some(_) => {
-                    Fault::caller(Code::ConflictingField, stage, "channel isn't that of this caller's account: leave it away")
-                }
-                None => forbidden(stage, "this caller is bound to other channels: name one of its own"),
+                Some(_) => Fault::caller(
+                    Code::ConflictingField,
+                    stage,
+                    "channel isn't that of this caller's account: leave it away",
+                ),
+                None => forbidden(
+                    stage,
+                    "this caller is bound to other channels: name one of its own",
+                ),
             });
         }
         Ok(Some(channel))
     }
 
     fn sender(&self, caller: &Caller, stage: Stage) -> Result<Sender, Fault> {
-        let Some(sender) = self.0.get("sender") else { return Ok(caller.sender.unwrap_or_default()) };
-        let sender = Sender::parse(sender)
-            .ok_or_else(|| invalid(stage, "sender is not one of customer, custom_bot, egain_bot, egain_agent, custom_agent"))?;
+        let Some(sender) = self.0.get("sender") else {
+            return Ok(caller.sender.unwrap_or_default());
+        };
+        let sender = Sender::parse(sender).ok_or_else(|| {
+            invalid(
+                stage,
+                "sender is not one of customer, custom_bot, egain_bot, egain_agent, custom_agent",
+            )
+        })?;
         if caller.sender.is_some_and(|bound| bound != sender) {
-            return Err(forbidden(stage, "this caller is bound to another sender: leave sender away"));
+            return Err(forbidden(
+                stage,
+                "this caller is bound to another sender: leave sender away",
+            ));
         }
         Ok(sender)
     }
 
     fn size(&self, stage: Stage) -> Result<Option<u64>, Fault> {
-        let Some(size) = self.0.get("size") else { return Ok(None) };
+        let Some(size) = self.0.get("size") else {
+            return Ok(None);
+        };
         // `parse` alone would take a sign.
         let digits = size.bytes().all(|byte| byte.is_ascii_digit());
         match size.parse() {
             Err(_) => Err(invalid(stage, "size is not a whole number of bytes")),
-            Ok(_) if !digits => Err(invalid(stage, "size is not a whole number of bytes: leave the sign away")),
-            Ok(0) => Err(Fault::caller(Code::EmptyFile, stage, "size is 0: eGain takes files of at least one byte")),
+            Ok(_) if !digits => Err(invalid(
+                stage,
+                "size is not a whole number of bytes: leave the sign away",
+            )),
+            Ok(0) => Err(Fault::caller(
+                Code::EmptyFile,
+                stage,
+                "size is 0: eGain takes files of at least one byte",
+            )),
             Ok(size) => Ok(Some(size)),
         }
     }
@@ -153,10 +187,19 @@ impl Fields {
     fn digest(&self, stage: Stage) -> Result<Declared, Fault> {
         match self.0.get("sha256").map(String::as_str) {
             None | Some("0" | "false") => Ok(Declared::default()),
-            Some("" | "1" | "true") => Ok(Declared { wanted: true, expected: None }),
+            Some("" | "1" | "true") => Ok(Declared {
+                wanted: true,
+                expected: None,
+            }),
             Some(hex) => match parse_hex(hex) {
-                Some(sum) => Ok(Declared { wanted: true, expected: Some(sum) }),
-                None => Err(invalid(stage, "sha256 is neither 64 hexadecimal digits nor 1")),
+                Some(sum) => Ok(Declared {
+                    wanted: true,
+                    expected: Some(sum),
+                }),
+                None => Err(invalid(
+                    stage,
+                    "sha256 is neither 64 hexadecimal digits nor 1",
+                )),
             },
         }
     }
@@ -176,7 +219,10 @@ pub fn no_channel(stage: Stage) -> Fault {
 
 /// Refused before it is collected, too.
 pub fn too_long(name: &str, stage: Stage) -> Fault {
-    invalid(stage, format!("{name} is longer than {LONGEST_VALUE} bytes"))
+    invalid(
+        stage,
+        format!("{name} is longer than {LONGEST_VALUE} bytes"),
+    )
 }
 
 fn forbidden(stage: Stage, detail: &'static str) -> Fault {
@@ -196,18 +242,36 @@ mod tests {
     }
 
     fn bound(query: &str, caller: &Caller) -> Result<Metadata, Fault> {
-        let request = http::Request::get(format!("/v1/assets?{query}")).body(()).unwrap();
+        let request = http::Request::get(format!("/v1/assets?{query}"))
+            .body(())
+            .unwrap();
         Fields::of_query(&request.into_parts().0)?.understand(caller, Stage::Admit)
     }
 
     #[test]
     fn fields_are_understood() {
-        let given = query("channel=sms&sender=egain_agent&name=a%20b.jpg&size=7&sha256=1&other=x").unwrap();
-        assert_eq!((given.channel.as_str(), given.sender, given.size), ("sms", Sender::EgainAgent, Some(7)));
-        assert_eq!((given.name.as_deref(), given.digest.wanted), (Some("a b.jpg"), true));
-        for (sent, name) in [("caf%E9+%80.jpg", "café €.jpg"), ("%E5%9B%BE.jpg", "图.jpg"), ("a%2Bb%25=c.jpg", "a+b%=c.jpg")]
-        {
-            assert_eq!(query(&format!("&&channel=sms&x&name={sent}")).unwrap().name.as_deref(), Some(name));
+        let given =
+            query("channel=sms&sender=egain_agent&name=a%20b.jpg&size=7&sha256=1&other=x").unwrap();
+        assert_eq!(
+            (given.channel.as_str(), given.sender, given.size),
+            ("sms", Sender::EgainAgent, Some(7))
+        );
+        assert_eq!(
+            (given.name.as_deref(), given.digest.wanted),
+            (Some("a b.jpg"), true)
+        );
+        for (sent, name) in [
+            ("caf%E9+%80.jpg", "café €.jpg"),
+            ("%E5%9B%BE.jpg", "图.jpg"),
+            ("a%2Bb%25=c.jpg", "a+b%=c.jpg"),
+        ] {
+            assert_eq!(
+                query(&format!("&&channel=sms&x&name={sent}"))
+                    .unwrap()
+                    .name
+                    .as_deref(),
+                Some(name)
+            );
         }
     }
 
@@ -236,13 +300,28 @@ mod tests {
 
     #[test]
     fn a_bound_caller_names_nothing_but_its_own() {
-        let caller = Caller { channels: vec!["sms".into()], sender: Some(Sender::CustomBot), ..Caller::anyone() };
+        let caller = Caller {
+            channels: vec!["sms".into()],
+            sender: Some(Sender::CustomBot),
+            ..Caller::anyone()
+        };
         let given = bound("", &caller).unwrap();
-        assert_eq!((given.channel.as_str(), given.sender), ("sms", Sender::CustomBot));
+        assert_eq!(
+            (given.channel.as_str(), given.sender),
+            ("sms", Sender::CustomBot)
+        );
         assert!(bound("channel=sms&sender=custom_bot", &caller).is_ok());
-        assert_eq!(bound("channel=SMS", &caller).unwrap().channel, "SMS", "eGain gets what the caller wrote");
+        assert_eq!(
+            bound("channel=SMS", &caller).unwrap().channel,
+            "SMS",
+            "eGain gets what the caller wrote"
+        );
         for other in ["channel=whatsapp", "channel=sms&sender=customer"] {
-            assert_eq!(bound(other, &caller).unwrap_err().code(), Code::Forbidden, "{other}");
+            assert_eq!(
+                bound(other, &caller).unwrap_err().code(),
+                Code::Forbidden,
+                "{other}"
+            );
         }
     }
 
@@ -252,7 +331,16 @@ mod tests {
         fields.give("channel", "sms", Stage::Read).unwrap();
         assert!(fields.confirm_late("channel", "sms").is_ok());
         assert!(fields.confirm_late("note", "x").is_ok());
-        assert_eq!(fields.confirm_late("channel", "whatsapp").unwrap_err().code(), Code::ConflictingField);
-        assert_eq!(fields.confirm_late("name", "a.jpg").unwrap_err().code(), Code::ConflictingField);
+        assert_eq!(
+            fields
+                .confirm_late("channel", "whatsapp")
+                .unwrap_err()
+                .code(),
+            Code::ConflictingField
+        );
+        assert_eq!(
+            fields.confirm_late("name", "a.jpg").unwrap_err().code(),
+            Code::ConflictingField
+        );
     }
 }

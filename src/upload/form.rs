@@ -1,4 +1,5 @@
-//! A file inside a form: the fields before it, its bytes, and all that must be true of what follows it.
+//! A file inside a form: the fields before it, its bytes, and all that must be true of what follows
+//! it.
 
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -20,8 +21,14 @@ use crate::words::fault::{Code, Fault, Stage};
 /// The most that a form may hold beside the file, in bytes: fields, heads, padding, an epilogue.
 pub const LARGEST_FRAME: u64 = 1024 * 1024;
 
-/// Types of a part that holds parts (RFC 2388 section 4.2). Not `multipart/related`: browsers call saved pages so.
-const NESTED: [&str; 4] = ["multipart/mixed", "multipart/form-data", "multipart/alternative", "multipart/parallel"];
+/// Types of a part that holds parts (RFC 2388 section 4.2). Not `multipart/related`: browsers call
+/// saved pages so.
+const NESTED: [&str; 4] = [
+    "multipart/mixed",
+    "multipart/form-data",
+    "multipart/alternative",
+    "multipart/parallel",
+];
 
 /// A form, read up to its file's first byte.
 pub struct OpenForm {
@@ -38,8 +45,17 @@ pub struct OpenForm {
 
 impl OpenForm {
     /// Reads the fields up to the file: the first part with a file name, or named `file`.
-    pub async fn read(body: Frames, boundary: &Boundary, mut fields: Fields) -> Result<Self, Fault> {
-        let mut reader = Reader { body, parser: Parser::new(boundary), next: None, beside: 0 };
+    pub async fn read(
+        body: Frames,
+        boundary: &Boundary,
+        mut fields: Fields,
+    ) -> Result<Self, Fault> {
+        let mut reader = Reader {
+            body,
+            parser: Parser::new(boundary),
+            next: None,
+            beside: 0,
+        };
         let (mut open, mut left_empty, mut names) = (None, false, DefaultHasher::new());
         while let Some(event) = reader.event().await? {
             match event {
@@ -47,9 +63,16 @@ impl OpenForm {
                     check(&part)?;
                     let file_start = reader.parser.consumed();
                     open = Field::open(&part);
-                    let is_left_empty = is_file(&part) && !is_chosen(&part) && reader.ends_here().await?;
+                    let is_left_empty =
+                        is_file(&part) && !is_chosen(&part) && reader.ends_here().await?;
                     if is_file(&part) && !is_left_empty {
-                        return Ok(Self { fields, part, file_start, field_names: names.finish(), reader });
+                        return Ok(Self {
+                            fields,
+                            part,
+                            file_start,
+                            field_names: names.finish(),
+                            reader,
+                        });
                     }
                     left_empty |= is_left_empty;
                     part.name.hash(&mut names);
@@ -71,10 +94,20 @@ impl OpenForm {
         Err(Fault::caller(Code::MissingField, Stage::Read, detail))
     }
 
-    /// The file's bytes. The body ends only when the whole form was read and is in order. Its end is learnt.
+    /// The file's bytes. The body ends only when the whole form was read and is in order. Its end
+    /// is learnt.
     pub fn into_file(self, after: FieldsAfter, framing: Framing, framings: Framings) -> FormFile {
         let (part, place, reader) = (self.reader.parser.parts(), Place::InFile, self.reader);
-        FormFile { reader, after, place, part, late: None, in_empty_input: false, framing, framings }
+        FormFile {
+            reader,
+            after,
+            place,
+            part,
+            late: None,
+            in_empty_input: false,
+            framing,
+            framings,
+        }
     }
 }
 
@@ -82,23 +115,34 @@ fn is_file(part: &PartHead) -> bool {
     part.file_name.is_some() || part.name.as_deref() == Some("file")
 }
 
-/// Whether a file was chosen. A file input that was left empty is sent with an empty name and without a byte (WHATWG
-/// HTML, "constructing the entry list").
+/// Whether a file was chosen. A file input that was left empty is sent with an empty name and
+/// without a byte (WHATWG HTML, "constructing the entry list").
 fn is_chosen(part: &PartHead) -> bool {
     part.file_name.as_deref() != Some("")
 }
 
-/// Refuses a part whose bytes are not what they stand for: fields would be misread, files stored as they aren't.
+/// Refuses a part whose bytes are not what they stand for: fields would be misread, files stored as
+/// they aren't.
 fn check(part: &PartHead) -> Result<(), Fault> {
-    let plain = |encoding: &str| ["binary", "8bit", "7bit"].iter().any(|plain| encoding.trim().eq_ignore_ascii_case(plain));
+    let plain = |encoding: &str| {
+        ["binary", "8bit", "7bit"]
+            .iter()
+            .any(|plain| encoding.trim().eq_ignore_ascii_case(plain))
+    };
     if !part.transfer_encoding.as_deref().is_none_or(plain) {
         let detail = "a part's Content-Transfer-Encoding isn't supported, as encoded bytes would be stored: send it as binary";
         return Err(Fault::caller(Code::EncodingNotAllowed, Stage::Read, detail));
     }
-    let essence = part.content_type.as_deref().map(|value| value.split(';').next().unwrap_or_default().trim());
-    if essence.is_some_and(|essence| NESTED.iter().any(|nested| essence.eq_ignore_ascii_case(nested))) {
-        let detail =
-            "a part is a form of its own, as RFC 7578 section 4.3 has it no more: send each file as a part, one a request";
+    let essence = part
+        .content_type
+        .as_deref()
+        .map(|value| value.split(';').next().unwrap_or_default().trim());
+    if essence.is_some_and(|essence| {
+        NESTED
+            .iter()
+            .any(|nested| essence.eq_ignore_ascii_case(nested))
+    }) {
+        let detail = "a part is a form of its own, as RFC 7578 section 4.3 has it no more: send each file as a part, one a request";
         return Err(Fault::caller(Code::MalformedMultipart, Stage::Read, detail));
     }
     Ok(())
@@ -178,14 +222,21 @@ impl FormFile {
 }
 
 fn second_file() -> Fault {
-    Fault::caller(Code::BadRequest, Stage::Read, "the form has more than one file: send one file a request")
+    Fault::caller(
+        Code::BadRequest,
+        Stage::Read,
+        "the form has more than one file: send one file a request",
+    )
 }
 
 impl Body for FormFile {
     type Data = Bytes;
     type Error = Fault;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         loop {
             let place = self.place;
             if matches!(place, Place::AtEnd) {
@@ -196,7 +247,9 @@ impl Body for FormFile {
                     self.reader.beside = self.reader.beside.saturating_sub(data.len() as u64);
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
-                (Some(Event::PartEnd), Place::InFile) => self.place = Place::Behind(self.reader.parser.consumed()),
+                (Some(Event::PartEnd), Place::InFile) => {
+                    self.place = Place::Behind(self.reader.parser.consumed())
+                }
                 (Some(event), _) => self.behind(event)?,
                 (None, _) => self.at_end(),
             }
@@ -244,7 +297,8 @@ impl Reader {
         std::future::poll_fn(|cx| self.poll_event(cx)).await
     }
 
-    /// Whether the part that has just begun has no byte. Its end is taken then, its first bytes aren't.
+    /// Whether the part that has just begun has no byte. Its end is taken then, its first bytes
+    /// aren't.
     async fn ends_here(&mut self) -> Result<bool, Fault> {
         self.next = self.event().await?.filter(|event| *event != Event::PartEnd);
         Ok(self.next.is_none())
@@ -260,7 +314,10 @@ struct Field {
 impl Field {
     fn open(part: &PartHead) -> Option<Self> {
         let name = Fields::known(part.name.as_deref()?)?;
-        Some(Self { name, value: BytesMut::new() })
+        Some(Self {
+            name,
+            value: BytesMut::new(),
+        })
     }
 
     /// Does nothing for a field that isn't collected.

@@ -49,11 +49,26 @@ impl FormOffer {
         }
         let whole = digest::promised(headers)?;
         let wished = wishes(Declared::default(), headers)?;
-        let (_, body) = digesting(body, Declared { wanted: false, expected: whole }, false);
+        let (_, body) = digesting(
+            body,
+            Declared {
+                wanted: false,
+                expected: whole,
+            },
+            false,
+        );
         let open = OpenForm::read(body, &boundary, fields).await?;
         open.fields.check(caller, Stage::Read)?;
-        let framing = reading.framings.framing(&caller.id, headers, open.field_names);
-        Ok(Self { open, boundary, total, wished, framing })
+        let framing = reading
+            .framings
+            .framing(&caller.id, headers, open.field_names);
+        Ok(Self {
+            open,
+            boundary,
+            total,
+            wished,
+            framing,
+        })
     }
 
     /// With the file unread, or read whole where what is needed may come after it.
@@ -67,38 +82,98 @@ impl FormOffer {
 
     /// All that the upload needs came before the file.
     fn streamed(self, caller: &Caller, reading: &Reading<'_>) -> Result<Offer, Fault> {
-        let Self { open, boundary, total, wished, framing } = self;
+        let Self {
+            open,
+            boundary,
+            total,
+            wished,
+            framing,
+        } = self;
         let (framings, part) = (reading.framings, open.part.clone());
         let metadata = open.fields.clone().understand(caller, Stage::Read)?;
         let declared = agree(metadata.size, part.content_length)?;
         declared.map_or(Ok(()), |size| reading.limits.check(size))?;
-        let derived = total.and_then(|total| Derived::of(framings, framing, total, open.file_start, &boundary));
+        let derived = total
+            .and_then(|total| Derived::of(framings, framing, total, open.file_start, &boundary));
         let digest = metadata.digest.and(wished)?;
         let after = FieldsAfter::Repeat(open.fields.clone());
-        let (sum, body) = digesting(open.into_file(after, framing, framings.clone()), digest, reading.hash);
+        let (sum, body) = digesting(
+            open.into_file(after, framing, framings.clone()),
+            digest,
+            reading.hash,
+        );
         let (given_name, given_type) = (part.file_name, part.content_type);
-        Ok(Offer { metadata, given_name, given_type, declared, derived, digest, sum, body, whole: None, raw: None })
+        Ok(Offer {
+            metadata,
+            given_name,
+            given_type,
+            declared,
+            derived,
+            digest,
+            sum,
+            body,
+            whole: None,
+            raw: None,
+        })
     }
 
-    /// The channel may come after the file, which waits for it as long as it fits the spool's memory.
+    /// The channel may come after the file, which waits for it as long as it fits the spool's
+    /// memory.
     async fn read_whole(self, caller: &Caller, reading: &Reading<'_>) -> Result<Offer, Fault> {
-        let Self { open, wished, framing, .. } = self;
+        let Self {
+            open,
+            wished,
+            framing,
+            ..
+        } = self;
         let part = open.part.clone();
         let fields = Arc::new(Mutex::new(open.fields.clone()));
-        let body = open.into_file(FieldsAfter::Count(fields.clone()), framing, reading.framings.clone());
+        let body = open.into_file(
+            FieldsAfter::Count(fields.clone()),
+            framing,
+            reading.framings.clone(),
+        );
         // A digest may come after the file, too.
         let (sum, mut body) = digesting(body, Declared::default(), true);
-        let fits = |length| if length > reading.spools.memory() { Err(no_channel(Stage::Read)) } else { Ok(()) };
+        let fits = |length| {
+            if length > reading.spools.memory() {
+                Err(no_channel(Stage::Read))
+            } else {
+                Ok(())
+            }
+        };
         let check = |length| reading.limits.check(length).and_then(|()| fits(length));
-        let spooled = reading.spools.collect(&caller.id, LookAhead::default(), &mut body, check).await?;
+        let spooled = reading
+            .spools
+            .collect(&caller.id, LookAhead::default(), &mut body, check)
+            .await?;
         let metadata = fields.lock().clone().understand(caller, Stage::Read)?;
         let declared = agree(metadata.size, part.content_length)?;
         let digest = metadata.digest.and(wished)?;
-        sum.iter().filter_map(|slot| slot.get()).try_for_each(|sum| compare(sum, digest.expected))?;
+        sum.iter()
+            .filter_map(|slot| slot.get())
+            .try_for_each(|sum| compare(sum, digest.expected))?;
         let length = spooled.length();
         let file = ReplayableFile::spooled(spooled);
-        let body = file.body().expect("a spooled file can be read as often as one likes");
-        let (given_name, given_type, whole) = (part.file_name, part.content_type, Some(WholeFile { file, length }));
-        Ok(Offer { metadata, given_name, given_type, declared, derived: None, digest, sum, body, whole, raw: None })
+        let body = file
+            .body()
+            .expect("a spooled file can be read as often as one likes");
+        let (given_name, given_type, whole) = (
+            part.file_name,
+            part.content_type,
+            Some(WholeFile { file, length }),
+        );
+        Ok(Offer {
+            metadata,
+            given_name,
+            given_type,
+            declared,
+            derived: None,
+            digest,
+            sum,
+            body,
+            whole,
+            raw: None,
+        })
     }
 }

@@ -1,8 +1,9 @@
 //! How forms end, learnt.
 //!
-//! A form's part carries no length (RFC 7578 section 4.8), so a size derived from the request's own length is a guess about
-//! what follows the file: it assumes what followed it the last times. A framing that was never seen is spooled. One that
-//! was is derived, and at first its file goes to the spool as well, so that a wrong guess can be put right unseen.
+//! A form's part carries no length (RFC 7578 section 4.8), so a size derived from the request's own
+//! length is a guess about what follows the file: it assumes what followed it the last times. A
+//! framing that was never seen is spooled. One that was is derived, and at first its file goes to
+//! the spool as well, so that a wrong guess can be put right unseen.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -17,13 +18,16 @@ use moka::sync::Cache;
 use crate::body::multipart::{Boundary, FormEnding};
 use crate::words::fault::{Code, Fault, Stage};
 
-/// How many framings are remembered, at about 200 bytes each; a few dozen clients are all that most gateways ever see.
+/// How many framings are remembered, at about 200 bytes each; a few dozen clients are all that most
+/// gateways ever see.
 const REMEMBERED: u64 = 10_000;
 /// A safety copy is made until so many forms in a row have ended alike.
 const COPIED: u32 = 16;
-/// So often do the numbers of a framing that surprises double: 64 ends alike before it is derived, 1024 with a copy.
+/// So often do the numbers of a framing that surprises double: 64 ends alike before it is derived,
+/// 1024 with a copy.
 const MOST_DOUBLINGS: u32 = 6;
-/// What a guess without a copy costs its framing: the next 8 forms at least are spooled, and among them the retry.
+/// What a guess without a copy costs its framing: the next 8 forms at least are spooled, and among
+/// them the retry.
 const REFUSED: u32 = 3;
 
 /// A kind of form: its caller, the program that sends it, and its fields before the file.
@@ -69,13 +73,22 @@ struct Seen {
 impl Framings {
     /// None known.
     pub fn new() -> Self {
-        let seen = Cache::builder().max_capacity(REMEMBERED).eviction_policy(EvictionPolicy::lru()).build();
-        Self { seen, hasher: Arc::default() }
+        let seen = Cache::builder()
+            .max_capacity(REMEMBERED)
+            .eviction_policy(EvictionPolicy::lru())
+            .build();
+        Self {
+            seen,
+            hasher: Arc::default(),
+        }
     }
 
     /// The framing of a form whose fields before the file have names of this hash.
     pub fn framing(&self, caller: &str, headers: &HeaderMap, field_names: u64) -> Framing {
-        Framing(self.hasher.hash_one((caller, headers.get(USER_AGENT), field_names)))
+        Framing(
+            self.hasher
+                .hash_one((caller, headers.get(USER_AGENT), field_names)),
+        )
     }
 
     /// How a form will end; None where that isn't known well enough.
@@ -87,14 +100,24 @@ impl Framings {
             (_, 0) => Safety::Copy,
             _ => Safety::CopyOrSpool,
         };
-        (seen.in_a_row >= 1 << doublings).then_some(Prediction { ending: seen.ending, safety })
+        (seen.in_a_row >= 1 << doublings).then_some(Prediction {
+            ending: seen.ending,
+            safety,
+        })
     }
 
     /// Notes how a form has ended.
     pub fn learn(&self, framing: Framing, ending: FormEnding) {
         self.change(framing, |seen| match seen {
-            Some(seen) if seen.ending == ending => Some(Seen { in_a_row: seen.in_a_row.saturating_add(1), ..seen }),
-            seen => Some(Seen { ending, in_a_row: 1, surprises: seen.map_or(0, |seen| seen.surprises) }),
+            Some(seen) if seen.ending == ending => Some(Seen {
+                in_a_row: seen.in_a_row.saturating_add(1),
+                ..seen
+            }),
+            seen => Some(Seen {
+                ending,
+                in_a_row: 1,
+                surprises: seen.map_or(0, |seen| seen.surprises),
+            }),
         });
     }
 
@@ -110,14 +133,20 @@ impl Framings {
 
     fn distrust(&self, framing: Framing, doublings: u32) {
         self.change(framing, |seen| {
-            seen.map(|seen| Seen { in_a_row: 0, surprises: seen.surprises.saturating_add(doublings), ..seen })
+            seen.map(|seen| Seen {
+                in_a_row: 0,
+                surprises: seen.surprises.saturating_add(doublings),
+                ..seen
+            })
         });
     }
 
     fn change(&self, framing: Framing, change: impl FnOnce(Option<Seen>) -> Option<Seen>) {
-        self.seen.entry(framing).and_compute_with(|entry| match change(entry.map(moka::Entry::into_value)) {
-            Some(seen) => Op::Put(seen),
-            None => Op::Nop,
+        self.seen.entry(framing).and_compute_with(|entry| {
+            match change(entry.map(moka::Entry::into_value)) {
+                Some(seen) => Op::Put(seen),
+                None => Op::Nop,
+            }
         });
     }
 }
@@ -135,17 +164,29 @@ pub struct Derived {
 
 impl Derived {
     /// For a form whose framing is known, and whose file begins at `file_start` of `total` bytes.
-    pub fn of(framings: &Framings, framing: Framing, total: u64, file_start: u64, boundary: &Boundary) -> Option<Self> {
+    pub fn of(
+        framings: &Framings,
+        framing: Framing,
+        total: u64,
+        file_start: u64,
+        boundary: &Boundary,
+    ) -> Option<Self> {
         let Prediction { ending, safety } = framings.predict(framing)?;
         let size = ending.file_size(total, file_start, boundary)?;
-        Some(Self { size, safety, framing, framings: framings.clone() })
+        Some(Self {
+            size,
+            safety,
+            framing,
+            framings: framings.clone(),
+        })
     }
 
     /// It was wrong.
     pub fn mispredicted(&self) -> Fault {
         self.framings.surprised(self.framing);
         let detail = "the form didn't end as earlier ones of this client did, so the file's length was misjudged: send it again, or declare size";
-        Fault::gateway(Code::FramingMispredicted, Stage::Read, detail).retry_after(Duration::from_secs(1))
+        Fault::gateway(Code::FramingMispredicted, Stage::Read, detail)
+            .retry_after(Duration::from_secs(1))
     }
 
     /// The caller has to send it again. It will be spooled then, and the forms after it.
@@ -171,7 +212,10 @@ mod tests {
         let boundary = Boundary::from_content_type("multipart/form-data; boundary=b").unwrap();
         let mut parser = Parser::new(&boundary);
         let before = "--b\r\n\r\nx";
-        parser.push(Bytes::from(format!("{before}\r\n--b--\n{}", "x".repeat(bytes))));
+        parser.push(Bytes::from(format!(
+            "{before}\r\n--b--\n{}",
+            "x".repeat(bytes)
+        )));
         while parser.next_event().unwrap().is_some() {}
         parser.ending(1, before.len() as u64).unwrap()
     }
@@ -194,8 +238,17 @@ mod tests {
         let known = Framings::new();
         let one = framing(&known, "me", "curl/8", 1);
         learn(&known, one, ending(0), 1);
-        assert_eq!(known.predict(framing(&known, "me", "curl/8", 1)).map(|known| known.ending), Some(ending(0)));
-        for (caller, agent, names) in [("you", "curl/8", 1), ("me", "curl/7", 1), ("me", "curl/8", 2)] {
+        assert_eq!(
+            known
+                .predict(framing(&known, "me", "curl/8", 1))
+                .map(|known| known.ending),
+            Some(ending(0))
+        );
+        for (caller, agent, names) in [
+            ("you", "curl/8", 1),
+            ("me", "curl/7", 1),
+            ("me", "curl/8", 2),
+        ] {
             assert_eq!(known.predict(framing(&known, caller, agent, names)), None);
         }
     }
@@ -209,7 +262,13 @@ mod tests {
         learn(&known, client, ending(2), 1);
         assert_eq!(safety(&known, client), Some(Safety::None));
         learn(&known, client, ending(4), 1);
-        assert_eq!(known.predict(client), Some(Prediction { ending: ending(4), safety: Safety::Copy }));
+        assert_eq!(
+            known.predict(client),
+            Some(Prediction {
+                ending: ending(4),
+                safety: Safety::Copy
+            })
+        );
     }
 
     #[test]
@@ -217,14 +276,30 @@ mod tests {
         let known = Framings::new();
         let client = framing(&known, "", "x", 0);
         learn(&known, client, ending(0), 1);
-        for (needed, copied) in [(2, 32), (4, 64), (8, 128), (16, 256), (32, 512), (64, 1024), (64, 1024)] {
+        for (needed, copied) in [
+            (2, 32),
+            (4, 64),
+            (8, 128),
+            (16, 256),
+            (32, 512),
+            (64, 1024),
+            (64, 1024),
+        ] {
             known.surprised(client);
             learn(&known, client, ending(0), needed - 1);
             assert_eq!(safety(&known, client), None, "{needed}");
             learn(&known, client, ending(0), 1);
-            assert_eq!(safety(&known, client), Some(Safety::CopyOrSpool), "{needed}");
+            assert_eq!(
+                safety(&known, client),
+                Some(Safety::CopyOrSpool),
+                "{needed}"
+            );
             learn(&known, client, ending(0), copied - needed - 1);
-            assert_eq!(safety(&known, client), Some(Safety::CopyOrSpool), "{needed}");
+            assert_eq!(
+                safety(&known, client),
+                Some(Safety::CopyOrSpool),
+                "{needed}"
+            );
             learn(&known, client, ending(0), 1);
             assert_eq!(safety(&known, client), Some(Safety::None), "{needed}");
         }
@@ -249,7 +324,10 @@ mod tests {
         let mut wrong = 0;
         for turn in 0..1000 {
             let ends = ending(turn % 2);
-            if known.predict(client).is_some_and(|guess| guess.ending != ends) {
+            if known
+                .predict(client)
+                .is_some_and(|guess| guess.ending != ends)
+            {
                 wrong += 1;
                 known.surprised(client);
             }

@@ -1,5 +1,5 @@
-//! The ladder of lengths: eGain wants the exact size before the first byte, so it is declared, or known from the
-//! look-ahead, or derived from the request's own length, or found out by spooling.
+//! The ladder of lengths: eGain wants the exact size before the first byte, so it is declared, or
+//! known from the look-ahead, or derived from the request's own length, or found out by spooling.
 
 use super::framing::{Derived, Safety};
 use super::look_ahead::LookAhead;
@@ -59,10 +59,17 @@ impl Measured {
         }
     }
 
-    /// Puts a wrong guess right, by reading on to the end into the safety copy. False where there is none that is whole.
+    /// Puts a wrong guess right, by reading on to the end into the safety copy. False where there
+    /// is none that is whole.
     pub async fn correct(&mut self) -> Result<bool, Fault> {
-        let Some(derived) = self.derived.take() else { return Ok(false) };
-        match self.file.read_to_end(|length| self.limits.check(length)).await? {
+        let Some(derived) = self.derived.take() else {
+            return Ok(false);
+        };
+        match self
+            .file
+            .read_to_end(|length| self.limits.check(length))
+            .await?
+        {
             Some(length) => {
                 (self.length, self.source) = (length, LengthSource::Spooled);
                 Ok(true)
@@ -85,8 +92,12 @@ pub async fn measure(
 ) -> Result<Measured, Fault> {
     let declared = offer.declared;
     // A guess beyond the limit may be wrong; what is spooled is refused by what it is.
-    offer.derived = offer.derived.filter(|derived| limits.check(derived.size).is_ok());
-    if let Some(size) = declared.filter(|size| ahead.length() > *size || ahead.ended && ahead.length() < *size) {
+    offer.derived = offer
+        .derived
+        .filter(|derived| limits.check(derived.size).is_ok());
+    if let Some(size) =
+        declared.filter(|size| ahead.length() > *size || ahead.ended && ahead.length() < *size)
+    {
         return Err(mismatch(size, ahead.length()));
     }
     let expected = declared.or(offer.derived.as_ref().map(|derived| derived.size));
@@ -99,18 +110,31 @@ pub async fn measure(
     if ahead.ended && (declared.is_some() || ahead.length() <= limits.look_ahead) {
         return held(ahead, declared, *limits);
     }
-    let known = |length, source, file| Measured { length, source, file, derived: None, limits: *limits };
+    let known = |length, source, file| Measured {
+        length,
+        source,
+        file,
+        derived: None,
+        limits: *limits,
+    };
     match (declared, offer.whole.take(), offer.derived.take()) {
         (Some(size), Some(whole), _) if size != whole.length => Err(mismatch(size, whole.length)),
         (_, Some(whole), _) => Ok(known(whole.length, LengthSource::Spooled, whole.file)),
-        (Some(length), None, _) => {
-            Ok(known(length, LengthSource::Declared, ReplayableFile::stream(ahead.chunks.take(), offer.body)))
+        (Some(length), None, _) => Ok(known(
+            length,
+            LengthSource::Declared,
+            ReplayableFile::stream(ahead.chunks.take(), offer.body),
+        )),
+        // Where the last frame happened to bring the end as well, a wrong guess is seen before it
+        // does harm.
+        (None, None, Some(guess)) if ahead.ended && guess.size == ahead.length() => Ok(known(
+            guess.size,
+            LengthSource::Derived,
+            ReplayableFile::held(ahead.chunks.take()),
+        )),
+        (None, None, Some(guess)) if !ahead.ended => {
+            derive(caller, offer, ahead, guess, spools, limits).await
         }
-        // Where the last frame happened to bring the end as well, a wrong guess is seen before it does harm.
-        (None, None, Some(guess)) if ahead.ended && guess.size == ahead.length() => {
-            Ok(known(guess.size, LengthSource::Derived, ReplayableFile::held(ahead.chunks.take())))
-        }
-        (None, None, Some(guess)) if !ahead.ended => derive(caller, offer, ahead, guess, spools, limits).await,
         (None, None, _) => spool(caller, offer, ahead, spools, limits).await,
     }
 }
@@ -121,10 +145,24 @@ fn held(mut ahead: LookAhead, declared: Option<u64>, limits: Limits) -> Result<M
         return Err(mismatch(size, length));
     }
     if length == 0 {
-        return Err(Fault::caller(Code::EmptyFile, Stage::Read, "the file is empty: eGain takes files of at least one byte"));
+        return Err(Fault::caller(
+            Code::EmptyFile,
+            Stage::Read,
+            "the file is empty: eGain takes files of at least one byte",
+        ));
     }
-    let source = if declared.is_some() { LengthSource::Declared } else { LengthSource::LookAhead };
-    Ok(Measured { length, source, file: ReplayableFile::held(ahead.chunks.take()), derived: None, limits })
+    let source = if declared.is_some() {
+        LengthSource::Declared
+    } else {
+        LengthSource::LookAhead
+    };
+    Ok(Measured {
+        length,
+        source,
+        file: ReplayableFile::held(ahead.chunks.take()),
+        derived: None,
+        limits,
+    })
 }
 
 /// Believes a guess, with a safety copy where its framing asks for one and there is room.
@@ -142,24 +180,51 @@ async fn derive(
     };
     let file = match copy {
         Some(mut copy) => {
-            ahead.chunks.take().into_iter().try_for_each(|chunk| copy.append(chunk))?;
+            ahead
+                .chunks
+                .take()
+                .into_iter()
+                .try_for_each(|chunk| copy.append(chunk))?;
             ReplayableFile::copied(copy, offer.body)
         }
-        None if guess.safety == Safety::CopyOrSpool => return spool(caller, offer, ahead, spools, limits).await,
+        None if guess.safety == Safety::CopyOrSpool => {
+            return spool(caller, offer, ahead, spools, limits).await;
+        }
         None => ReplayableFile::stream(ahead.chunks.take(), offer.body),
     };
-    Ok(Measured { length: guess.size, source: LengthSource::Derived, file, derived: Some(guess), limits: *limits })
+    Ok(Measured {
+        length: guess.size,
+        source: LengthSource::Derived,
+        file,
+        derived: Some(guess),
+        limits: *limits,
+    })
 }
 
-async fn spool(caller: &str, mut offer: Offer, ahead: LookAhead, spools: &Spools, limits: &Limits) -> Result<Measured, Fault> {
+async fn spool(
+    caller: &str,
+    mut offer: Offer,
+    ahead: LookAhead,
+    spools: &Spools,
+    limits: &Limits,
+) -> Result<Measured, Fault> {
     if !spools.is_on() {
-        let detail =
-            "the file's length isn't known: send Content-Length (raw), or size in the query or as a form field before the file";
+        let detail = "the file's length isn't known: send Content-Length (raw), or size in the query or as a form field before the file";
         return Err(Fault::caller(Code::LengthRequired, Stage::Read, detail));
     }
-    let spooled = spools.collect(caller, ahead, &mut offer.body, |length| limits.check(length)).await?;
+    let spooled = spools
+        .collect(caller, ahead, &mut offer.body, |length| {
+            limits.check(length)
+        })
+        .await?;
     let (length, file) = (spooled.length(), ReplayableFile::spooled(spooled));
-    Ok(Measured { length, source: LengthSource::Spooled, file, derived: None, limits: *limits })
+    Ok(Measured {
+        length,
+        source: LengthSource::Spooled,
+        file,
+        derived: None,
+        limits: *limits,
+    })
 }
 
 /// Sizes that are refused, or looked at first.
@@ -179,13 +244,29 @@ const SAMPLE_SIZE: u64 = 12_345;
 impl Limits {
     /// Those of the settings, in bytes.
     pub fn new(max_asset_size: u64, look_ahead: u64) -> Self {
-        let source = if max_asset_size < attachments::LARGEST { LimitSource::Setting } else { LimitSource::EgainMaximum };
-        Self { max_asset_size, source, look_ahead }
+        let source = if max_asset_size < attachments::LARGEST {
+            LimitSource::Setting
+        } else {
+            LimitSource::EgainMaximum
+        };
+        Self {
+            max_asset_size,
+            source,
+            look_ahead,
+        }
     }
 
     /// With another limit, where that is stricter.
     pub fn at_most(self, max_asset_size: u64, source: LimitSource) -> Self {
-        if max_asset_size < self.max_asset_size { Self { max_asset_size, source, ..self } } else { self }
+        if max_asset_size < self.max_asset_size {
+            Self {
+                max_asset_size,
+                source,
+                ..self
+            }
+        } else {
+            self
+        }
     }
 
     /// Refuses a file of so many bytes, or more, if it is too large.
@@ -205,8 +286,13 @@ impl Limits {
             }
             _ => "",
         };
-        let detail = format!("the file is larger than {most} bytes, {whose}: send a smaller one{hint}");
-        let limit = Limit { source: self.source, max_size: Some(most), allowed: None };
+        let detail =
+            format!("the file is larger than {most} bytes, {whose}: send a smaller one{hint}");
+        let limit = Limit {
+            source: self.source,
+            max_size: Some(most),
+            allowed: None,
+        };
         Err(Fault::caller(Code::TooLarge, Stage::Policy, detail).with_limit(limit))
     }
 }
@@ -214,6 +300,8 @@ impl Limits {
 /// Both numbers: the caller has to find out which one is wrong.
 fn mismatch(declared: u64, actual: u64) -> Fault {
     let compared = if actual > declared { "at least " } else { "" };
-    let detail = format!("{declared} bytes were declared, {compared}{actual} arrived: declare the exact length of the file");
+    let detail = format!(
+        "{declared} bytes were declared, {compared}{actual} arrived: declare the exact length of the file"
+    );
     Fault::caller(Code::LengthMismatch, Stage::Read, detail)
 }

@@ -1,4 +1,5 @@
-//! The first bytes of a file: enough to tell its type, the whole of a small one, and what can be sent again.
+//! The first bytes of a file: enough to tell its type, the whole of a small one, and what can be
+//! sent again.
 
 use std::borrow::Cow;
 
@@ -63,7 +64,10 @@ mod tests {
     use http_body_util::StreamBody;
 
     fn body(chunks: &[&'static str]) -> Frames {
-        let frames: Vec<_> = chunks.iter().map(|c| Ok(Frame::data(Bytes::from_static(c.as_bytes())))).collect();
+        let frames: Vec<_> = chunks
+            .iter()
+            .map(|c| Ok(Frame::data(Bytes::from_static(c.as_bytes()))))
+            .collect();
         Frames::new(StreamBody::new(futures_util::stream::iter(frames)))
     }
 

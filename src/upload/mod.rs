@@ -113,9 +113,22 @@ impl Upload {
     ) -> io::Result<Self> {
         let spools = Spools::new(config.spool.clone(), &metrics);
         spools.probe()?;
-        let delivery = Delivery { egain, storage, orphans };
+        let delivery = Delivery {
+            egain,
+            storage,
+            orphans,
+        };
         let (policy, ledger) = (Arc::new(policy), Ledger::new(&config.once));
-        Ok(Self { config, policy, live_rules, delivery, spools, framings: Framings::new(), ledger, metrics })
+        Ok(Self {
+            config,
+            policy,
+            live_rules,
+            delivery,
+            spools,
+            framings: Framings::new(),
+            ledger,
+            metrics,
+        })
     }
 
     /// An asset was deleted: a retry of its upload stores it again.
@@ -123,8 +136,8 @@ impl Upload {
         self.ledger.forget(id);
     }
 
-    /// From a request to a stored file. Dropping the future leaves nothing behind, but for an upload with a key whose
-    /// bytes are all here: a retry will find its answer.
+    /// From a request to a stored file. Dropping the future leaves nothing behind, but for an
+    /// upload with a key whose bytes are all here: a retry will find its answer.
     pub async fn run<B>(&self, request: Request<B>) -> Result<Receipt, Fault>
     where
         B: Body<Data = Bytes, Error = Fault> + Send + Sync + Unpin + 'static,
@@ -165,30 +178,75 @@ impl Upload {
         let key = Key::of(&request.caller, &request.head.headers)?;
         let paced = request.map(|body| Pace::new(body, self.config.pace, caller_too_slow));
         let (all, hash) = (&self.config.limits, key.is_some());
-        let reading = Reading { framings: &self.framings, spools: &self.spools, limits: all, hash };
+        let reading = Reading {
+            framings: &self.framings,
+            spools: &self.spools,
+            limits: all,
+            hash,
+        };
         let offer = Offer::of(paced, &reading).await?;
-        self.policy.judge_channel(&offer.metadata.channel, &caller.channels).or_else(|fault| self.only_reported(fault))?;
-        let Metadata { channel, sender, .. } = &offer.metadata;
+        self.policy
+            .judge_channel(&offer.metadata.channel, &caller.channels)
+            .or_else(|fault| self.only_reported(fault))?;
+        let Metadata {
+            channel, sender, ..
+        } = &offer.metadata;
         let own = rules.size_limit(channel, sender.direction(), None);
-        let limits = if self.policy.report_only { self.config.limits } else { own };
+        let limits = if self.policy.report_only {
+            self.config.limits
+        } else {
+            own
+        };
         offer.declared.map_or(Ok(()), |size| limits.check(size))?;
-        let claim = match key.map(|key| self.ledger.claim(key, Fingerprint::of(&offer))).transpose()? {
-            Some(Found::Done(record)) => return answer_again(offer, &record, &reading).await.map(Next::Answer),
+        let claim = match key
+            .map(|key| self.ledger.claim(key, Fingerprint::of(&offer)))
+            .transpose()?
+        {
+            Some(Found::Done(record)) => {
+                return answer_again(offer, &record, &reading)
+                    .await
+                    .map(Next::Answer);
+            }
             Some(Found::Fresh(claim)) => Some(claim),
             None => None,
         };
         let (offer, ahead) = look_ahead(offer, &reading).await?;
         let (sniffed, agreed) = self.inspect(&rules, &offer, &ahead)?;
-        let Metadata { channel, sender, .. } = &offer.metadata;
-        let own = rules.size_limit(channel, sender.direction(), Some(MediaKind::of(sniffed.essence())));
-        let limits = if self.policy.report_only { self.config.limits } else { own };
-        let (metadata, wants_sum, sum) = (offer.metadata.clone(), offer.wants_sum(), offer.sum.clone());
+        let Metadata {
+            channel, sender, ..
+        } = &offer.metadata;
+        let own = rules.size_limit(
+            channel,
+            sender.direction(),
+            Some(MediaKind::of(sniffed.essence())),
+        );
+        let limits = if self.policy.report_only {
+            self.config.limits
+        } else {
+            own
+        };
+        let (metadata, wants_sum, sum) =
+            (offer.metadata.clone(), offer.wants_sum(), offer.sum.clone());
         let file = length::measure(&caller.id, offer, ahead, &self.spools, &limits).await?;
         tally.measured(file.source);
-        own.check(file.length).or_else(|fault| self.only_reported(fault))?;
-        let timing = Timing { read: began.elapsed(), ..Timing::default() };
+        own.check(file.length)
+            .or_else(|fault| self.only_reported(fault))?;
+        let timing = Timing {
+            read: began.elapsed(),
+            ..Timing::default()
+        };
         let (name, content_type) = (agreed.name, sniffed.content_type());
-        Ok(Next::Send(Box::new(Ready { claimant, metadata, name, content_type, file, wants_sum, sum, claim, timing })))
+        Ok(Next::Send(Box::new(Ready {
+            claimant,
+            metadata,
+            name,
+            content_type,
+            file,
+            wants_sum,
+            sum,
+            claim,
+            timing,
+        })))
     }
 
     /// From the signed URL to the receipt.
@@ -202,11 +260,35 @@ impl Upload {
     }
 
     async fn store(&self, ready: Ready) -> Result<Receipt, Fault> {
-        let Ready { claimant, metadata, name, content_type, mut file, wants_sum, sum, claim, mut timing } = ready;
+        let Ready {
+            claimant,
+            metadata,
+            name,
+            content_type,
+            mut file,
+            wants_sum,
+            sum,
+            claim,
+            mut timing,
+        } = ready;
         let (channel, sender) = (metadata.channel.as_str(), metadata.sender);
-        let asset = NewAsset { claimant: &claimant, channel, sender, name: &name, size: file.length };
-        let bytes = self.metrics.transfer_bytes.with_label_values(&["upload", self.label(channel)]);
-        let mut consignment = Consignment { asset, content_type: &content_type, file: &mut file, bytes };
+        let asset = NewAsset {
+            claimant: &claimant,
+            channel,
+            sender,
+            name: &name,
+            size: file.length,
+        };
+        let bytes = self
+            .metrics
+            .transfer_bytes
+            .with_label_values(&["upload", self.label(channel)]);
+        let mut consignment = Consignment {
+            asset,
+            content_type: &content_type,
+            file: &mut file,
+            bytes,
+        };
         let stored = self.delivery.deliver(&mut consignment, &mut timing).await?;
         let sum = sum.and_then(|slot| slot.get().copied());
         let receipt = Receipt {
@@ -233,7 +315,8 @@ impl Upload {
         self.policy.known_channel(channel).unwrap_or("other")
     }
 
-    /// What a caller may send to the channel that a request's query names, or that the caller is bound to.
+    /// What a caller may send to the channel that a request's query names, or that the caller is
+    /// bound to.
     ///
     /// # Errors
     /// As for an upload: fields that are wrong, a channel of others, an account that is closed.
@@ -241,7 +324,8 @@ impl Upload {
         let rules = self.rules(caller).await?;
         let caller = rules.bind(caller);
         let metadata = Fields::of_query(head)?.understand(&caller, Stage::Admit)?;
-        self.policy.judge_channel(&metadata.channel, &caller.channels)?;
+        self.policy
+            .judge_channel(&metadata.channel, &caller.channels)?;
         Ok(rules.allowance(&metadata.channel, metadata.sender))
     }
 
@@ -251,16 +335,31 @@ impl Upload {
             Some(account) => Some(self.live_rules.channel_of(account).await?),
             None => None,
         };
-        Ok(UploadRules::new(self.policy.clone(), self.config.limits, live))
+        Ok(UploadRules::new(
+            self.policy.clone(),
+            self.config.limits,
+            live,
+        ))
     }
 
     /// What the file is, what it will be called, and whether it may be sent at all.
-    fn inspect(&self, rules: &UploadRules, offer: &Offer, ahead: &LookAhead) -> Result<(Sniffed, AgreedName), Fault> {
+    fn inspect(
+        &self,
+        rules: &UploadRules,
+        offer: &Offer,
+        ahead: &LookAhead,
+    ) -> Result<(Sniffed, AgreedName), Fault> {
         let head = ahead.head(self.config.limits.look_ahead as usize);
-        let name = offer.metadata.name.as_deref().or(offer.given_name.as_deref());
+        let name = offer
+            .metadata
+            .name
+            .as_deref()
+            .or(offer.given_name.as_deref());
         let sniffed = sniff(&head, ahead.ended, offer.given_type.as_deref(), name);
         let agreed = agree(name, &sniffed);
-        let Metadata { channel, sender, .. } = &offer.metadata;
+        let Metadata {
+            channel, sender, ..
+        } = &offer.metadata;
         let verdict = rules.judge(&sniffed, &agreed, channel, sender.direction());
         verdict.or_else(|fault| self.only_reported(fault))?;
         Ok((sniffed, agreed))
@@ -271,8 +370,15 @@ impl Upload {
         if !self.policy.report_only {
             return Err(fault);
         }
-        self.metrics.rejected.with_label_values(&["would_reject"]).inc();
-        tracing::warn!(code = fault.code().name(), detail = fault.detail(), "would be refused");
+        self.metrics
+            .rejected
+            .with_label_values(&["would_reject"])
+            .inc();
+        tracing::warn!(
+            code = fault.code().name(),
+            detail = fault.detail(),
+            "would be refused"
+        );
         Ok(())
     }
 }
@@ -298,12 +404,15 @@ struct Ready {
     timing: Timing,
 }
 
-/// Reads the first bytes of the file. A raw body that begins as a form is opened, and the file is what lies in it.
+/// Reads the first bytes of the file. A raw body that begins as a form is opened, and the file is
+/// what lies in it.
 async fn look_ahead(mut offer: Offer, reading: &Reading<'_>) -> Result<(Offer, LookAhead), Fault> {
     let most = reading.limits.look_ahead;
     let mut ahead = LookAhead::default();
     ahead.fill(&mut offer.body, most).await?;
-    let Some(boundary) = offer.form_inside(&ahead.head(most as usize))? else { return Ok((offer, ahead)) };
+    let Some(boundary) = offer.form_inside(&ahead.head(most as usize))? else {
+        return Ok((offer, ahead));
+    };
     let mut offer = offer.opened(boundary, ahead, reading).await?;
     let mut ahead = LookAhead::default();
     ahead.fill(&mut offer.body, most).await?;
@@ -311,7 +420,11 @@ async fn look_ahead(mut offer: Offer, reading: &Reading<'_>) -> Result<(Offer, L
 }
 
 /// The first answer, once it is certain that this is the same file.
-async fn answer_again(offer: Offer, first: &Record, reading: &Reading<'_>) -> Result<Box<Receipt>, Fault> {
+async fn answer_again(
+    offer: Offer,
+    first: &Record,
+    reading: &Reading<'_>,
+) -> Result<Box<Receipt>, Fault> {
     // A digest that is declared was compared already, and the file needn't be read.
     if offer.digest.expected.is_some() {
         return Ok(Box::new(first.receipt(offer.wants_sum())));
@@ -323,7 +436,11 @@ async fn answer_again(offer: Offer, first: &Record, reading: &Reading<'_>) -> Re
         reading.limits.check(length)?;
     }
     let is_same = first.has_sum(offer.sum.as_ref().and_then(|slot| slot.get()));
-    if is_same { Ok(Box::new(first.receipt(offer.wants_sum()))) } else { Err(another_file()) }
+    if is_same {
+        Ok(Box::new(first.receipt(offer.wants_sum())))
+    } else {
+        Err(another_file())
+    }
 }
 
 fn defect() -> Fault {

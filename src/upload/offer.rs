@@ -47,7 +47,8 @@ pub struct Offer {
     pub sum: Option<Slot>,
     /// Its bytes. The end comes only when the whole request is in order.
     pub body: Frames,
-    /// The whole file, where it had to be read for what came after it; then `body` gives the same bytes.
+    /// The whole file, where it had to be read for what came after it; then `body` gives the same
+    /// bytes.
     pub whole: Option<WholeFile>,
     /// The request, where the file is the whole of its body.
     pub(super) raw: Option<Raw>,
@@ -96,29 +97,41 @@ pub struct Request<B> {
     pub head: Parts,
     /// The body.
     pub body: B,
-    /// Keeps the service from stopping for as long as the upload goes on, also when its caller has left.
+    /// Keeps the service from stopping for as long as the upload goes on, also when its caller has
+    /// left.
     pub stay: TaskTrackerToken,
 }
 
 impl<B> Request<B> {
     /// The same request of a caller that is bound by these rules.
     pub fn bound_by(self, rules: &UploadRules) -> Self {
-        Self { caller: rules.bind(&self.caller), ..self }
+        Self {
+            caller: rules.bind(&self.caller),
+            ..self
+        }
     }
 
     /// The same request with another body.
     pub fn map<T>(self, body: impl FnOnce(B) -> T) -> Request<T> {
-        Request { caller: self.caller, head: self.head, body: body(self.body), stay: self.stay }
+        Request {
+            caller: self.caller,
+            head: self.head,
+            body: body(self.body),
+            stay: self.stay,
+        }
     }
 }
 
 impl Offer {
-    /// Understands a request, reading a form up to its file, or to its end where the channel may come after the file.
+    /// Understands a request, reading a form up to its file, or to its end where the channel may
+    /// come after the file.
     pub async fn of<B>(request: Request<B>, reading: &Reading<'_>) -> Result<Self, Fault>
     where
         B: Body<Data = Bytes, Error = Fault> + Send + Sync + Unpin + 'static,
     {
-        let Request { caller, head, body, .. } = request;
+        let Request {
+            caller, head, body, ..
+        } = request;
         refuse_encoding(&head.headers)?;
         let fields = Fields::of_query(&head)?;
         fields.check(&caller, Stage::Admit)?;
@@ -126,24 +139,59 @@ impl Offer {
         match content_type.as_deref().filter(|value| is_form(value)) {
             Some(value) => {
                 let boundary = Boundary::from_content_type(value)?;
-                let form = FormOffer::read(&caller, &head.headers, fields, boundary, body, reading).await?;
+                let form = FormOffer::read(&caller, &head.headers, fields, boundary, body, reading)
+                    .await?;
                 form.offer(&caller, reading).await
             }
-            None => Self::of_raw(Raw { caller, headers: head.headers, content_type, fields }, body, reading),
+            None => Self::of_raw(
+                Raw {
+                    caller,
+                    headers: head.headers,
+                    content_type,
+                    fields,
+                },
+                body,
+                reading,
+            ),
         }
     }
 
     /// The boundary of the form that a raw body begins, by its first bytes.
     pub fn form_inside(&self, head: &[u8]) -> Result<Option<Boundary>, Fault> {
-        self.raw.as_ref().map_or(Ok(None), |raw| form_inside(head, raw.content_type.as_deref()))
+        self.raw.as_ref().map_or(Ok(None), |raw| {
+            form_inside(head, raw.content_type.as_deref())
+        })
     }
 
-    /// Reads a raw body, of which `ahead` was read, as the form that it is: nobody could use an envelope.
-    pub async fn opened(self, boundary: Boundary, mut ahead: LookAhead, reading: &Reading<'_>) -> Result<Self, Fault> {
-        let Some(Raw { caller, headers, fields, .. }) = self.raw else { return Ok(self) };
-        let seen = stream::iter(ahead.chunks.take().into_iter().map(|data| Ok(Frame::data(data))));
+    /// Reads a raw body, of which `ahead` was read, as the form that it is: nobody could use an
+    /// envelope.
+    pub async fn opened(
+        self,
+        boundary: Boundary,
+        mut ahead: LookAhead,
+        reading: &Reading<'_>,
+    ) -> Result<Self, Fault> {
+        let Some(Raw {
+            caller,
+            headers,
+            fields,
+            ..
+        }) = self.raw
+        else {
+            return Ok(self);
+        };
+        let seen = stream::iter(
+            ahead
+                .chunks
+                .take()
+                .into_iter()
+                .map(|data| Ok(Frame::data(data))),
+        );
         let body = StreamBody::new(seen.chain(BodyStream::new(self.body)));
-        FormOffer::read(&caller, &headers, fields, boundary, body, reading).await?.offer(&caller, reading).await
+        FormOffer::read(&caller, &headers, fields, boundary, body, reading)
+            .await?
+            .offer(&caller, reading)
+            .await
     }
 
     fn of_raw<B>(raw: Raw, body: B, reading: &Reading<'_>) -> Result<Self, Fault>
@@ -154,16 +202,36 @@ impl Offer {
         let metadata = fields.understand(caller, Stage::Admit)?;
         let declared = agree(metadata.size, content_length(headers))?;
         if declared == Some(0) {
-            return Err(Fault::caller(Code::EmptyFile, Stage::Admit, "the body is empty: send the file's bytes as the body"));
+            return Err(Fault::caller(
+                Code::EmptyFile,
+                Stage::Admit,
+                "the body is empty: send the file's bytes as the body",
+            ));
         }
         declared.map_or(Ok(()), |size| reading.limits.check(size))?;
         let expected = digest::promised(headers)?;
-        let digest = wishes(metadata.digest, headers)?.and(Declared { wanted: expected.is_some(), expected })?;
-        let given_name = headers.get(CONTENT_DISPOSITION).and_then(|value| file_name(value.as_bytes()));
+        let digest = wishes(metadata.digest, headers)?.and(Declared {
+            wanted: expected.is_some(),
+            expected,
+        })?;
+        let given_name = headers
+            .get(CONTENT_DISPOSITION)
+            .and_then(|value| file_name(value.as_bytes()));
         let given_type = raw.content_type.clone();
         let (sum, body) = digesting(body, digest, reading.hash);
         let (derived, whole, raw) = (None, None, Some(raw));
-        Ok(Self { metadata, given_name, given_type, declared, derived, digest, sum, body, whole, raw })
+        Ok(Self {
+            metadata,
+            given_name,
+            given_type,
+            declared,
+            derived,
+            digest,
+            sum,
+            body,
+            whole,
+            raw,
+        })
     }
 }
 
@@ -175,18 +243,26 @@ where
         return (None, body.boxed());
     }
     let slot = Slot::default();
-    (Some(slot.clone()), Digesting::new(body, digest.expected, slot).boxed())
+    (
+        Some(slot.clone()),
+        Digesting::new(body, digest.expected, slot).boxed(),
+    )
 }
 
 pub(super) fn wishes(field: Declared, headers: &HeaderMap) -> Result<Declared, Fault> {
-    field.and(Declared { wanted: digest::wanted(headers), expected: None::<Sum> })
+    field.and(Declared {
+        wanted: digest::wanted(headers),
+        expected: None::<Sum>,
+    })
 }
 
 /// Two declarations of one length must be the same.
 pub(super) fn agree(one: Option<u64>, two: Option<u64>) -> Result<Option<u64>, Fault> {
     match (one, two) {
         (Some(one), Some(two)) if one != two => {
-            let detail = format!("size says {one} bytes, Content-Length says {two}: declare the exact length of the file, once");
+            let detail = format!(
+                "size says {one} bytes, Content-Length says {two}: declare the exact length of the file, once"
+            );
             Err(Fault::caller(Code::LengthMismatch, Stage::Admit, detail))
         }
         (one, two) => Ok(one.or(two)),
@@ -194,18 +270,31 @@ pub(super) fn agree(one: Option<u64>, two: Option<u64>) -> Result<Option<u64>, F
 }
 
 fn refuse_encoding(headers: &HeaderMap) -> Result<(), Fault> {
-    let plain = |coding: &[u8]| coding.trim_ascii().is_empty() || coding.trim_ascii().eq_ignore_ascii_case(b"identity");
-    if headers.get_all(CONTENT_ENCODING).iter().all(|coding| plain(coding.as_bytes())) {
+    let plain = |coding: &[u8]| {
+        coding.trim_ascii().is_empty() || coding.trim_ascii().eq_ignore_ascii_case(b"identity")
+    };
+    if headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .all(|coding| plain(coding.as_bytes()))
+    {
         return Ok(());
     }
     let detail = "Content-Encoding isn't supported, as the encoded bytes would be stored: send the file as it is";
-    Err(Fault::caller(Code::EncodingNotAllowed, Stage::Admit, detail))
+    Err(Fault::caller(
+        Code::EncodingNotAllowed,
+        Stage::Admit,
+        detail,
+    ))
 }
 
-/// The one type that the request declares. What stands in front of the gateway may have gone by the other of two.
+/// The one type that the request declares. What stands in front of the gateway may have gone by the
+/// other of two.
 fn content_type(headers: &HeaderMap) -> Result<Option<String>, Fault> {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
-    let Some(first) = values.next() else { return Ok(None) };
+    let Some(first) = values.next() else {
+        return Ok(None);
+    };
     if values.any(|other| other != first) {
         let detail = "the request has two Content-Types: send one";
         return Err(Fault::caller(Code::BadRequest, Stage::Admit, detail));

@@ -1,6 +1,8 @@
-//! The same `Idempotency-Key` from the same caller stores one file: a retry is answered as the first attempt was.
+//! The same `Idempotency-Key` from the same caller stores one file: a retry is answered as the
+//! first attempt was.
 //!
-//! A failed attempt releases its key at once: a key that outlives its attempt would lose the caller's file for good.
+//! A failed attempt releases its key at once: a key that outlives its attempt would lose the
+//! caller's file for good.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -32,25 +34,29 @@ pub struct Config {
     pub capacity: u64,
 }
 
-/// A key is a caller's own: another caller's same key means something else. Kept as a hash, however long it is.
+/// A key is a caller's own: another caller's same key means something else. Kept as a hash, however
+/// long it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key(Sum);
 
 impl Key {
     /// The request's key, if it has one.
     pub fn of(caller: &Caller, headers: &HeaderMap) -> Result<Option<Self>, Fault> {
-        let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+        let Some(value) = headers.get("idempotency-key") else {
+            return Ok(None);
+        };
         let key = value.to_str().map(str::trim).unwrap_or_default();
         if key.is_empty() || key.len() > LONGEST_KEY {
-            let detail = "Idempotency-Key is not 1 to 255 printable ASCII characters, such as a UUID";
+            let detail =
+                "Idempotency-Key is not 1 to 255 printable ASCII characters, such as a UUID";
             return Err(Fault::caller(Code::InvalidField, Stage::Admit, detail));
         }
         Ok(Some(Self(hash([Some(caller.id.as_str()), Some(key)]))))
     }
 }
 
-/// What makes two uploads the same, as far as it is known before their bytes are. Never a form's raw bytes: its boundary
-/// is another one each time.
+/// What makes two uploads the same, as far as it is known before their bytes are. Never a form's
+/// raw bytes: its boundary is another one each time.
 #[derive(Debug, Clone, Copy)]
 pub struct Fingerprint {
     /// Channel, sender, name and type as they were said.
@@ -62,14 +68,29 @@ pub struct Fingerprint {
 impl Fingerprint {
     /// What an offer says of itself.
     pub fn of(offer: &Offer) -> Self {
-        let Metadata { channel, sender, name, .. } = &offer.metadata;
+        let Metadata {
+            channel,
+            sender,
+            name,
+            ..
+        } = &offer.metadata;
         let name = name.as_deref().or(offer.given_name.as_deref());
-        let said = hash([Some(channel), Some(sender.name()), name, offer.given_type.as_deref()]);
-        Self { said, size: offer.declared, sum: offer.digest.expected }
+        let said = hash([
+            Some(channel),
+            Some(sender.name()),
+            name,
+            offer.given_type.as_deref(),
+        ]);
+        Self {
+            said,
+            size: offer.declared,
+            sum: offer.digest.expected,
+        }
     }
 
     fn differs_from(&self, first: &Record) -> bool {
-        let known_to_differ = self.size.is_some_and(|size| size != first.size) || self.sum.is_some_and(|sum| sum != first.sum);
+        let known_to_differ = self.size.is_some_and(|size| size != first.size)
+            || self.sum.is_some_and(|sum| sum != first.sum);
         self.said != first.said || known_to_differ
     }
 }
@@ -78,7 +99,10 @@ impl Fingerprint {
 fn hash<const N: usize>(texts: [Option<&str>; N]) -> Sum {
     let mut hasher = Sha256::new();
     for text in texts {
-        hasher.update(text.map_or(u64::MAX, |text| text.len() as u64).to_be_bytes());
+        hasher.update(
+            text.map_or(u64::MAX, |text| text.len() as u64)
+                .to_be_bytes(),
+        );
         hasher.update(text.unwrap_or_default());
     }
     hasher.finalize().into()
@@ -110,19 +134,42 @@ pub struct Record {
 
 impl Record {
     fn new(said: Sum, sum: Sum, receipt: &Receipt) -> Self {
-        let Receipt { id, channel, name, content_type, size, sender, length_source, .. } = receipt;
+        let Receipt {
+            id,
+            channel,
+            name,
+            content_type,
+            size,
+            sender,
+            length_source,
+            ..
+        } = receipt;
         let (mut texts, mut ends) = (String::new(), [0; 3]);
         for (text, end) in [id.as_str(), channel, name].into_iter().zip(&mut ends) {
             texts += text;
-            *end = u16::try_from(texts.len()).expect("ids, channels and names have a few hundred characters");
+            *end = u16::try_from(texts.len())
+                .expect("ids, channels and names have a few hundred characters");
         }
         texts += content_type;
-        Self { said, sum, size: *size, sender: *sender, length_source: *length_source, texts: texts.into(), ends }
+        Self {
+            said,
+            sum,
+            size: *size,
+            sender: *sender,
+            length_source: *length_source,
+            texts: texts.into(),
+            ends,
+        }
     }
 
     fn text(&self, at: usize) -> &str {
-        let start = at.checked_sub(1).map_or(0, |before| self.ends[before].into());
-        let end = self.ends.get(at).map_or(self.texts.len(), |end| (*end).into());
+        let start = at
+            .checked_sub(1)
+            .map_or(0, |before| self.ends[before].into());
+        let end = self
+            .ends
+            .get(at)
+            .map_or(self.texts.len(), |end| (*end).into());
         &self.texts[start..end]
     }
 
@@ -169,8 +216,13 @@ pub struct Claim {
 impl Ledger {
     /// An empty one.
     pub fn new(config: &Config) -> Self {
-        let done = Cache::builder().max_capacity(config.capacity).time_to_live(config.ttl).weigher(weight);
-        let deleted = Cache::builder().max_capacity(config.capacity).time_to_live(config.ttl);
+        let done = Cache::builder()
+            .max_capacity(config.capacity)
+            .time_to_live(config.ttl)
+            .weigher(weight);
+        let deleted = Cache::builder()
+            .max_capacity(config.capacity)
+            .time_to_live(config.ttl);
         Self(Arc::new(Book {
             done: done.eviction_policy(EvictionPolicy::lru()).build(),
             running: Mutex::default(),
@@ -181,14 +233,31 @@ impl Ledger {
     /// Takes the key, or says how its first attempt was answered.
     pub fn claim(&self, key: Key, fingerprint: Fingerprint) -> Result<Found, Fault> {
         let mut running = self.0.running.lock();
-        if let Some(record) = self.0.done.get(&key).filter(|record| !self.0.deleted.contains_key(&record.id())) {
-            return if fingerprint.differs_from(&record) { Err(another_file()) } else { Ok(Found::Done(record)) };
+        if let Some(record) = self
+            .0
+            .done
+            .get(&key)
+            .filter(|record| !self.0.deleted.contains_key(&record.id()))
+        {
+            return if fingerprint.differs_from(&record) {
+                Err(another_file())
+            } else {
+                Ok(Found::Done(record))
+            };
         }
         if !running.insert(key) {
-            let detail = "an upload with this Idempotency-Key is still under way: wait for its answer";
-            return Err(Fault::caller(Code::IdempotencyInProgress, Stage::Admit, detail).retry_after(Duration::from_secs(1)));
+            let detail =
+                "an upload with this Idempotency-Key is still under way: wait for its answer";
+            return Err(
+                Fault::caller(Code::IdempotencyInProgress, Stage::Admit, detail)
+                    .retry_after(Duration::from_secs(1)),
+            );
         }
-        Ok(Found::Fresh(Claim { book: self.0.clone(), key, said: fingerprint.said }))
+        Ok(Found::Fresh(Claim {
+            book: self.0.clone(),
+            key,
+            said: fingerprint.said,
+        }))
     }
 
     /// An asset was deleted: keys that lead to it are free.
@@ -197,7 +266,8 @@ impl Ledger {
     }
 }
 
-/// Records of up to half a KiB count as one key, longer ones as more, so that all together have a bound in bytes, too.
+/// Records of up to half a KiB count as one key, longer ones as more, so that all together have a
+/// bound in bytes, too.
 fn weight(_: &Key, record: &Arc<Record>) -> u32 {
     1 + (record.texts.len() / 512) as u32
 }
@@ -211,7 +281,9 @@ pub fn another_file() -> Fault {
 impl Claim {
     /// The file is stored: from now on the key is answered.
     pub fn fulfil(self, receipt: &Receipt, sum: Sum) {
-        self.book.done.insert(self.key, Arc::new(Record::new(self.said, sum, receipt)));
+        self.book
+            .done
+            .insert(self.key, Arc::new(Record::new(self.said, sum, receipt)));
     }
 }
 
@@ -226,11 +298,18 @@ mod tests {
     use super::*;
 
     fn ledger() -> Ledger {
-        Ledger::new(&Config { ttl: Duration::from_secs(60), capacity: 10 })
+        Ledger::new(&Config {
+            ttl: Duration::from_secs(60),
+            capacity: 10,
+        })
     }
 
     fn fingerprint(name: &str, size: Option<u64>) -> Fingerprint {
-        Fingerprint { said: hash([Some(name)]), size, sum: None }
+        Fingerprint {
+            said: hash([Some(name)]),
+            size,
+            sum: None,
+        }
     }
 
     fn receipt(size: u64) -> Receipt {
@@ -248,7 +327,12 @@ mod tests {
     }
 
     fn claim(ledger: &Ledger, caller: &str, name: &str, size: Option<u64>) -> Result<Found, Code> {
-        ledger.claim(Key(hash([Some(caller), Some("k")])), fingerprint(name, size)).map_err(|fault| fault.code())
+        ledger
+            .claim(
+                Key(hash([Some(caller), Some("k")])),
+                fingerprint(name, size),
+            )
+            .map_err(|fault| fault.code())
     }
 
     fn fresh(found: Result<Found, Code>) -> Claim {
@@ -262,7 +346,10 @@ mod tests {
     fn a_key_under_way_is_refused_and_a_failed_one_is_free_at_once() {
         let ledger = ledger();
         let first = fresh(claim(&ledger, "me", "a", None));
-        assert!(matches!(claim(&ledger, "me", "a", None), Err(Code::IdempotencyInProgress)));
+        assert!(matches!(
+            claim(&ledger, "me", "a", None),
+            Err(Code::IdempotencyInProgress)
+        ));
         drop(fresh(claim(&ledger, "you", "a", None)));
         drop(first);
         fresh(claim(&ledger, "me", "a", None));
@@ -272,21 +359,46 @@ mod tests {
     fn a_key_that_was_answered_is_answered_again_and_only_for_the_same_file() {
         let ledger = ledger();
         fresh(claim(&ledger, "me", "a", None)).fulfil(&receipt(7), [1; 32]);
-        assert!(matches!(claim(&ledger, "me", "a", None), Ok(Found::Done(_))));
-        assert!(matches!(claim(&ledger, "me", "a", Some(7)), Ok(Found::Done(_))));
-        assert!(matches!(claim(&ledger, "me", "a", Some(8)), Err(Code::IdempotencyMismatch)));
-        assert!(matches!(claim(&ledger, "me", "b", Some(7)), Err(Code::IdempotencyMismatch)));
+        assert!(matches!(
+            claim(&ledger, "me", "a", None),
+            Ok(Found::Done(_))
+        ));
+        assert!(matches!(
+            claim(&ledger, "me", "a", Some(7)),
+            Ok(Found::Done(_))
+        ));
+        assert!(matches!(
+            claim(&ledger, "me", "a", Some(8)),
+            Err(Code::IdempotencyMismatch)
+        ));
+        assert!(matches!(
+            claim(&ledger, "me", "b", Some(7)),
+            Err(Code::IdempotencyMismatch)
+        ));
     }
 
     #[test]
     fn a_record_holds_all_of_an_answer_in_little_room() {
         let (first, record) = (receipt(7), Record::new([0; 32], [1; 32], &receipt(7)));
         let again = record.receipt(true);
-        assert_eq!((&again.id, &again.name, &again.content_type), (&first.id, &first.name, &first.content_type));
-        assert_eq!((&again.channel, again.sender, again.size), (&first.channel, first.sender, first.size));
-        assert_eq!((again.length_source, again.sha256), (first.length_source, Some("01".repeat(32))));
+        assert_eq!(
+            (&again.id, &again.name, &again.content_type),
+            (&first.id, &first.name, &first.content_type)
+        );
+        assert_eq!(
+            (&again.channel, again.sender, again.size),
+            (&first.channel, first.sender, first.size)
+        );
+        assert_eq!(
+            (again.length_source, again.sha256),
+            (first.length_source, Some("01".repeat(32)))
+        );
         assert_eq!(record.receipt(false).sha256, None);
-        assert!(record.has_sum(Some(&[1; 32])) && !record.has_sum(Some(&[2; 32])) && !record.has_sum(None));
+        assert!(
+            record.has_sum(Some(&[1; 32]))
+                && !record.has_sum(Some(&[2; 32]))
+                && !record.has_sum(None)
+        );
         assert!(size_of::<Record>() + record.texts.len() < 150);
     }
 
@@ -295,7 +407,16 @@ mod tests {
         let ledger = ledger();
         fresh(claim(&ledger, "me", "a", None)).fulfil(&receipt(7), [1; 32]);
         ledger.forget(&AssetId::parse("a").unwrap());
-        fresh(claim(&ledger, "me", "b", None)).fulfil(&Receipt { id: AssetId::parse("b").unwrap(), ..receipt(8) }, [2; 32]);
-        assert!(matches!(claim(&ledger, "me", "b", None), Ok(Found::Done(_))));
+        fresh(claim(&ledger, "me", "b", None)).fulfil(
+            &Receipt {
+                id: AssetId::parse("b").unwrap(),
+                ..receipt(8)
+            },
+            [2; 32],
+        );
+        assert!(matches!(
+            claim(&ledger, "me", "b", None),
+            Ok(Found::Done(_))
+        ));
     }
 }

@@ -23,7 +23,8 @@ struct Remainder {
     here: Here,
     /// None once it has ended.
     body: Option<Frames>,
-    /// The latest attempt to send; the body of an earlier one may outlive it for a moment, and must take nothing.
+    /// The latest attempt to send; the body of an earlier one may outlive it for a moment, and must
+    /// take nothing.
     attempt: u32,
 }
 
@@ -53,32 +54,51 @@ impl ReplayableFile {
         Self::new(Here::Memory(ahead), Some(body))
     }
 
-    /// A file whose rest is still to come, and whose copy in the spool grows with what is sent: all of it can be sent again.
+    /// A file whose rest is still to come, and whose copy in the spool grows with what is sent: all
+    /// of it can be sent again.
     pub fn copied(copy: SpoolFile, body: Frames) -> Self {
         Self::new(Here::Spool(Box::new(copy)), Some(body))
     }
 
     fn new(here: Here, body: Option<Frames>) -> Self {
-        Self(Arc::new(Mutex::new(Remainder { here, body, attempt: 0 })))
+        Self(Arc::new(Mutex::new(Remainder {
+            here,
+            body,
+            attempt: 0,
+        })))
     }
 
-    /// The bytes from the first on; None once some that were taken from the caller aren't here any more. Bodies that
-    /// were given out before take nothing more from the caller.
+    /// The bytes from the first on; None once some that were taken from the caller aren't here any
+    /// more. Bodies that were given out before take nothing more from the caller.
     pub fn body(&self) -> Option<Frames> {
         let mut remainder = self.0.lock();
         remainder.attempt += 1;
         let Kept { disk, memory } = remainder.here.kept()?;
         let (disk, memory) = (disk.map(pieces), memory.into_iter());
-        Some(Attempt { disk, memory, remainder: self.0.clone(), number: remainder.attempt }.boxed())
+        Some(
+            Attempt {
+                disk,
+                memory,
+                remainder: self.0.clone(),
+                number: remainder.attempt,
+            }
+            .boxed(),
+        )
     }
 
-    /// Reads on to the end, where all of the file is kept, and returns its length; None where it isn't, or there is no room
-    /// for the rest. `check` refuses a length that is too large. Bodies that were given out before take nothing more.
-    pub async fn read_to_end(&self, check: impl Fn(u64) -> Result<(), Fault>) -> Result<Option<u64>, Fault> {
+    /// Reads on to the end, where all of the file is kept, and returns its length; None where it
+    /// isn't, or there is no room for the rest. `check` refuses a length that is too large. Bodies
+    /// that were given out before take nothing more.
+    pub async fn read_to_end(
+        &self,
+        check: impl Fn(u64) -> Result<(), Fault>,
+    ) -> Result<Option<u64>, Fault> {
         self.0.lock().attempt += 1;
         while let Some(length) = self.spooled_length() {
             check(length)?;
-            let Some(frame) = poll_fn(|cx| self.0.lock().poll_more(cx)).await else { return Ok(Some(length)) };
+            let Some(frame) = poll_fn(|cx| self.0.lock().poll_more(cx)).await else {
+                return Ok(Some(length));
+            };
             frame?;
         }
         Ok(None)
@@ -95,7 +115,10 @@ impl ReplayableFile {
 impl Here {
     fn kept(&mut self) -> Option<Kept> {
         match self {
-            Self::Memory(chunks) => Some(Kept { disk: None, memory: chunks.clone() }),
+            Self::Memory(chunks) => Some(Kept {
+                disk: None,
+                memory: chunks.clone(),
+            }),
             Self::Spool(file) => Some(file.kept()),
             Self::Lost => None,
         }
@@ -127,11 +150,16 @@ impl Here {
 impl Remainder {
     /// Takes more from the caller.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let Some(body) = &mut self.body else {
+            return Poll::Ready(None);
+        };
         ready!(self.here.poll_ready(cx));
         let frame = ready!(Pin::new(body).poll_frame(cx));
         match &frame {
-            Some(Ok(frame)) => frame.data_ref().into_iter().for_each(|data| self.here.add(data)),
+            Some(Ok(frame)) => frame
+                .data_ref()
+                .into_iter()
+                .for_each(|data| self.here.add(data)),
             Some(Err(_)) => self.here = Here::Lost,
             None => self.body = None,
         }
@@ -145,13 +173,19 @@ fn pieces(stored: Stored) -> Pieces {
     Box::pin(stream::try_unfold(stored, async |mut stored| {
         let piece = stored.next().await.map_err(|error| {
             tracing::error!(%error, "the spool can't be read");
-            Fault::gateway(Code::Internal, Stage::Store, "the gateway's spool can't be read: try again").retryable(true)
+            Fault::gateway(
+                Code::Internal,
+                Stage::Store,
+                "the gateway's spool can't be read: try again",
+            )
+            .retryable(true)
         })?;
         Ok(piece.map(|piece| (piece, stored)))
     }))
 }
 
-/// One attempt to send: what lies on disk, what lies in memory, and then what comes from the caller.
+/// One attempt to send: what lies on disk, what lies in memory, and then what comes from the
+/// caller.
 struct Attempt {
     disk: Option<Pieces>,
     memory: std::vec::IntoIter<Bytes>,
@@ -163,7 +197,10 @@ impl Body for Attempt {
     type Data = Bytes;
     type Error = Fault;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         if let Some(disk) = &mut self.disk {
             match ready!(disk.as_mut().poll_next(cx)) {
                 Some(piece) => return Poll::Ready(Some(piece.map(Frame::data))),
@@ -183,7 +220,11 @@ impl Body for Attempt {
 }
 
 fn superseded() -> Fault {
-    Fault::storage(Code::UploadFailed, Stage::Store, "this attempt to send was given up")
+    Fault::storage(
+        Code::UploadFailed,
+        Stage::Store,
+        "this attempt to send was given up",
+    )
 }
 
 #[cfg(test)]
@@ -199,11 +240,23 @@ mod tests {
     async fn a_file_can_be_sent_again_until_more_of_it_was_taken() {
         let file = ReplayableFile::stream(vec![Bytes::from_static(b"ab")], rest());
         let mut first = file.body().unwrap();
-        assert_eq!(first.frame().await.unwrap().unwrap().into_data().unwrap(), "ab");
+        assert_eq!(
+            first.frame().await.unwrap().unwrap().into_data().unwrap(),
+            "ab"
+        );
         let mut second = file.body().expect("only the look-ahead was sent");
-        assert!(first.frame().await.unwrap().is_err(), "an attempt that was given up takes nothing");
-        assert_eq!(second.frame().await.unwrap().unwrap().into_data().unwrap(), "ab");
-        assert_eq!(second.frame().await.unwrap().unwrap().into_data().unwrap(), "cd");
+        assert!(
+            first.frame().await.unwrap().is_err(),
+            "an attempt that was given up takes nothing"
+        );
+        assert_eq!(
+            second.frame().await.unwrap().unwrap().into_data().unwrap(),
+            "ab"
+        );
+        assert_eq!(
+            second.frame().await.unwrap().unwrap().into_data().unwrap(),
+            "cd"
+        );
         assert!(file.body().is_none());
     }
 }

@@ -1,4 +1,5 @@
-//! What holds for one upload: the settings' rules, and those of the account that its caller is bound to. The strictest wins.
+//! What holds for one upload: the settings' rules, and those of the account that its caller is
+//! bound to. The strictest wins.
 
 use std::sync::Arc;
 
@@ -51,30 +52,59 @@ pub struct Allowance {
 impl UploadRules {
     /// Without `live` only the settings hold.
     pub fn new(policy: Arc<Policy>, limits: Limits, live: Option<Arc<Channel>>) -> Self {
-        Self { policy, limits, live }
+        Self {
+            policy,
+            limits,
+            live,
+        }
     }
 
     /// The caller, bound to its account's channel where it has an account.
     pub fn bind(&self, caller: &Arc<Caller>) -> Arc<Caller> {
         match &self.live {
-            Some(channel) => Arc::new(Caller { channels: vec![channel.kind.clone()], ..(**caller).clone() }),
+            Some(channel) => Arc::new(Caller {
+                channels: vec![channel.kind.clone()],
+                ..(**caller).clone()
+            }),
             None => caller.clone(),
         }
     }
 
     /// The strictest limit on the size; of a kind, as soon as that is known.
     pub fn size_limit(&self, channel: &str, way: Direction, kind: Option<MediaKind>) -> Limits {
-        let of_settings = self.policy.max_size(channel, way, kind).map(|most| (most, LimitSource::Setting));
-        let of_egain = self.live_policy(way).map(|policy| (policy.max_size, LimitSource::EgainChannel));
-        let strictest = of_settings.into_iter().chain(of_egain).min_by_key(|(most, _)| *most);
-        strictest.map_or(self.limits, |(most, source)| self.limits.at_most(most, source))
+        let of_settings = self
+            .policy
+            .max_size(channel, way, kind)
+            .map(|most| (most, LimitSource::Setting));
+        let of_egain = self
+            .live_policy(way)
+            .map(|policy| (policy.max_size, LimitSource::EgainChannel));
+        let strictest = of_settings
+            .into_iter()
+            .chain(of_egain)
+            .min_by_key(|(most, _)| *most);
+        strictest.map_or(self.limits, |(most, source)| {
+            self.limits.at_most(most, source)
+        })
     }
 
     /// Judges a file by what its bytes are, and by the name that agrees with them.
-    pub fn judge(&self, sniffed: &Sniffed, agreed: &AgreedName, channel: &str, way: Direction) -> Result<(), Fault> {
+    pub fn judge(
+        &self,
+        sniffed: &Sniffed,
+        agreed: &AgreedName,
+        channel: &str,
+        way: Direction,
+    ) -> Result<(), Fault> {
         self.policy.judge(sniffed, agreed, channel, way)?;
         match self.live_policy(way) {
-            Some(policy) => policy.judge(channel, agreed.name.rsplit_once('.').map_or("", |(_, extension)| extension)),
+            Some(policy) => policy.judge(
+                channel,
+                agreed
+                    .name
+                    .rsplit_once('.')
+                    .map_or("", |(_, extension)| extension),
+            ),
             None => Ok(()),
         }
     }
@@ -84,12 +114,26 @@ impl UploadRules {
         let way = sender.direction();
         let of_kind = |kind| {
             let limits = self.size_limit(channel, way, Some(kind));
-            let types = self.policy.allowed(channel, way, kind).map(|types| types.iter().map(ToString::to_string).collect());
-            KindAllowance { kind, max_size: limits.max_asset_size, source: limits.source, types }
+            let types = self
+                .policy
+                .allowed(channel, way, kind)
+                .map(|types| types.iter().map(ToString::to_string).collect());
+            KindAllowance {
+                kind,
+                max_size: limits.max_asset_size,
+                source: limits.source,
+                types,
+            }
         };
         let live = self.live_policy(way).cloned().unwrap_or_default();
         let kinds = MediaKind::iter().map(of_kind).collect();
-        Allowance { channel: channel.to_owned(), sender, enabled: live.enabled, kinds, extensions: live.extensions }
+        Allowance {
+            channel: channel.to_owned(),
+            sender,
+            enabled: live.enabled,
+            kinds,
+            extensions: live.extensions,
+        }
     }
 
     fn live_policy(&self, way: Direction) -> Option<&AttachmentPolicy> {

@@ -1,5 +1,5 @@
-//! Where a file waits that may have to be sent from its first byte: in memory up to a small bound, then in an unlinked
-//! temporary file, and under one cap for all uploads together.
+//! Where a file waits that may have to be sent from its first byte: in memory up to a small bound,
+//! then in an unlinked temporary file, and under one cap for all uploads together.
 
 mod disk;
 mod file;
@@ -22,7 +22,8 @@ use disk::Disk;
 pub use disk::Stored;
 pub use file::{Kept, SpoolFile};
 
-/// Bytes that a caller may always hold while there is room: a file of eGain's largest size, and a smaller one.
+/// Bytes that a caller may always hold while there is room: a file of eGain's largest size, and a
+/// smaller one.
 const LEAST_SHARE: u64 = 16 * 1024 * 1024;
 
 /// Bounds and place of spooled files.
@@ -50,10 +51,21 @@ pub struct Spools {
 impl Spools {
     /// An empty spool.
     pub fn new(config: Config, metrics: &Metrics) -> Self {
-        metrics.spool_limit.set(config.total.try_into().unwrap_or(i64::MAX));
+        metrics
+            .spool_limit
+            .set(config.total.try_into().unwrap_or(i64::MAX));
         let disk = Disk::new(config.dir.clone());
-        let room = if config.is_shared { FairLimit::new(config.total, LEAST_SHARE) } else { FairLimit::unshared(config.total) };
-        Self { config, disk, room, gauge: metrics.spool_bytes.clone() }
+        let room = if config.is_shared {
+            FairLimit::new(config.total, LEAST_SHARE)
+        } else {
+            FairLimit::unshared(config.total)
+        };
+        Self {
+            config,
+            disk,
+            room,
+            gauge: metrics.spool_bytes.clone(),
+        }
     }
 
     /// Whether a file may be spooled at all.
@@ -68,10 +80,15 @@ impl Spools {
 
     /// Makes sure that temporary files can be made, as the root file system may be read-only.
     pub fn probe(&self) -> io::Result<()> {
-        if self.is_on() { tempfile::tempfile_in(&self.config.dir).map(drop) } else { Ok(()) }
+        if self.is_on() {
+            tempfile::tempfile_in(&self.config.dir).map(drop)
+        } else {
+            Ok(())
+        }
     }
 
-    /// Reads the rest of a file. `check` refuses a length that is too large, as soon as that is seen.
+    /// Reads the rest of a file. `check` refuses a length that is too large, as soon as that is
+    /// seen.
     pub async fn collect(
         &self,
         caller: &str,
@@ -84,7 +101,9 @@ impl Spools {
             file.append(chunk)?;
         }
         while let Some(frame) = body.frame().await {
-            let Ok(data) = frame?.into_data() else { continue };
+            let Ok(data) = frame?.into_data() else {
+                continue;
+            };
             check(file.length() + data.len() as u64)?;
             file.append(data)?;
             file.written().await?;
@@ -92,8 +111,8 @@ impl Spools {
         Ok(file)
     }
 
-    /// An empty file with room for so many bytes. They pin next to no memory: a copy is hardly ever read. None where
-    /// there is no room now.
+    /// An empty file with room for so many bytes. They pin next to no memory: a copy is hardly ever
+    /// read. None where there is no room now.
     pub fn reserve(&self, caller: &str, bytes: u64) -> Option<SpoolFile> {
         let mut share = self.share(caller).ok()?;
         share.cover(bytes).ok()?;
@@ -102,7 +121,11 @@ impl Spools {
 
     fn share(&self, caller: &str) -> Result<Share, Fault> {
         let held = self.room.take(caller, 0).map_err(no_room)?;
-        Ok(Share { held, total: self.config.total, gauge: self.gauge.clone() })
+        Ok(Share {
+            held,
+            total: self.config.total,
+            gauge: self.gauge.clone(),
+        })
     }
 }
 
@@ -137,7 +160,9 @@ impl Drop for Share {
 
 fn no_room(why: NoRoom) -> Fault {
     let detail = match why {
-        NoRoom::Full => "too many files of unknown length are being held: declare the length, or try again later",
+        NoRoom::Full => {
+            "too many files of unknown length are being held: declare the length, or try again later"
+        }
         NoRoom::ShareTaken => {
             "this caller has its share of what is held of files of unknown length: declare the length, or wait until one is stored"
         }
@@ -162,17 +187,35 @@ mod tests {
     use http_body_util::StreamBody;
 
     fn spools(memory: u64, total: u64) -> Spools {
-        Spools::new(Config { memory, total, dir: std::env::temp_dir(), is_shared: true }, &Metrics::new())
+        Spools::new(
+            Config {
+                memory,
+                total,
+                dir: std::env::temp_dir(),
+                is_shared: true,
+            },
+            &Metrics::new(),
+        )
     }
 
     fn body(chunks: Vec<Bytes>) -> Frames {
-        let frames: Vec<_> = chunks.into_iter().map(|chunk| Ok(Frame::data(chunk))).collect();
+        let frames: Vec<_> = chunks
+            .into_iter()
+            .map(|chunk| Ok(Frame::data(chunk)))
+            .collect();
         Frames::new(StreamBody::new(futures_util::stream::iter(frames)))
     }
 
     async fn collect(spools: &Spools, chunks: &[&'static str]) -> Result<SpoolFile, Fault> {
-        let mut body = body(chunks.iter().map(|chunk| Bytes::from_static(chunk.as_bytes())).collect());
-        spools.collect("me", LookAhead::default(), &mut body, |_| Ok(())).await
+        let mut body = body(
+            chunks
+                .iter()
+                .map(|chunk| Bytes::from_static(chunk.as_bytes()))
+                .collect(),
+        );
+        spools
+            .collect("me", LookAhead::default(), &mut body, |_| Ok(()))
+            .await
     }
 
     async fn whole(file: &mut SpoolFile) -> Vec<u8> {
@@ -189,16 +232,27 @@ mod tests {
     #[tokio::test]
     async fn a_small_file_stays_in_memory_and_a_larger_one_goes_to_disk() {
         let spools = spools(100_000, 1_000_000);
-        for (length, on_disk) in [(4, false), (100_000, false), (100_001, true), (900_000, true)] {
+        for (length, on_disk) in [
+            (4, false),
+            (100_000, false),
+            (100_001, true),
+            (900_000, true),
+        ] {
             for size in [20_000, 1_400] {
                 let file: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
                 let chunks = file.chunks(size).map(Bytes::copy_from_slice).collect();
-                let mut spooled = spools.collect("me", LookAhead::default(), &mut body(chunks), |_| Ok(())).await.unwrap();
+                let mut spooled = spools
+                    .collect("me", LookAhead::default(), &mut body(chunks), |_| Ok(()))
+                    .await
+                    .unwrap();
                 let bytes = whole(&mut spooled).await;
                 assert!(bytes == file, "{length} in pieces of {size}");
                 // Blocks that aren't full are counted as what they pin.
                 let pins_more = size < 16 * 1024 && length > 64 * 1024;
-                assert!(pins_more || spooled.kept().disk.is_some() == on_disk, "{length} in pieces of {size}");
+                assert!(
+                    pins_more || spooled.kept().disk.is_some() == on_disk,
+                    "{length} in pieces of {size}"
+                );
             }
         }
     }
@@ -208,18 +262,29 @@ mod tests {
         let spools = spools(100, 6);
         let first = collect(&spools, &["abcd"]).await.unwrap();
         let second = collect(&spools, &["ab", "c"]).await;
-        assert_eq!(second.err().map(|fault| fault.code()), Some(Code::Overloaded));
+        assert_eq!(
+            second.err().map(|fault| fault.code()),
+            Some(Code::Overloaded)
+        );
         drop(first);
         assert!(collect(&spools, &["abcdef"]).await.is_ok());
         let alone = collect(&spools, &["abcd", "efg"]).await;
-        assert_eq!(alone.err().map(|fault| (fault.code(), fault.is_retryable())), Some((Code::LengthRequired, false)));
+        assert_eq!(
+            alone
+                .err()
+                .map(|fault| (fault.code(), fault.is_retryable())),
+            Some((Code::LengthRequired, false))
+        );
         assert_eq!((spools.room.taken(), spools.gauge.get()), (0, 0));
     }
     #[test]
     fn room_for_a_copy_is_there_as_a_whole_or_not_at_all() {
         let spools = spools(100, 1000);
         let first = spools.reserve("me", 600).unwrap();
-        assert_eq!((spools.reserve("me", 600).is_none(), spools.gauge.get()), (true, 600));
+        assert_eq!(
+            (spools.reserve("me", 600).is_none(), spools.gauge.get()),
+            (true, 600)
+        );
         drop(first);
         assert!(spools.reserve("me", 600).is_some() && spools.reserve("me", 1001).is_none());
         assert_eq!(spools.gauge.get(), 0);
@@ -228,10 +293,18 @@ mod tests {
     #[test]
     fn a_caller_that_takes_all_it_gets_leaves_room_for_others() {
         let spools = spools(100, 10 * LEAST_SHARE);
-        let greedy: Vec<_> = std::iter::from_fn(|| spools.reserve("greedy", LEAST_SHARE / 2)).collect();
+        let greedy: Vec<_> =
+            std::iter::from_fn(|| spools.reserve("greedy", LEAST_SHARE / 2)).collect();
         assert!(greedy.len() < 20);
-        let fault = spools.share("greedy").and_then(|mut share| share.cover(LEAST_SHARE)).err().unwrap();
-        assert_eq!((fault.code(), fault.detail().contains("share")), (Code::Overloaded, true));
+        let fault = spools
+            .share("greedy")
+            .and_then(|mut share| share.cover(LEAST_SHARE))
+            .err()
+            .unwrap();
+        assert_eq!(
+            (fault.code(), fault.detail().contains("share")),
+            (Code::Overloaded, true)
+        );
         assert!(spools.reserve("other", LEAST_SHARE).is_some());
     }
 }

@@ -19,7 +19,12 @@ impl Tally {
     /// An upload has begun.
     pub fn begin(metrics: &Arc<Metrics>) -> Self {
         let transfer = Transfer::begin(metrics, Direction::Upload);
-        Self { metrics: metrics.clone(), transfer, length_source: "unknown", outcome: Code::CallerLeft.name() }
+        Self {
+            metrics: metrics.clone(),
+            transfer,
+            length_source: "unknown",
+            outcome: Code::CallerLeft.name(),
+        }
     }
 
     /// Its length is known.
@@ -43,6 +48,9 @@ impl Tally {
 
 impl Drop for Tally {
     fn drop(&mut self) {
-        self.metrics.uploads.with_label_values(&[self.length_source, self.outcome]).inc();
+        self.metrics
+            .uploads
+            .with_label_values(&[self.length_source, self.outcome])
+            .inc();
     }
 }

@@ -1,7 +1,7 @@
 //! HTTP/1.1 out, on hyper's own client.
 //!
-//! reqwest would cost a small upload as much as all of our own work, as it parses each URL anew at every step, and its
-//! buffers have no bound that can be set.
+//! reqwest would cost a small upload as much as all of our own work, as it parses each URL anew at
+//! every step, and its buffers have no bound that can be set.
 
 mod preconnect;
 
@@ -31,8 +31,9 @@ use crate::body::Frames;
 pub use preconnect::Origin;
 use preconnect::{Expected, Standby, Stream};
 
-/// What a full house of connections may each read ahead, in bytes. A download whose reader is slow holds one and a half times as
-/// much: what goes out, what hyper has ready behind it, and what is being read.
+/// What a full house of connections may each read ahead, in bytes. A download whose reader is slow
+/// holds one and a half times as much: what goes out, what hyper has ready behind it, and what is
+/// being read.
 const READ_AHEAD: usize = 128 * 1024;
 
 type Cause = Box<dyn Error + Send + Sync>;
@@ -40,8 +41,8 @@ type Cause = Box<dyn Error + Send + Sync>;
 /// How often an idle connection is probed, lest something on the way forgets it.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// How much longer a connection that is being dialled ahead of need is waited for before another one is dialled beside it: about
-/// what a handshake takes over a long way.
+/// How much longer a connection that is being dialled ahead of need is waited for before another
+/// one is dialled beside it: about what a handshake takes over a long way.
 const HEAD_START: Duration = Duration::from_millis(300);
 
 /// How servers are reached.
@@ -65,7 +66,11 @@ pub struct Client<R> {
 
 impl<R> Client<R>
 where
-    R: Service<Name, Response: Iterator<Item = SocketAddr>, Error: Into<Cause>, Future: Send> + Clone + Send + Sync + 'static,
+    R: Service<Name, Response: Iterator<Item = SocketAddr>, Error: Into<Cause>, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
 {
     /// Makes a client.
     ///
@@ -78,37 +83,65 @@ where
         tcp.set_keepalive(Some(KEEP_ALIVE));
         // Shared out among a host's addresses: a dead one leaves time for the next.
         tcp.set_connect_timeout(Some(config.connect_timeout));
-        let tls = HttpsConnectorBuilder::new().with_provider_and_platform_verifier(aws_lc_rs::default_provider())?;
-        let line = tls.https_or_http().enable_http1().wrap_connector(TcpConnector(tcp));
+        let tls = HttpsConnectorBuilder::new()
+            .with_provider_and_platform_verifier(aws_lc_rs::default_provider())?;
+        let line = tls
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(TcpConnector(tcp));
         let read_ahead = Arc::new(ReadAhead::new(READ_AHEAD));
         let buffer = read_ahead.most();
-        let dialler = Dialler { line, limit: config.connect_timeout, standby: Standby::default(), read_ahead };
+        let dialler = Dialler {
+            line,
+            limit: config.connect_timeout,
+            standby: Standby::default(),
+            read_ahead,
+        };
         let pool = Pool::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(config.idle_timeout)
             .pool_max_idle_per_host(config.max_idle)
             .http1_max_buf_size(buffer)
             .build(dialler.clone());
-        Ok(Self { pool, dialler, idle_timeout: config.idle_timeout })
+        Ok(Self {
+            pool,
+            dialler,
+            idle_timeout: config.idle_timeout,
+        })
     }
 
-    /// Sends a request, until the head of its answer has come. Its body's own fault is found in the error.
+    /// Sends a request, until the head of its answer has come. Its body's own fault is found in the
+    /// error.
     ///
     /// # Errors
     /// The server wasn't reached, or broke the connection.
-    pub async fn send(&self, mut request: Request<Frames>) -> Result<Response<Incoming>, SendError> {
-        request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(concat!("asset-gateway/", env!("CARGO_PKG_VERSION"))));
+    pub async fn send(
+        &self,
+        mut request: Request<Frames>,
+    ) -> Result<Response<Incoming>, SendError> {
+        request.headers_mut().insert(
+            USER_AGENT,
+            HeaderValue::from_static(concat!("asset-gateway/", env!("CARGO_PKG_VERSION"))),
+        );
         let uri = request.uri().clone();
         let response = self.pool.request(request).await.map_err(SendError)?;
         self.dialler.standby.used(&uri);
         Ok(response)
     }
 
-    /// Dials ahead of need, in the background, unless a connection to there is likely to wait in the pool. The next request
-    /// that finds none there takes this one; one at a time stands by, and no longer than the idle time.
+    /// Dials ahead of need, in the background, unless a connection to there is likely to wait in
+    /// the pool. The next request that finds none there takes this one; one at a time stands by,
+    /// and no longer than the idle time.
     pub fn preconnect(&self, origin: &Origin) {
-        let Dialler { line, limit, standby, .. } = &self.dialler;
-        standby.prepare(origin, self.idle_timeout, || in_time(*limit, line.clone().call(origin.uri())));
+        let Dialler {
+            line,
+            limit,
+            standby,
+            ..
+        } = &self.dialler;
+        standby.prepare(origin, self.idle_timeout, || {
+            in_time(*limit, line.clone().call(origin.uri()))
+        });
     }
 }
 
@@ -121,7 +154,9 @@ impl SendError {
     /// Whether it took too long.
     pub fn is_timeout(&self) -> bool {
         let causes = std::iter::successors(self.0.source(), |&cause| cause.source());
-        causes.filter_map(|cause| cause.downcast_ref()).any(|error: &io::Error| error.kind() == io::ErrorKind::TimedOut)
+        causes
+            .filter_map(|cause| cause.downcast_ref())
+            .any(|error: &io::Error| error.kind() == io::ErrorKind::TimedOut)
     }
 
     /// Whether there was no connection yet.
@@ -130,8 +165,9 @@ impl SendError {
     }
 }
 
-/// How the bytes of one request get on, once it has a connection. Dropped before it was told that the request is finished, it ends
-/// the connection: hyper would go on waiting for a server that takes nothing, and hold the request's body for as long.
+/// How the bytes of one request get on, once it has a connection. Dropped before it was told that
+/// the request is finished, it ends the connection: hyper would go on waiting for a server that
+/// takes nothing, and hold the request's body for as long.
 pub struct RequestProgress {
     connection: CaptureConnection,
     finished: bool,
@@ -140,12 +176,17 @@ pub struct RequestProgress {
 impl RequestProgress {
     /// Of a request that is about to be sent.
     pub fn of(request: &mut Request<Frames>) -> Self {
-        Self { connection: capture_connection(request), finished: false }
+        Self {
+            connection: capture_connection(request),
+            finished: false,
+        }
     }
 
-    /// How long the server has taken no byte over the request's connection; none while there isn't one.
+    /// How long the server has taken no byte over the request's connection; none while there isn't
+    /// one.
     pub fn since_last_byte(&self) -> Option<Duration> {
-        self.of_connection().map(|progress| progress.since_last_byte())
+        self.of_connection()
+            .map(|progress| progress.since_last_byte())
     }
 
     /// The whole request was sent and answered: its connection may be used again.
@@ -155,7 +196,10 @@ impl RequestProgress {
 
     fn of_connection(&self) -> Option<Arc<SendProgress>> {
         let mut extras = Extensions::new();
-        self.connection.connection_metadata().as_ref()?.get_extras(&mut extras);
+        self.connection
+            .connection_metadata()
+            .as_ref()?
+            .get_extras(&mut extras);
         extras.remove()
     }
 }
@@ -174,7 +218,11 @@ struct TcpConnector<R>(HttpConnector<R>);
 
 impl<R> Service<Uri> for TcpConnector<R>
 where
-    R: Service<Name, Response: Iterator<Item = SocketAddr>, Error: Into<Cause>, Future: Send> + Clone + Send + Sync + 'static,
+    R: Service<Name, Response: Iterator<Item = SocketAddr>, Error: Into<Cause>, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
 {
     type Response = TokioIo<PacedWriter<TcpStream>>;
     type Error = Cause;
@@ -205,7 +253,11 @@ struct Dialler<R> {
 
 impl<R> Service<Uri> for Dialler<R>
 where
-    R: Service<Name, Response: Iterator<Item = SocketAddr>, Error: Into<Cause>, Future: Send> + Clone + Send + Sync + 'static,
+    R: Service<Name, Response: Iterator<Item = SocketAddr>, Error: Into<Cause>, Future: Send>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
 {
     type Response = TokioIo<Sparing<TokioIo<Stream>>>;
     type Error = Cause;
@@ -221,13 +273,24 @@ where
         let dialled = self.line.call(uri);
         let (limit, read_ahead) = (self.limit, Arc::clone(&self.read_ahead));
         let stream = in_time(limit, first_of(expected, dialled));
-        Box::pin(async move { Ok(TokioIo::new(Sparing::placed(TokioIo::new(stream.await?), &read_ahead))) })
+        Box::pin(async move {
+            Ok(TokioIo::new(Sparing::placed(
+                TokioIo::new(stream.await?),
+                &read_ahead,
+            )))
+        })
     }
 }
 
-/// The connection that stands by, or a new one where that fails or isn't there soon: one that hangs costs its caller no more.
-async fn first_of(expected: Option<Expected>, dialled: impl Future<Output = Result<Stream, Cause>>) -> Result<Stream, Cause> {
-    let Some(expected) = expected else { return dialled.await };
+/// The connection that stands by, or a new one where that fails or isn't there soon: one that hangs
+/// costs its caller no more.
+async fn first_of(
+    expected: Option<Expected>,
+    dialled: impl Future<Output = Result<Stream, Cause>>,
+) -> Result<Stream, Cause> {
+    let Some(expected) = expected else {
+        return dialled.await;
+    };
     let mut standby = pin!(expected.stream());
     match tokio::time::timeout(HEAD_START, &mut standby).await {
         Ok(Some(stream)) => return Ok(stream),
@@ -240,8 +303,13 @@ async fn first_of(expected: Option<Expected>, dialled: impl Future<Output = Resu
     }
 }
 
-async fn in_time(limit: Duration, dialled: impl Future<Output = Result<Stream, Cause>>) -> Result<Stream, Cause> {
-    tokio::time::timeout(limit, dialled).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+async fn in_time(
+    limit: Duration,
+    dialled: impl Future<Output = Result<Stream, Cause>>,
+) -> Result<Stream, Cause> {
+    tokio::time::timeout(limit, dialled)
+        .await
+        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }
 
 #[cfg(test)]
@@ -271,7 +339,8 @@ mod tests {
         }
     }
 
-    /// An address that answers no attempt to connect: its queue is full, and nobody takes anything off it.
+    /// An address that answers no attempt to connect: its queue is full, and nobody takes anything
+    /// off it.
     struct DeadAddress {
         addr: SocketAddr,
         _queue: Vec<Socket>,
@@ -281,7 +350,9 @@ mod tests {
         fn new() -> Self {
             let socket = || Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
             let listener = socket();
-            listener.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+            listener
+                .bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())
+                .unwrap();
             listener.listen(0).unwrap();
             let addr = listener.local_addr().unwrap();
             let mut queue = vec![listener];
@@ -291,7 +362,10 @@ mod tests {
                 let _in_progress = waiting.connect(&addr);
                 queue.push(waiting);
             }
-            Self { addr: addr.as_socket().unwrap(), _queue: queue }
+            Self {
+                addr: addr.as_socket().unwrap(),
+                _queue: queue,
+            }
         }
     }
 
@@ -304,7 +378,10 @@ mod tests {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 let mut head = [0; 1024];
                 if stream.read(&mut head).await.unwrap_or(0) > 0 {
-                    stream.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").await.unwrap();
+                    stream
+                        .write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")
+                        .await
+                        .unwrap();
                 }
             }
         });
@@ -314,7 +391,11 @@ mod tests {
     /// A client whose every name leads to these addresses.
     fn client(connect_timeout: Duration, addresses: &[SocketAddr]) -> (Client<Host>, Host) {
         let limit = Duration::from_secs(10);
-        let config = Config { connect_timeout, idle_timeout: limit, max_idle: 4 };
+        let config = Config {
+            connect_timeout,
+            idle_timeout: limit,
+            max_idle: 4,
+        };
         let host = Host(Arc::new(parking_lot::Mutex::new(addresses.to_vec())));
         (Client::new(config, host.clone()).unwrap(), host)
     }
@@ -322,7 +403,9 @@ mod tests {
     fn get() -> Request<Frames> {
         let nothing = Empty::new().map_err(|never| match never {});
         // Without a port in the URI, those of the addresses hold.
-        Request::get("http://storage.test/file").body(Frames::new(nothing)).unwrap()
+        Request::get("http://storage.test/file")
+            .body(Frames::new(nothing))
+            .unwrap()
     }
 
     #[tokio::test]
@@ -338,7 +421,11 @@ mod tests {
         let (client, _host) = client(Duration::from_millis(400), &[one.addr, other.addr]);
         let began = std::time::Instant::now();
         assert!(client.send(get()).await.unwrap_err().is_timeout());
-        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+        assert!(
+            began.elapsed() < Duration::from_secs(3),
+            "{:?}",
+            began.elapsed()
+        );
     }
 
     #[tokio::test]
@@ -350,6 +437,10 @@ mod tests {
         *host.0.lock() = vec![living_address().await];
         let began = std::time::Instant::now();
         assert_eq!(client.send(get()).await.unwrap().status(), 204);
-        assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+        assert!(
+            began.elapsed() < Duration::from_secs(4),
+            "{:?}",
+            began.elapsed()
+        );
     }
 }

@@ -1,8 +1,9 @@
 //! A socket whose peer has to take what is written (write timeout, slow reader, backpressure).
 //!
-//! A peer takes something when the system has room for more: with send buffers as small as ours that follows the peer closely.
-//! `TCP_USER_TIMEOUT` can't tell: Linux lets it run on while a peer opens its window by less than one segment at a time, and so
-//! cuts readers that take bytes all the time.
+//! A peer takes something when the system has room for more: with send buffers as small as ours
+//! that follows the peer closely. `TCP_USER_TIMEOUT` can't tell: Linux lets it run on while a peer
+//! opens its window by less than one segment at a time, and so cuts readers that take bytes all the
+//! time.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -23,15 +24,17 @@ use tokio::time::Instant;
 
 use crate::body::pace::{Limits, PaceJudge};
 
-/// What the system may hold of one socket's outgoing bytes; Linux takes twice that, for its own needs. It would grow to several
-/// MiB for each slow reader, in memory that counts as ours.
+/// What the system may hold of one socket's outgoing bytes; Linux takes twice that, for its own
+/// needs. It would grow to several MiB for each slow reader, in memory that counts as ours.
 const SEND_BUFFER: usize = 256 * 1024;
 
-/// The same of incoming bytes, for the same reason: those that a slow receiver on the other side of a transfer leaves waiting.
+/// The same of incoming bytes, for the same reason: those that a slow receiver on the other side of
+/// a transfer leaves waiting.
 const RECEIVE_BUFFER: usize = 128 * 1024;
 
-/// What of it may be unsent before the socket counts as full. A fast peer is still sent whole segments of 64 KiB; a slow one is
-/// seen to take each half of this, and what lies here when all is written is soon gone.
+/// What of it may be unsent before the socket counts as full. A fast peer is still sent whole
+/// segments of 64 KiB; a slow one is seen to take each half of this, and what lies here when all is
+/// written is soon gone.
 const UNSENT: u32 = 16 * 1024;
 
 /// Bounds what the system holds of a socket's bytes. Where it can't, all else goes on as well.
@@ -56,10 +59,16 @@ pub(super) struct SendProgress {
 impl SendProgress {
     pub(super) fn new() -> Arc<Self> {
         let (born, moved, gave_up) = (Instant::now(), AtomicU64::new(0), AtomicBool::new(false));
-        Arc::new(Self { born, moved, gave_up, writer: AtomicWaker::new() })
+        Arc::new(Self {
+            born,
+            moved,
+            gave_up,
+            writer: AtomicWaker::new(),
+        })
     }
 
-    /// Gives the peer up, by the judgement of somebody else than the writer: writing fails from now on, also what waits.
+    /// Gives the peer up, by the judgement of somebody else than the writer: writing fails from now
+    /// on, also what waits.
     pub(super) fn give_up(&self) {
         self.gave_up.store(true, Release);
         self.writer.wake();
@@ -67,7 +76,9 @@ impl SendProgress {
 
     /// How long no byte has been taken.
     pub(super) fn since_last_byte(&self) -> Duration {
-        self.born.elapsed().saturating_sub(Duration::from_millis(self.moved.load(Relaxed)))
+        self.born
+            .elapsed()
+            .saturating_sub(Duration::from_millis(self.moved.load(Relaxed)))
     }
 
     /// Whether the peer was given up, as it took nothing or too little.
@@ -76,11 +87,13 @@ impl SendProgress {
     }
 
     fn note(&self) {
-        self.moved.store(self.born.elapsed().as_millis() as u64, Relaxed);
+        self.moved
+            .store(self.born.elapsed().as_millis() as u64, Relaxed);
     }
 }
 
-/// A socket that notes how its peer takes what is written, and may give it up: then writing fails with `TimedOut`.
+/// A socket that notes how its peer takes what is written, and may give it up: then writing fails
+/// with `TimedOut`.
 pub(super) struct PacedWriter<I> {
     io: I,
     progress: Arc<SendProgress>,
@@ -96,13 +109,29 @@ struct Judge<I> {
 impl<I> PacedWriter<I> {
     /// Only notes the progress, of which somebody else is the judge.
     pub(super) fn noting(io: I) -> Self {
-        Self { io, progress: SendProgress::new(), judge: None }
+        Self {
+            io,
+            progress: SendProgress::new(),
+            judge: None,
+        }
     }
 
-    /// Gives a peer up that is slower than `limits`. `abandon` is told before, so that the system doesn't go on for its own account
-    /// with what nobody takes.
-    pub(super) fn judging(io: I, limits: Limits, progress: Arc<SendProgress>, abandon: fn(&I)) -> Self {
-        Self { io, progress, judge: Some(Judge { pace: PaceJudge::new(limits), abandon }) }
+    /// Gives a peer up that is slower than `limits`. `abandon` is told before, so that the system
+    /// doesn't go on for its own account with what nobody takes.
+    pub(super) fn judging(
+        io: I,
+        limits: Limits,
+        progress: Arc<SendProgress>,
+        abandon: fn(&I),
+    ) -> Self {
+        Self {
+            io,
+            progress,
+            judge: Some(Judge {
+                pace: PaceJudge::new(limits),
+                abandon,
+            }),
+        }
     }
 
     pub(super) fn get_ref(&self) -> &I {
@@ -110,13 +139,24 @@ impl<I> PacedWriter<I> {
     }
 
     /// What becomes of an attempt to write.
-    fn attempted(&mut self, attempt: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    fn attempted(
+        &mut self,
+        attempt: Poll<io::Result<usize>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
         match attempt {
             Poll::Ready(Ok(_)) if self.progress.gave_up() => Poll::Ready(Err(self.give_up())),
             Poll::Ready(Ok(bytes)) => {
                 self.progress.note();
-                let pace = self.judge.as_mut().map_or(Ok(()), |judge| judge.pace.moved(bytes as u64));
-                Poll::Ready(if pace.is_ok() { Ok(bytes) } else { Err(self.give_up()) })
+                let pace = self
+                    .judge
+                    .as_mut()
+                    .map_or(Ok(()), |judge| judge.pace.moved(bytes as u64));
+                Poll::Ready(if pace.is_ok() {
+                    Ok(bytes)
+                } else {
+                    Err(self.give_up())
+                })
             }
             Poll::Pending => {
                 match &mut self.judge {
@@ -132,7 +172,11 @@ impl<I> PacedWriter<I> {
     /// Ready once somebody else has given the peer up.
     fn poll_given_up(&self, cx: &Context<'_>) -> Poll<()> {
         self.progress.writer.register(cx.waker());
-        if self.progress.gave_up() { Poll::Ready(()) } else { Poll::Pending }
+        if self.progress.gave_up() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 
     fn give_up(&self) -> io::Error {
@@ -140,23 +184,38 @@ impl<I> PacedWriter<I> {
         if let Some(judge) = &self.judge {
             (judge.abandon)(&self.io);
         }
-        io::Error::new(io::ErrorKind::TimedOut, "the peer takes too little of what it is sent")
+        io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the peer takes too little of what it is sent",
+        )
     }
 }
 
 impl<I: AsyncRead + Unpin> AsyncRead for PacedWriter<I> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }
 
 impl<I: AsyncWrite + Unpin> AsyncWrite for PacedWriter<I> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let attempt = Pin::new(&mut self.io).poll_write(cx, buf);
         self.attempted(attempt, cx)
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let attempt = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
         self.attempted(attempt, cx)
     }
@@ -186,15 +245,22 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
     use tokio::time::sleep;
 
-    const LIMITS: Limits = Limits { idle: Duration::from_secs(30), min_rate: 1024 };
+    const LIMITS: Limits = Limits {
+        idle: Duration::from_secs(30),
+        min_rate: 1024,
+    };
 
     /// A writer with room for 1 KiB, and its reader.
     fn writer(limits: Limits) -> (PacedWriter<DuplexStream>, DuplexStream) {
         let (here, there) = duplex(1024);
-        (PacedWriter::judging(here, limits, SendProgress::new(), |_| {}), there)
+        (
+            PacedWriter::judging(here, limits, SendProgress::new(), |_| {}),
+            there,
+        )
     }
 
-    /// Seconds until the reader, who takes so many bytes each time, is given up; none if it is served for ten minutes.
+    /// Seconds until the reader, who takes so many bytes each time, is given up; none if it is
+    /// served for ten minutes.
     async fn given_up_after(limits: Limits, piece: usize, pause: Duration) -> Option<u64> {
         let (mut writer, mut reader) = writer(limits);
         let reading = tokio::spawn(async move {
@@ -226,15 +292,30 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_reader_below_the_lowest_rate_is_given_up_after_a_minute() {
-        assert_eq!(given_up_after(LIMITS, 900, Duration::from_secs(1)).await, Some(60));
-        assert_eq!(given_up_after(LIMITS, 1, Duration::from_secs(20)).await, Some(60));
+        assert_eq!(
+            given_up_after(LIMITS, 900, Duration::from_secs(1)).await,
+            Some(60)
+        );
+        assert_eq!(
+            given_up_after(LIMITS, 1, Duration::from_secs(20)).await,
+            Some(60)
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_reader_that_is_slow_but_steady_is_served_however_long_it_takes() {
-        assert_eq!(given_up_after(LIMITS, 1024, Duration::from_secs(1)).await, None);
-        let patient = Limits { min_rate: 0, ..LIMITS };
-        assert_eq!(given_up_after(patient, 1, Duration::from_secs(29)).await, None);
+        assert_eq!(
+            given_up_after(LIMITS, 1024, Duration::from_secs(1)).await,
+            None
+        );
+        let patient = Limits {
+            min_rate: 0,
+            ..LIMITS
+        };
+        assert_eq!(
+            given_up_after(patient, 1, Duration::from_secs(29)).await,
+            None
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,7 +1,8 @@
 //! How much may be read of a body at once: more while few are coming in.
 //!
-//! What bulk costs is system calls and wake-ups, so few large reads are cheap; but each stream holds what was read of it.
-//! So that both are had, those who are served share what is set aside for a house full of them.
+//! What bulk costs is system calls and wake-ups, so few large reads are cheap; but each stream
+//! holds what was read of it. So that both are had, those who are served share what is set aside
+//! for a house full of them.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -13,7 +14,8 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take};
 
-/// So many streams make the house full: from here on each one has its own buffer and no more, and less where there are more.
+/// So many streams make the house full: from here on each one has its own buffer and no more, and
+/// less where there are more.
 const FULL_HOUSE: usize = 64;
 
 /// A stream has at least this part of its own buffer, however many there are.
@@ -38,7 +40,10 @@ pub(super) struct ReadAhead {
 impl ReadAhead {
     /// `own` is each connection's, in bytes.
     pub(super) fn new(own: usize) -> Self {
-        Self { own, under_way: AtomicUsize::new(0) }
+        Self {
+            own,
+            under_way: AtomicUsize::new(0),
+        }
     }
 
     /// A place among those who share, until it is dropped.
@@ -52,11 +57,14 @@ impl ReadAhead {
         (self.own * MOST / BUFFERS).max(LEAST)
     }
 
-    /// What one read may bring now. One byte less than the buffer that is meant for it: hyper doubles a buffer that a read
-    /// has filled.
+    /// What one read may bring now. One byte less than the buffer that is meant for it: hyper
+    /// doubles a buffer that a read has filled.
     fn share(&self) -> usize {
         let share = self.own * FULL_HOUSE / self.under_way.load(Relaxed).max(1);
-        (share / BUFFERS).clamp(self.own / LEAST_PART / BUFFERS, self.most()).max(LEAST) - 1
+        (share / BUFFERS)
+            .clamp(self.own / LEAST_PART / BUFFERS, self.most())
+            .max(LEAST)
+            - 1
     }
 }
 
@@ -80,12 +88,19 @@ pub(super) struct Sparing<I> {
 impl<I: AsyncRead> Sparing<I> {
     /// Somebody else knows when it is one of those who share.
     pub(super) fn new(io: I, read_ahead: Arc<ReadAhead>) -> Self {
-        Self { io: io.take(0), read_ahead, _place: None }
+        Self {
+            io: io.take(0),
+            read_ahead,
+            _place: None,
+        }
     }
 
     /// It is one of them for as long as it lives.
     pub(super) fn placed(io: I, read_ahead: &Arc<ReadAhead>) -> Self {
-        Self { _place: Some(read_ahead.place()), ..Self::new(io, Arc::clone(read_ahead)) }
+        Self {
+            _place: Some(read_ahead.place()),
+            ..Self::new(io, Arc::clone(read_ahead))
+        }
     }
 }
 
@@ -99,7 +114,11 @@ where
 }
 
 impl<I: AsyncRead + Unpin> AsyncRead for Sparing<I> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let share = self.read_ahead.share();
         self.io.set_limit(share as u64);
         Pin::new(&mut self.io).poll_read(cx, buf)
@@ -107,7 +126,11 @@ impl<I: AsyncRead + Unpin> AsyncRead for Sparing<I> {
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Sparing<I> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(self.io.get_mut()).poll_write(cx, buf)
     }
 
@@ -119,7 +142,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Sparing<I> {
         Pin::new(self.io.get_mut()).poll_shutdown(cx)
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(self.io.get_mut()).poll_write_vectored(cx, bufs)
     }
 
@@ -140,13 +167,19 @@ mod tests {
         let places: Vec<_> = (0..under_way).map(|_| read_ahead.place()).collect();
         let share = read_ahead.share() + 1;
         drop(places);
-        assert!(share <= read_ahead.share() + 1, "who has left takes nothing");
+        assert!(
+            share <= read_ahead.share() + 1,
+            "who has left takes nothing"
+        );
         share
     }
 
     #[test]
     fn few_read_much_at_once_and_many_little() {
-        assert_eq!([1, 16, 32, 64, 128, 10_000].map(|under_way| share(128 * KIB, under_way) / KIB), [256, 256, 128, 64, 32, 32]);
+        assert_eq!(
+            [1, 16, 32, 64, 128, 10_000].map(|under_way| share(128 * KIB, under_way) / KIB),
+            [256, 256, 128, 64, 32, 32]
+        );
     }
 
     #[test]
@@ -164,6 +197,10 @@ mod tests {
         let mut socket = Sparing::new(&much[..], read_ahead);
         let mut room = vec![0; 4 * LEAST];
         assert_eq!(socket.read(&mut room).await.unwrap(), LEAST - 1);
-        assert_eq!(socket.read(&mut room).await.unwrap(), LEAST - 1, "each read has the share anew");
+        assert_eq!(
+            socket.read(&mut room).await.unwrap(),
+            LEAST - 1,
+            "each read has the share anew"
+        );
     }
 }

@@ -45,22 +45,23 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(500);
 /// What one connection, and all of them together, may take.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// For a request's head, from its first byte, and for the first byte of a new connection: with TLS
-    /// that is the first one that was encrypted.
+    /// For a request's head, from its first byte, and for the first byte of a new connection: with
+    /// TLS that is the first one that was encrypted.
     pub header_timeout: Duration,
     /// For an idle connection between two requests. HTTP/2 connections are looked at once in
     /// every such span, so that they last for up to twice as long.
     pub keep_alive_timeout: Duration,
-    /// For a caller to make room for a byte that is to be sent: one that stops reading would hold its place for ever. An HTTP/2
-    /// stream has as long for each frame of its answer's body.
+    /// For a caller to make room for a byte that is to be sent: one that stops reading would hold
+    /// its place for ever. An HTTP/2 stream has as long for each frame of its answer's body.
     pub stall_timeout: Duration,
-    /// Bytes a second over a minute of waiting for a caller that reads; one that takes fewer is cut.
+    /// Bytes a second over a minute of waiting for a caller that reads; one that takes fewer is
+    /// cut.
     pub min_send_rate: u64,
-    /// The most that HTTP/1.1 reads ahead, in bytes a connection; at least 8 KiB. While fewer than 64 exchanges are under way
-    /// they share what 64 would have, up to four times their own each.
+    /// The most that HTTP/1.1 reads ahead, in bytes a connection; at least 8 KiB. While fewer than
+    /// 64 exchanges are under way they share what 64 would have, up to four times their own each.
     pub read_buffer: usize,
-    /// After about so long, more or less by a tenth, a connection is asked to go: HTTP/2 by a GOAWAY, HTTP/1.1 with its next
-    /// answer.
+    /// After about so long, more or less by a tenth, a connection is asked to go: HTTP/2 by a
+    /// GOAWAY, HTTP/1.1 with its next answer.
     pub max_age: Duration,
     /// Connections open at one time. More are told 503, if they are in clear, and closed at once.
     pub max_connections: usize,
@@ -92,7 +93,8 @@ pub struct Peer(pub SocketAddr);
 /// How serving ends, step by step.
 #[derive(Debug, Clone)]
 pub struct ShutdownTokens {
-    /// HTTP/2 connections are told to go elsewhere with what comes next; what HTTP/1.1 is told is in its answers.
+    /// HTTP/2 connections are told to go elsewhere with what comes next; what HTTP/1.1 is told is
+    /// in its answers.
     pub leave: CancellationToken,
     /// The listener closes, idle connections close, and running exchanges finish.
     pub close: CancellationToken,
@@ -103,7 +105,11 @@ pub struct ShutdownTokens {
 impl ShutdownTokens {
     /// Without a time in which connections are told to leave while new ones are still taken.
     pub fn new(close: CancellationToken, abort: CancellationToken) -> Self {
-        Self { leave: close.clone(), close, abort }
+        Self {
+            leave: close.clone(),
+            close,
+            abort,
+        }
     }
 }
 
@@ -112,14 +118,18 @@ impl ShutdownTokens {
 /// # Errors
 /// What the system says: the address is taken, isn't this machine's, or needs privileges.
 pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
-    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    let socket = if addr.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
     socket.set_reuseaddr(true)?;
     socket.bind(addr)?;
     socket.listen(BACKLOG)
 }
 
-/// Serves HTTP/1.1 and HTTP/2 until `ends.close` is cancelled: told apart by the first bytes in clear, by
-/// ALPN with TLS.
+/// Serves HTTP/1.1 and HTTP/2 until `ends.close` is cancelled: told apart by the first bytes in
+/// clear, by ALPN with TLS.
 ///
 /// Then the listener closes, idle connections close, running exchanges finish, and the future
 /// ends when the last of them has. That has no deadline of its own: the caller waits as long as
@@ -128,14 +138,22 @@ pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
 /// Every request carries its [`Peer`] and a [`Running`] as extensions.
 pub async fn serve<S, B>(listener: TcpListener, config: Config, service: S, ends: ShutdownTokens)
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
-    let ends = ShutdownTokens { abort: ends.abort.child_token(), ..ends };
+    let ends = ShutdownTokens {
+        abort: ends.abort.child_token(),
+        ..ends
+    };
     let _cut_when_dropped = ends.abort.clone().drop_guard();
     let connections = TaskTracker::new();
-    let seats = Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS)));
+    let seats = Arc::new(Semaphore::new(
+        config.max_connections.min(Semaphore::MAX_PERMITS),
+    ));
     let courtesy = Arc::new(Semaphore::new(refusal::AT_ONE_TIME));
     let read_ahead = Arc::new(ReadAhead::new(config.read_buffer));
     let config = Arc::new(config);
@@ -167,7 +185,12 @@ where
 async fn accept(listener: &TcpListener) -> (TcpStream, Peer) {
     loop {
         match listener.accept().await {
-            Ok((socket, peer)) => return (socket, Peer(SocketAddr::new(peer.ip().to_canonical(), peer.port()))),
+            Ok((socket, peer)) => {
+                return (
+                    socket,
+                    Peer(SocketAddr::new(peer.ip().to_canonical(), peer.port())),
+                );
+            }
             Err(error) if is_of_the_connection(&error) => {}
             Err(error) => {
                 tracing::error!(%error, "can't accept connections");
@@ -180,7 +203,10 @@ async fn accept(listener: &TcpListener) -> (TcpStream, Peer) {
 /// Whether the one connection failed before we took it, as opposed to the listener or the process.
 fn is_of_the_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    )
 }
 
 #[cfg(test)]

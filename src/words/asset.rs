@@ -6,7 +6,8 @@ use std::time::Instant;
 use crate::words::moment::Moment;
 use crate::words::secret::SignedUrl;
 
-/// An asset's id: 1 to 255 of `A-Z a-z 0-9 . _ -`, but not `.` or `..`, so that it can stand in a path.
+/// An asset's id: 1 to 255 of `A-Z a-z 0-9 . _ -`, but not `.` or `..`, so that it can stand in a
+/// path.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AssetId(Box<str>);
 
@@ -53,15 +54,22 @@ pub enum Sender {
 /// The longest name of a channel in characters.
 const LONGEST_CHANNEL: usize = 64;
 
-/// Whether this can be a channel type of eGain's: 1 to 64 of `A-Z a-z 0-9 . _ -`, all that eGain documents. Names that look the
-/// same are the same then, but for their case, which nobody should compare.
+/// Whether this can be a channel type of eGain's: 1 to 64 of `A-Z a-z 0-9 . _ -`, all that eGain
+/// documents. Names that look the same are the same then, but for their case, which nobody should
+/// compare.
 pub fn is_channel(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     (1..=LONGEST_CHANNEL).contains(&name.len()) && name.bytes().all(allowed)
 }
 
 impl Sender {
-    const ALL: [Self; 5] = [Self::Customer, Self::CustomBot, Self::EgainBot, Self::EgainAgent, Self::CustomAgent];
+    const ALL: [Self; 5] = [
+        Self::Customer,
+        Self::CustomBot,
+        Self::EgainBot,
+        Self::EgainAgent,
+        Self::CustomAgent,
+    ];
 
     /// The name in eGain's API.
     pub const fn name(self) -> &'static str {
@@ -104,7 +112,8 @@ pub struct Lease {
     pub url: SignedUrl,
     /// When it was asked for, on the monotonic clock.
     pub asked: Instant,
-    /// When it ends, see [`PeerClock::url_life`](crate::words::peer_time::PeerClock::url_life). None where eGain didn't say.
+    /// When it ends, see [`PeerClock::url_life`](crate::words::peer_time::PeerClock::url_life).
+    /// None where eGain didn't say.
     pub expires: Option<Moment>,
     /// The expiry as eGain wrote it.
     pub expiry: Option<String>,
@@ -128,13 +137,28 @@ mod tests {
         for good in ["sms", "WhatsApp", "custom.line-2_x", &"a".repeat(64)] {
             assert!(is_channel(good), "{good}");
         }
-        for bad in ["", " sms", "sms ", "sms\u{a0}", "\u{feff}sms", "s\u{ad}ms", "sm\u{455}", "a/b", "a\0", &"a".repeat(65)] {
+        for bad in [
+            "",
+            " sms",
+            "sms ",
+            "sms\u{a0}",
+            "\u{feff}sms",
+            "s\u{ad}ms",
+            "sm\u{455}",
+            "a/b",
+            "a\0",
+            &"a".repeat(65),
+        ] {
             assert!(!is_channel(bad), "{bad:?}");
         }
     }
 
     #[test]
     fn every_sender_is_read_back_from_its_name() {
-        assert!(Sender::ALL.into_iter().all(|sender| Sender::parse(sender.name()) == Some(sender)));
+        assert!(
+            Sender::ALL
+                .into_iter()
+                .all(|sender| Sender::parse(sender.name()) == Some(sender))
+        );
     }
 }

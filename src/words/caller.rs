@@ -67,7 +67,14 @@ pub struct Caller {
 impl Caller {
     /// Whoever it is, where nobody is asked.
     pub fn anyone() -> Self {
-        Self { id: "anyone".to_owned(), role: Role::Operator, delete: true, channels: Vec::new(), sender: None, account: None }
+        Self {
+            id: "anyone".to_owned(),
+            role: Role::Operator,
+            delete: true,
+            channels: Vec::new(),
+            sender: None,
+            account: None,
+        }
     }
 
     /// Whether it may do this.
@@ -76,7 +83,9 @@ impl Caller {
             Deed::Read => true,
             Deed::Upload => self.role >= Role::Adapter,
             Deed::Manage => self.role == Role::Operator,
-            Deed::Delete => self.role == Role::Operator || self.role == Role::Adapter && self.delete,
+            Deed::Delete => {
+                self.role == Role::Operator || self.role == Role::Adapter && self.delete
+            }
         }
     }
 }
@@ -109,14 +118,24 @@ mod tests {
 
     #[test]
     fn deleting_takes_an_operator_or_a_permission_of_its_own() {
-        let may = |role, delete| Caller { role, delete, ..Caller::anyone() }.may(Deed::Delete);
+        let may = |role, delete| {
+            Caller {
+                role,
+                delete,
+                ..Caller::anyone()
+            }
+            .may(Deed::Delete)
+        };
         assert!(may(Role::Operator, false) && may(Role::Adapter, true));
         assert!(!may(Role::Adapter, false) && !may(Role::Reader, true));
     }
 
     #[test]
     fn a_reader_only_reads() {
-        let reader = Caller { role: Role::Reader, ..Caller::anyone() };
+        let reader = Caller {
+            role: Role::Reader,
+            ..Caller::anyone()
+        };
         assert!(reader.may(Deed::Read) && !reader.may(Deed::Upload));
     }
 }

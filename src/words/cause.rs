@@ -19,7 +19,12 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
         }
         text.push_str(&says);
     }
-    text.split_inclusive(char::is_whitespace).map(without_url).collect::<String>().chars().take(LONGEST_CAUSE).collect()
+    text.split_inclusive(char::is_whitespace)
+        .map(without_url)
+        .collect::<String>()
+        .chars()
+        .take(LONGEST_CAUSE)
+        .collect()
 }
 
 fn without_url(word: &str) -> &str {
@@ -39,6 +44,9 @@ mod tests {
     #[test]
     fn a_cause_is_told_once_and_without_urls() {
         let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
-        assert_eq!(chain(&Outer(refused)), "error for [url] : connection refused");
+        assert_eq!(
+            chain(&Outer(refused)),
+            "error for [url] : connection refused"
+        );
     }
 }

@@ -1,14 +1,16 @@
 //! A limit that callers share fairly (noisy neighbour, fair share): seats, or bytes of a buffer.
 //!
-//! While little of it is taken, everybody may have what there is. Once more than half is taken, no caller may have more than
-//! its share, and the last part is for callers that hold little, so that one caller never shuts the others out.
+//! While little of it is taken, everybody may have what there is. Once more than half is taken, no
+//! caller may have more than its share, and the last part is for callers that hold little, so that
+//! one caller never shuts the others out.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-/// What of a limit is for callers that hold little: a newcomer finds room beside one that takes all it can get.
+/// What of a limit is for callers that hold little: a newcomer finds room beside one that takes all
+/// it can get.
 const RESERVED: u64 = 8;
 
 /// A limit on units of any kind, shared by callers. Refuses at once, and never waits.
@@ -35,9 +37,14 @@ pub enum NoRoom {
 }
 
 impl FairLimit {
-    /// `most` units for all callers together; `least_share` is what a caller may always hold while there is room.
+    /// `most` units for all callers together; `least_share` is what a caller may always hold while
+    /// there is room.
     pub fn new(most: u64, least_share: u64) -> Arc<Self> {
-        Arc::new(Self { most, least_share, usage: Mutex::default() })
+        Arc::new(Self {
+            most,
+            least_share,
+            usage: Mutex::default(),
+        })
     }
 
     /// A limit that isn't shared out, as callers can't be told apart.
@@ -50,8 +57,17 @@ impl FairLimit {
     /// # Errors
     /// There is no room, for anybody or for this caller.
     pub fn take(self: &Arc<Self>, caller: &str, units: u64) -> Result<FairShare, NoRoom> {
-        let caller = self.usage.lock().by_caller.get_key_value(caller).map_or_else(|| caller.into(), |(known, _)| known.clone());
-        let mut share = FairShare { limit: self.clone(), caller, units: 0 };
+        let caller = self
+            .usage
+            .lock()
+            .by_caller
+            .get_key_value(caller)
+            .map_or_else(|| caller.into(), |(known, _)| known.clone());
+        let mut share = FairShare {
+            limit: self.clone(),
+            caller,
+            units: 0,
+        };
         share.grow(units)?;
         Ok(share)
     }
@@ -64,7 +80,10 @@ impl FairLimit {
     fn check(&self, usage: &Usage, caller: &str, units: u64) -> Result<(), NoRoom> {
         let held = usage.by_caller.get(caller).copied();
         let others = usage.by_caller.len() - usize::from(held.is_some());
-        let (would_hold, would_be_taken) = (held.unwrap_or(0).saturating_add(units), usage.taken.saturating_add(units));
+        let (would_hold, would_be_taken) = (
+            held.unwrap_or(0).saturating_add(units),
+            usage.taken.saturating_add(units),
+        );
         if would_be_taken > self.most {
             return Err(NoRoom::Full);
         }
@@ -73,7 +92,11 @@ impl FairLimit {
         }
         let share = self.most / (others as u64 + 1);
         let in_reserve = would_be_taken > self.most - self.most.div_ceil(RESERVED);
-        if would_hold > share || in_reserve { Err(NoRoom::ShareTaken) } else { Ok(()) }
+        if would_hold > share || in_reserve {
+            Err(NoRoom::ShareTaken)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -134,8 +157,13 @@ mod tests {
     fn a_newcomer_finds_room_beside_a_caller_that_takes_all_it_gets() {
         let limit = FairLimit::new(64, 4);
         let hog = as_many_as_possible(&limit, "hog");
-        assert_eq!((hog.len(), limit.take("hog", 1).unwrap_err()), (56, NoRoom::ShareTaken));
-        let others: Vec<_> = (0..2).map(|id| as_many_as_possible(&limit, &format!("other {id}"))).collect();
+        assert_eq!(
+            (hog.len(), limit.take("hog", 1).unwrap_err()),
+            (56, NoRoom::ShareTaken)
+        );
+        let others: Vec<_> = (0..2)
+            .map(|id| as_many_as_possible(&limit, &format!("other {id}")))
+            .collect();
         assert_eq!(others.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4]);
         assert_eq!(limit.take("late", 1).unwrap_err(), NoRoom::Full);
     }
@@ -149,7 +177,11 @@ mod tests {
             assert_eq!(limit.take("hog", 1).unwrap_err(), NoRoom::ShareTaken);
             other.extend(limit.take("other", 1));
         }
-        assert_eq!((hog.len(), other.len()), (32, 24), "the rest is for newcomers");
+        assert_eq!(
+            (hog.len(), other.len()),
+            (32, 24),
+            "the rest is for newcomers"
+        );
     }
 
     #[test]
@@ -158,7 +190,10 @@ mod tests {
         let _other = limit.take("other", 1).unwrap();
         let _third = limit.take("third", 1).unwrap();
         assert_eq!(as_many_as_possible(&limit, "busy").len(), 30);
-        assert_eq!(as_many_as_possible(&FairLimit::unshared(64), "anyone").len(), 64);
+        assert_eq!(
+            as_many_as_possible(&FairLimit::unshared(64), "anyone").len(),
+            64
+        );
     }
 
     #[test]
@@ -166,7 +201,10 @@ mod tests {
         let limit = FairLimit::new(100, 40);
         let mut share = limit.take("a", 30).unwrap();
         share.grow(30).unwrap();
-        assert_eq!((share.grow(41), share.grow(40), share.units()), (Err(NoRoom::Full), Err(NoRoom::ShareTaken), 60));
+        assert_eq!(
+            (share.grow(41), share.grow(40), share.units()),
+            (Err(NoRoom::Full), Err(NoRoom::ShareTaken), 60)
+        );
         let other = limit.take("b", 40).unwrap();
         assert_eq!(limit.taken(), 100);
         drop((share, other));

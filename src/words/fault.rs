@@ -66,7 +66,8 @@ names! {
         PreconditionFailed = "conflict",
         /// eGain found malicious content (400-765).
         ContentRejected = "content-rejected",
-        /// The length can't be known and the file can't be spooled: that is switched off, or it is too large for it.
+        /// The length can't be known and the file can't be spooled: that is switched off, or it is
+        /// too large for it.
         LengthRequired = "length-required",
         /// Larger than what is allowed.
         TooLarge = "too-large",
@@ -219,7 +220,17 @@ impl Fault {
 
     fn new(code: Code, blame: Blame, stage: Stage, detail: Cow<'static, str>) -> Self {
         let retryable = code.usually_retryable();
-        Self(Box::new(Known { code, blame, stage, detail, retryable, wait: None, upstream: None, cause: None, limit: None }))
+        Self(Box::new(Known {
+            code,
+            blame,
+            stage,
+            detail,
+            retryable,
+            wait: None,
+            upstream: None,
+            cause: None,
+            limit: None,
+        }))
     }
 
     /// When to try again. Implies that trying again makes sense.
@@ -241,7 +252,8 @@ impl Fault {
         self
     }
 
-    /// What it came from, for the log only: an expired certificate, say, where callers hear that storage can't be reached.
+    /// What it came from, for the log only: an expired certificate, say, where callers hear that
+    /// storage can't be reached.
     pub fn because(mut self, error: &(dyn Error + 'static)) -> Self {
         self.0.cause = Some(cause::chain(error).into());
         self
@@ -250,7 +262,10 @@ impl Fault {
     /// The same without what the upstream said but its status.
     pub fn without_upstream_words(mut self) -> Self {
         if let Some(said) = &mut self.0.upstream {
-            *said = UpstreamAnswer { status: said.status, ..UpstreamAnswer::default() };
+            *said = UpstreamAnswer {
+                status: said.status,
+                ..UpstreamAnswer::default()
+            };
         }
         self
     }
@@ -297,8 +312,8 @@ impl Fault {
         self.0.retryable
     }
 
-    /// Whether somebody was told no: because of the caller, a rule or a limit, as opposed to an upstream that failed or a
-    /// caller that left.
+    /// Whether somebody was told no: because of the caller, a rule or a limit, as opposed to an
+    /// upstream that failed or a caller that left.
     pub fn is_refusal(&self) -> bool {
         let failed = matches!(
             self.0.code,
@@ -347,18 +362,35 @@ mod tests {
     #[test]
     fn a_fault_is_found_behind_other_errors() {
         let wrapped = Wrapper(Fault::caller(Code::EmptyFile, Stage::Read, "send a file"));
-        assert_eq!(Fault::find_in(&wrapped).map(Fault::code), Some(Code::EmptyFile));
+        assert_eq!(
+            Fault::find_in(&wrapped).map(Fault::code),
+            Some(Code::EmptyFile)
+        );
         assert!(Fault::find_in(&std::fmt::Error).is_none());
     }
 
     #[test]
     fn what_failed_is_no_refusal() {
         let gateway = |code| Fault::gateway(code, Stage::Sign, "x").is_refusal();
-        for limit in [Code::Overloaded, Code::UpstreamBudget, Code::UpstreamQuota, Code::Draining, Code::FramingMispredicted] {
+        for limit in [
+            Code::Overloaded,
+            Code::UpstreamBudget,
+            Code::UpstreamQuota,
+            Code::Draining,
+            Code::FramingMispredicted,
+        ] {
             assert!(gateway(limit), "{}", limit.name());
         }
-        for failure in [Code::UpstreamError, Code::UpstreamUnavailable, Code::Internal] {
-            assert!(!gateway(failure), "{}: as when eGain refuses our token", failure.name());
+        for failure in [
+            Code::UpstreamError,
+            Code::UpstreamUnavailable,
+            Code::Internal,
+        ] {
+            assert!(
+                !gateway(failure),
+                "{}: as when eGain refuses our token",
+                failure.name()
+            );
         }
         assert!(Fault::caller(Code::Forbidden, Stage::Admit, "x").is_refusal());
         assert!(!Fault::caller(Code::CallerLeft, Stage::Read, "x").is_refusal());

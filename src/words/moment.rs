@@ -1,10 +1,11 @@
-//! A point in time on two clocks, so that neither a suspended machine nor a clock that is set keeps something alive.
+//! A point in time on two clocks, so that neither a suspended machine nor a clock that is set keeps
+//! something alive.
 
 use std::ops::Add;
 use std::time::{Duration, Instant, SystemTime};
 
-/// A point in time: on the monotonic clock, which stands still while a machine is suspended, and on the wall clock,
-/// which doesn't, but may be set.
+/// A point in time: on the monotonic clock, which stands still while a machine is suspended, and on
+/// the wall clock, which doesn't, but may be set.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
     /// On the monotonic clock.
@@ -16,18 +17,25 @@ pub struct Moment {
 impl Moment {
     /// This moment.
     pub fn now() -> Self {
-        Self { monotonic: Instant::now(), wall: SystemTime::now() }
+        Self {
+            monotonic: Instant::now(),
+            wall: SystemTime::now(),
+        }
     }
 
-    /// How long it is until this moment, by the clock that is nearer to it. Zero once one of them has passed it.
+    /// How long it is until this moment, by the clock that is nearer to it. Zero once one of them
+    /// has passed it.
     pub fn left(self) -> Duration {
         self.after(Self::now())
     }
 
-    /// How long this is after an earlier moment, by the clock that says less; zero if one says that it isn't.
+    /// How long this is after an earlier moment, by the clock that says less; zero if one says that
+    /// it isn't.
     pub fn after(self, earlier: Self) -> Duration {
         let by_wall = self.wall.duration_since(earlier.wall).unwrap_or_default();
-        self.monotonic.saturating_duration_since(earlier.monotonic).min(by_wall)
+        self.monotonic
+            .saturating_duration_since(earlier.monotonic)
+            .min(by_wall)
     }
 
     /// An earlier moment.
@@ -61,9 +69,18 @@ mod tests {
     fn the_clock_that_is_further_on_decides() {
         let now = Moment::now();
         let expiry = now + 10 * MINUTE;
-        let suspended = Moment { monotonic: now.monotonic + MINUTE, wall: now.wall + 11 * MINUTE };
-        let set_back = Moment { monotonic: now.monotonic + 2 * MINUTE, wall: now.wall - 60 * MINUTE };
-        let set_ahead = Moment { monotonic: now.monotonic, wall: now.wall + 60 * MINUTE };
+        let suspended = Moment {
+            monotonic: now.monotonic + MINUTE,
+            wall: now.wall + 11 * MINUTE,
+        };
+        let set_back = Moment {
+            monotonic: now.monotonic + 2 * MINUTE,
+            wall: now.wall - 60 * MINUTE,
+        };
+        let set_ahead = Moment {
+            monotonic: now.monotonic,
+            wall: now.wall + 60 * MINUTE,
+        };
         assert_eq!(expiry.after(now), 10 * MINUTE);
         assert_eq!(expiry.after(suspended), Duration::ZERO, "the machine slept");
         assert_eq!(expiry.after(set_back), 8 * MINUTE);

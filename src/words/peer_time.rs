@@ -1,8 +1,10 @@
-//! Every wait and expiry that a peer names, in whatever form it comes, each with a least and a most.
+//! Every wait and expiry that a peer names, in whatever form it comes, each with a least and a
+//! most.
 //!
-//! `Retry-After`, `X-RateLimit-Reset`, `expires_in` and the expiry of a presigned URL are all read here. A peer's clock
-//! may be wrong, and so may ours; a header may be in another unit than documented. What it says is therefore held
-//! against more than one clock, and no answer gets more than the bounds below.
+//! `Retry-After`, `X-RateLimit-Reset`, `expires_in` and the expiry of a presigned URL are all read
+//! here. A peer's clock may be wrong, and so may ours; a header may be in another unit than
+//! documented. What it says is therefore held against more than one clock, and no answer gets more
+//! than the bounds below.
 
 use std::time::Duration;
 
@@ -19,13 +21,15 @@ use url::Url;
 
 /// The least that a refused call waits: who asks for less is asked again in a busy loop.
 pub const LEAST_WAIT: Duration = Duration::from_secs(1);
-/// The most that a peer is believed to ask for: a longer wait says more about the header than about the peer.
+/// The most that a peer is believed to ask for: a longer wait says more about the header than about
+/// the peer.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
 /// The most that a signed URL is believed to live, whatever its expiry says.
 pub const LONGEST_URL_LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// The least that an access token is believed to live: who is told less would sign in all the time.
 pub const LEAST_TOKEN_LIFE: Duration = Duration::from_secs(10);
-/// The most that an access token is believed to live: rights that were withdrawn must be noticed some day.
+/// The most that an access token is believed to live: rights that were withdrawn must be noticed
+/// some day.
 pub const LONGEST_TOKEN_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// An answer that lay in a cache for longer than this is taken for one with a wrong `Age`.
@@ -50,8 +54,9 @@ pub enum PeerTime {
 }
 
 impl PeerTime {
-    /// Reads seconds, epoch seconds (above 10^9), epoch milliseconds or finer (above 10^12), an HTTP date, a date of
-    /// RFC 3339 or RFC 2822 in any zone (UTC where none is given), or a span such as `5s`. None for anything else.
+    /// Reads seconds, epoch seconds (above 10^9), epoch milliseconds or finer (above 10^12), an
+    /// HTTP date, a date of RFC 3339 or RFC 2822 in any zone (UTC where none is given), or a span
+    /// such as `5s`. None for anything else.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         match text.parse::<f64>() {
@@ -76,9 +81,12 @@ impl PeerTime {
         if number <= FIRST_EPOCH {
             return Some(Self::In(Duration::from_secs_f64(number.max(0.0))));
         }
-        let seconds = std::iter::successors(Some(number), |number| Some(number / 1000.0)).find(|n| *n <= FIRST_FINER)?;
+        let seconds = std::iter::successors(Some(number), |number| Some(number / 1000.0))
+            .find(|n| *n <= FIRST_FINER)?;
         let since_epoch = SignedDuration::try_from_secs_f64(seconds).ok()?;
-        Some(Self::At(Timestamp::from_duration(since_epoch).unwrap_or(Timestamp::MAX)))
+        Some(Self::At(
+            Timestamp::from_duration(since_epoch).unwrap_or(Timestamp::MAX),
+        ))
     }
 }
 
@@ -88,9 +96,26 @@ fn parse_date(text: &str) -> Option<Timestamp> {
         return Some(Timestamp::MAX);
     }
     let http = || Timestamp::try_from(httpdate::parse_http_date(text).ok()?).ok();
-    let mail = || rfc2822::DateTimeParser::new().relaxed_weekday(true).parse_timestamp(text).ok();
-    let without_zone = || Some(text.parse::<DateTime>().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp());
-    text.parse().ok().or_else(http).or_else(mail).or_else(without_zone)
+    let mail = || {
+        rfc2822::DateTimeParser::new()
+            .relaxed_weekday(true)
+            .parse_timestamp(text)
+            .ok()
+    };
+    let without_zone = || {
+        Some(
+            text.parse::<DateTime>()
+                .ok()?
+                .to_zoned(TimeZone::UTC)
+                .ok()?
+                .timestamp(),
+        )
+    };
+    text.parse()
+        .ok()
+        .or_else(http)
+        .or_else(mail)
+        .or_else(without_zone)
 }
 
 fn parse_span(text: &str) -> Option<PeerTime> {
@@ -109,10 +134,17 @@ pub struct PeerClock {
 impl PeerClock {
     /// By the headers of an answer that came at `ours`, on our clock.
     pub fn of(headers: &HeaderMap, ours: Timestamp) -> Self {
-        let age = text(headers, "age").and_then(|age| age.parse().ok()).map(SignedDuration::from_secs);
-        let age = age.filter(|age| (SignedDuration::ZERO..=LONGEST_AGE).contains(age)).unwrap_or_default();
+        let age = text(headers, "age")
+            .and_then(|age| age.parse().ok())
+            .map(SignedDuration::from_secs);
+        let age = age
+            .filter(|age| (SignedDuration::ZERO..=LONGEST_AGE).contains(age))
+            .unwrap_or_default();
         let date = text(headers, "date").and_then(parse_date);
-        Self { theirs: date.and_then(|date| date.checked_add(age).ok()), ours }
+        Self {
+            theirs: date.and_then(|date| date.checked_add(age).ok()),
+            ours,
+        }
     }
 
     /// The peer's own time, where it told it.
@@ -120,35 +152,51 @@ impl PeerClock {
         self.theirs
     }
 
-    /// How long the peer asks us to wait, between [`LEAST_WAIT`] and [`LONGEST_WAIT`]. None where no header can be read.
+    /// How long the peer asks us to wait, between [`LEAST_WAIT`] and [`LONGEST_WAIT`]. None where
+    /// no header can be read.
     pub fn asked_wait(&self, headers: &HeaderMap) -> Option<Duration> {
-        let asked = WAIT_HEADERS.into_iter().find_map(|name| PeerTime::parse(text(headers, name)?))?;
-        Some(self.until(asked, SignedDuration::ZERO).clamp(LEAST_WAIT, LONGEST_WAIT))
+        let asked = WAIT_HEADERS
+            .into_iter()
+            .find_map(|name| PeerTime::parse(text(headers, name)?))?;
+        Some(
+            self.until(asked, SignedDuration::ZERO)
+                .clamp(LEAST_WAIT, LONGEST_WAIT),
+        )
     }
 
-    /// How long a token lives that is good until `expiry` (`expires_in`), between [`LEAST_TOKEN_LIFE`] and
-    /// [`LONGEST_TOKEN_LIFE`].
+    /// How long a token lives that is good until `expiry` (`expires_in`), between
+    /// [`LEAST_TOKEN_LIFE`] and [`LONGEST_TOKEN_LIFE`].
     pub fn token_life(&self, expiry: PeerTime) -> Duration {
-        self.until(expiry, DATE_STEP).clamp(LEAST_TOKEN_LIFE, LONGEST_TOKEN_LIFE)
+        self.until(expiry, DATE_STEP)
+            .clamp(LEAST_TOKEN_LIFE, LONGEST_TOKEN_LIFE)
     }
 
-    /// How long a signed URL lives that is good until `expiry`, at most [`LONGEST_URL_LIFE`]; zero for one that is over.
+    /// How long a signed URL lives that is good until `expiry`, at most [`LONGEST_URL_LIFE`]; zero
+    /// for one that is over.
     ///
-    /// Three witnesses know: the peer's clock, ours, and the signature itself (see [`signed_life`]). The one in the
-    /// middle is believed, so one that is wrong changes nothing. Where there are two, it is the shorter life.
+    /// Three witnesses know: the peer's clock, ours, and the signature itself (see
+    /// [`signed_life`]). The one in the middle is believed, so one that is wrong changes nothing.
+    /// Where there are two, it is the shorter life.
     pub fn url_life(&self, expiry: PeerTime, signed: Option<Duration>) -> Duration {
         let life = match (expiry, self.theirs, signed) {
             (PeerTime::At(at), Some(theirs), Some(signed)) => {
-                let mut witnesses = [span(theirs, at, DATE_STEP), span(self.ours, at, SignedDuration::ZERO), signed];
+                let mut witnesses = [
+                    span(theirs, at, DATE_STEP),
+                    span(self.ours, at, SignedDuration::ZERO),
+                    signed,
+                ];
                 witnesses.sort_unstable();
                 witnesses[1]
             }
-            _ => self.until(expiry, DATE_STEP).min(signed.unwrap_or(LONGEST_URL_LIFE)),
+            _ => self
+                .until(expiry, DATE_STEP)
+                .min(signed.unwrap_or(LONGEST_URL_LIFE)),
         };
         life.min(LONGEST_URL_LIFE)
     }
 
-    /// The time left by the peer's clock, less `step`, or by ours where that is less and not over yet.
+    /// The time left by the peer's clock, less `step`, or by ours where that is less and not over
+    /// yet.
     fn until(&self, time: PeerTime, step: SignedDuration) -> Duration {
         let at = match time {
             PeerTime::In(wait) => return wait,
@@ -165,14 +213,17 @@ impl PeerClock {
 
 /// From one moment, and `step` later, to another; zero where that is past.
 fn span(from: Timestamp, to: Timestamp, step: SignedDuration) -> Duration {
-    (to.duration_since(from) - step).try_into().unwrap_or(Duration::ZERO)
+    (to.duration_since(from) - step)
+        .try_into()
+        .unwrap_or(Duration::ZERO)
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }
 
-/// How long a presigned URL was signed for: `exp` less `iat` of a JWT somewhere in its query. It needs no clock.
+/// How long a presigned URL was signed for: `exp` less `iat` of a JWT somewhere in its query. It
+/// needs no clock.
 ///
 /// It is only read here; whether the signature is genuine is for storage to say.
 pub fn signed_life(url: &Url) -> Option<Duration> {
@@ -182,9 +233,16 @@ pub fn signed_life(url: &Url) -> Option<Duration> {
         iat: f64,
     }
     url.query_pairs().find_map(|(_, value)| {
-        let payload = value.split('.').nth(1).filter(|_| value.matches('.').count() == 2)?;
-        let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?).ok()?;
-        Duration::try_from_secs_f64(claims.exp - claims.iat).ok().filter(|life| !life.is_zero())
+        let payload = value
+            .split('.')
+            .nth(1)
+            .filter(|_| value.matches('.').count() == 2)?;
+        let claims: Claims =
+            serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?)
+                .ok()?;
+        Duration::try_from_secs_f64(claims.exp - claims.iat)
+            .ok()
+            .filter(|life| !life.is_zero())
     })
 }
 

@@ -4,8 +4,8 @@ use std::fmt;
 
 use url::Url;
 
-/// A presigned URL, byte for byte as it was given: a signature was made over its bytes. Whoever holds it may read or write the
-/// asset, so it prints as its host only.
+/// A presigned URL, byte for byte as it was given: a signature was made over its bytes. Whoever
+/// holds it may read or write the asset, so it prints as its host only.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SignedUrl(Box<str>);
 
@@ -28,7 +28,11 @@ impl SignedUrl {
 
 impl fmt::Debug for SignedUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SignedUrl({}, [REDACTED])", self.parsed().host_str().unwrap_or("no host"))
+        write!(
+            f,
+            "SignedUrl({}, [REDACTED])",
+            self.parsed().host_str().unwrap_or("no host")
+        )
     }
 }
 
@@ -38,7 +42,11 @@ mod tests {
 
     #[test]
     fn a_signed_url_prints_no_path_and_no_signature() {
-        let url = SignedUrl::parse("https://storage.egain.cloud/files/1?signature=hunter2").unwrap();
-        assert_eq!(format!("{url:?}"), "SignedUrl(storage.egain.cloud, [REDACTED])");
+        let url =
+            SignedUrl::parse("https://storage.egain.cloud/files/1?signature=hunter2").unwrap();
+        assert_eq!(
+            format!("{url:?}"),
+            "SignedUrl(storage.egain.cloud, [REDACTED])"
+        );
     }
 }

@@ -12,8 +12,11 @@ pub mod duration {
     /// Reads a duration that isn't negative.
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
         let text = String::deserialize(from)?;
-        let duration: SignedDuration =
-            text.parse().map_err(|_| D::Error::custom(format!("{text:?} is not a duration: write it like 30s or 5m")))?;
+        let duration: SignedDuration = text.parse().map_err(|_| {
+            D::Error::custom(format!(
+                "{text:?} is not a duration: write it like 30s or 5m"
+            ))
+        })?;
         Duration::try_from(duration).map_err(|_| D::Error::custom("a duration can't be negative"))
     }
 

@@ -27,11 +27,20 @@ fn account(house: &House, kind: &str, address: &str) -> Value {
 
 fn channel(house: &House, kind: &str) -> String {
     let channels = house.sandbox.channels();
-    channels.iter().find(|channel| channel["type"] == kind).unwrap()["id"].as_str().unwrap().to_owned()
+    channels
+        .iter()
+        .find(|channel| channel["type"] == kind)
+        .unwrap()["id"]
+        .as_str()
+        .unwrap()
+        .to_owned()
 }
 
 async fn send(house: &House, method: Method, path: &str, body: &Value) -> Response {
-    let request = house.client.request(method, house.url(path)).header("content-type", "application/json");
+    let request = house
+        .client
+        .request(method, house.url(path))
+        .header("content-type", "application/json");
     request.body(body.to_string()).send().await.unwrap()
 }
 
@@ -50,7 +59,10 @@ async fn detail(response: Response) -> (u16, String) {
 
 const VARIANTS: [(&str, &str); 4] = [
     ("custom.teams", "support@example.com"),
-    ("google_business_messaging", "brands/3f2504e0-4f89-11d3-9a0c-0305e82c3301/agents/9a0b3f25-4f89-11d3-9a0c-0305e82c3301"),
+    (
+        "google_business_messaging",
+        "brands/3f2504e0-4f89-11d3-9a0c-0305e82c3301/agents/9a0b3f25-4f89-11d3-9a0c-0305e82c3301",
+    ),
     ("sms_twilio", "+14155550100"),
     ("whatsapp", "14155550100"),
 ];
@@ -59,33 +71,77 @@ const VARIANTS: [(&str, &str); 4] = [
 async fn each_variant_is_created_shown_replaced_and_deleted_without_showing_a_secret() {
     let house = House::open().await;
     for (kind, address) in VARIANTS {
-        let created = send(&house, Method::POST, "/v1/accounts", &account(&house, kind, address)).await;
+        let created = send(
+            &house,
+            Method::POST,
+            "/v1/accounts",
+            &account(&house, kind, address),
+        )
+        .await;
         assert_eq!(created.status(), 201, "{kind}");
         let path = created.headers()["location"].to_str().unwrap().to_owned();
         let shown = house.get(&path).send().await.unwrap();
         let tag = shown.headers()["etag"].clone();
         let mut document: Value = shown.json().await.unwrap();
-        assert_eq!(document["attributes"][1], json!({"name": "authToken", "isSet": true}), "{kind}");
+        assert_eq!(
+            document["attributes"][1],
+            json!({"name": "authToken", "isSet": true}),
+            "{kind}"
+        );
         assert_eq!(document["attributes"][0]["value"], "AC1");
         document["description"] = json!("changed");
         let replace = async |tag: &http::HeaderValue| {
-            let request = house.client.request(Method::PUT, house.url(&path)).header("if-match", tag);
-            request.header("content-type", "application/json").body(document.to_string()).send().await.unwrap()
+            let request = house
+                .client
+                .request(Method::PUT, house.url(&path))
+                .header("if-match", tag);
+            request
+                .header("content-type", "application/json")
+                .body(document.to_string())
+                .send()
+                .await
+                .unwrap()
         };
         assert_eq!(replace(&tag).await.status(), 204, "{kind}");
         let stale = problem(replace(&tag).await).await;
-        assert_eq!(stale, (412, "conflict".into(), "caller".into(), "manage".into(), false), "{kind}");
+        assert_eq!(
+            stale,
+            (
+                412,
+                "conflict".into(),
+                "caller".into(),
+                "manage".into(),
+                false
+            ),
+            "{kind}"
+        );
         // Without If-Match the document's own lock is eGain's to judge.
         let (status, said) = detail(send(&house, Method::PUT, &path, &document).await).await;
-        assert_eq!((status, said.contains("read it again")), (409, true), "{said}");
+        assert_eq!(
+            (status, said.contains("read it again")),
+            (409, true),
+            "{said}"
+        );
         let now = read(&house, &path).await;
-        assert_eq!((&now["description"], &now["attributes"][1]["isSet"]), (&json!("changed"), &json!(true)));
+        assert_eq!(
+            (&now["description"], &now["attributes"][1]["isSet"]),
+            (&json!("changed"), &json!(true))
+        );
     }
     let list = read(&house, "/v1/accounts").await;
     assert_eq!(list["account"].as_array().unwrap().len(), 4);
     for account in list["account"].as_array().unwrap() {
         let path = format!("/v1/accounts/{}", account["id"].as_str().unwrap());
-        assert_eq!(house.client.delete(house.url(&path)).send().await.unwrap().status(), 204);
+        assert_eq!(
+            house
+                .client
+                .delete(house.url(&path))
+                .send()
+                .await
+                .unwrap()
+                .status(),
+            204
+        );
         let (status, said) = detail(house.get(&path).send().await.unwrap()).await;
         assert_eq!((status, said.contains("account")), (404, true), "{said}");
     }
@@ -108,7 +164,14 @@ async fn everything_that_is_wrong_is_told_at_once_and_nothing_is_sent() {
     assert_eq!((status, told), (400, awaited));
     document["channel"]["id"] = json!("00000000-0000-4000-8000-00000000dead");
     let (status, said) = detail(send(&house, Method::POST, "/v1/accounts", &document).await).await;
-    assert_eq!((status, said.contains("channel.id: eGain knows no such channel")), (400, true), "{said}");
+    assert_eq!(
+        (
+            status,
+            said.contains("channel.id: eGain knows no such channel")
+        ),
+        (400, true),
+        "{said}"
+    );
     assert_eq!(house.sandbox.stats().calls(Operation::CreateAccount), 0);
 }
 
@@ -119,47 +182,103 @@ async fn a_body_that_is_no_account_is_refused_without_a_call() {
         let request = house.post("/v1/accounts").header("content-type", kind);
         problem(request.body(body.to_owned()).send().await.unwrap()).await
     };
-    assert_eq!(post("application/json", "{\"name\": ").await.1, "bad-request");
+    assert_eq!(
+        post("application/json", "{\"name\": ").await.1,
+        "bad-request"
+    );
     assert_eq!(post("application/json", "[]").await.1, "bad-request");
     assert_eq!(post("text/plain", "{}").await.1, "type-not-allowed");
     let long = format!("{{\"name\": \"{}\"}}", "x".repeat(65 * 1024));
     assert_eq!(post("application/json", &long).await.1, "too-large");
-    assert_eq!(post("application/merge-patch+json", "{}").await.1, "invalid-field");
+    assert_eq!(
+        post("application/merge-patch+json", "{}").await.1,
+        "invalid-field"
+    );
     let calls = house.sandbox.stats();
-    assert_eq!(calls.calls(Operation::CreateAccount) + calls.calls(Operation::GetChannel), 0);
+    assert_eq!(
+        calls.calls(Operation::CreateAccount) + calls.calls(Operation::GetChannel),
+        0
+    );
 }
 
 #[tokio::test]
 async fn only_an_operator_works_on_accounts_and_others_cost_no_call() {
-    let keys = ["reader", "adapter", "operator"].map(|role| planted::entry(role, &format!("role = \"{role}\""))).concat();
+    let keys = ["reader", "adapter", "operator"]
+        .map(|role| planted::entry(role, &format!("role = \"{role}\"")))
+        .concat();
     let house = House::with_file(&keys, &[("auth.mode", "keys")]).await;
-    let paths = ["/v1/accounts", "/v1/accounts/1", "/v1/channels", "/v1/channels/1"];
+    let paths = [
+        "/v1/accounts",
+        "/v1/accounts/1",
+        "/v1/channels",
+        "/v1/channels/1",
+    ];
     for role in ["reader", "adapter"] {
         for path in paths {
             let refused = house.get(path).by(role).send().await.unwrap();
             assert_eq!(problem(refused).await.1, "forbidden", "{role} {path}");
         }
-        for (method, path) in
-            [(Method::POST, "/v1/accounts"), (Method::PUT, "/v1/accounts/1"), (Method::DELETE, "/v1/accounts/1")]
-        {
-            let refused = house.client.request(method, house.url(path)).by(role).body("{}").send().await.unwrap();
+        for (method, path) in [
+            (Method::POST, "/v1/accounts"),
+            (Method::PUT, "/v1/accounts/1"),
+            (Method::DELETE, "/v1/accounts/1"),
+        ] {
+            let refused = house
+                .client
+                .request(method, house.url(path))
+                .by(role)
+                .body("{}")
+                .send()
+                .await
+                .unwrap();
             assert_eq!(refused.status(), 403, "{role} {path}");
         }
     }
     let calls = house.sandbox.stats();
-    assert_eq!([Operation::ListAccounts, Operation::GetAccount, Operation::GetChannel].map(|each| calls.calls(each)), [0; 3]);
-    assert_eq!(house.get("/v1/channels").by("operator").send().await.unwrap().status(), 200);
+    assert_eq!(
+        [
+            Operation::ListAccounts,
+            Operation::GetAccount,
+            Operation::GetChannel
+        ]
+        .map(|each| calls.calls(each)),
+        [0; 3]
+    );
+    assert_eq!(
+        house
+            .get("/v1/channels")
+            .by("operator")
+            .send()
+            .await
+            .unwrap()
+            .status(),
+        200
+    );
 }
 
 #[tokio::test]
 async fn lists_are_passed_on_page_by_page() {
     let house = House::open().await;
     let page = read(&house, "/v1/channels?$pagesize=3&$pagenum=2").await;
-    assert_eq!((page["channel"].as_array().unwrap().len(), &page["paginationInfo"]["count"]), (1, &json!(4)));
-    let one = read(&house, &format!("/v1/channels/{}", channel(&house, "whatsapp"))).await;
+    assert_eq!(
+        (
+            page["channel"].as_array().unwrap().len(),
+            &page["paginationInfo"]["count"]
+        ),
+        (1, &json!(4))
+    );
+    let one = read(
+        &house,
+        &format!("/v1/channels/{}", channel(&house, "whatsapp")),
+    )
+    .await;
     assert_eq!(one["type"], "whatsapp");
     for query in ["order=name", "$pagesize=all", "$pagenum=-1"] {
-        let refused = house.get(&format!("/v1/accounts?{query}")).send().await.unwrap();
+        let refused = house
+            .get(&format!("/v1/accounts?{query}"))
+            .send()
+            .await
+            .unwrap();
         assert_eq!(problem(refused).await.1, "invalid-field", "{query}");
     }
     assert_eq!(house.sandbox.stats().calls(Operation::ListAccounts), 0);
@@ -169,13 +288,43 @@ async fn lists_are_passed_on_page_by_page() {
 async fn a_failing_egain_is_told_as_what_it_is_and_a_creation_isnt_repeated() {
     let house = House::open().await;
     let document = account(&house, "whatsapp", "14155550100");
-    house.sandbox.fault(Fault::at(Operation::CreateAccount).status(StatusCode::INTERNAL_SERVER_ERROR).once());
+    house.sandbox.fault(
+        Fault::at(Operation::CreateAccount)
+            .status(StatusCode::INTERNAL_SERVER_ERROR)
+            .once(),
+    );
     let failed = problem(send(&house, Method::POST, "/v1/accounts", &document).await).await;
-    assert_eq!(failed, (502, "upstream-error".into(), "egain".into(), "manage".into(), true));
+    assert_eq!(
+        failed,
+        (
+            502,
+            "upstream-error".into(),
+            "egain".into(),
+            "manage".into(),
+            true
+        )
+    );
     assert_eq!(house.sandbox.stats().calls(Operation::CreateAccount), 1);
-    house.sandbox.fault(Fault::at(Operation::ListAccounts).status(StatusCode::SERVICE_UNAVAILABLE).once());
-    assert_eq!(house.get("/v1/accounts").send().await.unwrap().status(), 200, "a read may be repeated");
-    assert_eq!(send(&house, Method::POST, "/v1/accounts", &document).await.status(), 201);
+    house.sandbox.fault(
+        Fault::at(Operation::ListAccounts)
+            .status(StatusCode::SERVICE_UNAVAILABLE)
+            .once(),
+    );
+    assert_eq!(
+        house.get("/v1/accounts").send().await.unwrap().status(),
+        200,
+        "a read may be repeated"
+    );
+    assert_eq!(
+        send(&house, Method::POST, "/v1/accounts", &document)
+            .await
+            .status(),
+        201
+    );
     let (status, said) = detail(send(&house, Method::POST, "/v1/accounts", &document).await).await;
-    assert_eq!((status, said.contains("name is taken")), (409, true), "{said}");
+    assert_eq!(
+        (status, said.contains("name is taken")),
+        (409, true),
+        "{said}"
+    );
 }

@@ -10,7 +10,12 @@ use serde_json::{Value, json};
 use crate::house::{House, eventually, noise};
 
 async fn admin(house: &House, path: &str) -> Response {
-    house.client.get(format!("http://{}{path}", house.admin)).send().await.unwrap()
+    house
+        .client
+        .get(format!("http://{}{path}", house.admin))
+        .send()
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -20,45 +25,115 @@ async fn probes_are_answered() {
     house.upload("a.bin", noise(10, 1)).await;
     let ready = admin(&house, "/readyz").await;
     assert_eq!(ready.status(), StatusCode::OK);
-    assert_eq!(ready.json::<Value>().await.unwrap(), json!({"status": "ready", "egain": "signed in"}));
-    assert_eq!(admin(&house, "/orphans").await.json::<Value>().await.unwrap(), json!({"orphans": []}));
-    let head = house.client.head(format!("http://{}/readyz", house.admin)).send().await.unwrap();
+    assert_eq!(
+        ready.json::<Value>().await.unwrap(),
+        json!({"status": "ready", "egain": "signed in"})
+    );
+    assert_eq!(
+        admin(&house, "/orphans")
+            .await
+            .json::<Value>()
+            .await
+            .unwrap(),
+        json!({"orphans": []})
+    );
+    let head = house
+        .client
+        .head(format!("http://{}/readyz", house.admin))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(head.status(), StatusCode::OK);
 }
 
 #[tokio::test]
 async fn the_gateway_is_ready_though_egain_is_down_and_says_that_it_is() {
     let house = House::open().await;
-    house.sandbox.fault(Fault::at(Operation::Token).status(StatusCode::SERVICE_UNAVAILABLE));
-    assert_eq!(house.get("/v1/assets/a").send().await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+    house
+        .sandbox
+        .fault(Fault::at(Operation::Token).status(StatusCode::SERVICE_UNAVAILABLE));
+    assert_eq!(
+        house.get("/v1/assets/a").send().await.unwrap().status(),
+        StatusCode::SERVICE_UNAVAILABLE
+    );
     let ready = admin(&house, "/readyz").await;
     assert_eq!(ready.status(), StatusCode::OK);
-    assert_eq!(ready.json::<Value>().await.unwrap()["egain"], "not signed in");
+    assert_eq!(
+        ready.json::<Value>().await.unwrap()["egain"],
+        "not signed in"
+    );
 }
 
 #[tokio::test]
 async fn nothing_of_admin_is_on_the_data_listener_and_nothing_of_data_on_the_other() {
     let house = House::open().await;
-    for path in ["/metrics", "/livez", "/readyz", "/orphans", "/openapi.json", "/docs"] {
-        assert_eq!(house.get(path).send().await.unwrap().status(), StatusCode::NOT_FOUND, "{path}");
+    for path in [
+        "/metrics",
+        "/livez",
+        "/readyz",
+        "/orphans",
+        "/openapi.json",
+        "/docs",
+    ] {
+        assert_eq!(
+            house.get(path).send().await.unwrap().status(),
+            StatusCode::NOT_FOUND,
+            "{path}"
+        );
     }
-    let id = house.upload("a.bin", noise(10, 1)).await["id"].as_str().unwrap().to_owned();
-    for path in ["/v1/assets".to_owned(), format!("/v1/assets/{id}"), format!("/v1/assets/{id}/content")] {
-        assert_eq!(admin(&house, &path).await.status(), StatusCode::NOT_FOUND, "{path}");
+    let id = house.upload("a.bin", noise(10, 1)).await["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    for path in [
+        "/v1/assets".to_owned(),
+        format!("/v1/assets/{id}"),
+        format!("/v1/assets/{id}/content"),
+    ] {
+        assert_eq!(
+            admin(&house, &path).await.status(),
+            StatusCode::NOT_FOUND,
+            "{path}"
+        );
     }
-    let posted = house.client.post(format!("http://{}/livez", house.admin)).send().await.unwrap();
-    assert_eq!((posted.status(), &posted.headers()["allow"]), (StatusCode::METHOD_NOT_ALLOWED, &"GET, HEAD".parse().unwrap()));
+    let posted = house
+        .client
+        .post(format!("http://{}/livez", house.admin))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        (posted.status(), &posted.headers()["allow"]),
+        (
+            StatusCode::METHOD_NOT_ALLOWED,
+            &"GET, HEAD".parse().unwrap()
+        )
+    );
 }
 
 #[tokio::test]
 async fn an_asset_that_cant_be_deleted_is_told_to_the_operator() {
     let house = House::open().await;
-    house.sandbox.fault(Fault::at(Operation::Upload).status(StatusCode::FORBIDDEN));
-    house.sandbox.fault(Fault::at(Operation::DeleteAsset).status(StatusCode::FORBIDDEN));
-    let failed = house.post("/v1/assets?channel=sms&name=a.bin").body(noise(10, 1)).send().await.unwrap();
+    house
+        .sandbox
+        .fault(Fault::at(Operation::Upload).status(StatusCode::FORBIDDEN));
+    house
+        .sandbox
+        .fault(Fault::at(Operation::DeleteAsset).status(StatusCode::FORBIDDEN));
+    let failed = house
+        .post("/v1/assets?channel=sms&name=a.bin")
+        .body(noise(10, 1))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(failed.status(), StatusCode::BAD_GATEWAY);
     let created = house.sandbox.stats().calls(Operation::CreateAsset);
-    let deletes = || house.sandbox.stats().answers(Operation::DeleteAsset, StatusCode::FORBIDDEN);
+    let deletes = || {
+        house
+            .sandbox
+            .stats()
+            .answers(Operation::DeleteAsset, StatusCode::FORBIDDEN)
+    };
     assert!(eventually(|| deletes() == created).await);
     let mut told = Vec::new();
     for _ in 0..100 {
@@ -69,75 +144,162 @@ async fn an_asset_that_cant_be_deleted_is_told_to_the_operator() {
         }
     }
     let ids = |ids: Vec<String>| ids.into_iter().collect::<BTreeSet<_>>();
-    let upstream = house.sandbox.assets().into_iter().map(|asset| asset.id).collect();
-    let of_told = told.iter().map(|orphan| orphan["id"].as_str().unwrap().to_owned()).collect();
+    let upstream = house
+        .sandbox
+        .assets()
+        .into_iter()
+        .map(|asset| asset.id)
+        .collect();
+    let of_told = told
+        .iter()
+        .map(|orphan| orphan["id"].as_str().unwrap().to_owned())
+        .collect();
     assert_eq!(ids(of_told), ids(upstream));
-    assert!(told.iter().all(|orphan| orphan["reason"] == "upstream-error" && orphan["since"].is_string()), "{told:?}");
-    assert_eq!(house.metric("orphans_total{result=\"failed\"}").await, created as f64);
+    assert!(
+        told.iter()
+            .all(|orphan| orphan["reason"] == "upstream-error" && orphan["since"].is_string()),
+        "{told:?}"
+    );
+    assert_eq!(
+        house.metric("orphans_total{result=\"failed\"}").await,
+        created as f64
+    );
 }
 
 #[tokio::test]
 async fn metrics_are_what_a_scraper_reads_and_all_of_the_table() {
     let house = House::set(&[("egain.monthly_quota", "1000")]).await;
-    let id = house.upload("a.bin", noise(10, 1)).await["id"].as_str().unwrap().to_owned();
+    let id = house.upload("a.bin", noise(10, 1)).await["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     house.download(&id).await;
     house.get("/nowhere").send().await.unwrap();
     let answer = admin(&house, "/metrics").await;
-    assert_eq!(answer.headers()["content-type"], "text/plain; version=0.0.4");
+    assert_eq!(
+        answer.headers()["content-type"],
+        "text/plain; version=0.0.4"
+    );
     let text = answer.text().await.unwrap();
     assert!(text.ends_with('\n'));
     let mut declared = BTreeSet::new();
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("# TYPE ") {
-            assert!(declared.insert(rest.split(' ').next().unwrap().to_owned()), "declared twice: {line}");
+            assert!(
+                declared.insert(rest.split(' ').next().unwrap().to_owned()),
+                "declared twice: {line}"
+            );
         } else if !line.starts_with("# HELP ") {
             let (name, value) = line.rsplit_once(' ').unwrap();
             let name = name.split('{').next().unwrap();
-            let family = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
-            assert!(declared.contains(family) || declared.contains(name), "not declared: {line}");
+            let family = ["_bucket", "_sum", "_count"]
+                .iter()
+                .find_map(|end| name.strip_suffix(end))
+                .unwrap_or(name);
+            assert!(
+                declared.contains(family) || declared.contains(name),
+                "not declared: {line}"
+            );
             assert!(value.parse::<f64>().is_ok(), "{line}");
         }
     }
     // What nothing of this test can have touched has no labels yet, and so isn't printed.
     let untouched = ["orphans_total", "transfer_failures_total"];
     for row in TABLE.iter().filter(|row| !untouched.contains(&row.name)) {
-        assert!(declared.contains(&format!("asset_gateway_{}", row.name)), "{} is missing", row.name);
+        assert!(
+            declared.contains(&format!("asset_gateway_{}", row.name)),
+            "{} is missing",
+            row.name
+        );
     }
     assert!(declared.contains("process_open_fds"));
 }
 
 #[tokio::test]
 async fn only_what_was_refused_counts_as_rejected() {
-    let house = House::set(&[("limits.max_asset_size", "1KiB"), ("egain.request_timeout", "100ms")]).await;
-    let upload = async |length| house.post("/v1/assets?channel=sms").body(noise(length, 1)).send().await.unwrap().status();
+    let house = House::set(&[
+        ("limits.max_asset_size", "1KiB"),
+        ("egain.request_timeout", "100ms"),
+    ])
+    .await;
+    let upload = async |length| {
+        house
+            .post("/v1/assets?channel=sms")
+            .body(noise(length, 1))
+            .send()
+            .await
+            .unwrap()
+            .status()
+    };
     assert_eq!(upload(2000).await, 413);
-    house.sandbox.fault(Fault::at(Operation::CreateAsset).stall());
+    house
+        .sandbox
+        .fault(Fault::at(Operation::CreateAsset).stall());
     assert_eq!(upload(10).await, 504);
     house.sandbox.reset();
-    house.sandbox.fault(Fault::at(Operation::Upload).status(StatusCode::FORBIDDEN));
+    house
+        .sandbox
+        .fault(Fault::at(Operation::Upload).status(StatusCode::FORBIDDEN));
     assert_eq!(upload(10).await, 502);
     let metrics = admin(&house, "/metrics").await.text().await.unwrap();
-    let counted: Vec<_> = metrics.lines().filter(|line| line.starts_with("asset_gateway_rejected_total")).collect();
-    assert_eq!(counted, ["asset_gateway_rejected_total{code=\"too-large\"} 1"]);
-    assert_eq!(house.metric("transfer_failures_total{blame=\"storage\",direction=\"upload\",stage=\"store\"}").await, 1.0);
+    let counted: Vec<_> = metrics
+        .lines()
+        .filter(|line| line.starts_with("asset_gateway_rejected_total"))
+        .collect();
+    assert_eq!(
+        counted,
+        ["asset_gateway_rejected_total{code=\"too-large\"} 1"]
+    );
+    assert_eq!(
+        house
+            .metric(
+                "transfer_failures_total{blame=\"storage\",direction=\"upload\",stage=\"store\"}"
+            )
+            .await,
+        1.0
+    );
 }
 
 #[tokio::test]
 async fn the_caches_size_is_told_as_of_now() {
     let house = House::open().await;
     for number in 0..3 {
-        let stored = house.upload("a.txt", format!("text {number}").into_bytes()).await;
-        house.get(&format!("/v1/assets/{}", stored["id"].as_str().unwrap())).send().await.unwrap();
-        assert_eq!(house.metric("url_cache_entries").await, f64::from(number + 1));
+        let stored = house
+            .upload("a.txt", format!("text {number}").into_bytes())
+            .await;
+        house
+            .get(&format!("/v1/assets/{}", stored["id"].as_str().unwrap()))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(
+            house.metric("url_cache_entries").await,
+            f64::from(number + 1)
+        );
     }
 }
 
 #[tokio::test]
 async fn what_egain_refuses_isnt_counted_as_a_refused_caller() {
     let house = House::open().await;
-    house.sandbox.fault(Fault::at(Operation::GetAsset).status(StatusCode::FORBIDDEN).once());
-    assert_eq!(house.get("/v1/assets/a1").send().await.unwrap().status(), StatusCode::BAD_GATEWAY);
-    assert_eq!(house.metric("rejected_total{code=\"upstream-error\"}").await, 0.0);
+    house.sandbox.fault(
+        Fault::at(Operation::GetAsset)
+            .status(StatusCode::FORBIDDEN)
+            .once(),
+    );
+    assert_eq!(
+        house.get("/v1/assets/a1").send().await.unwrap().status(),
+        StatusCode::BAD_GATEWAY
+    );
+    assert_eq!(
+        house
+            .metric("rejected_total{code=\"upstream-error\"}")
+            .await,
+        0.0
+    );
     house.get("/v1/nowhere").send().await.unwrap();
-    assert_eq!(house.metric("rejected_total{code=\"not-found\"}").await, 1.0);
+    assert_eq!(
+        house.metric("rejected_total{code=\"not-found\"}").await,
+        1.0
+    );
 }

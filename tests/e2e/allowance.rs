@@ -1,4 +1,5 @@
-//! The allowance of eGain calls: waited for in turn, never overdrawn, and refused while that is cheap.
+//! The allowance of eGain calls: waited for in turn, never overdrawn, and refused while that is
+//! cheap.
 
 use std::time::{Duration, Instant};
 
@@ -17,13 +18,28 @@ fn calls(house: &House) -> u64 {
 }
 
 async fn upload(house: &House) -> reqwest::Response {
-    house.post("/v1/assets?channel=sms").body("text").send().await.unwrap()
+    house
+        .post("/v1/assets?channel=sms")
+        .body("text")
+        .send()
+        .await
+        .unwrap()
 }
 
 /// An eGain that really allows one call a second.
 fn strict() -> Config {
-    let one = Rate { per_second: 1.0, burst: 1 };
-    Config { plan: Some(Plan { assets: one, other: one, monthly: 1000 }), ..Config::default() }
+    let one = Rate {
+        per_second: 1.0,
+        burst: 1,
+    };
+    Config {
+        plan: Some(Plan {
+            assets: one,
+            other: one,
+            monthly: 1000,
+        }),
+        ..Config::default()
+    }
 }
 
 #[tokio::test]
@@ -31,35 +47,88 @@ async fn uploads_queue_for_their_calls_and_egain_never_says_too_many() {
     let house = House::with(strict(), &[("egain.rate", "0.98"), ("egain.burst", "1")]).await;
     let began = Instant::now();
     let (one, two, three) = tokio::join!(upload(&house), upload(&house), upload(&house));
-    assert_eq!([one.status(), two.status(), three.status()], [StatusCode::CREATED; 3]);
-    assert!(began.elapsed() >= Duration::from_millis(1900), "{:?}", began.elapsed());
-    assert_eq!(house.sandbox.stats().answers(Operation::CreateAsset, StatusCode::TOO_MANY_REQUESTS), 0);
+    assert_eq!(
+        [one.status(), two.status(), three.status()],
+        [StatusCode::CREATED; 3]
+    );
+    assert!(
+        began.elapsed() >= Duration::from_millis(1900),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(
+        house
+            .sandbox
+            .stats()
+            .answers(Operation::CreateAsset, StatusCode::TOO_MANY_REQUESTS),
+        0
+    );
     assert_eq!(calls(&house), 3);
     let timing = |response: &reqwest::Response| {
-        let text = response.headers()["server-timing"].to_str().unwrap().to_owned();
-        text.split("budget;dur=").nth(1).unwrap().split(',').next().unwrap().parse::<f64>().unwrap()
+        let text = response.headers()["server-timing"]
+            .to_str()
+            .unwrap()
+            .to_owned();
+        text.split("budget;dur=")
+            .nth(1)
+            .unwrap()
+            .split(',')
+            .next()
+            .unwrap()
+            .parse::<f64>()
+            .unwrap()
     };
-    let longest = [&one, &two, &three].map(timing).into_iter().fold(0.0, f64::max);
+    let longest = [&one, &two, &three]
+        .map(timing)
+        .into_iter()
+        .fold(0.0, f64::max);
     assert!(longest >= 1900.0, "the wait is told: {longest} ms");
 }
 
 #[tokio::test]
 async fn whoever_would_wait_too_long_is_refused_at_once_and_without_a_call() {
-    let house = House::set(&[("egain.rate", "0.1"), ("egain.burst", "1"), ("egain.budget_wait", "3s")]).await;
+    let house = House::set(&[
+        ("egain.rate", "0.1"),
+        ("egain.burst", "1"),
+        ("egain.budget_wait", "3s"),
+    ])
+    .await;
     assert_eq!(upload(&house).await.status(), StatusCode::CREATED);
     let began = Instant::now();
     let refusal = Refusal::of(upload(&house).await).await;
-    assert!(began.elapsed() < Duration::from_secs(2), "there was no point in waiting: {:?}", began.elapsed());
-    assert_eq!(refusal.told(), (503, "upstream-budget", "gateway", "budget"));
-    assert!(refusal.retry_after.is_some_and(|wait| (5..=10).contains(&wait)), "{refusal:?}");
+    assert!(
+        began.elapsed() < Duration::from_secs(2),
+        "there was no point in waiting: {:?}",
+        began.elapsed()
+    );
+    assert_eq!(
+        refusal.told(),
+        (503, "upstream-budget", "gateway", "budget")
+    );
+    assert!(
+        refusal
+            .retry_after
+            .is_some_and(|wait| (5..=10).contains(&wait)),
+        "{refusal:?}"
+    );
     assert_eq!(calls(&house), 1);
 }
 
 #[tokio::test]
 async fn a_refused_upload_costs_nothing_of_the_allowance() {
-    let house = House::set(&[("egain.rate", "0.01"), ("egain.burst", "1"), ("egain.budget_wait", "1ms")]).await;
+    let house = House::set(&[
+        ("egain.rate", "0.01"),
+        ("egain.burst", "1"),
+        ("egain.budget_wait", "1ms"),
+    ])
+    .await;
     for _ in 0..3 {
-        let refused = house.post("/v1/assets?channel=sms&name=a.sh").body("#!/bin/sh\n").send().await.unwrap();
+        let refused = house
+            .post("/v1/assets?channel=sms&name=a.sh")
+            .body("#!/bin/sh\n")
+            .send()
+            .await
+            .unwrap();
         assert_eq!(Refusal::of(refused).await.kind(), (415, "type-not-allowed"));
     }
     assert_eq!(upload(&house).await.status(), StatusCode::CREATED);
@@ -69,10 +138,25 @@ async fn a_refused_upload_costs_nothing_of_the_allowance() {
 async fn egains_too_many_holds_back_the_other_uploads_too() {
     let house = House::set(&[("egain.budget_wait", "100ms")]).await;
     let fault = Fault::at(Operation::CreateAsset).status(StatusCode::TOO_MANY_REQUESTS);
-    house.sandbox.fault(fault.header(RETRY_AFTER, HeaderValue::from_static("30")).once());
-    assert_eq!(Refusal::of(upload(&house).await).await.told(), (503, "upstream-budget", "egain", "sign"));
+    house.sandbox.fault(
+        fault
+            .header(RETRY_AFTER, HeaderValue::from_static("30"))
+            .once(),
+    );
+    assert_eq!(
+        Refusal::of(upload(&house).await).await.told(),
+        (503, "upstream-budget", "egain", "sign")
+    );
     let refusal = Refusal::of(upload(&house).await).await;
-    assert_eq!(refusal.told(), (503, "upstream-budget", "gateway", "budget"));
-    assert!(refusal.retry_after.is_some_and(|wait| (25..=30).contains(&wait)), "{refusal:?}");
+    assert_eq!(
+        refusal.told(),
+        (503, "upstream-budget", "gateway", "budget")
+    );
+    assert!(
+        refusal
+            .retry_after
+            .is_some_and(|wait| (25..=30).contains(&wait)),
+        "{refusal:?}"
+    );
     assert_eq!(calls(&house), 1, "nothing was asked meanwhile");
 }

@@ -18,7 +18,11 @@ use crate::planted::search;
 pub fn program(arguments: &[&str], variables: &[(String, String)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_asset-gateway"));
     command.args(arguments).env_clear();
-    command.envs(variables.iter().map(|(key, value)| (format!("ASSET_GATEWAY_{key}"), value)));
+    command.envs(
+        variables
+            .iter()
+            .map(|(key, value)| (format!("ASSET_GATEWAY_{key}"), value)),
+    );
     command
 }
 
@@ -32,7 +36,10 @@ pub fn run(arguments: &[&str], variables: &[(String, String)]) -> (Output, Strin
 }
 
 pub fn owned(variables: &[(&str, &str)]) -> Vec<(String, String)> {
-    variables.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+    variables
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect()
 }
 
 /// What `serve` needs to use this sandbox, on free ports.
@@ -46,7 +53,9 @@ pub fn settings(sandbox: &Sandbox) -> Vec<(String, String)> {
         ("EGAIN__ALLOW_HTTP_CONTENT_URLS", "true".to_owned()),
         ("EGAIN__RATE", "1000".to_owned()),
     ];
-    let mut all: Vec<_> = of_sandbox.map(|(key, value)| (key.to_owned(), value)).to_vec();
+    let mut all: Vec<_> = of_sandbox
+        .map(|(key, value)| (key.to_owned(), value))
+        .to_vec();
     all.extend(on_free_ports());
     all
 }
@@ -54,7 +63,12 @@ pub fn settings(sandbox: &Sandbox) -> Vec<(String, String)> {
 /// Open to anyone, on free ports of loopback, and quick to stop.
 pub fn on_free_ports() -> Vec<(String, String)> {
     let addr = "127.0.0.1:0";
-    owned(&[("AUTH__MODE", "none"), ("SERVER__LISTEN", addr), ("SERVER__ADMIN_LISTEN", addr), ("SERVER__DRAIN_DELAY", "0s")])
+    owned(&[
+        ("AUTH__MODE", "none"),
+        ("SERVER__LISTEN", addr),
+        ("SERVER__ADMIN_LISTEN", addr),
+        ("SERVER__DRAIN_DELAY", "0s"),
+    ])
 }
 
 /// A program that runs. Dropping it kills it.
@@ -65,10 +79,16 @@ pub struct Running {
 
 impl Running {
     pub fn start(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let said = Arc::<Mutex<String>>::default();
         listen(child.stdout.take().unwrap(), said.clone(), |_| {});
-        listen(child.stderr.take().unwrap(), said.clone(), |line| search("the program's log", line));
+        listen(child.stderr.take().unwrap(), said.clone(), |line| {
+            search("the program's log", line)
+        });
         Self { child, said }
     }
 
@@ -80,7 +100,11 @@ impl Running {
     /// The first line that this finds something in, once it is there.
     pub async fn line<T>(&self, find: impl Fn(&str) -> Option<T>) -> T {
         let found = || self.said().lines().find_map(&find);
-        assert!(eventually(|| found().is_some()).await, "it never said so: {}", self.said());
+        assert!(
+            eventually(|| found().is_some()).await,
+            "it never said so: {}",
+            self.said()
+        );
         found().unwrap()
     }
 
@@ -96,7 +120,10 @@ impl Running {
 
     /// Sends it a signal such as `TERM`.
     pub fn signal(&self, name: &str) {
-        let done = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status().unwrap();
+        let done = Command::new("kill")
+            .args([&format!("-{name}"), &self.child.id().to_string()])
+            .status()
+            .unwrap();
         assert!(done.success());
     }
 
@@ -107,7 +134,11 @@ impl Running {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status;
             }
-            assert!(began.elapsed() < Duration::from_secs(10), "it doesn't end: {}", self.said());
+            assert!(
+                began.elapsed() < Duration::from_secs(10),
+                "it doesn't end: {}",
+                self.said()
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

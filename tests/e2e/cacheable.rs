@@ -2,8 +2,8 @@
 
 use asset_gateway::sandbox::faults::{Fault, Operation};
 use reqwest::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, ETAG, HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
-    IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE,
+    CACHE_CONTROL, CONTENT_LENGTH, ETAG, HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE,
+    IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE,
 };
 use reqwest::{Method, Response, StatusCode};
 
@@ -31,13 +31,25 @@ impl Shelf {
     /// Storage has no validator of its own that is any good.
     async fn weak() -> Self {
         let shelf = Self::open().await;
-        shelf.house.sandbox.fault(Fault::at(Operation::Download).header(ETAG, HeaderValue::from_static("W/\"weak\"")));
+        shelf.house.sandbox.fault(
+            Fault::at(Operation::Download).header(ETAG, HeaderValue::from_static("W/\"weak\"")),
+        );
         shelf
     }
 
     async fn send(&self, method: Method, headers: &[(HeaderName, &str)]) -> Response {
-        let request = self.house.client.request(method, self.house.url(&self.path));
-        headers.iter().fold(request, |request, (name, value)| request.header(name, *value)).send().await.unwrap()
+        let request = self
+            .house
+            .client
+            .request(method, self.house.url(&self.path));
+        headers
+            .iter()
+            .fold(request, |request, (name, value)| {
+                request.header(name, *value)
+            })
+            .send()
+            .await
+            .unwrap()
     }
 
     async fn get(&self, headers: &[(HeaderName, &str)]) -> Response {
@@ -51,7 +63,10 @@ impl Shelf {
     /// Calls of eGain and requests to storage.
     fn asked(&self) -> (u64, u64) {
         let stats = self.house.sandbox.stats();
-        (stats.calls(Operation::GetAsset), stats.calls(Operation::Download))
+        (
+            stats.calls(Operation::GetAsset),
+            stats.calls(Operation::Download),
+        )
     }
 }
 
@@ -72,7 +87,10 @@ async fn bytes_may_be_kept_for_as_long_as_the_setting_says() {
             assert_eq!(shelf.send(method, &[]).await.headers()[CACHE_CONTROL], said);
         }
         let part = shelf.get(&[(RANGE, "bytes=0-3")]).await;
-        assert_eq!((part.status(), &part.headers()[CACHE_CONTROL]), (StatusCode::PARTIAL_CONTENT, &said.parse().unwrap()));
+        assert_eq!(
+            (part.status(), &part.headers()[CACHE_CONTROL]),
+            (StatusCode::PARTIAL_CONTENT, &said.parse().unwrap())
+        );
     }
 }
 
@@ -83,10 +101,16 @@ async fn get_and_head_have_the_same_validators_in_any_order() {
             let mut seen = Vec::new();
             for method in methods.iter().chain(&methods) {
                 let answer = shelf.send(method.clone(), &[]).await;
-                assert_eq!((answer.status(), &answer.headers()[CONTENT_LENGTH]), (StatusCode::OK, &10.into()));
+                assert_eq!(
+                    (answer.status(), &answer.headers()[CONTENT_LENGTH]),
+                    (StatusCode::OK, &10.into())
+                );
                 seen.push(answer.headers()[ETAG].clone());
             }
-            assert!(seen.iter().all(|tag| *tag == seen[0]) && seen[0].as_bytes().starts_with(b"\""), "{methods:?}: {seen:?}");
+            assert!(
+                seen.iter().all(|tag| *tag == seen[0]) && seen[0].as_bytes().starts_with(b"\""),
+                "{methods:?}: {seen:?}"
+            );
         }
     }
     let shelf = Shelf::open().await;
@@ -103,7 +127,10 @@ async fn storages_strong_validator_is_passed_on_and_another_replaced() {
     let shelf = Shelf::weak().await;
     assert_eq!(shelf.get(&[]).await.headers()[ETAG], shelf.own_tag());
     let shelf = Shelf::open().await;
-    shelf.house.sandbox.fault(Fault::at(Operation::Download).no_etag());
+    shelf
+        .house
+        .sandbox
+        .fault(Fault::at(Operation::Download).no_etag());
     assert_eq!(shelf.get(&[]).await.headers()[ETAG], shelf.own_tag());
 }
 
@@ -111,20 +138,39 @@ async fn storages_strong_validator_is_passed_on_and_another_replaced() {
 async fn what_the_caller_has_costs_neither_a_call_nor_a_request_to_storage() {
     for shelf in [Shelf::open().await, Shelf::weak().await] {
         let first = shelf.get(&[]).await;
-        let (tag, asked) = (first.headers()[ETAG].to_str().unwrap().to_owned(), shelf.asked());
-        let lists = [tag.clone(), format!("\"other\", {tag}"), format!("W/{tag}"), shelf.own_tag()];
+        let (tag, asked) = (
+            first.headers()[ETAG].to_str().unwrap().to_owned(),
+            shelf.asked(),
+        );
+        let lists = [
+            tag.clone(),
+            format!("\"other\", {tag}"),
+            format!("W/{tag}"),
+            shelf.own_tag(),
+        ];
         for list in &lists {
             for method in [Method::GET, Method::HEAD] {
-                let conditions =
-                    [(IF_NONE_MATCH, list.as_str()), (RANGE, "bytes=0-3"), (IF_MODIFIED_SINCE, "Thu, 01 Jan 1970 00:00:00 GMT")];
+                let conditions = [
+                    (IF_NONE_MATCH, list.as_str()),
+                    (RANGE, "bytes=0-3"),
+                    (IF_MODIFIED_SINCE, "Thu, 01 Jan 1970 00:00:00 GMT"),
+                ];
                 let answer = shelf.send(method, &conditions).await;
-                assert_eq!((answer.status(), validators(&answer)), (StatusCode::NOT_MODIFIED, validators(&first)), "{list}");
-                assert_eq!(answer.headers()[CACHE_CONTROL], "private, immutable, max-age=3600");
+                assert_eq!(
+                    (answer.status(), validators(&answer)),
+                    (StatusCode::NOT_MODIFIED, validators(&first)),
+                    "{list}"
+                );
+                assert_eq!(
+                    answer.headers()[CACHE_CONTROL],
+                    "private, immutable, max-age=3600"
+                );
                 assert!(answer.bytes().await.unwrap().is_empty());
             }
         }
         assert_eq!(shelf.asked(), asked);
-        let counted = "http_requests_total{method=\"GET\",route=\"/v1/assets/{id}/content\",status=\"304\"}";
+        let counted =
+            "http_requests_total{method=\"GET\",route=\"/v1/assets/{id}/content\",status=\"304\"}";
         assert_eq!(shelf.house.metric(counted).await, 4.0);
     }
 }
@@ -133,22 +179,55 @@ async fn what_the_caller_has_costs_neither_a_call_nor_a_request_to_storage() {
 async fn the_gateways_own_tag_is_proof_enough_where_nothing_is_remembered() {
     let shelf = Shelf::open().await;
     let own = shelf.own_tag();
-    assert_eq!(shelf.get(&[(IF_NONE_MATCH, &own)]).await.status(), StatusCode::NOT_MODIFIED);
+    assert_eq!(
+        shelf.get(&[(IF_NONE_MATCH, &own)]).await.status(),
+        StatusCode::NOT_MODIFIED
+    );
     assert_eq!(shelf.asked(), (0, 0));
-    for other in ["\"other\"", "\"-10\"", &own.replace("-10\"", "-x\""), &own.replace('"', "")] {
-        assert_eq!(shelf.get(&[(IF_NONE_MATCH, other)]).await.bytes().await.unwrap(), FILE, "{other}");
+    for other in [
+        "\"other\"",
+        "\"-10\"",
+        &own.replace("-10\"", "-x\""),
+        &own.replace('"', ""),
+    ] {
+        assert_eq!(
+            shelf
+                .get(&[(IF_NONE_MATCH, other)])
+                .await
+                .bytes()
+                .await
+                .unwrap(),
+            FILE,
+            "{other}"
+        );
     }
-    assert_eq!(shelf.get(&[(IF_NONE_MATCH, &own.replace("-10", "-11"))]).await.status(), StatusCode::OK, "another size is known");
+    assert_eq!(
+        shelf
+            .get(&[(IF_NONE_MATCH, &own.replace("-10", "-11"))])
+            .await
+            .status(),
+        StatusCode::OK,
+        "another size is known"
+    );
 }
 
 #[tokio::test]
 async fn an_asset_that_is_known_to_be_gone_is_not_found_whatever_the_caller_has() {
     let shelf = Shelf::open().await;
     let own = shelf.own_tag();
-    let deleted = shelf.house.client.delete(shelf.house.url(shelf.path.trim_end_matches("/content"))).send().await.unwrap();
+    let deleted = shelf
+        .house
+        .client
+        .delete(shelf.house.url(shelf.path.trim_end_matches("/content")))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(deleted.status(), StatusCode::NO_CONTENT);
     assert_eq!(problem(shelf.get(&[]).await).await.0, 404);
-    assert_eq!(problem(shelf.get(&[(IF_NONE_MATCH, &own)]).await).await.0, 404);
+    assert_eq!(
+        problem(shelf.get(&[(IF_NONE_MATCH, &own)]).await).await.0,
+        404
+    );
 }
 
 #[tokio::test]
@@ -159,20 +238,44 @@ async fn ranges_and_conditions_with_the_own_tag_hold_and_storage_never_sees_it()
     };
     let part = || said("206 Part", "content-range: bytes 2-4/10\r\n", "234");
     let whole = || said("200 OK", "", "0123456789");
-    let storage = Storage::that_says_and_closes(vec![part(), whole(), part(), whole(), whole()]).await;
+    let storage =
+        Storage::that_says_and_closes(vec![part(), whole(), part(), whole(), whole()]).await;
     let shelf = Shelf::of(storage.house_that_knows_sizes().await).await;
     let (own, stale) = (shelf.own_tag(), shelf.own_tag().replace("-10", "-11"));
     let range = (RANGE, "bytes=2-4");
     let got = shelf.get(&[range.clone(), (IF_RANGE, &own)]).await;
-    assert_eq!((got.status(), got.text().await.unwrap().as_str()), (StatusCode::PARTIAL_CONTENT, "234"));
+    assert_eq!(
+        (got.status(), got.text().await.unwrap().as_str()),
+        (StatusCode::PARTIAL_CONTENT, "234")
+    );
     let got = shelf.get(&[range.clone(), (IF_RANGE, &stale)]).await;
-    assert_eq!((got.status(), got.bytes().await.unwrap().as_ref()), (StatusCode::OK, FILE));
-    let got = shelf.get(&[range, (IF_MATCH, &own), (IF_UNMODIFIED_SINCE, "Thu, 01 Jan 1970 00:00:00 GMT")]).await;
+    assert_eq!(
+        (got.status(), got.bytes().await.unwrap().as_ref()),
+        (StatusCode::OK, FILE)
+    );
+    let got = shelf
+        .get(&[
+            range,
+            (IF_MATCH, &own),
+            (IF_UNMODIFIED_SINCE, "Thu, 01 Jan 1970 00:00:00 GMT"),
+        ])
+        .await;
     assert_eq!(got.status(), StatusCode::PARTIAL_CONTENT);
-    assert_eq!(shelf.get(&[(IF_MATCH, &own)]).await.status(), StatusCode::OK);
+    assert_eq!(
+        shelf.get(&[(IF_MATCH, &own)]).await.status(),
+        StatusCode::OK
+    );
     for head in storage.heads() {
-        assert!(!head.contains(&own) && !head.contains("if-match") && !head.contains("if-unmodified"), "{head}");
+        assert!(
+            !head.contains(&own) && !head.contains("if-match") && !head.contains("if-unmodified"),
+            "{head}"
+        );
     }
-    assert!(storage.heads()[0].contains("range: bytes=2-4") && !storage.heads()[0].contains("if-range"));
-    assert!(storage.heads()[1].contains("if-range"), "storage says that it isn't the same");
+    assert!(
+        storage.heads()[0].contains("range: bytes=2-4") && !storage.heads()[0].contains("if-range")
+    );
+    assert!(
+        storage.heads()[1].contains("if-range"),
+        "storage says that it isn't the same"
+    );
 }

@@ -17,24 +17,41 @@ const LARGE: usize = 300_000;
 
 /// What is counted of a caller that left, and what isn't there any more.
 async fn is_forgotten(house: &House, length_source: &str) {
-    let outcome = format!("uploads_total{{length_source=\"{length_source}\",outcome=\"caller-left\"}}");
+    let outcome =
+        format!("uploads_total{{length_source=\"{length_source}\",outcome=\"caller-left\"}}");
     assert!(house.counts(&outcome, 1.0).await, "{outcome}");
     let logged = "http_requests_total{method=\"POST\",route=\"/v1/assets\",status=\"499\"}";
     assert!(house.counts(logged, 1.0).await);
-    assert!(house.counts("transfers_in_flight{direction=\"upload\"}", 0.0).await);
+    assert!(
+        house
+            .counts("transfers_in_flight{direction=\"upload\"}", 0.0)
+            .await
+    );
     let failure = "transfer_failures_total{blame=\"caller\",direction=\"upload\",stage=\"read\"}";
     assert!(house.counts(failure, 1.0).await);
     assert_eq!(house.left_upstream(0).await, 0);
     let created = house.sandbox.stats().calls(Operation::CreateAsset);
-    assert!(house.counts("orphans_total{result=\"deleted\"}", created as f64).await);
+    assert!(
+        house
+            .counts("orphans_total{result=\"deleted\"}", created as f64)
+            .await
+    );
 }
 
 /// A form whose length is known, as far as its file's `sent`-th byte.
 async fn begin_form(house: &House, sent: impl Fn(usize) -> usize) -> Wire {
-    let (content_type, body) = form(&[("channel", "sms"), ("size", &LARGE.to_string())], "a.bin", &noise(LARGE, 1), "");
+    let (content_type, body) = form(
+        &[("channel", "sms"), ("size", &LARGE.to_string())],
+        "a.bin",
+        &noise(LARGE, 1),
+        "",
+    );
     let file_start = body.len() - LARGE - 52;
     let mut wire = Wire::to(house.addr).await;
-    let lines = format!("Content-Type: {content_type}\r\nContent-Length: {}\r\n", body.len());
+    let lines = format!(
+        "Content-Type: {content_type}\r\nContent-Length: {}\r\n",
+        body.len()
+    );
     wire.send_head("", &lines).await;
     wire.send(&body[..sent(file_start)]).await;
     wire
@@ -44,7 +61,11 @@ async fn begin_form(house: &House, sent: impl Fn(usize) -> usize) -> Wire {
 async fn within_the_fields() {
     let house = House::open().await;
     let wire = begin_form(&house, |file_start| file_start - 10).await;
-    assert!(house.counts("transfers_in_flight{direction=\"upload\"}", 1.0).await);
+    assert!(
+        house
+            .counts("transfers_in_flight{direction=\"upload\"}", 1.0)
+            .await
+    );
     drop(wire);
     is_forgotten(&house, "unknown").await;
     assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
@@ -54,7 +75,11 @@ async fn within_the_fields() {
 async fn within_the_look_ahead() {
     let house = House::open().await;
     let wire = begin_form(&house, |file_start| file_start + 10_000).await;
-    assert!(house.counts("transfers_in_flight{direction=\"upload\"}", 1.0).await);
+    assert!(
+        house
+            .counts("transfers_in_flight{direction=\"upload\"}", 1.0)
+            .await
+    );
     drop(wire);
     is_forgotten(&house, "unknown").await;
     assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
@@ -64,7 +89,14 @@ async fn within_the_look_ahead() {
 async fn after_the_file_has_begun_to_stream() {
     let house = House::open().await;
     let wire = begin_form(&house, |file_start| file_start + 200_000).await;
-    assert!(eventually(|| house.sandbox.assets().iter().any(|asset| asset.received > 0)).await);
+    assert!(
+        eventually(|| house
+            .sandbox
+            .assets()
+            .iter()
+            .any(|asset| asset.received > 0))
+        .await
+    );
     drop(wire);
     is_forgotten(&house, "declared").await;
 }
@@ -73,7 +105,14 @@ async fn after_the_file_has_begun_to_stream() {
 async fn behind_the_file_but_before_the_forms_end() {
     let house = House::open().await;
     let wire = begin_form(&house, |file_start| file_start + LARGE + 50).await;
-    assert!(eventually(|| house.sandbox.assets().iter().any(|asset| asset.received > 0)).await);
+    assert!(
+        eventually(|| house
+            .sandbox
+            .assets()
+            .iter()
+            .any(|asset| asset.received > 0))
+        .await
+    );
     assert!(house.sandbox.assets().iter().all(|asset| !asset.complete));
     drop(wire);
     is_forgotten(&house, "declared").await;
@@ -82,20 +121,31 @@ async fn behind_the_file_but_before_the_forms_end() {
 #[tokio::test]
 async fn while_storage_makes_up_its_mind() {
     let house = House::open().await;
-    house.sandbox.fault(Fault::at(Operation::Upload).delay(Duration::from_secs(30)));
+    house
+        .sandbox
+        .fault(Fault::at(Operation::Upload).delay(Duration::from_secs(30)));
     let mut wire = Wire::to(house.addr).await;
-    wire.send_head("channel=sms", "Content-Length: 1000\r\n").await;
+    wire.send_head("channel=sms", "Content-Length: 1000\r\n")
+        .await;
     wire.send(noise(1000, 2)).await;
     assert!(eventually(|| house.sandbox.stats().calls(Operation::Upload) == 1).await);
     drop(wire);
     let outcome = "uploads_total{length_source=\"declared\",outcome=\"caller-left\"}";
     assert!(house.counts(outcome, 1.0).await);
-    assert!(house.counts("http_requests_total{method=\"POST\",route=\"/v1/assets\",status=\"499\"}", 1.0).await);
+    assert!(
+        house
+            .counts(
+                "http_requests_total{method=\"POST\",route=\"/v1/assets\",status=\"499\"}",
+                1.0
+            )
+            .await
+    );
     assert_eq!(house.left_upstream(0).await, 0);
     assert_eq!(house.sandbox.stats().calls(Operation::DeleteAsset), 1);
 }
 
-/// An eGain that creates an asset and takes its time to say so. Tells what it is asked, and answers when told to.
+/// An eGain that creates an asset and takes its time to say so. Tells what it is asked, and answers
+/// when told to.
 async fn slow_egain(listener: TcpListener, asked: mpsc::Sender<String>, answer: Arc<Notify>) {
     let asset = "{\"id\":\"late\",\"contentUrl\":\"http://127.0.0.1:1/late\"}";
     while let Ok((mut stream, _)) = listener.accept().await {
@@ -103,15 +153,25 @@ async fn slow_egain(listener: TcpListener, asked: mpsc::Sender<String>, answer: 
         tokio::spawn(async move {
             let mut request = [0; 4096];
             while let Ok(read @ 1..) = stream.read(&mut request).await {
-                let line = String::from_utf8_lossy(&request[..read]).lines().next().unwrap_or_default().to_owned();
+                let line = String::from_utf8_lossy(&request[..read])
+                    .lines()
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned();
                 let is_create = line.starts_with("POST");
                 asked.send(line).await.unwrap();
                 if is_create {
                     answer.notified().await;
                 }
                 let body = if is_create { asset } else { "" };
-                let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
-                stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+                    body.len()
+                );
+                stream
+                    .write_all(format!("{head}{body}").as_bytes())
+                    .await
+                    .unwrap();
             }
         });
     }
@@ -130,10 +190,20 @@ async fn before_egain_has_told_the_id_of_what_it_created() {
     wire.send(b"text").await;
     assert_eq!(asked.recv().await.unwrap(), "POST /assets HTTP/1.1");
     drop(wire);
-    assert!(house.counts("uploads_total{length_source=\"declared\",outcome=\"caller-left\"}", 1.0).await);
+    assert!(
+        house
+            .counts(
+                "uploads_total{length_source=\"declared\",outcome=\"caller-left\"}",
+                1.0
+            )
+            .await
+    );
     answer.notify_one();
     let next = timeout(Duration::from_secs(5), asked.recv()).await;
-    assert_eq!(next.expect("it is deleted").unwrap(), "DELETE /assets/late HTTP/1.1");
+    assert_eq!(
+        next.expect("it is deleted").unwrap(),
+        "DELETE /assets/late HTTP/1.1"
+    );
     assert!(house.counts("orphans_total{result=\"deleted\"}", 1.0).await);
     egain.abort();
 }
@@ -145,20 +215,43 @@ async fn while_it_waits_for_the_allowance_of_calls() {
     let mut wire = Wire::to(house.addr).await;
     wire.send_head("channel=sms", "Content-Length: 4\r\n").await;
     wire.send(b"text").await;
-    assert!(house.counts("transfers_in_flight{direction=\"upload\"}", 1.0).await);
+    assert!(
+        house
+            .counts("transfers_in_flight{direction=\"upload\"}", 1.0)
+            .await
+    );
     drop(wire);
-    assert!(house.counts("uploads_total{length_source=\"declared\",outcome=\"caller-left\"}", 1.0).await);
+    assert!(
+        house
+            .counts(
+                "uploads_total{length_source=\"declared\",outcome=\"caller-left\"}",
+                1.0
+            )
+            .await
+    );
     house.upload("b.txt", b"text".to_vec()).await;
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 2, "it took no call with it");
+    assert_eq!(
+        house.sandbox.stats().calls(Operation::CreateAsset),
+        2,
+        "it took no call with it"
+    );
 }
 
 #[tokio::test]
 async fn by_resetting_a_stream_of_http_2() {
     let house = House::open().await;
     let client = Client::with(|builder| builder.http2_prior_knowledge());
-    let (mut pen, answer) = by_hand(client.post(house.url(&format!("/v1/assets?channel=sms&size={LARGE}"))));
+    let (mut pen, answer) =
+        by_hand(client.post(house.url(&format!("/v1/assets?channel=sms&size={LARGE}"))));
     pen.write(noise(150_000, 3)).await;
-    assert!(eventually(|| house.sandbox.assets().iter().any(|asset| asset.received > 0)).await);
+    assert!(
+        eventually(|| house
+            .sandbox
+            .assets()
+            .iter()
+            .any(|asset| asset.received > 0))
+        .await
+    );
     answer.abort();
     drop(pen);
     is_forgotten(&house, "declared").await;

@@ -6,21 +6,65 @@ use reqwest::Response;
 use crate::house::{House, form, noise, problem, receipt};
 
 const RULES: &str = include_str!("../../deploy/policy.example.toml");
-const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89";
+const PNG: &[u8] =
+    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89";
 
 async fn upload(house: &House, query: &str, file: Vec<u8>) -> Response {
-    house.post(&format!("/v1/assets?{query}")).body(file).send().await.unwrap()
+    house
+        .post(&format!("/v1/assets?{query}"))
+        .body(file)
+        .send()
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
 async fn a_channel_takes_its_own_types_to_the_customer_and_any_from_there() {
     let house = House::with_file(RULES, &[]).await;
-    let refused = upload(&house, "channel=whatsapp&sender=egain_agent&name=a.txt", b"hello".to_vec()).await;
-    assert_eq!(problem(refused).await, (415, "type-not-allowed".into(), "caller".into(), "policy".into(), false));
+    let refused = upload(
+        &house,
+        "channel=whatsapp&sender=egain_agent&name=a.txt",
+        b"hello".to_vec(),
+    )
+    .await;
+    assert_eq!(
+        problem(refused).await,
+        (
+            415,
+            "type-not-allowed".into(),
+            "caller".into(),
+            "policy".into(),
+            false
+        )
+    );
     assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
-    receipt(upload(&house, "channel=whatsapp&sender=egain_agent&name=a.png", PNG.to_vec()).await).await;
-    receipt(upload(&house, "channel=whatsapp&sender=customer&name=a.txt", b"hello".to_vec()).await).await;
-    receipt(upload(&house, "channel=sms&sender=egain_agent&name=a.txt", b"hello".to_vec()).await).await;
+    receipt(
+        upload(
+            &house,
+            "channel=whatsapp&sender=egain_agent&name=a.png",
+            PNG.to_vec(),
+        )
+        .await,
+    )
+    .await;
+    receipt(
+        upload(
+            &house,
+            "channel=whatsapp&sender=customer&name=a.txt",
+            b"hello".to_vec(),
+        )
+        .await,
+    )
+    .await;
+    receipt(
+        upload(
+            &house,
+            "channel=sms&sender=egain_agent&name=a.txt",
+            b"hello".to_vec(),
+        )
+        .await,
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -28,11 +72,28 @@ async fn a_channels_size_holds_on_every_rung() {
     let house = House::with_file(RULES, &[("limits.look_ahead", "1KiB")]).await;
     let query = "channel=custom.example&name=a.bin";
     receipt(upload(&house, query, noise(12_345, 1)).await).await;
-    let too_large = (413, "too-large".into(), "caller".into(), "policy".into(), false);
-    assert_eq!(problem(upload(&house, query, noise(12_346, 1)).await).await, too_large);
+    let too_large = (
+        413,
+        "too-large".into(),
+        "caller".into(),
+        "policy".into(),
+        false,
+    );
+    assert_eq!(
+        problem(upload(&house, query, noise(12_346, 1)).await).await,
+        too_large
+    );
     for _ in 0..2 {
-        let (content_type, body) = form(&[("channel", "custom.example")], "a.bin", &noise(12_346, 1), "");
-        let request = house.post("/v1/assets").header("content-type", content_type).body(body);
+        let (content_type, body) = form(
+            &[("channel", "custom.example")],
+            "a.bin",
+            &noise(12_346, 1),
+            "",
+        );
+        let request = house
+            .post("/v1/assets")
+            .header("content-type", content_type)
+            .body(body);
         assert_eq!(problem(request.send().await.unwrap()).await, too_large);
     }
     assert_eq!(house.left_upstream(1).await, 1);
@@ -41,9 +102,28 @@ async fn a_channels_size_holds_on_every_rung() {
 #[tokio::test]
 async fn rules_that_are_only_tried_are_counted_and_let_pass() {
     let house = House::with_file(RULES, &[("policy.report_only", "true")]).await;
-    receipt(upload(&house, "channel=custom.example&name=a.bin", noise(20_000, 1)).await).await;
-    receipt(upload(&house, "channel=whatsapp&sender=egain_bot&name=a.txt", b"hello".to_vec()).await).await;
-    assert_eq!(house.metric("rejected_total{code=\"would_reject\"}").await, 2.0);
+    receipt(
+        upload(
+            &house,
+            "channel=custom.example&name=a.bin",
+            noise(20_000, 1),
+        )
+        .await,
+    )
+    .await;
+    receipt(
+        upload(
+            &house,
+            "channel=whatsapp&sender=egain_bot&name=a.txt",
+            b"hello".to_vec(),
+        )
+        .await,
+    )
+    .await;
+    assert_eq!(
+        house.metric("rejected_total{code=\"would_reject\"}").await,
+        2.0
+    );
 }
 
 #[tokio::test]
@@ -51,42 +131,132 @@ async fn only_channels_of_the_settings_become_labels() {
     let house = House::with_file(RULES, &[]).await;
     receipt(upload(&house, "channel=whatsapp&name=a.bin", noise(100, 1)).await).await;
     receipt(upload(&house, "channel=made_up&name=a.bin", noise(10, 1)).await).await;
-    assert_eq!(house.metric("transfer_bytes_total{channel=\"whatsapp\",direction=\"upload\"}").await, 100.0);
-    assert_eq!(house.metric("transfer_bytes_total{channel=\"other\",direction=\"upload\"}").await, 10.0);
+    assert_eq!(
+        house
+            .metric("transfer_bytes_total{channel=\"whatsapp\",direction=\"upload\"}")
+            .await,
+        100.0
+    );
+    assert_eq!(
+        house
+            .metric("transfer_bytes_total{channel=\"other\",direction=\"upload\"}")
+            .await,
+        10.0
+    );
 }
 
 #[tokio::test]
 async fn no_spelling_of_a_channel_passes_its_rules_by() {
-    let house = House::with_file("[policy.channels.whatsapp]\nmax_size = \"1KiB\"\nallow = [\"image/png\"]\n", &[]).await;
+    let house = House::with_file(
+        "[policy.channels.whatsapp]\nmax_size = \"1KiB\"\nallow = [\"image/png\"]\n",
+        &[],
+    )
+    .await;
     for same in ["whatsapp", "WhatsApp", "WHATSAPP"] {
-        let refused = upload(&house, &format!("channel={same}&name=a.bin"), noise(2000, 1)).await;
+        let refused = upload(
+            &house,
+            &format!("channel={same}&name=a.bin"),
+            noise(2000, 1),
+        )
+        .await;
         assert!(matches!(problem(refused).await.0, 413 | 415), "{same}");
     }
-    for none in ["whatsapp%20", "%20whatsapp", "whatsapp%C2%A0", "%EF%BB%BFwhatsapp", "whats%C2%ADapp", "what%D1%95app", "a/b"] {
-        let refused = upload(&house, &format!("channel={none}&name=a.bin"), noise(2000, 1)).await;
-        assert_eq!(problem(refused).await, (400, "invalid-field".into(), "caller".into(), "admit".into(), false), "{none}");
-        let (content_type, body) = form(&[("channel", &none.replace("%20", " "))], "a.bin", &noise(2000, 1), "");
-        let refused = house.post("/v1/assets").header("content-type", content_type).body(body).send().await.unwrap();
-        assert_eq!(problem(refused).await.1, "invalid-field", "{none} in a form");
+    for none in [
+        "whatsapp%20",
+        "%20whatsapp",
+        "whatsapp%C2%A0",
+        "%EF%BB%BFwhatsapp",
+        "whats%C2%ADapp",
+        "what%D1%95app",
+        "a/b",
+    ] {
+        let refused = upload(
+            &house,
+            &format!("channel={none}&name=a.bin"),
+            noise(2000, 1),
+        )
+        .await;
+        assert_eq!(
+            problem(refused).await,
+            (
+                400,
+                "invalid-field".into(),
+                "caller".into(),
+                "admit".into(),
+                false
+            ),
+            "{none}"
+        );
+        let (content_type, body) = form(
+            &[("channel", &none.replace("%20", " "))],
+            "a.bin",
+            &noise(2000, 1),
+            "",
+        );
+        let refused = house
+            .post("/v1/assets")
+            .header("content-type", content_type)
+            .body(body)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(
+            problem(refused).await.1,
+            "invalid-field",
+            "{none} in a form"
+        );
     }
     assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
     let stored = receipt(upload(&house, "channel=WhatsApp&name=a.png", PNG.to_vec()).await).await;
-    assert_eq!(stored["channel"], "WhatsApp", "eGain gets what the caller wrote");
-    assert!(house.metric("transfer_bytes_total{channel=\"whatsapp\",direction=\"upload\"}").await > 0.0);
+    assert_eq!(
+        stored["channel"], "WhatsApp",
+        "eGain gets what the caller wrote"
+    );
+    assert!(
+        house
+            .metric("transfer_bytes_total{channel=\"whatsapp\",direction=\"upload\"}")
+            .await
+            > 0.0
+    );
 }
 
 #[tokio::test]
 async fn channels_that_nobody_names_are_refused_where_the_policy_says_so() {
     let entry = crate::planted::entry;
-    let file = entry("any", "") + &entry("bound", "channels = [\"line\"]") + "[policy.channels.sms]\n";
-    let house = House::with_file(&file, &[("auth.mode", "keys"), ("policy.unknown_channels", "refuse")]).await;
-    let send = |id: &'static str, query: &str| house.post(&format!("/v1/assets?name=a.txt&{query}")).by(id).body("hello").send();
-    for (id, query) in [("any", "channel=sms"), ("any", "channel=Line"), ("bound", ""), ("bound", "channel=LINE")] {
+    let file =
+        entry("any", "") + &entry("bound", "channels = [\"line\"]") + "[policy.channels.sms]\n";
+    let house = House::with_file(
+        &file,
+        &[("auth.mode", "keys"), ("policy.unknown_channels", "refuse")],
+    )
+    .await;
+    let send = |id: &'static str, query: &str| {
+        house
+            .post(&format!("/v1/assets?name=a.txt&{query}"))
+            .by(id)
+            .body("hello")
+            .send()
+    };
+    for (id, query) in [
+        ("any", "channel=sms"),
+        ("any", "channel=Line"),
+        ("bound", ""),
+        ("bound", "channel=LINE"),
+    ] {
         receipt(send(id, query).await.unwrap()).await;
     }
     let calls = house.sandbox.stats().calls(Operation::CreateAsset);
     let refused = send("any", "channel=fax").await.unwrap();
-    assert_eq!(problem(refused).await, (400, "invalid-field".into(), "caller".into(), "policy".into(), false));
+    assert_eq!(
+        problem(refused).await,
+        (
+            400,
+            "invalid-field".into(),
+            "caller".into(),
+            "policy".into(),
+            false
+        )
+    );
     assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), calls);
 }
 
@@ -97,19 +267,52 @@ async fn a_kind_of_media_has_limits_of_its_own() {
     let query = "channel=whatsapp&sender=custom_bot";
     let picture = |size: usize| [PNG, &vec![0; size - PNG.len()]].concat();
     receipt(upload(&house, &format!("{query}&name=a.png"), picture(1024)).await).await;
-    let too_large = (413, "too-large".into(), "caller".into(), "policy".into(), false);
-    assert_eq!(problem(upload(&house, &format!("{query}&name=a.png"), picture(1025)).await).await, too_large);
-    assert_eq!(problem(upload(&house, &format!("{query}&name=a.txt"), picture(1025)).await).await, too_large, "by its bytes");
+    let too_large = (
+        413,
+        "too-large".into(),
+        "caller".into(),
+        "policy".into(),
+        false,
+    );
+    assert_eq!(
+        problem(upload(&house, &format!("{query}&name=a.png"), picture(1025)).await).await,
+        too_large
+    );
+    assert_eq!(
+        problem(upload(&house, &format!("{query}&name=a.txt"), picture(1025)).await).await,
+        too_large,
+        "by its bytes"
+    );
     receipt(upload(&house, &format!("{query}&name=a.bin"), noise(4096, 1)).await).await;
-    assert_eq!(problem(upload(&house, &format!("{query}&name=a.bin"), noise(4097, 1)).await).await, too_large);
+    assert_eq!(
+        problem(upload(&house, &format!("{query}&name=a.bin"), noise(4097, 1)).await).await,
+        too_large
+    );
     assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 2);
 }
 
 #[tokio::test]
 async fn the_providers_published_limits_are_settings() {
-    let house = House::with_file(include_str!("../../deploy/policy.providers.example.toml"), &[]).await;
+    let house = House::with_file(
+        include_str!("../../deploy/policy.providers.example.toml"),
+        &[],
+    )
+    .await;
     let gif = b"GIF89a\x01\0\x01\0\0\0\0;".to_vec();
-    let refused = upload(&house, "channel=custom.line&sender=egain_agent&name=a.gif", gif).await;
+    let refused = upload(
+        &house,
+        "channel=custom.line&sender=egain_agent&name=a.gif",
+        gif,
+    )
+    .await;
     assert_eq!(problem(refused).await.0, 415);
-    receipt(upload(&house, "channel=custom.line&sender=egain_agent&name=a.png", PNG.to_vec()).await).await;
+    receipt(
+        upload(
+            &house,
+            "channel=custom.line&sender=egain_agent&name=a.png",
+            PNG.to_vec(),
+        )
+        .await,
+    )
+    .await;
 }

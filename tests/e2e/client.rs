@@ -18,7 +18,9 @@ pub struct RequestBuilder(reqwest::RequestBuilder);
 impl Client {
     /// A client that follows no redirect, but else as it is set up here.
     pub fn with(set_up: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder) -> Self {
-        let builder = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
+        let builder = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none());
         Self(set_up(builder).build().unwrap())
     }
 

@@ -20,13 +20,31 @@ async fn http_2_serves_metadata_and_content() {
     let file = noise(3 * 1024 * 1024, 7);
     let path = stored(&house, "a.bin", file.clone()).await;
     let client = http2();
-    let metadata = client.get(house.url(path.trim_end_matches("/content"))).send().await.unwrap();
-    assert_eq!((metadata.version(), metadata.status()), (Version::HTTP_2, StatusCode::OK));
-    assert!(metadata.headers().contains_key("x-request-id") && !metadata.headers().contains_key("connection"));
+    let metadata = client
+        .get(house.url(path.trim_end_matches("/content")))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        (metadata.version(), metadata.status()),
+        (Version::HTTP_2, StatusCode::OK)
+    );
+    assert!(
+        metadata.headers().contains_key("x-request-id")
+            && !metadata.headers().contains_key("connection")
+    );
     let content = client.get(house.url(&path)).send().await.unwrap();
-    assert_eq!((content.version(), content.content_length()), (Version::HTTP_2, Some(file.len() as u64)));
+    assert_eq!(
+        (content.version(), content.content_length()),
+        (Version::HTTP_2, Some(file.len() as u64))
+    );
     assert!(content.bytes().await.unwrap() == file);
-    let part = client.get(house.url(&path)).header("range", "bytes=1-2").send().await.unwrap();
+    let part = client
+        .get(house.url(&path))
+        .header("range", "bytes=1-2")
+        .send()
+        .await
+        .unwrap();
     assert!(part.bytes().await.unwrap() == file[1..=2]);
 }
 
@@ -34,7 +52,11 @@ async fn http_2_serves_metadata_and_content() {
 async fn http_2_answers_a_head_without_a_body() {
     let house = House::open().await;
     let path = stored(&house, "a.bin", noise(10, 7)).await;
-    for (path, status) in [(path.trim_end_matches("/content"), 200), (path.as_str(), 200), ("/nowhere", 404)] {
+    for (path, status) in [
+        (path.trim_end_matches("/content"), 200),
+        (path.as_str(), 200),
+        ("/nowhere", 404),
+    ] {
         let answer = http2().head(house.url(path)).send().await.unwrap();
         assert_eq!(answer.status(), status);
         assert!(answer.headers()["content-length"] != "0", "{path}");
@@ -47,7 +69,12 @@ async fn http_2_shows_a_broken_stream_and_goes_on_with_the_others() {
     let house = House::open().await;
     let path = stored(&house, "a.bin", noise(300_000, 7)).await;
     let client = http2();
-    house.sandbox.fault(Fault::at(Operation::Download).cut_after(100_000).no_etag().once());
+    house.sandbox.fault(
+        Fault::at(Operation::Download)
+            .cut_after(100_000)
+            .no_etag()
+            .once(),
+    );
     let broken = client.get(house.url(&path)).send().await.unwrap();
     assert_eq!(broken.status(), StatusCode::OK);
     assert!(broken.bytes().await.is_err());
@@ -57,12 +84,19 @@ async fn http_2_shows_a_broken_stream_and_goes_on_with_the_others() {
 
 #[tokio::test]
 async fn an_idle_connection_is_used_again_after_the_header_timeout() {
-    let house = House::set(&[("server.header_timeout", "200ms"), ("server.keep_alive_timeout", "30s")]).await;
+    let house = House::set(&[
+        ("server.header_timeout", "200ms"),
+        ("server.keep_alive_timeout", "30s"),
+    ])
+    .await;
     let mut wire = Wire::to(house.addr).await;
     for round in 0..2 {
         wire.send("HEAD /nowhere HTTP/1.1\r\nhost: x\r\n\r\n").await;
         let head = wire.head().await;
-        assert!(head.starts_with("http/1.1 404") && !head.contains("\r\nconnection: close"), "round {round}: {head}");
+        assert!(
+            head.starts_with("http/1.1 404") && !head.contains("\r\nconnection: close"),
+            "round {round}: {head}"
+        );
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }
@@ -73,14 +107,18 @@ async fn a_connection_serves_one_download_after_the_other() {
     let path = stored(&house, "a.bin", noise(1000, 7)).await;
     let mut wire = Wire::to(house.addr).await;
     for headers in ["", "range: bytes=0-9\r\n", "if-none-match: *\r\n", ""] {
-        wire.send(format!("GET {path} HTTP/1.1\r\nhost: x\r\n{headers}\r\n")).await;
+        wire.send(format!("GET {path} HTTP/1.1\r\nhost: x\r\n{headers}\r\n"))
+            .await;
         let head = wire.head().await;
         let length = match head.split(' ').nth(1).unwrap() {
             "200" => 1000,
             "206" => 10,
             _ => 0,
         };
-        assert!(wire.bytes(length).await == noise(1000, 7)[..length], "{head}");
+        assert!(
+            wire.bytes(length).await == noise(1000, 7)[..length],
+            "{head}"
+        );
     }
 }
 
@@ -88,13 +126,25 @@ async fn a_connection_serves_one_download_after_the_other() {
 async fn one_connection_too_many_is_refused_and_admin_has_its_own() {
     let house = House::set(&[("server.max_connections", "1")]).await;
     let mut first = Wire::to(house.addr).await;
-    first.send("HEAD /nowhere HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    first
+        .send("HEAD /nowhere HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await;
     first.head().await;
     let mut second = Wire::to(house.addr).await;
-    second.send("HEAD /nowhere HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    second
+        .send("HEAD /nowhere HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await;
     let head = second.head().await;
-    assert!(head.starts_with("http/1.1 503") && head.contains("\r\nretry-after: 1\r\n"), "{head}");
-    let alive = house.client.get(format!("http://{}/livez", house.admin)).send().await.unwrap();
+    assert!(
+        head.starts_with("http/1.1 503") && head.contains("\r\nretry-after: 1\r\n"),
+        "{head}"
+    );
+    let alive = house
+        .client
+        .get(format!("http://{}/livez", house.admin))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(alive.status(), StatusCode::OK);
 }
 
@@ -103,12 +153,19 @@ async fn a_connection_that_is_begun_anew_loses_nothing() {
     let house = House::open().await;
     let mut wire = Wire::to(house.addr).await;
     let large = noise(500_000, 1);
-    wire.send_head("channel=sms&name=a.bin", &format!("Content-Length: {}\r\n", large.len())).await;
-    // The next head's beginning comes along with the end of the file, and the rest of it after a pause.
-    wire.send([&large[..], b"POST /v1/assets?channel=sms&na"].concat()).await;
+    wire.send_head(
+        "channel=sms&name=a.bin",
+        &format!("Content-Length: {}\r\n", large.len()),
+    )
+    .await;
+    // The next head's beginning comes along with the end of the file, and the rest of it after a
+    // pause.
+    wire.send([&large[..], b"POST /v1/assets?channel=sms&na"].concat())
+        .await;
     assert_eq!(wire.answer().await.status, 201);
     tokio::time::sleep(Duration::from_millis(1300)).await;
-    wire.send("me=b.txt HTTP/1.1\r\nHost: gateway\r\nContent-Length: 5\r\n\r\nhello").await;
+    wire.send("me=b.txt HTTP/1.1\r\nHost: gateway\r\nContent-Length: 5\r\n\r\nhello")
+        .await;
     let answer = wire.answer().await;
     assert_eq!((answer.status, answer.closes()), (201, false));
 }

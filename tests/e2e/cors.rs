@@ -14,19 +14,33 @@ const UPLOAD: &str = "/v1/assets?channel=sms&name=a.txt";
 const ALLOW_ORIGIN: &str = "access-control-allow-origin";
 
 fn with(request: RequestBuilder, headers: &[(&str, &str)]) -> RequestBuilder {
-    headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))
+    headers.iter().fold(request, |request, (name, value)| {
+        request.header(*name, *value)
+    })
 }
 
 /// What `fetch(url, {method: "POST", body: form})` sends without asking first.
 fn simple_form(house: &House) -> RequestBuilder {
     let (content_type, body) = form(&[("channel", "sms")], "a.txt", b"text", "");
-    house.post("/v1/assets").header(CONTENT_TYPE, content_type).body(body)
+    house
+        .post("/v1/assets")
+        .header(CONTENT_TYPE, content_type)
+        .body(body)
 }
 
 async fn preflight(house: &House, path: &str, origin: &str) -> Response {
-    let asked =
-        [("origin", origin), ("access-control-request-method", "POST"), ("access-control-request-headers", "authorization")];
-    with(house.client.request(Method::OPTIONS, house.url(path)), &asked).send().await.unwrap()
+    let asked = [
+        ("origin", origin),
+        ("access-control-request-method", "POST"),
+        ("access-control-request-headers", "authorization"),
+    ];
+    with(
+        house.client.request(Method::OPTIONS, house.url(path)),
+        &asked,
+    )
+    .send()
+    .await
+    .unwrap()
 }
 
 fn told<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
@@ -42,13 +56,33 @@ async fn a_foreign_page_stores_and_reads_nothing() {
     for page in [
         &[("origin", "https://evil.example.com")][..],
         &[("origin", "null")],
-        &[("origin", "http://127.0.0.1:1"), ("sec-fetch-site", "same-site")],
-        &[("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "no-cors")],
+        &[
+            ("origin", "http://127.0.0.1:1"),
+            ("sec-fetch-site", "same-site"),
+        ],
+        &[
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-mode", "no-cors"),
+        ],
     ] {
-        for request in [simple_form(&house), house.post(UPLOAD).body("text"), house.get(&content)] {
+        for request in [
+            simple_form(&house),
+            house.post(UPLOAD).body("text"),
+            house.get(&content),
+        ] {
             let refused = with(request, page).send().await.unwrap();
             assert_eq!(refused.headers().get(ALLOW_ORIGIN), None);
-            assert_eq!(problem(refused).await, (403, "forbidden".into(), "caller".into(), "admit".into(), false), "{page:?}");
+            assert_eq!(
+                problem(refused).await,
+                (
+                    403,
+                    "forbidden".into(),
+                    "caller".into(),
+                    "admit".into(),
+                    false
+                ),
+                "{page:?}"
+            );
         }
     }
     assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), calls);
@@ -59,19 +93,35 @@ async fn a_foreign_page_stores_and_reads_nothing() {
 async fn programs_and_the_gateways_own_pages_call_as_before() {
     let house = House::open().await;
     let own = format!("http://{}", house.addr);
-    for page in [&[][..], &[("origin", own.as_str())], &[("origin", "null"), ("sec-fetch-site", "same-origin")]] {
+    for page in [
+        &[][..],
+        &[("origin", own.as_str())],
+        &[("origin", "null"), ("sec-fetch-site", "same-origin")],
+    ] {
         let answer = with(simple_form(&house), page).send().await.unwrap();
-        assert!(!answer.headers().contains_key(ALLOW_ORIGIN) && !answer.headers().contains_key(VARY));
+        assert!(
+            !answer.headers().contains_key(ALLOW_ORIGIN) && !answer.headers().contains_key(VARY)
+        );
         receipt(answer).await;
     }
-    assert_eq!(preflight(&house, "/v1/assets", &own).await.status(), StatusCode::METHOD_NOT_ALLOWED, "nobody asks that");
+    assert_eq!(
+        preflight(&house, "/v1/assets", &own).await.status(),
+        StatusCode::METHOD_NOT_ALLOWED,
+        "nobody asks that"
+    );
 }
 
 #[tokio::test]
 async fn a_page_behind_a_trusted_proxy_is_its_own_by_the_scheme_that_the_proxy_tells() {
     let house = House::set(&[("server.trusted_proxies", "127.0.0.1")]).await;
     let own = format!("https://{}", house.addr);
-    let ask = |proto| with(simple_form(&house), &[("origin", &own), ("x-forwarded-proto", proto)]).send();
+    let ask = |proto| {
+        with(
+            simple_form(&house),
+            &[("origin", &own), ("x-forwarded-proto", proto)],
+        )
+        .send()
+    };
     receipt(ask("https").await.unwrap()).await;
     assert_eq!(ask("http").await.unwrap().status(), StatusCode::FORBIDDEN);
 }
@@ -81,43 +131,129 @@ async fn a_link_elsewhere_opens_a_file_but_stores_none() {
     let house = House::open().await;
     let stored = house.upload("a.txt", b"text".to_vec()).await;
     let content = format!("/v1/assets/{}/content", stored["id"].as_str().unwrap());
-    let followed = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document")];
-    assert_eq!(with(house.get(&content), &followed).send().await.unwrap().text().await.unwrap(), "text");
-    assert_eq!(with(simple_form(&house), &followed).send().await.unwrap().status(), StatusCode::FORBIDDEN, "a form that is sent");
+    let followed = [
+        ("sec-fetch-site", "cross-site"),
+        ("sec-fetch-mode", "navigate"),
+        ("sec-fetch-dest", "document"),
+    ];
+    assert_eq!(
+        with(house.get(&content), &followed)
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap(),
+        "text"
+    );
+    assert_eq!(
+        with(simple_form(&house), &followed)
+            .send()
+            .await
+            .unwrap()
+            .status(),
+        StatusCode::FORBIDDEN,
+        "a form that is sent"
+    );
     let framed = [followed[0], followed[1], ("sec-fetch-dest", "iframe")];
-    assert_eq!(with(house.get(&content), &framed).send().await.unwrap().status(), StatusCode::FORBIDDEN);
+    assert_eq!(
+        with(house.get(&content), &framed)
+            .send()
+            .await
+            .unwrap()
+            .status(),
+        StatusCode::FORBIDDEN
+    );
 }
 
 #[tokio::test]
 async fn a_listed_page_asks_without_a_key_and_reads_what_it_is_told() {
-    let house = House::with_file(&keys(), &[("auth.mode", "keys"), ("server.cors_origins", PAGE)]).await;
+    let house = House::with_file(
+        &keys(),
+        &[("auth.mode", "keys"), ("server.cors_origins", PAGE)],
+    )
+    .await;
     let asked = preflight(&house, UPLOAD, PAGE).await;
     assert_eq!(asked.status(), StatusCode::NO_CONTENT);
     let headers = asked.headers();
-    assert_eq!((told(headers, ALLOW_ORIGIN), told(headers, "access-control-allow-methods")), (Some(PAGE), Some("POST")));
-    assert!(told(headers, "access-control-allow-headers").unwrap().split(", ").any(|name| name == "authorization"));
-    let methods = |answer: &Response| told(answer.headers(), "access-control-allow-methods").unwrap().to_owned();
-    assert_eq!(methods(&preflight(&house, "/v1/assets/a1", PAGE).await), "GET, HEAD, DELETE");
+    assert_eq!(
+        (
+            told(headers, ALLOW_ORIGIN),
+            told(headers, "access-control-allow-methods")
+        ),
+        (Some(PAGE), Some("POST"))
+    );
+    assert!(
+        told(headers, "access-control-allow-headers")
+            .unwrap()
+            .split(", ")
+            .any(|name| name == "authorization")
+    );
+    let methods = |answer: &Response| {
+        told(answer.headers(), "access-control-allow-methods")
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(
+        methods(&preflight(&house, "/v1/assets/a1", PAGE).await),
+        "GET, HEAD, DELETE"
+    );
     for (id, status) in [("adapter", 201), ("nobody", 401), ("reader", 403)] {
-        let answer = house.post(UPLOAD).by(id).header("origin", PAGE).body("text").send().await.unwrap();
-        assert_eq!((answer.status().as_u16(), told(answer.headers(), ALLOW_ORIGIN)), (status, Some(PAGE)), "{id}");
+        let answer = house
+            .post(UPLOAD)
+            .by(id)
+            .header("origin", PAGE)
+            .body("text")
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(
+            (
+                answer.status().as_u16(),
+                told(answer.headers(), ALLOW_ORIGIN)
+            ),
+            (status, Some(PAGE)),
+            "{id}"
+        );
         assert_eq!(told(answer.headers(), "vary"), Some("origin"));
         let exposed = told(answer.headers(), "access-control-expose-headers").unwrap();
-        for name in ["location", "x-request-id", "retry-after", "server-timing", "content-range", "etag"] {
+        for name in [
+            "location",
+            "x-request-id",
+            "retry-after",
+            "server-timing",
+            "content-range",
+            "etag",
+        ] {
             assert!(exposed.split(", ").any(|exposed| exposed == name), "{name}");
         }
     }
     let refused = preflight(&house, UPLOAD, "https://evil.example.com").await;
-    assert!(refused.status() == StatusCode::FORBIDDEN && !refused.headers().contains_key(ALLOW_ORIGIN));
-    let plain = house.get("/v1/assets/unknown").by("reader").send().await.unwrap();
-    assert_eq!(told(plain.headers(), "vary"), Some("origin"), "a cache keeps nothing that another page may not have");
+    assert!(
+        refused.status() == StatusCode::FORBIDDEN && !refused.headers().contains_key(ALLOW_ORIGIN)
+    );
+    let plain = house
+        .get("/v1/assets/unknown")
+        .by("reader")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        told(plain.headers(), "vary"),
+        Some("origin"),
+        "a cache keeps nothing that another page may not have"
+    );
 }
 
 #[tokio::test]
 async fn every_page_may_call_where_all_are_listed() {
     let house = House::set(&[("server.cors_origins", "*")]).await;
     for page in ["null", "https://evil.example.com"] {
-        let answer = simple_form(&house).header("origin", page).send().await.unwrap();
+        let answer = simple_form(&house)
+            .header("origin", page)
+            .send()
+            .await
+            .unwrap();
         assert_eq!(told(answer.headers(), ALLOW_ORIGIN), Some("*"));
         let receipt: Value = receipt(answer).await;
         assert_eq!(receipt["channel"], "sms");

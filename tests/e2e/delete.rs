@@ -19,14 +19,27 @@ async fn delete(house: &House, path: &str) -> Response {
 async fn a_deleted_asset_is_gone_at_once_though_its_url_was_remembered() {
     let house = House::open().await;
     let path = stored(&house).await;
-    assert_eq!(house.get(&path).send().await.unwrap().status(), StatusCode::OK);
+    assert_eq!(
+        house.get(&path).send().await.unwrap().status(),
+        StatusCode::OK
+    );
     let deleted = delete(&house, &path).await;
-    assert_eq!((deleted.status(), deleted.bytes().await.unwrap().len()), (StatusCode::NO_CONTENT, 0));
+    assert_eq!(
+        (deleted.status(), deleted.bytes().await.unwrap().len()),
+        (StatusCode::NO_CONTENT, 0)
+    );
     assert!(house.sandbox.assets().is_empty());
     for path in [path.clone(), format!("{path}/content")] {
-        assert_eq!(problem(house.get(&path).send().await.unwrap()).await.1, "not-found");
+        assert_eq!(
+            problem(house.get(&path).send().await.unwrap()).await.1,
+            "not-found"
+        );
     }
-    assert_eq!(house.sandbox.stats().calls(Operation::GetAsset), 2, "eGain was asked, once");
+    assert_eq!(
+        house.sandbox.stats().calls(Operation::GetAsset),
+        2,
+        "eGain was asked, once"
+    );
 }
 
 /// Else its entry would be found again when the mark that it is dead has ended.
@@ -35,15 +48,25 @@ async fn nothing_is_remembered_of_deleted_assets() {
     let house = House::open().await;
     for _ in 0..10 {
         let path = stored(&house).await;
-        assert_eq!(house.get(&path).send().await.unwrap().status(), StatusCode::OK);
+        assert_eq!(
+            house.get(&path).send().await.unwrap().status(),
+            StatusCode::OK
+        );
         assert_eq!(delete(&house, &path).await.status(), StatusCode::NO_CONTENT);
     }
     let other = stored(&house).await;
     let began = std::time::Instant::now();
     // The cache counts its entries now and then, when it is used.
     while house.metric("url_cache_entries").await != 1.0 {
-        assert!(began.elapsed() < std::time::Duration::from_secs(5), "{}", house.metric("url_cache_entries").await);
-        assert_eq!(house.get(&other).send().await.unwrap().status(), StatusCode::OK);
+        assert!(
+            began.elapsed() < std::time::Duration::from_secs(5),
+            "{}",
+            house.metric("url_cache_entries").await
+        );
+        assert_eq!(
+            house.get(&other).send().await.unwrap().status(),
+            StatusCode::OK
+        );
     }
 }
 
@@ -51,7 +74,16 @@ async fn nothing_is_remembered_of_deleted_assets() {
 async fn an_unknown_asset_cant_be_deleted() {
     let house = House::open().await;
     let answer = delete(&house, "/v1/assets/unknown").await;
-    assert_eq!(problem(answer).await, (404, "not-found".into(), "caller".into(), "delete".into(), false));
+    assert_eq!(
+        problem(answer).await,
+        (
+            404,
+            "not-found".into(),
+            "caller".into(),
+            "delete".into(),
+            false
+        )
+    );
 }
 
 #[tokio::test]
@@ -59,10 +91,26 @@ async fn an_asset_in_use_cant_be_deleted_and_is_still_served() {
     let house = House::open().await;
     let path = stored(&house).await;
     let said = json!({"code": "409-100", "developerMessage": "in use"});
-    house.sandbox.fault(Fault::at(Operation::DeleteAsset).status(StatusCode::CONFLICT).body(said));
+    house.sandbox.fault(
+        Fault::at(Operation::DeleteAsset)
+            .status(StatusCode::CONFLICT)
+            .body(said),
+    );
     let answer = delete(&house, &path).await;
-    assert_eq!(problem(answer).await, (409, "conflict".into(), "caller".into(), "delete".into(), false));
-    assert_eq!(house.get(&path).send().await.unwrap().status(), StatusCode::OK);
+    assert_eq!(
+        problem(answer).await,
+        (
+            409,
+            "conflict".into(),
+            "caller".into(),
+            "delete".into(),
+            false
+        )
+    );
+    assert_eq!(
+        house.get(&path).send().await.unwrap().status(),
+        StatusCode::OK
+    );
 }
 
 #[tokio::test]
@@ -70,19 +118,51 @@ async fn a_url_is_forgotten_also_when_nobody_knows_whether_the_asset_is_deleted(
     let house = House::set(&[("egain.request_timeout", "300ms")]).await;
     let path = stored(&house).await;
     house.get(&path).send().await.unwrap();
-    house.sandbox.fault(Fault::at(Operation::DeleteAsset).stall());
-    assert_eq!(problem(delete(&house, &path).await).await.1, "upstream-timeout");
+    house
+        .sandbox
+        .fault(Fault::at(Operation::DeleteAsset).stall());
+    assert_eq!(
+        problem(delete(&house, &path).await).await.1,
+        "upstream-timeout"
+    );
     house.get(&path).send().await.unwrap();
     assert_eq!(house.sandbox.stats().calls(Operation::GetAsset), 2);
 }
 
 #[tokio::test]
 async fn deletes_have_an_allowance_of_their_own() {
-    let house = House::set(&[("egain.other_rate", "0.001"), ("egain.other_burst", "1"), ("egain.budget_wait", "0s")]).await;
+    let house = House::set(&[
+        ("egain.other_rate", "0.001"),
+        ("egain.other_burst", "1"),
+        ("egain.budget_wait", "0s"),
+    ])
+    .await;
     let (first, second) = (stored(&house).await, stored(&house).await);
-    assert_eq!(delete(&house, &first).await.status(), StatusCode::NO_CONTENT);
+    assert_eq!(
+        delete(&house, &first).await.status(),
+        StatusCode::NO_CONTENT
+    );
     let refused = delete(&house, &second).await;
-    assert!(refused.headers()["retry-after"].to_str().unwrap().parse::<u64>().unwrap() > 900);
-    assert_eq!(problem(refused).await, (503, "upstream-budget".into(), "gateway".into(), "budget".into(), true));
-    assert_eq!(house.get(&second).send().await.unwrap().status(), StatusCode::OK);
+    assert!(
+        refused.headers()["retry-after"]
+            .to_str()
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+            > 900
+    );
+    assert_eq!(
+        problem(refused).await,
+        (
+            503,
+            "upstream-budget".into(),
+            "gateway".into(),
+            "budget".into(),
+            true
+        )
+    );
+    assert_eq!(
+        house.get(&second).send().await.unwrap().status(),
+        StatusCode::OK
+    );
 }

@@ -10,21 +10,35 @@ use crate::refusal::Refusal;
 
 const JPEG: &[u8] = b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0";
 const CHANNEL: &str = "Content-Disposition: form-data; name=\"channel\"";
-const FILE: &str = "Content-Disposition: form-data; name=\"file\"; filename=\"a.jpg\"\r\nContent-Type: image/jpeg";
+const FILE: &str =
+    "Content-Disposition: form-data; name=\"file\"; filename=\"a.jpg\"\r\nContent-Type: image/jpeg";
 const EMPTY: &str = "Content-Disposition: form-data; name=\"second\"; filename=\"\"\r\nContent-Type: application/octet-stream";
 
 /// Parts, each a head and its bytes, between lines of `boundary`.
 fn framed(boundary: &str, parts: &[(&str, &[u8])]) -> Vec<u8> {
     let mut body = Vec::new();
     for (head, bytes) in parts {
-        body.extend([format!("--{boundary}\r\n{head}\r\n\r\n").as_bytes(), bytes, b"\r\n"].concat());
+        body.extend(
+            [
+                format!("--{boundary}\r\n{head}\r\n\r\n").as_bytes(),
+                bytes,
+                b"\r\n",
+            ]
+            .concat(),
+        );
     }
     body.extend(format!("--{boundary}--\r\n").bytes());
     body
 }
 
 async fn send(house: &House, query: &str, content_type: &str, body: Vec<u8>) -> Response {
-    house.post(&format!("/v1/assets?{query}")).header(CONTENT_TYPE, content_type).body(body).send().await.unwrap()
+    house
+        .post(&format!("/v1/assets?{query}"))
+        .header(CONTENT_TYPE, content_type)
+        .body(body)
+        .send()
+        .await
+        .unwrap()
 }
 
 /// Checks that just the file was stored, and returns its receipt.
@@ -38,7 +52,10 @@ async fn stored(house: &House, response: Response, file: &[u8]) -> Value {
 async fn a_boundary_needs_no_quotes_where_it_has_one_meaning() {
     let house = House::open().await;
     for (content_type, boundary) in [
-        ("multipart/form-data; boundary=----=_Part_0_1.2", "----=_Part_0_1.2"),
+        (
+            "multipart/form-data; boundary=----=_Part_0_1.2",
+            "----=_Part_0_1.2",
+        ),
         ("multipart/form-data; boundary=a/b:c", "a/b:c"),
         ("multipart/form-data; boundary=*****", "*****"),
         ("multipart/form-data; boundary = x ; charset=utf-8", "x"),
@@ -48,7 +65,11 @@ async fn a_boundary_needs_no_quotes_where_it_has_one_meaning() {
         for bytes in [JPEG, &[JPEG, &noise(100_000, 1)].concat()] {
             let body = framed(boundary, &[(CHANNEL, b"sms"), (FILE, bytes)]);
             let receipt = stored(&house, send(&house, "", content_type, body).await, bytes).await;
-            assert_eq!((&receipt["name"], &receipt["channel"]), (&"a.jpg".into(), &"sms".into()), "{content_type}");
+            assert_eq!(
+                (&receipt["name"], &receipt["channel"]),
+                (&"a.jpg".into(), &"sms".into()),
+                "{content_type}"
+            );
         }
     }
 }
@@ -57,7 +78,8 @@ async fn a_boundary_needs_no_quotes_where_it_has_one_meaning() {
 async fn mail_libraries_forms_are_read() {
     let house = House::open().await;
     let name = "Reservation - Holiday Park by the Sea - 2025-01-10.jpg";
-    let disposition = format!("Content-Disposition: form-data; name=\"file\";\r\n filename=\"{name}\"");
+    let disposition =
+        format!("Content-Disposition: form-data; name=\"file\";\r\n filename=\"{name}\"");
     for head in [
         format!("{disposition}\r\nContent-Type: image/jpeg"),
         format!("Content-Type: image/jpeg;\r\n\tname=\"{name}\"\r\nContent-Transfer-Encoding: binary\r\n{disposition}"),
@@ -82,18 +104,43 @@ async fn a_file_input_that_was_left_empty_is_no_second_file() {
         ] {
             let house = House::open().await;
             let body = framed("x", &parts);
-            let receipt = stored(&house, send(&house, "", "multipart/form-data; boundary=x", body).await, bytes).await;
-            assert_eq!((&receipt["name"], &receipt["size"]), (&"a.jpg".into(), &bytes.len().into()));
+            let receipt = stored(
+                &house,
+                send(&house, "", "multipart/form-data; boundary=x", body).await,
+                bytes,
+            )
+            .await;
+            assert_eq!(
+                (&receipt["name"], &receipt["size"]),
+                (&"a.jpg".into(), &bytes.len().into())
+            );
         }
     }
     let house = House::open().await;
     let form = |parts: &[(&str, &[u8])]| framed("x", parts);
     for (body, status, code) in [
         (form(&[(EMPTY, b"")]), 400, "empty-file"),
-        (form(&[(FILE, JPEG), (EMPTY, b"not empty")]), 400, "bad-request"),
-        (form(&[(EMPTY, b"not empty"), (FILE, JPEG)]), 400, "bad-request"),
+        (
+            form(&[(FILE, JPEG), (EMPTY, b"not empty")]),
+            400,
+            "bad-request",
+        ),
+        (
+            form(&[(EMPTY, b"not empty"), (FILE, JPEG)]),
+            400,
+            "bad-request",
+        ),
     ] {
-        let refusal = Refusal::of(send(&house, "channel=sms", "multipart/form-data; boundary=x", body).await).await;
+        let refusal = Refusal::of(
+            send(
+                &house,
+                "channel=sms",
+                "multipart/form-data; boundary=x",
+                body,
+            )
+            .await,
+        )
+        .await;
         assert_eq!(refusal.kind(), (status, code));
     }
 }
@@ -110,20 +157,52 @@ async fn a_form_under_another_type_is_opened_and_never_stored_with_its_envelope(
     ];
     for content_type in types {
         for bytes in [JPEG, &[JPEG, &noise(200_000, 3)].concat()] {
-            let body = framed("x", &[("Content-Disposition: form-data; name=\"sender\"", b"egain_agent"), (FILE, bytes)]);
-            let receipt = stored(&house, send(&house, "channel=sms", content_type, body).await, bytes).await;
+            let body = framed(
+                "x",
+                &[
+                    (
+                        "Content-Disposition: form-data; name=\"sender\"",
+                        b"egain_agent",
+                    ),
+                    (FILE, bytes),
+                ],
+            );
+            let receipt = stored(
+                &house,
+                send(&house, "channel=sms", content_type, body).await,
+                bytes,
+            )
+            .await;
             let told = ["name", "sender", "contentType"].map(|key| receipt[key].as_str().unwrap());
-            assert_eq!(told, ["a.jpg", "egain_agent", "image/jpeg"], "{content_type}");
+            assert_eq!(
+                told,
+                ["a.jpg", "egain_agent", "image/jpeg"],
+                "{content_type}"
+            );
         }
     }
     let form = framed("x", &[(FILE, JPEG)]);
-    let related = framed("x", &[("Content-Type: application/json", b"{}"), ("Content-Type: image/jpeg", JPEG)]);
+    let related = framed(
+        "x",
+        &[
+            ("Content-Type: application/json", b"{}"),
+            ("Content-Type: image/jpeg", JPEG),
+        ],
+    );
     let calls = house.sandbox.stats().calls(Operation::CreateAsset);
     for (what, content_type, body) in [
-        ("two boundaries", "multipart/related; boundary=y", form.clone()),
+        (
+            "two boundaries",
+            "multipart/related; boundary=y",
+            form.clone(),
+        ),
         ("no form", "multipart/related; boundary=x", related),
         ("no end", "image/jpeg", form[..form.len() - 4].to_vec()),
-        ("bare line feeds", "image/jpeg", form.iter().copied().filter(|byte| *byte != b'\r').collect()),
+        (
+            "bare line feeds",
+            "image/jpeg",
+            form.iter().copied().filter(|byte| *byte != b'\r').collect(),
+        ),
     ] {
         let refusal = Refusal::of(send(&house, "channel=sms", content_type, body).await).await;
         assert_eq!(refusal.kind(), (400, "malformed-multipart"), "{what}");
@@ -134,16 +213,29 @@ async fn a_form_under_another_type_is_opened_and_never_stored_with_its_envelope(
 #[tokio::test]
 async fn text_that_looks_a_little_like_a_form_is_a_file() {
     let house = House::open().await;
-    for text in
-        ["-- a comment\nSELECT 1;\n", "---\ntitle: x\n---\n", "--x\r\nContent-Disposition: inline\r\n\r\nhello\r\n--x--\r\n"]
-    {
-        stored(&house, send(&house, "channel=sms&name=a.txt", "text/plain", text.into()).await, text.as_bytes()).await;
+    for text in [
+        "-- a comment\nSELECT 1;\n",
+        "---\ntitle: x\n---\n",
+        "--x\r\nContent-Disposition: inline\r\n\r\nhello\r\n--x--\r\n",
+    ] {
+        stored(
+            &house,
+            send(&house, "channel=sms&name=a.txt", "text/plain", text.into()).await,
+            text.as_bytes(),
+        )
+        .await;
     }
 }
 
 #[tokio::test]
 async fn curls_default_type_says_nothing() {
     let house = House::open().await;
-    let response = send(&house, "channel=sms", "application/x-www-form-urlencoded", JPEG.to_vec()).await;
+    let response = send(
+        &house,
+        "channel=sms",
+        "application/x-www-form-urlencoded",
+        JPEG.to_vec(),
+    )
+    .await;
     assert_eq!(stored(&house, response, JPEG).await["name"], "upload.jpg");
 }

@@ -1,4 +1,5 @@
-//! Who has disconnected while nothing was read from it, and who has only said all that it has to say.
+//! Who has disconnected while nothing was read from it, and who has only said all that it has to
+//! say.
 
 use std::time::Duration;
 
@@ -8,13 +9,19 @@ use crate::content::stored;
 use crate::house::{House, eventually, form, noise};
 use crate::wire::{Answer, Wire};
 
-/// Lies in the look-ahead and the socket whole: a FIN that waits behind more than that is not seen before the rest is read.
+/// Lies in the look-ahead and the socket whole: a FIN that waits behind more than that is not seen
+/// before the rest is read.
 const LARGE: usize = 100_000;
 const MORE_THAN_THE_LOOK_AHEAD: usize = 80_000;
 
 /// A house whose calls are used up for a while.
 async fn without_calls() -> House {
-    let house = House::set(&[("egain.rate", "0.2"), ("egain.burst", "1"), ("egain.budget_wait", "1m")]).await;
+    let house = House::set(&[
+        ("egain.rate", "0.2"),
+        ("egain.burst", "1"),
+        ("egain.budget_wait", "1m"),
+    ])
+    .await;
     house.upload("a.txt", b"text".to_vec()).await;
     house
 }
@@ -24,11 +31,16 @@ async fn queued(house: &House, count: usize, sent: usize) -> Vec<Wire> {
     let mut wires = Vec::new();
     for _ in 0..count {
         let mut wire = Wire::to(house.addr).await;
-        wire.send_head("channel=sms", &format!("Content-Length: {LARGE}\r\n")).await;
+        wire.send_head("channel=sms", &format!("Content-Length: {LARGE}\r\n"))
+            .await;
         wire.send(noise(sent, 1)).await;
         wires.push(wire);
     }
-    assert!(house.counts("transfers_in_flight{direction=\"upload\"}", count as f64).await);
+    assert!(
+        house
+            .counts("transfers_in_flight{direction=\"upload\"}", count as f64)
+            .await
+    );
     wires
 }
 
@@ -88,9 +100,17 @@ async fn a_client_that_closes_its_sending_side_gets_its_answer() {
     let house = House::open().await;
     let (content_type, form) = form(&[("channel", "sms")], "a.bin", &noise(LARGE, 1), "");
     for delay in [Duration::ZERO, Duration::from_millis(700)] {
-        house.sandbox.fault(Fault::at(Operation::CreateAsset).delay(delay).times(3));
-        house.sandbox.fault(Fault::at(Operation::Upload).delay(delay).times(3));
-        for (kind, body) in [("text/plain", &b"text"[..]), ("image/x-any", &noise(LARGE, 1)), (&content_type, &form)] {
+        house
+            .sandbox
+            .fault(Fault::at(Operation::CreateAsset).delay(delay).times(3));
+        house
+            .sandbox
+            .fault(Fault::at(Operation::Upload).delay(delay).times(3));
+        for (kind, body) in [
+            ("text/plain", &b"text"[..]),
+            ("image/x-any", &noise(LARGE, 1)),
+            (&content_type, &form),
+        ] {
             let mut wire = Wire::to(house.addr).await;
             let lines = format!("Content-Type: {kind}\r\nContent-Length: {}\r\n", body.len());
             wire.send_head("channel=sms&name=a.bin", &lines).await;
@@ -107,9 +127,12 @@ async fn a_client_that_closes_its_sending_side_gets_its_answer() {
 async fn a_client_that_closes_its_sending_side_gets_a_slow_download() {
     let house = House::open().await;
     let path = stored(&house, "a.bin", noise(LARGE, 7)).await;
-    house.sandbox.fault(Fault::at(Operation::Download).delay(Duration::from_millis(700)));
+    house
+        .sandbox
+        .fault(Fault::at(Operation::Download).delay(Duration::from_millis(700)));
     let mut wire = Wire::to(house.addr).await;
-    wire.send(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")).await;
+    wire.send(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n"))
+        .await;
     wire.close_sending().await;
     assert!(wire.head().await.starts_with("http/1.1 100 "));
     assert!(wire.head().await.starts_with("http/1.1 200 "));
@@ -119,9 +142,12 @@ async fn a_client_that_closes_its_sending_side_gets_a_slow_download() {
 #[tokio::test]
 async fn a_client_of_http_1_0_that_closes_its_sending_side_is_told_nothing_in_between() {
     let house = House::open().await;
-    house.sandbox.fault(Fault::at(Operation::Upload).delay(Duration::from_millis(700)));
+    house
+        .sandbox
+        .fault(Fault::at(Operation::Upload).delay(Duration::from_millis(700)));
     let mut wire = Wire::to(house.addr).await;
-    wire.send("POST /v1/assets?channel=sms HTTP/1.0\r\nContent-Length: 4\r\n\r\ntext").await;
+    wire.send("POST /v1/assets?channel=sms HTTP/1.0\r\nContent-Length: 4\r\n\r\ntext")
+        .await;
     assert!(eventually(|| house.sandbox.stats().calls(Operation::Upload) == 1).await);
     wire.close_sending().await;
     assert!(wire.ends().await, "it can't be asked, and counts as gone");

@@ -1,4 +1,5 @@
-//! How long a signed URL is believed: until its expiry less the margin, by the upstream's own clock.
+//! How long a signed URL is believed: until its expiry less the margin, by the upstream's own
+//! clock.
 
 use std::time::{Duration, Instant};
 
@@ -24,17 +25,31 @@ async fn stored(house: &House) -> String {
 async fn a_clock_that_is_ten_minutes_off_changes_nothing() {
     for minutes in [-10, 0, 10] {
         let clock_skew = SignedDuration::from_mins(minutes);
-        let house = House::with(Config { clock_skew, download_life: HOUR, ..Config::default() }, &[]).await;
+        let house = House::with(
+            Config {
+                clock_skew,
+                download_life: HOUR,
+                ..Config::default()
+            },
+            &[],
+        )
+        .await;
         let path = stored(&house).await;
         let left = max_age(house.get(&path).send().await.unwrap().headers());
-        assert!((3560..=3570).contains(&left), "{minutes} minutes off: {left} s");
+        assert!(
+            (3560..=3570).contains(&left),
+            "{minutes} minutes off: {left} s"
+        );
     }
 }
 
 #[tokio::test]
 async fn the_margin_is_a_setting_but_at_most_a_quarter_of_the_life() {
     for (margin, least, most) in [("0s", 3590, 3600), ("10m", 2990, 3000), ("1h", 2690, 2700)] {
-        let config = Config { download_life: HOUR, ..Config::default() };
+        let config = Config {
+            download_life: HOUR,
+            ..Config::default()
+        };
         let house = House::with(config, &[("cache.safety_margin", margin)]).await;
         let path = stored(&house).await;
         let left = max_age(house.get(&path).send().await.unwrap().headers());
@@ -45,7 +60,10 @@ async fn the_margin_is_a_setting_but_at_most_a_quarter_of_the_life() {
 /// Also one that lives for two seconds, where the whole seconds of `Date` are half its life.
 #[tokio::test]
 async fn every_url_that_is_given_out_is_still_good() {
-    let config = Config { download_life: Duration::from_secs(2), ..Config::default() };
+    let config = Config {
+        download_life: Duration::from_secs(2),
+        ..Config::default()
+    };
     let house = House::with(config, &[]).await;
     let path = stored(&house).await;
     // Where a second is almost over, its `Date` is the most wrong.
@@ -54,13 +72,26 @@ async fn every_url_that_is_given_out_is_still_good() {
     let (began, mut asked) = (Instant::now(), 0);
     while began.elapsed() < Duration::from_millis(2500) {
         let body: Value = house.get(&path).send().await.unwrap().json().await.unwrap();
-        let direct = house.client.get(body["contentUrl"].as_str().unwrap()).send().await.unwrap();
-        assert_eq!(direct.status(), StatusCode::OK, "{:?} after the start", began.elapsed());
+        let direct = house
+            .client
+            .get(body["contentUrl"].as_str().unwrap())
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(
+            direct.status(),
+            StatusCode::OK,
+            "{:?} after the start",
+            began.elapsed()
+        );
         asked += 1;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let calls = house.sandbox.stats().calls(Operation::GetAsset);
-    assert!((2..=6).contains(&calls), "{calls} calls for {asked} requests");
+    assert!(
+        (2..=6).contains(&calls),
+        "{calls} calls for {asked} requests"
+    );
 }
 
 #[tokio::test]
@@ -78,8 +109,14 @@ async fn an_expiry_that_is_past_missing_or_no_time_is_given_once_and_not_kept() 
     for (before, fault) in faults.into_iter().enumerate() {
         house.sandbox.fault(fault);
         let answer = house.get(&path).send().await.unwrap();
-        assert_eq!((answer.status(), max_age(answer.headers())), (StatusCode::OK, 0));
-        assert_eq!(house.sandbox.stats().calls(Operation::GetAsset), before as u64 + 1);
+        assert_eq!(
+            (answer.status(), max_age(answer.headers())),
+            (StatusCode::OK, 0)
+        );
+        assert_eq!(
+            house.sandbox.stats().calls(Operation::GetAsset),
+            before as u64 + 1
+        );
     }
 }
 
@@ -88,9 +125,17 @@ async fn an_expiry_at_the_end_of_time_is_believed_for_a_week() {
     let house = House::open().await;
     for (expiry, fresh) in [("9999-12-31T23:59:59Z", 1), ("9999-12-31T23:59:59.999Z", 2)] {
         let path = stored(&house).await;
-        house.sandbox.fault(Fault::at(Operation::GetAsset).field("contentUrlExpiry", expiry).once());
+        house.sandbox.fault(
+            Fault::at(Operation::GetAsset)
+                .field("contentUrlExpiry", expiry)
+                .once(),
+        );
         let answer = house.get(&path).send().await.unwrap();
-        assert!((604_760..=604_770).contains(&max_age(answer.headers())), "{expiry}: {:?}", answer.headers());
+        assert!(
+            (604_760..=604_770).contains(&max_age(answer.headers())),
+            "{expiry}: {:?}",
+            answer.headers()
+        );
         house.get(&path).send().await.unwrap();
         assert_eq!(house.sandbox.stats().calls(Operation::GetAsset), fresh);
     }
@@ -101,28 +146,55 @@ async fn an_expiry_at_the_end_of_time_is_believed_for_a_week() {
 async fn a_date_that_is_a_day_off_keeps_no_dead_url_alive() {
     for hours in [-24, 24] {
         for signed in [true, false] {
-            let house = House::with(Config { download_life: HOUR, ..Config::default() }, &[]).await;
+            let house = House::with(
+                Config {
+                    download_life: HOUR,
+                    ..Config::default()
+                },
+                &[],
+            )
+            .await;
             let path = stored(&house).await;
             let wrong = Timestamp::now() + SignedDuration::from_hours(hours);
             let date = HeaderValue::try_from(httpdate::fmt_http_date(wrong.into())).unwrap();
             let mut fault = Fault::at(Operation::GetAsset).header(DATE, date);
             if !signed {
-                fault = fault.field("contentUrl", format!("http://{}/storage/x?signature=0a1b2c", house.sandbox.addr()));
+                fault = fault.field(
+                    "contentUrl",
+                    format!("http://{}/storage/x?signature=0a1b2c", house.sandbox.addr()),
+                );
             }
             house.sandbox.fault(fault);
             let left = max_age(house.get(&path).send().await.unwrap().headers());
-            assert!(left <= 3570, "{hours} hours off, signed by a JWT: {signed}: {left} s");
-            assert!(left >= 3560 || !signed && hours > 0, "{hours} hours off, signed by a JWT: {signed}: {left} s");
+            assert!(
+                left <= 3570,
+                "{hours} hours off, signed by a JWT: {signed}: {left} s"
+            );
+            assert!(
+                left >= 3560 || !signed && hours > 0,
+                "{hours} hours off, signed by a JWT: {signed}: {left} s"
+            );
         }
     }
 }
 
 #[tokio::test]
 async fn what_lay_in_a_cache_on_the_way_is_that_much_older() {
-    let house = House::with(Config { download_life: HOUR, ..Config::default() }, &[]).await;
+    let house = House::with(
+        Config {
+            download_life: HOUR,
+            ..Config::default()
+        },
+        &[],
+    )
+    .await;
     let path = stored(&house).await;
     let url = format!("http://{}/storage/x?signature=0a1b2c", house.sandbox.addr());
-    house.sandbox.fault(Fault::at(Operation::GetAsset).header(AGE, HeaderValue::from_static("600")).field("contentUrl", url));
+    house.sandbox.fault(
+        Fault::at(Operation::GetAsset)
+            .header(AGE, HeaderValue::from_static("600"))
+            .field("contentUrl", url),
+    );
     let left = max_age(house.get(&path).send().await.unwrap().headers());
     assert!((2960..=2970).contains(&left), "{left} s");
 }
@@ -133,8 +205,21 @@ async fn an_expiry_as_a_number_is_read_as_the_time_it_is() {
     let path = stored(&house).await;
     let in_an_hour = (Timestamp::now() + HOUR).as_second();
     for expiry in [in_an_hour.to_string(), (in_an_hour * 1000).to_string()] {
-        house.sandbox.fault(Fault::at(Operation::GetAsset).field("contentUrlExpiry", expiry.clone()).once());
-        let answer = house.get(&path).header("cache-control", "no-cache").send().await.unwrap();
-        assert!((3555..=3571).contains(&max_age(answer.headers())), "{expiry}: {:?}", answer.headers());
+        house.sandbox.fault(
+            Fault::at(Operation::GetAsset)
+                .field("contentUrlExpiry", expiry.clone())
+                .once(),
+        );
+        let answer = house
+            .get(&path)
+            .header("cache-control", "no-cache")
+            .send()
+            .await
+            .unwrap();
+        assert!(
+            (3555..=3571).contains(&max_age(answer.headers())),
+            "{expiry}: {:?}",
+            answer.headers()
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The allowance of eGain calls is shared: no caller, and neither uploads nor downloads, can have it all.
+//! The allowance of eGain calls is shared: no caller, and neither uploads nor downloads, can have
+//! it all.
 
 use std::time::{Duration, Instant};
 
@@ -20,12 +21,20 @@ fn keys() -> String {
 }
 
 async fn house(settings: &[(&str, &str)]) -> House {
-    let all: Vec<_> = [("auth.mode", "keys"), ("egain.burst", "1")].iter().chain(settings).copied().collect();
+    let all: Vec<_> = [("auth.mode", "keys"), ("egain.burst", "1")]
+        .iter()
+        .chain(settings)
+        .copied()
+        .collect();
     House::with_file(&keys(), &all).await
 }
 
 fn send(house: &House, id: &str) -> JoinHandle<Response> {
-    let request = house.post("/v1/assets?channel=sms&name=a.txt").by(id).body("hello").send();
+    let request = house
+        .post("/v1/assets?channel=sms&name=a.txt")
+        .by(id)
+        .body("hello")
+        .send();
     tokio::spawn(async { request.await.unwrap() })
 }
 
@@ -42,8 +51,15 @@ async fn one_callers_burst_doesnt_hold_up_another_callers_upload() {
     let house = house(&[("egain.rate", "1"), ("egain.budget_wait", "60s")]).await;
     let _crowd = crowd(&house, 30).await;
     let began = Instant::now();
-    assert_eq!(send(&house, "other").await.unwrap().status(), StatusCode::CREATED);
-    assert!(began.elapsed() < Duration::from_secs(6), "two calls a second apart: {:?}", began.elapsed());
+    assert_eq!(
+        send(&house, "other").await.unwrap().status(),
+        StatusCode::CREATED
+    );
+    assert!(
+        began.elapsed() < Duration::from_secs(6),
+        "two calls a second apart: {:?}",
+        began.elapsed()
+    );
 }
 
 #[tokio::test]
@@ -52,9 +68,18 @@ async fn waiting_uploads_dont_hold_up_a_download() {
     let mut crowd = crowd(&house, 30).await;
     let stored: Value = crowd.remove(0).await.unwrap().json().await.unwrap();
     let (id, began) = (stored["id"].as_str().unwrap(), Instant::now());
-    let answer = house.get(&format!("/v1/assets/{id}/content")).by("one").send().await.unwrap();
+    let answer = house
+        .get(&format!("/v1/assets/{id}/content"))
+        .by("one")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
-    assert!(began.elapsed() < Duration::from_secs(6), "two calls a second apart: {:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(6),
+        "two calls a second apart: {:?}",
+        began.elapsed()
+    );
 }
 
 #[tokio::test]
@@ -62,9 +87,20 @@ async fn a_caller_whose_queue_is_full_is_refused_while_another_one_still_gets_in
     let house = house(&[("egain.rate", "0.34"), ("egain.budget_wait", "7s")]).await;
     let _crowd = crowd(&house, 3).await;
     let refusal = Refusal::of(send(&house, "one").await.unwrap()).await;
-    assert_eq!(refusal.told(), (503, "upstream-budget", "gateway", "budget"));
-    assert!(refusal.retry_after.is_some_and(|wait| (7..=9).contains(&wait)), "behind its own two: {refusal:?}");
-    assert_eq!(send(&house, "other").await.unwrap().status(), StatusCode::CREATED);
+    assert_eq!(
+        refusal.told(),
+        (503, "upstream-budget", "gateway", "budget")
+    );
+    assert!(
+        refusal
+            .retry_after
+            .is_some_and(|wait| (7..=9).contains(&wait)),
+        "behind its own two: {refusal:?}"
+    );
+    assert_eq!(
+        send(&house, "other").await.unwrap().status(),
+        StatusCode::CREATED
+    );
 }
 
 #[tokio::test]
@@ -82,23 +118,64 @@ async fn whoever_shares_a_call_that_had_no_turn_gets_a_turn_of_their_own() {
     in_order().await;
     let sharing = look_up("shared", "other");
     let _in_between = (look_up("between", "third"), send(&house, "third"));
-    assert_eq!(shared.await.unwrap(), StatusCode::SERVICE_UNAVAILABLE, "others made it wait too long");
-    assert_eq!(sharing.await.unwrap(), StatusCode::NOT_FOUND, "it was served in its own turn");
+    assert_eq!(
+        shared.await.unwrap(),
+        StatusCode::SERVICE_UNAVAILABLE,
+        "others made it wait too long"
+    );
+    assert_eq!(
+        sharing.await.unwrap(),
+        StatusCode::NOT_FOUND,
+        "it was served in its own turn"
+    );
 }
 
-/// An eGain that allows five calls a second and not one more, whatever held the first one up on its way.
+/// An eGain that allows five calls a second and not one more, whatever held the first one up on its
+/// way.
 #[tokio::test]
 async fn at_exactly_egains_own_rate_it_never_says_too_many() {
-    let five = Rate { per_second: 5.0, burst: 1 };
-    let strict = Config { plan: Some(Plan { assets: five, other: five, monthly: 1000 }), ..Config::default() };
-    let house = House::with(strict, &[("egain.rate", "5"), ("egain.burst", "1"), ("egain.budget_wait", "60s")]).await;
-    house.sandbox.fault(Fault::at(Operation::Token).delay(Duration::from_millis(300)).once());
-    house.sandbox.fault(Fault::at(Operation::CreateAsset).delay(Duration::from_millis(150)).once());
+    let five = Rate {
+        per_second: 5.0,
+        burst: 1,
+    };
+    let strict = Config {
+        plan: Some(Plan {
+            assets: five,
+            other: five,
+            monthly: 1000,
+        }),
+        ..Config::default()
+    };
+    let house = House::with(
+        strict,
+        &[
+            ("egain.rate", "5"),
+            ("egain.burst", "1"),
+            ("egain.budget_wait", "60s"),
+        ],
+    )
+    .await;
+    house.sandbox.fault(
+        Fault::at(Operation::Token)
+            .delay(Duration::from_millis(300))
+            .once(),
+    );
+    house.sandbox.fault(
+        Fault::at(Operation::CreateAsset)
+            .delay(Duration::from_millis(150))
+            .once(),
+    );
     let uploads = (0..10).map(|_| send(&house, "anyone")).collect::<Vec<_>>();
     for upload in uploads {
         assert_eq!(upload.await.unwrap().status(), StatusCode::CREATED);
     }
-    assert_eq!(house.sandbox.stats().answers(Operation::CreateAsset, StatusCode::TOO_MANY_REQUESTS), 0);
+    assert_eq!(
+        house
+            .sandbox
+            .stats()
+            .answers(Operation::CreateAsset, StatusCode::TOO_MANY_REQUESTS),
+        0
+    );
 }
 
 /// So many seats in each direction.
@@ -109,30 +186,61 @@ async fn one_caller_that_takes_all_seats_it_gets_leaves_uploads_to_others() {
     let house = house(&SEATS).await;
     let mut hog = Vec::new();
     for _ in 0..7 {
-        let (mut pen, answer) = by_hand(house.post("/v1/assets?channel=sms&name=a.bin&size=300000").by("one"));
+        let (mut pen, answer) = by_hand(
+            house
+                .post("/v1/assets?channel=sms&name=a.bin&size=300000")
+                .by("one"),
+        );
         pen.write(noise(10, 1)).await;
         hog.push((pen, answer));
     }
-    assert!(house.counts("transfers_in_flight{direction=\"upload\"}", 7.0).await);
+    assert!(
+        house
+            .counts("transfers_in_flight{direction=\"upload\"}", 7.0)
+            .await
+    );
     let refusal = Refusal::of(send(&house, "one").await.unwrap()).await;
-    assert_eq!((refusal.told(), refusal.retry_after), ((503, "overloaded", "gateway", "admit"), Some(1)));
-    assert!(refusal.detail.contains("its share of uploads"), "{refusal:?}");
+    assert_eq!(
+        (refusal.told(), refusal.retry_after),
+        ((503, "overloaded", "gateway", "admit"), Some(1))
+    );
+    assert!(
+        refusal.detail.contains("its share of uploads"),
+        "{refusal:?}"
+    );
     for _ in 0..3 {
-        assert_eq!(send(&house, "other").await.unwrap().status(), StatusCode::CREATED);
+        assert_eq!(
+            send(&house, "other").await.unwrap().status(),
+            StatusCode::CREATED
+        );
     }
-    assert_eq!(send(&house, "third").await.unwrap().status(), StatusCode::CREATED);
+    assert_eq!(
+        send(&house, "third").await.unwrap().status(),
+        StatusCode::CREATED
+    );
 }
 
 #[tokio::test]
 async fn one_caller_that_takes_all_seats_it_gets_leaves_downloads_to_others() {
     let house = house(&SEATS).await;
     // More than the buffers of the sockets on the way: who doesn't read keeps its seat.
-    let large = house.post("/v1/assets?channel=sms&name=a.bin").by("other").body(noise(10_000_000, 1)).send().await.unwrap();
+    let large = house
+        .post("/v1/assets?channel=sms&name=a.bin")
+        .by("other")
+        .body(noise(10_000_000, 1))
+        .send()
+        .await
+        .unwrap();
     let stored: Value = large.json().await.unwrap();
     let content = format!("/v1/assets/{}/content", stored["id"].as_str().unwrap());
     let ask = async || {
         let mut reader = Wire::to(house.addr).await;
-        reader.send(format!("GET {content} HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {}\r\n\r\n", key("one"))).await;
+        reader
+            .send(format!(
+                "GET {content} HTTP/1.1\r\nhost: gateway\r\nauthorization: Bearer {}\r\n\r\n",
+                key("one")
+            ))
+            .await;
         let head = reader.head().await;
         (reader, head)
     };
@@ -144,5 +252,8 @@ async fn one_caller_that_takes_all_seats_it_gets_leaves_downloads_to_others() {
     }
     assert!(ask().await.1.starts_with("http/1.1 503"));
     let other = house.get(&content).by("other").send().await.unwrap();
-    assert_eq!((other.status(), other.bytes().await.unwrap().len()), (StatusCode::OK, 10_000_000));
+    assert_eq!(
+        (other.status(), other.bytes().await.unwrap().len()),
+        (StatusCode::OK, 10_000_000)
+    );
 }

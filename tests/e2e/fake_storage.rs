@@ -33,7 +33,10 @@ impl Storage {
         F: Future<Output: Send> + Send + 'static,
     {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (addr, heads) = (listener.local_addr().unwrap(), Arc::<Mutex<Vec<String>>>::default());
+        let (addr, heads) = (
+            listener.local_addr().unwrap(),
+            Arc::<Mutex<Vec<String>>>::default(),
+        );
         let seen = heads.clone();
         tokio::spawn(async move {
             for turn in 0.. {
@@ -56,13 +59,22 @@ impl Storage {
             let mut wire = Wire::over(listener.accept().await.unwrap().0);
             wire.head().await;
             let length = first.len() + second.len();
-            wire.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n")).await;
+            wire.send(format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n"
+            ))
+            .await;
             wire.send(first).await;
             released.await.unwrap();
             wire.send(second).await;
             wire.rest().await;
         });
-        (Self { addr, heads: Arc::default() }, release)
+        (
+            Self {
+                addr,
+                heads: Arc::default(),
+            },
+            release,
+        )
     }
 
     /// Where it listens.
@@ -72,7 +84,11 @@ impl Storage {
 
     /// The heads of the requests so far, in lower case.
     pub fn heads(&self) -> Vec<String> {
-        self.heads.lock().iter().map(|head| head.to_lowercase()).collect()
+        self.heads
+            .lock()
+            .iter()
+            .map(|head| head.to_lowercase())
+            .collect()
     }
 
     /// What the first request asked for: method, path and query as they came.
@@ -82,7 +98,8 @@ impl Storage {
 
     /// A house whose every asset lies here, of a size that eGain doesn't tell.
     pub async fn house(&self, settings: &[(&str, &str)]) -> House {
-        self.house_where(settings, |answer| answer.missing_field("size")).await
+        self.house_where(settings, |answer| answer.missing_field("size"))
+            .await
     }
 
     /// A house whose every asset lies here and has the size that it was uploaded with.
@@ -91,10 +108,16 @@ impl Storage {
     }
 
     async fn house_where(&self, settings: &[(&str, &str)], answer: fn(Fault) -> Fault) -> House {
-        let all: Vec<_> = [("egain.content_hosts", "127.0.0.1")].iter().chain(settings).copied().collect();
+        let all: Vec<_> = [("egain.content_hosts", "127.0.0.1")]
+            .iter()
+            .chain(settings)
+            .copied()
+            .collect();
         let house = House::set(&all).await;
         let url = format!("http://{}/file?signature=s", self.addr);
-        house.sandbox.fault(answer(Fault::at(Operation::GetAsset).field("contentUrl", url)));
+        house.sandbox.fault(answer(
+            Fault::at(Operation::GetAsset).field("contentUrl", url),
+        ));
         house
     }
 }

@@ -1,6 +1,8 @@
-//! What every fault looks like from outside: provoked one after the other and written down in `docs/faults.md`.
+//! What every fault looks like from outside: provoked one after the other and written down in
+//! `docs/faults.md`.
 //!
-//! `FAULTS=write cargo test --test e2e fault_table` writes the file anew; without it, the file has to be what happens.
+//! `FAULTS=write cargo test --test e2e fault_table` writes the file anew; without it, the file has
+//! to be what happens.
 
 mod callers;
 mod fetching;
@@ -46,11 +48,19 @@ async fn every_fault_is_told_as_it_is_written_down() {
         write!(text, "\n## {heading}\n\n").unwrap();
         text += "| fault | request | status | code | blame | stage | retryable | calls | left behind |\n|---|---|---|---|---|---|---|---|---|\n";
         // Many of them wait for something most of the time.
-        let lines: Vec<String> = stream::iter(rows).map(Row::line).buffered(6).collect().await;
+        let lines: Vec<String> = stream::iter(rows)
+            .map(Row::line)
+            .buffered(6)
+            .collect()
+            .await;
         text += &lines.concat();
     }
     for code in Code::ALL {
-        assert!(text.contains(&format!("| `{}` |", code.name())), "no row has {}", code.name());
+        assert!(
+            text.contains(&format!("| `{}` |", code.name())),
+            "no row has {}",
+            code.name()
+        );
     }
     if std::env::var("FAULTS").as_deref() == Ok("write") {
         return std::fs::write(FILE, text).unwrap();
@@ -59,5 +69,8 @@ async fn every_fault_is_told_as_it_is_written_down() {
     let (is, was): (Vec<_>, Vec<_>) = (text.lines().collect(), written.lines().collect());
     let new: Vec<_> = is.iter().filter(|line| !was.contains(line)).collect();
     let gone: Vec<_> = was.iter().filter(|line| !is.contains(line)).collect();
-    assert!(is == was, "FAULTS=write makes it anew; is: {new:#?}, was: {gone:#?}");
+    assert!(
+        is == was,
+        "FAULTS=write makes it anew; is: {new:#?}, was: {gone:#?}"
+    );
 }

@@ -1,4 +1,5 @@
-//! Storage gives less, more or something else than was asked for: never a clean end, and storage's fault.
+//! Storage gives less, more or something else than was asked for: never a clean end, and storage's
+//! fault.
 
 use reqwest::header::{HeaderName, IF_MATCH, RANGE};
 use reqwest::{Response, StatusCode};
@@ -8,37 +9,72 @@ use crate::fake_storage::Storage;
 use crate::house::{House, noise, problem};
 
 const FILE: &str = "0123456789";
-const FAILED: &str = "transfer_failures_total{blame=\"storage\",direction=\"download\",stage=\"fetch\"}";
+const FAILED: &str =
+    "transfer_failures_total{blame=\"storage\",direction=\"download\",stage=\"fetch\"}";
 const SUCCEEDED: &str = "transfer_duration_seconds_count{direction=\"download\"}";
 
 /// A house whose only asset has ten bytes, in a storage that gives this answer and closes.
 async fn shelf(answer: &str) -> (House, String) {
-    let house = Storage::that_says_and_closes(vec![answer.into()]).await.house_that_knows_sizes().await;
+    let house = Storage::that_says_and_closes(vec![answer.into()])
+        .await
+        .house_that_knows_sizes()
+        .await;
     let path = stored(&house, "a.bin", noise(FILE.len(), 5)).await;
     (house, path)
 }
 
 async fn get(house: &House, path: &str, headers: &[(HeaderName, &str)]) -> Response {
-    headers.iter().fold(house.get(path), |request, (name, value)| request.header(name, *value)).send().await.unwrap()
+    headers
+        .iter()
+        .fold(house.get(path), |request, (name, value)| {
+            request.header(name, *value)
+        })
+        .send()
+        .await
+        .unwrap()
 }
 
 /// Told before anything was given.
 async fn is_refused(answer: &str, headers: &[(HeaderName, &str)]) {
     let (house, path) = shelf(answer).await;
     let told = problem(get(&house, &path, headers).await).await;
-    assert_eq!(told, (502, "upstream-error".into(), "storage".into(), "fetch".into(), true), "{answer}");
-    assert_eq!((house.metric(FAILED).await, house.metric(SUCCEEDED).await), (1.0, 0.0), "{answer}");
+    assert_eq!(
+        told,
+        (
+            502,
+            "upstream-error".into(),
+            "storage".into(),
+            "fetch".into(),
+            true
+        ),
+        "{answer}"
+    );
+    assert_eq!(
+        (house.metric(FAILED).await, house.metric(SUCCEEDED).await),
+        (1.0, 0.0),
+        "{answer}"
+    );
 }
 
 #[tokio::test]
 async fn another_length_than_the_files_is_refused() {
     for length in [0, 3, 9, 11] {
         let body = &"0123456789a"[..length];
-        is_refused(&format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}"), &[]).await;
+        is_refused(
+            &format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}"),
+            &[],
+        )
+        .await;
     }
     let page = "<html><form>Sign in</form></html>";
     let length = page.len();
-    is_refused(&format!("HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: {length}\r\n\r\n{page}"), &[]).await;
+    is_refused(
+        &format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: {length}\r\n\r\n{page}"
+        ),
+        &[],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -64,11 +100,21 @@ async fn a_body_without_length_that_ends_early_or_late_never_looks_whole() {
 
 #[tokio::test]
 async fn a_large_body_without_length_that_ends_early_is_cut() {
-    let large = [b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n".to_vec(), noise(100_000, 5)].concat();
-    let house = Storage::that_says_and_closes(vec![large]).await.house_that_knows_sizes().await;
+    let large = [
+        b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n".to_vec(),
+        noise(100_000, 5),
+    ]
+    .concat();
+    let house = Storage::that_says_and_closes(vec![large])
+        .await
+        .house_that_knows_sizes()
+        .await;
     let path = stored(&house, "a.bin", noise(100_001, 5)).await;
     let got = get(&house, &path, &[]).await;
-    assert_eq!((got.status(), got.content_length()), (StatusCode::OK, Some(100_001)));
+    assert_eq!(
+        (got.status(), got.content_length()),
+        (StatusCode::OK, Some(100_001))
+    );
     assert!(got.bytes().await.is_err());
     assert!(house.counts(FAILED, 1.0).await);
 }
@@ -82,9 +128,17 @@ async fn a_whole_file_without_length_gets_the_one_that_is_known() {
     ] {
         let (house, path) = shelf(answer).await;
         let got = get(&house, &path, &[]).await;
-        assert_eq!((got.status(), got.content_length()), (StatusCode::OK, Some(10)), "{answer}");
+        assert_eq!(
+            (got.status(), got.content_length()),
+            (StatusCode::OK, Some(10)),
+            "{answer}"
+        );
         assert_eq!(got.text().await.unwrap(), FILE, "{answer}");
-        assert_eq!((house.metric(FAILED).await, house.metric(SUCCEEDED).await), (0.0, 1.0), "{answer}");
+        assert_eq!(
+            (house.metric(FAILED).await, house.metric(SUCCEEDED).await),
+            (0.0, 1.0),
+            "{answer}"
+        );
     }
 }
 
@@ -100,7 +154,11 @@ async fn a_part_or_verdict_that_nobody_asked_for_is_refused() {
     is_refused(several, &[(RANGE, "bytes=0-3")]).await;
     is_refused(unsatisfiable, &[(RANGE, "bytes=0-3")]).await;
     is_refused("HTTP/1.1 304 Same\r\netag: \"e\"\r\n\r\n", &[]).await;
-    is_refused("HTTP/1.1 304 Same\r\netag: \"e\"\r\n\r\n", &[(IF_MATCH, "\"e\"")]).await;
+    is_refused(
+        "HTTP/1.1 304 Same\r\netag: \"e\"\r\n\r\n",
+        &[(IF_MATCH, "\"e\"")],
+    )
+    .await;
     is_refused("HTTP/1.1 412 No\r\ncontent-length: 0\r\n\r\n", &[]).await;
 }
 
@@ -117,7 +175,9 @@ async fn another_part_than_was_asked_for_is_refused() {
         ("pages 0-3/10", 4),
     ] {
         let body = &FILE[..length];
-        let answer = format!("HTTP/1.1 206 Part\r\ncontent-range: {range}\r\ncontent-length: {length}\r\n\r\n{body}");
+        let answer = format!(
+            "HTTP/1.1 206 Part\r\ncontent-range: {range}\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
         is_refused(&answer, &[(RANGE, "bytes=0-3")]).await;
     }
 }
@@ -125,7 +185,12 @@ async fn another_part_than_was_asked_for_is_refused() {
 #[tokio::test]
 async fn a_part_that_ends_early_is_refused() {
     let (house, path) = shelf("HTTP/1.0 206 Part\r\ncontent-range: bytes 2-6/10\r\n\r\n234").await;
-    assert_eq!(problem(get(&house, &path, &[(RANGE, "bytes=2-6")]).await).await.0, 502);
+    assert_eq!(
+        problem(get(&house, &path, &[(RANGE, "bytes=2-6")]).await)
+            .await
+            .0,
+        502
+    );
     assert!(house.counts(FAILED, 1.0).await);
 }
 
@@ -137,13 +202,18 @@ async fn what_ends_early_goes_on_where_it_stopped() {
     let house = storage.house_that_knows_sizes().await;
     let path = stored(&house, "a.bin", noise(FILE.len(), 5)).await;
     assert_eq!(get(&house, &path, &[]).await.text().await.unwrap(), FILE);
-    assert!(storage.heads()[1].contains("\r\nrange: bytes=5-9\r\n"), "{:?}", storage.heads());
+    assert!(
+        storage.heads()[1].contains("\r\nrange: bytes=5-9\r\n"),
+        "{:?}",
+        storage.heads()
+    );
 }
 
 #[tokio::test]
 async fn a_storage_that_gives_a_byte_each_time_is_given_up() {
     let size = 200;
-    let answer = |at: usize| match at {
+    let answer = |at: usize| {
+        match at {
         0 => format!("HTTP/1.1 200 OK\r\netag: \"e\"\r\ncontent-length: {size}\r\n\r\nx").into_bytes(),
         _ => format!(
             "HTTP/1.1 206 Part\r\netag: \"e\"\r\ncontent-range: bytes {at}-{}/{size}\r\ncontent-length: {}\r\n\r\nx",
@@ -151,22 +221,37 @@ async fn a_storage_that_gives_a_byte_each_time_is_given_up() {
             size - at
         )
         .into_bytes(),
+    }
     };
     let storage = Storage::that_says_and_closes((0..size).map(answer).collect()).await;
     let house = storage.house_that_knows_sizes().await;
     let path = stored(&house, "a.bin", noise(size, 5)).await;
     assert!(get(&house, &path, &[]).await.bytes().await.is_err());
-    assert!(storage.heads().len() < 100, "{} requests", storage.heads().len());
+    assert!(
+        storage.heads().len() < 100,
+        "{} requests",
+        storage.heads().len()
+    );
 }
 
 #[tokio::test]
 async fn where_nobody_knows_the_size_a_cut_still_never_looks_whole() {
     let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\n0123\r\n0\r\n\r\n";
-    let house = Storage::that_says_and_closes(vec![chunked.into()]).await.house(&[]).await;
+    let house = Storage::that_says_and_closes(vec![chunked.into()])
+        .await
+        .house(&[])
+        .await;
     let path = stored(&house, "a.bin", noise(10, 5)).await;
-    assert_eq!(get(&house, &path, &[]).await.text().await.unwrap(), "0123", "its last chunk says that it is whole");
+    assert_eq!(
+        get(&house, &path, &[]).await.text().await.unwrap(),
+        "0123",
+        "its last chunk says that it is whole"
+    );
     let to_the_end = "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n0123";
-    let house = Storage::that_says_and_closes(vec![to_the_end.into()]).await.house(&[]).await;
+    let house = Storage::that_says_and_closes(vec![to_the_end.into()])
+        .await
+        .house(&[])
+        .await;
     let path = stored(&house, "a.bin", noise(10, 5)).await;
     assert_eq!(problem(get(&house, &path, &[]).await).await.0, 502);
 }

@@ -61,11 +61,19 @@ impl House {
         Self::build(Config::default(), Some(file), &[], settings).await
     }
 
-    async fn build(sandbox: Config, file: Option<&Path>, oddities: &[Oddity], settings: &[(&str, &str)]) -> Self {
+    async fn build(
+        sandbox: Config,
+        file: Option<&Path>,
+        oddities: &[Oddity],
+        settings: &[(&str, &str)],
+    ) -> Self {
         planted::watch();
         let sandbox = Sandbox::start(sandbox).expect("loopback has free ports");
         sandbox.odd(oddities.iter().copied());
-        assert!(planted::is_marked(sandbox.client_secret()), "its secret can be searched for");
+        assert!(
+            planted::is_marked(sandbox.client_secret()),
+            "its secret can be searched for"
+        );
         let given = [
             ("egain.base_url", sandbox.base_url().to_string()),
             ("egain.token_url", sandbox.token_url().to_string()),
@@ -82,15 +90,31 @@ impl House {
             ("server.shutdown_grace", "5s".to_owned()),
         ];
         // An empty value takes one of these away.
-        let usual = given.iter().filter(|(usual, _)| settings.iter().all(|(key, _)| key != usual));
-        let all = usual.map(|(key, value)| (*key, value.as_str())).chain(settings.iter().copied());
-        let settings = Settings::from_sources(file, all.map(variable)).expect("the settings are in order");
+        let usual = given
+            .iter()
+            .filter(|(usual, _)| settings.iter().all(|(key, _)| key != usual));
+        let all = usual
+            .map(|(key, value)| (*key, value.as_str()))
+            .chain(settings.iter().copied());
+        let settings =
+            Settings::from_sources(file, all.map(variable)).expect("the settings are in order");
         let bound = app::bind(&settings).expect("the gateway starts");
         let (addr, admin) = (bound.addr().unwrap(), bound.admin_addr().unwrap());
         let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
-        let running = tokio::spawn(bound.run(stop.clone().cancelled_owned(), abort.clone().cancelled_owned()));
+        let running = tokio::spawn(bound.run(
+            stop.clone().cancelled_owned(),
+            abort.clone().cancelled_owned(),
+        ));
         let client = Client::with(|builder| builder);
-        Self { sandbox, addr, admin, client, stop, abort, running }
+        Self {
+            sandbox,
+            addr,
+            admin,
+            client,
+            stop,
+            abort,
+            running,
+        }
     }
 
     /// A URL of the data listener.
@@ -108,13 +132,22 @@ impl House {
 
     /// Uploads a file whose length is declared, and returns its receipt.
     pub async fn upload(&self, name: &str, bytes: Vec<u8>) -> Value {
-        let response = self.post(&format!("/v1/assets?channel=sms&name={name}")).body(bytes).send().await.unwrap();
+        let response = self
+            .post(&format!("/v1/assets?channel=sms&name={name}"))
+            .body(bytes)
+            .send()
+            .await
+            .unwrap();
         receipt(response).await
     }
 
     /// The bytes that came back for an asset.
     pub async fn download(&self, id: &str) -> Vec<u8> {
-        let response = self.get(&format!("/v1/assets/{id}/content")).send().await.unwrap();
+        let response = self
+            .get(&format!("/v1/assets/{id}/content"))
+            .send()
+            .await
+            .unwrap();
         assert_eq!(response.status(), StatusCode::OK);
         response.bytes().await.unwrap().to_vec()
     }
@@ -126,10 +159,20 @@ impl House {
 
     /// A metric's value; labels as they are printed, such as `{direction="upload"}`.
     pub async fn metric(&self, name_and_labels: &str) -> f64 {
-        let text = self.client.get(format!("http://{}/metrics", self.admin)).send().await.unwrap().text().await.unwrap();
+        let text = self
+            .client
+            .get(format!("http://{}/metrics", self.admin))
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
         planted::search("a metric", &text);
-        let line =
-            text.lines().find_map(|line| line.strip_prefix(&format!("asset_gateway_{name_and_labels} ")).map(str::to_owned));
+        let line = text.lines().find_map(|line| {
+            line.strip_prefix(&format!("asset_gateway_{name_and_labels} "))
+                .map(str::to_owned)
+        });
         line.map_or(0.0, |value| value.parse().unwrap())
     }
 
@@ -144,7 +187,8 @@ impl House {
         false
     }
 
-    /// Waits until nothing is left upstream but what was kept: orphans are deleted in the background.
+    /// Waits until nothing is left upstream but what was kept: orphans are deleted in the
+    /// background.
     pub async fn left_upstream(&self, kept: usize) -> usize {
         eventually(|| self.sandbox.assets().len() == kept).await;
         self.sandbox.assets().len()
@@ -172,7 +216,10 @@ impl House {
 }
 
 fn variable((key, value): (&str, &str)) -> (String, String) {
-    (format!("ASSET_GATEWAY_{}", key.replace('.', "__").to_uppercase()), value.to_owned())
+    (
+        format!("ASSET_GATEWAY_{}", key.replace('.', "__").to_uppercase()),
+        value.to_owned(),
+    )
 }
 
 /// The JSON of a 201.
@@ -185,13 +232,26 @@ pub async fn receipt(response: Response) -> Value {
 /// What a problem document says, in short: status, code, blame, stage, retryable.
 pub async fn problem(response: Response) -> (u16, String, String, String, bool) {
     let status = response.status().as_u16();
-    assert_eq!(response.headers()["content-type"], "application/problem+json");
+    assert_eq!(
+        response.headers()["content-type"],
+        "application/problem+json"
+    );
     assert!(response.headers().contains_key("x-request-id"));
     let document: Value = response.json().await.unwrap();
     assert_eq!(document["status"], status);
-    assert!(document["detail"].as_str().is_some_and(|detail| !detail.is_empty()));
+    assert!(
+        document["detail"]
+            .as_str()
+            .is_some_and(|detail| !detail.is_empty())
+    );
     let text = |key: &str| document[key].as_str().unwrap().to_owned();
-    (status, text("code"), text("blame"), text("stage"), document["retryable"].as_bool().unwrap())
+    (
+        status,
+        text("code"),
+        text("blame"),
+        text("stage"),
+        document["retryable"].as_bool().unwrap(),
+    )
 }
 
 /// Waits up to five seconds for something to become true.
@@ -218,16 +278,32 @@ pub fn noise(length: usize, seed: u64) -> Vec<u8> {
 }
 
 /// A form with these parts before its file, as most clients frame it.
-pub fn form(fields: &[(&str, &str)], file_name: &str, file: &[u8], after: &str) -> (String, Vec<u8>) {
+pub fn form(
+    fields: &[(&str, &str)],
+    file_name: &str,
+    file: &[u8],
+    after: &str,
+) -> (String, Vec<u8>) {
     let boundary = "----------------------------1234567890abcdef";
     let mut body = Vec::new();
     for (name, value) in fields {
-        body.extend(format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").bytes());
+        body.extend(
+            format!(
+                "--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
+            )
+            .bytes(),
+        );
     }
     body.extend(
         format!("--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{file_name}\"\r\n\r\n").bytes(),
     );
     body.extend(file);
-    body.extend(format!("\r\n{}--{boundary}--\r\n", after.replace("BOUNDARY", boundary)).bytes());
+    body.extend(
+        format!(
+            "\r\n{}--{boundary}--\r\n",
+            after.replace("BOUNDARY", boundary)
+        )
+        .bytes(),
+    );
     (format!("multipart/form-data; boundary={boundary}"), body)
 }

@@ -1,4 +1,5 @@
-//! An eGain that nobody reaches at first: its address is known, and nobody listens there until a test says so.
+//! An eGain that nobody reaches at first: its address is known, and nobody listens there until a
+//! test says so.
 
 use std::net::SocketAddr;
 
@@ -13,7 +14,13 @@ pub struct LateEgain {
 impl LateEgain {
     /// Nobody listens yet.
     pub async fn absent() -> Self {
-        Self { addr: TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap() }
+        Self {
+            addr: TcpListener::bind("127.0.0.1:0")
+                .await
+                .unwrap()
+                .local_addr()
+                .unwrap(),
+        }
     }
 
     /// The setting `egain.base_url`.

@@ -25,11 +25,21 @@ impl SlowUpload {
     /// Begins, and sends half, and waits until some of it has reached storage.
     pub async fn begin(house: &House, size: usize) -> Self {
         let (body, channel) = Channel::new(1);
-        let request = house.post(&format!("/v1/assets?channel=sms&name=slow.bin&size={size}")).body(Body::wrap(channel));
-        let mut upload = Self { body, answer: tokio::spawn(request.send()) };
+        let request = house
+            .post(&format!("/v1/assets?channel=sms&name=slow.bin&size={size}"))
+            .body(Body::wrap(channel));
+        let mut upload = Self {
+            body,
+            answer: tokio::spawn(request.send()),
+        };
         upload.send(noise(size / 2, 1)).await;
         assert!(
-            eventually(|| house.sandbox.assets().iter().any(|asset| !asset.complete && asset.received > 0)).await,
+            eventually(|| house
+                .sandbox
+                .assets()
+                .iter()
+                .any(|asset| !asset.complete && asset.received > 0))
+            .await,
             "it is under way"
         );
         upload
@@ -50,22 +60,38 @@ impl SlowUpload {
 const SIZE: usize = 400_000;
 
 async fn content_count(house: &House, status: u16) -> f64 {
-    let labels = format!("{{method=\"GET\",route=\"/v1/assets/{{id}}/content\",status=\"{status}\"}}");
+    let labels =
+        format!("{{method=\"GET\",route=\"/v1/assets/{{id}}/content\",status=\"{status}\"}}");
     house.metric(&format!("http_requests_total{labels}")).await
 }
 
 #[tokio::test]
 async fn a_caller_that_leaves_in_the_middle_is_counted_and_gives_its_place_back() {
     let silent = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n01234".to_vec();
-    let storage = Storage::that_says(vec![silent, b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_vec()]).await;
+    let storage = Storage::that_says(vec![
+        silent,
+        b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok".to_vec(),
+    ])
+    .await;
     let house = storage.house(&[("server.max_downloads", "1")]).await;
     let path = stored(&house, "a.bin", noise(10, 5)).await;
     let mut caller = Wire::to(house.addr).await;
-    caller.send(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")).await;
+    caller
+        .send(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n"))
+        .await;
     assert!(caller.head().await.contains("200 ok"));
     let refused = house.get(&path).send().await.unwrap();
     assert!(refused.headers().contains_key(RETRY_AFTER));
-    assert_eq!(problem(refused).await, (503, "overloaded".into(), "gateway".into(), "admit".into(), true));
+    assert_eq!(
+        problem(refused).await,
+        (
+            503,
+            "overloaded".into(),
+            "gateway".into(),
+            "admit".into(),
+            true
+        )
+    );
     drop(caller);
     let (began, mut next) = (Instant::now(), house.get(&path).send().await.unwrap());
     while next.status() != StatusCode::OK && began.elapsed() < Duration::from_secs(5) {
@@ -74,8 +100,14 @@ async fn a_caller_that_leaves_in_the_middle_is_counted_and_gives_its_place_back(
     assert_eq!(next.text().await.unwrap(), "ok");
     assert_eq!(content_count(&house, 499).await, 1.0);
     assert_eq!(content_count(&house, 200).await, 1.0);
-    assert_eq!(house.metric("transfers_in_flight{direction=\"download\"}").await, 0.0);
-    let failures = "transfer_failures_total{blame=\"caller\",direction=\"download\",stage=\"fetch\"}";
+    assert_eq!(
+        house
+            .metric("transfers_in_flight{direction=\"download\"}")
+            .await,
+        0.0
+    );
+    let failures =
+        "transfer_failures_total{blame=\"caller\",direction=\"download\",stage=\"fetch\"}";
     assert_eq!(house.metric(failures).await, 1.0);
 }
 
@@ -83,7 +115,9 @@ async fn a_caller_that_leaves_in_the_middle_is_counted_and_gives_its_place_back(
 async fn a_caller_that_leaves_before_the_answer_gives_its_place_back() {
     let house = House::set(&[("server.max_downloads", "1")]).await;
     let path = stored(&house, "a.bin", noise(10, 5)).await;
-    house.sandbox.fault(Fault::at(Operation::Download).stall().once());
+    house
+        .sandbox
+        .fault(Fault::at(Operation::Download).stall().once());
     let caller = tokio::spawn(house.get(&path).send());
     assert!(eventually(|| house.sandbox.stats().calls(Operation::Download) == 1).await);
     caller.abort();
@@ -101,28 +135,85 @@ async fn an_upload_too_many_is_refused_at_once_and_nothing_else_is() {
     let path = stored(&house, "a.bin", noise(10, 5)).await;
     let running = SlowUpload::begin(&house, SIZE).await;
     let began = Instant::now();
-    let refused = house.post("/v1/assets?channel=sms&name=b.bin").body(noise(10, 1)).send().await.unwrap();
+    let refused = house
+        .post("/v1/assets?channel=sms&name=b.bin")
+        .body(noise(10, 1))
+        .send()
+        .await
+        .unwrap();
     assert!(refused.headers().contains_key(RETRY_AFTER));
-    assert_eq!(problem(refused).await, (503, "overloaded".into(), "gateway".into(), "admit".into(), true));
-    assert_eq!(house.get(&path).send().await.unwrap().status(), StatusCode::OK);
+    assert_eq!(
+        problem(refused).await,
+        (
+            503,
+            "overloaded".into(),
+            "gateway".into(),
+            "admit".into(),
+            true
+        )
+    );
+    assert_eq!(
+        house.get(&path).send().await.unwrap().status(),
+        StatusCode::OK
+    );
     for probe in ["livez", "readyz", "metrics"] {
-        let answer = house.client.get(format!("http://{}/{probe}", house.admin)).send().await.unwrap();
+        let answer = house
+            .client
+            .get(format!("http://{}/{probe}", house.admin))
+            .send()
+            .await
+            .unwrap();
         assert_eq!(answer.status(), StatusCode::OK, "{probe}");
     }
-    assert!(began.elapsed() < Duration::from_secs(2), "nothing queues: {:?}", began.elapsed());
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 2, "the refused one cost no call");
-    assert_eq!(running.finish(SIZE).await.unwrap().status(), StatusCode::CREATED);
+    assert!(
+        began.elapsed() < Duration::from_secs(2),
+        "nothing queues: {:?}",
+        began.elapsed()
+    );
+    assert_eq!(
+        house.sandbox.stats().calls(Operation::CreateAsset),
+        2,
+        "the refused one cost no call"
+    );
+    assert_eq!(
+        running.finish(SIZE).await.unwrap().status(),
+        StatusCode::CREATED
+    );
     house.upload("c.bin", noise(10, 1)).await;
 }
 
 #[tokio::test]
 async fn metadata_heads_and_redirects_take_no_place() {
     let silent = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n01234".to_vec();
-    let house = Storage::that_says(vec![silent]).await.house(&[("server.max_downloads", "1")]).await;
+    let house = Storage::that_says(vec![silent])
+        .await
+        .house(&[("server.max_downloads", "1")])
+        .await;
     let path = stored(&house, "a.bin", noise(10, 5)).await;
     let _running = house.get(&path).send().await.unwrap();
-    assert_eq!(house.get(path.trim_end_matches("/content")).send().await.unwrap().status(), StatusCode::OK);
-    assert_eq!(house.client.head(house.url(&path)).send().await.unwrap().status(), StatusCode::OK);
-    let redirected = house.get(&format!("{path}?redirect=1")).send().await.unwrap();
+    assert_eq!(
+        house
+            .get(path.trim_end_matches("/content"))
+            .send()
+            .await
+            .unwrap()
+            .status(),
+        StatusCode::OK
+    );
+    assert_eq!(
+        house
+            .client
+            .head(house.url(&path))
+            .send()
+            .await
+            .unwrap()
+            .status(),
+        StatusCode::OK
+    );
+    let redirected = house
+        .get(&format!("{path}?redirect=1"))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(redirected.status(), StatusCode::TEMPORARY_REDIRECT);
 }

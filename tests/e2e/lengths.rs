@@ -17,12 +17,22 @@ const LARGE: usize = 200_000;
 async fn rung(house: &House, response: Response, file: &[u8]) -> String {
     let receipt = receipt(response).await;
     assert_eq!(receipt["size"], file.len());
-    assert!(house.stored(receipt["id"].as_str().unwrap()) == file, "the bytes are the same");
+    assert!(
+        house.stored(receipt["id"].as_str().unwrap()) == file,
+        "the bytes are the same"
+    );
     receipt["lengthSource"].as_str().unwrap().to_owned()
 }
 
-fn with_form(house: &House, query: &str, (content_type, body): (String, Vec<u8>)) -> RequestBuilder {
-    house.post(&format!("/v1/assets?{query}")).header(CONTENT_TYPE, content_type).body(body)
+fn with_form(
+    house: &House,
+    query: &str,
+    (content_type, body): (String, Vec<u8>),
+) -> RequestBuilder {
+    house
+        .post(&format!("/v1/assets?{query}"))
+        .header(CONTENT_TYPE, content_type)
+        .body(body)
 }
 
 /// A form whose file's part tells its own length.
@@ -31,7 +41,12 @@ fn measured_form(file: &[u8], length: usize) -> (String, Vec<u8>) {
     let head = format!(
         "--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.bin\"\r\nContent-Length: {length}\r\n\r\n"
     );
-    let body = [head.as_bytes(), file, format!("\r\n--{boundary}--\r\n").as_bytes()].concat();
+    let body = [
+        head.as_bytes(),
+        file,
+        format!("\r\n--{boundary}--\r\n").as_bytes(),
+    ]
+    .concat();
     (format!("multipart/form-data; boundary={boundary}"), body)
 }
 
@@ -43,10 +58,24 @@ async fn a_length_that_was_declared_in_any_way_is_believed() {
     let post = |query: &str| house.post(&format!("/v1/assets?channel=sms{query}"));
     let raw = post("").body(file.clone()).send().await.unwrap();
     let query = in_chunks(post(&format!("&size={size}")), &file).await;
-    let field = with_form(&house, "", form(&[("channel", "sms"), ("size", &size)], "a.bin", &file, ""));
-    let form_and_query = with_form(&house, &format!("channel=sms&size={size}"), form(&[], "a.bin", &file, ""));
+    let field = with_form(
+        &house,
+        "",
+        form(&[("channel", "sms"), ("size", &size)], "a.bin", &file, ""),
+    );
+    let form_and_query = with_form(
+        &house,
+        &format!("channel=sms&size={size}"),
+        form(&[], "a.bin", &file, ""),
+    );
     let part = with_form(&house, "channel=sms", measured_form(&file, LARGE));
-    for response in [raw, query, field.send().await.unwrap(), form_and_query.send().await.unwrap(), part.send().await.unwrap()] {
+    for response in [
+        raw,
+        query,
+        field.send().await.unwrap(),
+        form_and_query.send().await.unwrap(),
+        part.send().await.unwrap(),
+    ] {
         assert_eq!(rung(&house, response, &file).await, "declared");
     }
 }
@@ -58,8 +87,15 @@ async fn a_file_within_the_look_ahead_needs_no_declaration() {
         let file = noise(size, 2);
         let raw = in_chunks(house.post("/v1/assets?channel=sms"), &file).await;
         assert_eq!(rung(&house, raw, &file).await, "lookahead", "{size} raw");
-        let form = with_form(&house, "channel=sms", form(&[], "a.bin", &file, "")).send().await.unwrap();
-        assert_eq!(rung(&house, form, &file).await, "lookahead", "{size} in a form");
+        let form = with_form(&house, "channel=sms", form(&[], "a.bin", &file, ""))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(
+            rung(&house, form, &file).await,
+            "lookahead",
+            "{size} in a form"
+        );
     }
 }
 
@@ -69,13 +105,32 @@ async fn a_form_is_spooled_until_its_framing_is_known_and_then_derived() {
     let file = noise(LARGE, 3);
     let send = async |agent: &'static str| {
         let request = with_form(&house, "channel=sms", form(&[], "a.bin", &file, ""));
-        rung(&house, request.header("user-agent", agent).send().await.unwrap(), &file).await
+        rung(
+            &house,
+            request.header("user-agent", agent).send().await.unwrap(),
+            &file,
+        )
+        .await
     };
     assert_eq!(send("one/1.0").await, "spooled");
     assert_eq!(send("one/1.0").await, "derived");
-    assert_eq!(send("other/1.0").await, "spooled", "what is known of one client says nothing of another");
-    assert_eq!(house.metric("uploads_total{length_source=\"spooled\",outcome=\"stored\"}").await, 2.0);
-    assert_eq!(house.metric("uploads_total{length_source=\"derived\",outcome=\"stored\"}").await, 1.0);
+    assert_eq!(
+        send("other/1.0").await,
+        "spooled",
+        "what is known of one client says nothing of another"
+    );
+    assert_eq!(
+        house
+            .metric("uploads_total{length_source=\"spooled\",outcome=\"stored\"}")
+            .await,
+        2.0
+    );
+    assert_eq!(
+        house
+            .metric("uploads_total{length_source=\"derived\",outcome=\"stored\"}")
+            .await,
+        1.0
+    );
 }
 
 #[tokio::test]
@@ -84,7 +139,11 @@ async fn a_form_sent_in_chunks_tells_no_total_to_derive_from() {
     let file = noise(LARGE, 4);
     let (content_type, body) = form(&[("channel", "sms")], "a.bin", &file, "");
     for _ in 0..2 {
-        let response = in_chunks(house.post("/v1/assets").header(CONTENT_TYPE, &content_type), &body).await;
+        let response = in_chunks(
+            house.post("/v1/assets").header(CONTENT_TYPE, &content_type),
+            &body,
+        )
+        .await;
         assert_eq!(rung(&house, response, &file).await, "spooled");
     }
 }
@@ -108,13 +167,27 @@ async fn without_a_spool_a_length_must_be_known() {
     for response in [raw, form_of(&file).send().await.unwrap()] {
         let refusal = Refusal::of(response).await;
         assert_eq!(refusal.told(), (411, "length-required", "caller", "read"));
-        assert!(refusal.detail.contains("Content-Length") && refusal.detail.contains("size"), "{}", refusal.detail);
+        assert!(
+            refusal.detail.contains("Content-Length") && refusal.detail.contains("size"),
+            "{}",
+            refusal.detail
+        );
     }
     assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
     let small = noise(1000, 7);
-    assert_eq!(rung(&house, form_of(&small).send().await.unwrap(), &small).await, "lookahead");
-    assert_eq!(rung(&house, form_of(&file).send().await.unwrap(), &file).await, "derived");
-    let declared = in_chunks(house.post(&format!("/v1/assets?channel=sms&size={LARGE}")), &file).await;
+    assert_eq!(
+        rung(&house, form_of(&small).send().await.unwrap(), &small).await,
+        "lookahead"
+    );
+    assert_eq!(
+        rung(&house, form_of(&file).send().await.unwrap(), &file).await,
+        "derived"
+    );
+    let declared = in_chunks(
+        house.post(&format!("/v1/assets?channel=sms&size={LARGE}")),
+        &file,
+    )
+    .await;
     assert_eq!(rung(&house, declared, &file).await, "declared");
 }
 
@@ -123,44 +196,105 @@ fn file_first(file: &[u8], fields: &[(&str, &str)]) -> (String, Vec<u8>) {
     let field = |(name, value): &(&str, &str)| {
         format!("--BOUNDARY\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
     };
-    form(&[], "a.bin", file, &fields.iter().map(field).collect::<String>())
+    form(
+        &[],
+        "a.bin",
+        file,
+        &fields.iter().map(field).collect::<String>(),
+    )
 }
 
 #[tokio::test]
 async fn a_channel_after_the_file_is_read_where_the_file_fits_the_spools_memory() {
     let house = House::open().await;
-    for (size, source) in [(1000, "lookahead"), (65_536, "lookahead"), (65_537, "spooled"), (256 * 1024, "spooled")] {
+    for (size, source) in [
+        (1000, "lookahead"),
+        (65_536, "lookahead"),
+        (65_537, "spooled"),
+        (256 * 1024, "spooled"),
+    ] {
         let file = noise(size, 8);
         for chunked in [false, true] {
-            let (content_type, body) = file_first(&file, &[("channel", "whatsapp"), ("sender", "egain_bot")]);
+            let (content_type, body) =
+                file_first(&file, &[("channel", "whatsapp"), ("sender", "egain_bot")]);
             let request = house.post("/v1/assets").header(CONTENT_TYPE, content_type);
-            let response = if chunked { in_chunks(request, &body).await } else { request.body(body).send().await.unwrap() };
+            let response = if chunked {
+                in_chunks(request, &body).await
+            } else {
+                request.body(body).send().await.unwrap()
+            };
             let receipt = receipt(response).await;
-            assert_eq!((&receipt["channel"], &receipt["sender"]), (&"whatsapp".into(), &"egain_bot".into()));
-            assert_eq!((&receipt["size"], &receipt["lengthSource"]), (&size.into(), &source.into()));
+            assert_eq!(
+                (&receipt["channel"], &receipt["sender"]),
+                (&"whatsapp".into(), &"egain_bot".into())
+            );
+            assert_eq!(
+                (&receipt["size"], &receipt["lengthSource"]),
+                (&size.into(), &source.into())
+            );
             assert!(house.stored(receipt["id"].as_str().unwrap()) == file);
         }
     }
     assert!(house.counts("spool_bytes", 0.0).await);
-    let larger = with_form(&house, "", file_first(&noise(256 * 1024 + 1, 9), &[("channel", "sms")])).send().await.unwrap();
-    assert_eq!(Refusal::of(larger).await.told(), (400, "missing-field", "caller", "read"));
+    let larger = with_form(
+        &house,
+        "",
+        file_first(&noise(256 * 1024 + 1, 9), &[("channel", "sms")]),
+    )
+    .send()
+    .await
+    .unwrap();
+    assert_eq!(
+        Refusal::of(larger).await.told(),
+        (400, "missing-field", "caller", "read")
+    );
 }
 
 #[tokio::test]
 async fn what_comes_after_the_file_with_the_channel_counts_as_if_before_it() {
     let house = House::open().await;
     let file = noise(100_000, 10);
-    let send = async |fields: &[(&str, &str)]| with_form(&house, "", file_first(&file, fields)).send().await.unwrap();
-    let stored = receipt(send(&[("channel", "sms"), ("name", "other.bin"), ("size", "100000"), ("sha256", "1")]).await).await;
-    assert_eq!((&stored["name"], stored["sha256"].as_str().map(str::len)), (&"other.bin".into(), Some(64)));
+    let send = async |fields: &[(&str, &str)]| {
+        with_form(&house, "", file_first(&file, fields))
+            .send()
+            .await
+            .unwrap()
+    };
+    let stored = receipt(
+        send(&[
+            ("channel", "sms"),
+            ("name", "other.bin"),
+            ("size", "100000"),
+            ("sha256", "1"),
+        ])
+        .await,
+    )
+    .await;
+    assert_eq!(
+        (&stored["name"], stored["sha256"].as_str().map(str::len)),
+        (&"other.bin".into(), Some(64))
+    );
     let digest = "0".repeat(64);
     for (fields, kind) in [
-        (&[("channel", "sms"), ("size", "99999")][..], (400, "length-mismatch")),
-        (&[("channel", "sms"), ("sha256", &digest)], (400, "digest-mismatch")),
-        (&[("channel", "sms"), ("channel", "whatsapp")], (400, "conflicting-field")),
+        (
+            &[("channel", "sms"), ("size", "99999")][..],
+            (400, "length-mismatch"),
+        ),
+        (
+            &[("channel", "sms"), ("sha256", &digest)],
+            (400, "digest-mismatch"),
+        ),
+        (
+            &[("channel", "sms"), ("channel", "whatsapp")],
+            (400, "conflicting-field"),
+        ),
         (&[("caption", "no channel")], (400, "missing-field")),
     ] {
-        assert_eq!(Refusal::of(send(fields).await).await.kind(), kind, "{fields:?}");
+        assert_eq!(
+            Refusal::of(send(fields).await).await.kind(),
+            kind,
+            "{fields:?}"
+        );
     }
     assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 1);
 }

@@ -1,5 +1,5 @@
-//! Refusals of bodies that are still coming: each must be seen by who sends, also through a proxy that passes it on at once and
-//! then closes on its own client.
+//! Refusals of bodies that are still coming: each must be seen by who sends, also through a proxy
+//! that passes it on at once and then closes on its own client.
 
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ const SIZE: usize = 9 * 1024 * 1024;
 /// A request without a channel, which is refused, with this much of its body.
 async fn refused(house: &House, headers: &str, sent: usize) -> Wire {
     let mut wire = Wire::to(house.addr).await;
-    wire.send_head("", &format!("Content-Length: {SIZE}\r\n{headers}")).await;
+    wire.send_head("", &format!("Content-Length: {SIZE}\r\n{headers}"))
+        .await;
     wire.send(noise(sent, 1)).await;
     wire
 }
@@ -21,9 +22,18 @@ async fn refused(house: &House, headers: &str, sent: usize) -> Wire {
 #[tokio::test]
 async fn a_refusal_through_a_proxy_comes_after_the_body_and_the_connection_goes_on() {
     let house = House::open().await;
-    for mark in ["X-Forwarded-For: 192.0.2.1\r\n", "Via: 1.1 proxy\r\n", "Forwarded: for=192.0.2.1\r\n"] {
+    for mark in [
+        "X-Forwarded-For: 192.0.2.1\r\n",
+        "Via: 1.1 proxy\r\n",
+        "Forwarded: for=192.0.2.1\r\n",
+    ] {
         let mut wire = refused(&house, mark, SIZE / 2).await;
-        assert!(timeout(Duration::from_millis(200), wire.head()).await.is_err(), "{mark} is not answered yet");
+        assert!(
+            timeout(Duration::from_millis(200), wire.head())
+                .await
+                .is_err(),
+            "{mark} is not answered yet"
+        );
         wire.send(noise(SIZE / 2, 1)).await;
         let answer = wire.answer().await;
         assert!(answer.status == 400 && !answer.closes(), "{}", answer.head);
@@ -54,6 +64,7 @@ async fn a_proxy_that_is_waited_for_with_100_continue_is_refused_at_once() {
 async fn a_body_that_is_more_than_anybody_reads_is_refused_at_once() {
     let house = House::open().await;
     let mut wire = Wire::to(house.addr).await;
-    wire.send_head("", "Content-Length: 1000000000\r\nVia: 1.1 proxy\r\n").await;
+    wire.send_head("", "Content-Length: 1000000000\r\nVia: 1.1 proxy\r\n")
+        .await;
     assert_eq!(wire.answer().await.status, 400);
 }

@@ -12,23 +12,37 @@ use crate::house::{House, problem, receipt};
 use crate::planted::entry;
 
 const ACCOUNT: &str = "7d9a3f52-0000-4000-8000-0000000000aa";
-const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89";
+const PNG: &[u8] =
+    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89";
 
 /// A gateway with a caller that is bound to an account of a channel of this type.
 async fn house(kind: &str, settings: &[(&str, &str)]) -> House {
     let keys = entry("bound", &format!("account = \"{ACCOUNT}\"")) + &entry("free", "");
     let house = House::with_file(&keys, &[&[("auth.mode", "keys")], settings].concat()).await;
     let channel = channel(&house, kind);
-    house.sandbox.put_account(json!({"id": ACCOUNT, "name": "a", "active": true, "channel": {"id": channel["id"]}}));
+    house.sandbox.put_account(
+        json!({"id": ACCOUNT, "name": "a", "active": true, "channel": {"id": channel["id"]}}),
+    );
     house
 }
 
 fn channel(house: &House, kind: &str) -> Value {
-    house.sandbox.channels().into_iter().find(|channel| channel["type"] == kind).unwrap()
+    house
+        .sandbox
+        .channels()
+        .into_iter()
+        .find(|channel| channel["type"] == kind)
+        .unwrap()
 }
 
 async fn upload(house: &House, query: &str, file: Vec<u8>) -> Response {
-    house.post(&format!("/v1/assets?{query}")).by("bound").body(file).send().await.unwrap()
+    house
+        .post(&format!("/v1/assets?{query}"))
+        .by("bound")
+        .body(file)
+        .send()
+        .await
+        .unwrap()
 }
 
 async fn refusal(response: Response) -> (u16, Value) {
@@ -43,38 +57,95 @@ fn creations(house: &House) -> u64 {
 #[tokio::test]
 async fn an_upload_is_refused_by_its_accounts_channel_before_a_call_is_spent() {
     let house = house("whatsapp", &[]).await;
-    let (status, told) = refusal(upload(&house, "sender=egain_agent&name=a.txt", b"a text".to_vec()).await).await;
-    assert_eq!((status, &told["code"], &told["stage"]), (415, &json!("type-not-allowed"), &json!("policy")));
+    let (status, told) =
+        refusal(upload(&house, "sender=egain_agent&name=a.txt", b"a text".to_vec()).await).await;
+    assert_eq!(
+        (status, &told["code"], &told["stage"]),
+        (415, &json!("type-not-allowed"), &json!("policy"))
+    );
     let allowed = json!(["jpeg", "jpg", "pdf", "png"]);
-    assert_eq!(told["limit"], json!({"source": "egain-channel", "max_size": 5_242_880, "allowed": allowed}));
+    assert_eq!(
+        told["limit"],
+        json!({"source": "egain-channel", "max_size": 5_242_880, "allowed": allowed})
+    );
     let large = [PNG, &vec![0; 5_242_880]].concat();
-    let (status, told) = refusal(upload(&house, "sender=egain_agent&name=a.png", large).await).await;
-    assert_eq!((status, &told["limit"]["source"], &told["limit"]["max_size"]), (413, &json!("egain-channel"), &json!(5_242_880)));
+    let (status, told) =
+        refusal(upload(&house, "sender=egain_agent&name=a.png", large).await).await;
+    assert_eq!(
+        (status, &told["limit"]["source"], &told["limit"]["max_size"]),
+        (413, &json!("egain-channel"), &json!(5_242_880))
+    );
     assert_eq!(creations(&house), 0);
-    // The name agrees with the bytes before it is compared: a picture is one, whatever it was called.
-    let stored = receipt(upload(&house, "sender=egain_agent&name=scan.txt", PNG.to_vec()).await).await;
-    assert_eq!((&stored["name"], &stored["channel"]), (&json!("scan.png"), &json!("whatsapp")));
-    receipt(upload(&house, "name=a.txt", b"from the customer all is allowed".to_vec()).await).await;
+    // The name agrees with the bytes before it is compared: a picture is one, whatever it was
+    // called.
+    let stored =
+        receipt(upload(&house, "sender=egain_agent&name=scan.txt", PNG.to_vec()).await).await;
+    assert_eq!(
+        (&stored["name"], &stored["channel"]),
+        (&json!("scan.png"), &json!("whatsapp"))
+    );
+    receipt(
+        upload(
+            &house,
+            "name=a.txt",
+            b"from the customer all is allowed".to_vec(),
+        )
+        .await,
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn an_account_fixes_the_channel_and_one_that_contradicts_is_refused() {
     let house = house("sms_twilio", &[]).await;
     let refused = problem(upload(&house, "channel=whatsapp&name=a.txt", b"a".to_vec()).await).await;
-    assert_eq!(refused, (400, "conflicting-field".into(), "caller".into(), "admit".into(), false));
-    assert_eq!(receipt(upload(&house, "channel=SMS_twilio&name=a.txt", b"a".to_vec()).await).await["channel"], "SMS_twilio");
-    let free = house.post("/v1/assets?channel=whatsapp&sender=egain_bot&name=a.txt").by("free").body("a").send().await.unwrap();
-    assert_eq!(receipt(free).await["channel"], "whatsapp", "a caller without an account isn't bound");
+    assert_eq!(
+        refused,
+        (
+            400,
+            "conflicting-field".into(),
+            "caller".into(),
+            "admit".into(),
+            false
+        )
+    );
+    assert_eq!(
+        receipt(upload(&house, "channel=SMS_twilio&name=a.txt", b"a".to_vec()).await).await["channel"],
+        "SMS_twilio"
+    );
+    let free = house
+        .post("/v1/assets?channel=whatsapp&sender=egain_bot&name=a.txt")
+        .by("free")
+        .body("a")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        receipt(free).await["channel"],
+        "whatsapp",
+        "a caller without an account isn't bound"
+    );
 }
 
 #[tokio::test]
 async fn a_list_of_what_is_blocked_and_the_documents_sample_size_hold_inbound() {
     let house = house("custom.teams", &[("policy.deny", "application/x-nothing")]).await;
-    let (status, told) = refusal(upload(&house, "name=run.bat", b"@echo off\r\ndir\r\n".to_vec()).await).await;
-    assert_eq!((status, &told["limit"]["source"]), (415, &json!("egain-channel")), "{told}");
+    let (status, told) =
+        refusal(upload(&house, "name=run.bat", b"@echo off\r\ndir\r\n".to_vec()).await).await;
+    assert_eq!(
+        (status, &told["limit"]["source"]),
+        (415, &json!("egain-channel")),
+        "{told}"
+    );
     let (status, told) = refusal(upload(&house, "name=a.bin", vec![0xAA; 12_346]).await).await;
     assert_eq!(status, 413);
-    assert!(told["detail"].as_str().unwrap().contains("sample of eGain's documentation"), "{told}");
+    assert!(
+        told["detail"]
+            .as_str()
+            .unwrap()
+            .contains("sample of eGain's documentation"),
+        "{told}"
+    );
     receipt(upload(&house, "name=a.bin", vec![0xAA; 12_345]).await).await;
 }
 
@@ -86,7 +157,11 @@ async fn a_channel_that_takes_no_attachments_takes_none() {
     house.sandbox.put_channel(channel);
     for query in ["name=a.png", "sender=custom_bot&name=a.png"] {
         let (status, told) = refusal(upload(&house, query, PNG.to_vec()).await).await;
-        assert_eq!((status, &told["code"], &told["limit"]["allowed"]), (403, &json!("forbidden"), &json!([])), "{query}");
+        assert_eq!(
+            (status, &told["code"], &told["limit"]["allowed"]),
+            (403, &json!("forbidden"), &json!([])),
+            "{query}"
+        );
     }
     assert_eq!(creations(&house), 0);
 }
@@ -100,7 +175,10 @@ async fn a_changed_rule_holds_within_the_refresh_time_and_no_upload_waits_for_it
     house.sandbox.put_channel(channel);
     let mut last = 0;
     for _ in 0..100 {
-        last = upload(&house, "sender=custom_bot&name=a.png", PNG.to_vec()).await.status().as_u16();
+        last = upload(&house, "sender=custom_bot&name=a.png", PNG.to_vec())
+            .await
+            .status()
+            .as_u16();
         if last == 415 {
             break;
         }
@@ -108,25 +186,53 @@ async fn a_changed_rule_holds_within_the_refresh_time_and_no_upload_waits_for_it
     }
     assert_eq!(last, 415);
     // A refresh that hangs holds up nobody.
-    house.sandbox.fault(Fault::at(Operation::GetAccount).stall());
+    house
+        .sandbox
+        .fault(Fault::at(Operation::GetAccount).stall());
     tokio::time::sleep(Duration::from_millis(400)).await;
-    assert_eq!(upload(&house, "sender=custom_bot&name=a.png", PNG.to_vec()).await.status(), 415);
+    assert_eq!(
+        upload(&house, "sender=custom_bot&name=a.png", PNG.to_vec())
+            .await
+            .status(),
+        415
+    );
 }
 
 #[tokio::test]
 async fn the_last_good_rules_hold_while_egain_is_down_and_unknown_ones_arent_guessed() {
     let house = house("whatsapp", &[("egain.rules_ttl", "100ms")]).await;
     receipt(upload(&house, "sender=custom_bot&name=a.png", PNG.to_vec()).await).await;
-    house.sandbox.fault(Fault::at(Operation::GetAccount).status(StatusCode::SERVICE_UNAVAILABLE));
+    house
+        .sandbox
+        .fault(Fault::at(Operation::GetAccount).status(StatusCode::SERVICE_UNAVAILABLE));
     tokio::time::sleep(Duration::from_millis(1100)).await;
     receipt(upload(&house, "sender=custom_bot&name=a.png", PNG.to_vec()).await).await;
-    assert_eq!(upload(&house, "sender=custom_bot&name=a.txt", b"a".to_vec()).await.status(), 415);
-    assert!(house.metric("rules_age_seconds").await >= 1.0, "their age is told");
+    assert_eq!(
+        upload(&house, "sender=custom_bot&name=a.txt", b"a".to_vec())
+            .await
+            .status(),
+        415
+    );
+    assert!(
+        house.metric("rules_age_seconds").await >= 1.0,
+        "their age is told"
+    );
     let other = self::house("whatsapp", &[]).await;
-    other.sandbox.fault(Fault::at(Operation::GetAccount).status(StatusCode::SERVICE_UNAVAILABLE));
+    other
+        .sandbox
+        .fault(Fault::at(Operation::GetAccount).status(StatusCode::SERVICE_UNAVAILABLE));
     let unseen = upload(&other, "sender=custom_bot&name=a.png", PNG.to_vec()).await;
     assert!(unseen.headers().contains_key("retry-after"));
-    assert_eq!(problem(unseen).await, (503, "upstream-unavailable".into(), "egain".into(), "policy".into(), true));
+    assert_eq!(
+        problem(unseen).await,
+        (
+            503,
+            "upstream-unavailable".into(),
+            "egain".into(),
+            "policy".into(),
+            true
+        )
+    );
     assert_eq!(creations(&other), 0);
 }
 
@@ -148,11 +254,15 @@ async fn an_account_that_is_gone_or_inactive_refuses_with_the_reason() {
         }
         false
     };
-    house.sandbox.put_account(json!({"id": ACCOUNT, "active": false, "channel": {"id": id}}));
+    house
+        .sandbox
+        .put_account(json!({"id": ACCOUNT, "active": false, "channel": {"id": id}}));
     assert!(refused("account is inactive").await);
     let mut closed = channel(&house, "whatsapp");
     closed["active"] = json!(false);
-    house.sandbox.put_account(json!({"id": ACCOUNT, "active": true, "channel": {"id": id}}));
+    house
+        .sandbox
+        .put_account(json!({"id": ACCOUNT, "active": true, "channel": {"id": id}}));
     house.sandbox.put_channel(closed);
     assert!(refused("channel of this caller's account is inactive").await);
     house.sandbox.remove_account(ACCOUNT);
@@ -167,25 +277,71 @@ async fn all_callers_of_an_account_cost_one_fetch_a_period() {
         assert_eq!(answer.status(), 201);
     }
     let stats = house.sandbox.stats();
-    assert_eq!((stats.calls(Operation::GetAccount), stats.calls(Operation::GetChannel)), (1, 1));
+    assert_eq!(
+        (
+            stats.calls(Operation::GetAccount),
+            stats.calls(Operation::GetChannel)
+        ),
+        (1, 1)
+    );
 }
 
 #[tokio::test]
 async fn what_may_be_sent_is_told_before_it_is_sent() {
     let rules = [("policy.report_only", "false")];
     let house = house("whatsapp", &rules).await;
-    let told: Value = house.get("/v1/limits?sender=egain_agent").by("bound").send().await.unwrap().json().await.unwrap();
-    assert_eq!((&told["channel"], &told["attachments"]), (&json!("whatsapp"), &json!(true)));
-    assert_eq!(told["kinds"]["image"], json!({"maxSize": 5_242_880, "source": "egain-channel"}));
-    assert_eq!(told["allowedExtensions"], json!(["jpeg", "jpg", "pdf", "png"]));
-    let told: Value = house.get("/v1/limits?channel=sms").by("free").send().await.unwrap().json().await.unwrap();
-    assert_eq!(told["kinds"]["video"], json!({"maxSize": 10_485_760, "source": "egain-maximum"}));
+    let told: Value = house
+        .get("/v1/limits?sender=egain_agent")
+        .by("bound")
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(
+        (&told["channel"], &told["attachments"]),
+        (&json!("whatsapp"), &json!(true))
+    );
+    assert_eq!(
+        told["kinds"]["image"],
+        json!({"maxSize": 5_242_880, "source": "egain-channel"})
+    );
+    assert_eq!(
+        told["allowedExtensions"],
+        json!(["jpeg", "jpg", "pdf", "png"])
+    );
+    let told: Value = house
+        .get("/v1/limits?channel=sms")
+        .by("free")
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(
+        told["kinds"]["video"],
+        json!({"maxSize": 10_485_760, "source": "egain-maximum"})
+    );
     let wrong = house.get("/v1/limits").by("free").send().await.unwrap();
     assert_eq!(problem(wrong).await.1, "missing-field");
-    let file =
-        "[policy.channels.sms]\nmax_size = \"1MiB\"\n[policy.channels.sms.image]\nmax_size = \"1KiB\"\nallow = [\"image/png\"]\n";
+    let file = "[policy.channels.sms]\nmax_size = \"1MiB\"\n[policy.channels.sms.image]\nmax_size = \"1KiB\"\nallow = [\"image/png\"]\n";
     let house = House::with_file(file, &[]).await;
-    let told: Value = house.get("/v1/limits?channel=sms").send().await.unwrap().json().await.unwrap();
-    assert_eq!(told["kinds"]["image"], json!({"maxSize": 1024, "source": "setting", "allowedTypes": ["image/png"]}));
-    assert_eq!(told["kinds"]["audio"], json!({"maxSize": 1 << 20, "source": "setting"}));
+    let told: Value = house
+        .get("/v1/limits?channel=sms")
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(
+        told["kinds"]["image"],
+        json!({"maxSize": 1024, "source": "setting", "allowedTypes": ["image/png"]})
+    );
+    assert_eq!(
+        told["kinds"]["audio"],
+        json!({"maxSize": 1 << 20, "source": "setting"})
+    );
 }

@@ -22,7 +22,11 @@ fn calls(house: &House) -> u64 {
 
 pub fn max_age(headers: &HeaderMap) -> u64 {
     let control = headers[CACHE_CONTROL].to_str().unwrap();
-    control.strip_prefix("private, max-age=").unwrap_or_else(|| panic!("{control}")).parse().unwrap()
+    control
+        .strip_prefix("private, max-age=")
+        .unwrap_or_else(|| panic!("{control}"))
+        .parse()
+        .unwrap()
 }
 
 #[tokio::test]
@@ -30,17 +34,42 @@ async fn metadata_says_all_that_egain_says_and_the_url_serves_the_file() {
     let house = House::open().await;
     let path = stored(&house).await;
     let answer = house.get(&path).send().await.unwrap();
-    assert_eq!((answer.status(), &answer.headers()[CONTENT_TYPE]), (StatusCode::OK, &"application/json".parse().unwrap()));
-    assert!((86_360..=86_370).contains(&max_age(answer.headers())), "a day less 30 s: {:?}", answer.headers());
+    assert_eq!(
+        (answer.status(), &answer.headers()[CONTENT_TYPE]),
+        (StatusCode::OK, &"application/json".parse().unwrap())
+    );
+    assert!(
+        (86_360..=86_370).contains(&max_age(answer.headers())),
+        "a day less 30 s: {:?}",
+        answer.headers()
+    );
     let body: Value = answer.json().await.unwrap();
     assert_eq!(format!("/v1/assets/{}", body["id"].as_str().unwrap()), path);
-    let expected = json!({"name": "photo.bin", "contentType": "application/octet-stream", "size": 100});
+    let expected =
+        json!({"name": "photo.bin", "contentType": "application/octet-stream", "size": 100});
     for field in ["name", "contentType", "size"] {
         assert_eq!(body[field], expected[field]);
     }
-    assert!(body["contentUrlExpiry"].as_str().unwrap().parse::<jiff::Timestamp>().is_ok());
+    assert!(
+        body["contentUrlExpiry"]
+            .as_str()
+            .unwrap()
+            .parse::<jiff::Timestamp>()
+            .is_ok()
+    );
     let url: Url = body["contentUrl"].as_str().unwrap().parse().unwrap();
-    assert!(house.client.get(url).send().await.unwrap().bytes().await.unwrap() == noise(100, 1));
+    assert!(
+        house
+            .client
+            .get(url)
+            .send()
+            .await
+            .unwrap()
+            .bytes()
+            .await
+            .unwrap()
+            == noise(100, 1)
+    );
 }
 
 #[tokio::test]
@@ -53,8 +82,18 @@ async fn a_url_is_asked_for_once_and_given_out_many_times() {
     }
     assert!(bodies.iter().all(|body| *body == bodies[0]));
     assert_eq!(calls(&house), 1);
-    assert_eq!(house.metric("url_cache_requests_total{result=\"hit\"}").await, 4.0);
-    assert_eq!(house.metric("url_cache_requests_total{result=\"miss\"}").await, 1.0);
+    assert_eq!(
+        house
+            .metric("url_cache_requests_total{result=\"hit\"}")
+            .await,
+        4.0
+    );
+    assert_eq!(
+        house
+            .metric("url_cache_requests_total{result=\"miss\"}")
+            .await,
+        1.0
+    );
 }
 
 #[tokio::test]
@@ -62,7 +101,15 @@ async fn a_caller_that_wants_no_cache_gets_a_fresh_url_and_leaves_it_to_the_othe
     let house = House::open().await;
     let path = stored(&house).await;
     let old = house.get(&path).send().await.unwrap().text().await.unwrap();
-    let fresh = house.get(&path).header(CACHE_CONTROL, "no-cache").send().await.unwrap().text().await.unwrap();
+    let fresh = house
+        .get(&path)
+        .header(CACHE_CONTROL, "no-cache")
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
     let next = house.get(&path).send().await.unwrap().text().await.unwrap();
     assert!(old != fresh && fresh == next);
     assert_eq!(calls(&house), 2);
@@ -74,13 +121,31 @@ async fn a_forced_refresh_that_fails_leaves_the_url_that_is_there() {
     let path = stored(&house).await;
     let old = house.get(&path).send().await.unwrap();
     let (age, old) = (max_age(old.headers()), old.text().await.unwrap());
-    house.sandbox.fault(Fault::at(Operation::GetAsset).status(StatusCode::INTERNAL_SERVER_ERROR));
-    let kept = house.get(&path).header(CACHE_CONTROL, "no-cache").send().await.unwrap();
-    assert!(kept.status() == StatusCode::OK && max_age(kept.headers()) <= age && max_age(kept.headers()) + 10 > age);
+    house
+        .sandbox
+        .fault(Fault::at(Operation::GetAsset).status(StatusCode::INTERNAL_SERVER_ERROR));
+    let kept = house
+        .get(&path)
+        .header(CACHE_CONTROL, "no-cache")
+        .send()
+        .await
+        .unwrap();
+    assert!(
+        kept.status() == StatusCode::OK
+            && max_age(kept.headers()) <= age
+            && max_age(kept.headers()) + 10 > age
+    );
     assert_eq!(kept.text().await.unwrap(), old);
-    assert_eq!(house.get(&path).send().await.unwrap().text().await.unwrap(), old);
+    assert_eq!(
+        house.get(&path).send().await.unwrap().text().await.unwrap(),
+        old
+    );
     let content = house.get(&format!("{path}/content")).send().await.unwrap();
-    assert_eq!(content.status(), StatusCode::OK, "and everybody else is served");
+    assert_eq!(
+        content.status(),
+        StatusCode::OK,
+        "and everybody else is served"
+    );
 }
 
 #[tokio::test]
@@ -89,7 +154,12 @@ async fn a_forced_refresh_of_what_is_gone_says_so_from_then_on() {
     let path = stored(&house).await;
     house.get(&path).send().await.unwrap();
     house.sandbox.reset();
-    let gone = house.get(&path).header(CACHE_CONTROL, "no-cache").send().await.unwrap();
+    let gone = house
+        .get(&path)
+        .header(CACHE_CONTROL, "no-cache")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(problem(gone).await.0, 404);
     assert_eq!(problem(house.get(&path).send().await.unwrap()).await.0, 404);
 }
@@ -102,7 +172,10 @@ async fn forced_refreshes_of_one_id_cost_one_call_in_a_while() {
         house.get(id).send().await.unwrap();
         let before = calls(&house);
         let fresh = || house.get(id).header(CACHE_CONTROL, "no-cache").send();
-        join_all((0..30).map(|_| fresh())).await.into_iter().for_each(|answer| drop(answer.unwrap()));
+        join_all((0..30).map(|_| fresh()))
+            .await
+            .into_iter()
+            .for_each(|answer| drop(answer.unwrap()));
         for _ in 0..5 {
             fresh().await.unwrap();
         }
@@ -110,7 +183,12 @@ async fn forced_refreshes_of_one_id_cost_one_call_in_a_while() {
     }
     tokio::time::sleep(Duration::from_millis(1100)).await;
     let before = calls(&house);
-    house.get(&path).header(CACHE_CONTROL, "no-cache").send().await.unwrap();
+    house
+        .get(&path)
+        .header(CACHE_CONTROL, "no-cache")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(calls(&house) - before, 1);
 }
 
@@ -118,25 +196,50 @@ async fn forced_refreshes_of_one_id_cost_one_call_in_a_while() {
 async fn a_hundred_callers_of_a_cold_id_cost_one_call() {
     let house = House::open().await;
     let path = stored(&house).await;
-    house.sandbox.fault(Fault::at(Operation::GetAsset).delay(Duration::from_millis(200)));
+    house
+        .sandbox
+        .fault(Fault::at(Operation::GetAsset).delay(Duration::from_millis(200)));
     let answers = join_all((0..100).map(|_| house.get(&path).send())).await;
-    assert!(answers.into_iter().all(|answer| answer.unwrap().status() == StatusCode::OK));
+    assert!(
+        answers
+            .into_iter()
+            .all(|answer| answer.unwrap().status() == StatusCode::OK)
+    );
     assert_eq!(calls(&house), 1);
-    assert_eq!(house.metric("url_cache_requests_total{result=\"miss\"}").await, 1.0);
+    assert_eq!(
+        house
+            .metric("url_cache_requests_total{result=\"miss\"}")
+            .await,
+        1.0
+    );
 }
 
 #[tokio::test]
 async fn a_hundred_callers_of_an_unknown_id_or_of_a_url_without_expiry_cost_one_call_each() {
     let house = House::open().await;
     let path = stored(&house).await;
-    let slow = || Fault::at(Operation::GetAsset).delay(Duration::from_millis(200)).once();
-    house.sandbox.fault(slow().missing_field("contentUrlExpiry"));
+    let slow = || {
+        Fault::at(Operation::GetAsset)
+            .delay(Duration::from_millis(200))
+            .once()
+    };
+    house
+        .sandbox
+        .fault(slow().missing_field("contentUrlExpiry"));
     let answers = join_all((0..100).map(|_| house.get(&path).send())).await;
-    assert!(answers.into_iter().all(|answer| answer.unwrap().status() == StatusCode::OK));
+    assert!(
+        answers
+            .into_iter()
+            .all(|answer| answer.unwrap().status() == StatusCode::OK)
+    );
     assert_eq!(calls(&house), 1);
     house.sandbox.fault(slow());
     let answers = join_all((0..100).map(|_| house.get("/v1/assets/unknown").send())).await;
-    assert!(answers.into_iter().all(|answer| answer.unwrap().status() == StatusCode::NOT_FOUND));
+    assert!(
+        answers
+            .into_iter()
+            .all(|answer| answer.unwrap().status() == StatusCode::NOT_FOUND)
+    );
     assert_eq!(calls(&house), 2);
 }
 
@@ -144,7 +247,9 @@ async fn a_hundred_callers_of_an_unknown_id_or_of_a_url_without_expiry_cost_one_
 async fn a_leader_that_leaves_doesnt_make_those_who_wait_with_it_ask_again() {
     let house = House::open().await;
     let path = stored(&house).await;
-    house.sandbox.fault(Fault::at(Operation::GetAsset).delay(Duration::from_millis(300)));
+    house
+        .sandbox
+        .fault(Fault::at(Operation::GetAsset).delay(Duration::from_millis(300)));
     let leader = tokio::spawn(house.get(&path).send());
     assert!(eventually(|| calls(&house) == 1).await);
     let follower = tokio::spawn(house.get(&path).send());
@@ -159,7 +264,16 @@ async fn not_found_is_remembered_for_a_while_and_then_asked_again() {
     let house = House::set(&[("cache.negative_ttl", "500ms")]).await;
     for _ in 0..3 {
         let answer = house.get("/v1/assets/unknown").send().await.unwrap();
-        assert_eq!(problem(answer).await, (404, "not-found".into(), "caller".into(), "sign".into(), false));
+        assert_eq!(
+            problem(answer).await,
+            (
+                404,
+                "not-found".into(),
+                "caller".into(),
+                "sign".into(),
+                false
+            )
+        );
     }
     assert_eq!(calls(&house), 1);
     tokio::time::sleep(Duration::from_millis(600)).await;
@@ -171,9 +285,20 @@ async fn not_found_is_remembered_for_a_while_and_then_asked_again() {
 async fn a_failure_of_egain_is_not_remembered() {
     let house = House::open().await;
     let path = stored(&house).await;
-    house.sandbox.fault(Fault::at(Operation::GetAsset).status(StatusCode::BAD_REQUEST).body(json!({"code": "400-152"})).once());
-    assert_eq!(problem(house.get(&path).send().await.unwrap()).await.1, "upstream-error");
-    assert_eq!(house.get(&path).send().await.unwrap().status(), StatusCode::OK);
+    house.sandbox.fault(
+        Fault::at(Operation::GetAsset)
+            .status(StatusCode::BAD_REQUEST)
+            .body(json!({"code": "400-152"}))
+            .once(),
+    );
+    assert_eq!(
+        problem(house.get(&path).send().await.unwrap()).await.1,
+        "upstream-error"
+    );
+    assert_eq!(
+        house.get(&path).send().await.unwrap().status(),
+        StatusCode::OK
+    );
 }
 
 #[tokio::test]
@@ -182,7 +307,10 @@ async fn a_head_request_for_metadata_is_an_exchange_like_any_other() {
     let path = stored(&house).await;
     let whole = house.get(&path).send().await.unwrap();
     let head = house.client.head(house.url(&path)).send().await.unwrap();
-    assert_eq!((head.status(), &head.headers()["content-length"]), (StatusCode::OK, &whole.headers()["content-length"]));
+    assert_eq!(
+        (head.status(), &head.headers()["content-length"]),
+        (StatusCode::OK, &whole.headers()["content-length"])
+    );
     let counted = "http_requests_total{method=\"HEAD\",route=\"/v1/assets/{id}\",status=\"200\"}";
     assert_eq!(house.metric(counted).await, 1.0, "nobody has left");
 }

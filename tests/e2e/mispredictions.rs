@@ -1,4 +1,5 @@
-//! Forms that are well-formed and end otherwise than most: never a wrong byte, and hardly ever one more try.
+//! Forms that are well-formed and end otherwise than most: never a wrong byte, and hardly ever one
+//! more try.
 
 use asset_gateway::sandbox::faults::{Fault, Operation};
 use reqwest::Response;
@@ -13,17 +14,28 @@ const LARGE: usize = 200_000;
 /// Makes a form around a file: its type and its bytes.
 type Ending = fn(&[u8]) -> (String, Vec<u8>);
 
-/// Ends of a form that RFC 2046 permits and that a total length doesn't tell apart from the usual one.
+/// Ends of a form that RFC 2046 permits and that a total length doesn't tell apart from the usual
+/// one.
 const ENDINGS: [(&str, Ending); 6] = [
     ("no last CRLF", |file| {
         let (content_type, body) = form(&[], "a.bin", file, "");
         (content_type, body[..body.len() - 2].to_vec())
     }),
     ("a part after the file", |file| {
-        form(&[], "a.bin", file, "--BOUNDARY\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nbye\r\n")
+        form(
+            &[],
+            "a.bin",
+            file,
+            "--BOUNDARY\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nbye\r\n",
+        )
     }),
     ("a caption after the file", |file| {
-        form(&[], "a.bin", file, "--BOUNDARY\r\nContent-Disposition: form-data; name=\"caption\"\r\n\r\nhello\r\n")
+        form(
+            &[],
+            "a.bin",
+            file,
+            "--BOUNDARY\r\nContent-Disposition: form-data; name=\"caption\"\r\n\r\nhello\r\n",
+        )
     }),
     ("one more CRLF", |file| {
         let (content_type, body) = form(&[], "a.bin", file, "");
@@ -40,13 +52,22 @@ const ENDINGS: [(&str, Ending); 6] = [
 ];
 
 async fn send(house: &House, (content_type, body): (String, Vec<u8>)) -> Response {
-    house.post("/v1/assets?channel=sms").header(CONTENT_TYPE, content_type).body(body).send().await.unwrap()
+    house
+        .post("/v1/assets?channel=sms")
+        .header(CONTENT_TYPE, content_type)
+        .body(body)
+        .send()
+        .await
+        .unwrap()
 }
 
 /// The rung, once the bytes were compared.
 async fn stored(house: &House, response: Response, file: &[u8], what: &str) -> String {
     let receipt = receipt(response).await;
-    assert!(house.stored(receipt["id"].as_str().unwrap()) == file, "{what}");
+    assert!(
+        house.stored(receipt["id"].as_str().unwrap()) == file,
+        "{what}"
+    );
     receipt["lengthSource"].as_str().unwrap().to_owned()
 }
 
@@ -57,8 +78,15 @@ fn usual(file: &[u8]) -> (String, Vec<u8>) {
 /// As Apache's HttpClient does it: a boundary of another length each time.
 fn with_boundary_of(length: usize, file: &[u8]) -> (String, Vec<u8>) {
     let boundary = "b".repeat(length);
-    let head = format!("--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.bin\"\r\n\r\n");
-    let body = [head.as_bytes(), file, format!("\r\n--{boundary}--\r\n").as_bytes()].concat();
+    let head = format!(
+        "--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.bin\"\r\n\r\n"
+    );
+    let body = [
+        head.as_bytes(),
+        file,
+        format!("\r\n--{boundary}--\r\n").as_bytes(),
+    ]
+    .concat();
     (format!("multipart/form-data; boundary={boundary}"), body)
 }
 
@@ -67,11 +95,23 @@ async fn an_ending_that_stays_the_same_is_learnt_at_once() {
     for (what, ending) in ENDINGS {
         let house = House::open().await;
         let file = noise(LARGE, 1);
-        assert_eq!(stored(&house, send(&house, ending(&file)).await, &file, what).await, "spooled", "{what}");
+        assert_eq!(
+            stored(&house, send(&house, ending(&file)).await, &file, what).await,
+            "spooled",
+            "{what}"
+        );
         for _ in 0..20 {
-            assert_eq!(stored(&house, send(&house, ending(&file)).await, &file, what).await, "derived", "{what}");
+            assert_eq!(
+                stored(&house, send(&house, ending(&file)).await, &file, what).await,
+                "derived",
+                "{what}"
+            );
         }
-        assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 21, "{what}");
+        assert_eq!(
+            house.sandbox.stats().calls(Operation::CreateAsset),
+            21,
+            "{what}"
+        );
     }
 }
 
@@ -80,8 +120,18 @@ async fn a_boundary_of_random_length_doesnt_keep_a_form_from_being_derived() {
     let house = House::open().await;
     let file = noise(LARGE, 5);
     for (number, length) in [30, 40, 31, 70, 1, 30, 33].into_iter().enumerate() {
-        let source = stored(&house, send(&house, with_boundary_of(length, &file)).await, &file, "random").await;
-        assert_eq!(source, if number == 0 { "spooled" } else { "derived" }, "{length}");
+        let source = stored(
+            &house,
+            send(&house, with_boundary_of(length, &file)).await,
+            &file,
+            "random",
+        )
+        .await;
+        assert_eq!(
+            source,
+            if number == 0 { "spooled" } else { "derived" },
+            "{length}"
+        );
     }
 }
 
@@ -89,9 +139,22 @@ async fn a_boundary_of_random_length_doesnt_keep_a_form_from_being_derived() {
 async fn within_the_look_ahead_no_ending_matters() {
     let house = House::open().await;
     let file = noise(1000, 2);
-    assert_eq!(stored(&house, send(&house, form(&[], "a.bin", &file, "")).await, &file, "usual").await, "lookahead");
+    assert_eq!(
+        stored(
+            &house,
+            send(&house, form(&[], "a.bin", &file, "")).await,
+            &file,
+            "usual"
+        )
+        .await,
+        "lookahead"
+    );
     for (what, ending) in ENDINGS {
-        assert_eq!(stored(&house, send(&house, ending(&file)).await, &file, what).await, "lookahead", "{what}");
+        assert_eq!(
+            stored(&house, send(&house, ending(&file)).await, &file, what).await,
+            "lookahead",
+            "{what}"
+        );
     }
 }
 
@@ -105,13 +168,29 @@ async fn a_wrong_guess_is_put_right_unseen_by_the_caller() {
             for _ in 0..2 {
                 stored(&house, send(&house, usual(&file)).await, &file, what).await;
             }
-            assert_eq!(stored(&house, send(&house, ending(&file)).await, &file, what).await, "spooled", "{what}");
+            assert_eq!(
+                stored(&house, send(&house, ending(&file)).await, &file, what).await,
+                "spooled",
+                "{what}"
+            );
             let more = house.sandbox.stats().calls(Operation::CreateAsset) - calls;
-            assert!(size > LARGE || more == 4, "{what}: {more} calls, one more than there are files");
+            assert!(
+                size > LARGE || more == 4,
+                "{what}: {more} calls, one more than there are files"
+            );
         }
-        assert_eq!(house.left_upstream(6).await, 6, "{what}: nothing else is kept");
+        assert_eq!(
+            house.left_upstream(6).await,
+            6,
+            "{what}: nothing else is kept"
+        );
         assert!(house.counts("spool_bytes", 0.0).await);
-        assert_eq!(house.metric("uploads_total{length_source=\"unknown\",outcome=\"framing-mispredicted\"}").await, 0.0);
+        assert_eq!(
+            house
+                .metric("uploads_total{length_source=\"unknown\",outcome=\"framing-mispredicted\"}")
+                .await,
+            0.0
+        );
     }
 }
 
@@ -120,12 +199,20 @@ async fn forms_that_end_in_two_ways_are_never_refused_and_cost_hardly_a_call_mor
     let house = House::open().await;
     let file = noise(LARGE, 6);
     let captioned = |caption: &str| {
-        let after = format!("--BOUNDARY\r\nContent-Disposition: form-data; name=\"caption\"\r\n\r\n{caption}\r\n");
+        let after = format!(
+            "--BOUNDARY\r\nContent-Disposition: form-data; name=\"caption\"\r\n\r\n{caption}\r\n"
+        );
         form(&[], "a.bin", &file, &after)
     };
     for turn in 0..20 {
         stored(&house, send(&house, usual(&file)).await, &file, "plain").await;
-        stored(&house, send(&house, captioned(&"x".repeat(turn))).await, &file, "captioned").await;
+        stored(
+            &house,
+            send(&house, captioned(&"x".repeat(turn))).await,
+            &file,
+            "captioned",
+        )
+        .await;
     }
     let calls = house.sandbox.stats().calls(Operation::CreateAsset);
     assert!(calls <= 42, "{calls} calls for 40 files");
@@ -138,7 +225,10 @@ async fn other_fields_before_the_file_are_another_framing() {
     let file = noise(LARGE, 7);
     let after = "--BOUNDARY\r\nContent-Disposition: form-data; name=\"caption\"\r\n\r\nhello\r\n";
     for turn in 0..5 {
-        for body in [form(&[("channel", "sms")], "a.bin", &file, ""), form(&[], "a.bin", &file, after)] {
+        for body in [
+            form(&[("channel", "sms")], "a.bin", &file, ""),
+            form(&[], "a.bin", &file, after),
+        ] {
             let source = stored(&house, send(&house, body).await, &file, "in turn").await;
             assert_eq!(source, if turn == 0 { "spooled" } else { "derived" });
         }
@@ -160,15 +250,26 @@ async fn without_a_copy_a_wrong_guess_is_refused_once_and_the_retry_succeeds() {
         let house = House::open().await;
         let file = noise(LARGE, 9);
         trusted(&house).await;
-        assert_eq!(stored(&house, send(&house, usual(&file)).await, &file, what).await, "derived");
+        assert_eq!(
+            stored(&house, send(&house, usual(&file)).await, &file, what).await,
+            "derived"
+        );
         let refusal = Refusal::of(send(&house, ending(&file)).await).await;
-        assert_eq!(refusal.told(), (503, "framing-mispredicted", "gateway", "read"), "{what}");
+        assert_eq!(
+            refusal.told(),
+            (503, "framing-mispredicted", "gateway", "read"),
+            "{what}"
+        );
         assert_eq!(refusal.retry_after, Some(1), "{what}");
         assert_eq!(house.left_upstream(17).await, 17, "{what}: nothing is kept");
         for _ in 0..3 {
             stored(&house, send(&house, usual(&file)).await, &file, what).await;
         }
-        assert_eq!(stored(&house, send(&house, ending(&file)).await, &file, what).await, "spooled", "{what}");
+        assert_eq!(
+            stored(&house, send(&house, ending(&file)).await, &file, what).await,
+            "spooled",
+            "{what}"
+        );
     }
 }
 
@@ -177,32 +278,63 @@ async fn after_a_refusal_others_dont_make_the_retry_a_guess_without_a_copy() {
     let house = House::open().await;
     let (file, small) = (noise(LARGE, 10), noise(1000, 10));
     trusted(&house).await;
-    assert_eq!(Refusal::of(send(&house, ENDINGS[0].1(&file)).await).await.kind(), (503, "framing-mispredicted"));
+    assert_eq!(
+        Refusal::of(send(&house, ENDINGS[0].1(&file)).await)
+            .await
+            .kind(),
+        (503, "framing-mispredicted")
+    );
     for _ in 0..100 {
         stored(&house, send(&house, usual(&small)).await, &small, "usual").await;
     }
-    assert_eq!(stored(&house, send(&house, ENDINGS[0].1(&file)).await, &file, "retry").await, "spooled");
+    assert_eq!(
+        stored(
+            &house,
+            send(&house, ENDINGS[0].1(&file)).await,
+            &file,
+            "retry"
+        )
+        .await,
+        "spooled"
+    );
 }
 
 #[tokio::test]
 async fn without_room_for_a_copy_a_wrong_guess_is_refused() {
-    let house = House::set(&[("limits.spool_memory", "1KiB"), ("limits.spool_total", "100KiB")]).await;
+    let house = House::set(&[
+        ("limits.spool_memory", "1KiB"),
+        ("limits.spool_total", "100KiB"),
+    ])
+    .await;
     let (file, small) = (noise(LARGE, 11), noise(1000, 11));
     stored(&house, send(&house, usual(&small)).await, &small, "usual").await;
-    assert_eq!(stored(&house, send(&house, usual(&file)).await, &file, "usual").await, "derived", "it streams all the same");
-    assert_eq!(Refusal::of(send(&house, ENDINGS[0].1(&file)).await).await.kind(), (503, "framing-mispredicted"));
+    assert_eq!(
+        stored(&house, send(&house, usual(&file)).await, &file, "usual").await,
+        "derived",
+        "it streams all the same"
+    );
+    assert_eq!(
+        Refusal::of(send(&house, ENDINGS[0].1(&file)).await)
+            .await
+            .kind(),
+        (503, "framing-mispredicted")
+    );
 }
 
 #[tokio::test]
 async fn a_send_that_breaks_is_repeated_from_the_safety_copy() {
-    for broken in
-        [Fault::at(Operation::Upload).cut_after(300_000), Fault::at(Operation::Upload).status(reqwest::StatusCode::FORBIDDEN)]
-    {
+    for broken in [
+        Fault::at(Operation::Upload).cut_after(300_000),
+        Fault::at(Operation::Upload).status(reqwest::StatusCode::FORBIDDEN),
+    ] {
         let house = House::open().await;
         let file = noise(1_000_000, 12);
         stored(&house, send(&house, usual(&file)).await, &file, "usual").await;
         house.sandbox.fault(broken.once());
-        assert_eq!(stored(&house, send(&house, usual(&file)).await, &file, "broken").await, "derived");
+        assert_eq!(
+            stored(&house, send(&house, usual(&file)).await, &file, "broken").await,
+            "derived"
+        );
         assert_eq!(house.left_upstream(2).await, 2);
     }
 }
@@ -213,11 +345,18 @@ async fn a_wrong_guess_hides_no_fault_of_the_caller() {
     let (small, file) = (noise(1000, 13), noise(LARGE, 13));
     let (content_type, body) = form(&[], "a.bin", &small, "");
     let long = [&body[..], &[b'x'; 1000]].concat();
-    stored(&house, send(&house, (content_type, long)).await, &small, "a long epilogue").await;
+    stored(
+        &house,
+        send(&house, (content_type, long)).await,
+        &small,
+        "a long epilogue",
+    )
+    .await;
     let late = "--BOUNDARY\r\nContent-Disposition: form-data; name=\"channel\"\r\n\r\nwhatsapp\r\n";
-    for (body, kind) in
-        [(usual(&noise(300_500, 14)), (413, "too-large")), (form(&[], "a.bin", &file, late), (400, "conflicting-field"))]
-    {
+    for (body, kind) in [
+        (usual(&noise(300_500, 14)), (413, "too-large")),
+        (form(&[], "a.bin", &file, late), (400, "conflicting-field")),
+    ] {
         assert_eq!(Refusal::of(send(&house, body).await).await.kind(), kind);
     }
     assert_eq!(house.left_upstream(1).await, 1);
@@ -231,7 +370,14 @@ async fn a_declared_size_makes_every_ending_succeed_and_stream() {
     stored(&house, usual, &file[..1000], "usual").await;
     for (what, ending) in ENDINGS {
         let (content_type, body) = ending(&file);
-        let request = house.post("/v1/assets?channel=sms&size=200000").header(CONTENT_TYPE, content_type).body(body);
-        assert_eq!(stored(&house, request.send().await.unwrap(), &file, what).await, "declared", "{what}");
+        let request = house
+            .post("/v1/assets?channel=sms&size=200000")
+            .header(CONTENT_TYPE, content_type)
+            .body(body);
+        assert_eq!(
+            stored(&house, request.send().await.unwrap(), &file, what).await,
+            "declared",
+            "{what}"
+        );
     }
 }

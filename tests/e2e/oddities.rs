@@ -1,4 +1,5 @@
-//! eGain's answers in other forms than documented: what can be understood is, and what has a name never stays behind.
+//! eGain's answers in other forms than documented: what can be understood is, and what has a name
+//! never stays behind.
 
 use asset_gateway::sandbox::faults::{Fault, Operation};
 use asset_gateway::sandbox::oddities::Oddity;
@@ -15,34 +16,98 @@ async fn round_trip(oddities: &[Oddity]) {
     let receipt = house.upload("a.bin", noise(5000, 1)).await;
     let id = receipt["id"].as_str().unwrap();
     let metadata = house.get(&format!("/v1/assets/{id}")).send().await.unwrap();
-    let max_age = metadata.headers()["cache-control"].to_str().unwrap().to_owned();
+    let max_age = metadata.headers()["cache-control"]
+        .to_str()
+        .unwrap()
+        .to_owned();
     let metadata: Value = metadata.json().await.unwrap();
-    assert_eq!((metadata["size"].as_u64(), metadata["name"].as_str()), (Some(5000), Some("a.bin")), "{oddities:?}");
-    assert_eq!(metadata["contentType"], "application/octet-stream", "{oddities:?}");
+    assert_eq!(
+        (metadata["size"].as_u64(), metadata["name"].as_str()),
+        (Some(5000), Some("a.bin")),
+        "{oddities:?}"
+    );
+    assert_eq!(
+        metadata["contentType"], "application/octet-stream",
+        "{oddities:?}"
+    );
     let expiry = metadata["contentUrlExpiry"].as_str().unwrap();
-    assert!(expiry.parse::<jiff::Timestamp>().is_ok() && max_age != "private, max-age=0", "{oddities:?}: {expiry}, {max_age}");
+    assert!(
+        expiry.parse::<jiff::Timestamp>().is_ok() && max_age != "private, max-age=0",
+        "{oddities:?}: {expiry}, {max_age}"
+    );
     assert!(house.download(id).await == noise(5000, 1), "{oddities:?}");
-    let deleted = house.client.delete(house.url(&format!("/v1/assets/{id}"))).send().await.unwrap();
-    assert_eq!((deleted.status(), house.sandbox.assets().len()), (StatusCode::NO_CONTENT, 0), "{oddities:?}");
+    let deleted = house
+        .client
+        .delete(house.url(&format!("/v1/assets/{id}")))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        (deleted.status(), house.sandbox.assets().len()),
+        (StatusCode::NO_CONTENT, 0),
+        "{oddities:?}"
+    );
     let stats = house.sandbox.stats();
-    assert_eq!((stats.calls(Operation::Token), stats.calls(Operation::CreateAsset)), (1, 1), "{oddities:?}");
+    assert_eq!(
+        (
+            stats.calls(Operation::Token),
+            stats.calls(Operation::CreateAsset)
+        ),
+        (1, 1),
+        "{oddities:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_file_goes_up_down_and_away_whatever_is_odd() {
-    join_all(Oddity::ALL.iter().map(|oddity| round_trip(std::slice::from_ref(oddity)))).await;
-    use Oddity::{Accepted, Blanks, CapitalNames, ExpiryInSeconds, IdAsNumber, LifeAsText, NameAsObject, SizeAsText, TypeAsList};
-    round_trip(&[SizeAsText, ExpiryInSeconds, TypeAsList, NameAsObject, IdAsNumber, CapitalNames, Accepted, Blanks, LifeAsText])
-        .await;
+    join_all(
+        Oddity::ALL
+            .iter()
+            .map(|oddity| round_trip(std::slice::from_ref(oddity))),
+    )
+    .await;
+    use Oddity::{
+        Accepted, Blanks, CapitalNames, ExpiryInSeconds, IdAsNumber, LifeAsText, NameAsObject,
+        SizeAsText, TypeAsList,
+    };
+    round_trip(&[
+        SizeAsText,
+        ExpiryInSeconds,
+        TypeAsList,
+        NameAsObject,
+        IdAsNumber,
+        CapitalNames,
+        Accepted,
+        Blanks,
+        LifeAsText,
+    ])
+    .await;
 }
 
 #[tokio::test]
 async fn what_was_odd_is_counted_by_its_field() {
-    let house = House::odd(&[Oddity::IdAsNumber, Oddity::ExpiryInMilliseconds, Oddity::LifeAsText]).await;
+    let house = House::odd(&[
+        Oddity::IdAsNumber,
+        Oddity::ExpiryInMilliseconds,
+        Oddity::LifeAsText,
+    ])
+    .await;
     let receipt = house.upload("a.bin", noise(10, 1)).await;
     house.download(receipt["id"].as_str().unwrap()).await;
-    for (field, count) in [("id", 1.0), ("contentUrlExpiry", 1.0), ("expires_in", 1.0), ("size", 0.0), ("body", 0.0)] {
-        assert_eq!(house.metric(&format!("upstream_oddities_total{{field=\"{field}\"}}")).await, count, "{field}");
+    for (field, count) in [
+        ("id", 1.0),
+        ("contentUrlExpiry", 1.0),
+        ("expires_in", 1.0),
+        ("size", 0.0),
+        ("body", 0.0),
+    ] {
+        assert_eq!(
+            house
+                .metric(&format!("upstream_oddities_total{{field=\"{field}\"}}"))
+                .await,
+            count,
+            "{field}"
+        );
     }
 }
 
@@ -52,12 +117,26 @@ async fn an_asset_that_can_be_named_is_deleted_whatever_else_is_wrong() {
         Fault::at(Operation::CreateAsset).missing_field("contentUrl"),
         Fault::at(Operation::CreateAsset).field("contentUrl", json!(["nowhere"])),
         Fault::at(Operation::CreateAsset).field("contentUrl", 7),
-        Fault::at(Operation::CreateAsset).field("contentUrl", json!({"href": "https://x.test"})).field("size", "many"),
+        Fault::at(Operation::CreateAsset)
+            .field("contentUrl", json!({"href": "https://x.test"}))
+            .field("size", "many"),
     ] {
         let house = House::open().await;
         house.sandbox.fault(fault.clone());
-        let refusal = Refusal::of(house.post("/v1/assets?channel=sms").body("text").send().await.unwrap()).await;
-        assert_eq!(refusal.told(), (502, "upstream-error", "egain", "sign"), "{fault:?}");
+        let refusal = Refusal::of(
+            house
+                .post("/v1/assets?channel=sms")
+                .body("text")
+                .send()
+                .await
+                .unwrap(),
+        )
+        .await;
+        assert_eq!(
+            refusal.told(),
+            (502, "upstream-error", "egain", "sign"),
+            "{fault:?}"
+        );
         assert_eq!(house.left_upstream(0).await, 0, "{fault:?}");
     }
 }
@@ -65,8 +144,20 @@ async fn an_asset_that_can_be_named_is_deleted_whatever_else_is_wrong() {
 #[tokio::test]
 async fn an_endless_answer_is_cut_and_its_asset_deleted() {
     let house = House::open().await;
-    house.sandbox.fault(Fault::at(Operation::CreateAsset).field("padding", "x".repeat(400_000)).missing_field("contentUrl"));
-    let refusal = Refusal::of(house.post("/v1/assets?channel=sms").body("text").send().await.unwrap()).await;
+    house.sandbox.fault(
+        Fault::at(Operation::CreateAsset)
+            .field("padding", "x".repeat(400_000))
+            .missing_field("contentUrl"),
+    );
+    let refusal = Refusal::of(
+        house
+            .post("/v1/assets?channel=sms")
+            .body("text")
+            .send()
+            .await
+            .unwrap(),
+    )
+    .await;
     assert_eq!(refusal.told(), (502, "upstream-error", "egain", "sign"));
     assert_eq!(house.left_upstream(0).await, 0);
 }

@@ -9,9 +9,18 @@ use crate::house::{House, eventually};
 
 /// So many uploads that storage refuses, each with its replay: twice as many orphans.
 async fn leave_orphans(house: &House, uploads: u32) {
-    house.sandbox.fault(Fault::at(Operation::Upload).status(StatusCode::FORBIDDEN).times(2 * uploads));
+    house.sandbox.fault(
+        Fault::at(Operation::Upload)
+            .status(StatusCode::FORBIDDEN)
+            .times(2 * uploads),
+    );
     for _ in 0..uploads {
-        let answer = house.post("/v1/assets?channel=sms").body("text").send().await.unwrap();
+        let answer = house
+            .post("/v1/assets?channel=sms")
+            .body("text")
+            .send()
+            .await
+            .unwrap();
         assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
     }
 }
@@ -19,13 +28,25 @@ async fn leave_orphans(house: &House, uploads: u32) {
 #[tokio::test]
 async fn an_asset_that_cant_be_deleted_holds_up_no_other_and_costs_one_call_an_attempt() {
     let house = House::open().await;
-    house.sandbox.fault(Fault::at(Operation::DeleteAsset).status(StatusCode::INTERNAL_SERVER_ERROR).times(1));
+    house.sandbox.fault(
+        Fault::at(Operation::DeleteAsset)
+            .status(StatusCode::INTERNAL_SERVER_ERROR)
+            .times(1),
+    );
     let began = Instant::now();
     leave_orphans(&house, 3).await;
     let deletes = || house.sandbox.stats().calls(Operation::DeleteAsset);
-    assert!(eventually(|| deletes() == 6).await, "each one once: {}", deletes());
+    assert!(
+        eventually(|| deletes() == 6).await,
+        "each one once: {}",
+        deletes()
+    );
     assert_eq!(house.left_upstream(1).await, 1);
-    assert!(began.elapsed() < Duration::from_millis(1900), "before the first pause is over: {:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_millis(1900),
+        "before the first pause is over: {:?}",
+        began.elapsed()
+    );
     assert_eq!(house.left_upstream(0).await, 0);
     assert_eq!(deletes(), 7);
     assert!(house.counts("orphans_total{result=\"deleted\"}", 6.0).await);
@@ -35,7 +56,9 @@ async fn an_asset_that_cant_be_deleted_holds_up_no_other_and_costs_one_call_an_a
 #[tokio::test]
 async fn orphans_outlive_an_outage_that_is_longer_than_an_attempt() {
     let house = House::set(&[("egain.request_timeout", "100ms")]).await;
-    house.sandbox.fault(Fault::at(Operation::DeleteAsset).stall().times(6));
+    house
+        .sandbox
+        .fault(Fault::at(Operation::DeleteAsset).stall().times(6));
     leave_orphans(&house, 2).await;
     for _ in 0..3 {
         if house.left_upstream(0).await == 0 {

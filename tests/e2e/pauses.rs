@@ -1,4 +1,5 @@
-//! 429: whatever it asks for, calls go again after a bounded pause, one first, and nothing is lost meanwhile.
+//! 429: whatever it asks for, calls go again after a bounded pause, one first, and nothing is lost
+//! meanwhile.
 
 use std::time::{Duration, Instant};
 
@@ -19,11 +20,18 @@ const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
 fn too_many(operation: Operation, name: HeaderName, value: impl ToString) -> Fault {
     let value = HeaderValue::try_from(value.to_string()).unwrap();
-    Fault::at(operation).status(StatusCode::TOO_MANY_REQUESTS).header(name, value)
+    Fault::at(operation)
+        .status(StatusCode::TOO_MANY_REQUESTS)
+        .header(name, value)
 }
 
 async fn upload(house: &House) -> reqwest::Response {
-    house.post("/v1/assets?channel=sms").body("text").send().await.unwrap()
+    house
+        .post("/v1/assets?channel=sms")
+        .body("text")
+        .send()
+        .await
+        .unwrap()
 }
 
 fn created(house: &House) -> u64 {
@@ -43,10 +51,20 @@ async fn a_reset_is_understood_in_seconds_in_milliseconds_and_as_a_date() {
     join_all(forms.map(async |(name, form)| {
         let house = House::open().await;
         let value = form(soon());
-        house.sandbox.fault(too_many(Operation::CreateAsset, name, &value).once());
+        house
+            .sandbox
+            .fault(too_many(Operation::CreateAsset, name, &value).once());
         let began = Instant::now();
-        assert_eq!(upload(&house).await.status(), StatusCode::CREATED, "{value}");
-        assert!((900..4500).contains(&began.elapsed().as_millis()), "{value}: {:?}", began.elapsed());
+        assert_eq!(
+            upload(&house).await.status(),
+            StatusCode::CREATED,
+            "{value}"
+        );
+        assert!(
+            (900..4500).contains(&began.elapsed().as_millis()),
+            "{value}: {:?}",
+            began.elapsed()
+        );
         assert_eq!(created(&house), 2, "{value}");
     }))
     .await;
@@ -64,8 +82,14 @@ async fn whatever_one_429_asks_for_calls_go_again_after_the_longest_pause() {
     ];
     join_all(odd.map(async |(name, value)| {
         let house = House::set(&[("egain.max_pause", "1s")]).await;
-        house.sandbox.fault(too_many(Operation::CreateAsset, name, &value).once());
-        assert_eq!(upload(&house).await.status(), StatusCode::CREATED, "{value}");
+        house
+            .sandbox
+            .fault(too_many(Operation::CreateAsset, name, &value).once());
+        assert_eq!(
+            upload(&house).await.status(),
+            StatusCode::CREATED,
+            "{value}"
+        );
         assert_eq!(created(&house), 2, "{value}");
     }))
     .await;
@@ -74,32 +98,65 @@ async fn whatever_one_429_asks_for_calls_go_again_after_the_longest_pause() {
 #[tokio::test]
 async fn a_pause_is_told_and_shown_as_long_as_it_really_is() {
     let house = House::open().await;
-    house.sandbox.fault(too_many(Operation::CreateAsset, RETRY_AFTER, 3600).once());
+    house
+        .sandbox
+        .fault(too_many(Operation::CreateAsset, RETRY_AFTER, 3600).once());
     let first = Refusal::of(upload(&house).await).await;
     assert_eq!(first.told(), (503, "upstream-budget", "egain", "sign"));
     let second = Refusal::of(upload(&house).await).await;
     assert_eq!(second.told(), (503, "upstream-budget", "gateway", "budget"));
     for refusal in [first, second] {
-        assert!(refusal.retry_after.is_some_and(|wait| (50..=60).contains(&wait)), "not the hour: {refusal:?}");
+        assert!(
+            refusal
+                .retry_after
+                .is_some_and(|wait| (50..=60).contains(&wait)),
+            "not the hour: {refusal:?}"
+        );
     }
     assert_eq!(created(&house), 1);
-    let left = house.metric("upstream_pause_seconds{routes=\"assets\"}").await;
+    let left = house
+        .metric("upstream_pause_seconds{routes=\"assets\"}")
+        .await;
     assert!((50.0..=60.0).contains(&left), "{left}");
     tokio::time::sleep(Duration::from_millis(20)).await;
-    assert!(house.metric("upstream_pause_seconds{routes=\"assets\"}").await < left, "it is reckoned when it is scraped");
-    assert_eq!(house.metric("upstream_pause_seconds{routes=\"other\"}").await, 0.0);
-    assert_eq!(house.metric("upstream_budget_tokens{routes=\"assets\"}").await, 0.0);
+    assert!(
+        house
+            .metric("upstream_pause_seconds{routes=\"assets\"}")
+            .await
+            < left,
+        "it is reckoned when it is scraped"
+    );
+    assert_eq!(
+        house
+            .metric("upstream_pause_seconds{routes=\"other\"}")
+            .await,
+        0.0
+    );
+    assert_eq!(
+        house
+            .metric("upstream_budget_tokens{routes=\"assets\"}")
+            .await,
+        0.0
+    );
 }
 
 #[tokio::test]
 async fn after_a_pause_one_call_probes_and_the_pause_doubles_while_it_is_refused() {
     let house = House::set(&[("egain.max_pause", "1s"), ("egain.budget_wait", "0s")]).await;
-    let slow = too_many(Operation::CreateAsset, RETRY_AFTER, 3600).delay(Duration::from_millis(200));
+    let slow =
+        too_many(Operation::CreateAsset, RETRY_AFTER, 3600).delay(Duration::from_millis(200));
     house.sandbox.fault(slow);
-    assert_eq!(upload(&house).await.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        upload(&house).await.status(),
+        StatusCode::SERVICE_UNAVAILABLE
+    );
     tokio::time::sleep(Duration::from_millis(1100)).await;
     let crowd = join_all((0..8).map(|_| upload(&house))).await;
-    assert!(crowd.iter().all(|answer| answer.status() == StatusCode::SERVICE_UNAVAILABLE));
+    assert!(
+        crowd
+            .iter()
+            .all(|answer| answer.status() == StatusCode::SERVICE_UNAVAILABLE)
+    );
     assert_eq!(created(&house), 2, "one of eight probes");
     tokio::time::sleep(Duration::from_millis(1100)).await;
     upload(&house).await;
@@ -114,13 +171,23 @@ async fn after_a_pause_one_call_probes_and_the_pause_doubles_while_it_is_refused
 #[tokio::test]
 async fn a_429_on_a_deletion_loses_no_orphan() {
     let house = House::set(&[("egain.max_pause", "1s"), ("egain.budget_wait", "0s")]).await;
-    house.sandbox.fault(Fault::at(Operation::Upload).status(StatusCode::FORBIDDEN).times(6));
-    house.sandbox.fault(too_many(Operation::DeleteAsset, RETRY_AFTER, 86_400).times(2));
+    house.sandbox.fault(
+        Fault::at(Operation::Upload)
+            .status(StatusCode::FORBIDDEN)
+            .times(6),
+    );
+    house
+        .sandbox
+        .fault(too_many(Operation::DeleteAsset, RETRY_AFTER, 86_400).times(2));
     for _ in 0..3 {
         assert_eq!(upload(&house).await.status(), StatusCode::BAD_GATEWAY);
     }
     assert!(house.counts("orphans_total{result=\"deleted\"}", 6.0).await);
     assert_eq!(house.left_upstream(0).await, 0);
     assert_eq!(house.metric("orphans_total{result=\"failed\"}").await, 0.0);
-    assert_eq!(house.sandbox.stats().calls(Operation::DeleteAsset), 8, "nothing was asked during the pauses");
+    assert_eq!(
+        house.sandbox.stats().calls(Operation::DeleteAsset),
+        8,
+        "nothing was asked during the pauses"
+    );
 }

@@ -11,7 +11,9 @@ use crate::house::{House, noise, problem};
 
 fn refusal(code: &str) -> Fault {
     let body = json!({"code": code, "developerMessage": "as eGain says it"});
-    Fault::at(Operation::GetAsset).status(StatusCode::BAD_REQUEST).body(body)
+    Fault::at(Operation::GetAsset)
+        .status(StatusCode::BAD_REQUEST)
+        .body(body)
 }
 
 async fn stored(house: &House) -> String {
@@ -24,25 +26,49 @@ async fn an_asset_that_becomes_available_in_time_is_waited_for() {
     let house = House::set(&[("egain.pending_wait", "5s")]).await;
     let path = stored(&house).await;
     house.sandbox.fault(refusal("400-766").once());
-    assert_eq!(house.get(&path).send().await.unwrap().status(), StatusCode::OK);
+    assert_eq!(
+        house.get(&path).send().await.unwrap().status(),
+        StatusCode::OK
+    );
     assert_eq!(house.sandbox.stats().calls(Operation::GetAsset), 2);
 }
 
 #[tokio::test]
 async fn an_asset_that_doesnt_is_told_as_pending_and_remembered_as_such_for_a_while() {
-    let house = House::set(&[("egain.pending_wait", "1500ms"), ("cache.negative_ttl", "5s")]).await;
+    let house = House::set(&[
+        ("egain.pending_wait", "1500ms"),
+        ("cache.negative_ttl", "5s"),
+    ])
+    .await;
     let path = stored(&house).await;
     house.sandbox.fault(refusal("400-766"));
     let began = Instant::now();
     let answer = house.get(&path).send().await.unwrap();
     assert!(answer.headers().contains_key(RETRY_AFTER));
-    assert_eq!(problem(answer).await, (503, "asset-pending".into(), "egain".into(), "sign".into(), true));
-    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert_eq!(
+        problem(answer).await,
+        (
+            503,
+            "asset-pending".into(),
+            "egain".into(),
+            "sign".into(),
+            true
+        )
+    );
+    assert!(
+        began.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        began.elapsed()
+    );
     let calls = house.sandbox.stats().calls(Operation::GetAsset);
     assert!(calls >= 2, "it was waited for");
     let content = house.get(&format!("{path}/content")).send().await.unwrap();
     assert_eq!(problem(content).await.1, "asset-pending");
-    assert_eq!(house.sandbox.stats().calls(Operation::GetAsset), calls, "it was remembered");
+    assert_eq!(
+        house.sandbox.stats().calls(Operation::GetAsset),
+        calls,
+        "it was remembered"
+    );
 }
 
 #[tokio::test]
@@ -51,7 +77,16 @@ async fn malicious_content_is_told_at_once_and_for_good() {
     let path = stored(&house).await;
     house.sandbox.fault(refusal("400-765"));
     let answer = house.get(&path).send().await.unwrap();
-    assert_eq!(problem(answer).await, (422, "content-rejected".into(), "caller".into(), "sign".into(), false));
+    assert_eq!(
+        problem(answer).await,
+        (
+            422,
+            "content-rejected".into(),
+            "caller".into(),
+            "sign".into(),
+            false
+        )
+    );
     assert_eq!(house.sandbox.stats().calls(Operation::GetAsset), 1);
 }
 
@@ -62,6 +97,7 @@ async fn what_egain_said_is_passed_on() {
     house.sandbox.fault(refusal("400-765"));
     let answer = house.get(&path).send().await.unwrap();
     let document: serde_json::Value = answer.json().await.unwrap();
-    let upstream = json!({"status": 400, "code": "400-765", "developerMessage": "as eGain says it"});
+    let upstream =
+        json!({"status": 400, "code": "400-765", "developerMessage": "as eGain says it"});
     assert_eq!(document["upstream"], upstream);
 }

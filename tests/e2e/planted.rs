@@ -1,15 +1,19 @@
-//! Planted secrets: every token, key, client secret and signed URL that a test or the stand-in makes holds a mark, and all
-//! that comes out of a gateway is searched for the marks, in every test of this binary.
+//! Planted secrets: every token, key, client secret and signed URL that a test or the stand-in
+//! makes holds a mark, and all that comes out of a gateway is searched for the marks, in every test
+//! of this binary.
 //!
 //! Searched are, as they come out:
-//! - every line of the log of a gateway that runs in here, at TRACE and of every target: more than any `log.filter` shows. The
-//!   stand-in and the tests' own clients log here, too, so that libraries are heard at both ends of each connection;
+//! - every line of the log of a gateway that runs in here, at TRACE and of every target: more than
+//!   any `log.filter` shows. The stand-in and the tests' own clients log here, too, so that
+//!   libraries are heard at both ends of each connection;
 //! - what the real program writes to standard error;
 //! - every panic's message;
-//! - every answer's head, every error's body and receipt, and `/metrics`, as [`crate::client`] and [`crate::wire`] read them.
+//! - every answer's head, every error's body and receipt, and `/metrics`, as [`crate::client`] and
+//!   [`crate::wire`] read them.
 //!
-//! Not searched are the two places that give a signed URL out on purpose (the body of `GET /v1/assets/{id}`, and a redirect's
-//! `Location`), files, and what `key new` and `sandbox` print to standard output.
+//! Not searched are the two places that give a signed URL out on purpose (the body of `GET
+//! /v1/assets/{id}`, and a redirect's `Location`), files, and what `key new` and `sandbox` print to
+//! standard output.
 
 use std::io::{self, Write};
 use std::process::Command;
@@ -32,7 +36,8 @@ const SECRET: &str = "sandbox-secret";
 /// What a caller's key begins with, as `asset-gateway key new` makes it.
 const KEY: &str = "agw_";
 
-/// The marks. A JWT's first two parts are JSON objects in base64: those of callers and those that sign URLs.
+/// The marks. A JWT's first two parts are JSON objects in base64: those of callers and those that
+/// sign URLs.
 const MARKS: [&str; 5] = [TOKEN, SECRET, KEY, "signature=", "eyJ"];
 
 /// The key of the caller with this id.
@@ -42,7 +47,10 @@ pub fn key(id: &str) -> String {
 
 /// An entry of `auth.keys` for the caller with this id, with these lines more.
 pub fn entry(id: &str, more: &str) -> String {
-    let sum: String = Sha256::digest(key(id)).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sum: String = Sha256::digest(key(id))
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     format!("[[auth.keys]]\nid = \"{id}\"\nsha256 = \"{sum}\"\n{more}\n")
 }
 
@@ -57,13 +65,19 @@ fn mark(text: &str) -> Option<&'static str> {
 
 /// Ends the whole run, visibly, if there is a mark in `text`.
 ///
-/// A panic wouldn't do: what has come out may be told by a task that nobody waits for, by a future that is dropped after its
-/// test, or by the gateway, which catches panics.
+/// A panic wouldn't do: what has come out may be told by a task that nobody waits for, by a future
+/// that is dropped after its test, or by the gateway, which catches panics.
 pub fn search(place: &str, text: &str) {
     if let Some(mark) = mark(text) {
-        let test = std::thread::current().name().unwrap_or("a thread without a name").to_owned();
+        let test = std::thread::current()
+            .name()
+            .unwrap_or("a thread without a name")
+            .to_owned();
         // Past the capture of a test's output, which would be lost.
-        let _nobody_reads = writeln!(io::stderr(), "\nA SECRET CAME OUT ({mark}…) in {place}, during {test}: {text}");
+        let _nobody_reads = writeln!(
+            io::stderr(),
+            "\nA SECRET CAME OUT ({mark}…) in {place}, during {test}: {text}"
+        );
         std::process::exit(101);
     }
 }
@@ -72,7 +86,10 @@ pub fn search(place: &str, text: &str) {
 pub fn watch() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        let log = fmt().with_max_level(Level::TRACE).with_writer(|| Searched).finish();
+        let log = fmt()
+            .with_max_level(Level::TRACE)
+            .with_writer(|| Searched)
+            .finish();
         tracing::subscriber::set_global_default(log).expect("nobody else listens");
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
@@ -108,9 +125,17 @@ async fn a_secret_that_comes_out_ends_the_run() {
     let myself = "planted::a_secret_that_comes_out_ends_the_run";
     for place in ["the log", "a panic", "an answer", "an answer's head"] {
         let mut run = Command::new(std::env::current_exe().unwrap());
-        let run = run.args(["--exact", myself]).env(LEAK, place).output().unwrap();
+        let run = run
+            .args(["--exact", myself])
+            .env(LEAK, place)
+            .output()
+            .unwrap();
         let said = String::from_utf8(run.stderr).unwrap();
-        assert!(said.contains("A SECRET CAME OUT") && said.contains(&format!("in {place}, during {myself}")), "{place}: {said}");
+        assert!(
+            said.contains("A SECRET CAME OUT")
+                && said.contains(&format!("in {place}, during {myself}")),
+            "{place}: {said}"
+        );
         assert_eq!(run.status.code(), Some(101));
     }
 }
@@ -120,8 +145,18 @@ async fn give_away(place: &str) {
     match place {
         "the log" => tracing::trace!(target: "some_library", "sends {}", key("somebody")),
         "a panic" => drop(tokio::spawn(async { panic!("{TOKEN}1234 isn't taken") }).await),
-        "an answer" => answered("HTTP/1.1 502 Bad Gateway\r\ncontent-length: 24\r\n\r\nhttp://x.test?signature=").await,
-        _ => answered("HTTP/1.1 200 OK\r\nlink: <http://x.test?signature=1>\r\ncontent-length: 0\r\n\r\n").await,
+        "an answer" => {
+            answered(
+                "HTTP/1.1 502 Bad Gateway\r\ncontent-length: 24\r\n\r\nhttp://x.test?signature=",
+            )
+            .await
+        }
+        _ => {
+            answered(
+                "HTTP/1.1 200 OK\r\nlink: <http://x.test?signature=1>\r\ncontent-length: 0\r\n\r\n",
+            )
+            .await
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! The month's quota: counted for each method, told as a metric, and refused only where that is wanted.
+//! The month's quota: counted for each method, told as a metric, and refused only where that is
+//! wanted.
 
 use asset_gateway::sandbox::faults::Operation;
 use reqwest::{Method, StatusCode};
@@ -9,24 +10,57 @@ use crate::refusal::Refusal;
 const DAY: u64 = 24 * 60 * 60;
 
 async fn upload(house: &House) -> reqwest::Response {
-    house.post("/v1/assets?channel=sms").body("text").send().await.unwrap()
+    house
+        .post("/v1/assets?channel=sms")
+        .body("text")
+        .send()
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
 async fn an_enforced_quota_refuses_what_is_above_it_without_a_call() {
-    let house = House::set(&[("egain.monthly_quota", "2"), ("egain.enforce_quota", "true")]).await;
+    let house = House::set(&[
+        ("egain.monthly_quota", "2"),
+        ("egain.enforce_quota", "true"),
+    ])
+    .await;
     let stored = house.upload("a.txt", b"text".to_vec()).await;
-    assert_eq!(house.metric("upstream_quota_used_ratio{routes=\"assets\"}").await, 0.5);
+    assert_eq!(
+        house
+            .metric("upstream_quota_used_ratio{routes=\"assets\"}")
+            .await,
+        0.5
+    );
     assert_eq!(upload(&house).await.status(), StatusCode::CREATED);
     let refusal = Refusal::of(upload(&house).await).await;
     assert_eq!(refusal.told(), (503, "upstream-quota", "gateway", "budget"));
-    assert!(refusal.retry_after.is_some_and(|wait| (1..=DAY).contains(&wait)), "{refusal:?}");
+    assert!(
+        refusal
+            .retry_after
+            .is_some_and(|wait| (1..=DAY).contains(&wait)),
+        "{refusal:?}"
+    );
     assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 2);
     let one = format!("/v1/assets/{}", stored["id"].as_str().unwrap());
-    assert_eq!(house.get(&one).send().await.unwrap().status(), StatusCode::OK, "another method has its own");
-    let deleted = house.client.request(Method::DELETE, house.url(&one)).send().await.unwrap();
+    assert_eq!(
+        house.get(&one).send().await.unwrap().status(),
+        StatusCode::OK,
+        "another method has its own"
+    );
+    let deleted = house
+        .client
+        .request(Method::DELETE, house.url(&one))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(deleted.status(), StatusCode::NO_CONTENT);
-    assert_eq!(house.metric("upstream_quota_used_ratio{routes=\"other\"}").await, 0.5);
+    assert_eq!(
+        house
+            .metric("upstream_quota_used_ratio{routes=\"other\"}")
+            .await,
+        0.5
+    );
 }
 
 #[tokio::test]
@@ -35,19 +69,38 @@ async fn a_quota_that_isnt_enforced_is_only_counted() {
     for _ in 0..3 {
         assert_eq!(upload(&house).await.status(), StatusCode::CREATED);
     }
-    assert_eq!(house.metric("upstream_quota_used_ratio{routes=\"assets\"}").await, 1.5, "two are this replica's share");
+    assert_eq!(
+        house
+            .metric("upstream_quota_used_ratio{routes=\"assets\"}")
+            .await,
+        1.5,
+        "two are this replica's share"
+    );
 }
 
 #[tokio::test]
 async fn what_needs_no_call_is_served_above_the_quota() {
-    let house = House::set(&[("egain.monthly_quota", "1"), ("egain.enforce_quota", "true")]).await;
+    let house = House::set(&[
+        ("egain.monthly_quota", "1"),
+        ("egain.enforce_quota", "true"),
+    ])
+    .await;
     let stored = house.upload("a.txt", b"text".to_vec()).await;
     let id = stored["id"].as_str().unwrap();
     for _ in 0..3 {
         assert_eq!(house.download(id).await, b"text");
     }
-    let fresh = house.get(&format!("/v1/assets/{id}")).header("cache-control", "no-cache").send().await.unwrap();
-    assert_eq!(fresh.status(), StatusCode::OK, "the one that is there is good");
+    let fresh = house
+        .get(&format!("/v1/assets/{id}"))
+        .header("cache-control", "no-cache")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        fresh.status(),
+        StatusCode::OK,
+        "the one that is there is good"
+    );
     let unknown = house.get("/v1/assets/unknown").send().await.unwrap();
     assert_eq!(Refusal::of(unknown).await.kind(), (503, "upstream-quota"));
 }

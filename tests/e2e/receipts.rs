@@ -12,7 +12,9 @@ use crate::wire::{by_hand, in_chunks};
 #[tokio::test]
 async fn a_receipt_tells_where_the_file_is_and_where_the_time_went() {
     let house = House::open().await;
-    let request = house.post("/v1/assets?channel=whatsapp&sender=custom_bot&name=a.txt").header("x-request-id", "my-1");
+    let request = house
+        .post("/v1/assets?channel=whatsapp&sender=custom_bot&name=a.txt")
+        .header("x-request-id", "my-1");
     let response = request.body("text").send().await.unwrap();
     let headers = response.headers().clone();
     let told = receipt(response).await;
@@ -20,7 +22,10 @@ async fn a_receipt_tells_where_the_file_is_and_where_the_time_went() {
     assert_eq!(headers["location"], format!("/v1/assets/{id}"));
     assert_eq!(
         (&headers["x-request-id"], &headers["content-type"]),
-        (&"my-1".parse().unwrap(), &"application/json".parse().unwrap())
+        (
+            &"my-1".parse().unwrap(),
+            &"application/json".parse().unwrap()
+        )
     );
     let timing = headers["server-timing"].to_str().unwrap();
     for stage in ["read", "budget", "sign", "store"] {
@@ -31,7 +36,12 @@ async fn a_receipt_tells_where_the_file_is_and_where_the_time_went() {
         "lengthSource": "declared",
     });
     assert_eq!(told, expected);
-    assert!(told["contentType"].as_str().unwrap().starts_with("text/plain"));
+    assert!(
+        told["contentType"]
+            .as_str()
+            .unwrap()
+            .starts_with("text/plain")
+    );
 }
 
 #[tokio::test]
@@ -47,8 +57,20 @@ async fn no_more_uploads_are_taken_at_one_time_than_are_allowed() {
     let house = House::set(&[("server.max_uploads", "1")]).await;
     let (mut pen, answer) = by_hand(house.post("/v1/assets?channel=sms"));
     pen.write(*b"te").await;
-    assert!(house.counts("transfers_in_flight{direction=\"upload\"}", 1.0).await);
-    let refusal = Refusal::of(house.post("/v1/assets?channel=sms").body("text").send().await.unwrap()).await;
+    assert!(
+        house
+            .counts("transfers_in_flight{direction=\"upload\"}", 1.0)
+            .await
+    );
+    let refusal = Refusal::of(
+        house
+            .post("/v1/assets?channel=sms")
+            .body("text")
+            .send()
+            .await
+            .unwrap(),
+    )
+    .await;
     assert_eq!(refusal.told(), (503, "overloaded", "gateway", "admit"));
     assert!(refusal.retry_after.is_some());
     pen.write(*b"xt").await;
@@ -63,10 +85,38 @@ async fn every_byte_is_counted_once() {
     let house = House::open().await;
     house.upload("a.bin", noise(200_000, 1)).await;
     receipt(in_chunks(house.post("/v1/assets?channel=sms"), &noise(100_000, 2)).await).await;
-    assert!(house.counts("transfer_bytes_total{channel=\"other\",direction=\"upload\"}", 300_000.0).await);
-    assert!(house.counts("upstream_requests_total{operation=\"upload\",outcome=\"2xx\"}", 2.0).await);
-    assert!(house.counts("upstream_requests_total{operation=\"create_asset\",outcome=\"2xx\"}", 2.0).await);
-    assert!(house.counts("http_requests_total{method=\"POST\",route=\"/v1/assets\",status=\"201\"}", 2.0).await);
+    assert!(
+        house
+            .counts(
+                "transfer_bytes_total{channel=\"other\",direction=\"upload\"}",
+                300_000.0
+            )
+            .await
+    );
+    assert!(
+        house
+            .counts(
+                "upstream_requests_total{operation=\"upload\",outcome=\"2xx\"}",
+                2.0
+            )
+            .await
+    );
+    assert!(
+        house
+            .counts(
+                "upstream_requests_total{operation=\"create_asset\",outcome=\"2xx\"}",
+                2.0
+            )
+            .await
+    );
+    assert!(
+        house
+            .counts(
+                "http_requests_total{method=\"POST\",route=\"/v1/assets\",status=\"201\"}",
+                2.0
+            )
+            .await
+    );
 }
 
 #[tokio::test]
@@ -79,10 +129,16 @@ async fn over_http_2_a_refusal_costs_one_stream_and_not_the_connection() {
     let refused = client.post(house.url("/v1/assets?channel=sms&size=10485761"));
     let (mut pen, refusal) = by_hand(refused);
     let _as_much_as_it_wants = pen.try_write(noise(500_000, 4)).await;
-    assert_eq!(Refusal::of(refusal.await.unwrap().unwrap()).await.kind(), (413, "too-large"));
+    assert_eq!(
+        Refusal::of(refusal.await.unwrap().unwrap()).await.kind(),
+        (413, "too-large")
+    );
     held.write(noise(500_000, 5)).await;
     held.end();
-    assert_eq!(receipt(answer.await.unwrap().unwrap()).await["size"], 600_000);
+    assert_eq!(
+        receipt(answer.await.unwrap().unwrap()).await["size"],
+        600_000
+    );
 }
 
 #[tokio::test]
@@ -90,7 +146,11 @@ async fn over_http_2_a_body_shorter_than_its_content_length_keeps_nothing() {
     let house = House::open().await;
     let client = Client::with(|builder| builder.http2_prior_knowledge());
     for (length, sent) in [(1000, 500), (200_000, 199_999), (1000, 1001)] {
-        let (mut pen, answer) = by_hand(client.post(house.url("/v1/assets?channel=sms")).header("content-length", length));
+        let (mut pen, answer) = by_hand(
+            client
+                .post(house.url("/v1/assets?channel=sms"))
+                .header("content-length", length),
+        );
         let _refused_at_once = pen.try_write(noise(sent, 6)).await;
         pen.end();
         if let Ok(response) = answer.await.unwrap() {
@@ -100,6 +160,15 @@ async fn over_http_2_a_body_shorter_than_its_content_length_keeps_nothing() {
         }
     }
     assert_eq!(house.left_upstream(0).await, 0);
-    assert!(house.counts("transfers_in_flight{direction=\"upload\"}", 0.0).await);
-    assert_eq!(house.metric("http_requests_total{method=\"POST\",route=\"/v1/assets\",status=\"201\"}").await, 0.0);
+    assert!(
+        house
+            .counts("transfers_in_flight{direction=\"upload\"}", 0.0)
+            .await
+    );
+    assert_eq!(
+        house
+            .metric("http_requests_total{method=\"POST\",route=\"/v1/assets\",status=\"201\"}")
+            .await,
+        0.0
+    );
 }

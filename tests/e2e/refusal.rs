@@ -22,16 +22,43 @@ impl Refusal {
     pub async fn of(response: Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await.unwrap();
-        assert_eq!(headers["content-type"], "application/problem+json", "{text}");
+        assert_eq!(
+            headers["content-type"], "application/problem+json",
+            "{text}"
+        );
         let document: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!((&document["status"], &document["requestId"]), (&status.into(), &header(&headers["x-request-id"])), "{text}");
-        let words = |key: &str| document[key].as_str().filter(|words| !words.is_empty()).expect(key).to_owned();
-        let retry_after = headers.get(RETRY_AFTER).map(|wait| wait.to_str().unwrap().parse().unwrap());
+        assert_eq!(
+            (&document["status"], &document["requestId"]),
+            (&status.into(), &header(&headers["x-request-id"])),
+            "{text}"
+        );
+        let words = |key: &str| {
+            document[key]
+                .as_str()
+                .filter(|words| !words.is_empty())
+                .expect(key)
+                .to_owned()
+        };
+        let retry_after = headers
+            .get(RETRY_AFTER)
+            .map(|wait| wait.to_str().unwrap().parse().unwrap());
         let retryable = document["retryable"].as_bool().unwrap();
-        assert!(retry_after.is_none() || retryable, "who is told when to come back may come back: {text}");
+        assert!(
+            retry_after.is_none() || retryable,
+            "who is told when to come back may come back: {text}"
+        );
         let upstream = document["upstream"].clone();
         let [code, blame, stage, detail] = ["code", "blame", "stage", "detail"].map(words);
-        Self { status, code, blame, stage, detail, retryable, retry_after, upstream }
+        Self {
+            status,
+            code,
+            blame,
+            stage,
+            detail,
+            retryable,
+            retry_after,
+            upstream,
+        }
     }
 
     /// Status and code.

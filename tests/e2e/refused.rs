@@ -11,8 +11,15 @@ use crate::content::stored;
 use crate::house::{House, noise, problem};
 
 async fn asked(house: &House) -> (u64, u64, f64) {
-    let (stats, early) = (house.sandbox.stats(), house.metric("url_early_death_total").await);
-    (stats.calls(Operation::GetAsset), stats.calls(Operation::Download), early)
+    let (stats, early) = (
+        house.sandbox.stats(),
+        house.metric("url_early_death_total").await,
+    );
+    (
+        stats.calls(Operation::GetAsset),
+        stats.calls(Operation::Download),
+        early,
+    )
 }
 
 #[tokio::test]
@@ -21,9 +28,16 @@ async fn a_url_that_storage_refuses_is_replaced_once_unseen_by_the_caller() {
         let house = House::open().await;
         let path = stored(&house, "a.bin", noise(100, 1)).await;
         house.download(path.split('/').nth(3).unwrap()).await;
-        house.sandbox.fault(Fault::at(Operation::Download).status(StatusCode::from_u16(status).unwrap()).once());
+        house.sandbox.fault(
+            Fault::at(Operation::Download)
+                .status(StatusCode::from_u16(status).unwrap())
+                .once(),
+        );
         let answer = house.get(&path).send().await.unwrap();
-        assert!(answer.bytes().await.unwrap() == noise(100, 1), "round {count}");
+        assert!(
+            answer.bytes().await.unwrap() == noise(100, 1),
+            "round {count}"
+        );
         assert_eq!(asked(&house).await, (2, 3, 1.0), "{status}");
         house.get(&path).send().await.unwrap();
         assert_eq!(asked(&house).await, (2, 4, 1.0), "the fresh URL is kept");
@@ -36,9 +50,15 @@ async fn a_url_that_dies_under_many_callers_is_replaced_by_one_call() {
     let path = stored(&house, "a.bin", noise(100, 1)).await;
     house.download(path.split('/').nth(3).unwrap()).await;
     let slow = Fault::at(Operation::Download).delay(Duration::from_millis(200));
-    house.sandbox.fault(slow.status(StatusCode::FORBIDDEN).times(50));
+    house
+        .sandbox
+        .fault(slow.status(StatusCode::FORBIDDEN).times(50));
     let answers = join_all((0..50).map(|_| house.get(&path).send())).await;
-    assert!(answers.into_iter().all(|answer| answer.unwrap().status() == StatusCode::OK));
+    assert!(
+        answers
+            .into_iter()
+            .all(|answer| answer.unwrap().status() == StatusCode::OK)
+    );
     assert_eq!(asked(&house).await, (2, 101, 50.0));
 }
 
@@ -46,15 +66,37 @@ async fn a_url_that_dies_under_many_callers_is_replaced_by_one_call() {
 async fn a_url_that_is_refused_twice_is_storages_fault() {
     let house = House::set(&[("cache.negative_ttl", "200ms")]).await;
     let path = stored(&house, "a.bin", noise(100, 1)).await;
-    house.sandbox.fault(Fault::at(Operation::Download).status(StatusCode::FORBIDDEN).body("<Signature>abc</Signature>").times(2));
+    house.sandbox.fault(
+        Fault::at(Operation::Download)
+            .status(StatusCode::FORBIDDEN)
+            .body("<Signature>abc</Signature>")
+            .times(2),
+    );
     let answer = house.get(&path).send().await.unwrap();
-    assert_eq!(problem(answer).await, (502, "upstream-error".into(), "storage".into(), "fetch".into(), true));
+    assert_eq!(
+        problem(answer).await,
+        (
+            502,
+            "upstream-error".into(),
+            "storage".into(),
+            "fetch".into(),
+            true
+        )
+    );
     assert_eq!(asked(&house).await, (2, 2, 1.0));
     let refusal = house.get(&path).send().await.unwrap();
     assert!(refusal.headers().contains_key(RETRY_AFTER));
-    assert_eq!((problem(refusal).await.0, asked(&house).await), (502, (2, 2, 1.0)), "it is remembered for a while");
+    assert_eq!(
+        (problem(refusal).await.0, asked(&house).await),
+        (502, (2, 2, 1.0)),
+        "it is remembered for a while"
+    );
     tokio::time::sleep(Duration::from_millis(250)).await;
-    assert_eq!(house.get(&path).send().await.unwrap().status(), StatusCode::OK, "and then tried with the URL that is there");
+    assert_eq!(
+        house.get(&path).send().await.unwrap().status(),
+        StatusCode::OK,
+        "and then tried with the URL that is there"
+    );
     assert_eq!(asked(&house).await, (2, 3, 1.0));
 }
 
@@ -63,18 +105,37 @@ async fn an_asset_whose_bytes_are_gone_costs_a_few_calls_however_often_it_is_ask
     let house = House::set(&[("cache.negative_ttl", "200ms")]).await;
     for status in [401, 403, 404, 410] {
         let path = stored(&house, "a.bin", noise(100, 1)).await;
-        house.sandbox.fault(Fault::at(Operation::Download).status(StatusCode::from_u16(status).unwrap()));
+        house
+            .sandbox
+            .fault(Fault::at(Operation::Download).status(StatusCode::from_u16(status).unwrap()));
         let before = asked(&house).await;
         let (began, mut downloads) = (Instant::now(), 0);
         while began.elapsed() < Duration::from_millis(1500) {
             let answer = house.get(&path).send().await.unwrap();
-            assert_eq!(problem(answer).await, (502, "upstream-error".into(), "storage".into(), "fetch".into(), true));
+            assert_eq!(
+                problem(answer).await,
+                (
+                    502,
+                    "upstream-error".into(),
+                    "storage".into(),
+                    "fetch".into(),
+                    true
+                )
+            );
             downloads += 1;
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let after = asked(&house).await;
-        assert!(downloads > 10 && after.0 - before.0 <= 2, "{} calls for {downloads} downloads", after.0 - before.0);
-        assert!(after.1 - before.1 <= 6, "and {} requests to storage", after.1 - before.1);
+        assert!(
+            downloads > 10 && after.0 - before.0 <= 2,
+            "{} calls for {downloads} downloads",
+            after.0 - before.0
+        );
+        assert!(
+            after.1 - before.1 <= 6,
+            "and {} requests to storage",
+            after.1 - before.1
+        );
         house.sandbox.reset();
     }
 }
@@ -85,20 +146,34 @@ async fn a_storage_that_refuses_everything_uses_no_calls_up_and_no_good_url() {
     let mut paths = Vec::new();
     for number in 0..40 {
         paths.push(stored(&house, &format!("{number}.bin"), noise(100, number)).await);
-        house.download(paths[number as usize].split('/').nth(3).unwrap()).await;
+        house
+            .download(paths[number as usize].split('/').nth(3).unwrap())
+            .await;
     }
     let before = asked(&house).await.0;
-    house.sandbox.fault(Fault::at(Operation::Download).status(StatusCode::FORBIDDEN).times(80));
+    house.sandbox.fault(
+        Fault::at(Operation::Download)
+            .status(StatusCode::FORBIDDEN)
+            .times(80),
+    );
     for path in &paths {
         assert_eq!(problem(house.get(path).send().await.unwrap()).await.0, 502);
     }
     let calls = asked(&house).await.0 - before;
-    assert!((1..=12).contains(&calls), "{calls} calls for {} assets", paths.len());
+    assert!(
+        (1..=12).contains(&calls),
+        "{calls} calls for {} assets",
+        paths.len()
+    );
     assert!(house.metric("url_early_death_total").await >= 40.0);
     while house.sandbox.stats().calls(Operation::Download) < 120 {
         house.get(&paths[39]).send().await.unwrap();
     }
-    assert_eq!(house.get(&paths[39]).send().await.unwrap().status(), StatusCode::OK, "its URL is good again");
+    assert_eq!(
+        house.get(&paths[39]).send().await.unwrap().status(),
+        StatusCode::OK,
+        "its URL is good again"
+    );
     assert_eq!(asked(&house).await.0 - before, calls);
 }
 
@@ -107,9 +182,23 @@ async fn any_other_failure_of_storage_costs_no_call() {
     let house = House::open().await;
     let path = stored(&house, "a.bin", noise(100, 1)).await;
     for status in [500, 503, 302, 204] {
-        house.sandbox.fault(Fault::at(Operation::Download).status(StatusCode::from_u16(status).unwrap()).once());
+        house.sandbox.fault(
+            Fault::at(Operation::Download)
+                .status(StatusCode::from_u16(status).unwrap())
+                .once(),
+        );
         let answer = house.get(&path).send().await.unwrap();
-        assert_eq!(problem(answer).await, (502, "upstream-error".into(), "storage".into(), "fetch".into(), true), "{status}");
+        assert_eq!(
+            problem(answer).await,
+            (
+                502,
+                "upstream-error".into(),
+                "storage".into(),
+                "fetch".into(),
+                true
+            ),
+            "{status}"
+        );
     }
     assert_eq!(asked(&house).await, (1, 4, 0.0));
 }
@@ -121,17 +210,33 @@ async fn an_asset_that_was_deleted_elsewhere_isnt_found_though_its_url_is_rememb
     let id = path.split('/').nth(3).unwrap();
     house.download(id).await;
     house.sandbox.reset();
-    assert_eq!(problem(house.get(&path).send().await.unwrap()).await.1, "not-found");
+    assert_eq!(
+        problem(house.get(&path).send().await.unwrap()).await.1,
+        "not-found"
+    );
 }
 
 #[tokio::test]
 async fn a_url_that_names_another_host_is_never_asked() {
     let house = House::open().await;
     let path = stored(&house, "a.bin", noise(100, 1)).await;
-    for url in ["http://169.254.169.254/latest", "http://user:pass@127.0.0.1/", "file:///etc/passwd", "no url"] {
-        house.sandbox.fault(Fault::at(Operation::GetAsset).field("contentUrl", url).once());
+    for url in [
+        "http://169.254.169.254/latest",
+        "http://user:pass@127.0.0.1/",
+        "file:///etc/passwd",
+        "no url",
+    ] {
+        house.sandbox.fault(
+            Fault::at(Operation::GetAsset)
+                .field("contentUrl", url)
+                .once(),
+        );
         let (status, code, _, stage, _) = problem(house.get(&path).send().await.unwrap()).await;
-        assert_eq!((status, code.as_str(), stage.as_str()), (502, "upstream-error", "sign"), "{url}");
+        assert_eq!(
+            (status, code.as_str(), stage.as_str()),
+            (502, "upstream-error", "sign"),
+            "{url}"
+        );
     }
     assert_eq!(asked(&house).await.1, 0);
 }

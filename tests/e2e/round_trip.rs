@@ -14,8 +14,14 @@ async fn raw_files_of_every_size_come_back_byte_for_byte() {
     for size in SIZES {
         let file = noise(size, size as u64);
         let stored = house.upload("file.bin", file.clone()).await;
-        assert_eq!((stored["size"].as_u64(), &stored["lengthSource"]), (Some(size as u64), &json!("declared")));
-        assert!(house.download(stored["id"].as_str().unwrap()).await == file, "{size} bytes");
+        assert_eq!(
+            (stored["size"].as_u64(), &stored["lengthSource"]),
+            (Some(size as u64), &json!("declared"))
+        );
+        assert!(
+            house.download(stored["id"].as_str().unwrap()).await == file,
+            "{size} bytes"
+        );
     }
 }
 
@@ -26,12 +32,25 @@ async fn forms_of_every_size_come_back_byte_for_byte_each_by_its_rung() {
         for size in SIZES {
             let file = noise(size, size as u64 + round);
             let (content_type, body) = form(&[("channel", "sms")], "file.bin", &file, "");
-            let request = house.post("/v1/assets").header(CONTENT_TYPE, content_type).body(body);
+            let request = house
+                .post("/v1/assets")
+                .header(CONTENT_TYPE, content_type)
+                .body(body);
             let stored = receipt(request.send().await.unwrap()).await;
             // The small ones, which come first, have shown how this client ends its forms.
-            let rung = if size <= 65_536 { "lookahead" } else { "derived" };
-            assert_eq!((stored["size"].as_u64(), &stored["lengthSource"]), (Some(size as u64), &json!(rung)));
-            assert!(house.stored(stored["id"].as_str().unwrap()) == file, "{size} bytes");
+            let rung = if size <= 65_536 {
+                "lookahead"
+            } else {
+                "derived"
+            };
+            assert_eq!(
+                (stored["size"].as_u64(), &stored["lengthSource"]),
+                (Some(size as u64), &json!(rung))
+            );
+            assert!(
+                house.stored(stored["id"].as_str().unwrap()) == file,
+                "{size} bytes"
+            );
         }
     }
 }

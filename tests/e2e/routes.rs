@@ -12,16 +12,51 @@ use crate::wire::{Wire, ask};
 async fn what_cant_be_an_id_isnt_found_and_nobody_is_asked() {
     let house = House::open().await;
     let long = "a".repeat(256);
-    for id in ["..", ".", "%2e%2e", "..%2f..%2fetc", "a%2Fb", "a%00", "%C3%A9", "a%20b", "a;b", "a\\b", "", &long] {
-        for line in [format!("GET /v1/assets/{id}"), format!("GET /v1/assets/{id}/content"), format!("DELETE /v1/assets/{id}")] {
+    for id in [
+        "..",
+        ".",
+        "%2e%2e",
+        "..%2f..%2fetc",
+        "a%2Fb",
+        "a%00",
+        "%C3%A9",
+        "a%20b",
+        "a;b",
+        "a\\b",
+        "",
+        &long,
+    ] {
+        for line in [
+            format!("GET /v1/assets/{id}"),
+            format!("GET /v1/assets/{id}/content"),
+            format!("DELETE /v1/assets/{id}"),
+        ] {
             let answer = ask(house.addr, &line, "").await;
-            assert!(answer.starts_with("HTTP/1.1 404 ") && answer.contains("\"code\":\"not-found\""), "{line}: {answer}");
+            assert!(
+                answer.starts_with("HTTP/1.1 404 ") && answer.contains("\"code\":\"not-found\""),
+                "{line}: {answer}"
+            );
         }
     }
     let stats = house.sandbox.stats();
-    assert_eq!((stats.calls(Operation::GetAsset), stats.calls(Operation::DeleteAsset)), (0, 0));
-    ask(house.addr, &format!("GET /v1/assets/{}", "a".repeat(255)), "").await;
-    assert_eq!(house.sandbox.stats().calls(Operation::GetAsset), 1, "this one could be");
+    assert_eq!(
+        (
+            stats.calls(Operation::GetAsset),
+            stats.calls(Operation::DeleteAsset)
+        ),
+        (0, 0)
+    );
+    ask(
+        house.addr,
+        &format!("GET /v1/assets/{}", "a".repeat(255)),
+        "",
+    )
+    .await;
+    assert_eq!(
+        house.sandbox.stats().calls(Operation::GetAsset),
+        1,
+        "this one could be"
+    );
 }
 
 #[tokio::test]
@@ -34,18 +69,50 @@ async fn another_method_is_told_which_ones_there_are() {
         (Method::DELETE, "/v1/assets/a/content", "GET, HEAD"),
         (Method::OPTIONS, "/v1/assets/a/content", "GET, HEAD"),
     ] {
-        let answer = house.client.request(method.clone(), house.url(path)).send().await.unwrap();
+        let answer = house
+            .client
+            .request(method.clone(), house.url(path))
+            .send()
+            .await
+            .unwrap();
         assert_eq!(answer.headers()["allow"], allow, "{method} {path}");
-        assert_eq!(problem(answer).await, (405, "method-not-allowed".into(), "caller".into(), "admit".into(), false));
+        assert_eq!(
+            problem(answer).await,
+            (
+                405,
+                "method-not-allowed".into(),
+                "caller".into(),
+                "admit".into(),
+                false
+            )
+        );
     }
 }
 
 #[tokio::test]
 async fn what_is_no_route_isnt_found() {
     let house = House::open().await;
-    for path in ["/", "/v1", "/v1/assets/", "/v2/assets/a", "/v1/assets/a/", "/v1/assets/a/content/", "/V1/assets/a"] {
+    for path in [
+        "/",
+        "/v1",
+        "/v1/assets/",
+        "/v2/assets/a",
+        "/v1/assets/a/",
+        "/v1/assets/a/content/",
+        "/V1/assets/a",
+    ] {
         let answer = house.get(path).send().await.unwrap();
-        assert_eq!(problem(answer).await, (404, "not-found".into(), "caller".into(), "admit".into(), false), "{path}");
+        assert_eq!(
+            problem(answer).await,
+            (
+                404,
+                "not-found".into(),
+                "caller".into(),
+                "admit".into(),
+                false
+            ),
+            "{path}"
+        );
     }
 }
 
@@ -55,47 +122,114 @@ async fn headers_are_taken_up_to_sixteen_kib_over_both_protocols() {
     let http2 = Client::with(|builder| builder.http2_prior_knowledge());
     for (client, version) in [(&house.client, Version::HTTP_11), (&http2, Version::HTTP_2)] {
         for (length, expected) in [(15_000, 404), (17_000, 431), (40_000, 431)] {
-            let request = client.get(house.url("/v1/assets/unknown")).header("x-long", "a".repeat(length));
+            let request = client
+                .get(house.url("/v1/assets/unknown"))
+                .header("x-long", "a".repeat(length));
             let answer = request.send().await.unwrap();
-            assert_eq!((answer.version(), answer.status().as_u16()), (version, expected), "{length} bytes");
-            let code = if expected == 431 { "headers-too-large" } else { "not-found" };
+            assert_eq!(
+                (answer.version(), answer.status().as_u16()),
+                (version, expected),
+                "{length} bytes"
+            );
+            let code = if expected == 431 {
+                "headers-too-large"
+            } else {
+                "not-found"
+            };
             assert_eq!(problem(answer).await.1, code);
         }
     }
     let line = format!("GET /v1/assets/{}", "a".repeat(17_000));
-    assert!(ask(house.addr, &line, "").await.contains("headers-too-large"), "the target counts, too");
+    assert!(
+        ask(house.addr, &line, "")
+            .await
+            .contains("headers-too-large"),
+        "the target counts, too"
+    );
     let narrow = House::set(&[("server.read_buffer", "16KiB")]).await;
-    let answer = narrow.get("/v1/assets/unknown").header("x-long", "a".repeat(30_000)).send().await.unwrap();
-    assert_eq!(problem(answer).await.1, "headers-too-large", "also where the least is read ahead");
+    let answer = narrow
+        .get("/v1/assets/unknown")
+        .header("x-long", "a".repeat(30_000))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        problem(answer).await.1,
+        "headers-too-large",
+        "also where the least is read ahead"
+    );
 }
 
 #[tokio::test]
 async fn every_answer_names_its_exchange_and_problems_say_the_name_again() {
     let house = House::open().await;
-    let id = house.upload("a.bin", noise(10, 1)).await["id"].as_str().unwrap().to_owned();
-    let paths = [format!("/v1/assets/{id}"), format!("/v1/assets/{id}/content"), "/nowhere".into(), "/v1/assets/unknown".into()];
+    let id = house.upload("a.bin", noise(10, 1)).await["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let paths = [
+        format!("/v1/assets/{id}"),
+        format!("/v1/assets/{id}/content"),
+        "/nowhere".into(),
+        "/v1/assets/unknown".into(),
+    ];
     for path in &paths {
-        let kept = house.get(path).header("x-request-id", "mine-1.2_3").send().await.unwrap();
+        let kept = house
+            .get(path)
+            .header("x-request-id", "mine-1.2_3")
+            .send()
+            .await
+            .unwrap();
         assert_eq!(kept.headers()["x-request-id"], "mine-1.2_3");
         for bad in ["", "no spaces", "a\"b", &"a".repeat(129)] {
-            let replaced = house.get(path).header("x-request-id", bad).send().await.unwrap();
-            let name = replaced.headers()["x-request-id"].to_str().unwrap().to_owned();
+            let replaced = house
+                .get(path)
+                .header("x-request-id", bad)
+                .send()
+                .await
+                .unwrap();
+            let name = replaced.headers()["x-request-id"]
+                .to_str()
+                .unwrap()
+                .to_owned();
             assert_eq!(name.len(), 36, "{bad}");
             if replaced.status() == StatusCode::NOT_FOUND {
                 assert_eq!(replaced.json::<Value>().await.unwrap()["requestId"], name);
             }
         }
     }
-    let deleted = house.client.delete(house.url(&paths[0])).send().await.unwrap();
+    let deleted = house
+        .client
+        .delete(house.url(&paths[0]))
+        .send()
+        .await
+        .unwrap();
     assert!(deleted.headers().contains_key("x-request-id"));
 }
 
 #[tokio::test]
 async fn a_problem_is_a_whole_document() {
     let house = House::open().await;
-    let text = house.get("/v1/assets/unknown").send().await.unwrap().text().await.unwrap();
+    let text = house
+        .get("/v1/assets/unknown")
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
     let document: Value = serde_json::from_str(&text).unwrap();
-    for field in ["type", "title", "status", "detail", "code", "requestId", "blame", "stage", "retryable"] {
+    for field in [
+        "type",
+        "title",
+        "status",
+        "detail",
+        "code",
+        "requestId",
+        "blame",
+        "stage",
+        "retryable",
+    ] {
         assert!(!document[field].is_null(), "{field}");
     }
     assert_eq!(document["upstream"]["code"], "404-101");
@@ -104,7 +238,12 @@ async fn a_problem_is_a_whole_document() {
 #[tokio::test]
 async fn a_problem_says_what_to_do_before_anything_else() {
     let house = House::open().await;
-    let refused = [house.get("/v1/assets/unknown"), house.get("/nowhere"), house.post("/v1/assets"), house.post("/v1/assets/x")];
+    let refused = [
+        house.get("/v1/assets/unknown"),
+        house.get("/nowhere"),
+        house.post("/v1/assets"),
+        house.post("/v1/assets/x"),
+    ];
     for request in refused {
         let text = request.send().await.unwrap().text().await.unwrap();
         let at = |member: &str| text.find(&format!("\"{member}\":")).unwrap();
@@ -116,11 +255,19 @@ async fn a_problem_says_what_to_do_before_anything_else() {
 #[tokio::test]
 async fn a_request_that_others_might_read_otherwise_is_refused() {
     let house = House::open().await;
-    for headers in ["host: a\r\nhost: b\r\n", "", "host: a\r\ntransfer-encoding: gzip, chunked\r\n"] {
+    for headers in [
+        "host: a\r\nhost: b\r\n",
+        "",
+        "host: a\r\ntransfer-encoding: gzip, chunked\r\n",
+    ] {
         let mut wire = Wire::to(house.addr).await;
-        wire.send(format!("GET /v1/assets/unknown HTTP/1.1\r\n{headers}\r\n")).await;
+        wire.send(format!("GET /v1/assets/unknown HTTP/1.1\r\n{headers}\r\n"))
+            .await;
         let head = wire.head().await;
-        assert!(head.starts_with("http/1.1 400 ") && head.contains("problem+json"), "{headers}: {head}");
+        assert!(
+            head.starts_with("http/1.1 400 ") && head.contains("problem+json"),
+            "{headers}: {head}"
+        );
     }
     assert_eq!(house.sandbox.stats().calls(Operation::GetAsset), 0);
 }

@@ -1,4 +1,5 @@
-//! The real program, where every fault quotes secrets at it. What comes out is searched as in every test: see [`crate::planted`].
+//! The real program, where every fault quotes secrets at it. What comes out is searched as in every
+//! test: see [`crate::planted`].
 
 use asset_gateway::sandbox::Sandbox;
 use asset_gateway::sandbox::config::Config;
@@ -38,12 +39,26 @@ impl Witnessed {
         let gateway = Running::start(program(arguments, &variables));
         let (addr, admin) = gateway.listens().await;
         let client = Client::with(|builder| builder);
-        let (base, admin) = (format!("http://{addr}/v1/assets"), format!("http://{admin}"));
-        Self { gateway, base, admin, client, answers: String::new() }
+        let (base, admin) = (
+            format!("http://{addr}/v1/assets"),
+            format!("http://{admin}"),
+        );
+        Self {
+            gateway,
+            base,
+            admin,
+            client,
+            answers: String::new(),
+        }
     }
 
     async fn upload(&self) -> reqwest::Response {
-        self.client.post(format!("{}?channel=sms&name=a.bin", self.base)).body(noise(1000, 1)).send().await.unwrap()
+        self.client
+            .post(format!("{}?channel=sms&name=a.bin", self.base))
+            .body(noise(1000, 1))
+            .send()
+            .await
+            .unwrap()
     }
 
     async fn note(&mut self, request: RequestBuilder) -> StatusCode {
@@ -58,72 +73,145 @@ impl Witnessed {
 
 #[tokio::test]
 async fn no_secret_comes_out_whatever_happens() {
-    let sandbox = Sandbox::start(Config { client_secret: SECRET.into(), ..Config::default() }).unwrap();
+    let sandbox = Sandbox::start(Config {
+        client_secret: SECRET.into(),
+        ..Config::default()
+    })
+    .unwrap();
     let mut witnessed = Witnessed::start(&sandbox).await;
     let stored = receipt(witnessed.upload().await).await;
     let asset = format!("{}/{}", witnessed.base, stored["id"].as_str().unwrap());
-    let metadata: Value = witnessed.client.get(&asset).send().await.unwrap().json().await.unwrap();
+    let metadata: Value = witnessed
+        .client
+        .get(&asset)
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
     let url = metadata["contentUrl"].as_str().unwrap().to_owned();
-    let signature = url.split_once('?').unwrap().1.rsplit('.').next().unwrap().to_owned();
+    let signature = url
+        .split_once('?')
+        .unwrap()
+        .1
+        .rsplit('.')
+        .next()
+        .unwrap()
+        .to_owned();
     assert!(is_marked(&url) && signature.len() > 20, "{url}");
 
     let client = witnessed.client.clone();
     let content = || client.get(format!("{asset}/content"));
-    assert_eq!(content().send().await.unwrap().bytes().await.unwrap().len(), 1000);
+    assert_eq!(
+        content().send().await.unwrap().bytes().await.unwrap().len(),
+        1000
+    );
     let quoting = format!("<Error>{url}</Error>");
     for fault in [
-        Fault::at(Operation::Download).status(StatusCode::FORBIDDEN).body(quoting.clone()).times(2),
-        Fault::at(Operation::Download).status(StatusCode::BAD_REQUEST).body(quoting.clone()).once(),
+        Fault::at(Operation::Download)
+            .status(StatusCode::FORBIDDEN)
+            .body(quoting.clone())
+            .times(2),
+        Fault::at(Operation::Download)
+            .status(StatusCode::BAD_REQUEST)
+            .body(quoting.clone())
+            .once(),
         Fault::at(Operation::Download).close().once(),
     ] {
         sandbox.fault(fault);
         assert_eq!(witnessed.note(content()).await, StatusCode::BAD_GATEWAY);
     }
-    sandbox.fault(Fault::at(Operation::Upload).status(StatusCode::FORBIDDEN).body(quoting).times(2));
+    sandbox.fault(
+        Fault::at(Operation::Upload)
+            .status(StatusCode::FORBIDDEN)
+            .body(quoting)
+            .times(2),
+    );
     let failed = witnessed.upload().await;
     assert_eq!(failed.status(), StatusCode::BAD_GATEWAY);
 
-    // A sign-in that quotes the secret, in clear and as it was sent, and a token that eGain refuses and quotes.
-    let said = [format!("no client with the secret {SECRET}"), format!("client_secret%3d{}", SECRET.replace('-', "%2d"))];
+    // A sign-in that quotes the secret, in clear and as it was sent, and a token that eGain refuses
+    // and quotes.
+    let said = [
+        format!("no client with the secret {SECRET}"),
+        format!("client_secret%3d{}", SECRET.replace('-', "%2d")),
+    ];
     for said in said {
         let quoting = json!({"error": "invalid_client", "error_description": said});
-        sandbox.fault(Fault::at(Operation::Token).status(StatusCode::UNAUTHORIZED).body(quoting));
+        sandbox.fault(
+            Fault::at(Operation::Token)
+                .status(StatusCode::UNAUTHORIZED)
+                .body(quoting),
+        );
         let (answers, log) = told_by_another(&sandbox).await;
-        assert!(!answers.contains("invalid_client") && log.contains("invalid_client"), "only the log has it: {answers}");
-        assert!(log.contains("with the secret [hidden]") != log.contains("upstream_message\":\"[hidden]\""), "{log}");
+        assert!(
+            !answers.contains("invalid_client") && log.contains("invalid_client"),
+            "only the log has it: {answers}"
+        );
+        assert!(
+            log.contains("with the secret [hidden]")
+                != log.contains("upstream_message\":\"[hidden]\""),
+            "{log}"
+        );
         sandbox.reset();
     }
-    sandbox.fault(Fault::at(Operation::Token).status(StatusCode::OK).body(json!({"access_token": TOKEN})).once());
+    sandbox.fault(
+        Fault::at(Operation::Token)
+            .status(StatusCode::OK)
+            .body(json!({"access_token": TOKEN}))
+            .once(),
+    );
     let quoting = json!({"code": "403-197", "developerMessage": format!("{TOKEN} lacks a scope")});
-    sandbox.fault(Fault::at(Operation::GetAsset).status(StatusCode::FORBIDDEN).body(quoting).once());
-    assert!(told_by_another(&sandbox).await.0.contains("[hidden] lacks a scope"));
+    sandbox.fault(
+        Fault::at(Operation::GetAsset)
+            .status(StatusCode::FORBIDDEN)
+            .body(quoting)
+            .once(),
+    );
+    assert!(
+        told_by_another(&sandbox)
+            .await
+            .0
+            .contains("[hidden] lacks a scope")
+    );
     for path in ["metrics", "readyz", "orphans"] {
-        witnessed.note(client.get(format!("{}/{path}", witnessed.admin))).await;
+        witnessed
+            .note(client.get(format!("{}/{path}", witnessed.admin)))
+            .await;
     }
     witnessed.gateway.signal("TERM");
     assert_eq!(witnessed.gateway.ending().await.code(), Some(0));
 
     let log = witnessed.gateway.said();
-    assert!(log.contains("\"target\":\"hyper") && log.contains("\"level\":\"TRACE\""), "libraries were heard, too");
-    assert!(!log.contains(&signature) && !witnessed.answers.contains(&signature), "nor the last part of a JWT on its own");
+    assert!(
+        log.contains("\"target\":\"hyper") && log.contains("\"level\":\"TRACE\""),
+        "libraries were heard, too"
+    );
+    assert!(
+        !log.contains(&signature) && !witnessed.answers.contains(&signature),
+        "nor the last part of a JWT on its own"
+    );
 }
 
 /// What another gateway answers to one request, and what it logs meanwhile.
 async fn told_by_another(sandbox: &Sandbox) -> (String, String) {
     let mut witnessed = Witnessed::start(sandbox).await;
-    let request = witnessed.client.get(format!("{}/unknown-1", witnessed.base));
+    let request = witnessed
+        .client
+        .get(format!("{}/unknown-1", witnessed.base));
     assert_eq!(witnessed.note(request).await, StatusCode::BAD_GATEWAY);
     witnessed.gateway.signal("TERM");
     witnessed.gateway.ending().await;
     (witnessed.answers, witnessed.gateway.said())
 }
 
-/// Faults of every kind that an operation can have, each quoting what it shouldn't. Nobody quotes a token that nobody has sent.
+/// Faults of every kind that an operation can have, each quoting what it shouldn't. Nobody quotes a
+/// token that nobody has sent.
 fn faults(at: Operation, token: &str) -> Vec<Fault> {
     let url = "https://storage.example.com/x?signature=1234567890";
     let text = format!("<p>{token} {SECRET} <a href='{url}'>{url}</a>");
-    let json =
-        json!({"code": "400-143", "developerMessage": format!("{token} at {url}"), "error": "x", "error_description": text});
+    let json = json!({"code": "400-143", "developerMessage": format!("{token} at {url}"), "error": "x", "error_description": text});
     let fault = || Fault::at(at);
     let status = |status| fault().status(status).body(json.clone());
     vec![
@@ -132,7 +220,10 @@ fn faults(at: Operation, token: &str) -> Vec<Fault> {
         status(StatusCode::BAD_REQUEST).once(),
         status(StatusCode::CONFLICT).once(),
         status(StatusCode::OK).once(),
-        fault().status(StatusCode::INTERNAL_SERVER_ERROR).body(text.clone()).times(3),
+        fault()
+            .status(StatusCode::INTERNAL_SERVER_ERROR)
+            .body(text.clone())
+            .times(3),
         fault().status(StatusCode::OK).body(text).once(),
         fault().field("contentUrl", url).once(),
         fault().field("id", "../x").once(),
@@ -144,11 +235,25 @@ fn faults(at: Operation, token: &str) -> Vec<Fault> {
 
 /// A token that is good and that this test knows, too.
 async fn known_token(sandbox: &Sandbox) -> String {
-    let credentials = [("client_id", sandbox.client_id()), ("client_secret", SECRET)];
-    let grant = [("grant_type", "client_credentials"), ("scope", "https://api.egain.cloud/auth/.default")];
+    let credentials = [
+        ("client_id", sandbox.client_id()),
+        ("client_secret", SECRET),
+    ];
+    let grant = [
+        ("grant_type", "client_credentials"),
+        ("scope", "https://api.egain.cloud/auth/.default"),
+    ];
     let form = credentials.iter().chain(&grant).collect::<Vec<_>>();
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let answer: Value = client.post(sandbox.token_url()).form(&form).send().await.unwrap().json().await.unwrap();
+    let answer: Value = client
+        .post(sandbox.token_url())
+        .form(&form)
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
     let token = answer["access_token"].as_str().unwrap().to_owned();
     assert!(is_marked(&token), "it can be searched for");
     token
@@ -157,7 +262,10 @@ async fn known_token(sandbox: &Sandbox) -> String {
 /// Settings with two callers.
 fn callers() -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let entries = [entry("an-operator", "role = \"operator\""), entry("a-reader", "role = \"reader\"")];
+    let entries = [
+        entry("an-operator", "role = \"operator\""),
+        entry("a-reader", "role = \"reader\""),
+    ];
     std::fs::write(file.path(), entries.concat()).unwrap();
     file
 }
@@ -165,17 +273,36 @@ fn callers() -> tempfile::NamedTempFile {
 impl Witnessed {
     /// Requests of every kind.
     async fn ask_for_everything(&mut self) {
-        let receipt = self.client.post(format!("{}?channel=sms", self.base)).by("an-operator").body(noise(1000, 2)).send().await;
+        let receipt = self
+            .client
+            .post(format!("{}?channel=sms", self.base))
+            .by("an-operator")
+            .body(noise(1000, 2))
+            .send()
+            .await;
         let receipt = receipt.unwrap();
-        let location =
-            receipt.headers().get("location").map(|path| path.to_str().unwrap().rsplit('/').next().unwrap().to_owned());
+        let location = receipt.headers().get("location").map(|path| {
+            path.to_str()
+                .unwrap()
+                .rsplit('/')
+                .next()
+                .unwrap()
+                .to_owned()
+        });
         self.answers += &receipt.text().await.unwrap();
         let asset = format!("{}/{}", self.base, location.as_deref().unwrap_or("unknown"));
         let client = self.client.clone();
-        let large = client.post(format!("{}?channel=sms&name=b.bin", self.base)).by("an-operator").body(noise(300_000, 3));
+        let large = client
+            .post(format!("{}?channel=sms&name=b.bin", self.base))
+            .by("an-operator")
+            .body(noise(300_000, 3));
         let content = client.get(format!("{asset}/content")).by("a-reader");
-        let metadata = client.get(&asset).header("cache-control", "no-cache").by("a-reader");
-        let (large, content, metadata) = tokio::join!(large.send(), content.send(), metadata.send());
+        let metadata = client
+            .get(&asset)
+            .header("cache-control", "no-cache")
+            .by("a-reader");
+        let (large, content, metadata) =
+            tokio::join!(large.send(), content.send(), metadata.send());
         for answer in [large, content, metadata].map(Result::unwrap) {
             // A file has whatever is in it, and metadata have the one URL that is given out.
             if !answer.status().is_success() {
@@ -189,13 +316,27 @@ impl Witnessed {
     async fn ask_with_wrong_keys(&mut self) {
         let client = self.client.clone();
         let (good, wrong) = (key("an-operator"), key("nobody"));
-        for value in [format!("Bearer {wrong}"), format!("Basic {good}"), good.clone(), format!("Bearer  {good} {good}")] {
-            let upload = client.post(format!("{}?channel=sms", self.base)).header("authorization", value).body("text");
+        for value in [
+            format!("Bearer {wrong}"),
+            format!("Basic {good}"),
+            good.clone(),
+            format!("Bearer  {good} {good}"),
+        ] {
+            let upload = client
+                .post(format!("{}?channel=sms", self.base))
+                .header("authorization", value)
+                .body("text");
             assert_eq!(self.note(upload).await, StatusCode::UNAUTHORIZED);
         }
-        let upload = client.post(format!("{}?channel=sms", self.base)).by("a-reader").body("text");
+        let upload = client
+            .post(format!("{}?channel=sms", self.base))
+            .by("a-reader")
+            .body("text");
         assert_eq!(self.note(upload).await, StatusCode::FORBIDDEN);
-        let long = client.get(&self.base).by("an-operator").header("x-long", "a".repeat(17_000));
+        let long = client
+            .get(&self.base)
+            .by("an-operator")
+            .header("x-long", "a".repeat(17_000));
         assert_eq!(self.note(long).await.as_u16(), 431);
         let elsewhere = client.get(format!("{}/a%20b", self.base)).by("an-operator");
         assert_eq!(self.note(elsewhere).await, StatusCode::NOT_FOUND);
@@ -204,7 +345,11 @@ impl Witnessed {
 
 #[tokio::test]
 async fn no_key_token_or_signature_comes_out_of_any_fault() {
-    let sandbox = Sandbox::start(Config { client_secret: SECRET.into(), ..Config::default() }).unwrap();
+    let sandbox = Sandbox::start(Config {
+        client_secret: SECRET.into(),
+        ..Config::default()
+    })
+    .unwrap();
     let file = callers();
     let soon = "200ms";
     let more = [
@@ -239,17 +384,30 @@ async fn no_key_token_or_signature_comes_out_of_any_fault() {
     assert!(met > 60, "{met} faults were met");
     let client = witnessed.client.clone();
     for path in ["metrics", "readyz", "livez", "orphans"] {
-        witnessed.note(client.get(format!("{}/{path}", witnessed.admin))).await;
+        witnessed
+            .note(client.get(format!("{}/{path}", witnessed.admin)))
+            .await;
     }
     witnessed.gateway.signal("TERM");
     witnessed.gateway.ending().await;
     let mut variables = settings(&sandbox);
     variables.extend(owned(&more));
-    let (_, out, err) = run(&["config", "--config", file.path().to_str().unwrap()], &variables);
+    let (_, out, err) = run(
+        &["config", "--config", file.path().to_str().unwrap()],
+        &variables,
+    );
     assert!(out.contains("[hidden]"), "{out}{err}");
 
     let log = witnessed.gateway.said();
-    assert!(log.contains("an-operator") && log.contains("a-reader"), "callers are known by their ids");
+    assert!(
+        log.contains("an-operator") && log.contains("a-reader"),
+        "callers are known by their ids"
+    );
     search("the settings", &out);
-    assert!(witnessed.answers.contains("[hidden] at https://storage.example.com/x?[hidden]"), "it was quoted");
+    assert!(
+        witnessed
+            .answers
+            .contains("[hidden] at https://storage.example.com/x?[hidden]"),
+        "it was quoted"
+    );
 }

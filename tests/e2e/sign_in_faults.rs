@@ -26,27 +26,73 @@ async fn house_with(fault: &Fault, settings: &[(&str, &str)]) -> House {
 async fn without_a_token_no_call_is_spent_and_the_blame_is_where_it_belongs() {
     let credentials = json!({"error": "invalid_client", "error_description": "unknown client"});
     let cases = [
-        (token().status(StatusCode::SERVICE_UNAVAILABLE), (503, "upstream-unavailable", "egain", "sign")),
-        (token().status(StatusCode::TOO_MANY_REQUESTS), (503, "upstream-unavailable", "egain", "sign")),
-        (token().close(), (503, "upstream-unavailable", "egain", "sign")),
+        (
+            token().status(StatusCode::SERVICE_UNAVAILABLE),
+            (503, "upstream-unavailable", "egain", "sign"),
+        ),
+        (
+            token().status(StatusCode::TOO_MANY_REQUESTS),
+            (503, "upstream-unavailable", "egain", "sign"),
+        ),
+        (
+            token().close(),
+            (503, "upstream-unavailable", "egain", "sign"),
+        ),
         (token().stall(), (504, "upstream-timeout", "egain", "sign")),
-        (token().status(StatusCode::UNAUTHORIZED).body(credentials), (502, "upstream-error", "gateway", "sign")),
-        (token().status(StatusCode::OK).body("<html>Sign in</html>"), (502, "upstream-error", "egain", "sign")),
-        (token().missing_field("access_token"), (502, "upstream-error", "egain", "sign")),
-        (token().field("access_token", ""), (502, "upstream-error", "egain", "sign")),
-        (token().field("access_token", "two words"), (502, "upstream-error", "egain", "sign")),
-        (token().field("access_token", json!({"jwt": "x"})), (502, "upstream-error", "egain", "sign")),
+        (
+            token().status(StatusCode::UNAUTHORIZED).body(credentials),
+            (502, "upstream-error", "gateway", "sign"),
+        ),
+        (
+            token().status(StatusCode::OK).body("<html>Sign in</html>"),
+            (502, "upstream-error", "egain", "sign"),
+        ),
+        (
+            token().missing_field("access_token"),
+            (502, "upstream-error", "egain", "sign"),
+        ),
+        (
+            token().field("access_token", ""),
+            (502, "upstream-error", "egain", "sign"),
+        ),
+        (
+            token().field("access_token", "two words"),
+            (502, "upstream-error", "egain", "sign"),
+        ),
+        (
+            token().field("access_token", json!({"jwt": "x"})),
+            (502, "upstream-error", "egain", "sign"),
+        ),
     ];
     // All at one time, as the next sign-in is some seconds after one that failed.
     join_all(cases.map(async |(fault, told)| {
-        let house = house_with(&fault, &[("egain.request_timeout", "1s"), ("egain.budget_wait", "1s")]).await;
-        let refusal = Refusal::of(house.post("/v1/assets?channel=sms").body("text").send().await.unwrap()).await;
+        let house = house_with(
+            &fault,
+            &[("egain.request_timeout", "1s"), ("egain.budget_wait", "1s")],
+        )
+        .await;
+        let refusal = Refusal::of(
+            house
+                .post("/v1/assets?channel=sms")
+                .body("text")
+                .send()
+                .await
+                .unwrap(),
+        )
+        .await;
         assert_eq!(refusal.told(), told, "{fault:?}");
         assert_eq!(refusal.retry_after.is_some(), told.0 == 503, "{fault:?}");
-        assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0, "{fault:?}");
+        assert_eq!(
+            house.sandbox.stats().calls(Operation::CreateAsset),
+            0,
+            "{fault:?}"
+        );
 
         house.sandbox.reset();
-        assert!(eventually_signed_in(&house).await, "it comes back by itself");
+        assert!(
+            eventually_signed_in(&house).await,
+            "it comes back by itself"
+        );
         house.upload("a.txt", b"text".to_vec()).await;
     }))
     .await;
@@ -81,7 +127,10 @@ async fn refused_credentials_cost_a_few_sign_ins_however_many_call() {
 #[tokio::test]
 async fn a_sign_in_that_outlasts_its_callers_serves_the_next_ones() {
     let house = house_with(&token().delay(Duration::from_secs(2)), &[]).await;
-    let impatient = house.post("/v1/assets?channel=sms").body("text").timeout(Duration::from_millis(300));
+    let impatient = house
+        .post("/v1/assets?channel=sms")
+        .body("text")
+        .timeout(Duration::from_millis(300));
     assert!(impatient.send().await.is_err());
     house.upload("a.txt", b"text".to_vec()).await;
     assert_eq!(house.sandbox.stats().calls(Operation::Token), 1);
@@ -98,36 +147,70 @@ async fn a_slow_sign_in_is_waited_for_and_shared() {
 
 #[tokio::test]
 async fn a_token_that_is_refused_or_lacks_rights_is_replaced_once_it_isnt_young() {
-    join_all([StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].map(async |status| {
-        let house = House::open().await;
-        let refused = Fault::at(Operation::CreateAsset).status(status).once();
-        house.sandbox.fault(refused.clone());
-        let own = Refusal::of(house.post("/v1/assets?channel=sms").body("text").send().await.unwrap()).await;
-        assert_eq!(own.told(), (502, "upstream-error", "gateway", "sign"), "a young token isn't to blame");
-        house.upload("a.txt", b"text".to_vec()).await;
-        assert_eq!(house.sandbox.stats().calls(Operation::Token), 1);
+    join_all(
+        [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].map(async |status| {
+            let house = House::open().await;
+            let refused = Fault::at(Operation::CreateAsset).status(status).once();
+            house.sandbox.fault(refused.clone());
+            let own = Refusal::of(
+                house
+                    .post("/v1/assets?channel=sms")
+                    .body("text")
+                    .send()
+                    .await
+                    .unwrap(),
+            )
+            .await;
+            assert_eq!(
+                own.told(),
+                (502, "upstream-error", "gateway", "sign"),
+                "a young token isn't to blame"
+            );
+            house.upload("a.txt", b"text".to_vec()).await;
+            assert_eq!(house.sandbox.stats().calls(Operation::Token), 1);
 
-        tokio::time::sleep(Duration::from_millis(10_100)).await;
-        house.sandbox.fault(refused);
-        house.upload("b.txt", b"text".to_vec()).await;
-        let stats = house.sandbox.stats();
-        assert_eq!((stats.calls(Operation::Token), stats.calls(Operation::CreateAsset)), (2, 4), "{status}");
-    }))
+            tokio::time::sleep(Duration::from_millis(10_100)).await;
+            house.sandbox.fault(refused);
+            house.upload("b.txt", b"text".to_vec()).await;
+            let stats = house.sandbox.stats();
+            assert_eq!(
+                (
+                    stats.calls(Operation::Token),
+                    stats.calls(Operation::CreateAsset)
+                ),
+                (2, 4),
+                "{status}"
+            );
+        }),
+    )
     .await;
 }
 
 #[tokio::test]
 async fn one_assets_refusal_takes_nobodys_token_away() {
     let house = House::open().await;
-    let id = house.upload("a.txt", b"text".to_vec()).await["id"].as_str().unwrap().to_owned();
-    house.sandbox.fault(Fault::at(Operation::GetAsset).status(StatusCode::UNAUTHORIZED).times(20));
+    let id = house.upload("a.txt", b"text".to_vec()).await["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    house.sandbox.fault(
+        Fault::at(Operation::GetAsset)
+            .status(StatusCode::UNAUTHORIZED)
+            .times(20),
+    );
     for _ in 0..20 {
         let answer = house.get(&format!("/v1/assets/{id}")).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
     }
     house.upload("b.txt", b"text".to_vec()).await;
     let stats = house.sandbox.stats();
-    assert_eq!((stats.calls(Operation::Token), stats.calls(Operation::GetAsset)), (1, 20));
+    assert_eq!(
+        (
+            stats.calls(Operation::Token),
+            stats.calls(Operation::GetAsset)
+        ),
+        (1, 20)
+    );
 }
 
 #[tokio::test]
@@ -142,7 +225,11 @@ async fn a_lifetime_in_any_form_is_understood() {
     ] {
         let house = house_with(&fault, &[]).await;
         house.upload("a.txt", b"text".to_vec()).await;
-        assert_eq!(house.sandbox.stats().calls(Operation::Token), 1, "{fault:?}");
+        assert_eq!(
+            house.sandbox.stats().calls(Operation::Token),
+            1,
+            "{fault:?}"
+        );
     }
 }
 
@@ -166,13 +253,21 @@ fn secret_in_file(secret: &str) -> NamedTempFile {
 async fn a_token_that_changes_in_its_file_is_used_without_a_restart() {
     let file = secret_in_file("nobody-knows-it\n");
     let path = file.path().to_str().unwrap();
-    let client = [("egain.token_url", ""), ("egain.client_id", ""), ("egain.client_secret", "")];
+    let client = [
+        ("egain.token_url", ""),
+        ("egain.client_id", ""),
+        ("egain.client_secret", ""),
+    ];
     let house = House::set(&[client.as_slice(), &[("egain.token_file", path)]].concat()).await;
     let upload = || house.post("/v1/assets?channel=sms").body("text").send();
     assert_eq!(upload().await.unwrap().status(), StatusCode::BAD_GATEWAY);
     std::fs::write(file.path(), "has a blank\n").unwrap();
     tokio::time::sleep(Duration::from_millis(2500)).await;
-    assert_eq!(upload().await.unwrap().status(), StatusCode::BAD_GATEWAY, "what can't be a token isn't taken");
+    assert_eq!(
+        upload().await.unwrap().status(),
+        StatusCode::BAD_GATEWAY,
+        "what can't be a token isn't taken"
+    );
     std::fs::write(file.path(), format!("{}\n", fresh_token(&house).await)).unwrap();
     assert!(is_stored_in_time(&house).await);
 }
@@ -181,8 +276,17 @@ async fn a_token_that_changes_in_its_file_is_used_without_a_restart() {
 async fn a_client_secret_that_changes_in_its_file_is_tried_at_once() {
     let file = secret_in_file("sandbox-secret-of-yesterday");
     let path = file.path().to_str().unwrap();
-    let house = House::set(&[("egain.client_secret", ""), ("egain.client_secret_file", path)]).await;
-    let refused = house.post("/v1/assets?channel=sms").body("text").send().await.unwrap();
+    let house = House::set(&[
+        ("egain.client_secret", ""),
+        ("egain.client_secret_file", path),
+    ])
+    .await;
+    let refused = house
+        .post("/v1/assets?channel=sms")
+        .body("text")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(refused.status(), StatusCode::BAD_GATEWAY);
     std::fs::write(file.path(), house.sandbox.client_secret()).unwrap();
     assert!(is_stored_in_time(&house).await);
@@ -197,15 +301,27 @@ async fn fresh_token(house: &House) -> String {
         ("client_secret", house.sandbox.client_secret()),
     ];
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let answer: serde_json::Value =
-        client.post(house.sandbox.token_url()).form(&form).send().await.unwrap().json().await.unwrap();
+    let answer: serde_json::Value = client
+        .post(house.sandbox.token_url())
+        .form(&form)
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
     answer["access_token"].as_str().unwrap().to_owned()
 }
 
 async fn is_stored_in_time(house: &House) -> bool {
     for _ in 0..40 {
         tokio::time::sleep(Duration::from_millis(200)).await;
-        let answer = house.post("/v1/assets?channel=sms").body("text").send().await.unwrap();
+        let answer = house
+            .post("/v1/assets?channel=sms")
+            .body("text")
+            .send()
+            .await
+            .unwrap();
         if answer.status() == StatusCode::CREATED {
             return true;
         }
@@ -215,9 +331,22 @@ async fn is_stored_in_time(house: &House) -> bool {
 
 #[tokio::test]
 async fn a_fixed_token_that_is_refused_costs_one_call_as_there_is_no_other_one() {
-    let none = [("egain.token_url", ""), ("egain.client_id", ""), ("egain.client_secret", "")];
-    let house = House::set(&[none.as_slice(), &[("egain.token", "nobody-knows-it")]].concat()).await;
-    let refusal = Refusal::of(house.post("/v1/assets?channel=sms").body("text").send().await.unwrap()).await;
+    let none = [
+        ("egain.token_url", ""),
+        ("egain.client_id", ""),
+        ("egain.client_secret", ""),
+    ];
+    let house =
+        House::set(&[none.as_slice(), &[("egain.token", "nobody-knows-it")]].concat()).await;
+    let refusal = Refusal::of(
+        house
+            .post("/v1/assets?channel=sms")
+            .body("text")
+            .send()
+            .await
+            .unwrap(),
+    )
+    .await;
     assert_eq!(refusal.told(), (502, "upstream-error", "gateway", "sign"));
     assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 1);
 }

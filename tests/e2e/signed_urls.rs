@@ -1,4 +1,5 @@
-//! Presigned URLs: asked byte for byte as they were signed, by the method that they were signed for.
+//! Presigned URLs: asked byte for byte as they were signed, by the method that they were signed
+//! for.
 
 use asset_gateway::sandbox::config::Config;
 use asset_gateway::sandbox::faults::{Fault, Operation};
@@ -16,7 +17,9 @@ async fn sent_to(target: &str) -> (String, String) {
     let storage = Storage::that_says(vec![TAKEN.to_vec()]).await;
     let house = House::set(&[("egain.content_hosts", "127.0.0.1")]).await;
     let url = format!("http://{}{target}", storage.addr());
-    house.sandbox.fault(Fault::at(Operation::CreateAsset).field("contentUrl", url));
+    house
+        .sandbox
+        .fault(Fault::at(Operation::CreateAsset).field("contentUrl", url));
     house.upload("a.txt", b"text".to_vec()).await;
     (storage.request_line(), storage.heads().remove(0))
 }
@@ -38,7 +41,11 @@ async fn what_was_signed_arrives_byte_for_byte() {
 #[tokio::test]
 async fn a_cloud_stores_url_is_sent_its_file_by_put() {
     for (query, method, is_azure) in [
-        ("X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature=ab12", "PUT", false),
+        (
+            "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature=ab12",
+            "PUT",
+            false,
+        ),
         ("X-Goog-Signature=ab12", "PUT", false),
         ("sv=2024-08-04&sp=cw&sig=a%2Bb%3D", "PUT", true),
         ("sig=ab12", "POST", false),
@@ -54,9 +61,24 @@ async fn a_cloud_stores_url_is_sent_its_file_by_put() {
 async fn a_url_that_no_request_can_carry_as_signed_is_refused_and_its_asset_deleted() {
     for target in ["/up/a b?sig=a", "/up/x?sig=a`b<c>", "/up/a\tb"] {
         let house = House::set(&[("egain.content_hosts", "127.0.0.1")]).await;
-        house.sandbox.fault(Fault::at(Operation::CreateAsset).field("contentUrl", format!("http://127.0.0.1:1{target}")));
-        let refusal = Refusal::of(house.post("/v1/assets?channel=sms").body("text").send().await.unwrap()).await;
-        assert_eq!(refusal.told(), (502, "upstream-error", "egain", "sign"), "{target}");
+        house.sandbox.fault(
+            Fault::at(Operation::CreateAsset)
+                .field("contentUrl", format!("http://127.0.0.1:1{target}")),
+        );
+        let refusal = Refusal::of(
+            house
+                .post("/v1/assets?channel=sms")
+                .body("text")
+                .send()
+                .await
+                .unwrap(),
+        )
+        .await;
+        assert_eq!(
+            refusal.told(),
+            (502, "upstream-error", "egain", "sign"),
+            "{target}"
+        );
         assert_eq!(house.left_upstream(0).await, 0, "{target}");
     }
 }
@@ -65,20 +87,48 @@ async fn a_url_that_no_request_can_carry_as_signed_is_refused_and_its_asset_dele
 async fn a_signed_url_is_given_out_byte_for_byte() {
     let house = House::set(&[("egain.content_hosts", "*.egain.cloud")]).await;
     let given = "https://in.egain.cloud/a/./fred's {1}?sig=a'b%2B".replace(' ', "");
-    house.sandbox.fault(Fault::at(Operation::GetAsset).status(StatusCode::OK).body(serde_json::json!({
-        "id": "a", "contentUrl": given, "contentUrlExpiry": "9999-12-31T23:59:59Z"
-    })));
-    let metadata: Value = house.get("/v1/assets/a").send().await.unwrap().json().await.unwrap();
+    house
+        .sandbox
+        .fault(
+            Fault::at(Operation::GetAsset)
+                .status(StatusCode::OK)
+                .body(serde_json::json!({
+                    "id": "a", "contentUrl": given, "contentUrlExpiry": "9999-12-31T23:59:59Z"
+                })),
+        );
+    let metadata: Value = house
+        .get("/v1/assets/a")
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
     assert_eq!(metadata["contentUrl"], given);
-    let redirect = house.get("/v1/assets/a/content?redirect=1").send().await.unwrap();
+    let redirect = house
+        .get("/v1/assets/a/content?redirect=1")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(redirect.headers()["location"], given);
 }
 
 #[tokio::test]
 async fn a_file_that_storage_takes_for_later_isnt_stored() {
-    let config = Config { upload_status: StatusCode::ACCEPTED, ..Config::default() };
+    let config = Config {
+        upload_status: StatusCode::ACCEPTED,
+        ..Config::default()
+    };
     let house = House::with(config, &[]).await;
-    let refusal = Refusal::of(house.post("/v1/assets?channel=sms").body("text").send().await.unwrap()).await;
+    let refusal = Refusal::of(
+        house
+            .post("/v1/assets?channel=sms")
+            .body("text")
+            .send()
+            .await
+            .unwrap(),
+    )
+    .await;
     assert_eq!(refusal.told(), (502, "upload-failed", "storage", "store"));
     assert_eq!(house.left_upstream(0).await, 0);
 }

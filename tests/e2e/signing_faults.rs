@@ -17,7 +17,15 @@ fn create() -> Fault {
 }
 
 async fn refused(house: &House) -> Refusal {
-    Refusal::of(house.post("/v1/assets?channel=sms").body("text").send().await.unwrap()).await
+    Refusal::of(
+        house
+            .post("/v1/assets?channel=sms")
+            .body("text")
+            .send()
+            .await
+            .unwrap(),
+    )
+    .await
 }
 
 fn asked(house: &House) -> u64 {
@@ -29,14 +37,54 @@ async fn a_failing_egain_is_told_for_what_it_is() {
     let body = json!({"code": "400-143", "developerMessage": "a needed attribute is missing"});
     // Never asked for again where eGain may have done it after all.
     let cases = [
-        (create().status(StatusCode::UNAUTHORIZED), (502, "upstream-error", "gateway", "sign"), 1, false),
-        (create().status(StatusCode::FORBIDDEN), (502, "upstream-error", "gateway", "sign"), 1, false),
-        (create().status(StatusCode::BAD_REQUEST).body(body), (502, "upstream-error", "egain", "sign"), 1, false),
-        (create().status(StatusCode::FOUND), (502, "upstream-error", "egain", "sign"), 1, false),
-        (create().status(StatusCode::INTERNAL_SERVER_ERROR), (502, "upstream-error", "egain", "sign"), 1, true),
-        (create().status(StatusCode::BAD_GATEWAY).body("<html>"), (503, "upstream-unavailable", "egain", "sign"), 1, true),
-        (create().status(StatusCode::SERVICE_UNAVAILABLE), (503, "upstream-unavailable", "egain", "sign"), 1, true),
-        (create().close(), (503, "upstream-unavailable", "egain", "sign"), 1, true),
+        (
+            create().status(StatusCode::UNAUTHORIZED),
+            (502, "upstream-error", "gateway", "sign"),
+            1,
+            false,
+        ),
+        (
+            create().status(StatusCode::FORBIDDEN),
+            (502, "upstream-error", "gateway", "sign"),
+            1,
+            false,
+        ),
+        (
+            create().status(StatusCode::BAD_REQUEST).body(body),
+            (502, "upstream-error", "egain", "sign"),
+            1,
+            false,
+        ),
+        (
+            create().status(StatusCode::FOUND),
+            (502, "upstream-error", "egain", "sign"),
+            1,
+            false,
+        ),
+        (
+            create().status(StatusCode::INTERNAL_SERVER_ERROR),
+            (502, "upstream-error", "egain", "sign"),
+            1,
+            true,
+        ),
+        (
+            create().status(StatusCode::BAD_GATEWAY).body("<html>"),
+            (503, "upstream-unavailable", "egain", "sign"),
+            1,
+            true,
+        ),
+        (
+            create().status(StatusCode::SERVICE_UNAVAILABLE),
+            (503, "upstream-unavailable", "egain", "sign"),
+            1,
+            true,
+        ),
+        (
+            create().close(),
+            (503, "upstream-unavailable", "egain", "sign"),
+            1,
+            true,
+        ),
     ];
     // All at one time, as each waits between its tries.
     join_all(cases.map(async |(fault, told, calls, retryable)| {
@@ -46,7 +94,11 @@ async fn a_failing_egain_is_told_for_what_it_is() {
         assert_eq!((refusal.told(), asked(&house)), (told, calls), "{fault:?}");
         assert_eq!(refusal.retryable, retryable, "{fault:?}");
         assert_eq!(refusal.retry_after.is_some(), told.0 == 503, "{fault:?}");
-        assert_eq!(refusal.upstream["status"].as_u64(), fault.status.map(|status| status.as_u16().into()), "{fault:?}");
+        assert_eq!(
+            refusal.upstream["status"].as_u64(),
+            fault.status.map(|status| status.as_u16().into()),
+            "{fault:?}"
+        );
         assert_eq!(house.sandbox.stats().calls(Operation::Upload), 0);
     }))
     .await;
@@ -56,9 +108,14 @@ async fn a_failing_egain_is_told_for_what_it_is() {
 async fn what_egain_says_is_passed_on() {
     let house = House::open().await;
     let body = json!({"code": "400-143", "developermessage": "a needed attribute is missing", "details": []});
-    house.sandbox.fault(create().status(StatusCode::BAD_REQUEST).body(body));
+    house
+        .sandbox
+        .fault(create().status(StatusCode::BAD_REQUEST).body(body));
     let said = refused(&house).await.upstream;
-    assert_eq!(said, json!({"status": 400, "code": "400-143", "developerMessage": "a needed attribute is missing"}));
+    assert_eq!(
+        said,
+        json!({"status": 400, "code": "400-143", "developerMessage": "a needed attribute is missing"})
+    );
 }
 
 #[tokio::test]
@@ -68,7 +125,10 @@ async fn a_fault_that_passes_is_unseen_where_nothing_was_done() {
     let busy = create().status(StatusCode::TOO_MANY_REQUESTS).once();
     house.sandbox.fault(busy);
     house.upload("a.txt", b"text".to_vec()).await;
-    assert_eq!((asked(&house), house.sandbox.stats().calls(Operation::Token)), (2, 1));
+    assert_eq!(
+        (asked(&house), house.sandbox.stats().calls(Operation::Token)),
+        (2, 1)
+    );
 }
 
 #[tokio::test]
@@ -85,28 +145,46 @@ async fn an_egain_that_doesnt_answer_is_asked_once() {
 async fn an_egain_that_isnt_there_is_unavailable() {
     let house = House::set(&[("egain.base_url", "http://127.0.0.1:1/v3")]).await;
     let refusal = refused(&house).await;
-    assert_eq!(refusal.told(), (503, "upstream-unavailable", "egain", "sign"));
+    assert_eq!(
+        refusal.told(),
+        (503, "upstream-unavailable", "egain", "sign")
+    );
     assert!(refusal.retry_after.is_some());
 }
 
 #[tokio::test]
 async fn too_many_calls_are_told_with_the_wait_in_whatever_form_it_came() {
-    let too_many = || create().status(StatusCode::TOO_MANY_REQUESTS).body(json!({"code": "429-001"}));
+    let too_many = || {
+        create()
+            .status(StatusCode::TOO_MANY_REQUESTS)
+            .body(json!({"code": "429-001"}))
+    };
     let in_a_minute = jiff::Timestamp::now() + Duration::from_secs(60);
     let date = httpdate::fmt_http_date(in_a_minute.into());
     let reset = http::HeaderName::from_static("x-ratelimit-reset");
     for fault in [
         too_many().header(RETRY_AFTER, HeaderValue::from_static("60")),
         too_many().header(RETRY_AFTER, HeaderValue::try_from(date).unwrap()),
-        too_many().header(reset.clone(), HeaderValue::try_from(in_a_minute.to_string()).unwrap()),
+        too_many().header(
+            reset.clone(),
+            HeaderValue::try_from(in_a_minute.to_string()).unwrap(),
+        ),
         too_many().header(reset, HeaderValue::from_static("60")),
     ] {
         let house = House::open().await;
         house.sandbox.fault(fault.clone());
         let refusal = refused(&house).await;
         assert_eq!(refusal.told(), (503, "upstream-budget", "egain", "sign"));
-        assert!(refusal.retry_after.is_some_and(|wait| (45..=61).contains(&wait)), "{fault:?}: {refusal:?}");
-        assert_eq!((&refusal.upstream["status"], &refusal.upstream["code"]), (&json!(429), &json!("429-001")));
+        assert!(
+            refusal
+                .retry_after
+                .is_some_and(|wait| (45..=61).contains(&wait)),
+            "{fault:?}: {refusal:?}"
+        );
+        assert_eq!(
+            (&refusal.upstream["status"], &refusal.upstream["code"]),
+            (&json!(429), &json!("429-001"))
+        );
         assert_eq!(asked(&house), 1, "a minute is longer than a call may queue");
     }
 }
@@ -115,22 +193,37 @@ async fn too_many_calls_are_told_with_the_wait_in_whatever_form_it_came() {
 async fn a_short_wait_that_egain_asks_for_is_waited_out() {
     let house = House::open().await;
     let wait = HeaderValue::from_static("1");
-    house.sandbox.fault(create().status(StatusCode::TOO_MANY_REQUESTS).header(RETRY_AFTER, wait).once());
+    house.sandbox.fault(
+        create()
+            .status(StatusCode::TOO_MANY_REQUESTS)
+            .header(RETRY_AFTER, wait)
+            .once(),
+    );
     let began = std::time::Instant::now();
     house.upload("a.txt", b"text".to_vec()).await;
-    assert!(began.elapsed() >= Duration::from_millis(950), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() >= Duration::from_millis(950),
+        "{:?}",
+        began.elapsed()
+    );
     assert_eq!(asked(&house), 2);
 }
 
 #[tokio::test]
 async fn an_answer_that_makes_no_sense_is_egains_fault_and_leaves_nothing() {
-    for fault in
-        [create().missing_field("contentUrl"), create().field("contentUrl", "no URL"), create().field("contentUrl", json!(null))]
-    {
+    for fault in [
+        create().missing_field("contentUrl"),
+        create().field("contentUrl", "no URL"),
+        create().field("contentUrl", json!(null)),
+    ] {
         let house = House::open().await;
         house.sandbox.fault(fault.clone());
         let refusal = refused(&house).await;
-        assert_eq!(refusal.told(), (502, "upstream-error", "egain", "sign"), "{fault:?}");
+        assert_eq!(
+            refusal.told(),
+            (502, "upstream-error", "egain", "sign"),
+            "{fault:?}"
+        );
         assert_eq!(house.left_upstream(0).await, 0, "{fault:?}");
         assert_eq!(asked(&house), 1);
     }
@@ -143,21 +236,36 @@ async fn an_answer_that_makes_no_sense_is_egains_fault_and_leaves_nothing() {
         let house = House::open().await;
         house.sandbox.fault(fault.clone());
         let refusal = refused(&house).await;
-        assert_eq!(refusal.told(), (502, "upstream-error", "egain", "sign"), "{fault:?}");
+        assert_eq!(
+            refusal.told(),
+            (502, "upstream-error", "egain", "sign"),
+            "{fault:?}"
+        );
         assert_eq!(asked(&house), 1, "{fault:?}");
     }
 }
 
 #[tokio::test]
 async fn a_content_url_at_a_foreign_place_is_never_asked_and_its_asset_deleted() {
-    for url in
-        ["https://storage.example.com/x", "http://169.254.169.254/latest", "http://user:pass@127.0.0.1/x", "file:///etc/passwd"]
-    {
+    for url in [
+        "https://storage.example.com/x",
+        "http://169.254.169.254/latest",
+        "http://user:pass@127.0.0.1/x",
+        "file:///etc/passwd",
+    ] {
         let house = House::open().await;
         house.sandbox.fault(create().field("contentUrl", url));
         let refusal = refused(&house).await;
-        assert_eq!(refusal.told(), (502, "upstream-error", "gateway", "sign"), "{url}");
-        assert!(refusal.detail.contains("egain.content_hosts") && !refusal.detail.contains(url), "{}", refusal.detail);
+        assert_eq!(
+            refusal.told(),
+            (502, "upstream-error", "gateway", "sign"),
+            "{url}"
+        );
+        assert!(
+            refusal.detail.contains("egain.content_hosts") && !refusal.detail.contains(url),
+            "{}",
+            refusal.detail
+        );
         assert_eq!(asked(&house), 1, "another one would be no better");
         assert_eq!(house.left_upstream(0).await, 0);
         assert!(house.counts("orphans_total{result=\"deleted\"}", 1.0).await);
@@ -167,7 +275,17 @@ async fn a_content_url_at_a_foreign_place_is_never_asked_and_its_asset_deleted()
 #[tokio::test]
 async fn an_answer_with_more_or_less_than_needed_is_good_enough() {
     let house = House::open().await;
-    house.sandbox.fault(create().missing_field("contentUrlExpiry").field("surprise", json!({"a": [1]})).once());
-    let response = house.post("/v1/assets?channel=sms").body("text").send().await.unwrap();
+    house.sandbox.fault(
+        create()
+            .missing_field("contentUrlExpiry")
+            .field("surprise", json!({"a": [1]}))
+            .once(),
+    );
+    let response = house
+        .post("/v1/assets?channel=sms")
+        .body("text")
+        .send()
+        .await
+        .unwrap();
     receipt(response).await;
 }

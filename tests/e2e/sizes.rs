@@ -19,15 +19,28 @@ async fn a_declared_length_is_refused_before_any_of_the_body() {
     let too_much = MOST + 1;
     for (query, lines) in [
         ("channel=sms", format!("Content-Length: {too_much}\r\n")),
-        (&format!("channel=sms&size={too_much}"), "Transfer-Encoding: chunked\r\n".to_owned()),
+        (
+            &format!("channel=sms&size={too_much}"),
+            "Transfer-Encoding: chunked\r\n".to_owned(),
+        ),
         // No form needs a megabyte beside its file.
-        ("channel=sms", format!("Content-Length: {}\r\nContent-Type: multipart/form-data; boundary=x\r\n", MOST + 1_100_000)),
+        (
+            "channel=sms",
+            format!(
+                "Content-Length: {}\r\nContent-Type: multipart/form-data; boundary=x\r\n",
+                MOST + 1_100_000
+            ),
+        ),
     ] {
         let mut wire = Wire::to(house.addr).await;
         wire.send_head(query, &lines).await;
         let answer = wire.answer().await;
         assert_eq!(answer.status, 413, "{lines}{}", answer.body);
-        assert!(answer.body.contains("\"too-large\"") && answer.body.contains(&MOST.to_string()), "{}", answer.body);
+        assert!(
+            answer.body.contains("\"too-large\"") && answer.body.contains(&MOST.to_string()),
+            "{}",
+            answer.body
+        );
     }
     assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
 }
@@ -35,10 +48,18 @@ async fn a_declared_length_is_refused_before_any_of_the_body() {
 #[tokio::test]
 async fn a_forms_size_is_refused_before_its_file() {
     let house = small_house().await;
-    let (content_type, body) = form(&[("channel", "sms"), ("size", &(MOST + 1).to_string())], "a.bin", b"FILE", "");
+    let (content_type, body) = form(
+        &[("channel", "sms"), ("size", &(MOST + 1).to_string())],
+        "a.bin",
+        b"FILE",
+        "",
+    );
     let file_start = body.windows(4).position(|four| four == b"FILE").unwrap();
     let mut wire = Wire::to(house.addr).await;
-    let lines = format!("Content-Type: {content_type}\r\nContent-Length: {}\r\n", body.len() + MOST + 1);
+    let lines = format!(
+        "Content-Type: {content_type}\r\nContent-Length: {}\r\n",
+        body.len() + MOST + 1
+    );
     wire.send_head("", &lines).await;
     wire.send(&body[..file_start]).await;
     assert_eq!(wire.answer().await.status, 413);
@@ -49,7 +70,13 @@ async fn a_form_that_would_be_derived_is_refused_as_too_large_and_not_as_mispred
     let house = small_house().await;
     let send = async |size: usize| {
         let (content_type, body) = form(&[("channel", "sms")], "a.bin", &noise(size, 1), "");
-        house.post("/v1/assets").header(CONTENT_TYPE, content_type).body(body).send().await.unwrap()
+        house
+            .post("/v1/assets")
+            .header(CONTENT_TYPE, content_type)
+            .body(body)
+            .send()
+            .await
+            .unwrap()
     };
     receipt(send(1000).await).await;
     assert_eq!(receipt(send(MOST).await).await["lengthSource"], "derived");
@@ -73,7 +100,8 @@ async fn a_file_of_unknown_length_is_refused_once_it_is_too_large_and_not_at_its
 #[tokio::test]
 async fn a_limit_below_the_look_ahead_holds_too() {
     let house = House::set(&[("limits.max_asset_size", "1000")]).await;
-    let refusal = Refusal::of(in_chunks(house.post("/v1/assets?channel=sms"), &noise(1001, 4)).await).await;
+    let refusal =
+        Refusal::of(in_chunks(house.post("/v1/assets?channel=sms"), &noise(1001, 4)).await).await;
     assert_eq!(refusal.kind(), (413, "too-large"));
     let fits = in_chunks(house.post("/v1/assets?channel=sms"), &noise(1000, 4)).await;
     assert_eq!(receipt(fits).await["lengthSource"], "lookahead");

@@ -16,18 +16,53 @@ async fn impatient() -> House {
 #[tokio::test]
 async fn a_caller_that_stops_is_told_so_wherever_it_is() {
     let house = impatient().await;
-    let (content_type, body) = form(&[("channel", "sms"), ("size", &LARGE.to_string())], "a.bin", &noise(LARGE, 1), "");
+    let (content_type, body) = form(
+        &[("channel", "sms"), ("size", &LARGE.to_string())],
+        "a.bin",
+        &noise(LARGE, 1),
+        "",
+    );
     let file_start = body.len() - LARGE - 52;
-    for sent in [0, file_start - 10, file_start + 10_000, file_start + 200_000, body.len() - 1] {
+    for sent in [
+        0,
+        file_start - 10,
+        file_start + 10_000,
+        file_start + 200_000,
+        body.len() - 1,
+    ] {
         let mut wire = Wire::to(house.addr).await;
-        wire.send_head("", &format!("Content-Type: {content_type}\r\nContent-Length: {}\r\n", body.len())).await;
+        wire.send_head(
+            "",
+            &format!(
+                "Content-Type: {content_type}\r\nContent-Length: {}\r\n",
+                body.len()
+            ),
+        )
+        .await;
         wire.send(&body[..sent]).await;
         let answer = wire.answer().await;
-        assert_eq!((answer.status, answer.closes()), (408, true), "{sent} {}", answer.body);
-        assert!(answer.body.contains("\"client-too-slow\"") && answer.body.contains("\"blame\":\"caller\""), "{}", answer.body);
+        assert_eq!(
+            (answer.status, answer.closes()),
+            (408, true),
+            "{sent} {}",
+            answer.body
+        );
+        assert!(
+            answer.body.contains("\"client-too-slow\"")
+                && answer.body.contains("\"blame\":\"caller\""),
+            "{}",
+            answer.body
+        );
     }
     assert_eq!(house.left_upstream(0).await, 0);
-    assert!(house.counts("uploads_total{length_source=\"declared\",outcome=\"client-too-slow\"}", 2.0).await);
+    assert!(
+        house
+            .counts(
+                "uploads_total{length_source=\"declared\",outcome=\"client-too-slow\"}",
+                2.0
+            )
+            .await
+    );
 }
 
 #[tokio::test]
@@ -43,9 +78,21 @@ async fn a_spooled_caller_that_stops_gives_the_spool_back() {
 #[tokio::test]
 async fn a_slow_storage_isnt_held_against_the_caller() {
     let house = impatient().await;
-    house.sandbox.fault(Fault::at(Operation::Upload).delay(Duration::from_millis(1200)).once());
+    house.sandbox.fault(
+        Fault::at(Operation::Upload)
+            .delay(Duration::from_millis(1200))
+            .once(),
+    );
     let file = noise(4_000_000, 3);
-    let stored = receipt(house.post("/v1/assets?channel=sms").body(file.clone()).send().await.unwrap()).await;
+    let stored = receipt(
+        house
+            .post("/v1/assets?channel=sms")
+            .body(file.clone())
+            .send()
+            .await
+            .unwrap(),
+    )
+    .await;
     assert!(house.stored(stored["id"].as_str().unwrap()) == file);
 }
 
@@ -66,14 +113,28 @@ async fn a_caller_that_is_slow_but_steady_is_served() {
 
 #[tokio::test]
 async fn a_caller_that_stops_reading_is_cut_and_one_that_reads_slowly_isnt() {
-    let house = House::set(&[("server.body_idle_timeout", "1s"), ("server.max_downloads", "1")]).await;
+    let house = House::set(&[
+        ("server.body_idle_timeout", "1s"),
+        ("server.max_downloads", "1"),
+    ])
+    .await;
     let file = noise(10 * 1024 * 1024, 4);
-    let id = house.upload("a.bin", file.clone()).await["id"].as_str().unwrap().to_owned();
+    let id = house.upload("a.bin", file.clone()).await["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let ask = format!("GET /v1/assets/{id}/content HTTP/1.1\r\nHost: gateway\r\n\r\n");
     let mut stopped = Wire::to(house.addr).await;
     stopped.send(&ask).await;
     stopped.head().await;
-    assert!(house.counts("transfer_failures_total{blame=\"caller\",direction=\"download\",stage=\"fetch\"}", 1.0).await);
+    assert!(
+        house
+            .counts(
+                "transfer_failures_total{blame=\"caller\",direction=\"download\",stage=\"fetch\"}",
+                1.0
+            )
+            .await
+    );
     let mut slow = Wire::to(house.addr).await;
     slow.send(&ask).await;
     slow.head().await;

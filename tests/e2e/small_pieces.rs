@@ -19,9 +19,12 @@ fn delayed(addr: SocketAddr) -> usize {
         // Else the first piece carries what the system thinks of the last answer.
         thread::sleep(Duration::from_millis(5));
         let began = Instant::now();
-        for piece in
-            ["POST /v1/assets?channel=sms&name=a.txt HTTP/1.1\r\nHost: x\r\nContent-Length: 12\r\n\r\n", "some", "more", "text"]
-        {
+        for piece in [
+            "POST /v1/assets?channel=sms&name=a.txt HTTP/1.1\r\nHost: x\r\nContent-Length: 12\r\n\r\n",
+            "some",
+            "more",
+            "text",
+        ] {
             stream.write_all(piece.as_bytes()).unwrap();
             thread::sleep(Duration::from_millis(1));
         }
@@ -37,6 +40,8 @@ fn delayed(addr: SocketAddr) -> usize {
 async fn requests_in_small_pieces_dont_wait_for_delayed_acknowledgements() {
     let house = House::open().await;
     let addr = house.addr;
-    let delayed = tokio::task::spawn_blocking(move || delayed(addr)).await.unwrap();
+    let delayed = tokio::task::spawn_blocking(move || delayed(addr))
+        .await
+        .unwrap();
     assert!(delayed <= ROUNDS / 4, "{delayed} of {ROUNDS}");
 }

@@ -6,7 +6,8 @@ use crate::house::{House, eventually, noise};
 use crate::wire::Wire;
 
 /// A request that must never be answered when it is hidden in a body.
-const HIDDEN: &str = "POST /v1/assets?channel=hidden HTTP/1.1\r\nHost: gateway\r\nContent-Length: 1\r\n\r\n!";
+const HIDDEN: &str =
+    "POST /v1/assets?channel=hidden HTTP/1.1\r\nHost: gateway\r\nContent-Length: 1\r\n\r\n!";
 
 #[tokio::test]
 async fn an_ambiguous_head_is_refused_and_its_connection_closed() {
@@ -30,9 +31,15 @@ async fn an_ambiguous_head_is_refused_and_its_connection_closed() {
         "Host: a\r\nX: a\0b\r\nContent-Length: 4\r\n",
     ] {
         let mut wire = Wire::to(house.addr).await;
-        wire.send(format!("{}4\r\ntext\r\n0\r\n\r\n{HIDDEN}", head(lines))).await;
+        wire.send(format!("{}4\r\ntext\r\n0\r\n\r\n{HIDDEN}", head(lines)))
+            .await;
         let answer = wire.answer().await;
-        assert_eq!((answer.status, answer.closes()), (400, true), "{lines}{}", answer.body);
+        assert_eq!(
+            (answer.status, answer.closes()),
+            (400, true),
+            "{lines}{}",
+            answer.body
+        );
         assert!(wire.ends().await, "{lines}: nothing else is answered");
     }
     assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
@@ -40,18 +47,30 @@ async fn an_ambiguous_head_is_refused_and_its_connection_closed() {
 
 #[tokio::test]
 async fn of_two_framings_the_chunks_count_and_the_connection_ends() {
-    // RFC 9112 section 6.3: Transfer-Encoding overrides Content-Length, and the connection is closed after it.
+    // RFC 9112 section 6.3: Transfer-Encoding overrides Content-Length, and the connection is
+    // closed after it.
     let house = House::open().await;
-    for lines in ["Content-Length: 4\r\nTransfer-Encoding: chunked\r\n", "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n"] {
+    for lines in [
+        "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n",
+    ] {
         let mut wire = Wire::to(house.addr).await;
         wire.send_head("channel=sms", lines).await;
-        wire.send(format!("7\r\nchunked\r\n0\r\n\r\n{HIDDEN}")).await;
+        wire.send(format!("7\r\nchunked\r\n0\r\n\r\n{HIDDEN}"))
+            .await;
         let answer = wire.answer().await;
         assert_eq!(answer.status, 201, "{lines}{}", answer.body);
         assert!(answer.body.contains("\"size\":7"), "{}", answer.body);
         assert!(wire.ends().await, "{lines}: nothing else is answered");
     }
-    assert!(eventually(|| house.sandbox.assets().iter().all(|asset| asset.complete && asset.channel == "sms")).await);
+    assert!(
+        eventually(|| house
+            .sandbox
+            .assets()
+            .iter()
+            .all(|asset| asset.complete && asset.channel == "sms"))
+        .await
+    );
     assert_eq!(house.left_upstream(2).await, 2);
 }
 
@@ -59,10 +78,20 @@ async fn of_two_framings_the_chunks_count_and_the_connection_ends() {
 async fn what_stands_behind_the_chunks_changes_nothing() {
     let house = House::open().await;
     let mut wire = Wire::to(house.addr).await;
-    wire.send_head("channel=sms", "Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\n").await;
-    wire.send("4;ext=\"a\"\r\ntext\r\n0\r\nX-Sum: 1\r\nContent-Length: 9\r\nHost: other\r\n\r\n").await;
+    wire.send_head(
+        "channel=sms",
+        "Transfer-Encoding: chunked\r\nTrailer: X-Sum\r\n",
+    )
+    .await;
+    wire.send("4;ext=\"a\"\r\ntext\r\n0\r\nX-Sum: 1\r\nContent-Length: 9\r\nHost: other\r\n\r\n")
+        .await;
     let answer = wire.answer().await;
-    assert_eq!((answer.status, answer.body.contains("\"size\":4")), (201, true), "{}", answer.body);
+    assert_eq!(
+        (answer.status, answer.body.contains("\"size\":4")),
+        (201, true),
+        "{}",
+        answer.body
+    );
 }
 
 #[tokio::test]
@@ -70,14 +99,26 @@ async fn requests_in_a_row_are_answered_in_a_row() {
     let house = House::open().await;
     let mut wire = Wire::to(house.addr).await;
     let request = |size: usize| {
-        let head = format!("POST /v1/assets?channel=sms HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n");
+        let head = format!(
+            "POST /v1/assets?channel=sms HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n"
+        );
         [head.into_bytes(), noise(size, 1)].concat()
     };
-    wire.send([request(10), request(100_000), request(20)].concat()).await;
+    wire.send([request(10), request(100_000), request(20)].concat())
+        .await;
     for size in [10, 100_000, 20] {
         let answer = wire.answer().await;
-        assert_eq!((answer.status, answer.closes()), (201, false), "{}", answer.body);
-        assert!(answer.body.contains(&format!("\"size\":{size},")), "{}", answer.body);
+        assert_eq!(
+            (answer.status, answer.closes()),
+            (201, false),
+            "{}",
+            answer.body
+        );
+        assert!(
+            answer.body.contains(&format!("\"size\":{size},")),
+            "{}",
+            answer.body
+        );
     }
 }
 
@@ -85,7 +126,8 @@ async fn requests_in_a_row_are_answered_in_a_row() {
 async fn an_old_client_is_served_and_its_connection_closed() {
     let house = House::open().await;
     let mut wire = Wire::to(house.addr).await;
-    wire.send("POST /v1/assets?channel=sms HTTP/1.0\r\nContent-Length: 4\r\n\r\ntext").await;
+    wire.send("POST /v1/assets?channel=sms HTTP/1.0\r\nContent-Length: 4\r\n\r\ntext")
+        .await;
     assert_eq!(wire.answer().await.status, 201);
     assert!(wire.ends().await);
 }
@@ -93,14 +135,23 @@ async fn an_old_client_is_served_and_its_connection_closed() {
 #[tokio::test]
 async fn chunks_that_cant_be_read_keep_nothing() {
     let house = House::open().await;
-    for body in
-        ["zz\r\ntext\r\n0\r\n\r\n", "4\r\ntextmore\r\n0\r\n\r\n", "fffffffffffffffff\r\ntext\r\n", "-4\r\ntext\r\n0\r\n\r\n"]
-    {
+    for body in [
+        "zz\r\ntext\r\n0\r\n\r\n",
+        "4\r\ntextmore\r\n0\r\n\r\n",
+        "fffffffffffffffff\r\ntext\r\n",
+        "-4\r\ntext\r\n0\r\n\r\n",
+    ] {
         let mut wire = Wire::to(house.addr).await;
-        wire.send_head("channel=sms", "Transfer-Encoding: chunked\r\n").await;
+        wire.send_head("channel=sms", "Transfer-Encoding: chunked\r\n")
+            .await;
         wire.send(body).await;
         let answer = wire.answer().await;
-        assert_eq!((answer.status, answer.closes()), (400, true), "{body:?} {}", answer.body);
+        assert_eq!(
+            (answer.status, answer.closes()),
+            (400, true),
+            "{body:?} {}",
+            answer.body
+        );
         assert!(answer.body.contains("\"bad-request\""), "{}", answer.body);
     }
     assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
@@ -111,11 +162,20 @@ async fn too_many_header_fields_are_told_so() {
     let house = House::open().await;
     for (fields, status) in [(90, 404), (101, 431), (300, 431), (500, 431)] {
         let mut wire = Wire::to(house.addr).await;
-        let lines: String = (0..fields).map(|number| format!("X-{number}: y\r\n")).collect();
-        wire.send(format!("GET /nowhere HTTP/1.1\r\nHost: gateway\r\n{lines}\r\n")).await;
+        let lines: String = (0..fields)
+            .map(|number| format!("X-{number}: y\r\n"))
+            .collect();
+        wire.send(format!(
+            "GET /nowhere HTTP/1.1\r\nHost: gateway\r\n{lines}\r\n"
+        ))
+        .await;
         let answer = wire.answer().await;
         assert_eq!(answer.status, status, "{fields} fields: {}", answer.body);
-        assert!(status == 404 || answer.body.contains("\"headers-too-large\""), "{}", answer.body);
+        assert!(
+            status == 404 || answer.body.contains("\"headers-too-large\""),
+            "{}",
+            answer.body
+        );
     }
 }
 
@@ -123,8 +183,16 @@ async fn too_many_header_fields_are_told_so() {
 async fn a_head_too_large_is_told_so() {
     let house = House::open().await;
     let mut wire = Wire::to(house.addr).await;
-    wire.send_head("channel=sms", &format!("Content-Length: 4\r\nX-Filler: {}\r\n", "y".repeat(17_000))).await;
+    wire.send_head(
+        "channel=sms",
+        &format!("Content-Length: 4\r\nX-Filler: {}\r\n", "y".repeat(17_000)),
+    )
+    .await;
     let answer = wire.answer().await;
     assert_eq!(answer.status, 431);
-    assert!(answer.body.contains("\"headers-too-large\""), "{}", answer.body);
+    assert!(
+        answer.body.contains("\"headers-too-large\""),
+        "{}",
+        answer.body
+    );
 }

@@ -10,13 +10,20 @@ use crate::wire::{by_hand, in_chunks};
 fn unlinked_in(folder: &Path) -> usize {
     let open = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
     let targets = open.filter_map(|entry| std::fs::read_link(entry.path()).ok());
-    targets.filter(|target| target.starts_with(folder) && target.to_string_lossy().ends_with("(deleted)")).count()
+    targets
+        .filter(|target| {
+            target.starts_with(folder) && target.to_string_lossy().ends_with("(deleted)")
+        })
+        .count()
 }
 
 #[tokio::test]
 async fn a_file_beyond_the_spools_memory_waits_in_a_file_without_a_name() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = [("limits.spool_memory", "100KiB"), ("limits.spool_dir", folder.path().to_str().unwrap())];
+    let settings = [
+        ("limits.spool_memory", "100KiB"),
+        ("limits.spool_dir", folder.path().to_str().unwrap()),
+    ];
     let house = House::set(&settings).await;
     let file = noise(300_000, 1);
     let (mut pen, answer) = by_hand(house.post("/v1/assets?channel=sms"));
@@ -26,7 +33,11 @@ async fn a_file_beyond_the_spools_memory_waits_in_a_file_without_a_name() {
     assert_eq!(unlinked_in(folder.path()), 0, "it still fits in memory");
     pen.write(&file[90_000..200_000]).await;
     assert!(eventually(|| unlinked_in(folder.path()) == 1).await);
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nobody else can see it");
+    assert_eq!(
+        std::fs::read_dir(folder.path()).unwrap().count(),
+        0,
+        "nobody else can see it"
+    );
     pen.write(&file[200_000..]).await;
     pen.end();
     let stored = receipt(answer.await.unwrap().unwrap()).await;
@@ -37,7 +48,11 @@ async fn a_file_beyond_the_spools_memory_waits_in_a_file_without_a_name() {
 
 #[tokio::test]
 async fn the_spools_cap_holds_for_all_together_and_is_given_back() {
-    let house = House::set(&[("limits.spool_memory", "64KiB"), ("limits.spool_total", "256KiB")]).await;
+    let house = House::set(&[
+        ("limits.spool_memory", "64KiB"),
+        ("limits.spool_total", "256KiB"),
+    ])
+    .await;
     let (large, small) = (noise(200_000, 2), noise(100_000, 3));
     let (mut pen, answer) = by_hand(house.post("/v1/assets?channel=sms"));
     pen.write(&large[..100_000]).await;
@@ -47,12 +62,24 @@ async fn the_spools_cap_holds_for_all_together_and_is_given_back() {
     assert_eq!(refusal.told(), (503, "overloaded", "gateway", "read"));
     assert!(refusal.retry_after.is_some());
     let declared = house.upload("declared.bin", small.clone()).await;
-    assert_eq!(declared["lengthSource"], "declared", "who declares the length needs no spool");
+    assert_eq!(
+        declared["lengthSource"], "declared",
+        "who declares the length needs no spool"
+    );
     pen.end();
-    assert_eq!(receipt(answer.await.unwrap().unwrap()).await["lengthSource"], "spooled");
+    assert_eq!(
+        receipt(answer.await.unwrap().unwrap()).await["lengthSource"],
+        "spooled"
+    );
     assert!(house.counts("spool_bytes", 0.0).await);
-    let alone = Refusal::of(in_chunks(house.post("/v1/assets?channel=sms"), &noise(300_000, 4)).await).await;
-    assert_eq!((alone.kind(), alone.retry_after), ((411, "length-required"), None), "it would never fit");
+    let alone =
+        Refusal::of(in_chunks(house.post("/v1/assets?channel=sms"), &noise(300_000, 4)).await)
+            .await;
+    assert_eq!(
+        (alone.kind(), alone.retry_after),
+        ((411, "length-required"), None),
+        "it would never fit"
+    );
     let again = receipt(in_chunks(house.post("/v1/assets?channel=sms"), &small).await).await;
     assert_eq!(again["lengthSource"], "spooled");
     assert_eq!(house.left_upstream(3).await, 3);
@@ -68,5 +95,12 @@ async fn a_caller_that_leaves_gives_its_share_of_the_spool_back() {
     answer.abort();
     drop(pen);
     assert!(house.counts("spool_bytes", 0.0).await);
-    assert!(house.counts("uploads_total{length_source=\"unknown\",outcome=\"caller-left\"}", 1.0).await);
+    assert!(
+        house
+            .counts(
+                "uploads_total{length_source=\"unknown\",outcome=\"caller-left\"}",
+                1.0
+            )
+            .await
+    );
 }

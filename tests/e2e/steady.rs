@@ -1,4 +1,5 @@
-//! What moves isn't cut, however slowly, and what stands still is, in either direction: progress is what the peer takes.
+//! What moves isn't cut, however slowly, and what stands still is, in either direction: progress is
+//! what the peer takes.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -13,11 +14,12 @@ use crate::house::{House, noise};
 use crate::refusal::Refusal;
 use crate::wire::Wire;
 
-/// The longest time without progress that the gateway allows here. A receiver tells the sender of its room in steps that last up
-/// to seven of its pauses.
+/// The longest time without progress that the gateway allows here. A receiver tells the sender of
+/// its room in steps that last up to seven of its pauses.
 const IDLE: Duration = Duration::from_secs(2);
 
-/// What a peer takes at once, after which pause, and what its system keeps for it (its own choice if nothing is said).
+/// What a peer takes at once, after which pause, and what its system keeps for it (its own choice
+/// if nothing is said).
 #[derive(Debug, Clone, Copy)]
 struct Pace {
     piece: usize,
@@ -26,10 +28,26 @@ struct Pace {
 }
 
 const PACES: [Pace; 4] = [
-    Pace { piece: 4096, pause: Duration::from_millis(50), receive_buffer: Some(16 * 1024) },
-    Pace { piece: 8192, pause: Duration::from_millis(50), receive_buffer: Some(16 * 1024) },
-    Pace { piece: 1000, pause: Duration::from_millis(50), receive_buffer: Some(4 * 1024) },
-    Pace { piece: 16 * 1024, pause: Duration::from_millis(100), receive_buffer: None },
+    Pace {
+        piece: 4096,
+        pause: Duration::from_millis(50),
+        receive_buffer: Some(16 * 1024),
+    },
+    Pace {
+        piece: 8192,
+        pause: Duration::from_millis(50),
+        receive_buffer: Some(16 * 1024),
+    },
+    Pace {
+        piece: 1000,
+        pause: Duration::from_millis(50),
+        receive_buffer: Some(4 * 1024),
+    },
+    Pace {
+        piece: 16 * 1024,
+        pause: Duration::from_millis(100),
+        receive_buffer: None,
+    },
 ];
 
 impl Pace {
@@ -57,8 +75,14 @@ impl Pace {
 /// A house with a file of 10 MB, and what to send for it.
 async fn house_with_file() -> (House, String) {
     let house = House::set(&[("server.body_idle_timeout", &format!("{}s", IDLE.as_secs()))]).await;
-    let id = house.upload("a.bin", noise(10_000_000, 4)).await["id"].as_str().unwrap().to_owned();
-    (house, format!("GET /v1/assets/{id}/content HTTP/1.1\r\nHost: gateway\r\n\r\n"))
+    let id = house.upload("a.bin", noise(10_000_000, 4)).await["id"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    (
+        house,
+        format!("GET /v1/assets/{id}/content HTTP/1.1\r\nHost: gateway\r\n\r\n"),
+    )
 }
 
 #[tokio::test]
@@ -85,8 +109,16 @@ async fn a_reader_that_takes_nothing_is_cut_and_told_apart_from_one_that_left() 
     let mut reader = Wire::to(house.addr).await;
     reader.send(&ask).await;
     reader.head().await;
-    let content = "http_requests_total{method=\"GET\",route=\"/v1/assets/{id}/content\",status=\"408\"}";
-    assert!(house.counts("transfer_failures_total{blame=\"caller\",direction=\"download\",stage=\"fetch\"}", 1.0).await);
+    let content =
+        "http_requests_total{method=\"GET\",route=\"/v1/assets/{id}/content\",status=\"408\"}";
+    assert!(
+        house
+            .counts(
+                "transfer_failures_total{blame=\"caller\",direction=\"download\",stage=\"fetch\"}",
+                1.0
+            )
+            .await
+    );
     assert!(house.counts(content, 1.0).await, "not 499");
     assert!(began.elapsed() < IDLE * 4, "{:?}", began.elapsed());
 }
@@ -102,7 +134,12 @@ async fn storage(pace: Pace) -> SocketAddr {
             let mut wire = Wire::over(listener.accept().await.unwrap().0);
             tokio::spawn(async move {
                 let head = wire.head().await;
-                let mut left = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap().parse().unwrap();
+                let mut left = head
+                    .lines()
+                    .find_map(|line| line.strip_prefix("content-length: "))
+                    .unwrap()
+                    .parse()
+                    .unwrap();
                 while left > 0 {
                     let taken = wire.some(pace.piece.min(left)).await;
                     if taken == 0 {
@@ -111,7 +148,8 @@ async fn storage(pace: Pace) -> SocketAddr {
                     left -= taken;
                     sleep(pace.pause).await;
                 }
-                wire.send("HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n").await;
+                wire.send("HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n")
+                    .await;
                 wire.rest().await;
             });
         }
@@ -122,23 +160,42 @@ async fn storage(pace: Pace) -> SocketAddr {
 /// A house whose every file goes there.
 async fn house_before(storage: SocketAddr) -> House {
     let idle = format!("{}s", IDLE.as_secs());
-    let house = House::set(&[("egain.content_hosts", "127.0.0.1"), ("egain.transfer_idle_timeout", &idle)]).await;
+    let house = House::set(&[
+        ("egain.content_hosts", "127.0.0.1"),
+        ("egain.transfer_idle_timeout", &idle),
+    ])
+    .await;
     let url = format!("http://{storage}/file?signature=s");
-    house.sandbox.fault(Fault::at(Operation::CreateAsset).field("contentUrl", url));
+    house
+        .sandbox
+        .fault(Fault::at(Operation::CreateAsset).field("contentUrl", url));
     house
 }
 
 #[tokio::test]
 async fn a_storage_that_is_slow_but_steady_is_never_cut() {
     let mut uploads = JoinSet::new();
-    // Each takes longer than the limit for what lies in the gateway and in the systems' buffers alone.
-    for (pace, size) in PACES.into_iter().zip([500_000, 800_000, 100_000, 1_200_000]) {
+    // Each takes longer than the limit for what lies in the gateway and in the systems' buffers
+    // alone.
+    for (pace, size) in PACES
+        .into_iter()
+        .zip([500_000, 800_000, 100_000, 1_200_000])
+    {
         uploads.spawn(async move {
             let house = house_before(storage(pace).await).await;
             let began = Instant::now();
-            let answer = house.post("/v1/assets?channel=sms&name=a.bin").body(noise(size, 5)).send().await.unwrap();
+            let answer = house
+                .post("/v1/assets?channel=sms&name=a.bin")
+                .body(noise(size, 5))
+                .send()
+                .await
+                .unwrap();
             assert_eq!(answer.status(), 201, "{pace:?} after {:?}", began.elapsed());
-            assert!(began.elapsed() > IDLE * 2, "{pace:?} has to be slow: {:?}", began.elapsed());
+            assert!(
+                began.elapsed() > IDLE * 2,
+                "{pace:?} has to be slow: {:?}",
+                began.elapsed()
+            );
         });
     }
     while let Some(upload) = uploads.join_next().await {
@@ -148,27 +205,46 @@ async fn a_storage_that_is_slow_but_steady_is_never_cut() {
 
 #[tokio::test]
 async fn a_storage_that_takes_nothing_more_is_given_up() {
-    let still = Pace { piece: 100_000, pause: Duration::from_secs(3600), receive_buffer: Some(16 * 1024) };
+    let still = Pace {
+        piece: 100_000,
+        pause: Duration::from_secs(3600),
+        receive_buffer: Some(16 * 1024),
+    };
     let house = house_before(storage(still).await).await;
     let began = Instant::now();
-    let answer = house.post("/v1/assets?channel=sms&name=a.bin").body(noise(5_000_000, 6)).send().await.unwrap();
-    assert_eq!(Refusal::of(answer).await.told(), (504, "upstream-timeout", "storage", "store"));
+    let answer = house
+        .post("/v1/assets?channel=sms&name=a.bin")
+        .body(noise(5_000_000, 6))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        Refusal::of(answer).await.told(),
+        (504, "upstream-timeout", "storage", "store")
+    );
     assert!(began.elapsed() < IDLE * 3, "{:?}", began.elapsed());
 }
 
-/// Of these sizes hyper's buffer is full in some: then it doesn't ask for more of a body, and so doesn't hear that it has ended.
+/// Of these sizes hyper's buffer is full in some: then it doesn't ask for more of a body, and so
+/// doesn't hear that it has ended.
 #[tokio::test]
 async fn a_storage_that_was_given_up_holds_neither_its_connection_nor_the_callers() {
     let house = house_before(storage_that_stops().await).await;
     for size in [300_000, 500_000, 700_000, 858_203] {
         let upload = async {
             let mut wire = Wire::to(house.addr).await;
-            wire.send_head("channel=sms&name=a.bin", &format!("Content-Length: {size}\r\nConnection: close\r\n")).await;
+            wire.send_head(
+                "channel=sms&name=a.bin",
+                &format!("Content-Length: {size}\r\nConnection: close\r\n"),
+            )
+            .await;
             // What is sent behind the answer has to be read, or this wouldn't end.
             wire.send(noise(size, 7)).await;
             assert!(wire.rest().await.starts_with(b"HTTP/1.1 504 "), "{size}");
         };
-        timeout(Duration::from_secs(15), upload).await.expect("the caller's connection ends");
+        timeout(Duration::from_secs(15), upload)
+            .await
+            .expect("the caller's connection ends");
     }
 }
 

@@ -13,18 +13,39 @@ const FIRST: usize = 150_000;
 
 fn clients() -> [(Version, Client); 2] {
     [
-        (Version::HTTP_11, Client::with(|builder| builder.http1_only())),
-        (Version::HTTP_2, Client::with(|builder| builder.http2_prior_knowledge())),
+        (
+            Version::HTTP_11,
+            Client::with(|builder| builder.http1_only()),
+        ),
+        (
+            Version::HTTP_2,
+            Client::with(|builder| builder.http2_prior_knowledge()),
+        ),
     ]
 }
 
 /// Sends the body in two pieces, the second only after some of the first is in storage.
-async fn streams(house: &House, request: RequestBuilder, version: Version, body: &[u8], file: &[u8]) -> String {
+async fn streams(
+    house: &House,
+    request: RequestBuilder,
+    version: Version,
+    body: &[u8],
+    file: &[u8],
+) -> String {
     let kept = house.sandbox.assets().len();
     let (mut pen, answer) = by_hand(request);
     pen.write(&body[..FIRST]).await;
-    let arriving = || house.sandbox.assets().iter().any(|asset| !asset.complete && asset.received > 0);
-    assert!(eventually(arriving).await, "storage has bytes before the caller has sent the rest");
+    let arriving = || {
+        house
+            .sandbox
+            .assets()
+            .iter()
+            .any(|asset| !asset.complete && asset.received > 0)
+    };
+    assert!(
+        eventually(arriving).await,
+        "storage has bytes before the caller has sent the rest"
+    );
     assert!(!answer.is_finished(), "nothing is confirmed before the end");
     pen.write(&body[FIRST..]).await;
     pen.end();
@@ -43,9 +64,15 @@ async fn a_raw_file_streams_over_both_versions_of_http() {
     for (version, client) in clients() {
         let url = house.url("/v1/assets?channel=sms");
         let sized = client.post(&url).header(CONTENT_LENGTH, LARGE);
-        assert_eq!(streams(&house, sized, version, &file, &file).await, "declared");
+        assert_eq!(
+            streams(&house, sized, version, &file, &file).await,
+            "declared"
+        );
         let chunked = client.post(format!("{url}&size={LARGE}"));
-        assert_eq!(streams(&house, chunked, version, &file, &file).await, "declared");
+        assert_eq!(
+            streams(&house, chunked, version, &file, &file).await,
+            "declared"
+        );
     }
 }
 
@@ -55,16 +82,39 @@ async fn a_form_streams_over_both_versions_of_http() {
     let file = noise(LARGE, 2);
     for (version, client) in clients() {
         let url = house.url("/v1/assets");
-        let (content_type, body) = form(&[("channel", "sms"), ("size", &LARGE.to_string())], "a.bin", &file, "");
+        let (content_type, body) = form(
+            &[("channel", "sms"), ("size", &LARGE.to_string())],
+            "a.bin",
+            &file,
+            "",
+        );
         let chunked = client.post(&url).header(CONTENT_TYPE, &content_type);
-        assert_eq!(streams(&house, chunked, version, &body, &file).await, "declared");
+        assert_eq!(
+            streams(&house, chunked, version, &body, &file).await,
+            "declared"
+        );
 
         // A small form shows how this client ends its forms.
         let (content_type, small) = form(&[("channel", "sms")], "a.bin", b"small", "");
-        receipt(client.post(&url).header(CONTENT_TYPE, &content_type).body(small).send().await.unwrap()).await;
+        receipt(
+            client
+                .post(&url)
+                .header(CONTENT_TYPE, &content_type)
+                .body(small)
+                .send()
+                .await
+                .unwrap(),
+        )
+        .await;
         let (content_type, body) = form(&[("channel", "sms")], "a.bin", &file, "");
-        let sized = client.post(&url).header(CONTENT_TYPE, &content_type).header(CONTENT_LENGTH, body.len());
-        assert_eq!(streams(&house, sized, version, &body, &file).await, "derived");
+        let sized = client
+            .post(&url)
+            .header(CONTENT_TYPE, &content_type)
+            .header(CONTENT_LENGTH, body.len());
+        assert_eq!(
+            streams(&house, sized, version, &body, &file).await,
+            "derived"
+        );
     }
 }
 
@@ -73,5 +123,8 @@ async fn a_digest_doesnt_keep_a_file_from_streaming() {
     let house = House::open().await;
     let file = noise(LARGE, 3);
     let request = house.post(&format!("/v1/assets?channel=sms&sha256=1&size={LARGE}"));
-    assert_eq!(streams(&house, request, Version::HTTP_11, &file, &file).await, "declared");
+    assert_eq!(
+        streams(&house, request, Version::HTTP_11, &file, &file).await,
+        "declared"
+    );
 }

@@ -57,7 +57,10 @@ impl Identity {
 
     async fn house(&self, more: &[(&str, &str)]) -> House {
         let (cert, key) = (self.path("cert"), self.path("key"));
-        let given = [("server.tls_cert", cert.as_str()), ("server.tls_key", key.as_str())];
+        let given = [
+            ("server.tls_cert", cert.as_str()),
+            ("server.tls_key", key.as_str()),
+        ];
         House::set(&[given.as_slice(), more].concat()).await
     }
 }
@@ -73,7 +76,11 @@ fn trusting_over_http1(certificate: &Certificate) -> Client {
 /// Whether a new connection is shown a certificate that this one vouches for.
 async fn is_shown(house: &House, certificate: &Certificate) -> bool {
     let client = trusting(certificate);
-    client.get(format!("https://{}/v1/assets/none", house.addr)).send().await.is_ok()
+    client
+        .get(format!("https://{}/v1/assets/none", house.addr))
+        .send()
+        .await
+        .is_ok()
 }
 
 /// A connection over TLS on which nothing was said, not even by ALPN.
@@ -83,31 +90,53 @@ async fn handshake(
     version: &'static rustls::SupportedProtocolVersion,
 ) -> TlsStream<TcpStream> {
     let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_file(identity.path("cert")).unwrap()).unwrap();
+    roots
+        .add(CertificateDer::from_pem_file(identity.path("cert")).unwrap())
+        .unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[version])
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
     let socket = TcpStream::connect(house.addr).await.unwrap();
-    TlsConnector::from(Arc::new(config)).connect(house.addr.ip().into(), socket).await.unwrap()
+    TlsConnector::from(Arc::new(config))
+        .connect(house.addr.ip().into(), socket)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
 async fn a_file_goes_up_and_down_over_the_protocol_that_alpn_chooses() {
     let (identity, certificate) = Identity::new();
     let house = identity.house(&[]).await;
-    let clients = [(trusting_over_http1(&certificate), Version::HTTP_11), (trusting(&certificate), Version::HTTP_2)];
+    let clients = [
+        (trusting_over_http1(&certificate), Version::HTTP_11),
+        (trusting(&certificate), Version::HTTP_2),
+    ];
     for (client, version) in clients {
         let url = format!("https://{}/v1/assets?channel=sms&name=a.bin", house.addr);
-        let answer = client.post(url).body(noise(3_000_000, 4)).send().await.unwrap();
+        let answer = client
+            .post(url)
+            .body(noise(3_000_000, 4))
+            .send()
+            .await
+            .unwrap();
         assert_eq!(answer.version(), version);
         let id = receipt(answer).await["id"].as_str().unwrap().to_owned();
-        let answer = client.get(format!("https://{}/v1/assets/{id}/content", house.addr)).send().await.unwrap();
+        let answer = client
+            .get(format!("https://{}/v1/assets/{id}/content", house.addr))
+            .send()
+            .await
+            .unwrap();
         assert_eq!(answer.version(), version);
         assert!(answer.bytes().await.unwrap() == noise(3_000_000, 4));
     }
-    let admin = house.client.get(format!("http://{}/readyz", house.admin)).send().await.unwrap();
+    let admin = house
+        .client
+        .get(format!("http://{}/readyz", house.admin))
+        .send()
+        .await
+        .unwrap();
     assert_eq!(admin.status(), 200, "the admin listener stays in clear");
 }
 
@@ -117,7 +146,12 @@ async fn a_client_that_negotiates_nothing_is_spoken_to_in_http_1_1() {
     let house = identity.house(&[]).await;
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         let mut stream = handshake(&house, &identity, version).await;
-        stream.write_all(b"GET /v1/assets/none HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n").await.unwrap();
+        stream
+            .write_all(
+                b"GET /v1/assets/none HTTP/1.1\r\nHost: gateway\r\nConnection: close\r\n\r\n",
+            )
+            .await
+            .unwrap();
         let mut answer = String::new();
         // Ends well only if the gateway ends TLS, too.
         stream.read_to_string(&mut answer).await.unwrap();
@@ -138,11 +172,18 @@ async fn a_changed_certificate_is_shown_to_new_connections_and_a_broken_one_isnt
     let second = identity.renew();
     let began = Instant::now();
     while !is_shown(&house, &second).await {
-        assert!(began.elapsed() < Duration::from_secs(10), "it was never taken");
+        assert!(
+            began.elapsed() < Duration::from_secs(10),
+            "it was never taken"
+        );
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(!is_shown(&house, &first).await);
-    assert_eq!(kept.get(&url).send().await.unwrap().status(), 404, "what is open stays open");
+    assert_eq!(
+        kept.get(&url).send().await.unwrap().status(),
+        404,
+        "what is open stays open"
+    );
 }
 
 #[tokio::test]
@@ -150,18 +191,30 @@ async fn silence_garbage_and_plain_text_hold_nobody_up_and_are_closed_in_time() 
     let (identity, certificate) = Identity::new();
     let house = identity.house(&[("server.header_timeout", "2s")]).await;
     let mut stalled = Vec::new();
-    for start in ["", "\u{16}\u{3}\u{1}", "GET / HTTP/1.1\r\nHost: gateway\r\n\r\n"] {
+    for start in [
+        "",
+        "\u{16}\u{3}\u{1}",
+        "GET / HTTP/1.1\r\nHost: gateway\r\n\r\n",
+    ] {
         let mut socket = TcpStream::connect(house.addr).await.unwrap();
         socket.write_all(start.as_bytes()).await.unwrap();
         stalled.push(socket);
     }
     let began = Instant::now();
     assert!(is_shown(&house, &certificate).await);
-    assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_millis(1500),
+        "{:?}",
+        began.elapsed()
+    );
     for mut socket in stalled {
         let mut rest = Vec::new();
         let end = tokio::time::timeout(Duration::from_secs(5), socket.read_to_end(&mut rest)).await;
-        assert!(end.is_ok() && !rest.starts_with(b"HTTP"), "{:?}", String::from_utf8_lossy(&rest));
+        assert!(
+            end.is_ok() && !rest.starts_with(b"HTTP"),
+            "{:?}",
+            String::from_utf8_lossy(&rest)
+        );
     }
 }
 
@@ -187,7 +240,13 @@ async fn a_head_that_drips_over_tls_is_closed_in_time() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    assert!(tokio::time::timeout(Duration::from_secs(6), dripping).await.is_ok(), "{:?}", began.elapsed());
+    assert!(
+        tokio::time::timeout(Duration::from_secs(6), dripping)
+            .await
+            .is_ok(),
+        "{:?}",
+        began.elapsed()
+    );
 }
 
 #[tokio::test]
@@ -209,12 +268,23 @@ async fn serve_names_the_file_that_it_cant_use() {
     let (other, _) = Identity::new();
     let sandbox = Sandbox::start(Config::default()).unwrap();
     for (cert, key, named) in [
-        ("/no/such".to_owned(), identity.path("key"), "server.tls_cert: /no/such: "),
-        (identity.path("cert"), identity.path("cert"), "server.tls_key: "),
+        (
+            "/no/such".to_owned(),
+            identity.path("key"),
+            "server.tls_cert: /no/such: ",
+        ),
+        (
+            identity.path("cert"),
+            identity.path("cert"),
+            "server.tls_key: ",
+        ),
         (identity.path("cert"), other.path("key"), "server.tls_key: "),
     ] {
         let mut variables = settings(&sandbox);
-        variables.extend(owned(&[("SERVER__TLS_CERT", &cert), ("SERVER__TLS_KEY", &key)]));
+        variables.extend(owned(&[
+            ("SERVER__TLS_CERT", &cert),
+            ("SERVER__TLS_KEY", &key),
+        ]));
         let (output, _, err) = run(&["serve"], &variables);
         assert_eq!(output.status.code(), Some(1));
         assert!(err.lines().any(|line| line.starts_with(named)), "{err}");
@@ -231,14 +301,21 @@ pub async fn terminate(identity: &Identity, behind: SocketAddr) -> SocketAddr {
         .with_no_client_auth()
         .with_single_cert(vec![certificate], key)
         .unwrap();
-    let (acceptor, listener) = (TlsAcceptor::from(Arc::new(config)), TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let (acceptor, listener) = (
+        TlsAcceptor::from(Arc::new(config)),
+        TcpListener::bind("127.0.0.1:0").await.unwrap(),
+    );
     let addr = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
             let acceptor = acceptor.clone();
             tokio::spawn(async move {
-                let Ok(mut clear) = acceptor.accept(socket).await else { return };
-                let _ended = copy_bidirectional(&mut clear, &mut TcpStream::connect(behind).await.unwrap()).await;
+                let Ok(mut clear) = acceptor.accept(socket).await else {
+                    return;
+                };
+                let _ended =
+                    copy_bidirectional(&mut clear, &mut TcpStream::connect(behind).await.unwrap())
+                        .await;
             });
         }
     });
@@ -252,7 +329,10 @@ async fn egain_is_asked_over_tls_if_its_certificate_is_trusted_and_else_not() {
     let front = terminate(&egains, sandbox.addr()).await;
     for (trusted, status) in [(&strangers, 503), (&egains, 201)] {
         let mut variables = settings(&sandbox);
-        for (key, url) in [("EGAIN__BASE_URL", sandbox.base_url()), ("EGAIN__TOKEN_URL", sandbox.token_url())] {
+        for (key, url) in [
+            ("EGAIN__BASE_URL", sandbox.base_url()),
+            ("EGAIN__TOKEN_URL", sandbox.token_url()),
+        ] {
             variables.push((key.to_owned(), format!("https://{front}{}", url.path())));
         }
         let mut serve = program(&["serve"], &variables);
@@ -260,7 +340,12 @@ async fn egain_is_asked_over_tls_if_its_certificate_is_trusted_and_else_not() {
         let gateway = Running::start(serve);
         let (addr, _) = gateway.listens().await;
         let url = format!("http://{addr}/v1/assets?channel=sms&name=a.bin");
-        let answer = Client::with(|builder| builder).post(url).body(noise(1000, 1)).send().await.unwrap();
+        let answer = Client::with(|builder| builder)
+            .post(url)
+            .body(noise(1000, 1))
+            .send()
+            .await
+            .unwrap();
         assert_eq!(answer.status(), status);
         assert_eq!(sandbox.assets().len(), usize::from(status == 201));
     }

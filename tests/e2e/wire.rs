@@ -39,7 +39,10 @@ impl Wire {
 
     /// Either end of a connection.
     pub fn over(stream: TcpStream) -> Self {
-        Self { stream, unread: Vec::new() }
+        Self {
+            stream,
+            unread: Vec::new(),
+        }
     }
 
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
@@ -63,7 +66,14 @@ impl Wire {
 
     /// What comes until the empty line.
     pub async fn head_as_it_is(&mut self) -> String {
-        let end = self.read_until(|unread| unread.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4)).await;
+        let end = self
+            .read_until(|unread| {
+                unread
+                    .windows(4)
+                    .position(|four| four == b"\r\n\r\n")
+                    .map(|at| at + 4)
+            })
+            .await;
         String::from_utf8(self.unread.drain(..end).collect()).unwrap()
     }
 
@@ -93,27 +103,35 @@ impl Wire {
 
     /// So many bytes.
     pub async fn bytes(&mut self, length: usize) -> Vec<u8> {
-        self.read_until(|unread| (unread.len() >= length).then_some(length)).await;
+        self.read_until(|unread| (unread.len() >= length).then_some(length))
+            .await;
         self.unread.drain(..length).collect()
     }
 
     /// Everything until the other side closes, which it must.
     pub async fn rest(&mut self) -> Vec<u8> {
         let mut rest = std::mem::take(&mut self.unread);
-        let _reset_or_closed = timeout(PATIENCE, self.stream.read_to_end(&mut rest)).await.expect("the connection closes");
+        let _reset_or_closed = timeout(PATIENCE, self.stream.read_to_end(&mut rest))
+            .await
+            .expect("the connection closes");
         rest
     }
 
     /// An upload's head with these lines beside `Host`, each ending in CRLF.
     pub async fn send_head(&mut self, query: &str, lines: &str) {
-        self.send(format!("POST /v1/assets?{query} HTTP/1.1\r\nHost: gateway\r\n{lines}\r\n")).await;
+        self.send(format!(
+            "POST /v1/assets?{query} HTTP/1.1\r\nHost: gateway\r\n{lines}\r\n"
+        ))
+        .await;
     }
 
     /// The next answer, whose body's length is declared.
     pub async fn answer(&mut self) -> Answer {
         let head = self.head().await;
         let status = head[9..12].parse().unwrap();
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "));
         let length = length.map_or(0, |length| length.parse().unwrap());
         let body = String::from_utf8(self.bytes(length).await).unwrap();
         search("an answer", &format!("{head}{body}"));
@@ -132,9 +150,15 @@ impl Wire {
             if let Some(at) = found(&self.unread) {
                 return at;
             }
-            let read = timeout(PATIENCE, self.stream.read_buf(&mut self.unread)).await.expect("bytes in time").unwrap();
+            let read = timeout(PATIENCE, self.stream.read_buf(&mut self.unread))
+                .await
+                .expect("bytes in time")
+                .unwrap();
             let so_far = String::from_utf8_lossy(&self.unread).into_owned();
-            assert!(read > 0, "the connection ended within an answer: {so_far:?}");
+            assert!(
+                read > 0,
+                "the connection ended within an answer: {so_far:?}"
+            );
         }
     }
 }
@@ -149,7 +173,10 @@ impl Answer {
 /// The whole answer, in text, to a request line and headers.
 pub async fn ask(addr: SocketAddr, line: &str, headers: &str) -> String {
     let mut wire = Wire::to(addr).await;
-    wire.send(format!("{line} HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n{headers}\r\n")).await;
+    wire.send(format!(
+        "{line} HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n{headers}\r\n"
+    ))
+    .await;
     let answer = String::from_utf8(wire.rest().await).unwrap();
     search("an answer", &answer);
     answer
@@ -172,10 +199,14 @@ impl Pen {
     pub fn end(self) {}
 }
 
-/// Sends a request whose body is written by hand. It is chunked, unless the request has a `Content-Length`.
+/// Sends a request whose body is written by hand. It is chunked, unless the request has a
+/// `Content-Length`.
 pub fn by_hand(request: RequestBuilder) -> (Pen, JoinHandle<reqwest::Result<Response>>) {
     let (sender, body) = Channel::new(1);
-    (Pen(sender), tokio::spawn(request.body(reqwest::Body::wrap(body)).send()))
+    (
+        Pen(sender),
+        tokio::spawn(request.body(reqwest::Body::wrap(body)).send()),
+    )
 }
 
 /// Sends a file in chunks, without any length.

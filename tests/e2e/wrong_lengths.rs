@@ -13,19 +13,34 @@ const DECLARED: [usize; 2] = [1000, 200_000];
 
 /// The two numbers of the detail: what was declared and what arrived.
 fn numbers(refusal: &Refusal) -> [usize; 2] {
-    let words = refusal.detail.split(|c: char| !c.is_ascii_digit()).filter(|word| !word.is_empty());
+    let words = refusal
+        .detail
+        .split(|c: char| !c.is_ascii_digit())
+        .filter(|word| !word.is_empty());
     let numbers: Vec<usize> = words.map(|word| word.parse().unwrap()).collect();
-    numbers.try_into().unwrap_or_else(|_| panic!("not two numbers: {}", refusal.detail))
+    numbers
+        .try_into()
+        .unwrap_or_else(|_| panic!("not two numbers: {}", refusal.detail))
 }
 
 async fn raw(house: &House, declared: usize, actual: usize) -> Response {
-    in_chunks(house.post(&format!("/v1/assets?channel=sms&size={declared}")), &noise(actual, 1)).await
+    in_chunks(
+        house.post(&format!("/v1/assets?channel=sms&size={declared}")),
+        &noise(actual, 1),
+    )
+    .await
 }
 
 async fn in_form(house: &House, declared: usize, actual: usize) -> Response {
     let fields = [("channel", "sms"), ("size", &*declared.to_string())];
     let (content_type, body) = form(&fields, "a.bin", &noise(actual, 1), "");
-    house.post("/v1/assets").header(CONTENT_TYPE, content_type).body(body).send().await.unwrap()
+    house
+        .post("/v1/assets")
+        .header(CONTENT_TYPE, content_type)
+        .body(body)
+        .send()
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -34,7 +49,10 @@ async fn a_body_shorter_than_declared_is_refused_with_both_numbers() {
     for declared in DECLARED {
         for less in [1, declared / 2] {
             let actual = declared - less;
-            for response in [raw(&house, declared, actual).await, in_form(&house, declared, actual).await] {
+            for response in [
+                raw(&house, declared, actual).await,
+                in_form(&house, declared, actual).await,
+            ] {
                 let refusal = Refusal::of(response).await;
                 assert_eq!(refusal.told(), (400, "length-mismatch", "caller", "read"));
                 assert_eq!(numbers(&refusal), [declared, actual]);
@@ -51,11 +69,18 @@ async fn a_body_longer_than_declared_is_refused_with_both_numbers() {
     let house = House::open().await;
     for declared in DECLARED {
         for more in [1, 50_000] {
-            for response in [raw(&house, declared, declared + more).await, in_form(&house, declared, declared + more).await] {
+            for response in [
+                raw(&house, declared, declared + more).await,
+                in_form(&house, declared, declared + more).await,
+            ] {
                 let refusal = Refusal::of(response).await;
                 assert_eq!(refusal.told(), (400, "length-mismatch", "caller", "read"));
                 let [said, arrived] = numbers(&refusal);
-                assert!(said == declared && arrived > declared && arrived <= declared + more, "{}", refusal.detail);
+                assert!(
+                    said == declared && arrived > declared && arrived <= declared + more,
+                    "{}",
+                    refusal.detail
+                );
             }
         }
     }
@@ -66,8 +91,18 @@ async fn a_body_longer_than_declared_is_refused_with_both_numbers() {
 async fn a_wrong_length_that_the_look_ahead_shows_costs_no_call() {
     let house = House::open().await;
     for (declared, actual) in [(1000, 999), (1000, 1001), (70_000, 50_000)] {
-        assert_eq!(Refusal::of(raw(&house, declared, actual).await).await.kind(), (400, "length-mismatch"));
-        assert_eq!(Refusal::of(in_form(&house, declared, actual).await).await.kind(), (400, "length-mismatch"));
+        assert_eq!(
+            Refusal::of(raw(&house, declared, actual).await)
+                .await
+                .kind(),
+            (400, "length-mismatch")
+        );
+        assert_eq!(
+            Refusal::of(in_form(&house, declared, actual).await)
+                .await
+                .kind(),
+            (400, "length-mismatch")
+        );
     }
     assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
 }
@@ -76,10 +111,15 @@ async fn a_wrong_length_that_the_look_ahead_shows_costs_no_call() {
 async fn two_declarations_that_differ_are_refused_before_the_body() {
     let house = House::open().await;
     let mut wire = Wire::to(house.addr).await;
-    wire.send_head("channel=sms&size=1000", "Content-Length: 1001\r\n").await;
+    wire.send_head("channel=sms&size=1000", "Content-Length: 1001\r\n")
+        .await;
     let answer = wire.answer().await;
     assert_eq!(answer.status, 400);
-    assert!(answer.body.contains("length-mismatch") && answer.body.contains("1000") && answer.body.contains("1001"));
+    assert!(
+        answer.body.contains("length-mismatch")
+            && answer.body.contains("1000")
+            && answer.body.contains("1001")
+    );
     assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
 }
 
@@ -89,11 +129,20 @@ async fn a_short_body_is_noticed_before_storage_has_been_told_of_an_end() {
     let (mut pen, answer) = by_hand(house.post("/v1/assets?channel=sms&size=200000"));
     pen.write(noise(100_000, 2)).await;
     pen.write(noise(99_999, 2)).await;
-    let all_there = || house.sandbox.assets().iter().any(|asset| asset.received == 199_999);
+    let all_there = || {
+        house
+            .sandbox
+            .assets()
+            .iter()
+            .any(|asset| asset.received == 199_999)
+    };
     assert!(eventually(all_there).await);
     assert!(house.sandbox.assets().iter().all(|asset| !asset.complete));
     pen.end();
-    assert_eq!(Refusal::of(answer.await.unwrap().unwrap()).await.kind(), (400, "length-mismatch"));
+    assert_eq!(
+        Refusal::of(answer.await.unwrap().unwrap()).await.kind(),
+        (400, "length-mismatch")
+    );
     assert_eq!(house.left_upstream(0).await, 0);
 }
 
@@ -103,10 +152,27 @@ async fn the_last_bytes_are_held_back_until_the_caller_has_ended() {
     let (mut pen, answer) = by_hand(house.post("/v1/assets?channel=sms&size=200000"));
     pen.write(noise(100_000, 3)).await;
     pen.write(noise(100_000, 3)).await;
-    assert!(eventually(|| house.sandbox.assets().iter().any(|asset| asset.received >= 100_000)).await);
-    assert!(house.sandbox.assets().iter().all(|asset| asset.received < 200_000), "the end might still be wrong");
+    assert!(
+        eventually(|| house
+            .sandbox
+            .assets()
+            .iter()
+            .any(|asset| asset.received >= 100_000))
+        .await
+    );
+    assert!(
+        house
+            .sandbox
+            .assets()
+            .iter()
+            .all(|asset| asset.received < 200_000),
+        "the end might still be wrong"
+    );
     pen.write(*b"!").await;
     pen.end();
-    assert_eq!(Refusal::of(answer.await.unwrap().unwrap()).await.kind(), (400, "length-mismatch"));
+    assert_eq!(
+        Refusal::of(answer.await.unwrap().unwrap()).await.kind(),
+        (400, "length-mismatch")
+    );
     assert_eq!(house.left_upstream(0).await, 0);
 }

@@ -8,8 +8,18 @@ use crate::house::{House, form, noise, receipt};
 use crate::refusal::Refusal;
 use crate::wire::in_chunks;
 
-async fn send_form(house: &House, query: &str, (content_type, body): (String, Vec<u8>)) -> Response {
-    house.post(&format!("/v1/assets?{query}")).header(CONTENT_TYPE, content_type).body(body).send().await.unwrap()
+async fn send_form(
+    house: &House,
+    query: &str,
+    (content_type, body): (String, Vec<u8>),
+) -> Response {
+    house
+        .post(&format!("/v1/assets?{query}"))
+        .header(CONTENT_TYPE, content_type)
+        .body(body)
+        .send()
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
@@ -26,16 +36,37 @@ async fn a_wrong_field_has_its_own_code_and_costs_no_call() {
         ("channel=sms&size=-1", "invalid-field", "size"),
         ("channel=sms&size=0", "empty-file", "one byte"),
         ("channel=sms&sha256=zz", "invalid-field", "sha256"),
-        ("channel=sms&channel=whatsapp", "conflicting-field", "channel"),
+        (
+            "channel=sms&channel=whatsapp",
+            "conflicting-field",
+            "channel",
+        ),
     ] {
-        let raw = house.post(&format!("/v1/assets?{query}")).body("text").send().await.unwrap();
-        for response in [raw, send_form(&house, query, form(&[], "a.txt", b"text", "")).await] {
+        let raw = house
+            .post(&format!("/v1/assets?{query}"))
+            .body("text")
+            .send()
+            .await
+            .unwrap();
+        for response in [
+            raw,
+            send_form(&house, query, form(&[], "a.txt", b"text", "")).await,
+        ] {
             let refusal = Refusal::of(response).await;
-            assert_eq!((refusal.status, &*refusal.code, &*refusal.blame), (400, code, "caller"), "{query}");
-            assert!(refusal.detail.contains(word) && !refusal.retryable, "{query}: {}", refusal.detail);
+            assert_eq!(
+                (refusal.status, &*refusal.code, &*refusal.blame),
+                (400, code, "caller"),
+                "{query}"
+            );
+            assert!(
+                refusal.detail.contains(word) && !refusal.retryable,
+                "{query}: {}",
+                refusal.detail
+            );
         }
         if let Some(fields) = query.split_once('&').and_then(|_| as_fields(query)) {
-            let refusal = Refusal::of(send_form(&house, "", form(&fields, "a.txt", b"text", "")).await).await;
+            let refusal =
+                Refusal::of(send_form(&house, "", form(&fields, "a.txt", b"text", "")).await).await;
             assert_eq!(refusal.kind(), (400, code), "{query} as fields of a form");
         }
     }
@@ -49,20 +80,41 @@ fn as_fields(query: &str) -> Option<Vec<(&str, &str)>> {
 #[tokio::test]
 async fn a_field_given_twice_counts_once_if_it_is_the_same() {
     let house = House::open().await;
-    let twice = send_form(&house, "channel=sms&sender=egain_agent", form(&[("channel", "sms")], "a.txt", b"text", "")).await;
+    let twice = send_form(
+        &house,
+        "channel=sms&sender=egain_agent",
+        form(&[("channel", "sms")], "a.txt", b"text", ""),
+    )
+    .await;
     let stored = receipt(twice).await;
-    assert_eq!((&stored["channel"], &stored["sender"]), (&"sms".into(), &"egain_agent".into()));
+    assert_eq!(
+        (&stored["channel"], &stored["sender"]),
+        (&"sms".into(), &"egain_agent".into())
+    );
     let asset = &house.sandbox.assets()[0];
     assert_eq!((&*asset.channel, &*asset.sender), ("sms", "egain_agent"));
-    let differs = send_form(&house, "channel=sms", form(&[("channel", "whatsapp")], "a.txt", b"text", "")).await;
-    assert_eq!(Refusal::of(differs).await.told(), (400, "conflicting-field", "caller", "read"));
+    let differs = send_form(
+        &house,
+        "channel=sms",
+        form(&[("channel", "whatsapp")], "a.txt", b"text", ""),
+    )
+    .await;
+    assert_eq!(
+        Refusal::of(differs).await.told(),
+        (400, "conflicting-field", "caller", "read")
+    );
 }
 
 #[tokio::test]
 async fn an_empty_file_is_refused_in_every_shape() {
     let house = House::open().await;
     for response in [
-        house.post("/v1/assets?channel=sms").body("").send().await.unwrap(),
+        house
+            .post("/v1/assets?channel=sms")
+            .body("")
+            .send()
+            .await
+            .unwrap(),
         in_chunks(house.post("/v1/assets?channel=sms"), b"").await,
         send_form(&house, "channel=sms", form(&[], "a.txt", b"", "")).await,
     ] {
@@ -74,22 +126,45 @@ async fn an_empty_file_is_refused_in_every_shape() {
 #[tokio::test]
 async fn bytes_that_would_be_stored_encoded_are_refused() {
     let house = House::open().await;
-    let gzip = house.post("/v1/assets?channel=sms").header(CONTENT_ENCODING, "gzip").body("x").send().await.unwrap();
-    assert_eq!(Refusal::of(gzip).await.told(), (415, "encoding-not-allowed", "caller", "admit"));
+    let gzip = house
+        .post("/v1/assets?channel=sms")
+        .header(CONTENT_ENCODING, "gzip")
+        .body("x")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(
+        Refusal::of(gzip).await.told(),
+        (415, "encoding-not-allowed", "caller", "admit")
+    );
     for second in [&b"gzip"[..], b"br, identity", b"\xe9", b"aws-chunked"] {
         let second = HeaderValue::from_bytes(second).unwrap();
-        let request = house.post("/v1/assets?channel=sms").header(CONTENT_ENCODING, "identity").header(CONTENT_ENCODING, second);
+        let request = house
+            .post("/v1/assets?channel=sms")
+            .header(CONTENT_ENCODING, "identity")
+            .header(CONTENT_ENCODING, second);
         let refusal = Refusal::of(request.body("x").send().await.unwrap()).await;
-        assert_eq!(refusal.told(), (415, "encoding-not-allowed", "caller", "admit"));
+        assert_eq!(
+            refusal.told(),
+            (415, "encoding-not-allowed", "caller", "admit")
+        );
     }
     let in_part = |encoding: &str| {
         let head = "Content-Disposition: form-data; name=\"file\"; filename=\"a.txt\"";
-        let body = format!("--x\r\n{head}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\ndGV4dA==\r\n--x--\r\n");
-        ("multipart/form-data; boundary=x".to_owned(), body.into_bytes())
+        let body = format!(
+            "--x\r\n{head}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\ndGV4dA==\r\n--x--\r\n"
+        );
+        (
+            "multipart/form-data; boundary=x".to_owned(),
+            body.into_bytes(),
+        )
     };
     for encoding in ["base64", "quoted-printable"] {
         let refusal = Refusal::of(send_form(&house, "channel=sms", in_part(encoding)).await).await;
-        assert_eq!(refusal.told(), (415, "encoding-not-allowed", "caller", "read"));
+        assert_eq!(
+            refusal.told(),
+            (415, "encoding-not-allowed", "caller", "read")
+        );
     }
     let field = "Content-Disposition: form-data; name=\"channel\"\r\nContent-Transfer-Encoding: base64\r\n\r\nc21z\r\n";
     let (content_type, body) = form(&[], "a.txt", b"text", "");
@@ -97,14 +172,24 @@ async fn bytes_that_would_be_stored_encoded_are_refused() {
     let before = [format!("--{boundary}\r\n{field}").as_bytes(), &body].concat();
     let behind = form(&[], "a.txt", b"text", &format!("--BOUNDARY\r\n{field}")).1;
     for body in [before, behind] {
-        let refusal = Refusal::of(send_form(&house, "channel=sms", (content_type.clone(), body)).await).await;
-        assert_eq!(refusal.told(), (415, "encoding-not-allowed", "caller", "read"));
+        let refusal =
+            Refusal::of(send_form(&house, "channel=sms", (content_type.clone(), body)).await).await;
+        assert_eq!(
+            refusal.told(),
+            (415, "encoding-not-allowed", "caller", "read")
+        );
     }
     assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
     for plain in ["binary", "8bit", "7BIT"] {
         receipt(send_form(&house, "channel=sms", in_part(plain)).await).await;
     }
-    let identity = house.post("/v1/assets?channel=sms").header(CONTENT_ENCODING, "identity").body("x").send().await.unwrap();
+    let identity = house
+        .post("/v1/assets?channel=sms")
+        .header(CONTENT_ENCODING, "identity")
+        .body("x")
+        .send()
+        .await
+        .unwrap();
     receipt(identity).await;
 }
 
@@ -112,13 +197,27 @@ async fn bytes_that_would_be_stored_encoded_are_refused() {
 async fn of_two_types_neither_is_believed() {
     let house = House::open().await;
     let (content_type, body) = form(&[("channel", "sms")], "a.txt", b"text", "");
-    for (first, second) in [("image/jpeg", &*content_type), (&*content_type, "image/jpeg"), ("text/plain", "text/csv")] {
-        let request = house.post("/v1/assets?channel=sms").header(CONTENT_TYPE, first).header(CONTENT_TYPE, second);
+    for (first, second) in [
+        ("image/jpeg", &*content_type),
+        (&*content_type, "image/jpeg"),
+        ("text/plain", "text/csv"),
+    ] {
+        let request = house
+            .post("/v1/assets?channel=sms")
+            .header(CONTENT_TYPE, first)
+            .header(CONTENT_TYPE, second);
         let refusal = Refusal::of(request.body(body.clone()).send().await.unwrap()).await;
-        assert_eq!(refusal.told(), (400, "bad-request", "caller", "admit"), "{first} and {second}");
+        assert_eq!(
+            refusal.told(),
+            (400, "bad-request", "caller", "admit"),
+            "{first} and {second}"
+        );
     }
     assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
-    let twice = house.post("/v1/assets").header(CONTENT_TYPE, &content_type).header(CONTENT_TYPE, &content_type);
+    let twice = house
+        .post("/v1/assets")
+        .header(CONTENT_TYPE, &content_type)
+        .header(CONTENT_TYPE, &content_type);
     receipt(twice.body(body).send().await.unwrap()).await;
 }
 
@@ -130,28 +229,44 @@ async fn what_is_wrong_behind_the_file_keeps_nothing() {
     for size in [1000, 200_000] {
         let file = noise(size, 1);
         for declared in ["channel=sms", &format!("channel=sms&size={size}")] {
-            let refusal = Refusal::of(send_form(&house, declared, form(&[], "a.bin", &file, late)).await).await;
+            let refusal =
+                Refusal::of(send_form(&house, declared, form(&[], "a.bin", &file, late)).await)
+                    .await;
             assert_eq!(refusal.told(), (400, "conflicting-field", "caller", "read"));
-            assert!(refusal.detail.contains("before the file"), "{}", refusal.detail);
-            let refusal = Refusal::of(send_form(&house, declared, form(&[], "a.bin", &file, second)).await).await;
+            assert!(
+                refusal.detail.contains("before the file"),
+                "{}",
+                refusal.detail
+            );
+            let refusal =
+                Refusal::of(send_form(&house, declared, form(&[], "a.bin", &file, second)).await)
+                    .await;
             assert_eq!(refusal.told(), (400, "bad-request", "caller", "read"));
             assert!(refusal.detail.contains("one file"), "{}", refusal.detail);
         }
     }
     assert_eq!(house.left_upstream(0).await, 0);
     // A channel that comes only behind the file is missing where the file can't wait for it.
-    let refusal = Refusal::of(send_form(&house, "", form(&[], "a.bin", &noise(300_000, 1), late)).await).await;
+    let refusal =
+        Refusal::of(send_form(&house, "", form(&[], "a.bin", &noise(300_000, 1), late)).await)
+            .await;
     assert_eq!(refusal.kind(), (400, "missing-field"));
-    assert!(refusal.detail.contains("before the file"), "{}", refusal.detail);
+    assert!(
+        refusal.detail.contains("before the file"),
+        "{}",
+        refusal.detail
+    );
 }
 
 #[tokio::test]
 async fn a_field_behind_the_file_that_repeats_what_was_said_or_means_nothing_does_no_harm() {
     let house = House::open().await;
     for name in ["channel", "note"] {
-        let late = format!("--BOUNDARY\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\nsms\r\n");
+        let late =
+            format!("--BOUNDARY\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\nsms\r\n");
         let file = noise(200_000, 2);
-        let stored = receipt(send_form(&house, "channel=sms", form(&[], "a.bin", &file, &late)).await).await;
+        let stored =
+            receipt(send_form(&house, "channel=sms", form(&[], "a.bin", &file, &late)).await).await;
         assert!(house.stored(stored["id"].as_str().unwrap()) == file);
     }
 }

@@ -8,17 +8,19 @@ use crate::words::fault::Fault;
 pub(super) const LONGEST: usize = 70;
 const FORM: &str = "multipart/form-data";
 
-/// A boundary: 1 to 70 bytes of visible ASCII and blanks without `"` and `\`, not ending in a blank.
+/// A boundary: 1 to 70 bytes of visible ASCII and blanks without `"` and `\`, not ending in a
+/// blank.
 ///
-/// That is more than RFC 2046 section 5.1.1 allows, which has neither `*` nor `&`; clients draw those, too.
+/// That is more than RFC 2046 section 5.1.1 allows, which has neither `*` nor `&`; clients draw
+/// those, too.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Boundary(String);
 
 impl Boundary {
     /// Reads it from the value of a `Content-Type` header field.
     ///
-    /// Without quotes it may have all but blanks, `;` and `,`. The last would be two header fields that a proxy has
-    /// made one.
+    /// Without quotes it may have all but blanks, `;` and `,`. The last would be two header fields
+    /// that a proxy has made one.
     ///
     /// # Errors
     /// `malformed-multipart` when the value isn't `multipart/form-data` with one valid boundary.
@@ -27,8 +29,11 @@ impl Boundary {
         if !is_form(value) {
             return Err(malformed("the Content-Type isn't multipart/form-data"));
         }
-        named(value[FORM.len()..].trim_start_matches([',', ' ', '\t']))?
-            .ok_or_else(|| malformed("the Content-Type names no boundary: let the HTTP client set it with the form"))
+        named(value[FORM.len()..].trim_start_matches([',', ' ', '\t']))?.ok_or_else(|| {
+            malformed(
+                "the Content-Type names no boundary: let the HTTP client set it with the form",
+            )
+        })
     }
 
     /// The boundary in any type's parameters, if it names one.
@@ -36,7 +41,9 @@ impl Boundary {
     /// # Errors
     /// `malformed-multipart` when there are two, or it isn't valid.
     pub(super) fn of_parameters(content_type: &str) -> Result<Option<Self>, Fault> {
-        content_type.split_once(';').map_or(Ok(None), |(_, parameters)| named(parameters))
+        content_type
+            .split_once(';')
+            .map_or(Ok(None), |(_, parameters)| named(parameters))
     }
 
     /// What stands behind the hyphens of a form's first line, blanks at its end taken off.
@@ -51,20 +58,30 @@ impl Boundary {
     }
 }
 
-/// Whether a `Content-Type` means a form. A comma in place of the first semicolon has but one meaning, too.
+/// Whether a `Content-Type` means a form. A comma in place of the first semicolon has but one
+/// meaning, too.
 pub fn is_form(content_type: &str) -> bool {
-    let Some((essence, rest)) = content_type.trim_start().split_at_checked(FORM.len()) else { return false };
-    essence.eq_ignore_ascii_case(FORM) && matches!(rest.bytes().next(), None | Some(b';' | b',' | b' ' | b'\t'))
+    let Some((essence, rest)) = content_type.trim_start().split_at_checked(FORM.len()) else {
+        return false;
+    };
+    essence.eq_ignore_ascii_case(FORM)
+        && matches!(rest.bytes().next(), None | Some(b';' | b',' | b' ' | b'\t'))
 }
 
 fn named(parameters: &str) -> Result<Option<Boundary>, Fault> {
     let (mut rest, mut boundary) = (parameters.as_bytes(), None);
-    while let Some(Parameter { key, value, quoted }) = Parameter::take(&mut rest).map_err(|_| unreadable())? {
+    while let Some(Parameter { key, value, quoted }) =
+        Parameter::take(&mut rest).map_err(|_| unreadable())?
+    {
         if !key.eq_ignore_ascii_case(b"boundary") {
             continue;
         }
-        let whole = str::from_utf8(&value).ok().filter(|value| is_valid(value) && (quoted || !value.contains([' ', ','])));
-        let read = whole.map(|whole| Boundary(whole.to_owned())).ok_or_else(invalid)?;
+        let whole = str::from_utf8(&value)
+            .ok()
+            .filter(|value| is_valid(value) && (quoted || !value.contains([' ', ','])));
+        let read = whole
+            .map(|whole| Boundary(whole.to_owned()))
+            .ok_or_else(invalid)?;
         // Two readers must not cut the body at two different boundaries.
         if boundary.replace(read).is_some() {
             return Err(malformed("the Content-Type names two boundaries: name one"));
@@ -74,7 +91,9 @@ fn named(parameters: &str) -> Result<Option<Boundary>, Fault> {
 }
 
 fn is_valid(boundary: &str) -> bool {
-    (1..=LONGEST).contains(&boundary.len()) && boundary.bytes().all(is_allowed) && !boundary.ends_with(' ')
+    (1..=LONGEST).contains(&boundary.len())
+        && boundary.bytes().all(is_allowed)
+        && !boundary.ends_with(' ')
 }
 
 fn is_allowed(byte: u8) -> bool {
@@ -82,11 +101,15 @@ fn is_allowed(byte: u8) -> bool {
 }
 
 fn unreadable() -> Fault {
-    malformed("the Content-Type can't be read: send multipart/form-data; boundary=\"...\", with the quotes")
+    malformed(
+        "the Content-Type can't be read: send multipart/form-data; boundary=\"...\", with the quotes",
+    )
 }
 
 fn invalid() -> Fault {
-    malformed("the boundary is not 1 to 70 visible ASCII characters without quotes: let the HTTP client set it with the form")
+    malformed(
+        "the boundary is not 1 to 70 visible ASCII characters without quotes: let the HTTP client set it with the form",
+    )
 }
 
 #[cfg(test)]
@@ -95,7 +118,9 @@ mod tests {
     use crate::words::fault::{Blame, Code, Stage};
 
     fn read(value: &str) -> Option<String> {
-        Boundary::from_content_type(value).ok().map(|boundary| boundary.0)
+        Boundary::from_content_type(value)
+            .ok()
+            .map(|boundary| boundary.0)
     }
 
     #[test]
@@ -105,13 +130,25 @@ mod tests {
                 "multipart/form-data; boundary=------------------------d74496d66958873e",
                 "------------------------d74496d66958873e",
             ),
-            ("multipart/form-data; boundary=----WebKitFormBoundaryAbC123", "----WebKitFormBoundaryAbC123"),
+            (
+                "multipart/form-data; boundary=----WebKitFormBoundaryAbC123",
+                "----WebKitFormBoundaryAbC123",
+            ),
             ("Multipart/Form-Data; BOUNDARY=aB", "aB"),
-            ("multipart/form-data; charset=utf-8; boundary=\"a:b c=d?\"", "a:b c=d?"),
+            (
+                "multipart/form-data; charset=utf-8; boundary=\"a:b c=d?\"",
+                "a:b c=d?",
+            ),
             ("multipart/form-data;boundary=x", "x"),
             ("multipart/form-data; boundary=x; ", "x"),
-            ("multipart/form-data; boundary = \"x\" ; charset = utf-8", "x"),
-            ("multipart/form-data; boundary=----=_Part_1_2.3", "----=_Part_1_2.3"),
+            (
+                "multipart/form-data; boundary = \"x\" ; charset = utf-8",
+                "x",
+            ),
+            (
+                "multipart/form-data; boundary=----=_Part_1_2.3",
+                "----=_Part_1_2.3",
+            ),
             ("multipart/form-data; boundary=a/b:c(d)?e", "a/b:c(d)?e"),
             ("multipart/form-data; boundary=*****", "*****"),
             ("multipart/form-data; boundary=\"a;b,c\"", "a;b,c"),

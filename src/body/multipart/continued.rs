@@ -1,5 +1,5 @@
-//! A name in several parameters (RFC 2231 section 3): `filename*0*=utf-8''%E4; filename*1=" b.jpg"`. Mail libraries
-//! write long ones so.
+//! A name in several parameters (RFC 2231 section 3): `filename*0*=utf-8''%E4; filename*1="
+//! b.jpg"`. Mail libraries write long ones so.
 
 use std::borrow::Cow;
 
@@ -23,31 +23,54 @@ struct Piece<'v> {
 }
 
 impl<'v> Pieces<'v> {
-    /// Takes a piece; `place` is what follows the name of its parameter, such as `*0` or `*12*`. Ignores what isn't one.
+    /// Takes a piece; `place` is what follows the name of its parameter, such as `*0` or `*12*`.
+    /// Ignores what isn't one.
     ///
     /// # Errors
     /// A piece that was given before, and more than [`MOST`].
     pub fn take(&mut self, place: &[u8], value: Cow<'v, [u8]>) -> Result<(), Fault> {
-        let Some(digits) = place.strip_prefix(b"*") else { return Ok(()) };
-        let (digits, is_encoded) = digits.strip_suffix(b"*").map_or((digits, false), |digits| (digits, true));
+        let Some(digits) = place.strip_prefix(b"*") else {
+            return Ok(());
+        };
+        let (digits, is_encoded) = digits
+            .strip_suffix(b"*")
+            .map_or((digits, false), |digits| (digits, true));
         let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-        let Some(number) = str::from_utf8(digits).ok().filter(|_| is_number).and_then(|digits| digits.parse().ok()) else {
+        let Some(number) = str::from_utf8(digits)
+            .ok()
+            .filter(|_| is_number)
+            .and_then(|digits| digits.parse().ok())
+        else {
             return Ok(());
         };
         if self.0.len() == MOST || self.0.iter().any(|piece| piece.number == number) {
-            return Err(malformed("a part's name comes in pieces that can't be put together: send it as filename=\"...\""));
+            return Err(malformed(
+                "a part's name comes in pieces that can't be put together: send it as filename=\"...\"",
+            ));
         }
-        self.0.push(Piece { number, is_encoded, value });
+        self.0.push(Piece {
+            number,
+            is_encoded,
+            value,
+        });
         Ok(())
     }
 
     /// The whole name, if all pieces of one came.
     pub fn joined(mut self) -> Option<String> {
         self.0.sort_unstable_by_key(|piece| piece.number);
-        let is_whole = self.0.iter().enumerate().all(|(at, piece)| at == piece.number);
+        let is_whole = self
+            .0
+            .iter()
+            .enumerate()
+            .all(|(at, piece)| at == piece.number);
         let first = self.0.first_mut().filter(|_| is_whole)?;
         // The first one says for all of which character set they are, if it is encoded.
-        let charset = if first.is_encoded { Some(take_charset(&mut first.value)?) } else { None };
+        let charset = if first.is_encoded {
+            Some(take_charset(&mut first.value)?)
+        } else {
+            None
+        };
         let bytes: Vec<u8> = self.0.iter().flat_map(Piece::bytes).collect();
         match charset {
             Some(charset) => charset::decode_as(&charset, &bytes),
@@ -58,7 +81,11 @@ impl<'v> Pieces<'v> {
 
 impl Piece<'_> {
     fn bytes(&self) -> Vec<u8> {
-        if self.is_encoded { percent_decode(&self.value).collect() } else { self.value.to_vec() }
+        if self.is_encoded {
+            percent_decode(&self.value).collect()
+        } else {
+            self.value.to_vec()
+        }
     }
 }
 
@@ -86,11 +113,32 @@ mod tests {
     #[test]
     fn pieces_make_one_name_in_whatever_order_they_come() {
         for (pieces, name) in [
-            (&[("*0", "a long "), ("*1", "name.jpg")][..], "a long name.jpg"),
+            (
+                &[("*0", "a long "), ("*1", "name.jpg")][..],
+                "a long name.jpg",
+            ),
             (&[("*1", "name.jpg"), ("*0", "100% ")], "100% name.jpg"),
-            (&[("*0*", "utf-8''%E5%9B"), ("*1*", "%BE%20"), ("*2", "a%.jpg")], "图 a%.jpg"),
-            (&[("*0*", "ISO-8859-1'de'Gr%FC"), ("*1*", "%DFe.jpg")], "Grüße.jpg"),
-            (&[("*0*", "utf-8''a.jpg"), ("other", "x"), ("*x", "y"), ("*", "z")], "a.jpg"),
+            (
+                &[
+                    ("*0*", "utf-8''%E5%9B"),
+                    ("*1*", "%BE%20"),
+                    ("*2", "a%.jpg"),
+                ],
+                "图 a%.jpg",
+            ),
+            (
+                &[("*0*", "ISO-8859-1'de'Gr%FC"), ("*1*", "%DFe.jpg")],
+                "Grüße.jpg",
+            ),
+            (
+                &[
+                    ("*0*", "utf-8''a.jpg"),
+                    ("other", "x"),
+                    ("*x", "y"),
+                    ("*", "z"),
+                ],
+                "a.jpg",
+            ),
         ] {
             assert_eq!(joined(pieces).unwrap().as_deref(), Some(name), "{pieces:?}");
         }
@@ -98,9 +146,13 @@ mod tests {
 
     #[test]
     fn pieces_that_make_no_name_give_none() {
-        for pieces in
-            [&[][..], &[("*1", "b.jpg")], &[("*0", "a"), ("*2", "c.jpg")], &[("*0*", "no quotes")], &[("*0*", "utf-8''%FF")]]
-        {
+        for pieces in [
+            &[][..],
+            &[("*1", "b.jpg")],
+            &[("*0", "a"), ("*2", "c.jpg")],
+            &[("*0*", "no quotes")],
+            &[("*0*", "utf-8''%FF")],
+        ] {
             assert_eq!(joined(pieces).unwrap(), None, "{pieces:?}");
         }
     }

@@ -77,8 +77,12 @@ impl Delimiter {
     /// More padding than [`PADDING_LIMIT`]. That is no data either: others would read a delimiter.
     pub fn step(&self, progress: Progress, byte: u8) -> Result<Verdict, Fault> {
         let further = match (progress, byte) {
-            (Progress::Within(read), _) if byte != self.0.needle()[read] => return Ok(Verdict::Not),
-            (Progress::Within(read), _) if read + 1 == self.0.needle().len() => Progress::Padding(0),
+            (Progress::Within(read), _) if byte != self.0.needle()[read] => {
+                return Ok(Verdict::Not);
+            }
+            (Progress::Within(read), _) if read + 1 == self.0.needle().len() => {
+                Progress::Padding(0)
+            }
             (Progress::Within(read), _) => Progress::Within(read + 1),
             (Progress::Padding(PADDING_LIMIT), b' ' | b'\t') => return Err(overlong()),
             (Progress::Padding(blanks), b' ' | b'\t') => Progress::Padding(blanks + 1),
@@ -91,7 +95,8 @@ impl Delimiter {
         Ok(Verdict::Reading(further))
     }
 
-    /// How many bytes lie before the first delimiter, or before what may become one with more bytes.
+    /// How many bytes lie before the first delimiter, or before what may become one with more
+    /// bytes.
     pub fn data_before(&self, data: &[u8]) -> usize {
         let mut from = 0;
         while let Some(found) = self.0.find(&data[from..]) {
@@ -123,7 +128,11 @@ impl Delimiter {
         let needle = self.0.needle();
         let end = &data[data.len().saturating_sub(needle.len() - 1)..];
         let begun = memchr::memrchr(b'\r', end).map_or(&end[..0], |start| &end[start..]);
-        if needle.starts_with(begun) { begun.len() } else { 0 }
+        if needle.starts_with(begun) {
+            begun.len()
+        } else {
+            0
+        }
     }
 }
 
@@ -155,15 +164,25 @@ mod tests {
             ("data", "\r\n--bound\r\nmore"),
             ("data", "\r\n--bound--more"),
         ] {
-            assert_eq!(data_before(format!("{sure}{open}").as_bytes()), sure.len(), "{sure:?} {open:?}");
+            assert_eq!(
+                data_before(format!("{sure}{open}").as_bytes()),
+                sure.len(),
+                "{sure:?} {open:?}"
+            );
         }
     }
 
     #[test]
     fn a_line_that_only_begins_like_a_delimiter_is_data() {
-        for data in
-            ["\r\n--boundX", "\r\n--bound-X", "\r\n--bound\rX", "\r\n--bound\n", "\r\n--bound --", "\n--bound--", "--bound--"]
-        {
+        for data in [
+            "\r\n--boundX",
+            "\r\n--bound-X",
+            "\r\n--bound\rX",
+            "\r\n--bound\n",
+            "\r\n--bound --",
+            "\n--bound--",
+            "--bound--",
+        ] {
             assert_eq!(data_before(data.as_bytes()), data.len(), "{data:?}");
         }
     }

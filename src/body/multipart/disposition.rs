@@ -18,9 +18,13 @@ pub(super) struct Disposition {
     pub file_name: Option<String>,
 }
 
-/// The file name in a request's own `Content-Disposition`. None where there is none that can be read.
+/// The file name in a request's own `Content-Disposition`. None where there is none that can be
+/// read.
 pub fn file_name(value: &[u8]) -> Option<String> {
-    Disposition::parse(value).ok()?.file_name.filter(|name| !name.is_empty())
+    Disposition::parse(value)
+        .ok()?
+        .file_name
+        .filter(|name| !name.is_empty())
 }
 
 /// One name, plain and extended (RFC 8187).
@@ -34,10 +38,13 @@ impl Disposition {
     /// # Errors
     /// `malformed-multipart` when the parameters can't be told apart, or one is given twice.
     pub fn parse(value: &[u8]) -> Result<Self, Fault> {
-        let (mut name, mut file_name, mut pieces) = (Given::default(), Given::default(), Pieces::default());
+        let (mut name, mut file_name, mut pieces) =
+            (Given::default(), Given::default(), Pieces::default());
         let type_end = memchr::memchr(b';', value).unwrap_or(value.len());
         let mut rest = &value[type_end..];
-        while let Some(Parameter { key, value, .. }) = Parameter::take(&mut rest).map_err(unreadable)? {
+        while let Some(Parameter { key, value, .. }) =
+            Parameter::take(&mut rest).map_err(unreadable)?
+        {
             match key.to_ascii_lowercase().as_slice() {
                 b"name" => set_once(&mut name.plain, value, "name")?,
                 b"name*" => set_once(&mut name.extended, value, "name*")?,
@@ -50,7 +57,10 @@ impl Disposition {
                 }
             }
         }
-        Ok(Self { name: name.decoded(), file_name: pieces.joined().or_else(|| file_name.decoded()) })
+        Ok(Self {
+            name: name.decoded(),
+            file_name: pieces.joined().or_else(|| file_name.decoded()),
+        })
     }
 }
 
@@ -66,39 +76,61 @@ impl Given<'_> {
     }
 }
 
-/// What was meant by a plain name: raw, with the three bytes escaped that browsers escape (WHATWG HTML, "multipart form
-/// data"), or percent-encoded as a whole, as RFC 7578 section 4.2 lets a client do (aiohttp, needle, HttpClient 5).
+/// What was meant by a plain name: raw, with the three bytes escaped that browsers escape (WHATWG
+/// HTML, "multipart form data"), or percent-encoded as a whole, as RFC 7578 section 4.2 lets a
+/// client do (aiohttp, needle, HttpClient 5).
 fn decode_plain(value: &[u8]) -> String {
     let text = charset::decode(value);
     if !text.contains('%') {
         return text.into_owned();
     }
-    decode_whole(&text).unwrap_or_else(|| text.replace("%22", "\"").replace("%0D", "\r").replace("%0A", "\n"))
+    decode_whole(&text).unwrap_or_else(|| {
+        text.replace("%22", "\"")
+            .replace("%0D", "\r")
+            .replace("%0A", "\n")
+    })
 }
 
-/// The name of a client that encodes all but a few characters: it leaves no blank and nothing beyond ASCII, and what it
-/// encodes is UTF-8. `50% off.jpg` is no such name.
+/// The name of a client that encodes all but a few characters: it leaves no blank and nothing
+/// beyond ASCII, and what it encodes is UTF-8. `50% off.jpg` is no such name.
 fn decode_whole(text: &str) -> Option<String> {
     let mut escapes = text.split('%').skip(1);
     let clean = text.bytes().all(|byte| byte.is_ascii_graphic())
-        && escapes.all(|escape| escape.len() >= 2 && escape.bytes().take(2).all(|digit| digit.is_ascii_hexdigit()));
-    clean.then(|| percent_decode(text.as_bytes()).decode_utf8().ok().map(Cow::into_owned))?
+        && escapes.all(|escape| {
+            escape.len() >= 2
+                && escape
+                    .bytes()
+                    .take(2)
+                    .all(|digit| digit.is_ascii_hexdigit())
+        });
+    clean.then(|| {
+        percent_decode(text.as_bytes())
+            .decode_utf8()
+            .ok()
+            .map(Cow::into_owned)
+    })?
 }
 
-/// `charset'language'percent-encoded` (RFC 8187 section 3.2), also with the last in quotes, as Symfony and .NET code has
-/// sent it; `None` when it is something else.
+/// `charset'language'percent-encoded` (RFC 8187 section 3.2), also with the last in quotes, as
+/// Symfony and .NET code has sent it; `None` when it is something else.
 fn decode_extended(value: &[u8]) -> Option<String> {
     let mut pieces = value.splitn(3, |&byte| byte == b'\'');
     let (charset, _language, encoded) = (pieces.next()?, pieces.next()?, pieces.next()?);
     let name = charset::decode_as(charset, &Cow::from(percent_decode(encoded)))?;
-    let unquoted = name.strip_prefix('"').and_then(|name| name.strip_suffix('"'));
+    let unquoted = name
+        .strip_prefix('"')
+        .and_then(|name| name.strip_suffix('"'));
     Some(unquoted.map_or_else(|| name.clone(), str::to_owned))
 }
 
 fn unreadable(why: Unreadable) -> Fault {
     malformed(match why {
-        Unreadable::Incomplete => "a part's Content-Disposition can't be read: send form-data; name=\"...\"; filename=\"...\"",
-        Unreadable::QuoteInside => "a quote within a name in a part's Content-Disposition isn't escaped: send it as %22",
+        Unreadable::Incomplete => {
+            "a part's Content-Disposition can't be read: send form-data; name=\"...\"; filename=\"...\""
+        }
+        Unreadable::QuoteInside => {
+            "a quote within a name in a part's Content-Disposition isn't escaped: send it as %22"
+        }
     })
 }
 
@@ -107,7 +139,9 @@ mod tests {
     use super::*;
 
     fn file_name(parameters: &[u8]) -> Option<String> {
-        Disposition::parse(&[b"form-data; name=\"file\"; ", parameters].concat()).unwrap().file_name
+        Disposition::parse(&[b"form-data; name=\"file\"; ", parameters].concat())
+            .unwrap()
+            .file_name
     }
 
     #[test]
@@ -132,8 +166,14 @@ mod tests {
 
     #[test]
     fn a_name_that_is_not_utf_8_is_a_western_one() {
-        assert_eq!(file_name(b"filename=\"caf\xe9.pdf\"").as_deref(), Some("café.pdf"));
-        assert_eq!(file_name(b"filename=na\xefve\x80.pdf").as_deref(), Some("naïve€.pdf"));
+        assert_eq!(
+            file_name(b"filename=\"caf\xe9.pdf\"").as_deref(),
+            Some("café.pdf")
+        );
+        assert_eq!(
+            file_name(b"filename=na\xefve\x80.pdf").as_deref(),
+            Some("naïve€.pdf")
+        );
     }
 
     #[test]
@@ -151,24 +191,37 @@ mod tests {
             ("50%25é.txt", "50%25é.txt"),
             ("%", "%"),
         ] {
-            assert_eq!(file_name(format!("filename=\"{sent}\"").as_bytes()).as_deref(), Some(read), "{sent}");
+            assert_eq!(
+                file_name(format!("filename=\"{sent}\"").as_bytes()).as_deref(),
+                Some(read),
+                "{sent}"
+            );
         }
     }
 
     #[test]
     fn the_extended_name_wins_where_it_can_be_read() {
         for (sent, read) in [
-            (r#"filename="x"; filename*=UTF-8''%E2%82%AC%20rates.txt"#, "€ rates.txt"),
+            (
+                r#"filename="x"; filename*=UTF-8''%E2%82%AC%20rates.txt"#,
+                "€ rates.txt",
+            ),
             (r#"filename*=utf-8'en'caf%C3%A9; filename="x""#, "café"),
             (r#"filename*="UTF-8''caf%C3%A9""#, "café"),
             (r#"filename*=ISO-8859-1''caf%E9"#, "café"),
             (r#"filename*=utf-8''"%E4%B8%AD%E6%96%87.jpg""#, "中文.jpg"),
-            (r#"filename*=utf-8''%22%E4%B8%AD%E6%96%87.jpg%22"#, "中文.jpg"),
+            (
+                r#"filename*=utf-8''%22%E4%B8%AD%E6%96%87.jpg%22"#,
+                "中文.jpg",
+            ),
             (r#"filename*=utf-8''"a;b.jpg"; size=3"#, "a;b.jpg"),
             (r#"filename*=utf-8''中文.jpg"#, "中文.jpg"),
             (r#"filename="x"; filename*=KOI8-R''%C6"#, "ф"),
             (r#"filename="x"; filename*=UTF-8''%FF"#, "x"),
-            (r#"filename*0*=utf-8''%E4%B8; filename="x"; filename*1*=%AD; FILENAME*2=" a.jpg""#, "中 a.jpg"),
+            (
+                r#"filename*0*=utf-8''%E4%B8; filename="x"; filename*1*=%AD; FILENAME*2=" a.jpg""#,
+                "中 a.jpg",
+            ),
             (r#"filename="x"; filename*1="lost.jpg""#, "x"),
             (r#"filename="x"; filename*=NO-SUCH''%FF"#, "x"),
             (r#"filename*=no-quotes"#, ""),
@@ -180,22 +233,42 @@ mod tests {
     #[test]
     fn a_field_has_no_file_name() {
         assert_eq!(file_name(b""), None);
-        assert_eq!(Disposition::parse(b"form-data").unwrap(), Disposition::default());
+        assert_eq!(
+            Disposition::parse(b"form-data").unwrap(),
+            Disposition::default()
+        );
         assert_eq!(Disposition::parse(b"").unwrap(), Disposition::default());
     }
 
     #[test]
     fn what_two_readers_may_read_differently_is_refused() {
-        for bad in [r#"filename="open"#, r#"filename="open\""#, r#"filename="a"b""#, "filename", "filename=a; filename=b"] {
-            assert!(Disposition::parse(format!("form-data; {bad}").as_bytes()).is_err(), "{bad}");
+        for bad in [
+            r#"filename="open"#,
+            r#"filename="open\""#,
+            r#"filename="a"b""#,
+            "filename",
+            "filename=a; filename=b",
+        ] {
+            assert!(
+                Disposition::parse(format!("form-data; {bad}").as_bytes()).is_err(),
+                "{bad}"
+            );
         }
     }
 
     #[test]
     fn an_unescaped_quote_is_told_as_one() {
-        for bad in [r#"filename="a"b.jpg""#, r#"filename="5" screen.jpg""#, r#"name="fi"le"; filename="a.jpg""#] {
+        for bad in [
+            r#"filename="a"b.jpg""#,
+            r#"filename="5" screen.jpg""#,
+            r#"name="fi"le"; filename="a.jpg""#,
+        ] {
             let fault = Disposition::parse(format!("form-data; {bad}").as_bytes()).unwrap_err();
-            assert!(fault.detail().contains("quote within a name"), "{bad}: {}", fault.detail());
+            assert!(
+                fault.detail().contains("quote within a name"),
+                "{bad}: {}",
+                fault.detail()
+            );
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Forms that call themselves something else: `curl -F` with a `Content-Type` of its own, a misspelt one, an
-//! `application/x-www-form-urlencoded` that a library puts on everything.
+//! Forms that call themselves something else: `curl -F` with a `Content-Type` of its own, a
+//! misspelt one, an `application/x-www-form-urlencoded` that a library puts on everything.
 
 use crate::body::multipart::boundary::{Boundary, LONGEST};
 use crate::body::multipart::malformed;
@@ -8,39 +8,54 @@ use crate::words::fault::Fault;
 /// Most bytes of a form's first line: hyphens, boundary, a few blanks.
 const LONGEST_LINE: usize = 2 + LONGEST + 64;
 
-/// The boundary of the form that `head`, a body's first bytes, begins under another type; `None` where it is no form.
+/// The boundary of the form that `head`, a body's first bytes, begins under another type; `None`
+/// where it is no form.
 ///
-/// A form begins with `--` and a boundary, a line each for header fields, and among them `Content-Disposition:
-/// form-data`. A look at text that begins so is a look at an envelope: the file is what lies in it.
+/// A form begins with `--` and a boundary, a line each for header fields, and among them
+/// `Content-Disposition: form-data`. A look at text that begins so is a look at an envelope: the
+/// file is what lies in it.
 ///
 /// # Errors
-/// `malformed-multipart` for a form whose declared type names another boundary, and for what declares itself an envelope
-/// of another kind (`multipart/related`).
+/// `malformed-multipart` for a form whose declared type names another boundary, and for what
+/// declares itself an envelope of another kind (`multipart/related`).
 pub fn form_inside(head: &[u8], content_type: Option<&str>) -> Result<Option<Boundary>, Fault> {
     if !head.trim_ascii_start().starts_with(b"--") {
         return Ok(None);
     }
     let declared = content_type.unwrap_or_default();
-    let is_multipart = declared.trim_start().get(..10).is_some_and(|start| start.eq_ignore_ascii_case("multipart/"));
+    let is_multipart = declared
+        .trim_start()
+        .get(..10)
+        .is_some_and(|start| start.eq_ignore_ascii_case("multipart/"));
     match first_line(head.trim_ascii_start()) {
-        Some(boundary) if is_multipart && Boundary::of_parameters(declared)?.is_some_and(|named| named != boundary) => {
-            Err(malformed("the body begins as a form with another boundary than its Content-Type names"))
+        Some(boundary)
+            if is_multipart
+                && Boundary::of_parameters(declared)?.is_some_and(|named| named != boundary) =>
+        {
+            Err(malformed(
+                "the body begins as a form with another boundary than its Content-Type names",
+            ))
         }
         Some(boundary) => Ok(Some(boundary)),
-        None if is_multipart => {
-            Err(malformed("the body is an envelope that isn't multipart/form-data: send that, or the file alone"))
-        }
+        None if is_multipart => Err(malformed(
+            "the body is an envelope that isn't multipart/form-data: send that, or the file alone",
+        )),
         None => Ok(None),
     }
 }
 
 /// The boundary on the first line, if what follows it is the head of a form's part.
 fn first_line(head: &[u8]) -> Option<Boundary> {
-    let mut lines = head.split(|&byte| byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    let mut lines = head
+        .split(|&byte| byte == b'\n')
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     let line = lines.next().filter(|line| line.len() <= LONGEST_LINE)?;
     let boundary = Boundary::from_line(line.strip_prefix(b"--")?)?;
     let fields = lines.take_while(|line| !line.is_empty());
-    fields.map_while(field).any(|(name, value)| is_form_data(name, value)).then_some(boundary)
+    fields
+        .map_while(field)
+        .any(|(name, value)| is_form_data(name, value))
+        .then_some(boundary)
 }
 
 /// A header field, or what a folded one goes on with. The last one may be cut.
@@ -49,7 +64,9 @@ fn field(line: &[u8]) -> Option<(&[u8], &[u8])> {
         return Some((b"", line));
     }
     let (name, value) = line.split_at(memchr::memchr(b':', line)?);
-    let is_token = name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte));
+    let is_token = name
+        .iter()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte));
     (is_token && !name.is_empty()).then_some((name, &value[1..]))
 }
 
@@ -57,7 +74,9 @@ fn is_form_data(name: &[u8], value: &[u8]) -> bool {
     const FORM_DATA: &[u8] = b"form-data";
     let value = value.trim_ascii_start();
     name.eq_ignore_ascii_case(b"content-disposition")
-        && value.get(..FORM_DATA.len()).is_some_and(|start| start.eq_ignore_ascii_case(FORM_DATA))
+        && value
+            .get(..FORM_DATA.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(FORM_DATA))
 }
 
 #[cfg(test)]
@@ -65,8 +84,13 @@ mod tests {
     use super::*;
 
     fn inside(head: &str, content_type: &str) -> Result<Option<String>, String> {
-        let found = form_inside(head.as_bytes(), Some(content_type).filter(|value| !value.is_empty()));
-        found.map(|found| found.map(|boundary| boundary.as_str().to_owned())).map_err(|fault| fault.detail().to_owned())
+        let found = form_inside(
+            head.as_bytes(),
+            Some(content_type).filter(|value| !value.is_empty()),
+        );
+        found
+            .map(|found| found.map(|boundary| boundary.as_str().to_owned()))
+            .map_err(|fault| fault.detail().to_owned())
     }
 
     #[test]
@@ -77,10 +101,18 @@ mod tests {
             "--x \r\nContent-Type: image/jpeg;\r\n name=a\r\nContent-Disposition: Form-Data; name=a\r\n\r\n",
             "--x\nContent-Disposition: form-data; name=a\n\n",
         ] {
-            for declared in
-                ["", "image/jpeg", "application/x-www-form-urlencoded", "multipart/related; boundary=x", "multipart/mixed"]
-            {
-                assert_eq!(inside(head, declared), Ok(Some("x".into())), "{head:?} as {declared}");
+            for declared in [
+                "",
+                "image/jpeg",
+                "application/x-www-form-urlencoded",
+                "multipart/related; boundary=x",
+                "multipart/mixed",
+            ] {
+                assert_eq!(
+                    inside(head, declared),
+                    Ok(Some("x".into())),
+                    "{head:?} as {declared}"
+                );
             }
         }
     }
@@ -106,10 +138,22 @@ mod tests {
     #[test]
     fn an_envelope_that_is_no_certain_form_is_refused() {
         let form = "--x\r\nContent-Disposition: form-data; name=a\r\n\r\n";
-        assert!(inside(form, "multipart/related; boundary=y").unwrap_err().contains("another boundary"));
-        assert!(inside(form, "multipart/related; boundary=x; boundary=x").unwrap_err().contains("two boundaries"));
+        assert!(
+            inside(form, "multipart/related; boundary=y")
+                .unwrap_err()
+                .contains("another boundary")
+        );
+        assert!(
+            inside(form, "multipart/related; boundary=x; boundary=x")
+                .unwrap_err()
+                .contains("two boundaries")
+        );
         let related = "--x\r\nContent-Type: application/json\r\n\r\n{}\r\n--x\r\nContent-Type: image/jpeg\r\n\r\n";
-        assert!(inside(related, "multipart/related; boundary=x").unwrap_err().contains("envelope"));
+        assert!(
+            inside(related, "multipart/related; boundary=x")
+                .unwrap_err()
+                .contains("envelope")
+        );
         assert_eq!(inside("PK\x03\x04", "multipart/x-zip"), Ok(None));
     }
 }

@@ -34,34 +34,64 @@ impl PartHead {
         let mut fields = [EMPTY_HEADER; FIELDS_LIMIT];
         let fields = match httparse::parse_headers(&head, &mut fields) {
             // httparse also takes a bare LF for a line's end, and so may see a blank line earlier.
-            Ok(Status::Complete((end, fields))) if end == head.len() && !has_bare_line_feed(&head) => fields,
+            Ok(Status::Complete((end, fields)))
+                if end == head.len() && !has_bare_line_feed(&head) =>
+            {
+                fields
+            }
             Err(httparse::Error::TooManyHeaders) => {
-                return Err(malformed("a part has more than 64 header fields: send fewer"));
+                return Err(malformed(
+                    "a part has more than 64 header fields: send fewer",
+                ));
             }
             _ if has_bare_line_feed(&head) => return Err(bare_line_feed()),
-            _ => return Err(malformed("a part's header fields can't be read: send name, colon and value, a line each")),
+            _ => {
+                return Err(malformed(
+                    "a part's header fields can't be read: send name, colon and value, a line each",
+                ));
+            }
         };
         let mut head = Self::default();
         let mut disposition = None;
         for field in fields {
             head.take(field, &mut disposition)?;
         }
-        let disposition = disposition.map(Disposition::parse).transpose()?.unwrap_or_default();
-        Ok(Self { name: disposition.name, file_name: disposition.file_name, ..head })
+        let disposition = disposition
+            .map(Disposition::parse)
+            .transpose()?
+            .unwrap_or_default();
+        Ok(Self {
+            name: disposition.name,
+            file_name: disposition.file_name,
+            ..head
+        })
     }
 
-    fn take<'v>(&mut self, field: &Header<'v>, disposition: &mut Option<&'v [u8]>) -> Result<(), Fault> {
+    fn take<'v>(
+        &mut self,
+        field: &Header<'v>,
+        disposition: &mut Option<&'v [u8]>,
+    ) -> Result<(), Fault> {
         match field.name.to_ascii_lowercase().as_str() {
             "content-disposition" => set_once(disposition, field.value, "Content-Disposition"),
             "content-type" => set_once(&mut self.content_type, text(field.value), "Content-Type"),
-            "content-length" => set_once(&mut self.content_length, number(field.value)?, "Content-Length"),
-            "content-transfer-encoding" => set_once(&mut self.transfer_encoding, text(field.value), "Content-Transfer-Encoding"),
+            "content-length" => set_once(
+                &mut self.content_length,
+                number(field.value)?,
+                "Content-Length",
+            ),
+            "content-transfer-encoding" => set_once(
+                &mut self.transfer_encoding,
+                text(field.value),
+                "Content-Transfer-Encoding",
+            ),
             _ => Ok(()),
         }
     }
 }
 
-/// Puts a field that mail libraries have written in several lines into one (RFC 5322 section 2.2.3).
+/// Puts a field that mail libraries have written in several lines into one (RFC 5322 section
+/// 2.2.3).
 fn unfold(head: &[u8]) -> Cow<'_, [u8]> {
     let folds = |at: &usize| matches!(head.get(at + 2), Some(b' ' | b'\t'));
     if !memmem::find_iter(head, b"\r\n").any(|at| folds(&at)) {
@@ -95,9 +125,15 @@ pub(super) fn end(head: &[u8], known: usize) -> Option<usize> {
 }
 
 /// Two readers must not see two different values.
-pub(super) fn set_once<T: PartialEq>(slot: &mut Option<T>, value: T, what: &str) -> Result<(), Fault> {
+pub(super) fn set_once<T: PartialEq>(
+    slot: &mut Option<T>,
+    value: T,
+    what: &str,
+) -> Result<(), Fault> {
     match slot {
-        Some(given) if *given != value => Err(malformed(format!("a part gives {what} twice, differently: give it once"))),
+        Some(given) if *given != value => Err(malformed(format!(
+            "a part gives {what} twice, differently: give it once"
+        ))),
         _ => {
             *slot = Some(value);
             Ok(())
@@ -115,7 +151,9 @@ fn number(value: &[u8]) -> Result<u64, Fault> {
         .ok()
         .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
         .and_then(|digits| digits.parse().ok())
-        .ok_or_else(|| malformed("a part's Content-Length isn't a number of bytes: correct it or leave it out"))
+        .ok_or_else(|| {
+            malformed("a part's Content-Length isn't a number of bytes: correct it or leave it out")
+        })
 }
 
 #[cfg(test)]
@@ -143,17 +181,37 @@ mod tests {
 
     #[test]
     fn one_field_given_twice_must_agree() {
-        let parse = |a, b| PartHead::parse(format!("Content-Length: {a}\r\nContent-Length: {b}\r\n\r\n").as_bytes());
+        let parse = |a, b| {
+            PartHead::parse(
+                format!("Content-Length: {a}\r\nContent-Length: {b}\r\n\r\n").as_bytes(),
+            )
+        };
         assert_eq!(parse("7", "7").unwrap().content_length, Some(7));
-        assert!(parse("7", "8").unwrap_err().detail().contains("Content-Length twice"));
+        assert!(
+            parse("7", "8")
+                .unwrap_err()
+                .detail()
+                .contains("Content-Length twice")
+        );
         let names = b"Content-Disposition: form-data; name=a\r\nContent-Disposition: form-data; name=b\r\n\r\n";
         assert!(PartHead::parse(names).is_err());
     }
 
     #[test]
     fn a_length_is_a_plain_number() {
-        for bad in ["", "+7", "-7", "7 bytes", "7, 7", "0x7", "99999999999999999999"] {
-            assert!(PartHead::parse(format!("Content-Length: {bad}\r\n\r\n").as_bytes()).is_err(), "{bad}");
+        for bad in [
+            "",
+            "+7",
+            "-7",
+            "7 bytes",
+            "7, 7",
+            "0x7",
+            "99999999999999999999",
+        ] {
+            assert!(
+                PartHead::parse(format!("Content-Length: {bad}\r\n\r\n").as_bytes()).is_err(),
+                "{bad}"
+            );
         }
     }
 
@@ -161,13 +219,29 @@ mod tests {
     fn a_head_has_at_most_64_fields() {
         let head = |fields: usize| format!("{}\r\n", "X: y\r\n".repeat(fields));
         assert!(PartHead::parse(head(64).as_bytes()).is_ok());
-        assert!(PartHead::parse(head(65).as_bytes()).unwrap_err().detail().contains("64"));
+        assert!(
+            PartHead::parse(head(65).as_bytes())
+                .unwrap_err()
+                .detail()
+                .contains("64")
+        );
     }
 
     #[test]
     fn lines_that_are_no_header_fields_are_refused() {
-        for bad in ["no colon\r\n\r\n", ": no name\r\n\r\n", " A: b\r\n\r\n", "A: \0\r\n\r\n"] {
-            assert!(PartHead::parse(bad.as_bytes()).unwrap_err().detail().contains("can't be read"), "{bad:?}");
+        for bad in [
+            "no colon\r\n\r\n",
+            ": no name\r\n\r\n",
+            " A: b\r\n\r\n",
+            "A: \0\r\n\r\n",
+        ] {
+            assert!(
+                PartHead::parse(bad.as_bytes())
+                    .unwrap_err()
+                    .detail()
+                    .contains("can't be read"),
+                "{bad:?}"
+            );
         }
     }
 
@@ -185,15 +259,27 @@ mod tests {
             "Content-Disposition: form-data; name=file; filename=\"a long name.png\"\r\n \r\nContent-Type:\r\n image/png; name=x",
         ] {
             let mut read = PartHead::parse(format!("{head}\r\n\r\n").as_bytes()).unwrap();
-            read.content_type = read.content_type.map(|value| value.replace(";\tname", "; name"));
+            read.content_type = read
+                .content_type
+                .map(|value| value.replace(";\tname", "; name"));
             assert_eq!(read, expected, "{head}");
         }
     }
 
     #[test]
     fn bare_line_feeds_are_told_as_such() {
-        for bad in ["A: b\n\nC: d\r\n\r\n", "A: b\nC: d\r\n\r\n", "A: b\n folded\r\n\r\n"] {
-            assert!(PartHead::parse(bad.as_bytes()).unwrap_err().detail().contains("bare line feeds"), "{bad:?}");
+        for bad in [
+            "A: b\n\nC: d\r\n\r\n",
+            "A: b\nC: d\r\n\r\n",
+            "A: b\n folded\r\n\r\n",
+        ] {
+            assert!(
+                PartHead::parse(bad.as_bytes())
+                    .unwrap_err()
+                    .detail()
+                    .contains("bare line feeds"),
+                "{bad:?}"
+            );
         }
     }
 }

@@ -38,7 +38,8 @@ pub use head::PartHead;
 /// Largest head of one part, in bytes with its blank line. Real ones stay below 1 KiB.
 pub const HEAD_LIMIT: usize = 16 * 1024;
 
-/// Largest preamble of a form, in bytes. Mail libraries write a sentence there, HTTP clients nothing.
+/// Largest preamble of a form, in bytes. Mail libraries write a sentence there, HTTP clients
+/// nothing.
 const PREAMBLE_LIMIT: usize = 1024;
 
 /// Most parts of one form. Each costs the caller a few bytes and the reader an allocation.
@@ -68,7 +69,8 @@ pub struct Parser {
     /// Chunks that wait behind `chunk`; only where they are pushed faster than read.
     waiting: VecDeque<Bytes>,
     chunk: Bytes,
-    /// What came before `chunk` and can't be told yet: the preamble, a possible delimiter, or half a head.
+    /// What came before `chunk` and can't be told yet: the preamble, a possible delimiter, or half
+    /// a head.
     held: BytesMut,
     consumed: u64,
     parts: usize,
@@ -156,14 +158,17 @@ impl Parser {
             State::Epilogue { .. } => Ok(()),
             State::Failed(fault) => Err(fault.clone()),
             State::Preamble | State::Opening { first: false, .. } => Err(never_begins()),
-            _ => Err(malformed("the body ended before the closing boundary: send the form whole, up to --boundary--")),
+            _ => Err(malformed(
+                "the body ended before the closing boundary: send the form whole, up to --boundary--",
+            )),
         }
     }
 
     /// Bytes of the body up to where the parser stands.
     ///
     /// That is the part's first data byte after [`Event::Part`], just past its last one after
-    /// [`Event::PartEnd`], and just past `--boundary--` after [`Event::End`]. Then it counts the epilogue.
+    /// [`Event::PartEnd`], and just past `--boundary--` after [`Event::End`]. Then it counts the
+    /// epilogue.
     pub fn consumed(&self) -> u64 {
         self.consumed
     }
@@ -198,9 +203,18 @@ impl Parser {
     }
 
     fn start(&mut self) -> Step {
-        let Some(&first) = self.chunk.first() else { return Step::Starved };
-        let progress = if first == b'\r' { Progress::START } else { Progress::LINE_START };
-        self.state = State::Opening { progress, first: true };
+        let Some(&first) = self.chunk.first() else {
+            return Step::Starved;
+        };
+        let progress = if first == b'\r' {
+            Progress::START
+        } else {
+            Progress::LINE_START
+        };
+        self.state = State::Opening {
+            progress,
+            first: true,
+        };
         Step::Again
     }
 
@@ -210,7 +224,11 @@ impl Parser {
                 self.state = State::Opening { progress, first };
                 Ok(Step::Starved)
             }
-            Verdict::Not if first && self.chunk.first() == Some(&b'\n') && self.delimiter.mentions(&self.held) > 0 => {
+            Verdict::Not
+                if first
+                    && self.chunk.first() == Some(&b'\n')
+                    && self.delimiter.mentions(&self.held) > 0 =>
+            {
                 Err(head::bare_line_feed())
             }
             Verdict::Not => {
@@ -236,7 +254,10 @@ impl Parser {
         if self.chunk.is_empty() {
             return Ok(Step::Starved);
         }
-        self.state = State::Opening { progress: Progress::START, first: false };
+        self.state = State::Opening {
+            progress: Progress::START,
+            first: false,
+        };
         Ok(Step::Again)
     }
 
@@ -255,7 +276,9 @@ impl Parser {
             return Err(head::bare_line_feed());
         }
         if self.held.len() == HEAD_LIMIT {
-            return Err(malformed("a part's head is larger than 16 KiB: send fewer and shorter header fields"));
+            return Err(malformed(
+                "a part's head is larger than 16 KiB: send fewer and shorter header fields",
+            ));
         }
         Ok(Step::Starved)
     }
@@ -303,7 +326,11 @@ impl Parser {
 
     fn tell_data(&mut self, data: Bytes) -> Step {
         self.consumed += data.len() as u64;
-        if data.is_empty() { Step::Again } else { Step::Tell(Event::Data(data)) }
+        if data.is_empty() {
+            Step::Again
+        } else {
+            Step::Tell(Event::Data(data))
+        }
     }
 
     /// Moves bytes from the chunk to `held` for as long as they continue a delimiter.
@@ -335,9 +362,9 @@ impl Parser {
                 self.state = State::Epilogue { own_line: true };
                 Ok(Step::Tell(Event::End))
             }
-            Ending::Part if self.parts == PARTS_LIMIT => {
-                Err(malformed("the form has more than 1000 parts: send one file and only the fields that are documented"))
-            }
+            Ending::Part if self.parts == PARTS_LIMIT => Err(malformed(
+                "the form has more than 1000 parts: send one file and only the fields that are documented",
+            )),
             Ending::Part => {
                 self.parts += 1;
                 self.state = State::Head;
@@ -347,7 +374,8 @@ impl Parser {
     }
 
     fn read_epilogue(&mut self, own_line: bool) -> Result<Step, Fault> {
-        if own_line && let Some(byte) = self.chunk.iter().find(|byte| !matches!(byte, b' ' | b'\t')) {
+        if own_line && let Some(byte) = self.chunk.iter().find(|byte| !matches!(byte, b' ' | b'\t'))
+        {
             if !matches!(byte, b'\r' | b'\n') {
                 return Err(malformed(
                     "something follows the closing boundary on its line: end the form with --boundary-- and CRLF",
@@ -362,7 +390,9 @@ impl Parser {
 }
 
 fn never_begins() -> Fault {
-    malformed("the body doesn't begin with the boundary that its Content-Type names, on a line of its own")
+    malformed(
+        "the body doesn't begin with the boundary that its Content-Type names, on a line of its own",
+    )
 }
 
 fn malformed(detail: impl Into<std::borrow::Cow<'static, str>>) -> Fault {

@@ -1,8 +1,9 @@
-//! Parameters of a header field's value: `; key=value; key="value"` (RFC 2045 section 5.1), as deployed clients write
-//! them.
+//! Parameters of a header field's value: `; key=value; key="value"` (RFC 2045 section 5.1), as
+//! deployed clients write them.
 //!
-//! Written here, as crates for it take text, not bytes, undo every backslash (`C:\dir\file` would suffer), or refuse
-//! what has one meaning all the same: blanks around `=`, and `=`, `/` or `:` in a value without quotes.
+//! Written here, as crates for it take text, not bytes, undo every backslash (`C:\dir\file` would
+//! suffer), or refuse what has one meaning all the same: blanks around `=`, and `=`, `/` or `:` in
+//! a value without quotes.
 
 use std::borrow::Cow;
 
@@ -38,7 +39,9 @@ impl<'v> Parameter<'v> {
         if rest.is_empty() {
             return Ok(None);
         }
-        let key_end = memchr::memchr2(b'=', b';', rest).filter(|&end| rest[end] == b'=').ok_or(Unreadable::Incomplete)?;
+        let key_end = memchr::memchr2(b'=', b';', rest)
+            .filter(|&end| rest[end] == b'=')
+            .ok_or(Unreadable::Incomplete)?;
         let key = rest[..key_end].trim_ascii();
         *rest = rest[key_end + 1..].trim_ascii_start();
         let (value, quoted) = match rest.strip_prefix(b"\"") {
@@ -56,7 +59,12 @@ fn bare<'v>(rest: &mut &'v [u8]) -> &'v [u8] {
         within ^= byte == b'"';
         byte == b';' && !within
     });
-    let end = if within { memchr::memchr(b';', rest) } else { outside }.unwrap_or(rest.len());
+    let end = if within {
+        memchr::memchr(b';', rest)
+    } else {
+        outside
+    }
+    .unwrap_or(rest.len());
     let (value, further) = rest.split_at(end);
     *rest = further;
     value.trim_ascii()
@@ -67,13 +75,18 @@ fn unquote<'v>(mut quoted: &'v [u8], rest: &mut &'v [u8]) -> Result<Vec<u8>, Unr
     let mut value = Vec::new();
     loop {
         quoted = match *quoted {
-            [b'\\', byte @ (b'"' | b'\\'), ref further @ ..] | [byte @ 0..=b'!' | byte @ b'#'.., ref further @ ..] => {
+            [b'\\', byte @ (b'"' | b'\\'), ref further @ ..]
+            | [byte @ 0..=b'!' | byte @ b'#'.., ref further @ ..] => {
                 value.push(byte);
                 further
             }
             [b'"', ref further @ ..] => {
                 *rest = further.trim_ascii_start();
-                return if matches!(rest.first(), None | Some(b';')) { Ok(value) } else { Err(Unreadable::QuoteInside) };
+                return if matches!(rest.first(), None | Some(b';')) {
+                    Ok(value)
+                } else {
+                    Err(Unreadable::QuoteInside)
+                };
             }
             [] => return Err(Unreadable::Incomplete),
         };
@@ -88,15 +101,27 @@ mod tests {
         let mut rest = std::mem::take(&mut value).as_bytes();
         let mut read = Vec::new();
         while let Some(Parameter { key, value, .. }) = Parameter::take(&mut rest)? {
-            read.push((String::from_utf8_lossy(key).into(), String::from_utf8_lossy(&value).into()));
+            read.push((
+                String::from_utf8_lossy(key).into(),
+                String::from_utf8_lossy(&value).into(),
+            ));
         }
         Ok(read)
     }
 
     #[test]
     fn parameters_are_read_however_they_are_spaced() {
-        for value in ["a=b;c=d", "; a = b ; c = d;", ";; a=\"b\" ;c= \"d\"", "a=b;\tc=d ; "] {
-            assert_eq!(read(value).unwrap(), [("a".into(), "b".into()), ("c".into(), "d".into())], "{value}");
+        for value in [
+            "a=b;c=d",
+            "; a = b ; c = d;",
+            ";; a=\"b\" ;c= \"d\"",
+            "a=b;\tc=d ; ",
+        ] {
+            assert_eq!(
+                read(value).unwrap(),
+                [("a".into(), "b".into()), ("c".into(), "d".into())],
+                "{value}"
+            );
         }
         assert_eq!(read("a=x''\"b;c\"; d=e").unwrap()[0].1, "x''\"b;c\"");
         assert_eq!(read("a=b\"c; d=e").unwrap()[0].1, "b\"c");

@@ -27,7 +27,11 @@ impl Account {
     }
 
     fn offset(&self, wanted: impl Fn(&Event) -> bool) -> u64 {
-        self.events.iter().rfind(|(event, _)| wanted(event)).unwrap().1
+        self.events
+            .iter()
+            .rfind(|(event, _)| wanted(event))
+            .unwrap()
+            .1
     }
 
     fn file_start(&self) -> u64 {
@@ -50,14 +54,21 @@ impl Account {
 }
 
 fn read_with(parser: &mut Parser, chunks: &[&[u8]]) -> Account {
-    let mut account = Account { events: Vec::new(), end: Ok(()) };
+    let mut account = Account {
+        events: Vec::new(),
+        end: Ok(()),
+    };
     account.end = (|| {
         for chunk in chunks {
             parser.push(Bytes::copy_from_slice(chunk));
             while let Some(event) = parser.next_event()? {
                 account.tell(event, parser.consumed());
             }
-            assert!(parser.waiting.is_empty() && parser.chunk.is_empty() && parser.held.len() < HEAD_LIMIT);
+            assert!(
+                parser.waiting.is_empty()
+                    && parser.chunk.is_empty()
+                    && parser.held.len() < HEAD_LIMIT
+            );
         }
         parser.finish()
     })()
@@ -84,7 +95,11 @@ fn fields_and_files_come_in_their_order_with_their_offsets() {
         Content-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nhello\r\n--bound\r\n\
         Content-Disposition: form-data; name=\"late\"\r\n\r\n\r\n--bound--\r\n";
     let field = |name: &str, file_name: Option<&str>| {
-        Event::Part(PartHead { name: Some(name.into()), file_name: file_name.map(Into::into), ..PartHead::default() })
+        Event::Part(PartHead {
+            name: Some(name.into()),
+            file_name: file_name.map(Into::into),
+            ..PartHead::default()
+        })
     };
     let after = |text: &str| (body.find(text).unwrap() + text.len()) as u64;
     let expected = vec![
@@ -98,7 +113,13 @@ fn fields_and_files_come_in_their_order_with_their_offsets() {
         (Event::PartEnd, after("\"late\"\r\n\r\n")),
         (Event::End, after("--bound--")),
     ];
-    assert_eq!(read_whole(body), Account { events: expected, end: Ok(()) });
+    assert_eq!(
+        read_whole(body),
+        Account {
+            events: expected,
+            end: Ok(())
+        }
+    );
 }
 
 #[test]
@@ -107,15 +128,22 @@ fn data_is_the_pushed_bytes_themselves() {
     let mut parser = Parser::new(&bound());
     parser.push(chunk.clone());
     parser.next_event().unwrap();
-    let Some(Event::Data(data)) = parser.next_event().unwrap() else { panic!("data follows the head") };
+    let Some(Event::Data(data)) = parser.next_event().unwrap() else {
+        panic!("data follows the head")
+    };
     assert_eq!(data.len(), 1000);
-    assert_eq!(data.as_ptr(), chunk[parser.consumed() as usize - 1000..].as_ptr());
+    assert_eq!(
+        data.as_ptr(),
+        chunk[parser.consumed() as usize - 1000..].as_ptr()
+    );
 }
 
 #[test]
 fn chunks_may_be_pushed_before_the_last_one_is_read() {
     let mut parser = Parser::new(&bound());
-    form(b"abc").chunks(2).for_each(|chunk| parser.push(Bytes::copy_from_slice(chunk)));
+    form(b"abc")
+        .chunks(2)
+        .for_each(|chunk| parser.push(Bytes::copy_from_slice(chunk)));
     assert_eq!(read_with(&mut parser, &[b""]), read_whole(form(b"abc")));
 }
 
@@ -134,32 +162,70 @@ fn what_stands_before_the_first_boundary_is_counted_and_ignored() {
     ] {
         let body = [preamble.as_bytes(), &form(b"abc")[..]].concat();
         let account = read_whole(&body);
-        assert_eq!((account.data(), &account.end), (b"abc".to_vec(), &Ok(())), "{preamble:?}");
-        assert_eq!(account.file_start(), (preamble.len() + b"--bound\r\n".len() + HEAD.len()) as u64);
+        assert_eq!(
+            (account.data(), &account.end),
+            (b"abc".to_vec(), &Ok(())),
+            "{preamble:?}"
+        );
+        assert_eq!(
+            account.file_start(),
+            (preamble.len() + b"--bound\r\n".len() + HEAD.len()) as u64
+        );
         assert_eq!(read(&body.chunks(1).collect::<Vec<_>>()), account);
     }
     for endless in [format!("{longest}y\r\n"), "\r\n--boun".repeat(1000)] {
-        assert!(read_whole([endless.as_bytes(), &form(b"abc")].concat()).end.unwrap_err().contains("doesn't begin"));
+        assert!(
+            read_whole([endless.as_bytes(), &form(b"abc")].concat())
+                .end
+                .unwrap_err()
+                .contains("doesn't begin")
+        );
     }
 }
 
 #[test]
 fn a_boundary_that_is_no_line_of_its_own_begins_nothing() {
-    for before in ["x", "\n", "\r", " ", "--", "preamble", "preamble\n", "--bound\r", "--bound x\r\n"] {
+    for before in [
+        "x",
+        "\n",
+        "\r",
+        " ",
+        "--",
+        "preamble",
+        "preamble\n",
+        "--bound\r",
+        "--bound x\r\n",
+    ] {
         let body = [before.as_bytes(), &form(b"abc")].concat();
-        assert!(read_whole(&body).end.unwrap_err().contains("doesn't begin"), "{before:?}");
+        assert!(
+            read_whole(&body).end.unwrap_err().contains("doesn't begin"),
+            "{before:?}"
+        );
     }
-    assert!(read_whole("no form at all").end.unwrap_err().contains("doesn't begin"));
+    assert!(
+        read_whole("no form at all")
+            .end
+            .unwrap_err()
+            .contains("doesn't begin")
+    );
 }
 
 #[test]
 fn bare_line_feeds_are_told_wherever_they_come_first() {
     let lines = String::from_utf8(form(b"abc")).unwrap();
     let head_only = lines.replace(HEAD, &HEAD.replace("\r\n", "\n"));
-    for body in
-        [lines.replace("\r\n", "\n"), format!("\r\n{}", lines.replace("\r\n", "\n")), head_only.clone() + &"x".repeat(HEAD_LIMIT)]
-    {
-        assert!(read_whole(&body).end.unwrap_err().contains("bare line feeds"), "{body:?}");
+    for body in [
+        lines.replace("\r\n", "\n"),
+        format!("\r\n{}", lines.replace("\r\n", "\n")),
+        head_only.clone() + &"x".repeat(HEAD_LIMIT),
+    ] {
+        assert!(
+            read_whole(&body)
+                .end
+                .unwrap_err()
+                .contains("bare line feeds"),
+            "{body:?}"
+        );
         let bytes: Vec<_> = body.as_bytes().chunks(1).collect();
         assert!(read(&bytes).end.unwrap_err().contains("bare line feeds"));
     }
@@ -169,7 +235,14 @@ fn bare_line_feeds_are_told_wherever_they_come_first() {
 fn a_form_may_have_no_parts_and_a_part_no_body() {
     assert_eq!(read_whole("--bound--\r\n").events, [(Event::End, 9)]);
     let bare = read_whole("--bound\r\n\r\n--bound--");
-    assert_eq!(bare.events, [(Event::Part(PartHead::default()), 11), (Event::PartEnd, 11), (Event::End, 20)]);
+    assert_eq!(
+        bare.events,
+        [
+            (Event::Part(PartHead::default()), 11),
+            (Event::PartEnd, 11),
+            (Event::End, 20)
+        ]
+    );
 }
 
 #[test]
@@ -178,21 +251,40 @@ fn padding_after_a_boundary_belongs_to_the_delimiter() {
     let body = format!("--bound{padding}\r\n{HEAD}abc\r\n--bound \r\n\r\nx\r\n--bound-- \t\r\n");
     let account = read_whole(&body);
     assert_eq!((account.data(), account.end), (b"abcx".to_vec(), Ok(())));
-    assert!(read_whole(format!("--bound\r\n{HEAD}abc\r\n--bound{padding} \r\n")).end.unwrap_err().contains("256"));
+    assert!(
+        read_whole(format!("--bound\r\n{HEAD}abc\r\n--bound{padding} \r\n"))
+            .end
+            .unwrap_err()
+            .contains("256")
+    );
 }
 
 // Pitfalls that others fell into.
 
 /// How a form ended behind its first part, which is the file.
 fn ending(parser: &Parser, account: &Account) -> FormEnding {
-    let file_end = account.events.iter().find(|(event, _)| *event == Event::PartEnd).unwrap().1;
+    let file_end = account
+        .events
+        .iter()
+        .find(|(event, _)| *event == Event::PartEnd)
+        .unwrap()
+        .1;
     parser.ending(1, file_end).unwrap()
 }
 
 #[test]
 fn every_constant_ending_gives_the_size_of_the_next_file() {
     let field = "\r\nContent-Disposition: form-data; name=\"go\"\r\n\r\nSend\r\n--bound--\r\n";
-    for end in ["--\r\n", "--", "--\n", "-- \r\n", "--  ", "--\r\n\r\n", "--\r\nx", field] {
+    for end in [
+        "--\r\n",
+        "--",
+        "--\n",
+        "-- \r\n",
+        "--  ",
+        "--\r\n\r\n",
+        "--\r\nx",
+        field,
+    ] {
         let body = |boundary: &str, file: &str| {
             let end = end.replace("bound", boundary);
             format!("--{boundary}\r\n{HEAD}{file}\r\n--{boundary}{end}")
@@ -203,9 +295,15 @@ fn every_constant_ending_gives_the_size_of_the_next_file() {
         assert_eq!(account.end, Ok(()), "{end:?} is well-formed");
         assert_eq!(parser.consumed(), first.len() as u64);
         let ending = ending(&parser, &account);
-        for (boundary, file) in [("bound", "abc"), ("bound", "abcdef"), ("another-bound", "a")] {
+        for (boundary, file) in [
+            ("bound", "abc"),
+            ("bound", "abcdef"),
+            ("another-bound", "a"),
+        ] {
             let start = format!("--{boundary}\r\n{HEAD}").len() as u64;
-            let named = Boundary::from_content_type(&format!("multipart/form-data; boundary={boundary}")).unwrap();
+            let named =
+                Boundary::from_content_type(&format!("multipart/form-data; boundary={boundary}"))
+                    .unwrap();
             let size = ending.file_size(body(boundary, file).len() as u64, start, &named);
             assert_eq!(size, Some(file.len() as u64), "{end:?} {boundary}");
         }
@@ -216,7 +314,10 @@ fn every_constant_ending_gives_the_size_of_the_next_file() {
 fn forms_that_end_otherwise_have_other_endings() {
     let of = |end: &str| {
         let mut parser = Parser::new(&bound());
-        let account = read_with(&mut parser, &[format!("--bound\r\n{HEAD}abc\r\n--bound{end}").as_bytes()]);
+        let account = read_with(
+            &mut parser,
+            &[format!("--bound\r\n{HEAD}abc\r\n--bound{end}").as_bytes()],
+        );
         ending(&parser, &account)
     };
     let usual = of("--\r\n");
@@ -230,14 +331,25 @@ fn forms_that_end_otherwise_have_other_endings() {
 fn a_missing_last_boundary_is_an_error_not_a_shorter_file() {
     let body = form(b"abc");
     for end in 0..body.len() - b"\r\n".len() {
-        assert!(read_whole(&body[..end]).end.unwrap_err().contains("closing boundary"), "cut at {end}");
+        assert!(
+            read_whole(&body[..end])
+                .end
+                .unwrap_err()
+                .contains("closing boundary"),
+            "cut at {end}"
+        );
     }
 }
 
 #[test]
 fn text_on_the_closing_line_is_refused_not_taken_for_an_epilogue() {
     for line in ["x", " x", "-", "\0"] {
-        assert!(read_whole(format!("--bound\r\n{HEAD}abc\r\n--bound--{line}\r\n")).end.is_err(), "{line:?}");
+        assert!(
+            read_whole(format!("--bound\r\n{HEAD}abc\r\n--bound--{line}\r\n"))
+                .end
+                .is_err(),
+            "{line:?}"
+        );
     }
 }
 
@@ -255,9 +367,15 @@ fn an_epilogue_is_counted_and_ignored_however_it_is_cut() {
 fn an_empty_file_is_a_part_without_data_and_has_no_derived_size() {
     let body = form(b"");
     let account = read_whole(&body);
-    assert_eq!((account.data(), account.file_start()), (vec![], account.file_end()));
+    assert_eq!(
+        (account.data(), account.file_start()),
+        (vec![], account.file_end())
+    );
     let usual = FormEnding::of(13, 1, 5).unwrap();
-    assert_eq!(usual.file_size(body.len() as u64, account.file_start(), &bound()), None);
+    assert_eq!(
+        usual.file_size(body.len() as u64, account.file_start(), &bound()),
+        None
+    );
 }
 
 #[test]
@@ -265,14 +383,24 @@ fn a_head_ends_within_its_limit() {
     let head = |size: usize| format!("X: {}\r\n\r\n", "x".repeat(size - 7));
     let body = |size| format!("--bound\r\n{}abc\r\n--bound--\r\n", head(size));
     assert_eq!(read_whole(body(HEAD_LIMIT)).data(), b"abc");
-    assert!(read_whole(body(HEAD_LIMIT + 1)).end.unwrap_err().contains("16 KiB"));
+    assert!(
+        read_whole(body(HEAD_LIMIT + 1))
+            .end
+            .unwrap_err()
+            .contains("16 KiB")
+    );
 }
 
 #[test]
 fn a_form_has_at_most_1000_parts() {
     let body = |parts: usize| format!("{}--bound--\r\n", "--bound\r\n\r\n\r\n".repeat(parts));
     assert_eq!(read_whole(body(PARTS_LIMIT)).end, Ok(()));
-    assert!(read_whole(body(PARTS_LIMIT + 1)).end.unwrap_err().contains("1000"));
+    assert!(
+        read_whole(body(PARTS_LIMIT + 1))
+            .end
+            .unwrap_err()
+            .contains("1000")
+    );
 }
 
 #[test]
@@ -287,7 +415,23 @@ fn a_broken_form_stays_broken() {
 
 /// Bytes that are nearly delimiters, and sometimes are.
 fn near_delimiters() -> impl Strategy<Value = Vec<u8>> {
-    let pieces = ["\r\n--bound", "\r\n--boun", "--bound", "--", "\r\n", "\r", "\n", "-", " ", "b", "o", "u", "n", "d", HEAD];
+    let pieces = [
+        "\r\n--bound",
+        "\r\n--boun",
+        "--bound",
+        "--",
+        "\r\n",
+        "\r",
+        "\n",
+        "-",
+        " ",
+        "b",
+        "o",
+        "u",
+        "n",
+        "d",
+        HEAD,
+    ];
     vec(select(pieces.to_vec()), 0..24).prop_map(|pieces| pieces.concat().into_bytes())
 }
 
@@ -300,8 +444,13 @@ fn files() -> impl Strategy<Value = Vec<u8>> {
 }
 
 fn is_delimiter(bytes: &[u8]) -> bool {
-    let Some(rest) = bytes.strip_prefix(b"\r\n--bound") else { return false };
-    let padding = rest.iter().take_while(|&byte| b" \t".contains(byte)).count();
+    let Some(rest) = bytes.strip_prefix(b"\r\n--bound") else {
+        return false;
+    };
+    let padding = rest
+        .iter()
+        .take_while(|&byte| b" \t".contains(byte))
+        .count();
     rest.starts_with(b"--") || rest[padding..].starts_with(b"\r\n")
 }
 
@@ -311,7 +460,10 @@ fn cut<'b>(body: &'b [u8], cuts: &[Index]) -> Vec<&'b [u8]> {
     ends.sort_unstable();
     ends.push(body.len());
     let starts = std::iter::once(0).chain(ends.iter().copied());
-    starts.zip(&ends).map(|(start, &end)| &body[start..end]).collect()
+    starts
+        .zip(&ends)
+        .map(|(start, &end)| &body[start..end])
+        .collect()
 }
 
 fn cuts() -> impl Strategy<Value = Vec<Index>> {

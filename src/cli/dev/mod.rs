@@ -45,31 +45,47 @@ pub fn run(dev: &Dev) -> ExitCode {
 
 async fn serve(dev: &Dev) -> Result<ExitCode, String> {
     let _log = telemetry::start(None, "warn")?;
-    let signals = Arc::new(Mutex::new(Stop::listen().map_err(|error| error.to_string())?));
-    let sandbox = Config { listen: free("the eGain stand-in", dev.sandbox_listen), ..Config::default() };
-    let sandbox = Sandbox::start(sandbox).map_err(|error| format!("the eGain stand-in can't start: {error}"))?;
-    let bound = app::bind_with(&gateway(dev, &sandbox)?, Some(PAGE)).map_err(|error| error.to_string())?;
+    let signals = Arc::new(Mutex::new(
+        Stop::listen().map_err(|error| error.to_string())?,
+    ));
+    let sandbox = Config {
+        listen: free("the eGain stand-in", dev.sandbox_listen),
+        ..Config::default()
+    };
+    let sandbox = Sandbox::start(sandbox)
+        .map_err(|error| format!("the eGain stand-in can't start: {error}"))?;
+    let bound =
+        app::bind_with(&gateway(dev, &sandbox)?, Some(PAGE)).map_err(|error| error.to_string())?;
     let addr = bound.addr().map_err(|error| error.to_string())?;
     let admin = bound.admin_addr().map_err(|error| error.to_string())?;
     println!("gateway   http://{addr}  (try it in a browser)");
     println!("admin     http://{admin}/metrics");
     println!("sandbox   {}", sandbox.base_url());
     let (first, second) = (signals.clone(), signals);
-    let running =
-        tokio::spawn(bound.run(async move { first.lock().await.next().await }, async move { second.lock().await.next().await }));
-    let folder = tempfile::tempdir().map_err(|error| format!("can't make a temporary folder: {error}"))?;
+    let running = tokio::spawn(
+        bound.run(async move { first.lock().await.next().await }, async move {
+            second.lock().await.next().await
+        }),
+    );
+    let folder =
+        tempfile::tempdir().map_err(|error| format!("can't make a temporary folder: {error}"))?;
     let photo = folder.path().join("photo.png");
     let trip = prove(addr, &photo).await?;
     print_calls(addr, &trip, &photo);
     let ending = running.await.map_err(|error| error.to_string())?;
     sandbox.stop().await;
-    Ok(if ending.cut == 0 && !ending.failed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if ending.cut == 0 && !ending.failed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 /// One file in and out again, then one more that stays for the calls that are printed.
 async fn prove(addr: SocketAddr, photo: &Path) -> Result<String, String> {
     let bytes = picture::png();
-    std::fs::write(photo, &bytes).map_err(|error| format!("can't write {}: {error}", photo.display()))?;
+    std::fs::write(photo, &bytes)
+        .map_err(|error| format!("can't write {}: {error}", photo.display()))?;
     let trip = RoundTrip::new(addr);
     trip.run(&bytes).await?;
     trip.upload(&bytes).await.map(|stored| stored.id)
@@ -78,8 +94,14 @@ async fn prove(addr: SocketAddr, photo: &Path) -> Result<String, String> {
 /// The settings' own rules hold here, too; only the sources are others.
 fn gateway(dev: &Dev, sandbox: &Sandbox) -> Result<Settings, String> {
     let mine = [
-        ("SERVER__LISTEN", free("the gateway", dev.listen).to_string()),
-        ("SERVER__ADMIN_LISTEN", free("the admin listener", dev.admin_listen).to_string()),
+        (
+            "SERVER__LISTEN",
+            free("the gateway", dev.listen).to_string(),
+        ),
+        (
+            "SERVER__ADMIN_LISTEN",
+            free("the admin listener", dev.admin_listen).to_string(),
+        ),
         ("SERVER__DRAIN_DELAY", "0s".to_owned()),
         ("AUTH__MODE", "none".to_owned()),
     ];

@@ -41,14 +41,23 @@ struct Metadata {
 
 impl RoundTrip {
     pub fn new(addr: SocketAddr) -> Self {
-        let client = Client::builder().no_proxy().timeout(Duration::from_secs(10)).build();
-        Self { client: client.expect("the gateway has made one, too"), assets: format!("http://{addr}/v1/assets") }
+        let client = Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(10))
+            .build();
+        Self {
+            client: client.expect("the gateway has made one, too"),
+            assets: format!("http://{addr}/v1/assets"),
+        }
     }
 
     /// Up, asked for, down in part and whole, deleted, gone.
     pub async fn run(&self, file: &[u8]) -> Result<(), String> {
         let stored = self.upload(file).await?;
-        println!("\nupload    201, {} as {}, {} bytes, sha256 {}", stored.name, stored.content_type, stored.size, stored.sha256);
+        println!(
+            "\nupload    201, {} as {}, {} bytes, sha256 {}",
+            stored.name, stored.content_type, stored.size, stored.sha256
+        );
         let one = format!("{}/{}", self.assets, stored.id);
         let metadata: Metadata = read(self.client.get(&one).send().await, StatusCode::OK).await?;
         println!(
@@ -57,7 +66,11 @@ impl RoundTrip {
         );
         self.part(&one, file).await?;
         self.whole(&one, file).await?;
-        answer(self.client.delete(&one).send().await, StatusCode::NO_CONTENT).await?;
+        answer(
+            self.client.delete(&one).send().await,
+            StatusCode::NO_CONTENT,
+        )
+        .await?;
         println!("delete    204");
         answer(self.client.get(&one).send().await, StatusCode::NOT_FOUND).await?;
         println!("gone      404\n\nThe round trip is verified.");
@@ -67,16 +80,36 @@ impl RoundTrip {
     /// Sends the file and checks the receipt.
     pub async fn upload(&self, file: &[u8]) -> Result<Stored, String> {
         let target = format!("{}?channel=sms&name=photo.png&sha256=1", self.assets);
-        let stored: Stored = read(self.client.post(target).body(file.to_vec()).send().await, StatusCode::CREATED).await?;
-        let same = stored.size == file.len() as u64 && stored.content_type == "image/png" && stored.sha256 == sum(file);
-        if same { Ok(stored) } else { Err("the gateway stored something else than was sent".to_owned()) }
+        let stored: Stored = read(
+            self.client.post(target).body(file.to_vec()).send().await,
+            StatusCode::CREATED,
+        )
+        .await?;
+        let same = stored.size == file.len() as u64
+            && stored.content_type == "image/png"
+            && stored.sha256 == sum(file);
+        if same {
+            Ok(stored)
+        } else {
+            Err("the gateway stored something else than was sent".to_owned())
+        }
     }
 
     async fn part(&self, one: &str, file: &[u8]) -> Result<(), String> {
         let range = format!("bytes={}-{}", PART.start(), PART.end());
-        let sent = self.client.get(format!("{one}/content")).header(RANGE, range).send().await;
+        let sent = self
+            .client
+            .get(format!("{one}/content"))
+            .header(RANGE, range)
+            .send()
+            .await;
         let part = answer(sent, StatusCode::PARTIAL_CONTENT).await?;
-        let range = part.headers().get(CONTENT_RANGE).and_then(|range| range.to_str().ok()).unwrap_or("no range").to_owned();
+        let range = part
+            .headers()
+            .get(CONTENT_RANGE)
+            .and_then(|range| range.to_str().ok())
+            .unwrap_or("no range")
+            .to_owned();
         if *bytes(part).await? != file[PART] {
             return Err("the range that came back isn't the one that was sent".to_owned());
         }
@@ -85,7 +118,11 @@ impl RoundTrip {
     }
 
     async fn whole(&self, one: &str, file: &[u8]) -> Result<(), String> {
-        let content = answer(self.client.get(format!("{one}/content")).send().await, StatusCode::OK).await?;
+        let content = answer(
+            self.client.get(format!("{one}/content")).send().await,
+            StatusCode::OK,
+        )
+        .await?;
         let back = bytes(content).await?;
         if back != file {
             return Err("the file that came back isn't the one that was sent".to_owned());
@@ -106,10 +143,15 @@ async fn answer(sent: reqwest::Result<Response>, expected: StatusCode) -> Result
         return Ok(response);
     }
     let said = response.text().await.unwrap_or_default();
-    Err(format!("the round trip failed: expected {expected}, got {status}: {said}"))
+    Err(format!(
+        "the round trip failed: expected {expected}, got {status}: {said}"
+    ))
 }
 
-async fn read<T: for<'de> Deserialize<'de>>(sent: reqwest::Result<Response>, expected: StatusCode) -> Result<T, String> {
+async fn read<T: for<'de> Deserialize<'de>>(
+    sent: reqwest::Result<Response>,
+    expected: StatusCode,
+) -> Result<T, String> {
     answer(sent, expected).await?.json().await.map_err(failed)
 }
 

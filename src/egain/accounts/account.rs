@@ -1,4 +1,5 @@
-//! An account as the Account API documents it, read from an operator's JSON with every limit checked.
+//! An account as the Account API documents it, read from an operator's JSON with every limit
+//! checked.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, Serializer};
@@ -94,7 +95,8 @@ pub struct ChatConfigurations {
 pub struct Attribute {
     /// 1 to 255 characters.
     pub name: String,
-    /// 1 to 1023 characters. Never printed, as a name doesn't always tell that its value is a secret.
+    /// 1 to 1023 characters. Never printed, as a name doesn't always tell that its value is a
+    /// secret.
     #[serde(serialize_with = "exposed")]
     pub value: SecretString,
 }
@@ -107,29 +109,55 @@ fn exposed<S: Serializer>(value: &SecretString, serializer: S) -> Result<S::Ok, 
 impl Account {
     /// Reads an operator's document.
     ///
-    /// `current` is the account as eGain has it, where one is replaced: from there come fields that aren't documented, and secret
-    /// values that the document leaves out, as they are never shown.
+    /// `current` is the account as eGain has it, where one is replaced: from there come fields that
+    /// aren't documented, and secret values that the document leaves out, as they are never shown.
     ///
     /// # Errors
     /// Everything that is wrong, a field each.
-    pub fn read(document: &Map<String, Value>, variant: Variant, current: Option<&Value>) -> Result<Self, Vec<FieldError>> {
+    pub fn read(
+        document: &Map<String, Value>,
+        variant: Variant,
+        current: Option<&Value>,
+    ) -> Result<Self, Vec<FieldError>> {
         let mut errors = Vec::new();
-        let account = Self::of(&mut FieldReader::of(document, &mut errors), variant, current);
-        if errors.is_empty() { Ok(account) } else { Err(errors) }
+        let account = Self::of(
+            &mut FieldReader::of(document, &mut errors),
+            variant,
+            current,
+        );
+        if errors.is_empty() {
+            Ok(account)
+        } else {
+            Err(errors)
+        }
     }
 
     fn of(fields: &mut FieldReader, variant: Variant, current: Option<&Value>) -> Self {
         let name = fields.text("name", NAME);
         let address = fields.text("address", NAME);
-        if let Some(wrong) = address.as_deref().and_then(|address| variant.wrong_address(address)) {
+        if let Some(wrong) = address
+            .as_deref()
+            .and_then(|address| variant.wrong_address(address))
+        {
             fields.mistake::<()>("address", wrong);
         }
-        let channel = fields.object("channel", |channel| Reference::of(channel, ID, within(current, "channel")));
+        let channel = fields.object("channel", |channel| {
+            Reference::of(channel, ID, within(current, "channel"))
+        });
         let chat = within(current, "chatConfigurations");
-        let chat_configurations = fields.object("chatConfigurations", |fields| ChatConfigurations::of(fields, chat));
-        let attributes = fields.list("attributes", 1..=10, |fields| Attribute::of(fields, current)).unwrap_or_default();
+        let chat_configurations = fields.object("chatConfigurations", |fields| {
+            ChatConfigurations::of(fields, chat)
+        });
+        let attributes = fields
+            .list("attributes", 1..=10, |fields| {
+                Attribute::of(fields, current)
+            })
+            .unwrap_or_default();
         for missing in variant.missing_attributes(&attributes) {
-            fields.mistake::<()>(&format!("attributes.{missing}"), format!("missing: {variant} needs it"));
+            fields.mistake::<()>(
+                &format!("attributes.{missing}"),
+                format!("missing: {variant} needs it"),
+            );
         }
         let account = Self {
             name: fields.required("name", "1 to 255 characters", name),
@@ -137,7 +165,9 @@ impl Account {
             active: fields.flag("active").unwrap_or(true),
             address: fields.required("address", "1 to 255 characters", address),
             channel: fields.required("channel", "an object with the channel's id", channel),
-            case_management: fields.object("caseManagement", |fields| CaseManagement::of(fields, current)),
+            case_management: fields.object("caseManagement", |fields| {
+                CaseManagement::of(fields, current)
+            }),
             chat_configurations: fields.required(
                 "chatConfigurations",
                 "an object with orchestration and entryPoint",
@@ -149,7 +179,10 @@ impl Account {
         for name in READ_ONLY {
             fields.pass(name);
         }
-        Self { rest: undocumented(fields.rest(current)), ..account }
+        Self {
+            rest: undocumented(fields.rest(current)),
+            ..account
+        }
     }
 }
 
@@ -164,9 +197,16 @@ fn within<'v>(current: Option<&'v Value>, name: &str) -> Option<&'v Value> {
 }
 
 impl Reference {
-    fn of(fields: &mut FieldReader, length: std::ops::RangeInclusive<usize>, current: Option<&Value>) -> Self {
+    fn of(
+        fields: &mut FieldReader,
+        length: std::ops::RangeInclusive<usize>,
+        current: Option<&Value>,
+    ) -> Self {
         let id = fields.text("id", length);
-        Self { id: fields.required("id", "an id of eGain's", id), rest: fields.rest(current) }
+        Self {
+            id: fields.required("id", "an id of eGain's", id),
+            rest: fields.rest(current),
+        }
     }
 }
 
@@ -182,19 +222,35 @@ impl CaseManagement {
 
 impl ChatConfigurations {
     fn of(fields: &mut FieldReader, current: Option<&Value>) -> Self {
-        let orchestration = fields.object("orchestration", |fields| Reference::of(fields, ID, within(current, "orchestration")));
-        let entry_point = fields.object("entryPoint", |fields| Reference::of(fields, NAME, within(current, "entryPoint")));
+        let orchestration = fields.object("orchestration", |fields| {
+            Reference::of(fields, ID, within(current, "orchestration"))
+        });
+        let entry_point = fields.object("entryPoint", |fields| {
+            Reference::of(fields, NAME, within(current, "entryPoint"))
+        });
         let unavailable = fields.word("onAgentUnavailability", &["off_hours", "retain_and_retry"]);
         Self {
             timeout: fields.number("timeout", 3..=WEEK).unwrap_or(240),
-            default_language: fields.text("defaultLanguage", NAME).unwrap_or_else(|| "en-US".to_owned()),
+            default_language: fields
+                .text("defaultLanguage", NAME)
+                .unwrap_or_else(|| "en-US".to_owned()),
             on_agent_unavailability: unavailable.unwrap_or_else(|| "off_hours".to_owned()),
-            allow_logout_with_open_chats: fields.flag("allowLogoutWithOpenChats").unwrap_or_default(),
+            allow_logout_with_open_chats: fields
+                .flag("allowLogoutWithOpenChats")
+                .unwrap_or_default(),
             allow_queue_transfer_on_agent_unavailability: fields
                 .flag("allowQueueTransferOnAgentUnavailability")
                 .unwrap_or_default(),
-            orchestration: fields.required("orchestration", "an object with the orchestration's id", orchestration),
-            entry_point: fields.required("entryPoint", "an object with the entry point's id", entry_point),
+            orchestration: fields.required(
+                "orchestration",
+                "an object with the orchestration's id",
+                orchestration,
+            ),
+            entry_point: fields.required(
+                "entryPoint",
+                "an object with the entry point's id",
+                entry_point,
+            ),
             rest: fields.rest(current),
         }
     }
@@ -206,24 +262,33 @@ impl Attribute {
         let name = fields.required("name", "1 to 255 characters", name);
         // As shown: that a value is set, and not which.
         fields.pass("isSet");
-        let value = fields.text("value", DESCRIPTION).or_else(|| kept_secret(&name, current));
+        let value = fields
+            .text("value", DESCRIPTION)
+            .or_else(|| kept_secret(&name, current));
         let value = fields.required("value", "1 to 1023 characters", value);
         fields.rest(None);
-        Self { name, value: value.into() }
+        Self {
+            name,
+            value: value.into(),
+        }
     }
 }
 
 /// A secret's value as eGain has it.
 fn kept_secret(name: &str, current: Option<&Value>) -> Option<String> {
     let attributes = within(current, "attributes")?.as_array()?;
-    let same = attributes.iter().find(|attribute| is_secret(name) && attribute["name"] == name)?;
+    let same = attributes
+        .iter()
+        .find(|attribute| is_secret(name) && attribute["name"] == name)?;
     same["value"].as_str().map(str::to_owned)
 }
 
 /// Whether an attribute's value is never shown, by its name.
 pub fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    ["token", "secret", "password", "key"].iter().any(|end| name.ends_with(end))
+    ["token", "secret", "password", "key"]
+        .iter()
+        .any(|end| name.ends_with(end))
 }
 
 /// An account of eGain's as it may be shown: of each secret only that it is set.

@@ -20,7 +20,10 @@ impl Channel {
     /// None for an answer without a type.
     pub fn read(channel: &Value) -> Option<Self> {
         Some(Self {
-            kind: channel["type"].as_str().filter(|kind| !kind.is_empty())?.to_owned(),
+            kind: channel["type"]
+                .as_str()
+                .filter(|kind| !kind.is_empty())?
+                .to_owned(),
             active: channel["active"].as_bool().unwrap_or(true),
             inbound: policy(&channel["restrictions"]["inbound"], Direction::Inbound),
             outbound: policy(&channel["restrictions"]["outbound"], Direction::Outbound),
@@ -46,11 +49,19 @@ fn policy(restrictions: &Value, direction: Direction) -> AttachmentPolicy {
     if !attachments || written["enabled"] == false {
         return AttachmentPolicy::nothing();
     }
-    let listed = written["extensions"].as_array().into_iter().flatten().filter_map(Value::as_str);
-    let listed = listed.map(|extension| extension.trim_start_matches('.').to_ascii_lowercase()).collect();
+    let listed = written["extensions"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str);
+    let listed = listed
+        .map(|extension| extension.trim_start_matches('.').to_ascii_lowercase())
+        .collect();
     AttachmentPolicy {
         enabled: true,
-        max_size: whole_number(&written["maxSize"]).unwrap_or(LARGEST).clamp(1, LARGEST),
+        max_size: whole_number(&written["maxSize"])
+            .unwrap_or(LARGEST)
+            .clamp(1, LARGEST),
         extensions: match written["type"].as_str() {
             Some("allow") => Extensions::Allow(listed),
             Some("block") => Extensions::Block(listed),
@@ -72,12 +83,25 @@ mod tests {
     #[test]
     fn absent_features_allow_all_inbound_and_nothing_outbound() {
         let channel = Channel::read(&json!({"type": "sms"})).unwrap();
-        assert_eq!(channel.policy(Direction::Inbound), &AttachmentPolicy::default());
-        assert_eq!(channel.policy(Direction::Outbound), &AttachmentPolicy::nothing());
+        assert_eq!(
+            channel.policy(Direction::Inbound),
+            &AttachmentPolicy::default()
+        );
+        assert_eq!(
+            channel.policy(Direction::Outbound),
+            &AttachmentPolicy::nothing()
+        );
         let policy = json!({"type": "block", "extensions": ["bat", ".EXE"], "maxSize": "12345"});
-        let channel = Channel::read(&json!({"type": "sms", "restrictions": {"inbound": {"attachmentPolicy": policy}}})).unwrap();
+        let channel = Channel::read(
+            &json!({"type": "sms", "restrictions": {"inbound": {"attachmentPolicy": policy}}}),
+        )
+        .unwrap();
         let blocked = Extensions::Block(["bat", "exe"].map(str::to_owned).into());
-        let expected = AttachmentPolicy { enabled: true, max_size: 12_345, extensions: blocked };
+        let expected = AttachmentPolicy {
+            enabled: true,
+            max_size: 12_345,
+            extensions: blocked,
+        };
         assert_eq!(channel.policy(Direction::Inbound), &expected);
     }
 
@@ -88,15 +112,23 @@ mod tests {
             json!({"features": []}),
             json!({"features": ["attachments"], "attachmentPolicy": {"enabled": false}}),
         ] {
-            let channel = Channel::read(&json!({"type": "sms", "restrictions": {"inbound": inbound}})).unwrap();
-            assert_eq!(channel.policy(Direction::Inbound), &AttachmentPolicy::nothing(), "{inbound}");
+            let channel =
+                Channel::read(&json!({"type": "sms", "restrictions": {"inbound": inbound}}))
+                    .unwrap();
+            assert_eq!(
+                channel.policy(Direction::Inbound),
+                &AttachmentPolicy::nothing(),
+                "{inbound}"
+            );
         }
     }
 
     #[test]
     fn sizes_beyond_egains_own_most_are_its_most() {
-        let outbound = json!({"features": ["attachments"], "attachmentPolicy": {"maxSize": 99_999_999}});
-        let channel = Channel::read(&json!({"type": "sms", "restrictions": {"outbound": outbound}})).unwrap();
+        let outbound =
+            json!({"features": ["attachments"], "attachmentPolicy": {"maxSize": 99_999_999}});
+        let channel =
+            Channel::read(&json!({"type": "sms", "restrictions": {"outbound": outbound}})).unwrap();
         assert_eq!(channel.policy(Direction::Outbound).max_size, LARGEST);
         assert!(Channel::read(&json!({"type": 7})).is_none());
     }

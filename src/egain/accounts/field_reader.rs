@@ -1,5 +1,6 @@
-//! Reads the fields of a JSON object and notes everything that is wrong with them, instead of stopping at the first mistake as
-//! serde does: an operator who writes an account by hand is told all of it at once.
+//! Reads the fields of a JSON object and notes everything that is wrong with them, instead of
+//! stopping at the first mistake as serde does: an operator who writes an account by hand is told
+//! all of it at once.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -35,7 +36,12 @@ pub struct FieldReader<'v, 'e> {
 impl<'v, 'e> FieldReader<'v, 'e> {
     /// Reads the whole document.
     pub fn of(object: &'v Map<String, Value>, errors: &'e mut Vec<FieldError>) -> Self {
-        Self { path: String::new(), object, known: Vec::new(), errors }
+        Self {
+            path: String::new(),
+            object,
+            known: Vec::new(),
+            errors,
+        }
     }
 
     /// A text of so many characters.
@@ -49,7 +55,11 @@ impl<'v, 'e> FieldReader<'v, 'e> {
             return Some(text.clone());
         }
         let (least, most) = length.into_inner();
-        let expected = if least == most { least.to_string() } else { format!("{least} to {most}") };
+        let expected = if least == most {
+            least.to_string()
+        } else {
+            format!("{least} to {most}")
+        };
         self.mistake(name, format!("{expected} characters, has {characters}"))
     }
 
@@ -83,11 +93,20 @@ impl<'v, 'e> FieldReader<'v, 'e> {
     }
 
     /// An object, by a reader of its own.
-    pub fn object<T>(&mut self, name: &'static str, read: impl FnOnce(&mut FieldReader<'v, '_>) -> T) -> Option<T> {
+    pub fn object<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&mut FieldReader<'v, '_>) -> T,
+    ) -> Option<T> {
         match self.find(name)? {
             Value::Object(object) => {
                 let path = format!("{}{name}.", self.path);
-                Some(read(&mut FieldReader { path, object, known: Vec::new(), errors: self.errors }))
+                Some(read(&mut FieldReader {
+                    path,
+                    object,
+                    known: Vec::new(),
+                    errors: self.errors,
+                }))
             }
             other => self.mistake(name, format!("an object, is {}", kind_of(other))),
         }
@@ -104,7 +123,10 @@ impl<'v, 'e> FieldReader<'v, 'e> {
             Value::Array(items) if length.contains(&items.len()) => items,
             Value::Array(items) => {
                 let (least, most) = length.into_inner();
-                return self.mistake(name, format!("{least} to {most} items, has {}", items.len()));
+                return self.mistake(
+                    name,
+                    format!("{least} to {most} items, has {}", items.len()),
+                );
             }
             other => return self.mistake(name, format!("a list, is {}", kind_of(other))),
         };
@@ -114,9 +136,16 @@ impl<'v, 'e> FieldReader<'v, 'e> {
             match item {
                 Value::Object(object) => {
                     let path = format!("{}{path}.", self.path);
-                    all.push(read(&mut FieldReader { path, object, known: Vec::new(), errors: self.errors }));
+                    all.push(read(&mut FieldReader {
+                        path,
+                        object,
+                        known: Vec::new(),
+                        errors: self.errors,
+                    }));
                 }
-                other => drop(self.mistake::<T>(&path, format!("an object, is {}", kind_of(other)))),
+                other => {
+                    drop(self.mistake::<T>(&path, format!("an object, is {}", kind_of(other))))
+                }
             }
         }
         Some(all)
@@ -137,16 +166,25 @@ impl<'v, 'e> FieldReader<'v, 'e> {
 
     /// A mistake that has to do with more than one field's own value.
     pub fn mistake<T>(&mut self, name: &str, reason: impl Into<String>) -> Option<T> {
-        self.errors.push(FieldError { path: format!("{}{name}", self.path), reason: reason.into() });
+        self.errors.push(FieldError {
+            path: format!("{}{name}", self.path),
+            reason: reason.into(),
+        });
         None
     }
 
-    /// Fields that nobody asked for. Those that `current` has, which is the same object as eGain sent it, are kept, also where this
-    /// one left them out: eGain may have fields that aren't documented. Others are mistakes.
+    /// Fields that nobody asked for. Those that `current` has, which is the same object as eGain
+    /// sent it, are kept, also where this one left them out: eGain may have fields that aren't
+    /// documented. Others are mistakes.
     pub fn rest(&mut self, current: Option<&Value>) -> Map<String, Value> {
         let current = current.and_then(Value::as_object);
         let unknown = |name: &String| !self.known.contains(&name.as_str());
-        let mut rest: Map<_, _> = current.into_iter().flatten().filter(|(name, _)| unknown(name)).map(owned).collect();
+        let mut rest: Map<_, _> = current
+            .into_iter()
+            .flatten()
+            .filter(|(name, _)| unknown(name))
+            .map(owned)
+            .collect();
         let mut mistakes = Vec::new();
         for (name, value) in self.object.iter().filter(|(name, _)| unknown(name)) {
             if let Some(kept) = rest.get_mut(name) {
@@ -162,8 +200,13 @@ impl<'v, 'e> FieldReader<'v, 'e> {
     }
 
     fn suggestion(&self, name: &str) -> String {
-        let like = |known: &&&str| strsim::jaro_winkler(&known.to_ascii_lowercase(), &name.to_ascii_lowercase());
-        let nearest = self.known.iter().max_by(|one, two| like(one).total_cmp(&like(two)));
+        let like = |known: &&&str| {
+            strsim::jaro_winkler(&known.to_ascii_lowercase(), &name.to_ascii_lowercase())
+        };
+        let nearest = self
+            .known
+            .iter()
+            .max_by(|one, two| like(one).total_cmp(&like(two)));
         match nearest.filter(|known| like(known) > SIMILAR) {
             Some(known) => format!("unknown: did you mean {known}?"),
             None => format!("unknown: there are {}", self.known.join(", ")),
@@ -184,7 +227,11 @@ fn owned((name, value): (&String, &Value)) -> (String, Value) {
 /// A short value as it is; longer ones would only fill the answer.
 fn shown(value: &Value) -> String {
     let text = value.to_string();
-    if text.chars().count() <= 40 { text } else { kind_of(value).to_owned() }
+    if text.chars().count() <= 40 {
+        text
+    } else {
+        kind_of(value).to_owned()
+    }
 }
 
 fn kind_of(value: &Value) -> &'static str {

@@ -1,7 +1,9 @@
-//! What each account's channel lets be attached, kept at hand: no upload waits for eGain once an account is known.
+//! What each account's channel lets be attached, kept at hand: no upload waits for eGain once an
+//! account is known.
 //!
-//! An account costs two calls when it is first seen and then two a period, however many callers are bound to it. The last good
-//! copy stays while eGain is down; an account that was never seen is refused then, and not guessed.
+//! An account costs two calls when it is first seen and then two a period, however many callers are
+//! bound to it. The last good copy stays while eGain is down; an account that was never seen is
+//! refused then, and not guessed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,8 +60,15 @@ enum Verdict {
 impl LiveRules {
     /// Knows no account yet.
     pub fn new(egain: Egain, ttl: Duration, metrics: &Metrics) -> Self {
-        let accounts = Cache::builder().max_capacity(MOST_ACCOUNTS).time_to_idle(UNUSED).build();
-        let rules = Self { egain, ttl, accounts };
+        let accounts = Cache::builder()
+            .max_capacity(MOST_ACCOUNTS)
+            .time_to_idle(UNUSED)
+            .build();
+        let rules = Self {
+            egain,
+            ttl,
+            accounts,
+        };
         let seen = rules.clone();
         metrics.at_scrape(move |metrics| metrics.rules_age.set(seen.oldest().as_secs_f64()));
         rules
@@ -68,7 +77,8 @@ impl LiveRules {
     /// The channel of an account, with its rules. Asks eGain only where the account was never seen.
     ///
     /// # Errors
-    /// `forbidden` for an account or channel that is deleted or inactive; `upstream-unavailable` where eGain can't be asked.
+    /// `forbidden` for an account or channel that is deleted or inactive; `upstream-unavailable`
+    /// where eGain can't be asked.
     pub async fn channel_of(&self, account: &AccountId) -> Result<Arc<Channel>, Fault> {
         let entry = match self.accounts.get(account).await {
             Some(entry) => entry,
@@ -85,10 +95,21 @@ impl LiveRules {
     async fn first(&self, account: &AccountId) -> Result<Arc<Entry>, Fault> {
         let (rules, id) = (self.clone(), account.clone());
         // In a task of its own, so that a caller that leaves doesn't make the others ask once more.
-        let fetch = async move { tokio::spawn(async move { rules.fetch(&id).await }).await.unwrap_or_else(|_| Err(defect())) };
+        let fetch = async move {
+            tokio::spawn(async move { rules.fetch(&id).await })
+                .await
+                .unwrap_or_else(|_| Err(defect()))
+        };
         let ttl = self.ttl;
-        let entry = async move { fetch.await.map(|verdict| Arc::new(Entry::new(verdict, ttl))) };
-        self.accounts.try_get_with(account.clone(), entry).await.map_err(|fault| never_seen(&fault))
+        let entry = async move {
+            fetch
+                .await
+                .map(|verdict| Arc::new(Entry::new(verdict, ttl)))
+        };
+        self.accounts
+            .try_get_with(account.clone(), entry)
+            .await
+            .map_err(|fault| never_seen(&fault))
     }
 
     /// Refreshes what is due, for ever.
@@ -129,11 +150,15 @@ impl LiveRules {
             Err(fault) => return Err(fault),
         };
         if account["active"] == Value::Bool(false) {
-            return Ok(Verdict::Closed("this caller's account is inactive at eGain: an operator must activate it"));
+            return Ok(Verdict::Closed(
+                "this caller's account is inactive at eGain: an operator must activate it",
+            ));
         }
         let channel = account["channel"]["id"].as_str().and_then(ChannelId::parse);
         let Some(channel) = channel else {
-            return Ok(Verdict::Closed("this caller's account names no channel at eGain: an operator must look at it"));
+            return Ok(Verdict::Closed(
+                "this caller's account names no channel at eGain: an operator must look at it",
+            ));
         };
         let channel = Channel::fetch(&self.egain, &channel, by).await?;
         if !channel.active {
@@ -146,7 +171,10 @@ impl LiveRules {
 
     /// The age of the oldest copy; no time where there is none.
     fn oldest(&self) -> Duration {
-        let ages = self.accounts.iter().map(|(_, entry)| entry.0.read().fetched.elapsed());
+        let ages = self
+            .accounts
+            .iter()
+            .map(|(_, entry)| entry.0.read().fetched.elapsed());
         ages.max().unwrap_or_default()
     }
 }
@@ -160,7 +188,11 @@ impl Entry {
 impl Seen {
     fn now(verdict: Verdict, ttl: Duration) -> Self {
         let now = Instant::now();
-        Self { verdict, fetched: now, due: now + ttl }
+        Self {
+            verdict,
+            fetched: now,
+            due: now + ttl,
+        }
     }
 }
 
@@ -170,9 +202,17 @@ fn never_seen(fault: &Fault) -> Fault {
                   lasts, an operator must check that the client has the scope app.conversation.conversationmgr.read or .manage";
     let wait = fault.wait().unwrap_or(Duration::from_secs(5));
     let refused = Fault::egain(Code::UpstreamUnavailable, Stage::Policy, detail).retry_after(wait);
-    fault.upstream_answer().cloned().into_iter().fold(refused, Fault::upstream)
+    fault
+        .upstream_answer()
+        .cloned()
+        .into_iter()
+        .fold(refused, Fault::upstream)
 }
 
 fn defect() -> Fault {
-    Fault::gateway(Code::Internal, Stage::Policy, "the gateway has a defect: report it with the request id")
+    Fault::gateway(
+        Code::Internal,
+        Stage::Policy,
+        "the gateway has a defect: report it with the request id",
+    )
 }

@@ -1,4 +1,5 @@
-//! The Account and Channel APIs: accounts are written by operators, and their channels say what may be attached.
+//! The Account and Channel APIs: accounts are written by operators, and their channels say what may
+//! be attached.
 
 mod account;
 mod account_api;
@@ -9,7 +10,9 @@ mod live_rules;
 mod tests;
 mod variant;
 
-pub use account::{Account, Attribute, CaseManagement, ChatConfigurations, Reference, is_secret, without_secrets};
+pub use account::{
+    Account, Attribute, CaseManagement, ChatConfigurations, Reference, is_secret, without_secrets,
+};
 pub use channel::Channel;
 pub use field_reader::FieldError;
 pub use live_rules::LiveRules;

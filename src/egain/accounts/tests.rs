@@ -1,4 +1,5 @@
-//! Each field at each bound, and what an operator is told. The texts are read by a person: keep them so.
+//! Each field at each bound, and what an operator is told. The texts are read by a person: keep
+//! them so.
 
 use serde_json::{Map, Value, json};
 
@@ -33,7 +34,11 @@ fn told(variant: Variant, pointer: &str, value: Value) -> String {
     }
     match Account::read(object(&account), variant, None) {
         Ok(_) => "taken".to_owned(),
-        Err(errors) => errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+        Err(errors) => errors
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("; "),
     }
 }
 
@@ -47,41 +52,105 @@ fn each_field_is_held_to_its_bounds_and_says_which() {
         ("/name", json!(7), "name: a string, is a number"),
         ("/name", Value::Null, "name: missing: 1 to 255 characters"),
         ("/description", text(1023), "taken"),
-        ("/description", text(1024), "description: 1 to 1023 characters, has 1024"),
+        (
+            "/description",
+            text(1024),
+            "description: 1 to 1023 characters, has 1024",
+        ),
         ("/active", json!("yes"), "active: true or false, is \"yes\""),
-        ("/address", Value::Null, "address: missing: 1 to 255 characters"),
-        ("/channel", Value::Null, "channel: missing: an object with the channel's id"),
+        (
+            "/address",
+            Value::Null,
+            "address: missing: 1 to 255 characters",
+        ),
+        (
+            "/channel",
+            Value::Null,
+            "channel: missing: an object with the channel's id",
+        ),
         ("/channel", json!("sms"), "channel: an object, is a string"),
-        ("/channel", json!({"id": "1"}), "channel.id: 36 characters, has 1"),
-        ("/channel", json!({}), "channel.id: missing: an id of eGain's"),
-        ("/channel/kind", json!("sms"), "channel.kind: unknown: there are id"),
-        ("/caseManagement", json!({"sameCaseDuration": 10_080}), "taken"),
-        ("/caseManagement", json!({"sameCaseDuration": 0}), "caseManagement.sameCaseDuration: 1 to 10080, is 0"),
-        ("/caseManagement", json!({"sameCaseDuration": 1.5}), "caseManagement.sameCaseDuration: 1 to 10080, is 1.5"),
-        ("/chatConfigurations", Value::Null, "chatConfigurations: missing: an object with orchestration and entryPoint"),
+        (
+            "/channel",
+            json!({"id": "1"}),
+            "channel.id: 36 characters, has 1",
+        ),
+        (
+            "/channel",
+            json!({}),
+            "channel.id: missing: an id of eGain's",
+        ),
+        (
+            "/channel/kind",
+            json!("sms"),
+            "channel.kind: unknown: there are id",
+        ),
+        (
+            "/caseManagement",
+            json!({"sameCaseDuration": 10_080}),
+            "taken",
+        ),
+        (
+            "/caseManagement",
+            json!({"sameCaseDuration": 0}),
+            "caseManagement.sameCaseDuration: 1 to 10080, is 0",
+        ),
+        (
+            "/caseManagement",
+            json!({"sameCaseDuration": 1.5}),
+            "caseManagement.sameCaseDuration: 1 to 10080, is 1.5",
+        ),
+        (
+            "/chatConfigurations",
+            Value::Null,
+            "chatConfigurations: missing: an object with orchestration and entryPoint",
+        ),
         ("/chatConfigurations/timeout", json!(3), "taken"),
-        ("/chatConfigurations/timeout", json!(2), "chatConfigurations.timeout: 3 to 10080, is 2"),
-        ("/chatConfigurations/timeout", json!(10_081), "chatConfigurations.timeout: 3 to 10080, is 10081"),
-        ("/chatConfigurations/timeout", json!("240"), "chatConfigurations.timeout: 3 to 10080, is \"240\""),
+        (
+            "/chatConfigurations/timeout",
+            json!(2),
+            "chatConfigurations.timeout: 3 to 10080, is 2",
+        ),
+        (
+            "/chatConfigurations/timeout",
+            json!(10_081),
+            "chatConfigurations.timeout: 3 to 10080, is 10081",
+        ),
+        (
+            "/chatConfigurations/timeout",
+            json!("240"),
+            "chatConfigurations.timeout: 3 to 10080, is \"240\"",
+        ),
         (
             "/chatConfigurations/onAgentUnavailability",
             json!("hang_up"),
             "chatConfigurations.onAgentUnavailability: off_hours or retain_and_retry, is \"hang_up\"",
         ),
-        ("/chatConfigurations/timeOut", json!(4), "chatConfigurations.timeOut: unknown: did you mean timeout?"),
+        (
+            "/chatConfigurations/timeOut",
+            json!(4),
+            "chatConfigurations.timeOut: unknown: did you mean timeout?",
+        ),
         (
             "/chatConfigurations/entryPoint",
             Value::Null,
             "chatConfigurations.entryPoint: missing: an object with the entry point's id",
         ),
-        ("/adress", json!("x"), "adress: unknown: did you mean address?"),
+        (
+            "/adress",
+            json!("x"),
+            "adress: unknown: did you mean address?",
+        ),
         (
             "/attributes",
             json!([]),
             "attributes: 1 to 10 items, has 0; attributes.accountSid: missing: Twilio SMS needs it; \
                                     attributes.authToken: missing: Twilio SMS needs it",
         ),
-        ("/attributes/0", json!({"name": "accountSid"}), "attributes[0].value: missing: 1 to 1023 characters"),
+        (
+            "/attributes/0",
+            json!({"name": "accountSid"}),
+            "attributes[0].value: missing: 1 to 1023 characters",
+        ),
         (
             "/attributes/1",
             json!({"name": "token", "value": text(1024)}),
@@ -94,7 +163,11 @@ fn each_field_is_held_to_its_bounds_and_says_which() {
             "attributes[0]: an object, is a string; attributes.accountSid: missing: Twilio SMS needs it",
         ),
     ] {
-        assert_eq!(told(Variant::TwilioSms, pointer, value), expected, "{pointer}");
+        assert_eq!(
+            told(Variant::TwilioSms, pointer, value),
+            expected,
+            "{pointer}"
+        );
     }
 }
 
@@ -106,20 +179,29 @@ fn an_address_is_as_its_provider_writes_it() {
         (Variant::TwilioSms, "+14155550100", "14155550100"),
         (Variant::TwilioSms, "+123456789012345", "+1234567890123456"),
         (Variant::WhatsApp, "14155550100", "+14155550100"),
-        (Variant::GoogleBusinessMessaging, &brand, "brands/1/agents/2"),
+        (
+            Variant::GoogleBusinessMessaging,
+            &brand,
+            "brands/1/agents/2",
+        ),
     ] {
         assert_eq!(told(variant, "/address", json!(right)), "taken", "{right}");
-        assert!(told(variant, "/address", json!(wrong)).starts_with("address: "), "{wrong}");
+        assert!(
+            told(variant, "/address", json!(wrong)).starts_with("address: "),
+            "{wrong}"
+        );
     }
-    assert_eq!(told(Variant::Custom, "/address", json!("anything at all")), "taken");
+    assert_eq!(
+        told(Variant::Custom, "/address", json!("anything at all")),
+        "taken"
+    );
     let said = "address: + and up to 15 digits for Twilio SMS, is \"+1 415\"";
     assert_eq!(told(Variant::TwilioSms, "/address", json!("+1 415")), said);
 }
 
 #[test]
 fn all_mistakes_are_told_at_once_and_none_shows_a_secret() {
-    let document =
-        json!({"name": "", "chatConfigurations": {"timeout": 1}, "attributes": [{"name": "authToken", "value": ["planted"]}]});
+    let document = json!({"name": "", "chatConfigurations": {"timeout": 1}, "attributes": [{"name": "authToken", "value": ["planted"]}]});
     let errors = Account::read(object(&document), Variant::WhatsApp, None).unwrap_err();
     let paths: Vec<_> = errors.iter().map(|error| error.path.as_str()).collect();
     let expected = [
@@ -140,8 +222,14 @@ fn all_mistakes_are_told_at_once_and_none_shows_a_secret() {
 fn defaults_are_written_out_and_a_secret_goes_to_egain_only() {
     let account = Account::read(object(&good()), Variant::TwilioSms, None).unwrap();
     let sent = serde_json::to_value(&account).unwrap();
-    assert_eq!((&sent["active"], &sent["chatConfigurations"]["timeout"]), (&json!(true), &json!(240)));
-    assert_eq!(sent["chatConfigurations"]["onAgentUnavailability"], "off_hours");
+    assert_eq!(
+        (&sent["active"], &sent["chatConfigurations"]["timeout"]),
+        (&json!(true), &json!(240))
+    );
+    assert_eq!(
+        sent["chatConfigurations"]["onAgentUnavailability"],
+        "off_hours"
+    );
     assert_eq!(sent["attributes"][1]["value"], "hidden");
     assert!(!format!("{account:?}").contains("hidden"));
 }
@@ -153,13 +241,25 @@ fn what_egain_sends_beyond_its_documents_survives_a_replacement() {
     current["modified"] = json!("2026-01-01T00:00:00.000Z");
     current["chatConfigurations"]["colour"] = json!("red");
     let mut document = without_secrets(current.clone());
-    assert_eq!(document["attributes"][1], json!({"name": "authToken", "isSet": true}));
+    assert_eq!(
+        document["attributes"][1],
+        json!({"name": "authToken", "isSet": true})
+    );
     document["department"] = json!({"id": 8});
-    document["chatConfigurations"].as_object_mut().unwrap().remove("colour");
+    document["chatConfigurations"]
+        .as_object_mut()
+        .unwrap()
+        .remove("colour");
     let account = Account::read(object(&document), Variant::TwilioSms, Some(&current)).unwrap();
     let sent = serde_json::to_value(&account).unwrap();
-    assert_eq!((&sent["department"], &sent["chatConfigurations"]["colour"]), (&json!({"id": 8}), &json!("red")));
-    assert_eq!(sent["attributes"][1]["value"], "hidden", "a secret that isn't given stays");
+    assert_eq!(
+        (&sent["department"], &sent["chatConfigurations"]["colour"]),
+        (&json!({"id": 8}), &json!("red"))
+    );
+    assert_eq!(
+        sent["attributes"][1]["value"], "hidden",
+        "a secret that isn't given stays"
+    );
     assert!(sent.get("modified").is_none());
     document["departments"] = json!(1);
     assert!(Account::read(object(&document), Variant::TwilioSms, Some(&current)).is_err());
@@ -172,5 +272,8 @@ fn secrets_are_known_by_the_end_of_their_names() {
     }
     assert!(!is_secret("accountSid") && !is_secret("tokenCount"));
     let odd = json!({"attributes": [{"name": 7, "value": "hidden"}, {"value": "hidden"}]});
-    assert!(!without_secrets(odd).to_string().contains("hidden"), "without a readable name it isn't shown");
+    assert!(
+        !without_secrets(odd).to_string().contains("hidden"),
+        "without a readable name it isn't shown"
+    );
 }

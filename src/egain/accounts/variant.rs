@@ -28,36 +28,54 @@ impl Variant {
         match channel_type {
             "sms_twilio" => Self::TwilioSms,
             "google_business_messaging" => Self::GoogleBusinessMessaging,
-            whatsapp if whatsapp == "whatsapp" || whatsapp.starts_with("whatsapp_") => Self::WhatsApp,
+            whatsapp if whatsapp == "whatsapp" || whatsapp.starts_with("whatsapp_") => {
+                Self::WhatsApp
+            }
             _ => Self::Custom,
         }
     }
 
     /// What is wrong with an address.
     pub fn wrong_address(self, address: &str) -> Option<String> {
-        let is_number = |text: &str| (1..=LONGEST_NUMBER).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+        let is_number = |text: &str| {
+            (1..=LONGEST_NUMBER).contains(&text.len())
+                && text.bytes().all(|byte| byte.is_ascii_digit())
+        };
         let (fits, expected) = match self {
             Self::Custom => return None,
-            Self::TwilioSms => (address.strip_prefix('+').is_some_and(is_number), "+ and up to 15 digits"),
+            Self::TwilioSms => (
+                address.strip_prefix('+').is_some_and(is_number),
+                "+ and up to 15 digits",
+            ),
             Self::WhatsApp => (is_number(address), "up to 15 digits without +"),
-            Self::GoogleBusinessMessaging => (is_brand_and_agent(address), "brands/<uuid>/agents/<uuid>"),
+            Self::GoogleBusinessMessaging => {
+                (is_brand_and_agent(address), "brands/<uuid>/agents/<uuid>")
+            }
         };
         (!fits).then(|| format!("{expected} for {self}, is {address:?}"))
     }
 
     /// Names of attributes that the provider needs and that aren't there.
-    pub fn missing_attributes(self, attributes: &[Attribute]) -> impl Iterator<Item = &'static str> {
+    pub fn missing_attributes(
+        self,
+        attributes: &[Attribute],
+    ) -> impl Iterator<Item = &'static str> {
         let needed: &[&str] = match self {
             Self::TwilioSms | Self::WhatsApp => &["accountSid", "authToken"],
             Self::Custom | Self::GoogleBusinessMessaging => &[],
         };
-        needed.iter().copied().filter(|name| attributes.iter().all(|attribute| attribute.name != *name))
+        needed
+            .iter()
+            .copied()
+            .filter(|name| attributes.iter().all(|attribute| attribute.name != *name))
     }
 }
 
 fn is_brand_and_agent(address: &str) -> bool {
     match address.split('/').collect::<Vec<_>>()[..] {
-        ["brands", brand, "agents", agent] => [brand, agent].iter().all(|id| uuid::Uuid::try_parse(id).is_ok()),
+        ["brands", brand, "agents", agent] => [brand, agent]
+            .iter()
+            .all(|id| uuid::Uuid::try_parse(id).is_ok()),
         _ => false,
     }
 }

@@ -1,11 +1,11 @@
 //! When no call is made at all: after a 429 (back-off) and during an outage (circuit breaker).
 //!
-//! Both end the same way: once the pause is over, one call goes as a probe. If eGain takes it, all go again; if not, the
-//! pause doubles. So eGain isn't asked more often than it wants, and no single odd answer stops the service for longer
-//! than `egain.max_pause`.
+//! Both end the same way: once the pause is over, one call goes as a probe. If eGain takes it, all
+//! go again; if not, the pause doubles. So eGain isn't asked more often than it wants, and no
+//! single odd answer stops the service for longer than `egain.max_pause`.
 //!
-//! Circuit-breaker crates (`failsafe`, `recloser`) let any number of calls through as probes, don't tell when the next one
-//! is due, and know no `Retry-After`.
+//! Circuit-breaker crates (`failsafe`, `recloser`) let any number of calls through as probes, don't
+//! tell when the next one is due, and know no `Retry-After`.
 
 use std::time::Duration;
 
@@ -15,7 +15,8 @@ use tokio::time::Instant;
 const FAILURES: u32 = 5;
 /// The first pause of an outage, and of a 429 that asks for none.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause that an outage is given unless eGain asks for more: it may be over at any time, and a probe costs little.
+/// The longest pause that an outage is given unless eGain asks for more: it may be over at any
+/// time, and a probe costs little.
 const LONGEST_OUTAGE_PAUSE: Duration = Duration::from_secs(10);
 
 /// What became of a call, as far as the next ones are concerned.
@@ -41,8 +42,14 @@ pub(super) enum Cause {
 /// What an operator should hear of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum News {
-    Stopped { cause: Cause, asked: Option<Duration>, pause: Duration },
-    Over { cause: Cause },
+    Stopped {
+        cause: Cause,
+        asked: Option<Duration>,
+        pause: Duration,
+    },
+    Over {
+        cause: Cause,
+    },
 }
 
 /// Whether calls may be made.
@@ -74,7 +81,12 @@ struct Stop {
 
 impl Brake {
     pub(super) fn new(max_pause: Duration) -> Self {
-        Self { max_pause, failures: 0, asked: Duration::ZERO, stop: None }
+        Self {
+            max_pause,
+            failures: 0,
+            asked: Duration::ZERO,
+            stop: None,
+        }
     }
 
     pub(super) fn gate(&self, now: Instant) -> Gate {
@@ -90,11 +102,17 @@ impl Brake {
         self.stop.as_ref().map(|stop| stop.cause)
     }
 
-    /// How long until the next call may go: what is left of the pause, and during a probe that may fail, the pause that
-    /// would follow.
+    /// How long until the next call may go: what is left of the pause, and during a probe that may
+    /// fail, the pause that would follow.
     pub(super) fn left(&self, now: Instant) -> Duration {
-        let Some(stop) = &self.stop else { return Duration::ZERO };
-        if stop.probe.is_some() { stop.pause } else { stop.until.saturating_duration_since(now) }
+        let Some(stop) = &self.stop else {
+            return Duration::ZERO;
+        };
+        if stop.probe.is_some() {
+            stop.pause
+        } else {
+            stop.until.saturating_duration_since(now)
+        }
     }
 
     /// A call goes; it is the probe if there was a pause.
@@ -129,9 +147,12 @@ impl Brake {
                 (self.failures, self.asked) = (0, Duration::ZERO);
                 None
             }
-            Verdict::TooMany(asked) => {
-                Some(self.stop(Cause::TooMany, asked, asked.unwrap_or(FIRST_PAUSE).min(self.max_pause), now))
-            }
+            Verdict::TooMany(asked) => Some(self.stop(
+                Cause::TooMany,
+                asked,
+                asked.unwrap_or(FIRST_PAUSE).min(self.max_pause),
+                now,
+            )),
             Verdict::Failed(asked) => self.failed(asked, now),
             Verdict::Unsent => self.failed(None, now),
         }
@@ -139,37 +160,79 @@ impl Brake {
 
     fn failed(&mut self, asked: Option<Duration>, now: Instant) -> Option<News> {
         self.failures += 1;
-        self.asked = self.asked.max(asked.unwrap_or_default()).min(self.max_pause);
+        self.asked = self
+            .asked
+            .max(asked.unwrap_or_default())
+            .min(self.max_pause);
         let asked = (!self.asked.is_zero()).then_some(self.asked);
-        (self.failures >= FAILURES).then(|| self.stop(Cause::Outage, asked, self.asked.max(FIRST_PAUSE), now))
+        (self.failures >= FAILURES)
+            .then(|| self.stop(Cause::Outage, asked, self.asked.max(FIRST_PAUSE), now))
     }
 
-    fn stop(&mut self, cause: Cause, asked: Option<Duration>, pause: Duration, now: Instant) -> News {
-        self.stop = Some(Stop { cause, until: now + pause, pause, probe: None });
-        News::Stopped { cause, asked, pause }
+    fn stop(
+        &mut self,
+        cause: Cause,
+        asked: Option<Duration>,
+        pause: Duration,
+        now: Instant,
+    ) -> News {
+        self.stop = Some(Stop {
+            cause,
+            until: now + pause,
+            pause,
+            probe: None,
+        });
+        News::Stopped {
+            cause,
+            asked,
+            pause,
+        }
     }
 
     /// The probe's verdict: all go again, or nobody for twice as long.
     fn probed(&mut self, verdict: Verdict, now: Instant) -> Option<News> {
         let before = self.stop.take()?;
-        let twice = |cause| if before.cause == cause { before.pause * 2 } else { FIRST_PAUSE };
+        let twice = |cause| {
+            if before.cause == cause {
+                before.pause * 2
+            } else {
+                FIRST_PAUSE
+            }
+        };
         let (cause, pause) = match verdict {
             Verdict::Taken => {
                 (self.failures, self.asked) = (0, Duration::ZERO);
-                return Some(News::Over { cause: before.cause });
+                return Some(News::Over {
+                    cause: before.cause,
+                });
             }
-            Verdict::TooMany(asked) => (Cause::TooMany, twice(Cause::TooMany).min(asked.unwrap_or(self.max_pause))),
+            Verdict::TooMany(asked) => (
+                Cause::TooMany,
+                twice(Cause::TooMany).min(asked.unwrap_or(self.max_pause)),
+            ),
             Verdict::Failed(asked) => {
                 let asked = asked.unwrap_or_default().min(self.max_pause);
-                (Cause::Outage, twice(Cause::Outage).min(LONGEST_OUTAGE_PAUSE).max(asked))
+                (
+                    Cause::Outage,
+                    twice(Cause::Outage).min(LONGEST_OUTAGE_PAUSE).max(asked),
+                )
             }
-            Verdict::Unsent => (Cause::Outage, twice(Cause::Outage).min(LONGEST_OUTAGE_PAUSE)),
+            Verdict::Unsent => (
+                Cause::Outage,
+                twice(Cause::Outage).min(LONGEST_OUTAGE_PAUSE),
+            ),
         };
-        self.stop = Some(Stop { cause, until: now + pause, pause, probe: None });
+        self.stop = Some(Stop {
+            cause,
+            until: now + pause,
+            pause,
+            probe: None,
+        });
         None
     }
 
-    /// A call that was sent before the stop: another 429 may ask for more, and an answer ends an outage.
+    /// A call that was sent before the stop: another 429 may ask for more, and an answer ends an
+    /// outage.
     fn straggled(&mut self, cause: Cause, verdict: Verdict, now: Instant) {
         match (cause, verdict) {
             (Cause::Outage, Verdict::Taken) => *self = Self::new(self.max_pause),
@@ -210,10 +273,21 @@ mod tests {
     #[test]
     fn one_429_stops_calls_for_max_pause_at_most_whatever_it_asks() {
         let now = Instant::now();
-        for (asked, pause) in [(None, SECOND), (Some(5 * SECOND), 5 * SECOND), (Some(HOUR), MINUTE)] {
+        for (asked, pause) in [
+            (None, SECOND),
+            (Some(5 * SECOND), 5 * SECOND),
+            (Some(HOUR), MINUTE),
+        ] {
             let mut brake = Brake::new(MINUTE);
             let news = brake.ended(0, Verdict::TooMany(asked), now);
-            assert_eq!(news, Some(News::Stopped { cause: Cause::TooMany, asked, pause }));
+            assert_eq!(
+                news,
+                Some(News::Stopped {
+                    cause: Cause::TooMany,
+                    asked,
+                    pause
+                })
+            );
             assert_eq!(brake.gate(now), Gate::Shut(pause));
         }
     }
@@ -221,14 +295,20 @@ mod tests {
     #[test]
     fn a_pause_doubles_up_to_what_was_asked_while_probes_are_refused() {
         let now = Instant::now();
-        for (asked, seen) in [(Some(HOUR), [60, 120, 240, 480, 960, 1920, 3600, 3600]), (Some(3 * SECOND), [3; 8])] {
+        for (asked, seen) in [
+            (Some(HOUR), [60, 120, 240, 480, 960, 1920, 3600, 3600]),
+            (Some(3 * SECOND), [3; 8]),
+        ] {
             let mut brake = Brake::new(MINUTE);
             brake.ended(0, Verdict::TooMany(asked), now);
             assert_eq!(pauses(&mut brake, now, Verdict::TooMany(asked), 8), seen);
         }
         let mut brake = Brake::new(MINUTE);
         brake.ended(0, Verdict::TooMany(None), now);
-        assert_eq!(pauses(&mut brake, now, Verdict::TooMany(None), 8), [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(
+            pauses(&mut brake, now, Verdict::TooMany(None), 8),
+            [1, 2, 4, 8, 16, 32, 60, 60]
+        );
     }
 
     #[test]
@@ -238,11 +318,20 @@ mod tests {
         brake.ended(0, Verdict::TooMany(None), now);
         brake.goes(1);
         brake.stays(1);
-        assert_eq!(brake.gate(now + SECOND), Gate::Shut(Duration::ZERO), "the next one may probe");
+        assert_eq!(
+            brake.gate(now + SECOND),
+            Gate::Shut(Duration::ZERO),
+            "the next one may probe"
+        );
         brake.goes(2);
         brake.stays(1);
         assert_eq!(brake.gate(now + SECOND), Gate::Probing);
-        assert_eq!(brake.ended(2, Verdict::Taken, now + SECOND), Some(News::Over { cause: Cause::TooMany }));
+        assert_eq!(
+            brake.ended(2, Verdict::Taken, now + SECOND),
+            Some(News::Over {
+                cause: Cause::TooMany
+            })
+        );
         assert_eq!(brake.gate(now + SECOND), Gate::Open);
     }
 
@@ -259,8 +348,14 @@ mod tests {
         }
         assert_eq!(brake.gate(now), Gate::Open);
         assert!(brake.ended(9, Verdict::Failed(None), now).is_some());
-        assert_eq!((brake.gate(now), brake.cause()), (Gate::Shut(SECOND), Some(Cause::Outage)));
-        assert_eq!(pauses(&mut brake, now, Verdict::Failed(None), 6), [1, 2, 4, 8, 10, 10]);
+        assert_eq!(
+            (brake.gate(now), brake.cause()),
+            (Gate::Shut(SECOND), Some(Cause::Outage))
+        );
+        assert_eq!(
+            pauses(&mut brake, now, Verdict::Failed(None), 6),
+            [1, 2, 4, 8, 10, 10]
+        );
     }
 
     #[test]
@@ -268,9 +363,16 @@ mod tests {
         let now = Instant::now();
         let mut brake = Brake::new(MINUTE);
         for number in 0..5 {
-            brake.ended(number, Verdict::Failed((number == 2).then_some(30 * SECOND)), now);
+            brake.ended(
+                number,
+                Verdict::Failed((number == 2).then_some(30 * SECOND)),
+                now,
+            );
         }
-        assert_eq!(pauses(&mut brake, now, Verdict::Failed(Some(HOUR)), 3), [30, 60, 60]);
+        assert_eq!(
+            pauses(&mut brake, now, Verdict::Failed(Some(HOUR)), 3),
+            [30, 60, 60]
+        );
     }
 
     #[test]
@@ -285,6 +387,10 @@ mod tests {
         brake.ended(6, Verdict::TooMany(Some(2 * SECOND)), now);
         brake.ended(7, Verdict::Taken, now);
         brake.ended(8, Verdict::TooMany(Some(HOUR)), now);
-        assert_eq!(brake.gate(now), Gate::Shut(MINUTE), "another one asked for more");
+        assert_eq!(
+            brake.gate(now),
+            Gate::Shut(MINUTE),
+            "another one asked for more"
+        );
     }
 }

@@ -1,10 +1,11 @@
 //! The allowance itself: a token bucket that is never ahead of eGain's own.
 //!
-//! eGain counts a call when it arrives there, and one call is longer under way than the next: it has to connect first, or
-//! the network is busy. A bucket that refills from the moment a call is sent would let the next one go so much too early,
-//! and eGain would answer 429. So a call is *held* while it is under way, and counted when it was answered: eGain has
-//! counted it before that. The price is one exchange's time in each interval where the burst is 1, and nothing where the
-//! burst has room for the calls under way.
+//! eGain counts a call when it arrives there, and one call is longer under way than the next: it
+//! has to connect first, or the network is busy. A bucket that refills from the moment a call is
+//! sent would let the next one go so much too early, and eGain would answer 429. So a call is
+//! *held* while it is under way, and counted when it was answered: eGain has counted it before
+//! that. The price is one exchange's time in each interval where the burst is 1, and nothing where
+//! the burst has room for the calls under way.
 
 use std::time::Duration;
 
@@ -19,7 +20,8 @@ pub struct Rate {
     pub burst: u32,
 }
 
-/// A fraction of a call that is none. What rounding leaves would otherwise be waited for in a busy loop.
+/// A fraction of a call that is none. What rounding leaves would otherwise be waited for in a busy
+/// loop.
 const DUST: f64 = 1e-9;
 
 pub(super) struct Bucket {
@@ -32,7 +34,12 @@ pub(super) struct Bucket {
 
 impl Bucket {
     pub(super) fn full(rate: Rate, now: Instant) -> Self {
-        Self { rate, tokens: f64::from(rate.burst), filled: now, held: 0 }
+        Self {
+            rate,
+            tokens: f64::from(rate.burst),
+            filled: now,
+            held: 0,
+        }
     }
 
     /// Calls that may be under way at one time.
@@ -68,7 +75,8 @@ impl Bucket {
     pub(super) fn settle(&mut self, now: Instant) {
         self.fill(now);
         self.held -= 1;
-        // Below zero only after a 429, which has emptied the bucket under calls that were under way.
+        // Below zero only after a 429, which has emptied the bucket under calls that were under
+        // way.
         self.tokens = (self.tokens - 1.0).max(0.0);
     }
 
@@ -83,7 +91,8 @@ impl Bucket {
     }
 
     fn fill(&mut self, now: Instant) {
-        let earned = now.saturating_duration_since(self.filled).as_secs_f64() * self.rate.per_second;
+        let earned =
+            now.saturating_duration_since(self.filled).as_secs_f64() * self.rate.per_second;
         self.tokens = (self.tokens + earned).min(f64::from(self.rate.burst));
         self.filled = now;
     }
@@ -96,7 +105,13 @@ mod tests {
     const ONE: Duration = Duration::from_secs(1);
 
     fn bucket(burst: u32, now: Instant) -> Bucket {
-        Bucket::full(Rate { per_second: 1.0, burst }, now)
+        Bucket::full(
+            Rate {
+                per_second: 1.0,
+                burst,
+            },
+            now,
+        )
     }
 
     #[test]
@@ -106,7 +121,11 @@ mod tests {
         bucket.hold();
         bucket.settle(now + late);
         assert_eq!(bucket.time_until(1, now + late), ONE);
-        assert_eq!(bucket.time_until(1, now + ONE), late, "eGain may have counted the last one that late");
+        assert_eq!(
+            bucket.time_until(1, now + ONE),
+            late,
+            "eGain may have counted the last one that late"
+        );
         assert_eq!(bucket.time_until(1, now + ONE + late), Duration::ZERO);
     }
 
@@ -131,6 +150,9 @@ mod tests {
         bucket.hold();
         assert_eq!((bucket.left(now), bucket.time_until(1, now)), (0.0, ONE));
         bucket.give_back();
-        assert_eq!((bucket.left(now), bucket.time_until(1, now)), (1.0, Duration::ZERO));
+        assert_eq!(
+            (bucket.left(now), bucket.time_until(1, now)),
+            (1.0, Duration::ZERO)
+        );
     }
 }

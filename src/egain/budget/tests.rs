@@ -7,8 +7,16 @@ use crate::signals::metrics::Metrics;
 use Kind::{Read, Write};
 
 fn budget(per_second: f64, burst: u32, max_wait: u64) -> Arc<Budget> {
-    let limits = Limits { max_wait: Duration::from_secs(max_wait), max_pause: Duration::from_secs(60) };
-    Budget::new(Rate { per_second, burst }, limits, "assets", &Metrics::new())
+    let limits = Limits {
+        max_wait: Duration::from_secs(max_wait),
+        max_pause: Duration::from_secs(60),
+    };
+    Budget::new(
+        Rate { per_second, burst },
+        limits,
+        "assets",
+        &Metrics::new(),
+    )
 }
 
 /// Makes a call that is answered at once.
@@ -18,7 +26,11 @@ async fn call(budget: &Arc<Budget>, name: &str, kind: Kind) -> Result<(), Fault>
 
 /// Makes a call that ends so.
 async fn ends(budget: &Arc<Budget>, name: &str, kind: Kind, verdict: Verdict) -> Result<(), Fault> {
-    budget.spend(&Claimant::named(name), kind, Stage::Sign).await?.make(async {}, |()| verdict).await;
+    budget
+        .spend(&Claimant::named(name), kind, Stage::Sign)
+        .await?
+        .make(async {}, |()| verdict)
+        .await;
     Ok(())
 }
 
@@ -69,7 +81,11 @@ async fn a_burst_is_free_and_the_rest_is_paced() {
     for _ in 0..10 {
         spend(&budget).await.unwrap();
     }
-    assert_eq!(began.elapsed().as_millis() / 100, 20, "ten calls at five a second");
+    assert_eq!(
+        began.elapsed().as_millis() / 100,
+        20,
+        "ten calls at five a second"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -79,7 +95,9 @@ async fn whoever_would_wait_too_long_is_refused_at_once_and_told_when_to_come_ba
     for call in begin(&budget, "one", Write, 8).await {
         if let (Err(fault), took) = call.await.unwrap() {
             refused += 1;
-            assert!(took < Duration::from_millis(10) && fault.wait().unwrap() > Duration::from_secs(5));
+            assert!(
+                took < Duration::from_millis(10) && fault.wait().unwrap() > Duration::from_secs(5)
+            );
         }
     }
     assert_eq!(refused, 3, "one at once, four within five seconds");
@@ -95,9 +113,16 @@ async fn a_burst_of_64_delays_another_callers_call_by_no_more_than_one_interval(
     spend(&crowded).await.unwrap();
     let burst = begin(&crowded, "one", Write, 64).await;
     let other = took(begin(&crowded, "other", Write, 1).await.remove(0)).await;
-    assert!(other <= alone + interval + Duration::from_millis(2), "{other:?}, alone {alone:?}");
+    assert!(
+        other <= alone + interval + Duration::from_millis(2),
+        "{other:?}, alone {alone:?}"
+    );
     let burst = all(burst).await;
-    assert!(within(burst[63], 13_000..13_100), "nothing is lost by sharing: {:?}", burst[63]);
+    assert!(
+        within(burst[63], 13_000..13_100),
+        "nothing is lost by sharing: {:?}",
+        burst[63]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -109,7 +134,10 @@ async fn a_kind_never_waits_behind_more_than_one_call_of_the_other() {
         let few = all(begin(&budget, "one", single, 3).await).await;
         for (place, took) in few.into_iter().enumerate() {
             let latest = 2000 * (place as u128 + 1);
-            assert!(within(took, latest - 1000..latest + 10), "{single:?} {place}: {took:?}");
+            assert!(
+                within(took, latest - 1000..latest + 10),
+                "{single:?} {place}: {took:?}"
+            );
         }
     }
 }
@@ -120,9 +148,15 @@ async fn a_refusal_is_reckoned_from_ones_own_place_and_not_from_the_whole_queue(
     spend(&budget).await.unwrap();
     let _five = begin(&budget, "one", Write, 5).await;
     let sixth = spend(&budget).await.unwrap_err().wait().unwrap();
-    assert!(within(sixth, 5900..6001), "its own queue is full: {sixth:?}");
+    assert!(
+        within(sixth, 5900..6001),
+        "its own queue is full: {sixth:?}"
+    );
     let other = took(begin(&budget, "other", Write, 1).await.remove(0)).await;
-    assert!(within(other, 1900..2010), "the other one's isn't: {other:?}");
+    assert!(
+        within(other, 1900..2010),
+        "the other one's isn't: {other:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -141,7 +175,9 @@ async fn a_waiter_that_leaves_takes_no_call_with_it_and_leaves_no_queue() {
     let budget = budget(1.0, 1, 5);
     spend(&budget).await.unwrap();
     let began = Instant::now();
-    let waiters: Vec<_> = ["one", "other"].map(|name| call(&budget, name, Read)).into();
+    let waiters: Vec<_> = ["one", "other"]
+        .map(|name| call(&budget, name, Read))
+        .into();
     let gone = futures_util::future::join_all(waiters);
     assert!(timeout(Duration::from_millis(500), gone).await.is_err());
     assert!(budget.state.lock().turns.is_empty());
@@ -153,7 +189,10 @@ async fn a_waiter_that_leaves_takes_no_call_with_it_and_leaves_no_queue() {
 async fn the_one_who_wakes_the_others_may_leave() {
     let budget = budget(1.0, 1, 5);
     spend(&budget).await.unwrap();
-    let (first, second) = (begin(&budget, "one", Write, 1).await.remove(0), begin(&budget, "other", Write, 1).await.remove(0));
+    let (first, second) = (
+        begin(&budget, "one", Write, 1).await.remove(0),
+        begin(&budget, "other", Write, 1).await.remove(0),
+    );
     first.abort();
     assert!(within(took(second).await, 990..1010));
 }
@@ -161,7 +200,10 @@ async fn the_one_who_wakes_the_others_may_leave() {
 #[tokio::test(start_paused = true)]
 async fn a_turn_that_is_not_used_is_the_next_ones_at_once() {
     let budget = budget(0.01, 1, 500);
-    let unused = budget.spend(&Claimant::Gateway, Write, Stage::Sign).await.unwrap();
+    let unused = budget
+        .spend(&Claimant::Gateway, Write, Stage::Sign)
+        .await
+        .unwrap();
     let next = begin(&budget, "one", Write, 1).await.remove(0);
     drop(unused);
     assert!(within(took(next).await, 0..10));
@@ -171,21 +213,33 @@ async fn a_turn_that_is_not_used_is_the_next_ones_at_once() {
 async fn no_more_calls_than_a_burst_are_in_flight() {
     let budget = budget(100.0, 2, 60);
     let hang = async |seconds| {
-        let turn = budget.spend(&Claimant::Gateway, Write, Stage::Sign).await.unwrap();
+        let turn = budget
+            .spend(&Claimant::Gateway, Write, Stage::Sign)
+            .await
+            .unwrap();
         tokio::spawn(turn.make(sleep(Duration::from_secs(seconds)), |()| Verdict::Taken));
     };
     hang(10).await;
     hang(4).await;
     let waiting = begin(&budget, "one", Write, 2).await;
     let took = all(waiting).await;
-    assert!(took.iter().all(|took| within(*took, 4000..4010)), "until the shorter one has ended: {took:?}");
-    assert!(within(took[1] - took[0], 0..1), "the other one's place is still taken, and this one's is free again");
+    assert!(
+        took.iter().all(|took| within(*took, 4000..4010)),
+        "until the shorter one has ended: {took:?}"
+    );
+    assert!(
+        within(took[1] - took[0], 0..1),
+        "the other one's place is still taken, and this one's is free again"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_call_that_hangs_is_counted_after_a_second_and_not_twice() {
     let budget = budget(1.0, 2, 60);
-    let turn = budget.spend(&Claimant::Gateway, Write, Stage::Sign).await.unwrap();
+    let turn = budget
+        .spend(&Claimant::Gateway, Write, Stage::Sign)
+        .await
+        .unwrap();
     tokio::spawn(turn.make(sleep(Duration::from_secs(10)), |()| Verdict::Taken));
     sleep(Duration::from_secs(9)).await;
     assert_eq!(budget.state.lock().bucket.left(Instant::now()), 2.0);
@@ -197,32 +251,64 @@ async fn a_call_that_hangs_is_counted_after_a_second_and_not_twice() {
 async fn a_call_that_was_never_sent_costs_nothing() {
     let budget = budget(0.001, 2, 0);
     for seconds in [0, 5] {
-        let turn = budget.spend(&Claimant::Gateway, Write, Stage::Sign).await.unwrap();
-        turn.make(sleep(Duration::from_secs(seconds)), |()| Verdict::Unsent).await;
-        assert!(budget.state.lock().bucket.left(Instant::now()) > 1.99, "after {seconds} s");
+        let turn = budget
+            .spend(&Claimant::Gateway, Write, Stage::Sign)
+            .await
+            .unwrap();
+        turn.make(sleep(Duration::from_secs(seconds)), |()| Verdict::Unsent)
+            .await;
+        assert!(
+            budget.state.lock().bucket.left(Instant::now()) > 1.99,
+            "after {seconds} s"
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_pause_holds_everybody_and_then_one_call_probes() {
     let budget = budget(100.0, 10, 5);
-    ends(&budget, "one", Write, Verdict::TooMany(Some(Duration::from_secs(3)))).await.unwrap();
+    ends(
+        &budget,
+        "one",
+        Write,
+        Verdict::TooMany(Some(Duration::from_secs(3))),
+    )
+    .await
+    .unwrap();
     let began = Instant::now();
-    let turn = budget.spend(&Claimant::Gateway, Write, Stage::Sign).await.unwrap();
+    let turn = budget
+        .spend(&Claimant::Gateway, Write, Stage::Sign)
+        .await
+        .unwrap();
     assert_eq!(began.elapsed().as_secs(), 3);
     let others = begin(&budget, "one", Write, 4).await;
-    turn.make(sleep(Duration::from_secs(1)), |()| Verdict::Taken).await;
+    turn.make(sleep(Duration::from_secs(1)), |()| Verdict::Taken)
+        .await;
     for took in all(others).await {
-        assert!(within(took, 1000..1100), "nobody goes beside a probe, and all when it was taken: {took:?}");
+        assert!(
+            within(took, 1000..1100),
+            "nobody goes beside a probe, and all when it was taken: {took:?}"
+        );
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_pause_that_is_too_long_to_wait_for_is_told_as_long_as_it_is() {
     let budget = budget(100.0, 10, 5);
-    ends(&budget, "one", Write, Verdict::TooMany(Some(Duration::from_secs(3600)))).await.unwrap();
+    ends(
+        &budget,
+        "one",
+        Write,
+        Verdict::TooMany(Some(Duration::from_secs(3600))),
+    )
+    .await
+    .unwrap();
     let refused = spend(&budget).await.unwrap_err();
-    assert_eq!((refused.code(), refused.wait().unwrap().as_secs()), (Code::UpstreamBudget, 60), "not the hour");
+    assert_eq!(
+        (refused.code(), refused.wait().unwrap().as_secs()),
+        (Code::UpstreamBudget, 60),
+        "not the hour"
+    );
     budget.report();
     assert_eq!((budget.pause.get(), budget.left.get()), (60.0, 0.0));
 }
@@ -230,13 +316,20 @@ async fn a_pause_that_is_too_long_to_wait_for_is_told_as_long_as_it_is() {
 #[tokio::test(start_paused = true)]
 async fn an_outage_sends_away_who_waits_and_who_comes_until_a_probe_is_answered() {
     let budget = budget(1000.0, 10, 60);
-    let hanging = budget.spend(&Claimant::Gateway, Write, Stage::Sign).await.unwrap();
+    let hanging = budget
+        .spend(&Claimant::Gateway, Write, Stage::Sign)
+        .await
+        .unwrap();
     let mut waiting = Vec::new();
     for _ in 0..4 {
-        ends(&budget, "one", Write, Verdict::Failed(None)).await.unwrap();
+        ends(&budget, "one", Write, Verdict::Failed(None))
+            .await
+            .unwrap();
     }
     // No place is free any more when the fifth fails.
-    let turns: Vec<_> = (0..9).map(|_| budget.spend(&Claimant::Gateway, Write, Stage::Sign)).collect();
+    let turns: Vec<_> = (0..9)
+        .map(|_| budget.spend(&Claimant::Gateway, Write, Stage::Sign))
+        .collect();
     let turns = futures_util::future::join_all(turns).await;
     waiting.extend(begin(&budget, "other", Write, 3).await);
     hanging.make(async {}, |()| Verdict::Failed(None)).await;
@@ -247,9 +340,15 @@ async fn an_outage_sends_away_who_waits_and_who_comes_until_a_probe_is_answered(
     }
     drop(turns);
     let refused = spend(&budget).await.unwrap_err();
-    assert_eq!((refused.code(), refused.wait().unwrap().as_secs()), (Code::UpstreamUnavailable, 1));
+    assert_eq!(
+        (refused.code(), refused.wait().unwrap().as_secs()),
+        (Code::UpstreamUnavailable, 1)
+    );
     sleep(Duration::from_secs(1)).await;
-    let probe = budget.spend(&Claimant::Gateway, Write, Stage::Sign).await.unwrap();
+    let probe = budget
+        .spend(&Claimant::Gateway, Write, Stage::Sign)
+        .await
+        .unwrap();
     assert!(spend(&budget).await.is_err(), "one at a time");
     probe.make(async {}, |()| Verdict::Taken).await;
     spend(&budget).await.unwrap();
@@ -265,7 +364,11 @@ async fn what_is_left_is_reckoned_when_it_is_reported() {
     assert!(budget.left.get() < 0.1);
     sleep(Duration::from_secs(2)).await;
     budget.report();
-    assert!((9.9..=10.1).contains(&budget.left.get()), "{}", budget.left.get());
+    assert!(
+        (9.9..=10.1).contains(&budget.left.get()),
+        "{}",
+        budget.left.get()
+    );
 }
 
 /// eGain's bucket, as exact as can be.
@@ -286,16 +389,27 @@ impl Theirs {
 #[tokio::test(start_paused = true)]
 async fn however_long_calls_are_under_way_egain_never_has_to_refuse_one() {
     for burst in [1, 3, 15] {
-        let rate = Rate { per_second: 5.0, burst };
+        let rate = Rate {
+            per_second: 5.0,
+            burst,
+        };
         let budget = budget(5.0, burst, 3600);
-        let theirs = Arc::new(Mutex::new(Theirs { rate, full_at: Instant::now() }));
+        let theirs = Arc::new(Mutex::new(Theirs {
+            rate,
+            full_at: Instant::now(),
+        }));
         // Delays of up to 0.4 s there and as many back, and pauses in which both buckets fill.
-        let random = |n: u64| Duration::from_millis(n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54).mul_f64(0.4);
+        let random = |n: u64| {
+            Duration::from_millis(n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54).mul_f64(0.4)
+        };
         let mut calls = Vec::new();
         for n in 0..300 {
             let (budget, theirs) = (budget.clone(), theirs.clone());
             calls.push(tokio::spawn(async move {
-                let turn = budget.spend(&Claimant::Gateway, Write, Stage::Sign).await.unwrap();
+                let turn = budget
+                    .spend(&Claimant::Gateway, Write, Stage::Sign)
+                    .await
+                    .unwrap();
                 let exchange = async {
                     sleep(random(2 * n)).await;
                     let allowed = theirs.lock().allows();

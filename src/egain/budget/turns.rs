@@ -1,8 +1,9 @@
-//! Whose turn it is: writes and reads in turn, and of each the callers round robin, each caller's own calls in order.
+//! Whose turn it is: writes and reads in turn, and of each the callers round robin, each caller's
+//! own calls in order.
 //!
-//! So a call waits behind one call of each other caller at the most for each place that it has in its own caller's queue,
-//! and of the other kind behind no more than one for each of those. Nothing is set aside that nobody uses: where only one
-//! kind or one caller waits, it has it all.
+//! So a call waits behind one call of each other caller at the most for each place that it has in
+//! its own caller's queue, and of the other kind behind no more than one for each of those. Nothing
+//! is set aside that nobody uses: where only one kind or one caller waits, it has it all.
 
 use std::collections::VecDeque;
 
@@ -53,7 +54,10 @@ struct Queue {
 
 impl Turns {
     pub(super) fn new() -> Self {
-        Self { rings: Default::default(), first: Kind::Write }
+        Self {
+            rings: Default::default(),
+            first: Kind::Write,
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -62,7 +66,10 @@ impl Turns {
 
     /// How many would go before one that came now, if nobody came after it.
     pub(super) fn ahead(&self, claimant: &Claimant, kind: Kind) -> usize {
-        let (ring, others) = (&self.rings[kind as usize], &self.rings[kind.other() as usize]);
+        let (ring, others) = (
+            &self.rings[kind as usize],
+            &self.rings[kind.other() as usize],
+        );
         let same_kind = ahead_in(ring, claimant);
         let head_start = usize::from(self.first != kind);
         let other_kind: usize = others.iter().map(|queue| queue.waiting.len()).sum();
@@ -73,14 +80,19 @@ impl Turns {
         let ring = &mut self.rings[kind as usize];
         match ring.iter_mut().find(|queue| queue.claimant == *claimant) {
             Some(queue) => queue.waiting.push_back(ticket),
-            None => ring.push_back(Queue { claimant: claimant.clone(), waiting: [ticket].into() }),
+            None => ring.push_back(Queue {
+                claimant: claimant.clone(),
+                waiting: [ticket].into(),
+            }),
         }
     }
 
     /// Whether it was still waiting.
     pub(super) fn leave(&mut self, claimant: &Claimant, kind: Kind, number: u64) -> bool {
         let ring = &mut self.rings[kind as usize];
-        let Some(at) = ring.iter().position(|queue| queue.claimant == *claimant) else { return false };
+        let Some(at) = ring.iter().position(|queue| queue.claimant == *claimant) else {
+            return false;
+        };
         let waiting = &mut ring[at].waiting;
         let before = waiting.len();
         waiting.retain(|ticket| ticket.number != number);
@@ -93,7 +105,11 @@ impl Turns {
 
     /// The next one, who doesn't wait any more.
     pub(super) fn next(&mut self) -> Option<Ticket> {
-        let kind = if self.rings[self.first as usize].is_empty() { self.first.other() } else { self.first };
+        let kind = if self.rings[self.first as usize].is_empty() {
+            self.first.other()
+        } else {
+            self.first
+        };
         let ring = &mut self.rings[kind as usize];
         let mut queue = ring.pop_front()?;
         let ticket = queue.waiting.pop_front();
@@ -112,7 +128,10 @@ fn ahead_in(ring: &Ring, claimant: &Claimant) -> usize {
     let place = at.unwrap_or(ring.len());
     let goes_before = |(position, queue): (usize, &Queue)| match position {
         _ if position == place => rounds,
-        _ => queue.waiting.len().min(rounds + usize::from(position < place)),
+        _ => queue
+            .waiting
+            .len()
+            .min(rounds + usize::from(position < place)),
     };
     ring.iter().enumerate().map(goes_before).sum()
 }
@@ -132,7 +151,10 @@ mod tests {
         fn join(&mut self, name: &str, kind: Kind) -> u64 {
             let number = self.names.len() as u64;
             self.names.push(name.to_owned());
-            let ticket = Ticket { number, go: oneshot::channel().0 };
+            let ticket = Ticket {
+                number,
+                go: oneshot::channel().0,
+            };
             self.turns().join(&Claimant::named(name), kind, ticket);
             number
         }
@@ -142,7 +164,12 @@ mod tests {
         }
 
         fn order(mut self) -> String {
-            std::iter::from_fn(|| self.turns().next().map(|ticket| self.names[ticket.number as usize].clone())).collect()
+            std::iter::from_fn(|| {
+                self.turns()
+                    .next()
+                    .map(|ticket| self.names[ticket.number as usize].clone())
+            })
+            .collect()
         }
     }
 
@@ -156,7 +183,10 @@ mod tests {
 
     #[test]
     fn callers_go_round_robin_and_each_ones_calls_in_order() {
-        assert_eq!(hall(&["a", "a", "a", "b", "c", "c"].map(|name| (name, Write))).order(), "abcaca");
+        assert_eq!(
+            hall(&["a", "a", "a", "b", "c", "c"].map(|name| (name, Write))).order(),
+            "abcaca"
+        );
     }
 
     #[test]
@@ -168,14 +198,28 @@ mod tests {
 
     #[test]
     fn the_place_that_is_told_is_the_place_that_one_gets() {
-        let crowd = [("a", Write), ("a", Write), ("b", Write), ("r", Read), ("a", Write), ("c", Write), ("r", Read), ("b", Read)];
-        let newcomers = ["a", "b", "c", "new"].into_iter().flat_map(|name| [(name, Read), (name, Write)]);
-        for (served, (name, kind)) in (0..5).flat_map(|served| newcomers.clone().map(move |one| (served, one))) {
+        let crowd = [
+            ("a", Write),
+            ("a", Write),
+            ("b", Write),
+            ("r", Read),
+            ("a", Write),
+            ("c", Write),
+            ("r", Read),
+            ("b", Read),
+        ];
+        let newcomers = ["a", "b", "c", "new"]
+            .into_iter()
+            .flat_map(|name| [(name, Read), (name, Write)]);
+        for (served, (name, kind)) in
+            (0..5).flat_map(|served| newcomers.clone().map(move |one| (served, one)))
+        {
             let mut hall = hall(&crowd);
             (0..served).for_each(|_| drop(hall.turns().next()));
             let ahead = hall.turns().ahead(&Claimant::named(name), kind);
             let number = hall.join(name, kind);
-            let went = std::iter::from_fn(|| hall.turns().next()).position(|ticket| ticket.number == number);
+            let went = std::iter::from_fn(|| hall.turns().next())
+                .position(|ticket| ticket.number == number);
             assert_eq!(went, Some(ahead), "{name} {kind:?} after {served}");
         }
     }
@@ -184,9 +228,16 @@ mod tests {
     fn who_leaves_leaves_nothing_behind() {
         let mut hall = hall(&[("a", Write), ("b", Write), ("b", Write)]);
         assert!(hall.turns().leave(&Claimant::named("a"), Write, 0));
-        assert!(!hall.turns().leave(&Claimant::named("a"), Write, 0), "it isn't there any more");
+        assert!(
+            !hall.turns().leave(&Claimant::named("a"), Write, 0),
+            "it isn't there any more"
+        );
         assert!(hall.turns().leave(&Claimant::named("b"), Write, 1));
-        assert_eq!(hall.turns().rings[0].len(), 1, "a caller with nobody waiting has no queue");
+        assert_eq!(
+            hall.turns().rings[0].len(),
+            1,
+            "a caller with nobody waiting has no queue"
+        );
         assert_eq!(hall.order(), "b");
     }
 }

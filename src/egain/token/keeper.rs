@@ -15,7 +15,8 @@ use crate::words::peer_time::LONGEST_TOKEN_LIFE;
 
 /// The longest lead for a refresh; a short-lived token gets a tenth of its life.
 const LEAD: Duration = Duration::from_secs(60);
-/// A token is believed to live for so long, whatever its answer says, so that it is replaced no sooner than [`LEAST_AGE`].
+/// A token is believed to live for so long, whatever its answer says, so that it is replaced no
+/// sooner than [`LEAST_AGE`].
 const SHORTEST_LIFE: Duration = Duration::from_secs(15);
 /// Assumed where the answer has no `expires_in` (RFC 6749 section 5.1 only recommends it).
 const ASSUMED_LIFE: Duration = Duration::from_secs(300);
@@ -29,7 +30,11 @@ pub struct TokenKeeper<S> {
 
 impl<S: Grants> TokenKeeper<S> {
     pub(super) fn new(shared: Arc<Shared>, sign_in: S) -> Self {
-        Self { shared, sign_in, failures: FailurePace::default() }
+        Self {
+            shared,
+            sign_in,
+            failures: FailurePace::default(),
+        }
     }
 
     /// Works for ever.
@@ -79,9 +84,16 @@ impl<S: Grants> TokenKeeper<S> {
         };
         let expires = (grant.life != Life::Unending).then(|| now + life);
         if expires.is_some() {
-            self.shared.expiry.set(jiff::Timestamp::now().as_second() as f64 + life.as_secs_f64());
+            self.shared
+                .expiry
+                .set(jiff::Timestamp::now().as_second() as f64 + life.as_secs_f64());
         }
-        let token = Arc::new(AccessToken { value: grant.value, header: grant.header, obtained: now, expires });
+        let token = Arc::new(AccessToken {
+            value: grant.value,
+            header: grant.header,
+            obtained: now,
+            expires,
+        });
         self.shared.state.send_modify(|state| {
             state.token = Some(token);
             state.refusals.renewed();
@@ -107,7 +119,8 @@ impl<S: Grants> TokenKeeper<S> {
         // Callers never hear what an identity provider says: it may quote the secret.
         let fault = fault.without_upstream_words();
         self.shared.state.send_modify(|state| {
-            // A token that was refused stays until there is another: one refused call is no proof against it.
+            // A token that was refused stays until there is another: one refused call is no proof
+            // against it.
             (state.awaited, state.failure) = (false, Some(SignInFailure { fault, retry_at }));
             if !matches!(state.outcome(Instant::now()), Some(Ok(_))) {
                 self.shared.expiry.set(0.0);
@@ -122,8 +135,13 @@ impl<S> Drop for TokenKeeper<S> {
     fn drop(&mut self) {
         let detail = "the gateway doesn't sign in at eGain any more: it is about to stop, or has a defect; try again";
         let fault = Fault::gateway(Code::Internal, Stage::Sign, detail).retryable(true);
-        let failure = SignInFailure { fault, retry_at: Instant::now() };
-        self.shared.state.send_modify(|state| (state.awaited, state.failure) = (false, Some(failure)));
+        let failure = SignInFailure {
+            fault,
+            retry_at: Instant::now(),
+        };
+        self.shared
+            .state
+            .send_modify(|state| (state.awaited, state.failure) = (false, Some(failure)));
     }
 }
 

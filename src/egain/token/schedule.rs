@@ -1,4 +1,5 @@
-//! When the next sign-in may be: nothing that eGain or its identity provider says makes us sign in without a pause.
+//! When the next sign-in may be: nothing that eGain or its identity provider says makes us sign in
+//! without a pause.
 
 use std::time::Duration;
 
@@ -31,8 +32,9 @@ impl FailurePace {
     }
 }
 
-/// How old a token has to be for a refusal to be its own. Where replacing it didn't help, it has to be older the next time:
-/// one asset that is always refused mustn't cost everybody's token again and again.
+/// How old a token has to be for a refusal to be its own. Where replacing it didn't help, it has to
+/// be older the next time: one asset that is always refused mustn't cost everybody's token again
+/// and again.
 pub struct RefusalPace {
     least_age: Duration,
     /// The current token took a refused one's place, and wasn't refused so far.
@@ -43,7 +45,11 @@ pub struct RefusalPace {
 
 impl Default for RefusalPace {
     fn default() -> Self {
-        Self { least_age: LEAST_AGE, replaced: false, asked: false }
+        Self {
+            least_age: LEAST_AGE,
+            replaced: false,
+            asked: false,
+        }
     }
 }
 
@@ -83,12 +89,18 @@ mod tests {
     #[test]
     fn pauses_after_failures_grow_and_end_at_a_minute() {
         let mut pace = FailurePace::default();
-        let pauses: Vec<u64> = (0..20).map(|_| pace.after_failure(None).as_secs()).collect();
+        let pauses: Vec<u64> = (0..20)
+            .map(|_| pace.after_failure(None).as_secs())
+            .collect();
         assert_eq!(pauses[..6], [5, 10, 20, 40, 60, 60]);
         assert_eq!(pauses[19], 60);
         pace.reset();
         assert_eq!(pace.after_failure(Some(secs(30))), secs(30));
-        assert_eq!(pace.after_failure(Some(secs(86_400))), LONGEST_PAUSE, "nobody may ask for a day");
+        assert_eq!(
+            pace.after_failure(Some(secs(86_400))),
+            LONGEST_PAUSE,
+            "nobody may ask for a day"
+        );
     }
 
     #[test]
@@ -111,6 +123,9 @@ mod tests {
         assert_eq!(ages, [10, 20, 40, 60, 60, 60]);
         assert!(pace.may_replace(GOOD_FOR_LONG));
         pace.renewed();
-        assert!(pace.may_replace(LEAST_AGE), "a token that was good for long is trusted as at first");
+        assert!(
+            pace.may_replace(LEAST_AGE),
+            "a token that was good for long is trusted as at first"
+        );
     }
 }

@@ -36,7 +36,8 @@ pub enum Life {
 /// Whoever gives tokens.
 pub trait Grants {
     /// A token, or why there is none. Dropping the future gives it up.
-    fn grant(&self, credentials: &Credentials) -> impl Future<Output = Result<Grant, Fault>> + Send;
+    fn grant(&self, credentials: &Credentials)
+    -> impl Future<Output = Result<Grant, Fault>> + Send;
 }
 
 /// The way to the token endpoint.
@@ -53,10 +54,19 @@ impl SignIn {
             return Err(refused(&answer, secret.expose_secret()));
         }
         let fields = answer.fields(self.0.metrics());
-        let value = fields.text("access_token").map(SecretString::from).ok_or_else(no_token)?;
+        let value = fields
+            .text("access_token")
+            .map(SecretString::from)
+            .ok_or_else(no_token)?;
         let header = bearer(&value).ok_or_else(no_token)?;
-        let life = fields.life("expires_in").map_or(Life::Unknown, |until| Life::Told(answer.clock().token_life(until)));
-        Ok(Grant { value, header, life })
+        let life = fields.life("expires_in").map_or(Life::Unknown, |until| {
+            Life::Told(answer.clock().token_life(until))
+        });
+        Ok(Grant {
+            value,
+            header,
+            life,
+        })
     }
 }
 
@@ -65,10 +75,20 @@ impl Grants for SignIn {
         match credentials {
             Credentials::Fixed(token) => {
                 let header = bearer(token).ok_or_else(unusable)?;
-                Ok(Grant { value: token.clone(), header, life: Life::Unending })
+                Ok(Grant {
+                    value: token.clone(),
+                    header,
+                    life: Life::Unending,
+                })
             }
-            Credentials::Client { token_url, id, secret, scope } => {
-                self.ask(request(token_url, [id, scope], secret), secret).await
+            Credentials::Client {
+                token_url,
+                id,
+                secret,
+                scope,
+            } => {
+                self.ask(request(token_url, [id, scope], secret), secret)
+                    .await
             }
         }
     }
@@ -76,13 +96,23 @@ impl Grants for SignIn {
 
 fn request(token_url: &Url, [id, scope]: [&str; 2], secret: &SecretString) -> Request<Bytes> {
     let form = form_urlencoded::Serializer::new(String::new())
-        .extend_pairs([("grant_type", "client_credentials"), ("scope", scope), ("client_id", id)])
+        .extend_pairs([
+            ("grant_type", "client_credentials"),
+            ("scope", scope),
+            ("client_id", id),
+        ])
         .append_pair("client_secret", secret.expose_secret())
         .finish();
     let mut request = Request::new(Bytes::from(form));
     *request.method_mut() = Method::POST;
-    *request.uri_mut() = token_url.as_str().parse().expect("settings take URLs of http and https only");
-    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+    *request.uri_mut() = token_url
+        .as_str()
+        .parse()
+        .expect("settings take URLs of http and https only");
+    request.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/x-www-form-urlencoded"),
+    );
     request
 }
 
@@ -104,7 +134,11 @@ fn no_token() -> Fault {
 }
 
 fn unusable() -> Fault {
-    Fault::gateway(Code::UpstreamError, Stage::Sign, "egain.token can't stand in a header: an operator must mend it")
+    Fault::gateway(
+        Code::UpstreamError,
+        Stage::Sign,
+        "egain.token can't stand in a header: an operator must mend it",
+    )
 }
 
 fn refused(answer: &Answer, secret: &str) -> Fault {
@@ -112,7 +146,9 @@ fn refused(answer: &Answer, secret: &str) -> Fault {
     if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
         let wait = answer.asked_wait().unwrap_or(Duration::from_secs(1));
         let detail = "eGain's sign-in is down: try again later";
-        return Fault::egain(Code::UpstreamUnavailable, Stage::Sign, detail).retry_after(wait).upstream(upstream);
+        return Fault::egain(Code::UpstreamUnavailable, Stage::Sign, detail)
+            .retry_after(wait)
+            .upstream(upstream);
     }
     let detail = "eGain refused the gateway's credentials: an operator must check egain.client_id, egain.client_secret, \
                   egain.scope and egain.token_url";
@@ -125,7 +161,10 @@ mod tests {
 
     #[test]
     fn a_token_that_no_header_can_carry_is_none() {
-        assert_eq!(bearer(&"eyJ.a-b_c".into()).unwrap().to_str().unwrap(), "Bearer eyJ.a-b_c");
+        assert_eq!(
+            bearer(&"eyJ.a-b_c".into()).unwrap().to_str().unwrap(),
+            "Bearer eyJ.a-b_c"
+        );
         for bad in ["", " ", "a b", "a\n", "ä"] {
             assert!(bearer(&bad.into()).is_none(), "{bad:?}");
         }

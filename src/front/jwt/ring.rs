@@ -1,9 +1,12 @@
-//! The issuer's keys: fetched ahead of need, kept when a fetch fails, asked for anew when a token names an unknown one.
+//! The issuer's keys: fetched ahead of need, kept when a fetch fails, asked for anew when a token
+//! names an unknown one.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
+use jsonwebtoken::jwk::{
+    AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse,
+};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use parking_lot::RwLock;
 use serde::Deserialize;
@@ -16,17 +19,19 @@ use crate::signals::metrics::Metrics;
 use crate::signals::upstream::Outcome;
 use crate::words::cause;
 
-/// The only ones that keys are used with; all others are older, rarer, or secrets that both sides share.
+/// The only ones that keys are used with; all others are older, rarer, or secrets that both sides
+/// share.
 pub const ALGORITHMS: [Algorithm; 3] = [Algorithm::EdDSA, Algorithm::ES256, Algorithm::RS256];
 
 /// Between fetches when all is well.
 const REFRESH: Duration = Duration::from_secs(300);
 /// Between fetches while they fail.
 const RETRY: Duration = Duration::from_secs(10);
-/// Between fetches for unknown keys. Anybody can name one, and so choose when the issuer is asked: whoever has a new key then waits
-/// for no longer than this.
+/// Between fetches for unknown keys. Anybody can name one, and so choose when the issuer is asked:
+/// whoever has a new key then waits for no longer than this.
 const ASK_PAUSE: Duration = Duration::from_secs(5);
-/// A key that is missing in an answer is taken for so long, and until the issuer was asked again: one edge of it may be behind.
+/// A key that is missing in an answer is taken for so long, and until the issuer was asked again:
+/// one edge of it may be behind.
 const CONFIRM: Duration = Duration::from_secs(5);
 /// From sending a request to its whole answer: callers wait for it.
 const FETCH_LIMIT: Duration = Duration::from_secs(5);
@@ -60,7 +65,8 @@ pub struct Ring {
     http: reqwest::Client,
     url: Url,
     entries: RwLock<Option<Arc<[Arc<Entry>]>>>,
-    /// Held while fetching, so that all who wait share one request. When an unknown key was last a reason to fetch.
+    /// Held while fetching, so that all who wait share one request. When an unknown key was last a
+    /// reason to fetch.
     fetching: Mutex<Option<Instant>>,
     /// A key is missing in the last answer.
     doubted: Notify,
@@ -77,7 +83,14 @@ impl Ring {
             .no_proxy()
             .user_agent(concat!("asset-gateway/", env!("CARGO_PKG_VERSION")))
             .build()?;
-        Ok(Self { http, url, entries: RwLock::default(), fetching: Mutex::default(), doubted: Notify::new(), metrics })
+        Ok(Self {
+            http,
+            url,
+            entries: RwLock::default(),
+            fetching: Mutex::default(),
+            doubted: Notify::new(),
+            metrics,
+        })
     }
 
     pub async fn keep_fresh(&self) {
@@ -93,7 +106,11 @@ impl Ring {
     }
 
     /// The key that a token's header names. The issuer is asked for one that isn't known.
-    pub async fn find(self: &Arc<Self>, kid: Option<String>, algorithm: Algorithm) -> Result<Arc<Entry>, Missing> {
+    pub async fn find(
+        self: &Arc<Self>,
+        kid: Option<String>,
+        algorithm: Algorithm,
+    ) -> Result<Arc<Entry>, Missing> {
         if let Some(entry) = self.look(kid.as_deref(), algorithm) {
             return Ok(entry);
         }
@@ -103,7 +120,13 @@ impl Ring {
             ring.ask(kid.as_deref(), algorithm).await;
             ring.look(kid.as_deref(), algorithm)
         });
-        let missing = || if self.entries.read().is_some() { Missing::Unknown } else { Missing::NoKeys };
+        let missing = || {
+            if self.entries.read().is_some() {
+                Missing::Unknown
+            } else {
+                Missing::NoKeys
+            }
+        };
         asking.await.ok().flatten().ok_or_else(missing)
     }
 
@@ -121,11 +144,19 @@ impl Ring {
     fn look(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<Arc<Entry>> {
         let entries = self.entries.read().clone()?;
         let is_shown = |entry: &&Arc<Entry>| kid.is_some() || entry.missing_since.is_none();
-        let mut alike = entries.iter().filter(|entry| entry.algorithm == algorithm).filter(is_shown);
+        let mut alike = entries
+            .iter()
+            .filter(|entry| entry.algorithm == algorithm)
+            .filter(is_shown);
         match kid {
             Some(kid) => {
-                let mut named = entries.iter().filter(|entry| entry.kid.as_deref() == Some(kid));
-                alike.find(|entry| entry.kid.as_deref() == Some(kid)).or_else(|| named.next()).cloned()
+                let mut named = entries
+                    .iter()
+                    .filter(|entry| entry.kid.as_deref() == Some(kid));
+                alike
+                    .find(|entry| entry.kid.as_deref() == Some(kid))
+                    .or_else(|| named.next())
+                    .cloned()
             }
             None => alike.next().filter(|_| alike.next().is_none()).cloned(),
         }
@@ -149,7 +180,11 @@ impl Ring {
         match entries {
             Ok(entries) => {
                 let mut known = self.entries.write();
-                let entries = with_missing(entries, known.as_deref().unwrap_or_default(), Instant::now());
+                let entries = with_missing(
+                    entries,
+                    known.as_deref().unwrap_or_default(),
+                    Instant::now(),
+                );
                 if entries.iter().any(|entry| entry.missing_since.is_some()) {
                     self.doubted.notify_one();
                 }
@@ -157,7 +192,10 @@ impl Ring {
                 true
             }
             Err(error) => {
-                tracing::warn!(error, "the keys at auth.jwt.jwks_url can't be fetched, those from before stay");
+                tracing::warn!(
+                    error,
+                    "the keys at auth.jwt.jwks_url can't be fetched, those from before stay"
+                );
                 false
             }
         }
@@ -167,7 +205,11 @@ impl Ring {
         let request = self.http.get(self.url.clone()).send();
         let mut response = request.await.map_err(reqwest::Error::without_url)?;
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(reqwest::Error::without_url)? {
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(reqwest::Error::without_url)?
+        {
             body.extend_from_slice(&chunk);
             // One byte too many says that it is too long.
             if body.len() > LONGEST_ANSWER {
@@ -178,15 +220,26 @@ impl Ring {
     }
 }
 
-/// What the issuer shows, and what it showed until a moment ago. A key without a name is known by its algorithm only, and so is
-/// replaced by any other one for it.
+/// What the issuer shows, and what it showed until a moment ago. A key without a name is known by
+/// its algorithm only, and so is replaced by any other one for it.
 fn with_missing(shown: Vec<Arc<Entry>>, before: &[Arc<Entry>], now: Instant) -> Vec<Arc<Entry>> {
-    let is_replaced =
-        |old: &Entry| shown.iter().any(|new| new.algorithm == old.algorithm && (old.kid.is_none() || new.kid == old.kid));
-    let missing = before.iter().filter(|old| !is_replaced(old)).filter_map(|old| {
-        let since = old.missing_since.unwrap_or(now);
-        (now - since < CONFIRM).then(|| Arc::new(Entry { missing_since: Some(since), ..Entry::clone(old) }))
-    });
+    let is_replaced = |old: &Entry| {
+        shown
+            .iter()
+            .any(|new| new.algorithm == old.algorithm && (old.kid.is_none() || new.kid == old.kid))
+    };
+    let missing = before
+        .iter()
+        .filter(|old| !is_replaced(old))
+        .filter_map(|old| {
+            let since = old.missing_since.unwrap_or(now);
+            (now - since < CONFIRM).then(|| {
+                Arc::new(Entry {
+                    missing_since: Some(since),
+                    ..Entry::clone(old)
+                })
+            })
+        });
     let missing: Vec<_> = missing.collect();
     shown.into_iter().chain(missing).collect()
 }
@@ -202,8 +255,17 @@ fn read(body: &[u8]) -> Result<Vec<Arc<Entry>>, String> {
         return Err(format!("the answer has more than {LONGEST_ANSWER} bytes"));
     }
     let set: Set = serde_json::from_slice(body).map_err(|_| "the answer is no JWK set")?;
-    let entries: Vec<_> = set.keys.into_iter().filter_map(entry).map(Arc::new).collect();
-    if entries.is_empty() { Err("there is no key for EdDSA, ES256 or RS256".into()) } else { Ok(entries) }
+    let entries: Vec<_> = set
+        .keys
+        .into_iter()
+        .filter_map(entry)
+        .map(Arc::new)
+        .collect();
+    if entries.is_empty() {
+        Err("there is no key for EdDSA, ES256 or RS256".into())
+    } else {
+        Ok(entries)
+    }
 }
 
 fn entry(key: Value) -> Option<Entry> {
@@ -213,17 +275,30 @@ fn entry(key: Value) -> Option<Entry> {
         AlgorithmParameters::OctetKeyPair(pair) if pair.curve == EllipticCurve::Ed25519 => {
             (Algorithm::EdDSA, KeyAlgorithm::EdDSA)
         }
-        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => (Algorithm::ES256, KeyAlgorithm::ES256),
+        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => {
+            (Algorithm::ES256, KeyAlgorithm::ES256)
+        }
         AlgorithmParameters::RSA(_) => (Algorithm::RS256, KeyAlgorithm::RS256),
         _ => return None,
     };
     let for_it = common.key_algorithm.is_none_or(|declared| declared == name);
-    let for_signatures = common.public_key_use.as_ref().is_none_or(|usage| *usage == PublicKeyUse::Signature);
-    let to_verify = common.key_operations.as_ref().is_none_or(|all| all.contains(&KeyOperations::Verify));
+    let for_signatures = common
+        .public_key_use
+        .as_ref()
+        .is_none_or(|usage| *usage == PublicKeyUse::Signature);
+    let to_verify = common
+        .key_operations
+        .as_ref()
+        .is_none_or(|all| all.contains(&KeyOperations::Verify));
     if !(for_it && for_signatures && to_verify) {
         return None;
     }
-    Some(Entry { kid: common.key_id.clone(), algorithm, key: DecodingKey::from_jwk(&jwk).ok()?, missing_since: None })
+    Some(Entry {
+        kid: common.key_id.clone(),
+        algorithm,
+        key: DecodingKey::from_jwk(&jwk).ok()?,
+        missing_since: None,
+    })
 }
 
 #[cfg(test)]
@@ -246,7 +321,10 @@ mod tests {
             {"kty": "EC", "crv": "P-256", "x": X, "y": X, "key_ops": ["verify"]},
             {"kty": "RSA", "n": X, "e": "AQAB"},
         ]);
-        assert_eq!(algorithms(keys), Ok(vec![Algorithm::EdDSA, Algorithm::ES256, Algorithm::RS256]));
+        assert_eq!(
+            algorithms(keys),
+            Ok(vec![Algorithm::EdDSA, Algorithm::ES256, Algorithm::RS256])
+        );
     }
 
     #[test]
@@ -273,34 +351,68 @@ mod tests {
     #[test]
     fn a_key_that_is_missing_stays_until_the_issuer_was_asked_again() {
         let keys = |kids: &[&str]| {
-            let keys: Vec<_> = kids.iter().map(|kid| json!({"kty": "RSA", "n": X, "e": "AQAB", "kid": kid})).collect();
+            let keys: Vec<_> = kids
+                .iter()
+                .map(|kid| json!({"kty": "RSA", "n": X, "e": "AQAB", "kid": kid}))
+                .collect();
             read(&serde_json::to_vec(&json!({"keys": keys})).unwrap()).unwrap()
         };
-        let kids = |entries: &[Arc<Entry>]| entries.iter().map(|entry| entry.kid.clone().unwrap()).collect::<Vec<_>>();
+        let kids = |entries: &[Arc<Entry>]| {
+            entries
+                .iter()
+                .map(|entry| entry.kid.clone().unwrap())
+                .collect::<Vec<_>>()
+        };
         let began = Instant::now();
         let first = with_missing(keys(&["a", "b"]), &[], began);
         let second = with_missing(keys(&["b"]), &first, began);
         assert_eq!(kids(&second), ["b", "a"]);
         let at_once = with_missing(keys(&["b"]), &second, began + CONFIRM / 2);
-        assert_eq!(kids(&at_once), ["b", "a"], "a stranger's fetch right behind it proves nothing");
-        assert_eq!(kids(&with_missing(keys(&["b"]), &at_once, began + CONFIRM)), ["b"]);
+        assert_eq!(
+            kids(&at_once),
+            ["b", "a"],
+            "a stranger's fetch right behind it proves nothing"
+        );
+        assert_eq!(
+            kids(&with_missing(keys(&["b"]), &at_once, began + CONFIRM)),
+            ["b"]
+        );
         let back = with_missing(keys(&["a", "b"]), &at_once, began + CONFIRM);
-        assert!(kids(&back) == ["a", "b"] && back.iter().all(|entry| entry.missing_since.is_none()));
+        assert!(
+            kids(&back) == ["a", "b"] && back.iter().all(|entry| entry.missing_since.is_none())
+        );
     }
 
     #[test]
     fn a_token_that_names_no_key_gets_the_only_one_for_its_algorithm() {
         let keys = |keys: Value| {
-            let ring = Ring::new("http://localhost/".parse().unwrap(), Arc::new(Metrics::new())).unwrap();
-            *ring.entries.write() = Some(read(&serde_json::to_vec(&json!({"keys": keys})).unwrap()).unwrap().into());
+            let ring = Ring::new(
+                "http://localhost/".parse().unwrap(),
+                Arc::new(Metrics::new()),
+            )
+            .unwrap();
+            *ring.entries.write() = Some(
+                read(&serde_json::to_vec(&json!({"keys": keys})).unwrap())
+                    .unwrap()
+                    .into(),
+            );
             ring
         };
         let rsa = |kid: &str| json!({"kty": "RSA", "n": X, "e": "AQAB", "kid": kid});
         let one = keys(json!([rsa("a")]));
-        assert!(one.look(None, Algorithm::RS256).is_some() && one.look(None, Algorithm::ES256).is_none());
+        assert!(
+            one.look(None, Algorithm::RS256).is_some()
+                && one.look(None, Algorithm::ES256).is_none()
+        );
         assert!(one.look(Some("b"), Algorithm::RS256).is_none());
-        assert_eq!(one.look(Some("a"), Algorithm::ES256).unwrap().algorithm, Algorithm::RS256);
+        assert_eq!(
+            one.look(Some("a"), Algorithm::ES256).unwrap().algorithm,
+            Algorithm::RS256
+        );
         let two = keys(json!([rsa("a"), rsa("b")]));
-        assert!(two.look(None, Algorithm::RS256).is_none() && two.look(Some("b"), Algorithm::RS256).is_some());
+        assert!(
+            two.look(None, Algorithm::RS256).is_none()
+                && two.look(Some("b"), Algorithm::RS256).is_some()
+        );
     }
 }

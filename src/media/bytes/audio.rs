@@ -21,38 +21,58 @@ const TAGGED: &[(&[u8], &str)] = &[
 pub(super) fn read(head: &[u8]) -> Option<Found> {
     let mut sound = head;
     for _ in 0..MAX_TAGS {
-        let Some(length) = id3_length(sound) else { break };
+        let Some(length) = id3_length(sound) else {
+            break;
+        };
         let Some(behind) = sound.get(length..).filter(|behind| !behind.is_empty()) else {
             return Some(Found::open("audio/mpeg", &[Form::Tagged]));
         };
         sound = behind;
     }
     if sound.len() < head.len() {
-        return Some(Found::only(tagged(sound).or_else(|| frame(sound)).unwrap_or("audio/mpeg")));
+        return Some(Found::only(
+            tagged(sound)
+                .or_else(|| frame(sound))
+                .unwrap_or("audio/mpeg"),
+        ));
     }
     frame(sound).map(Found::only)
 }
 
 fn tagged(sound: &[u8]) -> Option<&'static str> {
-    TAGGED.iter().find(|(signature, _)| sound.starts_with(signature)).map(|(_, essence)| *essence)
+    TAGGED
+        .iter()
+        .find(|(signature, _)| sound.starts_with(signature))
+        .map(|(_, essence)| *essence)
 }
 
 fn frame(head: &[u8]) -> Option<&'static str> {
-    if is_mpeg_frame(head) { Some("audio/mpeg") } else { is_adts(head).then_some("audio/aac") }
+    if is_mpeg_frame(head) {
+        Some("audio/mpeg")
+    } else {
+        is_adts(head).then_some("audio/aac")
+    }
 }
 
-/// The whole length of a tag of version 2 to 4, whose size has bytes of seven bits (id3.org, ID3v2.4.0 section 3.1).
+/// The whole length of a tag of version 2 to 4, whose size has bytes of seven bits (id3.org,
+/// ID3v2.4.0 section 3.1).
 fn id3_length(head: &[u8]) -> Option<usize> {
     const HEADER: usize = 10;
     const FOOTER: u8 = 0x10;
-    let [b'I', b'D', b'3', 2..=4, revision, flags, size @ ..] = head else { return None };
-    let size = size.first_chunk::<4>().filter(|size| *revision != 0xff && size.iter().all(u8::is_ascii))?;
-    let content = size.iter().fold(0, |length, byte| length << 7 | usize::from(*byte));
+    let [b'I', b'D', b'3', 2..=4, revision, flags, size @ ..] = head else {
+        return None;
+    };
+    let size = size
+        .first_chunk::<4>()
+        .filter(|size| *revision != 0xff && size.iter().all(u8::is_ascii))?;
+    let content = size
+        .iter()
+        .fold(0, |length, byte| length << 7 | usize::from(*byte));
     Some(HEADER + content + if flags & FOOTER == 0 { 0 } else { HEADER })
 }
 
-/// Sync, a version that exists, layer II (broadcast) or III, a bit rate and a sampling rate that exist
-/// (ISO/IEC 11172-3, 2.4.1.3).
+/// Sync, a version that exists, layer II (broadcast) or III, a bit rate and a sampling rate that
+/// exist (ISO/IEC 11172-3, 2.4.1.3).
 fn is_mpeg_frame(head: &[u8]) -> bool {
     matches!(head, [0xff, 0xfa..=0xfd | 0xf2..=0xf5 | 0xe2 | 0xe3, rates, _, ..]
         if rates >> 4 != 0 && rates >> 4 != 0xf && rates >> 2 & 0b11 != 0b11)
@@ -85,12 +105,21 @@ mod tests {
             let footer = [0; 10];
             let footer = if flags == 0 { &footer[..0] } else { &footer };
             let tag = [b"ID3\x04\0", &[flags, 0, 0, 1, 2][..], &[0x55; 130], footer].concat();
-            [essence(&[&tag[..], sound].concat()), essence(&[&tag[..], &tag, sound].concat())]
+            [
+                essence(&[&tag[..], sound].concat()),
+                essence(&[&tag[..], &tag, sound].concat()),
+            ]
         };
         for flags in [0, 0x10] {
             assert_eq!(behind(flags, b"fLaC\0\0\0\x22"), [Some("audio/flac"); 2]);
-            assert_eq!(behind(flags, b"\xff\xf1\x50\x80\x02"), [Some("audio/aac"); 2]);
-            assert_eq!(behind(flags, b"\xff\xfb\x90\x64\0"), [Some("audio/mpeg"); 2]);
+            assert_eq!(
+                behind(flags, b"\xff\xf1\x50\x80\x02"),
+                [Some("audio/aac"); 2]
+            );
+            assert_eq!(
+                behind(flags, b"\xff\xfb\x90\x64\0"),
+                [Some("audio/mpeg"); 2]
+            );
             assert_eq!(behind(flags, b"MAC \x96\x0f"), [Some("audio/x-ape"); 2]);
             assert_eq!(behind(flags, b"\0\0\0\0"), [Some("audio/mpeg"); 2]);
         }
@@ -99,7 +128,10 @@ mod tests {
     #[test]
     fn behind_a_tag_that_is_larger_than_what_is_seen_the_claim_decides() {
         let found = read(b"ID3\x03\0\0\0\x0f\x00\x00APIC").unwrap();
-        assert_eq!((found.row.essence, found.open), ("audio/mpeg", &[Form::Tagged][..]));
+        assert_eq!(
+            (found.row.essence, found.open),
+            ("audio/mpeg", &[Form::Tagged][..])
+        );
     }
 
     #[test]

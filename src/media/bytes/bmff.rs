@@ -4,7 +4,8 @@
 use super::{Found, tracks};
 use crate::media::table::Form;
 
-/// Phones write each under the other's brand: a voice note `.m4a` of the brand `3gp4`, a clip `.3gp` of `isom`.
+/// Phones write each under the other's brand: a voice note `.m4a` of the brand `3gp4`, a clip
+/// `.3gp` of `isom`.
 const MOVIE: &[Form] = &[Form::Mp4, Form::Mp4Sound, Form::ThreeGp, Form::ThreeGpSound];
 /// The same, where no track shows a picture.
 const SOUND: &[Form] = &[Form::Mp4Sound, Form::ThreeGpSound];
@@ -16,20 +17,29 @@ const MAX_ATOMS: usize = 8;
 
 /// The type by the `ftyp` box, or of a QuickTime file, which may do without it.
 ///
-/// A preview, free space and padding may stand in front of what tells (QuickTime File Format, "Atoms").
+/// A preview, free space and padding may stand in front of what tells (QuickTime File Format,
+/// "Atoms").
 pub(super) fn read(head: &[u8]) -> Option<Found> {
     let mut atom = head;
     for _ in 0..MAX_ATOMS {
         match atom.get(4..8) {
             Some(b"ftyp") => return Some(by_brands(atom)),
-            Some(b"moov" | b"mdat" | b"wide" | b"pnot") => return Some(Found::only("video/quicktime")),
+            Some(b"moov" | b"mdat" | b"wide" | b"pnot") => {
+                return Some(Found::only("video/quicktime"));
+            }
             Some(b"free" | b"skip" | b"junk" | b"PICT" | b"pict" | b"uuid") => {}
             // What follows isn't seen.
-            None if atom.len() < head.len() => return Some(Found::open("video/quicktime", &[Form::Mp4])),
+            None if atom.len() < head.len() => {
+                return Some(Found::open("video/quicktime", &[Form::Mp4]));
+            }
             _ => return None,
         }
         let size = u32::from_be_bytes(*atom.first_chunk()?) as usize;
-        atom = if size < 8 { return None } else { atom.get(size..).unwrap_or_default() };
+        atom = if size < 8 {
+            return None;
+        } else {
+            atom.get(size..).unwrap_or_default()
+        };
     }
     None
 }
@@ -38,11 +48,17 @@ pub(super) fn read(head: &[u8]) -> Option<Found> {
 fn by_brands(head: &[u8]) -> Found {
     let major = head.get(8..12).unwrap_or_default();
     let found = by_brand(major)
-        .or_else(|| compatible(head).filter(|brand| !is_structure(brand)).find_map(by_brand))
+        .or_else(|| {
+            compatible(head)
+                .filter(|brand| !is_structure(brand))
+                .find_map(by_brand)
+        })
         .or_else(|| is_structure(major).then(|| Found::open("image/heif", &[Form::Heif])))
         .unwrap_or_else(|| Found::open("video/mp4", MOVIE));
     match found.row.form {
-        Form::Mp4 if found.open == MOVIE && tracks::has_sound_only(head) => Found::open("audio/mp4", SOUND),
+        Form::Mp4 if found.open == MOVIE && tracks::has_sound_only(head) => {
+            Found::open("audio/mp4", SOUND)
+        }
         Form::ThreeGp if tracks::has_sound_only(head) => Found::open("audio/3gpp", SOUND),
         _ => found,
     }
@@ -51,16 +67,22 @@ fn by_brands(head: &[u8]) -> Found {
 fn by_brand(brand: &[u8]) -> Option<Found> {
     Some(match brand {
         b"avif" | b"avis" => Found::only("image/avif"),
-        b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"hevm" | b"hevs" => Found::open("image/heic", &[Form::Heif]),
+        b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"hevm" | b"hevs" => {
+            Found::open("image/heic", &[Form::Heif])
+        }
         b"crx " => Found::only("image/x-canon-cr3"),
         b"qt  " => Found::only("video/quicktime"),
         b"M4A " | b"M4B " | b"M4P " | b"F4A " | b"F4B " => Found::only("audio/mp4"),
         b"M4V " | b"M4VH" | b"M4VP" | b"F4V " | b"F4P " => Found::only("video/mp4"),
         [b'3', b'g', b'2', _] | b"KDDI" | b"kddi" => Found::only("video/3gpp2"),
         [b'3', b'g', ..] => Found::open("video/3gpp", MOVIE),
-        [b'i', b's', b'o', _] | [b'm', b'p', b'4' | b'7', _] | b"avc1" | b"XAVC" | b"dash" | b"cmfc" | b"MSNV" => {
-            Found::open("video/mp4", MOVIE)
-        }
+        [b'i', b's', b'o', _]
+        | [b'm', b'p', b'4' | b'7', _]
+        | b"avc1"
+        | b"XAVC"
+        | b"dash"
+        | b"cmfc"
+        | b"MSNV" => Found::open("video/mp4", MOVIE),
         _ => return None,
     })
 }
@@ -71,7 +93,9 @@ fn is_structure(brand: &[u8]) -> bool {
 
 /// The compatible brands: all of the box behind its 16 bytes of size, name, major and version.
 fn compatible(head: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let size = head.first_chunk().map_or(0, |size| u32::from_be_bytes(*size) as usize);
+    let size = head
+        .first_chunk()
+        .map_or(0, |size| u32::from_be_bytes(*size) as usize);
     let brands = head.get(16..size.min(head.len())).unwrap_or_default();
     brands.chunks_exact(4).take(MAX_BRANDS)
 }
@@ -83,7 +107,14 @@ mod tests {
     fn ftyp(brands: &str) -> Vec<u8> {
         let (major, compatible) = brands.split_at(4);
         let size = u32::try_from(16 + compatible.len()).unwrap();
-        [&size.to_be_bytes()[..], b"ftyp", major.as_bytes(), &[0; 4], compatible.as_bytes()].concat()
+        [
+            &size.to_be_bytes()[..],
+            b"ftyp",
+            major.as_bytes(),
+            &[0; 4],
+            compatible.as_bytes(),
+        ]
+        .concat()
     }
 
     fn essence(brands: &str) -> &'static str {
@@ -114,18 +145,40 @@ mod tests {
 
     #[test]
     fn what_stands_in_front_of_the_telling_atom_is_passed_over() {
-        let atom = |size: u32, name: &[u8; 4]| [&size.to_be_bytes()[..], name, &vec![0; size as usize - 8]].concat();
+        let atom = |size: u32, name: &[u8; 4]| {
+            [&size.to_be_bytes()[..], name, &vec![0; size as usize - 8]].concat()
+        };
         let film = |atoms: &[Vec<u8>]| read(&atoms.concat()).map(|found| found.row.essence);
         for first in [b"moov", b"mdat", b"wide", b"pnot"] {
-            assert_eq!(film(&[atom(20, first), atom(100, b"mdat")]), Some("video/quicktime"));
-            assert_eq!(film(&[atom(16, b"skip"), atom(8, b"free"), atom(20, first)]), Some("video/quicktime"));
+            assert_eq!(
+                film(&[atom(20, first), atom(100, b"mdat")]),
+                Some("video/quicktime")
+            );
+            assert_eq!(
+                film(&[atom(16, b"skip"), atom(8, b"free"), atom(20, first)]),
+                Some("video/quicktime")
+            );
         }
-        assert_eq!(film(&[atom(16, b"free"), ftyp("isomisom")]), Some("video/mp4"));
-        assert_eq!(film(&[atom(5000, b"free")[..64].to_vec()]), Some("video/quicktime"));
-        for no_film in [&b"\0\0\0\x07free\0\0\0\0"[..], b"\0\0\0\0skip", b"\0\0\0\x08free\0\0\0\x08what", b"free"] {
+        assert_eq!(
+            film(&[atom(16, b"free"), ftyp("isomisom")]),
+            Some("video/mp4")
+        );
+        assert_eq!(
+            film(&[atom(5000, b"free")[..64].to_vec()]),
+            Some("video/quicktime")
+        );
+        for no_film in [
+            &b"\0\0\0\x07free\0\0\0\0"[..],
+            b"\0\0\0\0skip",
+            b"\0\0\0\x08free\0\0\0\x08what",
+            b"free",
+        ] {
             assert!(read(no_film).is_none(), "{no_film:?}");
         }
-        assert!(read(&atom(8, b"free").repeat(1000)).is_none(), "the search ends");
+        assert!(
+            read(&atom(8, b"free").repeat(1000)).is_none(),
+            "the search ends"
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! WebM and Matroska (RFC 8794, RFC 9559), told apart by the header's DocType, and sound from film by the tracks.
+//! WebM and Matroska (RFC 8794, RFC 9559), told apart by the header's DocType, and sound from film
+//! by the tracks.
 
 use super::Found;
 use crate::media::table::Form;
@@ -14,26 +15,38 @@ const AUDIO: u8 = 2;
 /// The bound on elements of one level that are looked at: tracks stand near the beginning.
 const MAX_ELEMENTS: usize = 64;
 
-/// The type of an EBML file. A recorder's voice note has a film's extension; where its tracks are seen and none shows a
-/// picture, it is sound.
+/// The type of an EBML file. A recorder's voice note has a film's extension; where its tracks are
+/// seen and none shows a picture, it is sound.
 pub(super) fn read(head: &[u8]) -> Option<Found> {
     if !head.starts_with(&HEADER.to_be_bytes()) {
         return None;
     }
-    let doc_type = child(head, HEADER).and_then(|header| child(header, DOC_TYPE)).unwrap_or_default();
+    let doc_type = child(head, HEADER)
+        .and_then(|header| child(header, DOC_TYPE))
+        .unwrap_or_default();
     let tracks = child(head, SEGMENT).and_then(|segment| child(segment, TRACKS));
     // Tracks that reach the end of what is seen may go on.
     let tracks = tracks.filter(|tracks| tracks.as_ptr_range().end < head.as_ptr_range().end);
-    Some(match (doc_type.starts_with(b"webm"), tracks.is_some_and(has_sound_only)) {
-        (true, true) => Found::only("audio/webm"),
-        (true, false) => Found::open("video/webm", &[Form::Webm, Form::WebmSound]),
-        (false, true) => Found::only("audio/x-matroska"),
-        (false, false) => Found::open("video/x-matroska", &[Form::Matroska, Form::MatroskaSound]),
-    })
+    Some(
+        match (
+            doc_type.starts_with(b"webm"),
+            tracks.is_some_and(has_sound_only),
+        ) {
+            (true, true) => Found::only("audio/webm"),
+            (true, false) => Found::open("video/webm", &[Form::Webm, Form::WebmSound]),
+            (false, true) => Found::only("audio/x-matroska"),
+            (false, false) => {
+                Found::open("video/x-matroska", &[Form::Matroska, Form::MatroskaSound])
+            }
+        },
+    )
 }
 
 fn has_sound_only(tracks: &[u8]) -> bool {
-    let kinds = Elements(tracks).take(MAX_ELEMENTS).filter(|(id, _)| *id == TRACK).map(|(_, track)| child(track, TRACK_TYPE));
+    let kinds = Elements(tracks)
+        .take(MAX_ELEMENTS)
+        .filter(|(id, _)| *id == TRACK)
+        .map(|(_, track)| child(track, TRACK_TYPE));
     let (mut sound, mut other) = (false, false);
     for kind in kinds {
         sound |= kind == Some(&[AUDIO]);
@@ -43,10 +56,14 @@ fn has_sound_only(tracks: &[u8]) -> bool {
 }
 
 fn child(parent: &[u8], wanted: u32) -> Option<&[u8]> {
-    Elements(parent).take(MAX_ELEMENTS).find(|(id, _)| *id == wanted).map(|(_, content)| content)
+    Elements(parent)
+        .take(MAX_ELEMENTS)
+        .find(|(id, _)| *id == wanted)
+        .map(|(_, content)| content)
 }
 
-/// The elements of one level: each an id, a size and so many bytes. The last may be cut, or of a size nobody knew yet.
+/// The elements of one level: each an id, a size and so many bytes. The last may be cut, or of a
+/// size nobody knew yet.
 struct Elements<'a>(&'a [u8]);
 
 impl<'a> Iterator for Elements<'a> {
@@ -59,11 +76,18 @@ impl<'a> Iterator for Elements<'a> {
         let rest = &self.0[id_length..];
         let size_length = rest.first()?.leading_zeros() as usize + 1;
         let size = rest.get(..size_length).filter(|size| size.len() <= 8)?;
-        // The first bit set tells how many bytes there are; all others set say that the size is unknown.
+        // The first bit set tells how many bytes there are; all others set say that the size is
+        // unknown.
         let mask = (1u64 << (7 * size_length)) - 1;
-        let size = size.iter().fold(0, |size, byte| size << 8 | u64::from(*byte)) & mask;
+        let size = size
+            .iter()
+            .fold(0, |size, byte| size << 8 | u64::from(*byte))
+            & mask;
         let rest = &rest[size_length..];
-        let size = usize::try_from(size).ok().filter(|&given| given <= rest.len() && size != mask).unwrap_or(rest.len());
+        let size = usize::try_from(size)
+            .ok()
+            .filter(|&given| given <= rest.len() && size != mask)
+            .unwrap_or(rest.len());
         let (content, behind) = rest.split_at(size);
         self.0 = behind;
         Some((id, content))
@@ -84,12 +108,34 @@ mod tests {
     fn file(doc_type: &[u8], kinds: &[u8]) -> Vec<u8> {
         let tracks: Vec<_> = kinds
             .iter()
-            .flat_map(|kind| element(TRACK, &[element(0xD7, &[1]), element(TRACK_TYPE, &[*kind])].concat()))
+            .flat_map(|kind| {
+                element(
+                    TRACK,
+                    &[element(0xD7, &[1]), element(TRACK_TYPE, &[*kind])].concat(),
+                )
+            })
             .collect();
-        let segment = [element(0xEC, &[0; 9]), element(TRACKS, &tracks), element(0x1F43_B675, &[0xE7])].concat();
+        let segment = [
+            element(0xEC, &[0; 9]),
+            element(TRACKS, &tracks),
+            element(0x1F43_B675, &[0xE7]),
+        ]
+        .concat();
         // Recorders don't know the segment's size.
-        let segment = [&SEGMENT.to_be_bytes()[..], b"\x01\xff\xff\xff\xff\xff\xff\xff", &segment].concat();
-        [element(HEADER, &[element(0x4286, &[1]), element(DOC_TYPE, doc_type)].concat()), segment].concat()
+        let segment = [
+            &SEGMENT.to_be_bytes()[..],
+            b"\x01\xff\xff\xff\xff\xff\xff\xff",
+            &segment,
+        ]
+        .concat();
+        [
+            element(
+                HEADER,
+                &[element(0x4286, &[1]), element(DOC_TYPE, doc_type)].concat(),
+            ),
+            segment,
+        ]
+        .concat()
     }
 
     fn essence(head: &[u8]) -> &'static str {
@@ -98,8 +144,14 @@ mod tests {
 
     #[test]
     fn webm_is_told_from_matroska() {
-        assert_eq!(essence(b"\x1A\x45\xDF\xA3\x9f\x42\x86\x81\x01\x42\x82\x84webm"), "video/webm");
-        assert_eq!(essence(b"\x1A\x45\xDF\xA3\x9f\x42\x82\x88matroska"), "video/x-matroska");
+        assert_eq!(
+            essence(b"\x1A\x45\xDF\xA3\x9f\x42\x86\x81\x01\x42\x82\x84webm"),
+            "video/webm"
+        );
+        assert_eq!(
+            essence(b"\x1A\x45\xDF\xA3\x9f\x42\x82\x88matroska"),
+            "video/x-matroska"
+        );
         assert_eq!(read(b"\x1A\x45\xDF"), None);
     }
 
@@ -109,7 +161,10 @@ mod tests {
         assert_eq!(essence(&file(b"webm", &[AUDIO, VIDEO])), "video/webm");
         assert_eq!(essence(&file(b"webm", &[VIDEO])), "video/webm");
         assert_eq!(essence(&file(b"webm", &[])), "video/webm");
-        assert_eq!(essence(&file(b"matroska", &[AUDIO, 0x11])), "audio/x-matroska");
+        assert_eq!(
+            essence(&file(b"matroska", &[AUDIO, 0x11])),
+            "audio/x-matroska"
+        );
     }
 
     #[test]
@@ -131,6 +186,9 @@ mod tests {
             file[at] = 0xff;
             let _ = read(&file);
         }
-        assert_eq!(essence(&[&HEADER.to_be_bytes()[..], &[0x80; 5000]].concat()), "video/x-matroska");
+        assert_eq!(
+            essence(&[&HEADER.to_be_bytes()[..], &[0x80; 5000]].concat()),
+            "video/x-matroska"
+        );
     }
 }

@@ -40,7 +40,12 @@ impl Found {
 
     /// Bytes that are of this type unless one of the forms is claimed.
     fn open(essence: &str, open: &'static [Form]) -> Self {
-        Self { row: table::row(essence), open, codecs: None, charset: Seen::Nothing }
+        Self {
+            row: table::row(essence),
+            open,
+            codecs: None,
+            charset: Seen::Nothing,
+        }
     }
 }
 
@@ -50,8 +55,13 @@ pub(super) fn read(head: &[u8], whole: bool) -> Found {
         return found;
     }
     match text::decode(head, whole) {
-        text::Decoded::Text(text) => Found { charset: text::charset(head, &text), ..text::kind(&text, whole) },
-        text::Decoded::EightBit => signature::binary(head, whole).unwrap_or_else(|| text::eight_bit(head, whole)),
+        text::Decoded::Text(text) => Found {
+            charset: text::charset(head, &text),
+            ..text::kind(&text, whole)
+        },
+        text::Decoded::EightBit => {
+            signature::binary(head, whole).unwrap_or_else(|| text::eight_bit(head, whole))
+        }
         text::Decoded::Binary if text::is_script(head) => Found::only("text/x-shellscript"),
         text::Decoded::Binary => signature::binary(head, whole)
             .or_else(|| text::blemished(head, whole))

@@ -1,6 +1,6 @@
-//! Compound files (\[MS-CFB\]): Word, Excel, PowerPoint and Outlook before 2007, the newer ones with a password, and
-//! Windows installers. The directory that tells them apart may lie anywhere in the file, so it is read
-//! only where the look-ahead holds it; otherwise the claim decides.
+//! Compound files (\[MS-CFB\]): Word, Excel, PowerPoint and Outlook before 2007, the newer ones
+//! with a password, and Windows installers. The directory that tells them apart may lie anywhere in
+//! the file, so it is read only where the look-ahead holds it; otherwise the claim decides.
 
 use super::Found;
 use crate::media::table::Form;
@@ -8,14 +8,18 @@ use crate::media::table::Form;
 const MAGIC: &[u8] = b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1";
 const ENTRY_LEN: usize = 128;
 
-/// What a compound file may be whose directory tells nothing. With a password a `docx` is one, too, and which it is lies
-/// within what is encrypted (\[MS-OFFCRYPTO\] 2.3); so may be an `xls` with one.
+/// What a compound file may be whose directory tells nothing. With a password a `docx` is one, too,
+/// and which it is lies within what is encrypted (\[MS-OFFCRYPTO\] 2.3); so may be an `xls` with
+/// one.
 const UNTOLD: &[Form] = &[Form::Ole, Form::Word, Form::Excel, Form::Slides];
 
 /// The type of a compound file.
 pub(super) fn read(head: &[u8]) -> Option<Found> {
     let found = directory(head.strip_prefix(MAGIC).map(|_| head)?).and_then(by_directory);
-    Some(found.map_or_else(|| Found::open("application/x-ole-storage", UNTOLD), Found::only))
+    Some(found.map_or_else(
+        || Found::open("application/x-ole-storage", UNTOLD),
+        Found::only,
+    ))
 }
 
 /// The directory's first sector, whose first entry is the root; further sectors of its chain
@@ -23,7 +27,9 @@ pub(super) fn read(head: &[u8]) -> Option<Found> {
 fn directory(head: &[u8]) -> Option<&[u8]> {
     let shift = u16::from_le_bytes(*head.get(30..)?.first_chunk()?);
     let sector = u32::from_le_bytes(*head.get(48..)?.first_chunk()?);
-    let size = 1usize.checked_shl(u32::from(shift)).filter(|size| (512..=4096).contains(size))?;
+    let size = 1usize
+        .checked_shl(u32::from(shift))
+        .filter(|size| (512..=4096).contains(size))?;
     let start = size.checked_mul(usize::try_from(sector).ok()?.checked_add(1)?)?;
     let rest = head.get(start..)?;
     Some(&rest[..size.min(rest.len())])
@@ -31,7 +37,11 @@ fn directory(head: &[u8]) -> Option<&[u8]> {
 
 fn by_directory(directory: &[u8]) -> Option<&'static str> {
     let class = directory.get(80..96)?;
-    by_class(class).or_else(|| directory.chunks_exact(ENTRY_LEN).find_map(|entry| by_stream(&stream_name(entry))))
+    by_class(class).or_else(|| {
+        directory
+            .chunks_exact(ENTRY_LEN)
+            .find_map(|entry| by_stream(&stream_name(entry)))
+    })
 }
 
 /// By the class of the root, of which the first four bytes tell enough.
@@ -59,8 +69,12 @@ fn by_stream(name: &str) -> Option<&'static str> {
 
 /// A directory entry's name: UTF-16 in 64 bytes, ended by a zero.
 fn stream_name(entry: &[u8]) -> String {
-    let units = entry[..64].chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]]));
-    char::decode_utf16(units.take_while(|unit| *unit != 0)).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+    let units = entry[..64]
+        .chunks_exact(2)
+        .map(|unit| u16::from_le_bytes([unit[0], unit[1]]));
+    char::decode_utf16(units.take_while(|unit| *unit != 0))
+        .map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER))
+        .collect()
 }
 
 #[cfg(test)]
@@ -70,26 +84,44 @@ mod tests {
 
     #[test]
     fn a_document_is_told_by_its_class_or_its_stream() {
-        assert_eq!(read(&ole(0x0002_0906, "Root Entry")).unwrap(), Found::only("application/msword"));
-        assert_eq!(read(&ole(0, "Workbook")).unwrap(), Found::only("application/vnd.ms-excel"));
+        assert_eq!(
+            read(&ole(0x0002_0906, "Root Entry")).unwrap(),
+            Found::only("application/msword")
+        );
+        assert_eq!(
+            read(&ole(0, "Workbook")).unwrap(),
+            Found::only("application/vnd.ms-excel")
+        );
     }
 
     #[test]
     fn an_installer_is_told_by_its_class() {
-        assert_eq!(read(&ole(0x000C_1084, "Root Entry")).unwrap(), Found::only("application/x-msi"));
+        assert_eq!(
+            read(&ole(0x000C_1084, "Root Entry")).unwrap(),
+            Found::only("application/x-msi")
+        );
     }
 
     #[test]
     fn without_its_directory_it_is_what_it_is_claimed_to_be() {
         let head = &ole(0x0002_0906, "Root Entry")[..600];
-        assert_eq!(read(head).unwrap(), Found::open("application/x-ole-storage", UNTOLD));
-        assert_eq!(read(&head[..8]).unwrap(), Found::open("application/x-ole-storage", UNTOLD));
+        assert_eq!(
+            read(head).unwrap(),
+            Found::open("application/x-ole-storage", UNTOLD)
+        );
+        assert_eq!(
+            read(&head[..8]).unwrap(),
+            Found::open("application/x-ole-storage", UNTOLD)
+        );
     }
 
     #[test]
     fn a_document_with_a_password_is_what_it_is_claimed_to_be() {
         let mut file = ole(0, "Root Entry");
         file.extend(ole(0, "EncryptedPackage").split_off(512));
-        assert_eq!(read(&file).unwrap(), Found::open("application/x-ole-storage", UNTOLD));
+        assert_eq!(
+            read(&file).unwrap(),
+            Found::open("application/x-ole-storage", UNTOLD)
+        );
     }
 }

@@ -11,7 +11,8 @@ const IN_ASCII: &[(&[u8], &str)] = &[
     (b"%PDF-", "application/pdf"),
     (b"%!PS", "application/postscript"),
     (b"{\\rtf", "application/rtf"),
-    // Speech, before scripts, which begin with `#!` as well (RFC 4867, RFC 3952, RFC 4788). WeChat puts a 2 in front.
+    // Speech, before scripts, which begin with `#!` as well (RFC 4867, RFC 3952, RFC 4788). WeChat
+    // puts a 2 in front.
     (b"#!AMR\n", "audio/amr"),
     (b"#!AMR_MC1.0\n", "audio/amr"),
     (b"#!AMR-WB\n", "audio/amr-wb"),
@@ -46,15 +47,24 @@ const BINARY: &[(&[u8], &str)] = &[
     (b".RMF", "application/vnd.rn-realmedia"),
     (b".ra\xfd", "audio/x-realaudio"),
     (b"MMMD", "application/vnd.smaf"),
-    (b"\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02", "application/mxf"),
+    (
+        b"\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02",
+        "application/mxf",
+    ),
     (b"\x97JB2\r\n\x1a\n", "image/x-jbig2"),
     (b"\x1f\x8b", "application/gzip"),
-    (b"\xE4\x52\x5C\x7B\x8C\xD8\xA7\x4D\xAE\xB1\x53\x78\xD0\x29\x96\xD3", "application/onenote"),
+    (
+        b"\xE4\x52\x5C\x7B\x8C\xD8\xA7\x4D\xAE\xB1\x53\x78\xD0\x29\x96\xD3",
+        "application/onenote",
+    ),
     (b"\0\x01\0\0Standard Jet DB", "application/x-msaccess"),
     (b"\0\x01\0\0Standard ACE DB", "application/x-msaccess"),
     (b"\x78\x9f\x3e\x22", "application/vnd.ms-tnef"),
     (b"\xffWPC", "application/vnd.wordperfect"),
-    (b"\x30\x26\xB2\x75\x8E\x66\xCF\x11\xA6\xD9", "video/x-ms-wmv"),
+    (
+        b"\x30\x26\xB2\x75\x8E\x66\xCF\x11\xA6\xD9",
+        "video/x-ms-wmv",
+    ),
     (b"IIU\0", "image/x-panasonic-rw2"),
     (b"IIRO", "image/x-olympus-orf"),
     (b"IIRS", "image/x-olympus-orf"),
@@ -120,7 +130,9 @@ pub(super) fn binary(head: &[u8], whole: bool) -> Option<Found> {
 }
 
 fn by_prefix(signatures: &[(&[u8], &str)], head: &[u8]) -> Option<Found> {
-    let (_, essence) = signatures.iter().find(|(signature, _)| head.starts_with(signature))?;
+    let (_, essence) = signatures
+        .iter()
+        .find(|(signature, _)| head.starts_with(signature))?;
     let open: &[Form] = match *essence {
         "image/tiff" => &[Form::Tiff],
         "application/gzip" => &[Form::Gzip, Form::Svg],
@@ -132,18 +144,23 @@ fn by_prefix(signatures: &[(&[u8], &str)], head: &[u8]) -> Option<Found> {
 
 /// Canon's raw photos are TIFF with a mark behind the header.
 fn raw_photo(head: &[u8]) -> Option<Found> {
-    (head.starts_with(b"II*\0") && head.get(8..10) == Some(b"CR")).then(|| Found::only("image/x-canon-cr2"))
+    (head.starts_with(b"II*\0") && head.get(8..10) == Some(b"CR"))
+        .then(|| Found::only("image/x-canon-cr2"))
 }
 
 /// Code whose signature begins like a sentence (`MZ`) or is shared (`CAFEBABE`).
 fn code(head: &[u8]) -> Option<&'static str> {
     match head {
         // The DOS header has zeros in any program; a letter to Mr MZ in Latin-1 has none.
-        [b'M', b'Z', rest @ ..] | [b'Z', b'M', rest @ ..] if memchr(0, &rest[..rest.len().min(62)]).is_some() => {
+        [b'M', b'Z', rest @ ..] | [b'Z', b'M', rest @ ..]
+            if memchr(0, &rest[..rest.len().min(62)]).is_some() =>
+        {
             Some("application/vnd.microsoft.portable-executable")
         }
         // Fat Mach-O counts its architectures where Java has its version, which is 45 or more.
-        [0xca, 0xfe, 0xba, 0xbe, 0, 0, 0, count, ..] if *count < 45 => Some("application/x-mach-binary"),
+        [0xca, 0xfe, 0xba, 0xbe, 0, 0, 0, count, ..] if *count < 45 => {
+            Some("application/x-mach-binary")
+        }
         [0xca, 0xfe, 0xba, 0xbe, ..] => Some("application/java-vm"),
         _ => None,
     }
@@ -152,7 +169,12 @@ fn code(head: &[u8]) -> Option<&'static str> {
 /// `BM`, two reserved words of zero, and the size of a header that exists.
 fn bitmap(head: &[u8]) -> Option<&'static str> {
     let header = head.strip_prefix(b"BM")?.get(4..16)?;
-    (header[..4] == [0; 4] && matches!(header[8..], [12 | 16 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0])).then_some("image/bmp")
+    (header[..4] == [0; 4]
+        && matches!(
+            header[8..],
+            [12 | 16 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0]
+        ))
+    .then_some("image/bmp")
 }
 
 /// What `infer` says, as far as it has a row and isn't known to guess.
@@ -180,14 +202,26 @@ mod tests {
 
     #[test]
     fn code_is_known_whatever_its_machine() {
-        assert_eq!(code(b"MZ\x90\0\x03"), Some("application/vnd.microsoft.portable-executable"));
-        assert_eq!(code(b"\xca\xfe\xba\xbe\0\0\0\x02"), Some("application/x-mach-binary"));
-        assert_eq!(code(b"\xca\xfe\xba\xbe\0\0\0\x41"), Some("application/java-vm"));
+        assert_eq!(
+            code(b"MZ\x90\0\x03"),
+            Some("application/vnd.microsoft.portable-executable")
+        );
+        assert_eq!(
+            code(b"\xca\xfe\xba\xbe\0\0\0\x02"),
+            Some("application/x-mach-binary")
+        );
+        assert_eq!(
+            code(b"\xca\xfe\xba\xbe\0\0\0\x41"),
+            Some("application/java-vm")
+        );
     }
 
     #[test]
     fn a_bitmap_needs_a_header_that_exists() {
-        assert_eq!(bitmap(b"BM\x36\x10\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0"), Some("image/bmp"));
+        assert_eq!(
+            bitmap(b"BM\x36\x10\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0"),
+            Some("image/bmp")
+        );
         assert_eq!(bitmap(b"BMW f\xe4hrt in die Stadt\0"), None);
     }
 
@@ -196,7 +230,10 @@ mod tests {
         let essence = |head: &[u8]| binary(head, true).map(|found| found.row.essence);
         assert_eq!(essence(b"\xff\xd8\xff\xe0\0\x10JFIF\0"), Some("image/jpeg"));
         assert_eq!(essence(b"\x89PNG\r\n\x1a\n"), Some("image/png"));
-        assert_eq!(essence(b"7z\xbc\xaf\x27\x1c\0"), Some("application/x-7z-compressed"));
+        assert_eq!(
+            essence(b"7z\xbc\xaf\x27\x1c\0"),
+            Some("application/x-7z-compressed")
+        );
         assert_eq!(essence(b"wOF2\0\x01\0\0"), Some("font/woff2"));
         assert_eq!(essence(b"junk\0%PDF-1.4"), Some("application/pdf"));
         assert_eq!(essence(b"\x01\x02\x03\x04"), None);

@@ -6,16 +6,26 @@ use crate::media::table::Form;
 
 /// The type by whichever of the containers it is.
 pub(super) fn read(head: &[u8]) -> Option<Found> {
-    ogg(head).or_else(|| ebml::read(head)).or_else(|| chunked(head)).or_else(|| transport_stream(head))
+    ogg(head)
+        .or_else(|| ebml::read(head))
+        .or_else(|| chunked(head))
+        .or_else(|| transport_stream(head))
 }
 
 /// By the first packet of the first page (RFC 3533, section 6), which names the codec.
 fn ogg(head: &[u8]) -> Option<Found> {
     let page = head.strip_prefix(b"OggS")?;
-    let packet = page.get(22).and_then(|segments| page.get(23 + usize::from(*segments)..)).unwrap_or_default();
+    let packet = page
+        .get(22)
+        .and_then(|segments| page.get(23 + usize::from(*segments)..))
+        .unwrap_or_default();
     Some(match packet {
-        [b'O', b'p', b'u', b's', b'H', ..] => Found { codecs: Some("opus"), ..Found::only("audio/ogg") },
-        [0x80, b't', b'h', b'e', b'o', b'r', b'a', ..] | [0x01, b'v', b'i', b'd', b'e', b'o', ..] => Found::only("video/ogg"),
+        [b'O', b'p', b'u', b's', b'H', ..] => Found {
+            codecs: Some("opus"),
+            ..Found::only("audio/ogg")
+        },
+        [0x80, b't', b'h', b'e', b'o', b'r', b'a', ..]
+        | [0x01, b'v', b'i', b'd', b'e', b'o', ..] => Found::only("video/ogg"),
         [0x01, b'v', b'o', b'r', b'b', b'i', b's', ..]
         | [b'S', b'p', b'e', b'e', b'x', ..]
         | [0x7f, b'F', b'L', b'A', b'C', ..] => Found::only("audio/ogg"),
@@ -41,7 +51,9 @@ fn chunked(head: &[u8]) -> Option<Found> {
 /// front (Blu-ray, AVCHD). Three in a row: one byte alone is a `G`.
 fn transport_stream(head: &[u8]) -> Option<Found> {
     const PACKETS: usize = 3;
-    let synced = |offset: usize, len: usize| (0..PACKETS).all(|packet| head.get(offset + packet * len) == Some(&0x47));
+    let synced = |offset: usize, len: usize| {
+        (0..PACKETS).all(|packet| head.get(offset + packet * len) == Some(&0x47))
+    };
     (synced(0, 188) || synced(4, 192)).then(|| Found::only("video/mp2t"))
 }
 
@@ -57,15 +69,30 @@ mod tests {
     fn ogg_is_told_by_its_codec() {
         let opus = read(&ogg_page(b"OpusHead\x01\x01")).unwrap();
         assert_eq!((opus.row.essence, opus.codecs), ("audio/ogg", Some("opus")));
-        assert_eq!(read(&ogg_page(b"\x01video\0\0\0XVID")).unwrap().row.essence, "video/ogg");
-        assert_eq!(read(&ogg_page(b"\x80theora")).unwrap().row.essence, "video/ogg");
-        assert_eq!(read(&ogg_page(b"fishead\0")).unwrap(), Found::open("audio/ogg", &[Form::Ogg]));
-        assert_eq!(read(b"OggS").unwrap(), Found::open("audio/ogg", &[Form::Ogg]));
+        assert_eq!(
+            read(&ogg_page(b"\x01video\0\0\0XVID")).unwrap().row.essence,
+            "video/ogg"
+        );
+        assert_eq!(
+            read(&ogg_page(b"\x80theora")).unwrap().row.essence,
+            "video/ogg"
+        );
+        assert_eq!(
+            read(&ogg_page(b"fishead\0")).unwrap(),
+            Found::open("audio/ogg", &[Form::Ogg])
+        );
+        assert_eq!(
+            read(b"OggS").unwrap(),
+            Found::open("audio/ogg", &[Form::Ogg])
+        );
     }
 
     #[test]
     fn webp_needs_its_riff() {
-        assert_eq!(read(b"RIFF\x10\0\0\0WEBPVP8 ").unwrap().row.essence, "image/webp");
+        assert_eq!(
+            read(b"RIFF\x10\0\0\0WEBPVP8 ").unwrap().row.essence,
+            "image/webp"
+        );
         assert_eq!(read(b"xxxx\x10\0\0\0WEBPVP8 "), None);
     }
 

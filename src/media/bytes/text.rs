@@ -28,11 +28,13 @@ const BLEMISHED: &[Form] = &[Form::Text, Form::Script, Form::Html, Form::Opaque]
 /// Decodes the look-ahead; a character cut off at its end counts as text unless the file ends too.
 pub(super) fn decode(head: &[u8], whole: bool) -> Decoded<'_> {
     if let Some((units, decode)) = byte_order(head) {
-        return utf16(units, decode, whole).map_or(Decoded::Binary, |text| Decoded::Text(Cow::Owned(text)));
+        return utf16(units, decode, whole)
+            .map_or(Decoded::Binary, |text| Decoded::Text(Cow::Owned(text)));
     }
     let bytes = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head);
     if has_controls(bytes) {
-        return utf16_without_mark(bytes, whole).map_or(Decoded::Binary, |text| Decoded::Text(Cow::Owned(text)));
+        return utf16_without_mark(bytes, whole)
+            .map_or(Decoded::Binary, |text| Decoded::Text(Cow::Owned(text)));
     }
     match utf8(bytes, whole) {
         Some(text) if !text.is_empty() => Decoded::Text(text),
@@ -44,12 +46,19 @@ pub(super) fn decode(head: &[u8], whole: bool) -> Decoded<'_> {
 /// old character sets share, so any of them will do for looking.
 pub(super) fn eight_bit(head: &[u8], whole: bool) -> Found {
     let shown = kind(&decode_latin1(head), whole);
-    let found = if shown.row.essence == "text/plain" { Found::open("application/octet-stream", PLAIN) } else { shown };
-    Found { charset: Seen::NotUtf8, ..found }
+    let found = if shown.row.essence == "text/plain" {
+        Found::open("application/octet-stream", PLAIN)
+    } else {
+        shown
+    };
+    Found {
+        charset: Seen::NotUtf8,
+        ..found
+    }
 }
 
-/// The character set of bytes that were decoded to this text. ASCII shows nothing: sets that shift with escapes, and
-/// whatever follows the look-ahead, may be another.
+/// The character set of bytes that were decoded to this text. ASCII shows nothing: sets that shift
+/// with escapes, and whatever follows the look-ahead, may be another.
 pub(super) fn charset(head: &[u8], text: &str) -> Seen {
     match head {
         [0xff, 0xfe, ..] | [_, 0, ..] => Seen::Set("utf-16le"),
@@ -60,11 +69,11 @@ pub(super) fn charset(head: &[u8], text: &str) -> Seen {
     }
 }
 
-/// Text with control characters in it: separators in an export, the zero behind a card, the `^Z` of DOS, a bell in a log.
-/// Only to be asked of what has no signature.
+/// Text with control characters in it: separators in an export, the zero behind a card, the `^Z` of
+/// DOS, a bell in a log. Only to be asked of what has no signature.
 ///
-/// With one or two it is text all the same. With more, only a claim makes it one, and only in UTF-8: what isn't may be
-/// anything.
+/// With one or two it is text all the same. With more, only a claim makes it one, and only in
+/// UTF-8: what isn't may be anything.
 pub(super) fn blemished(head: &[u8], whole: bool) -> Option<Found> {
     /// Shorter ones may be anything.
     const ENOUGH: usize = 16;
@@ -77,15 +86,32 @@ pub(super) fn blemished(head: &[u8], whole: bool) -> Option<Found> {
     if head.len() < ENOUGH || controls > head.len() / SEPARATORS {
         return None;
     }
-    let clean: Vec<u8> = head.iter().map(|byte| if is_control(*byte) { b' ' } else { *byte }).collect();
+    let clean: Vec<u8> = head
+        .iter()
+        .map(|byte| if is_control(*byte) { b' ' } else { *byte })
+        .collect();
     let found = match decode(&clean, whole) {
-        Decoded::Text(text) => Found { charset: charset(&clean, &text), ..kind(&text, whole) },
+        Decoded::Text(text) => Found {
+            charset: charset(&clean, &text),
+            ..kind(&text, whole)
+        },
         _ if is_stray => return Some(eight_bit(&clean, whole)),
         _ => return None,
     };
     let shows_nothing = found.row.essence == "text/plain";
-    let vague = if is_stray { "text/plain" } else { "application/octet-stream" };
-    Some(if shows_nothing { Found { charset: found.charset, ..Found::open(vague, BLEMISHED) } } else { found })
+    let vague = if is_stray {
+        "text/plain"
+    } else {
+        "application/octet-stream"
+    };
+    Some(if shows_nothing {
+        Found {
+            charset: found.charset,
+            ..Found::open(vague, BLEMISHED)
+        }
+    } else {
+        found
+    })
 }
 
 /// The kind that readable text shows. Most kinds show nothing, so the claim is open.
@@ -97,10 +123,14 @@ pub(super) fn kind(text: &str, whole: bool) -> Found {
     match start.as_bytes() {
         [b'B' | b'b', ..] => component(start),
         [b'<', ..] => markup::read(start),
-        [b'{' | b'[', ..] if is_json(start, whole) => {
-            Found::open("application/json", &[Form::Text, Form::Script, Form::Html, Form::Json])
-        }
-        _ if is_json(start, whole) => Found::open("text/plain", &[Form::Text, Form::Script, Form::Html, Form::Json]),
+        [b'{' | b'[', ..] if is_json(start, whole) => Found::open(
+            "application/json",
+            &[Form::Text, Form::Script, Form::Html, Form::Json],
+        ),
+        _ if is_json(start, whole) => Found::open(
+            "text/plain",
+            &[Form::Text, Form::Script, Form::Html, Form::Json],
+        ),
         _ => Found::open("text/plain", PLAIN),
     }
 }
@@ -109,12 +139,19 @@ pub(super) fn kind(text: &str, whole: bool) -> Found {
 /// their script, so this is asked of bytes that aren't text as well.
 pub(super) fn is_script(head: &[u8]) -> bool {
     let program = head.strip_prefix(b"#!").unwrap_or_default();
-    program.trim_ascii_start().first().is_some_and(|byte| *byte == b'/' || byte.is_ascii_alphabetic())
+    program
+        .trim_ascii_start()
+        .first()
+        .is_some_and(|byte| *byte == b'/' || byte.is_ascii_alphabetic())
 }
 
 /// vCard and iCalendar (RFC 6350, RFC 5545) begin with their own name, in any case.
 fn component(start: &str) -> Found {
-    let begins = |word: &str| start.get(..word.len()).is_some_and(|found| found.eq_ignore_ascii_case(word));
+    let begins = |word: &str| {
+        start
+            .get(..word.len())
+            .is_some_and(|found| found.eq_ignore_ascii_case(word))
+    };
     let essence = match () {
         () if begins("BEGIN:VCARD") => "text/vcard",
         () if begins("BEGIN:VCALENDAR") => "text/calendar",
@@ -135,17 +172,23 @@ fn is_json(start: &str, whole: bool) -> bool {
 /// backspace and the escape of coloured logs.
 fn has_controls(bytes: &[u8]) -> bool {
     // Whole blocks without a branch inside are compiled to vector code: this sees every byte.
-    bytes.chunks(128).any(|block| block.iter().fold(false, |found, byte| found | is_control(*byte)))
+    bytes.chunks(128).any(|block| {
+        block
+            .iter()
+            .fold(false, |found, byte| found | is_control(*byte))
+    })
 }
 
 fn is_control(byte: u8) -> bool {
     (byte < 0x20 && !matches!(byte, 0x08..=0x0d | 0x1b)) || byte == 0x7f
 }
 
-/// By `encoding_rs`, which looks at many bytes at once: the standard library takes eight times as long for what isn't ASCII.
+/// By `encoding_rs`, which looks at many bytes at once: the standard library takes eight times as
+/// long for what isn't ASCII.
 fn utf8(bytes: &[u8], whole: bool) -> Option<Cow<'_, str>> {
     let cut = if whole { 0 } else { begun_at_end(bytes) };
-    encoding_rs::UTF_8.decode_without_bom_handling_and_without_replacement(&bytes[..bytes.len() - cut])
+    encoding_rs::UTF_8
+        .decode_without_bom_handling_and_without_replacement(&bytes[..bytes.len() - cut])
 }
 
 /// How many bytes at the end begin a character that the look-ahead cuts off.
@@ -156,15 +199,26 @@ fn begun_at_end(bytes: &[u8]) -> usize {
         0xf0..=0xf4 => 4,
         _ => 0,
     };
-    let lead = bytes.iter().rev().take(3).position(|byte| byte & 0xc0 != 0x80);
-    lead.map(|back| back + 1).filter(|&back| needed(bytes[bytes.len() - back]) > back).unwrap_or(0)
+    let lead = bytes
+        .iter()
+        .rev()
+        .take(3)
+        .position(|byte| byte & 0xc0 != 0x80);
+    lead.map(|back| back + 1)
+        .filter(|&back| needed(bytes[bytes.len() - back]) > back)
+        .unwrap_or(0)
 }
 
 type Unit = fn([u8; 2]) -> u16;
 
 fn byte_order(head: &[u8]) -> Option<(&[u8], Unit)> {
-    let little = head.strip_prefix(b"\xFF\xFE").map(|units| (units, u16::from_le_bytes as Unit));
-    little.or_else(|| head.strip_prefix(b"\xFE\xFF").map(|units| (units, u16::from_be_bytes as Unit)))
+    let little = head
+        .strip_prefix(b"\xFF\xFE")
+        .map(|units| (units, u16::from_le_bytes as Unit));
+    little.or_else(|| {
+        head.strip_prefix(b"\xFE\xFF")
+            .map(|units| (units, u16::from_be_bytes as Unit))
+    })
 }
 
 /// Readable UTF-16; a pair cut off by the end of the look-ahead is left out.
@@ -189,7 +243,12 @@ fn utf16_without_mark(bytes: &[u8], whole: bool) -> Option<String> {
     const ENOUGH: usize = 8;
     const SAMPLE: usize = 1024;
     let (units, _) = bytes[..bytes.len().min(SAMPLE)].as_chunks::<2>();
-    let western = |high: usize| units.iter().filter(|unit| unit[high] == 0 && unit[1 - high] != 0).count();
+    let western = |high: usize| {
+        units
+            .iter()
+            .filter(|unit| unit[high] == 0 && unit[1 - high] != 0)
+            .count()
+    };
     let convincing = |high: usize| units.len() >= ENOUGH && western(high) * 10 >= units.len() * 9;
     match () {
         () if convincing(1) => utf16(bytes, u16::from_le_bytes, whole),
@@ -213,7 +272,11 @@ mod tests {
         assert_eq!(decode(cut, true), Decoded::EightBit);
         for text in ["aü", "a€", "a😀"] {
             for end in 2..text.len() {
-                assert_eq!(decode(&text.as_bytes()[..end], false), Decoded::Text("a".into()), "{text} cut at {end}");
+                assert_eq!(
+                    decode(&text.as_bytes()[..end], false),
+                    Decoded::Text("a".into()),
+                    "{text} cut at {end}"
+                );
             }
             assert_eq!(decode(text.as_bytes(), false), Decoded::Text(text.into()));
         }
@@ -229,9 +292,18 @@ mod tests {
 
     #[test]
     fn utf_16_is_read_with_its_mark_and_without_when_convincing() {
-        let little: Vec<u8> = "Hello, world".encode_utf16().flat_map(u16::to_le_bytes).collect();
-        let big: Vec<u8> = "Hello, world".encode_utf16().flat_map(u16::to_be_bytes).collect();
-        assert_eq!(decode(&[b"\xff\xfe", &little[..]].concat(), true), Decoded::Text("Hello, world".into()));
+        let little: Vec<u8> = "Hello, world"
+            .encode_utf16()
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        let big: Vec<u8> = "Hello, world"
+            .encode_utf16()
+            .flat_map(u16::to_be_bytes)
+            .collect();
+        assert_eq!(
+            decode(&[b"\xff\xfe", &little[..]].concat(), true),
+            Decoded::Text("Hello, world".into())
+        );
         assert_eq!(decode(&little, true), Decoded::Text("Hello, world".into()));
         assert_eq!(decode(&big, true), Decoded::Text("Hello, world".into()));
         assert_eq!(decode(&little[..8], true), Decoded::Binary);
@@ -240,14 +312,37 @@ mod tests {
 
     #[test]
     fn a_stray_control_makes_no_binary_of_a_text() {
-        let found = |text: &[u8]| blemished(text, true).map(|found| (found.row.essence, found.open.contains(&Form::Text)));
-        assert_eq!(found(b"name,note\nBob,Main St\x1f4000\n"), Some(("text/plain", true)));
-        assert_eq!(found(b"BEGIN:VCARD\r\nEND:VCARD\r\n\0"), Some(("text/vcard", true)));
-        assert_eq!(found(b"{\"a\": \"b\x07\"}     "), Some(("application/json", true)));
-        assert_eq!(found(b"Gr\xfc\xdfe;Stra\xdfe;Ort\n\x1a"), Some(("application/octet-stream", true)));
-        assert_eq!(found(&[b"line of a log\n".repeat(100), vec![7; 5]].concat()), Some(("text/plain", true)));
-        assert_eq!(found(&b"line of a log\x07\n".repeat(100)), Some(("application/octet-stream", true)));
-        assert_eq!(found(b"8=FIX.4.2\x019=178\x0135=8\x01"), Some(("application/octet-stream", true)));
+        let found = |text: &[u8]| {
+            blemished(text, true).map(|found| (found.row.essence, found.open.contains(&Form::Text)))
+        };
+        assert_eq!(
+            found(b"name,note\nBob,Main St\x1f4000\n"),
+            Some(("text/plain", true))
+        );
+        assert_eq!(
+            found(b"BEGIN:VCARD\r\nEND:VCARD\r\n\0"),
+            Some(("text/vcard", true))
+        );
+        assert_eq!(
+            found(b"{\"a\": \"b\x07\"}     "),
+            Some(("application/json", true))
+        );
+        assert_eq!(
+            found(b"Gr\xfc\xdfe;Stra\xdfe;Ort\n\x1a"),
+            Some(("application/octet-stream", true))
+        );
+        assert_eq!(
+            found(&[b"line of a log\n".repeat(100), vec![7; 5]].concat()),
+            Some(("text/plain", true))
+        );
+        assert_eq!(
+            found(&b"line of a log\x07\n".repeat(100)),
+            Some(("application/octet-stream", true))
+        );
+        assert_eq!(
+            found(b"8=FIX.4.2\x019=178\x0135=8\x01"),
+            Some(("application/octet-stream", true))
+        );
         assert_eq!(found(&b"Gr\xfc\xdfe\x1fStra\xdfe\n".repeat(10)), None);
         assert_eq!(found(&b"a\0b\0c\0d\0".repeat(10)), None);
         assert_eq!(found(b"short\0"), None);

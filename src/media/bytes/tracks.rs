@@ -1,17 +1,28 @@
-//! What the tracks of an ISO base media file carry (ISO/IEC 14496-12, 8.3 and 8.4): sound, pictures, or both.
+//! What the tracks of an ISO base media file carry (ISO/IEC 14496-12, 8.3 and 8.4): sound,
+//! pictures, or both.
 
 /// The bound on boxes of one level that are looked at.
 const MAX_BOXES: usize = 64;
 
-/// Whether the file's directory is seen whole and lists sound and no picture. Recorders write it last, so it is seen of
-/// short notes only, and of files that were made to be played from the net.
+/// Whether the file's directory is seen whole and lists sound and no picture. Recorders write it
+/// last, so it is seen of short notes only, and of files that were made to be played from the net.
 pub(super) fn has_sound_only(head: &[u8]) -> bool {
-    let Some(movie) = child(head, b"moov") else { return false };
-    let kinds = Boxes(movie).take(MAX_BOXES).filter(|(name, _)| name == b"trak").map(|(_, track)| handler(track));
+    let Some(movie) = child(head, b"moov") else {
+        return false;
+    };
+    let kinds = Boxes(movie)
+        .take(MAX_BOXES)
+        .filter(|(name, _)| name == b"trak")
+        .map(|(_, track)| handler(track));
     let (mut sound, mut other) = (false, false);
     for kind in kinds {
         sound |= kind == Some(*b"soun");
-        other |= matches!(kind, None | Some([b'v', b'i', b'd', b'e'] | [b'p', b'i', b'c', b't'] | [b'a', b'u', b'x', b'v']));
+        other |= matches!(
+            kind,
+            None | Some(
+                [b'v', b'i', b'd', b'e'] | [b'p', b'i', b'c', b't'] | [b'a', b'u', b'x', b'v']
+            )
+        );
     }
     sound && !other
 }
@@ -23,7 +34,10 @@ fn handler(track: &[u8]) -> Option<[u8; 4]> {
 }
 
 fn child<'a>(parent: &'a [u8], wanted: &[u8; 4]) -> Option<&'a [u8]> {
-    Boxes(parent).take(MAX_BOXES).find(|(name, _)| name == wanted).map(|(_, content)| content)
+    Boxes(parent)
+        .take(MAX_BOXES)
+        .find(|(name, _)| name == wanted)
+        .map(|(_, content)| content)
 }
 
 /// The boxes of one level that are there as a whole, up to one that isn't.
@@ -50,11 +64,23 @@ impl<'a> Iterator for Boxes<'a> {
 #[cfg(test)]
 pub(in crate::media) fn movie(kinds: &[&[u8; 4]]) -> Vec<u8> {
     fn boxed(name: &[u8; 4], content: &[u8]) -> Vec<u8> {
-        [&u32::try_from(content.len() + 8).unwrap().to_be_bytes(), &name[..], content].concat()
+        [
+            &u32::try_from(content.len() + 8).unwrap().to_be_bytes(),
+            &name[..],
+            content,
+        ]
+        .concat()
     }
     let track = |kind: &&[u8; 4]| {
         let handler = boxed(b"hdlr", &[&[0; 8], &kind[..], &[0; 13]].concat());
-        boxed(b"trak", &[boxed(b"tkhd", &[0; 84]), boxed(b"mdia", &[boxed(b"mdhd", &[0; 24]), handler].concat())].concat())
+        boxed(
+            b"trak",
+            &[
+                boxed(b"tkhd", &[0; 84]),
+                boxed(b"mdia", &[boxed(b"mdhd", &[0; 24]), handler].concat()),
+            ]
+            .concat(),
+        )
     };
     let tracks: Vec<u8> = kinds.iter().flat_map(track).collect();
     boxed(b"moov", &[boxed(b"mvhd", &[0; 100]), tracks].concat())
@@ -66,7 +92,13 @@ mod tests {
 
     fn file(kinds: &[&[u8; 4]]) -> Vec<u8> {
         let data = [&24u32.to_be_bytes()[..], b"mdat", &[0xa5; 16]].concat();
-        let large = [&1u32.to_be_bytes()[..], b"mdat", &32u64.to_be_bytes(), &[0xa5; 16]].concat();
+        let large = [
+            &1u32.to_be_bytes()[..],
+            b"mdat",
+            &32u64.to_be_bytes(),
+            &[0xa5; 16],
+        ]
+        .concat();
         [data, large, movie(kinds)].concat()
     }
 
@@ -74,7 +106,13 @@ mod tests {
     fn sound_is_what_has_no_picture() {
         assert!(has_sound_only(&file(&[b"soun"])));
         assert!(has_sound_only(&file(&[b"soun", b"soun", b"text"])));
-        for film in [&[b"vide"][..], &[b"soun", b"vide"], &[b"vide", b"soun"], &[b"text"], &[]] {
+        for film in [
+            &[b"vide"][..],
+            &[b"soun", b"vide"],
+            &[b"vide", b"soun"],
+            &[b"text"],
+            &[],
+        ] {
             assert!(!has_sound_only(&file(film)), "{film:?}");
         }
     }

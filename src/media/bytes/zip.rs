@@ -18,18 +18,24 @@ const MAX_ENTRIES: usize = 2048;
 const UNSEEN: &[Form] = &[Form::Zip, Form::App, Form::Word, Form::Excel, Form::Slides];
 /// What one may be that has the mark of something that is made of zip, but of no one type.
 const MARKED: &[Form] = &[Form::Zip, Form::App];
-/// What one may be that is all there and has no mark: a claim to run is believed, so that policy refuses it.
+/// What one may be that is all there and has no mark: a claim to run is believed, so that policy
+/// refuses it.
 const PLAIN: &[Form] = &[Form::App];
 
-/// The type of a zip file. One that is all there is judged by its entries; else `application/zip` is open to whatever is
-/// made of zip.
+/// The type of a zip file. One that is all there is judged by its entries; else `application/zip`
+/// is open to whatever is made of zip.
 pub(super) fn read(head: &[u8], whole: bool) -> Option<Found> {
     let empty = head.starts_with(b"PK\x05\x06");
     let spanned = head.starts_with(b"PK\x07\x08PK\x03\x04") || head.starts_with(b"PK00PK\x03\x04");
     if !(empty || spanned || head.starts_with(LOCAL_HEADER)) {
         return None;
     }
-    Some(entries(head).next().and_then(declared_inside).unwrap_or_else(|| by_names(head, whole)))
+    Some(
+        entries(head)
+            .next()
+            .and_then(declared_inside)
+            .unwrap_or_else(|| by_names(head, whole)),
+    )
 }
 
 /// OpenDocument and EPUB store their own type, uncompressed, as the first entry.
@@ -58,7 +64,10 @@ fn by_names(head: &[u8], whole: bool) -> Found {
             &[Form::Word],
         )
     } else if seen.binary_workbook {
-        Found::open("application/vnd.ms-excel.sheet.binary.macroenabled.12", &[Form::Excel])
+        Found::open(
+            "application/vnd.ms-excel.sheet.binary.macroenabled.12",
+            &[Form::Excel],
+        )
     } else if office(seen.workbook, seen.excel) {
         Found::open(
             seen.plain_or_macro(
@@ -96,7 +105,8 @@ struct Seen {
     presentation: bool,
     binary_workbook: bool,
     macros: bool,
-    /// Marks of other things that are made of zip: maps, passes, books, drawings, iWork, OpenDocument.
+    /// Marks of other things that are made of zip: maps, passes, books, drawings, iWork,
+    /// OpenDocument.
     marked: bool,
 }
 
@@ -144,7 +154,8 @@ impl Seen {
     fn note_folder(&mut self, name: &[u8]) {
         self.java |= name.ends_with(b".class");
         self.macros |= name.ends_with(b"/vbaProject.bin");
-        self.marked |= name.starts_with(b"visio/") || name.ends_with(b".kml") || name.ends_with(b".iwa");
+        self.marked |=
+            name.starts_with(b"visio/") || name.ends_with(b".kml") || name.ends_with(b".iwa");
         self.package |= name.starts_with(b"_rels/") || name.starts_with(b"docProps/");
         self.word |= name.starts_with(b"word/");
         self.excel |= name.starts_with(b"xl/");
@@ -171,15 +182,27 @@ fn entries(head: &[u8]) -> impl Iterator<Item = Entry<'_>> {
 /// The first entry and what follows it. Where the header doesn't tell the size, the next
 /// one is searched for; an entry that reaches beyond the look-ahead is the last.
 fn split_entry(bytes: &[u8]) -> Option<(Entry<'_>, &[u8])> {
-    let header = bytes.get(..HEADER_LEN).filter(|header| header.starts_with(LOCAL_HEADER))?;
+    let header = bytes
+        .get(..HEADER_LEN)
+        .filter(|header| header.starts_with(LOCAL_HEADER))?;
     let number = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
     let size = usize::from(number(18)) | usize::from(number(20)) << 16;
     let name_end = HEADER_LEN + usize::from(number(26));
     let name = bytes.get(HEADER_LEN..name_end)?;
-    let body = bytes.get(name_end + usize::from(number(28))..).unwrap_or_default();
+    let body = bytes
+        .get(name_end + usize::from(number(28))..)
+        .unwrap_or_default();
     let sized = number(6) & HAS_DESCRIPTOR == 0;
-    let data = if sized { body.get(..size).unwrap_or(body) } else { &[] };
-    let behind = if sized { body.get(size..).unwrap_or_default() } else { body };
+    let data = if sized {
+        body.get(..size).unwrap_or(body)
+    } else {
+        &[]
+    };
+    let behind = if sized {
+        body.get(size..).unwrap_or_default()
+    } else {
+        body
+    };
     let next = memmem::find(behind, LOCAL_HEADER).map_or(&[][..], |at| &behind[at..]);
     Some((Entry { name, data }, next))
 }
@@ -192,18 +215,34 @@ mod tests {
     fn essence(names: &[&str]) -> &'static str {
         let entries: Vec<_> = names.iter().map(|name| (*name, &b"<xml/>"[..])).collect();
         let plain = read(&zip(&entries), true).unwrap().row.essence;
-        assert_eq!(read(&zip_with_descriptors(&entries), false).unwrap().row.essence, plain);
+        assert_eq!(
+            read(&zip_with_descriptors(&entries), false)
+                .unwrap()
+                .row
+                .essence,
+            plain
+        );
         plain
     }
 
     #[test]
     fn office_files_are_told_from_plain_zip_in_any_order() {
         assert!(
-            essence(&["[Content_Types].xml", "_rels/.rels", "docProps/app.xml", "word/document.xml"])
-                .ends_with("wordprocessingml.document")
+            essence(&[
+                "[Content_Types].xml",
+                "_rels/.rels",
+                "docProps/app.xml",
+                "word/document.xml"
+            ])
+            .ends_with("wordprocessingml.document")
         );
-        assert!(essence(&["xl/styles.xml", "[Content_Types].xml"]).ends_with("spreadsheetml.sheet"));
-        assert!(essence(&["docProps/thumbnail.jpeg", "ppt/slides/slide1.xml"]).ends_with("presentationml.presentation"));
+        assert!(
+            essence(&["xl/styles.xml", "[Content_Types].xml"]).ends_with("spreadsheetml.sheet")
+        );
+        assert!(
+            essence(&["docProps/thumbnail.jpeg", "ppt/slides/slide1.xml"])
+                .ends_with("presentationml.presentation")
+        );
     }
 
     #[test]
@@ -214,45 +253,111 @@ mod tests {
     #[test]
     fn a_document_behind_a_thumbnail_is_found() {
         let thumbnail = vec![0x55; 23_000];
-        let file = zip(&[("[Content_Types].xml", b"x"), ("docProps/thumbnail.jpeg", &thumbnail), ("word/document.xml", b"x")]);
-        assert!(read(&file, true).unwrap().row.essence.ends_with("wordprocessingml.document"));
+        let file = zip(&[
+            ("[Content_Types].xml", b"x"),
+            ("docProps/thumbnail.jpeg", &thumbnail),
+            ("word/document.xml", b"x"),
+        ]);
+        assert!(
+            read(&file, true)
+                .unwrap()
+                .row
+                .essence
+                .ends_with("wordprocessingml.document")
+        );
     }
 
     #[test]
     fn apps_are_told_by_their_manifest_even_beside_a_document() {
-        assert_eq!(essence(&["META-INF/MANIFEST.MF", "a/B.class"]), "application/java-archive");
-        assert_eq!(essence(&["META-INF/MANIFEST.MF", "classes.dex"]), "application/vnd.android.package-archive");
-        assert_eq!(essence(&["[Content_Types].xml", "word/document.xml", "META-INF/MANIFEST.MF"]), "application/java-archive");
+        assert_eq!(
+            essence(&["META-INF/MANIFEST.MF", "a/B.class"]),
+            "application/java-archive"
+        );
+        assert_eq!(
+            essence(&["META-INF/MANIFEST.MF", "classes.dex"]),
+            "application/vnd.android.package-archive"
+        );
+        assert_eq!(
+            essence(&[
+                "[Content_Types].xml",
+                "word/document.xml",
+                "META-INF/MANIFEST.MF"
+            ]),
+            "application/java-archive"
+        );
     }
 
     #[test]
     fn an_open_document_names_itself() {
-        let file = zip(&[("mimetype", b"application/vnd.oasis.opendocument.spreadsheet"), ("content.xml", b"x")]);
-        assert_eq!(read(&file, true).unwrap().row.essence, "application/vnd.oasis.opendocument.spreadsheet");
+        let file = zip(&[
+            (
+                "mimetype",
+                b"application/vnd.oasis.opendocument.spreadsheet",
+            ),
+            ("content.xml", b"x"),
+        ]);
+        assert_eq!(
+            read(&file, true).unwrap().row.essence,
+            "application/vnd.oasis.opendocument.spreadsheet"
+        );
     }
 
     #[test]
     fn a_zip_that_is_all_there_is_no_more_than_its_entries_show() {
         let plain = zip(&[("photo.jpg", b"x"), ("notes/a.txt", b"x")]);
-        assert_eq!(read(&plain, true).unwrap(), Found::open("application/zip", PLAIN));
-        assert_eq!(read(&plain, false).unwrap(), Found::open("application/zip", UNSEEN));
-        for mark in ["doc.kml", "pass.json", "Index/Document.iwa", "META-INF/container.xml", "visio/document.xml"] {
-            assert_eq!(read(&zip(&[("a", b"x"), (mark, b"x")]), true).unwrap(), Found::open("application/zip", MARKED), "{mark}");
+        assert_eq!(
+            read(&plain, true).unwrap(),
+            Found::open("application/zip", PLAIN)
+        );
+        assert_eq!(
+            read(&plain, false).unwrap(),
+            Found::open("application/zip", UNSEEN)
+        );
+        for mark in [
+            "doc.kml",
+            "pass.json",
+            "Index/Document.iwa",
+            "META-INF/container.xml",
+            "visio/document.xml",
+        ] {
+            assert_eq!(
+                read(&zip(&[("a", b"x"), (mark, b"x")]), true).unwrap(),
+                Found::open("application/zip", MARKED),
+                "{mark}"
+            );
         }
     }
 
     #[test]
     fn macros_make_another_document() {
-        assert!(essence(&["word/document.xml", "word/vbaProject.bin"]).ends_with("word.document.macroenabled.12"));
-        assert!(essence(&["xl/workbook.xml", "xl/vbaProject.bin"]).ends_with("excel.sheet.macroenabled.12"));
-        assert!(essence(&["ppt/presentation.xml", "ppt/vbaProject.bin"]).ends_with("presentation.macroenabled.12"));
-        assert!(essence(&["xl/workbook.bin", "[Content_Types].xml"]).ends_with("sheet.binary.macroenabled.12"));
+        assert!(
+            essence(&["word/document.xml", "word/vbaProject.bin"])
+                .ends_with("word.document.macroenabled.12")
+        );
+        assert!(
+            essence(&["xl/workbook.xml", "xl/vbaProject.bin"])
+                .ends_with("excel.sheet.macroenabled.12")
+        );
+        assert!(
+            essence(&["ppt/presentation.xml", "ppt/vbaProject.bin"])
+                .ends_with("presentation.macroenabled.12")
+        );
+        assert!(
+            essence(&["xl/workbook.bin", "[Content_Types].xml"])
+                .ends_with("sheet.binary.macroenabled.12")
+        );
     }
 
     #[test]
     fn a_zip_inside_a_zip_is_not_looked_into() {
         let inner = zip(&[("META-INF/MANIFEST.MF", b"x")]);
-        assert_eq!(read(&zip(&[("inner.jar", &inner), ("a.txt", b"x")]), true).unwrap().row.essence, "application/zip");
+        assert_eq!(
+            read(&zip(&[("inner.jar", &inner), ("a.txt", b"x")]), true)
+                .unwrap()
+                .row
+                .essence,
+            "application/zip"
+        );
     }
 
     #[test]

@@ -17,37 +17,96 @@ fn name(head: &[u8], given: &str) -> String {
 
 #[test]
 fn a_missing_name_or_extension_is_made_from_the_bytes() {
-    assert_eq!(agree(None, &sniff(JPEG, true, None, None)).name, "upload.jpg");
-    assert_eq!(agreed(JPEG, "photo"), ("photo.jpg".into(), Extension::Completed));
-    assert_eq!(agreed(PNG, "Report 3.5"), ("Report 3.5.png".into(), Extension::Completed));
-    assert_eq!(agreed(UNKNOWN, "thing"), ("thing.bin".into(), Extension::Completed));
-    assert_eq!(agreed(JPEG, ".jpg"), ("jpg.jpg".into(), Extension::Completed));
+    assert_eq!(
+        agree(None, &sniff(JPEG, true, None, None)).name,
+        "upload.jpg"
+    );
+    assert_eq!(
+        agreed(JPEG, "photo"),
+        ("photo.jpg".into(), Extension::Completed)
+    );
+    assert_eq!(
+        agreed(PNG, "Report 3.5"),
+        ("Report 3.5.png".into(), Extension::Completed)
+    );
+    assert_eq!(
+        agreed(UNKNOWN, "thing"),
+        ("thing.bin".into(), Extension::Completed)
+    );
+    assert_eq!(
+        agreed(JPEG, ".jpg"),
+        ("jpg.jpg".into(), Extension::Completed)
+    );
 }
 
 #[test]
 fn an_extension_that_contradicts_the_bytes_is_replaced() {
-    assert_eq!(agreed(PNG, "scan.pdf"), ("scan.png".into(), Extension::Replaced));
-    assert_eq!(agreed(UNKNOWN, "photo.jpg"), ("photo.bin".into(), Extension::Replaced));
-    assert_eq!(agreed(b"hello", "a.json"), ("a.txt".into(), Extension::Replaced));
-    assert_eq!(agreed(EXE, "photo.jpg"), ("photo.exe".into(), Extension::Replaced));
+    assert_eq!(
+        agreed(PNG, "scan.pdf"),
+        ("scan.png".into(), Extension::Replaced)
+    );
+    assert_eq!(
+        agreed(UNKNOWN, "photo.jpg"),
+        ("photo.bin".into(), Extension::Replaced)
+    );
+    assert_eq!(
+        agreed(b"hello", "a.json"),
+        ("a.txt".into(), Extension::Replaced)
+    );
+    assert_eq!(
+        agreed(EXE, "photo.jpg"),
+        ("photo.exe".into(), Extension::Replaced)
+    );
 }
 
 #[test]
 fn of_two_extensions_the_last_one_counts() {
-    assert_eq!(agreed(JPEG, "invoice.jpg.exe"), ("invoice.jpg".into(), Extension::Replaced));
-    assert_eq!(agreed(JPEG, "invoice.pdf.exe"), ("invoice.pdf.jpg".into(), Extension::Replaced));
-    assert_eq!(agreed(JPEG, "invoice.exe.jpg"), ("invoice.exe.jpg".into(), Extension::Kept));
-    assert_eq!(agreed(b"\x1f\x8b\x08\0", "logs.tar.gz"), ("logs.tar.gz".into(), Extension::Kept));
+    assert_eq!(
+        agreed(JPEG, "invoice.jpg.exe"),
+        ("invoice.jpg".into(), Extension::Replaced)
+    );
+    assert_eq!(
+        agreed(JPEG, "invoice.pdf.exe"),
+        ("invoice.pdf.jpg".into(), Extension::Replaced)
+    );
+    assert_eq!(
+        agreed(JPEG, "invoice.exe.jpg"),
+        ("invoice.exe.jpg".into(), Extension::Kept)
+    );
+    assert_eq!(
+        agreed(b"\x1f\x8b\x08\0", "logs.tar.gz"),
+        ("logs.tar.gz".into(), Extension::Kept)
+    );
 }
 
 #[test]
 fn an_extension_that_says_less_or_nothing_is_no_contradiction() {
     let document = zip(&[("[Content_Types].xml", b"x"), ("word/document.xml", b"x")]);
-    assert_eq!(agreed(JPEG, "photo.bin"), ("photo.jpg".into(), Extension::Completed));
-    assert_eq!(agreed(JPEG, "photo.v2"), ("photo.v2.jpg".into(), Extension::Completed));
-    assert_eq!(agreed(&document, "report.zip"), ("report.docx".into(), Extension::Completed));
-    let voice = sniff(b"\0\0\0\x10ftypisom\0\0\x02\0", true, Some("audio/mp4"), Some("voice.mp4"));
-    assert_eq!(agree(Some("voice.mp4"), &voice), AgreedName { name: "voice.m4a".into(), extension: Extension::Completed });
+    assert_eq!(
+        agreed(JPEG, "photo.bin"),
+        ("photo.jpg".into(), Extension::Completed)
+    );
+    assert_eq!(
+        agreed(JPEG, "photo.v2"),
+        ("photo.v2.jpg".into(), Extension::Completed)
+    );
+    assert_eq!(
+        agreed(&document, "report.zip"),
+        ("report.docx".into(), Extension::Completed)
+    );
+    let voice = sniff(
+        b"\0\0\0\x10ftypisom\0\0\x02\0",
+        true,
+        Some("audio/mp4"),
+        Some("voice.mp4"),
+    );
+    assert_eq!(
+        agree(Some("voice.mp4"), &voice),
+        AgreedName {
+            name: "voice.m4a".into(),
+            extension: Extension::Completed
+        }
+    );
 }
 
 #[test]
@@ -55,10 +114,25 @@ fn other_extensions_of_the_type_are_kept() {
     for kept in ["a.jpeg", "a.JPG", "a.jfif", "Müller.jpe"] {
         assert_eq!(agreed(JPEG, kept), (kept.into(), Extension::Kept));
     }
-    for kept in ["a.txt", "a.log", "a.md", "a.csv", "a.conf", "a.unheard", "main.rs", "a.htm"] {
-        assert_eq!(agreed(b"hello, world", kept), (kept.into(), Extension::Kept));
+    for kept in [
+        "a.txt",
+        "a.log",
+        "a.md",
+        "a.csv",
+        "a.conf",
+        "a.unheard",
+        "main.rs",
+        "a.htm",
+    ] {
+        assert_eq!(
+            agreed(b"hello, world", kept),
+            (kept.into(), Extension::Kept)
+        );
     }
-    assert_eq!(agreed(UNKNOWN, "a.unheard"), ("a.unheard".into(), Extension::Kept));
+    assert_eq!(
+        agreed(UNKNOWN, "a.unheard"),
+        ("a.unheard".into(), Extension::Kept)
+    );
 }
 
 #[test]
@@ -70,14 +144,29 @@ fn an_address_at_the_end_of_a_name_is_no_extension() {
         "www.acme.com",
         "Receipt from booking.com",
     ] {
-        assert_eq!(agreed(b"hello, world", chat), (format!("{chat}.txt"), Extension::Completed));
-        assert_eq!(agreed(JPEG, chat), (format!("{chat}.jpg"), Extension::Completed));
+        assert_eq!(
+            agreed(b"hello, world", chat),
+            (format!("{chat}.txt"), Extension::Completed)
+        );
+        assert_eq!(
+            agreed(JPEG, chat),
+            (format!("{chat}.jpg"), Extension::Completed)
+        );
         assert_eq!(name(EXE, chat), format!("{chat}.exe"));
         assert_eq!(name(JPEG, &format!("{chat}.jpeg")), format!("{chat}.jpeg"));
     }
-    assert_eq!(agreed(b"hello, world", "run.com"), ("run.com".into(), Extension::Kept));
-    assert_eq!(agreed(b"hello, world", "invoice.pdf.com"), ("invoice.pdf.com".into(), Extension::Kept));
-    assert_eq!(agreed(b"hello, world", "a script.pl"), ("a script.pl".into(), Extension::Kept));
+    assert_eq!(
+        agreed(b"hello, world", "run.com"),
+        ("run.com".into(), Extension::Kept)
+    );
+    assert_eq!(
+        agreed(b"hello, world", "invoice.pdf.com"),
+        ("invoice.pdf.com".into(), Extension::Kept)
+    );
+    assert_eq!(
+        agreed(b"hello, world", "a script.pl"),
+        ("a script.pl".into(), Extension::Kept)
+    );
     assert_eq!(name(b"#!/bin/sh", "me@x.sh"), "me@x.sh.sh");
 }
 
@@ -105,7 +194,11 @@ fn invisible_characters_that_a_script_needs_are_kept() {
         "ᠮᠣᠩᠭᠣᠯ\u{180e}ᠠ.jpg",
         "🏴\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}.jpg",
     ] {
-        assert_eq!(agreed(JPEG, kept), (kept.into(), Extension::Kept), "{kept:?}");
+        assert_eq!(
+            agreed(JPEG, kept),
+            (kept.into(), Extension::Kept),
+            "{kept:?}"
+        );
     }
     for (given, cleaned) in [
         ("pho\u{200d}to.jpg", "photo.jpg"),
@@ -123,9 +216,15 @@ fn invisible_characters_that_a_script_needs_are_kept() {
 #[test]
 fn a_long_name_loses_of_its_stem_only() {
     let long = "ü".repeat(300);
-    assert_eq!(name(JPEG, &format!("{long}.jpeg")), format!("{}.jpeg", "ü".repeat(250)));
+    assert_eq!(
+        name(JPEG, &format!("{long}.jpeg")),
+        format!("{}.jpeg", "ü".repeat(250))
+    );
     assert_eq!(name(JPEG, &long), format!("{}.jpg", "ü".repeat(251)));
-    assert_eq!(name(JPEG, &format!("{}. .jpg", "a".repeat(250))), format!("{}.jpg", "a".repeat(250)));
+    assert_eq!(
+        name(JPEG, &format!("{}. .jpg", "a".repeat(250))),
+        format!("{}.jpg", "a".repeat(250))
+    );
 }
 
 fn heads() -> impl Strategy<Value = Vec<u8>> {
@@ -151,12 +250,19 @@ fn heads() -> impl Strategy<Value = Vec<u8>> {
         b"Gr\xfc\xdfe",
         "Gr\u{fc}\u{df}e".as_bytes(),
     ]);
-    prop_oneof![known.prop_map(<[u8]>::to_vec), prop::collection::vec(any::<u8>(), 0..80)]
+    prop_oneof![
+        known.prop_map(<[u8]>::to_vec),
+        prop::collection::vec(any::<u8>(), 0..80)
+    ]
 }
 
 fn names() -> impl Strategy<Value = String> {
     let extension = "[a-zA-Z0-9]{0,5}|jpg|exe|txt|json|zip|docx|mp4|svg|bin|js|ts|acme|pages|com|pl|sh|svgz|tgs|webm|weba|3gp|3ga|m4a|flac|xls|odt|jar|csv|silk|gz|iso";
-    (any::<String>(), "[a-z ./\\\\@خ\u{200c}\u{200d}\u{200f}🏴\u{e0067}]{0,260}", extension)
+    (
+        any::<String>(),
+        "[a-z ./\\\\@خ\u{200c}\u{200d}\u{200f}🏴\u{e0067}]{0,260}",
+        extension,
+    )
         .prop_map(|(a, b, c)| format!("{a}{b}.{c}"))
 }
 

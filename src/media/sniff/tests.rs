@@ -26,26 +26,47 @@ fn a_signature_beats_every_claim() {
 fn a_claim_to_a_type_with_a_signature_is_not_believed_without_it() {
     assert_eq!(essence(UNKNOWN, "image/jpeg", "photo.jpg"), OCTET_STREAM);
     assert_eq!(essence(b"hello", "image/png", "photo.png"), PLAIN_TEXT);
-    assert_eq!(essence(UNKNOWN, "image/never-heard-of", "a.nho"), OCTET_STREAM);
+    assert_eq!(
+        essence(UNKNOWN, "image/never-heard-of", "a.nho"),
+        OCTET_STREAM
+    );
     assert!(sniff(UNKNOWN, true, Some("image/jpeg"), None).contradicts_declared());
 }
 
 #[test]
 fn unknown_bytes_are_what_they_are_claimed_to_be_where_nothing_objects() {
-    assert_eq!(essence(UNKNOWN, "", "disc.iso"), "application/x-iso9660-image");
-    assert_eq!(essence(UNKNOWN, "application/vnd.acme", "a.acme"), "application/vnd.acme");
+    assert_eq!(
+        essence(UNKNOWN, "", "disc.iso"),
+        "application/x-iso9660-image"
+    );
+    assert_eq!(
+        essence(UNKNOWN, "application/vnd.acme", "a.acme"),
+        "application/vnd.acme"
+    );
     assert_eq!(essence(UNKNOWN, "application/vnd.acme", ""), OCTET_STREAM);
-    assert_eq!(essence(UNKNOWN, "app*lication/vnd.acme", "a.acme"), OCTET_STREAM);
+    assert_eq!(
+        essence(UNKNOWN, "app*lication/vnd.acme", "a.acme"),
+        OCTET_STREAM
+    );
     assert_eq!(essence(UNKNOWN, "", "a.acme"), OCTET_STREAM);
 }
 
 #[test]
 fn types_that_say_nothing_count_as_undeclared() {
-    for silent in
-        ["application/octet-stream", "application/x-www-form-urlencoded", "*/*", "image/*", "ima*ge/jpeg", "nonsense", "a/b/c;;;"]
-    {
+    for silent in [
+        "application/octet-stream",
+        "application/x-www-form-urlencoded",
+        "*/*",
+        "image/*",
+        "ima*ge/jpeg",
+        "nonsense",
+        "a/b/c;;;",
+    ] {
         let sniffed = sniff(JPEG, true, Some(silent), None);
-        assert_eq!((sniffed.essence(), sniffed.contradicts_declared()), ("image/jpeg", false));
+        assert_eq!(
+            (sniffed.essence(), sniffed.contradicts_declared()),
+            ("image/jpeg", false)
+        );
     }
 }
 
@@ -55,16 +76,33 @@ fn a_container_is_what_a_fitting_claim_says() {
     assert_eq!(essence(MP4, "audio/x-m4a", ""), "audio/mp4");
     assert_eq!(essence(MP4, "audio/mp4", "voice.mp4"), "audio/mp4");
     assert_eq!(essence(MP4, "audio/ogg", "voice.ogg"), "video/mp4");
-    assert_eq!(essence(b"\x1A\x45\xDF\xA3\x9f\x42\x82\x84webm", "audio/webm;codecs=opus", ""), "audio/webm");
+    assert_eq!(
+        essence(
+            b"\x1A\x45\xDF\xA3\x9f\x42\x82\x84webm",
+            "audio/webm;codecs=opus",
+            ""
+        ),
+        "audio/webm"
+    );
     assert_eq!(essence(b"OggS\0\x02", "", "clip.ogv"), "video/ogg");
-    assert_eq!(essence(b"\x30\x26\xB2\x75\x8E\x66\xCF\x11\xA6\xD9\0", "", "song.wma"), "audio/x-ms-wma");
+    assert_eq!(
+        essence(
+            b"\x30\x26\xB2\x75\x8E\x66\xCF\x11\xA6\xD9\0",
+            "",
+            "song.wma"
+        ),
+        "audio/x-ms-wma"
+    );
 }
 
 #[test]
 fn opus_is_ogg_with_its_codec() {
     let opus = [b"OggS\0\x02", &[0; 20][..], &[1, 19], b"OpusHead\x01"].concat();
     let sniffed = sniff(&opus, true, Some("audio/opus"), None);
-    assert_eq!((sniffed.essence(), sniffed.content_type().as_str()), ("audio/ogg", "audio/ogg;codecs=opus"));
+    assert_eq!(
+        (sniffed.essence(), sniffed.content_type().as_str()),
+        ("audio/ogg", "audio/ogg;codecs=opus")
+    );
     assert!(!sniffed.contradicts_declared());
 }
 
@@ -85,12 +123,17 @@ fn speech_is_no_script() {
 fn a_document_with_a_password_is_what_it_is_named() {
     let mut file = ole(0, "Root Entry");
     file.extend(ole(0, "EncryptedPackage").split_off(512));
-    for (name, like) in
-        [("a.docx", "wordprocessingml.document"), ("a.XLSX", "spreadsheetml.sheet"), ("a.pptm", "presentation.macroenabled.12")]
-    {
+    for (name, like) in [
+        ("a.docx", "wordprocessingml.document"),
+        ("a.XLSX", "spreadsheetml.sheet"),
+        ("a.pptm", "presentation.macroenabled.12"),
+    ] {
         for declared in ["", "application/octet-stream", "application/vnd.ms-office"] {
             assert!(essence(&file, declared, name).ends_with(like), "{name}");
-            assert!(essence(&file[..512], declared, name).ends_with(like), "{name} of which little is seen");
+            assert!(
+                essence(&file[..512], declared, name).ends_with(like),
+                "{name} of which little is seen"
+            );
         }
     }
     assert_eq!(essence(&file, DOCX, "a"), DOCX);
@@ -105,19 +148,37 @@ fn siblings_from_phones_and_recorders_keep_their_kind() {
     assert_eq!(essence(three, "audio/mp4", "Voice 001.m4a"), "audio/mp4");
     assert_eq!(essence(three, "audio/3gpp", "voice.3gp"), "audio/3gpp");
     assert_eq!(essence(MP4, "video/3gpp", "clip.3gp"), "video/3gpp");
-    assert_eq!(essence(b"\x1A\x45\xDF\xA3\x9f\x42\x82\x84webm", "audio/webm", "voice.webm"), "audio/webm");
+    assert_eq!(
+        essence(
+            b"\x1A\x45\xDF\xA3\x9f\x42\x82\x84webm",
+            "audio/webm",
+            "voice.webm"
+        ),
+        "audio/webm"
+    );
     let sound = [three, &crate::media::bytes::movie(&[b"soun"])[..]].concat();
-    for (declared, name, meant) in
-        [("video/3gpp", "voice.3gp", "audio/3gpp"), ("", "Voice 001.m4a", "audio/mp4"), ("video/mp4", "voice.mp4", "audio/3gpp")]
-    {
+    for (declared, name, meant) in [
+        ("video/3gpp", "voice.3gp", "audio/3gpp"),
+        ("", "Voice 001.m4a", "audio/mp4"),
+        ("video/mp4", "voice.mp4", "audio/3gpp"),
+    ] {
         let sniffed = sniff(&sound, true, Some(declared), Some(name));
         assert_eq!(sniffed.essence(), meant);
     }
     assert!(!sniff(&sound, true, Some("video/3gpp"), Some("voice.3gp")).contradicts_declared());
     let packed = b"\x1f\x8b\x08\0\0\0\0\0";
-    assert_eq!(essence(packed, "application/x-tgsticker", "sticker.tgs"), "application/x-tgsticker");
-    assert_eq!(essence(packed, "image/svg+xml", "drawing.svgz"), "image/svg+xml");
-    assert_eq!(essence(packed, "application/gzip", "a.tar.gz"), "application/gzip");
+    assert_eq!(
+        essence(packed, "application/x-tgsticker", "sticker.tgs"),
+        "application/x-tgsticker"
+    );
+    assert_eq!(
+        essence(packed, "image/svg+xml", "drawing.svgz"),
+        "image/svg+xml"
+    );
+    assert_eq!(
+        essence(packed, "application/gzip", "a.tar.gz"),
+        "application/gzip"
+    );
     assert_eq!(essence(packed, "", "photo.jpg"), "application/gzip");
 }
 
@@ -132,27 +193,72 @@ fn what_is_behind_a_tag_larger_than_the_look_ahead_is_what_it_is_called() {
 
 #[test]
 fn text_with_a_stray_control_keeps_its_kind() {
-    assert_eq!(essence(b"name,note\nBob,Main St\x1f4000\n", "text/csv", "export.csv"), "text/csv");
-    assert_eq!(essence(b"BEGIN:VCARD\r\nEND:VCARD\r\n\0", "text/x-vcard", "card.vcf"), "text/vcard");
-    assert_eq!(essence(b"Gr\xfc\xdfe;Stra\xdfe;Ort\n\x1a", "", "export.csv"), "text/csv");
-    assert_eq!(essence(&b"Bob\x1fMain St\x1f4000\n".repeat(20), "", "export.csv"), "text/csv");
-    assert_eq!(essence(&b"Bob\x1fMain St\x1f4000\n".repeat(20), "", "export.bin"), OCTET_STREAM);
-    assert_eq!(essence(b"log line\x07 and more of it\n", "", "a.bin"), OCTET_STREAM);
-    assert_eq!(essence(b"log line\x07 and more of it\n", "", "a.log"), "text/plain");
-    assert_eq!(essence(b"<html><script>\x01alert(1)</script>", "", "a.txt"), "text/html");
-    assert_eq!(essence(b"{\"a\": 1, \"b\": \"c\x07\"}", "", "a.json"), "application/json");
+    assert_eq!(
+        essence(
+            b"name,note\nBob,Main St\x1f4000\n",
+            "text/csv",
+            "export.csv"
+        ),
+        "text/csv"
+    );
+    assert_eq!(
+        essence(
+            b"BEGIN:VCARD\r\nEND:VCARD\r\n\0",
+            "text/x-vcard",
+            "card.vcf"
+        ),
+        "text/vcard"
+    );
+    assert_eq!(
+        essence(b"Gr\xfc\xdfe;Stra\xdfe;Ort\n\x1a", "", "export.csv"),
+        "text/csv"
+    );
+    assert_eq!(
+        essence(&b"Bob\x1fMain St\x1f4000\n".repeat(20), "", "export.csv"),
+        "text/csv"
+    );
+    assert_eq!(
+        essence(&b"Bob\x1fMain St\x1f4000\n".repeat(20), "", "export.bin"),
+        OCTET_STREAM
+    );
+    assert_eq!(
+        essence(b"log line\x07 and more of it\n", "", "a.bin"),
+        OCTET_STREAM
+    );
+    assert_eq!(
+        essence(b"log line\x07 and more of it\n", "", "a.log"),
+        "text/plain"
+    );
+    assert_eq!(
+        essence(b"<html><script>\x01alert(1)</script>", "", "a.txt"),
+        "text/html"
+    );
+    assert_eq!(
+        essence(b"{\"a\": 1, \"b\": \"c\x07\"}", "", "a.json"),
+        "application/json"
+    );
 }
 
 #[test]
 fn office_files_are_told_from_zip_by_bytes_and_else_by_claim() {
     let document = zip(&[("[Content_Types].xml", b"x"), ("word/document.xml", b"x")]);
     let unclear = zip(&[("thumbnail.jpeg", b"x")]);
-    let seen_in_part = |name| sniff(&unclear, false, Some(DOCX), Some(name)).essence().to_owned();
+    let seen_in_part = |name| {
+        sniff(&unclear, false, Some(DOCX), Some(name))
+            .essence()
+            .to_owned()
+    };
     assert_eq!(essence(&document, "application/zip", "a.zip"), DOCX);
     assert!(!sniff(&document, true, Some("application/zip"), None).contradicts_declared());
-    assert_eq!(essence(&document, "", "a.docm"), "application/vnd.ms-word.document.macroenabled.12");
+    assert_eq!(
+        essence(&document, "", "a.docm"),
+        "application/vnd.ms-word.document.macroenabled.12"
+    );
     assert_eq!(essence(&document, "", "a.xlsx"), DOCX);
-    assert_eq!((&*seen_in_part("a.zip"), &*seen_in_part("a.docx")), (DOCX, DOCX));
+    assert_eq!(
+        (&*seen_in_part("a.zip"), &*seen_in_part("a.docx")),
+        (DOCX, DOCX)
+    );
     assert_eq!(essence(&unclear, DOCX, "a.docx"), "application/zip");
     assert_eq!(essence(&unclear, "", "a.odt"), "application/zip");
     assert_eq!(essence(&unclear, "", "a.jar"), "application/java-archive");
@@ -162,22 +268,47 @@ fn office_files_are_told_from_zip_by_bytes_and_else_by_claim() {
 #[test]
 fn old_office_files_are_told_by_claim() {
     let unclear = &ole(0, "Root Entry")[..512];
-    assert_eq!(essence(unclear, "application/msword", ""), "application/msword");
+    assert_eq!(
+        essence(unclear, "application/msword", ""),
+        "application/msword"
+    );
     assert_eq!(essence(unclear, "", "a.XLS"), "application/vnd.ms-excel");
-    assert_eq!(essence(unclear, "image/png", ""), "application/x-ole-storage");
+    assert_eq!(
+        essence(unclear, "image/png", ""),
+        "application/x-ole-storage"
+    );
     assert_eq!(essence(unclear, "", "setup.msi"), "application/x-msi");
-    assert_eq!(essence(&ole(0x000C_1084, "Root Entry"), "application/msword", "a.doc"), "application/x-msi");
+    assert_eq!(
+        essence(
+            &ole(0x000C_1084, "Root Entry"),
+            "application/msword",
+            "a.doc"
+        ),
+        "application/x-msi"
+    );
 }
 
 #[test]
 fn text_is_what_its_extension_says() {
     assert_eq!(essence(b"a,b\n1,2\n", "", "data.csv"), "text/csv");
-    assert_eq!(essence(b"a,b\n1,2\n", "application/vnd.ms-excel", "data.csv"), "text/csv");
+    assert_eq!(
+        essence(b"a,b\n1,2\n", "application/vnd.ms-excel", "data.csv"),
+        "text/csv"
+    );
     assert_eq!(essence(b"a,b\n1,2\n", "text/csv", "data.txt"), "text/plain");
-    assert_eq!(essence(b"a,b\n1,2\n", "text/csv; charset=utf-8", ""), "text/csv");
+    assert_eq!(
+        essence(b"a,b\n1,2\n", "text/csv; charset=utf-8", ""),
+        "text/csv"
+    );
     assert_eq!(essence(b"# Title", "", "README.md"), "text/markdown");
-    assert_eq!(essence(b"<p align=center>x</p>", "", "README.md"), "text/markdown");
-    assert_eq!(essence(b"From: a@b\r\n\r\nhi", "", "mail.eml"), "message/rfc822");
+    assert_eq!(
+        essence(b"<p align=center>x</p>", "", "README.md"),
+        "text/markdown"
+    );
+    assert_eq!(
+        essence(b"From: a@b\r\n\r\nhi", "", "mail.eml"),
+        "message/rfc822"
+    );
     assert_eq!(essence(b"fn main() {}", "", "main.rs"), "text/x-rust");
     assert_eq!(essence(b"x", "", "a.ts"), "application/typescript");
     assert_eq!(essence(b"Gr\xfc\xdfe;1", "", "data.csv"), "text/csv");
@@ -187,18 +318,59 @@ fn text_is_what_its_extension_says() {
 
 #[test]
 fn a_charset_that_was_seen_or_declared_stays_with_a_text() {
-    let told = |head: &[u8], declared: &str, name: &str| sniff(head, true, Some(declared), Some(name)).content_type();
-    assert_eq!(told("Grüße".as_bytes(), "", "a.txt"), "text/plain; charset=utf-8");
-    assert_eq!(told("Grüße".as_bytes(), "text/plain; charset=ISO-8859-1", "a.txt"), "text/plain; charset=utf-8");
-    assert_eq!(told("\u{feff}a,b".as_bytes(), "", "a.csv"), "text/csv; charset=utf-8");
-    assert_eq!(told(b"Gr\xfc\xdfe", "text/plain; charset=\"ISO-8859-1\"", "a.txt"), "text/plain; charset=iso-8859-1");
-    assert_eq!(told(b"Gr\xfc\xdfe", "text/plain; charset=utf-8", "a.txt"), "text/plain");
-    assert_eq!(told(b"hello", "text/plain; charset=Shift_JIS", "a.txt"), "text/plain; charset=shift_jis");
-    assert_eq!(told(b"hello", "text/plain; charset=none-such", "a.txt"), "text/plain");
+    let told = |head: &[u8], declared: &str, name: &str| {
+        sniff(head, true, Some(declared), Some(name)).content_type()
+    };
+    assert_eq!(
+        told("Grüße".as_bytes(), "", "a.txt"),
+        "text/plain; charset=utf-8"
+    );
+    assert_eq!(
+        told(
+            "Grüße".as_bytes(),
+            "text/plain; charset=ISO-8859-1",
+            "a.txt"
+        ),
+        "text/plain; charset=utf-8"
+    );
+    assert_eq!(
+        told("\u{feff}a,b".as_bytes(), "", "a.csv"),
+        "text/csv; charset=utf-8"
+    );
+    assert_eq!(
+        told(
+            b"Gr\xfc\xdfe",
+            "text/plain; charset=\"ISO-8859-1\"",
+            "a.txt"
+        ),
+        "text/plain; charset=iso-8859-1"
+    );
+    assert_eq!(
+        told(b"Gr\xfc\xdfe", "text/plain; charset=utf-8", "a.txt"),
+        "text/plain"
+    );
+    assert_eq!(
+        told(b"hello", "text/plain; charset=Shift_JIS", "a.txt"),
+        "text/plain; charset=shift_jis"
+    );
+    assert_eq!(
+        told(b"hello", "text/plain; charset=none-such", "a.txt"),
+        "text/plain"
+    );
     assert_eq!(told(b"hello", "", "a.txt"), "text/plain");
-    let utf16: Vec<u8> = "\u{feff}hello".encode_utf16().flat_map(u16::to_be_bytes).collect();
+    let utf16: Vec<u8> = "\u{feff}hello"
+        .encode_utf16()
+        .flat_map(u16::to_be_bytes)
+        .collect();
     assert_eq!(told(&utf16, "", "a.txt"), "text/plain; charset=utf-16be");
-    assert_eq!(told("{\"a\": \"ü\"}".as_bytes(), "application/json; charset=utf-8", "a.json"), "application/json");
+    assert_eq!(
+        told(
+            "{\"a\": \"ü\"}".as_bytes(),
+            "application/json; charset=utf-8",
+            "a.json"
+        ),
+        "application/json"
+    );
     assert_eq!(told(PNG, "text/plain; charset=utf-8", "a.txt"), "image/png");
 }
 
@@ -207,14 +379,24 @@ fn json_must_look_like_json() {
     assert_eq!(essence(b"{\"a\": 1}", "", "a.json"), "application/json");
     assert_eq!(essence(b"{\"a\": 1}", "text/plain", ""), "application/json");
     assert_eq!(essence(b"{\"a\": 1}", "", "a.txt"), "text/plain");
-    assert_eq!(essence(b"hello", "application/json", "a.json"), "text/plain");
+    assert_eq!(
+        essence(b"hello", "application/json", "a.json"),
+        "text/plain"
+    );
 }
 
 #[test]
 fn text_that_begins_like_a_signature_is_text() {
-    for text in
-        ["BMW is a car", "GIF89a is a format", "ID3 is a tag", "MZ was here", "<a is a letter", "BZh", "FWS", "MAC and cheese"]
-    {
+    for text in [
+        "BMW is a car",
+        "GIF89a is a format",
+        "ID3 is a tag",
+        "MZ was here",
+        "<a is a letter",
+        "BZh",
+        "FWS",
+        "MAC and cheese",
+    ] {
         assert_eq!(essence(text.as_bytes(), "", ""), "text/plain", "{text}");
     }
 }
@@ -234,9 +416,24 @@ fn programs_and_scripts_are_known_whatever_they_call_themselves() {
         &jar,
         b"L\0\0\0\x01\x14\x02\0",
     ] {
-        assert!(runs(head, Some("image/jpeg"), Some("photo.jpg")), "{head:?}");
+        assert!(
+            runs(head, Some("image/jpeg"), Some("photo.jpg")),
+            "{head:?}"
+        );
     }
-    for name in ["a.bat", "a.CMD", "a.ps1", "a.vbs", "a.js", "a.hta", "a.sh", "a.jpg.exe", "a.com", "a.reg", "a.py"] {
+    for name in [
+        "a.bat",
+        "a.CMD",
+        "a.ps1",
+        "a.vbs",
+        "a.js",
+        "a.hta",
+        "a.sh",
+        "a.jpg.exe",
+        "a.com",
+        "a.reg",
+        "a.py",
+    ] {
         assert!(runs(b"echo hello", None, Some(name)), "{name}");
         assert!(runs(UNKNOWN, None, Some(name)), "{name}");
         assert!(!runs(JPEG, None, Some(name)), "{name}");
@@ -248,13 +445,39 @@ fn programs_and_scripts_are_known_whatever_they_call_themselves() {
 
 #[test]
 fn pages_and_drawings_are_known_whatever_they_call_themselves() {
-    assert_eq!(essence(b"<!doctype html><p>", "image/png", "a.png"), "text/html");
-    assert_eq!(essence(b"<!doctype html><p>", "text/plain", "a.txt"), "text/html");
-    assert_eq!(essence(b"<svg xmlns='http://www.w3.org/2000/svg'/>", "text/plain", "a.txt"), "image/svg+xml");
+    assert_eq!(
+        essence(b"<!doctype html><p>", "image/png", "a.png"),
+        "text/html"
+    );
+    assert_eq!(
+        essence(b"<!doctype html><p>", "text/plain", "a.txt"),
+        "text/html"
+    );
+    assert_eq!(
+        essence(
+            b"<svg xmlns='http://www.w3.org/2000/svg'/>",
+            "text/plain",
+            "a.txt"
+        ),
+        "image/svg+xml"
+    );
     assert_eq!(essence(b"hello", "image/svg+xml", "a.svg"), "text/plain");
-    assert_eq!(essence(b"<html><p>Gr\xfc\xdfe", "text/plain", "a.txt"), "text/html");
-    assert_eq!(essence(b"<?xml version='1.0' encoding='latin1'?><a>\xfc</a>", "", "a.xml"), "text/xml");
-    let utf16: Vec<u8> = "\u{feff}<html>".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    assert_eq!(
+        essence(b"<html><p>Gr\xfc\xdfe", "text/plain", "a.txt"),
+        "text/html"
+    );
+    assert_eq!(
+        essence(
+            b"<?xml version='1.0' encoding='latin1'?><a>\xfc</a>",
+            "",
+            "a.xml"
+        ),
+        "text/xml"
+    );
+    let utf16: Vec<u8> = "\u{feff}<html>"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
     assert_eq!(essence(&utf16, "text/plain", "a.txt"), "text/html");
 }
 
@@ -284,7 +507,12 @@ fn another_sniffer_agrees() {
     ];
     for head in heads {
         let theirs = FileFormat::from_bytes(head).media_type().to_owned();
-        assert_eq!(essence(head, "", ""), table::canonical(&theirs), "{}", head.escape_ascii());
+        assert_eq!(
+            essence(head, "", ""),
+            table::canonical(&theirs),
+            "{}",
+            head.escape_ascii()
+        );
     }
 }
 

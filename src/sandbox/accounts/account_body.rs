@@ -1,4 +1,5 @@
-//! The body of an account, checked to the letter: the fields, limits and variants that eGain documents.
+//! The body of an account, checked to the letter: the fields, limits and variants that eGain
+//! documents.
 
 use http::StatusCode;
 use serde_json::{Map, Value};
@@ -32,9 +33,17 @@ const FIELDS: &[(&str, Kind, bool)] = &[
     ("caseManagement.copyCustomAttributes", Flag, false),
     ("chatConfigurations.timeout", Whole(3, 10080), false),
     ("chatConfigurations.defaultLanguage", Text(255), false),
-    ("chatConfigurations.onAgentUnavailability", OneOf(&["off_hours", "retain_and_retry"]), false),
+    (
+        "chatConfigurations.onAgentUnavailability",
+        OneOf(&["off_hours", "retain_and_retry"]),
+        false,
+    ),
     ("chatConfigurations.allowLogoutWithOpenChats", Flag, false),
-    ("chatConfigurations.allowQueueTransferOnAgentUnavailability", Flag, false),
+    (
+        "chatConfigurations.allowQueueTransferOnAgentUnavailability",
+        Flag,
+        false,
+    ),
     ("chatConfigurations.orchestration.id", Id, true),
     ("chatConfigurations.entryPoint.id", Text(255), true),
     ("attributes", Attributes, false),
@@ -45,13 +54,15 @@ const MOST_ATTRIBUTES: usize = 10;
 /// Channels whose accounts sign in at a provider.
 const WITH_CREDENTIALS: [&str; 2] = ["sms_twilio", "whatsapp"];
 
-/// The account, with its defaults filled in. `read_only` fields are let pass; `channel_type` tells a channel's type by its id.
+/// The account, with its defaults filled in. `read_only` fields are let pass; `channel_type` tells
+/// a channel's type by its id.
 pub(super) fn check(
     json: &[u8],
     read_only: &[&str],
     channel_type: impl Fn(&str) -> Option<String>,
 ) -> Result<Map<String, Value>, Refusal> {
-    let mut account: Map<String, Value> = serde_json::from_slice(json).map_err(|error| invalid("body", &error.to_string()))?;
+    let mut account: Map<String, Value> =
+        serde_json::from_slice(json).map_err(|error| invalid("body", &error.to_string()))?;
     known_only("", &account, read_only)?;
     for (path, kind, required) in FIELDS {
         match at(&account, path) {
@@ -60,14 +71,21 @@ pub(super) fn check(
             None => {}
         }
     }
-    let channel = at(&account, "channel.id").and_then(Value::as_str).and_then(channel_type);
-    fits_channel(&account, &channel.ok_or_else(|| invalid("channel.id", "there is no such channel"))?)?;
+    let channel = at(&account, "channel.id")
+        .and_then(Value::as_str)
+        .and_then(channel_type);
+    fits_channel(
+        &account,
+        &channel.ok_or_else(|| invalid("channel.id", "there is no such channel"))?,
+    )?;
     fill_in(&mut account);
     Ok(account)
 }
 
 fn at<'v>(account: &'v Map<String, Value>, path: &str) -> Option<&'v Value> {
-    let (first, rest) = path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)));
+    let (first, rest) = path
+        .split_once('.')
+        .map_or((path, None), |(first, rest)| (first, Some(rest)));
     let value = account.get(first)?;
     match rest {
         None => Some(value),
@@ -86,7 +104,13 @@ fn known_only(above: &str, object: &Map<String, Value>, read_only: &[&str]) -> R
         if !FIELDS.iter().any(|(known, ..)| known.starts_with(&below)) {
             return Err(refusal("400-420", "a field isn't in the schema").detail("attribute", path));
         }
-        known_only(&below, value.as_object().ok_or_else(|| invalid(&path, "not an object"))?, read_only)?;
+        known_only(
+            &below,
+            value
+                .as_object()
+                .ok_or_else(|| invalid(&path, "not an object"))?,
+            read_only,
+        )?;
     }
     Ok(())
 }
@@ -97,20 +121,30 @@ impl Kind {
             Text(longest) => is_text(value, *longest),
             Id => value.as_str().is_some_and(|id| id.len() == 36),
             Flag => value.is_boolean(),
-            Whole(least, most) => value.as_u64().is_some_and(|number| (*least..=*most).contains(&number)),
+            Whole(least, most) => value
+                .as_u64()
+                .is_some_and(|number| (*least..=*most).contains(&number)),
             OneOf(words) => value.as_str().is_some_and(|word| words.contains(&word)),
             Attributes => are_attributes(value),
         };
-        if fits { Ok(()) } else { Err(invalid(path, "outside of its limits")) }
+        if fits {
+            Ok(())
+        } else {
+            Err(invalid(path, "outside of its limits"))
+        }
     }
 }
 
 fn is_text(value: &Value, longest: usize) -> bool {
-    value.as_str().is_some_and(|text| (1..=longest).contains(&text.chars().count()))
+    value
+        .as_str()
+        .is_some_and(|text| (1..=longest).contains(&text.chars().count()))
 }
 
 fn are_attributes(value: &Value) -> bool {
-    let Some(list) = value.as_array() else { return false };
+    let Some(list) = value.as_array() else {
+        return false;
+    };
     let is_one = |value: &Value| {
         let named = value.get("name").is_some_and(|name| is_text(name, 255));
         named && value.get("value").is_some_and(|text| is_text(text, 1023))
@@ -125,15 +159,25 @@ fn fits_channel(account: &Map<String, Value>, channel: &str) -> Result<(), Refus
     let fits = match channel {
         "sms_twilio" => address.strip_prefix('+').is_some_and(digits),
         "whatsapp" => digits(address),
-        "google_business_messaging" => matches!(address.split('/').collect::<Vec<_>>()[..], ["brands", _, "agents", _]),
+        "google_business_messaging" => matches!(
+            address.split('/').collect::<Vec<_>>()[..],
+            ["brands", _, "agents", _]
+        ),
         _ => true,
     };
     if !fits {
         return Err(invalid("address", "not as this channel's addresses are"));
     }
-    let attributes = account.get("attributes").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let attributes = account
+        .get("attributes")
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     let has = |name: &str| attributes.iter().any(|attribute| attribute["name"] == name);
-    match ["accountSid", "authToken"].into_iter().find(|name| WITH_CREDENTIALS.contains(&channel) && !has(name)) {
+    match ["accountSid", "authToken"]
+        .into_iter()
+        .find(|name| WITH_CREDENTIALS.contains(&channel) && !has(name))
+    {
         None => Ok(()),
         Some(name) => Err(missing(&format!("attributes.{name}"))),
     }
@@ -141,7 +185,12 @@ fn fits_channel(account: &Map<String, Value>, channel: &str) -> Result<(), Refus
 
 fn fill_in(account: &mut Map<String, Value>) {
     account.entry("active").or_insert(true.into());
-    let Some(chat) = account.get_mut("chatConfigurations").and_then(Value::as_object_mut) else { return };
+    let Some(chat) = account
+        .get_mut("chatConfigurations")
+        .and_then(Value::as_object_mut)
+    else {
+        return;
+    };
     let defaults: [(&str, Value); 5] = [
         ("timeout", 240.into()),
         ("defaultLanguage", "en-US".into()),
@@ -159,7 +208,9 @@ fn missing(path: &str) -> Refusal {
 }
 
 fn invalid(path: &str, why: &str) -> Refusal {
-    refusal("400-152", "an attribute has an invalid value").detail("attribute", path).detail("reason", why)
+    refusal("400-152", "an attribute has an invalid value")
+        .detail("attribute", path)
+        .detail("reason", why)
 }
 
 fn refusal(code: &'static str, message: &str) -> Refusal {

@@ -24,7 +24,11 @@ pub(in crate::sandbox) struct AccountStore(Mutex<Vec<Value>>);
 
 impl AccountStore {
     /// The id of a new account.
-    pub(in crate::sandbox) fn insert(&self, account: Map<String, Value>, now: Timestamp) -> Result<String, Conflict> {
+    pub(in crate::sandbox) fn insert(
+        &self,
+        account: Map<String, Value>,
+        now: Timestamp,
+    ) -> Result<String, Conflict> {
         let mut accounts = self.0.lock();
         let (id, now) = (Uuid::new_v4().to_string(), json!(rfc3339(now)));
         name_is_free(&accounts, &account, &id)?;
@@ -32,11 +36,22 @@ impl AccountStore {
         Ok(id)
     }
 
-    pub(in crate::sandbox) fn replace(&self, id: &str, account: Map<String, Value>, now: Timestamp) -> Result<(), Conflict> {
+    pub(in crate::sandbox) fn replace(
+        &self,
+        id: &str,
+        account: Map<String, Value>,
+        now: Timestamp,
+    ) -> Result<(), Conflict> {
         let mut accounts = self.0.lock();
-        let place = accounts.iter().position(|known| known["id"] == id).ok_or(Conflict::Unknown)?;
+        let place = accounts
+            .iter()
+            .position(|known| known["id"] == id)
+            .ok_or(Conflict::Unknown)?;
         let old = &accounts[place];
-        if account.get("modified").is_some_and(|modified| *modified != old["modified"]) {
+        if account
+            .get("modified")
+            .is_some_and(|modified| *modified != old["modified"])
+        {
             return Err(Conflict::Modified);
         }
         name_is_free(&accounts, &account, id)?;
@@ -53,7 +68,11 @@ impl AccountStore {
     }
 
     pub(in crate::sandbox) fn get(&self, id: &str) -> Option<Value> {
-        self.0.lock().iter().find(|account| account["id"] == id).cloned()
+        self.0
+            .lock()
+            .iter()
+            .find(|account| account["id"] == id)
+            .cloned()
     }
 
     pub(in crate::sandbox) fn all(&self) -> Vec<Value> {
@@ -73,18 +92,37 @@ impl AccountStore {
     }
 }
 
-fn name_is_free(accounts: &[Value], account: &Map<String, Value>, id: &str) -> Result<(), Conflict> {
-    let taken = accounts.iter().any(|other| other["id"] != id && Some(&other["name"]) == account.get("name"));
+fn name_is_free(
+    accounts: &[Value],
+    account: &Map<String, Value>,
+    id: &str,
+) -> Result<(), Conflict> {
+    let taken = accounts
+        .iter()
+        .any(|other| other["id"] != id && Some(&other["name"]) == account.get("name"));
     if taken { Err(Conflict::Name) } else { Ok(()) }
 }
 
 /// A lock has to change with each write, also with two in one millisecond.
 fn later_than(modified: &Value, now: Timestamp) -> String {
-    let before = modified.as_str().and_then(|text| text.parse::<Timestamp>().ok()).unwrap_or(Timestamp::MIN);
-    rfc3339(now.max(before.saturating_add(SignedDuration::from_millis(1)).unwrap_or(Timestamp::MAX)))
+    let before = modified
+        .as_str()
+        .and_then(|text| text.parse::<Timestamp>().ok())
+        .unwrap_or(Timestamp::MIN);
+    rfc3339(
+        now.max(
+            before
+                .saturating_add(SignedDuration::from_millis(1))
+                .unwrap_or(Timestamp::MAX),
+        ),
+    )
 }
 
 fn stamped(mut account: Map<String, Value>, id: &str, created: Value, modified: Value) -> Value {
-    account.extend([("id".to_owned(), json!(id)), ("created".to_owned(), created), ("modified".to_owned(), modified)]);
+    account.extend([
+        ("id".to_owned(), json!(id)),
+        ("created".to_owned(), created),
+        ("modified".to_owned(), modified),
+    ]);
     Value::Object(account)
 }

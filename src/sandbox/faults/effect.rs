@@ -12,7 +12,9 @@ impl Fault {
     pub(in crate::sandbox) fn answer(&self) -> Option<Reply> {
         let content = match &self.body {
             None => Content::Empty,
-            Some(Value::String(html)) => Content::Text("text/html; charset=utf-8", Bytes::from(html.clone())),
+            Some(Value::String(html)) => {
+                Content::Text("text/html; charset=utf-8", Bytes::from(html.clone()))
+            }
             Some(json) => Content::Json(json.clone()),
         };
         self.status.map(|status| Reply::new(status, content))
@@ -24,7 +26,9 @@ impl Fault {
             && self.status.is_none()
         {
             object.extend(self.fields.clone());
-            self.missing_field.as_deref().map(|name| object.remove(name));
+            self.missing_field
+                .as_deref()
+                .map(|name| object.remove(name));
         }
         if self.no_etag {
             reply.headers.remove(header::ETAG);

@@ -47,7 +47,9 @@ mod tests {
         faults.add(Fault::at(Operation::Upload).times(2).close());
         faults.add(Fault::at(Operation::Upload).stall());
         assert!(faults.take(Operation::Token).is_none());
-        let taken: Vec<bool> = (0..4).map(|_| faults.take(Operation::Upload).unwrap().stall).collect();
+        let taken: Vec<bool> = (0..4)
+            .map(|_| faults.take(Operation::Upload).unwrap().stall)
+            .collect();
         assert_eq!(taken, [false, false, true, true]);
         assert_eq!(faults.all().len(), 1);
     }

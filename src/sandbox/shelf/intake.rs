@@ -21,11 +21,23 @@ pub(in crate::sandbox) struct Intake {
 
 impl Intake {
     /// Begins the file of an asset that waits for it no more.
-    pub(super) async fn begin(shelf: Arc<Shelf>, id: &str, received: Arc<AtomicU64>) -> io::Result<Self> {
+    pub(super) async fn begin(
+        shelf: Arc<Shelf>,
+        id: &str,
+        received: Arc<AtomicU64>,
+    ) -> io::Result<Self> {
         let path = shelf.path(id);
-        let slot = Slot { shelf, id: id.to_owned() };
+        let slot = Slot {
+            shelf,
+            id: id.to_owned(),
+        };
         let file = File::create(path).await?;
-        Ok(Self { file, digest: Sha256::new(), received, slot })
+        Ok(Self {
+            file,
+            digest: Sha256::new(),
+            received,
+            slot,
+        })
     }
 
     pub(in crate::sandbox) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -41,9 +53,24 @@ impl Intake {
     /// Makes the asset whole; false when it was deleted in the meantime.
     pub(in crate::sandbox) async fn finish(mut self) -> io::Result<bool> {
         self.file.flush().await?;
-        let digest = self.digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        let whole = State::Whole { digest, since: SystemTime::now() };
-        Ok(self.slot.shelf.assets.lock().get_mut(&self.slot.id).map(|asset| asset.state = whole).is_some())
+        let digest = self
+            .digest
+            .finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let whole = State::Whole {
+            digest,
+            since: SystemTime::now(),
+        };
+        Ok(self
+            .slot
+            .shelf
+            .assets
+            .lock()
+            .get_mut(&self.slot.id)
+            .map(|asset| asset.state = whole)
+            .is_some())
     }
 }
 
@@ -57,7 +84,10 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let mut assets = self.shelf.assets.lock();
         match assets.get_mut(&self.id) {
-            Some(Asset { state: State::Whole { .. }, .. }) => return,
+            Some(Asset {
+                state: State::Whole { .. },
+                ..
+            }) => return,
             Some(asset) => asset.state = State::Broken,
             None => {}
         }

@@ -11,8 +11,8 @@ use tokio::sync::Semaphore;
 
 use crate::body::compact::BLOCK;
 
-/// How many threads wait for the disk at one time. The runtime's 512 are also there for name lookups, which a disk that
-/// hangs mustn't stop.
+/// How many threads wait for the disk at one time. The runtime's 512 are also there for name
+/// lookups, which a disk that hangs mustn't stop.
 const THREADS: usize = 16;
 /// Bytes read at once: as many as are written.
 const READ: usize = BLOCK;
@@ -24,7 +24,8 @@ pub struct Disk {
     threads: Arc<Semaphore>,
 }
 
-/// So many bytes of a file, read from the first on. At offsets of its own: others may read or write at the same time.
+/// So many bytes of a file, read from the first on. At offsets of its own: others may read or write
+/// at the same time.
 pub struct Stored {
     disk: Disk,
     file: Arc<File>,
@@ -35,11 +36,19 @@ pub struct Stored {
 impl Disk {
     /// Files will be made in this folder.
     pub fn new(dir: PathBuf) -> Self {
-        Self { dir, threads: Arc::new(Semaphore::new(THREADS)) }
+        Self {
+            dir,
+            threads: Arc::new(Semaphore::new(THREADS)),
+        }
     }
 
     /// Writes at this offset of the file, which is made at first need.
-    pub async fn write(self, file: Option<Arc<File>>, chunks: Vec<Bytes>, mut offset: u64) -> io::Result<Arc<File>> {
+    pub async fn write(
+        self,
+        file: Option<Arc<File>>,
+        chunks: Vec<Bytes>,
+        mut offset: u64,
+    ) -> io::Result<Arc<File>> {
         let dir = self.dir.clone();
         let work = move || {
             let file = file.map_or_else(|| tempfile::tempfile_in(dir).map(Arc::new), Ok)?;
@@ -54,12 +63,25 @@ impl Disk {
 
     /// The file's first bytes, up to `end`.
     pub fn stored(&self, file: Arc<File>, end: u64) -> Stored {
-        Stored { disk: self.clone(), file, offset: 0, end }
+        Stored {
+            disk: self.clone(),
+            file,
+            offset: 0,
+            end,
+        }
     }
 
     /// A thread that hangs keeps its permit, also when nobody waits for it any more.
-    async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-        let permit = self.threads.clone().acquire_owned().await.map_err(io::Error::other)?;
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let permit = self
+            .threads
+            .clone()
+            .acquire_owned()
+            .await
+            .map_err(io::Error::other)?;
         let task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             work()
@@ -76,7 +98,10 @@ impl Stored {
         if most == 0 {
             return Ok(None);
         }
-        let piece = self.disk.run(move || read_piece(&file, offset, most)).await?;
+        let piece = self
+            .disk
+            .run(move || read_piece(&file, offset, most))
+            .await?;
         self.offset += piece.len() as u64;
         Ok(Some(piece))
     }
@@ -97,11 +122,22 @@ mod tests {
     #[tokio::test]
     async fn a_file_on_disk_can_be_read_by_two_at_once() {
         let disk = Disk::new(std::env::temp_dir());
-        let file = disk.clone().write(None, vec![Bytes::from_static(b"abc"), Bytes::from_static(b"def")], 0).await.unwrap();
+        let file = disk
+            .clone()
+            .write(
+                None,
+                vec![Bytes::from_static(b"abc"), Bytes::from_static(b"def")],
+                0,
+            )
+            .await
+            .unwrap();
         let (mut first, mut second) = (disk.stored(file.clone(), 6), disk.stored(file, 4));
         assert_eq!(first.next().await.unwrap().unwrap(), "abcdef");
         assert_eq!(second.next().await.unwrap().unwrap(), "abcd");
-        assert_eq!((first.next().await.unwrap(), second.next().await.unwrap()), (None, None));
+        assert_eq!(
+            (first.next().await.unwrap(), second.next().await.unwrap()),
+            (None, None)
+        );
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -112,7 +148,10 @@ mod tests {
         let mut tasks: Vec<_> = (0..THREADS + 1)
             .map(|_| {
                 let (disk, hanging) = (disk.clone(), hanging.clone());
-                tokio::spawn(async move { disk.run(move || hanging.lock().recv().map_err(io::Error::other)).await })
+                tokio::spawn(async move {
+                    disk.run(move || hanging.lock().recv().map_err(io::Error::other))
+                        .await
+                })
             })
             .collect();
         while disk.threads.available_permits() > 0 {
@@ -120,10 +159,17 @@ mod tests {
         }
         let last = tasks.pop().unwrap();
         last.abort();
-        assert_eq!(tokio::task::spawn_blocking(|| 1).await.unwrap(), 1, "others have threads");
+        assert_eq!(
+            tokio::task::spawn_blocking(|| 1).await.unwrap(),
+            1,
+            "others have threads"
+        );
         tasks.iter().for_each(|task| task.abort());
         let waits = timeout(Duration::from_millis(20), disk.run(|| Ok(())));
-        assert!(waits.await.is_err(), "a thread that nobody waits for is counted until it ends");
+        assert!(
+            waits.await.is_err(),
+            "a thread that nobody waits for is counted until it ends"
+        );
         drop(release);
         assert!(disk.run(|| Ok(())).await.is_ok());
     }

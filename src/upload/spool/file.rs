@@ -16,8 +16,8 @@ use super::disk::{Disk, Stored};
 use crate::body::compact::{BLOCK, CompactChunks};
 use crate::words::fault::{Code, Fault, Stage};
 
-/// A file's bytes as far as they were read. Once it is too large for memory it is written in blocks, so that at most one
-/// [`BLOCK`] and a frame of it lie in memory.
+/// A file's bytes as far as they were read. Once it is too large for memory it is written in
+/// blocks, so that at most one [`BLOCK`] and a frame of it lie in memory.
 pub struct SpoolFile {
     disk: Disk,
     share: Share,
@@ -48,12 +48,26 @@ pub struct Kept {
 }
 
 impl SpoolFile {
-    /// An empty one that takes `most` bytes of memory. Where that is four blocks or more, all but one of them are for the
-    /// buffers around the file, those that are read into, written, and sent, and for what the allocator keeps of them.
+    /// An empty one that takes `most` bytes of memory. Where that is four blocks or more, all but
+    /// one of them are for the buffers around the file, those that are read into, written, and
+    /// sent, and for what the allocator keeps of them.
     pub(super) fn new(disk: Disk, share: Share, most: u64) -> Self {
         let block = BLOCK as u64;
-        let most = if most < 4 * block { most } else { most - 3 * block };
-        Self { disk, share, most, length: 0, memory: CompactChunks::default(), file: None, written: 0, writing: None }
+        let most = if most < 4 * block {
+            most
+        } else {
+            most - 3 * block
+        };
+        Self {
+            disk,
+            share,
+            most,
+            length: 0,
+            memory: CompactChunks::default(),
+            file: None,
+            written: 0,
+            writing: None,
+        }
     }
 
     /// Bytes of the file.
@@ -61,7 +75,8 @@ impl SpoolFile {
         self.length
     }
 
-    /// Adds a frame, and begins to write if there is enough. To be called when nothing is being written.
+    /// Adds a frame, and begins to write if there is enough. To be called when nothing is being
+    /// written.
     ///
     /// # Errors
     /// As [`Share::cover`].
@@ -70,7 +85,11 @@ impl SpoolFile {
         self.share.cover(length)?;
         self.length = length;
         self.memory.push(frame);
-        let is_due = if self.file.is_some() { self.memory.length() >= BLOCK as u64 } else { self.memory.pinned() > self.most };
+        let is_due = if self.file.is_some() {
+            self.memory.length() >= BLOCK as u64
+        } else {
+            self.memory.pinned() > self.most
+        };
         if is_due && self.writing.is_none() {
             self.write();
         }
@@ -79,8 +98,15 @@ impl SpoolFile {
 
     fn write(&mut self) {
         let (length, chunks) = (self.memory.length(), self.memory.take());
-        let work = self.disk.clone().write(self.file.clone(), chunks.clone(), self.written);
-        self.writing = Some(Block { chunks, length, task: tokio::spawn(work) });
+        let work = self
+            .disk
+            .clone()
+            .write(self.file.clone(), chunks.clone(), self.written);
+        self.writing = Some(Block {
+            chunks,
+            length,
+            task: tokio::spawn(work),
+        });
     }
 
     /// Ready when nothing is being written.
@@ -88,8 +114,12 @@ impl SpoolFile {
     /// # Errors
     /// When the disk failed.
     pub fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        let Some(block) = &mut self.writing else { return Poll::Ready(Ok(())) };
-        let done = ready!(Pin::new(&mut block.task).poll(cx)).map_err(io::Error::other).flatten();
+        let Some(block) = &mut self.writing else {
+            return Poll::Ready(Ok(()));
+        };
+        let done = ready!(Pin::new(&mut block.task).poll(cx))
+            .map_err(io::Error::other)
+            .flatten();
         self.written += block.length;
         self.writing = None;
         self.file = Some(done.map_err(|error| broken(&error))?);
@@ -103,9 +133,15 @@ impl SpoolFile {
 
     /// All that is here now.
     pub fn kept(&mut self) -> Kept {
-        let disk = self.file.as_ref().map(|file| self.disk.stored(file.clone(), self.written));
+        let disk = self
+            .file
+            .as_ref()
+            .map(|file| self.disk.stored(file.clone(), self.written));
         let being_written = self.writing.iter().flat_map(|block| &block.chunks);
-        let memory = being_written.cloned().chain(self.memory.chunks().iter().cloned()).collect();
+        let memory = being_written
+            .cloned()
+            .chain(self.memory.chunks().iter().cloned())
+            .collect();
         Kept { disk, memory }
     }
 }
@@ -113,6 +149,10 @@ impl SpoolFile {
 fn broken(error: &io::Error) -> Fault {
     tracing::error!(%error, "the spool can't be written");
     let detail = "the gateway's spool can't be written: an operator must check limits.spool_dir; declaring the length avoids it";
-    let code = if error.kind() == io::ErrorKind::StorageFull { Code::Overloaded } else { Code::Internal };
+    let code = if error.kind() == io::ErrorKind::StorageFull {
+        Code::Overloaded
+    } else {
+        Code::Internal
+    };
     Fault::gateway(code, Stage::Read, detail).retry_after(Duration::from_secs(5))
 }

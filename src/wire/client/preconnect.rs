@@ -29,10 +29,14 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// A copy: a part of a URI would keep all of it, and with it its signature. None for what isn't absolute.
+    /// A copy: a part of a URI would keep all of it, and with it its signature. None for what isn't
+    /// absolute.
     pub fn of(uri: &Uri) -> Option<Self> {
         let authority = Authority::try_from(uri.authority()?.as_str()).ok()?;
-        Some(Self { scheme: uri.scheme()?.clone(), authority })
+        Some(Self {
+            scheme: uri.scheme()?.clone(),
+            authority,
+        })
     }
 
     /// Whether a URI leads there.
@@ -41,8 +45,13 @@ impl Origin {
     }
 
     pub(super) fn uri(&self) -> Uri {
-        let builder = Uri::builder().scheme(self.scheme.clone()).authority(self.authority.clone());
-        builder.path_and_query(PathAndQuery::from_static("/")).build().expect("its parts came from a URI")
+        let builder = Uri::builder()
+            .scheme(self.scheme.clone())
+            .authority(self.authority.clone());
+        builder
+            .path_and_query(PathAndQuery::from_static("/"))
+            .build()
+            .expect("its parts came from a URI")
     }
 }
 
@@ -52,7 +61,8 @@ pub(super) struct Standby(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    /// Where a request was answered last, and when: its connection waits in the pool for the idle time.
+    /// Where a request was answered last, and when: its connection waits in the pool for the idle
+    /// time.
     used: Option<(Origin, Instant)>,
     expected: Option<Expected>,
 }
@@ -74,7 +84,8 @@ impl Standby {
         }
     }
 
-    /// Has `dial` make a connection, which is kept for the idle time; nothing where there should be one by then.
+    /// Has `dial` make a connection, which is kept for the idle time; nothing where there should be
+    /// one by then.
     pub fn prepare<F, E: Send>(&self, origin: &Origin, idle: Duration, dial: impl FnOnce() -> F)
     where
         F: Future<Output = Result<Stream, E>> + Send + 'static,
@@ -95,12 +106,19 @@ impl Standby {
                 this.lock().give_up(task::id());
             }
         });
-        state.expected = Some(Expected { origin: origin.clone(), stream, keeper: AbortOnDropHandle::new(keeper) });
+        state.expected = Some(Expected {
+            origin: origin.clone(),
+            stream,
+            keeper: AbortOnDropHandle::new(keeper),
+        });
     }
 
     /// What was dialled for this URI.
     pub fn take(&self, uri: &Uri) -> Option<Expected> {
-        self.0.lock().expected.take_if(|expected| expected.origin.is_of(uri))
+        self.0
+            .lock()
+            .expected
+            .take_if(|expected| expected.origin.is_of(uri))
     }
 }
 
@@ -108,17 +126,24 @@ impl State {
     /// A part of the idle time is left for what has to happen before the connection is wanted.
     fn is_served(&self, origin: &Origin, idle: Duration) -> bool {
         let soon = idle / 8;
-        self.used.as_ref().is_some_and(|(used, at)| used == origin && at.elapsed() + soon < idle)
-            || self.expected.as_ref().is_some_and(|expected| expected.origin == *origin)
+        self.used
+            .as_ref()
+            .is_some_and(|(used, at)| used == origin && at.elapsed() + soon < idle)
+            || self
+                .expected
+                .as_ref()
+                .is_some_and(|expected| expected.origin == *origin)
     }
 
     fn give_up(&mut self, keeper: task::Id) {
-        self.expected.take_if(|expected| expected.keeper.as_ref().id() == keeper);
+        self.expected
+            .take_if(|expected| expected.keeper.as_ref().id() == keeper);
     }
 }
 
 impl Expected {
-    /// The connection once it stands; none where it failed, or was closed from the other side meanwhile.
+    /// The connection once it stands; none where it failed, or was closed from the other side
+    /// meanwhile.
     pub async fn stream(self) -> Option<Stream> {
         self.stream.await.ok().filter(is_open)
     }
@@ -157,14 +182,23 @@ mod tests {
     impl Server {
         async fn new() -> Self {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let uri: Uri = format!("http://{}/file?signature=s", listener.local_addr().unwrap()).parse().unwrap();
-            Self { listener, origin: Origin::of(&uri).unwrap(), uri, standby: Standby::default() }
+            let uri: Uri = format!("http://{}/file?signature=s", listener.local_addr().unwrap())
+                .parse()
+                .unwrap();
+            Self {
+                listener,
+                origin: Origin::of(&uri).unwrap(),
+                uri,
+                standby: Standby::default(),
+            }
         }
 
         fn prepare(&self, idle: Duration) {
             let addr = self.listener.local_addr().unwrap();
             let dial = async move {
-                io::Result::Ok(MaybeHttpsStream::Http(TokioIo::new(PacedWriter::noting(TcpStream::connect(addr).await?))))
+                io::Result::Ok(MaybeHttpsStream::Http(TokioIo::new(PacedWriter::noting(
+                    TcpStream::connect(addr).await?,
+                ))))
             };
             self.standby.prepare(&self.origin, idle, || dial);
         }
@@ -174,12 +208,16 @@ mod tests {
         }
 
         async fn is_dialled(&self) -> bool {
-            timeout(Duration::from_millis(100), self.accept()).await.is_ok()
+            timeout(Duration::from_millis(100), self.accept())
+                .await
+                .is_ok()
         }
     }
 
     async fn closes(mut accepted: TcpStream) -> bool {
-        timeout(Duration::from_secs(5), accepted.read_u8()).await.is_ok_and(|read| read.is_err())
+        timeout(Duration::from_secs(5), accepted.read_u8())
+            .await
+            .is_ok_and(|read| read.is_err())
     }
 
     #[tokio::test]
@@ -188,8 +226,21 @@ mod tests {
         (0..10).for_each(|_| server.prepare(IDLE));
         let _accepted = server.accept().await;
         assert!(!server.is_dialled().await, "one is enough");
-        assert!(server.standby.take(&"http://elsewhere/".parse().unwrap()).is_none());
-        assert!(server.standby.take(&server.uri).unwrap().stream().await.is_some());
+        assert!(
+            server
+                .standby
+                .take(&"http://elsewhere/".parse().unwrap())
+                .is_none()
+        );
+        assert!(
+            server
+                .standby
+                .take(&server.uri)
+                .unwrap()
+                .stream()
+                .await
+                .is_some()
+        );
         assert!(server.standby.take(&server.uri).is_none());
     }
 
@@ -200,7 +251,10 @@ mod tests {
         server.prepare(IDLE);
         assert!(!server.is_dialled().await);
         server.prepare(Duration::from_millis(1));
-        assert!(server.is_dialled().await, "by now it isn't waiting any more");
+        assert!(
+            server.is_dialled().await,
+            "by now it isn't waiting any more"
+        );
     }
 
     #[tokio::test]
@@ -221,12 +275,22 @@ mod tests {
         server.prepare(IDLE);
         drop(server.accept().await);
         tokio::time::sleep(Duration::from_millis(100)).await;
-        assert!(server.standby.take(&server.uri).unwrap().stream().await.is_none());
+        assert!(
+            server
+                .standby
+                .take(&server.uri)
+                .unwrap()
+                .stream()
+                .await
+                .is_none()
+        );
     }
 
     #[test]
     fn an_origin_keeps_nothing_of_a_signature() {
-        let uri: Uri = "https://Storage.example:8443/file?signature=s".parse().unwrap();
+        let uri: Uri = "https://Storage.example:8443/file?signature=s"
+            .parse()
+            .unwrap();
         let origin = Origin::of(&uri).unwrap();
         assert!(origin.is_of(&"https://storage.example:8443/other".parse().unwrap()));
         assert!(!origin.is_of(&"http://storage.example:8443/file".parse().unwrap()));

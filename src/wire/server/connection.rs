@@ -28,11 +28,12 @@ use crate::wire::read_ahead::{ReadAhead, Sparing};
 /// What hyper itself refuses with a bare 431; room above the limit that the service enforces.
 const MAX_HEAD: u32 = 64 * 1024;
 
-/// Header fields that hyper takes before it refuses a request with a bare 431: more than the service takes, which says why.
+/// Header fields that hyper takes before it refuses a request with a bare 431: more than the
+/// service takes, which says why.
 const MAX_FIELDS: usize = 512;
 
-/// HTTP/2 in bytes: large enough for one upload at full speed. All streams together can't use up the connection's window, so
-/// that those that stand still starve no other one.
+/// HTTP/2 in bytes: large enough for one upload at full speed. All streams together can't use up
+/// the connection's window, so that those that stand still starve no other one.
 const FRAME: u32 = 64 * 1024;
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
@@ -70,10 +71,13 @@ where
     };
     match result {
         Err(error) if error.is_parse() => {
-            // hyper has answered 431 or 400, or nothing to what isn't HTTP, and no service was asked.
+            // hyper has answered 431 or 400, or nothing to what isn't HTTP, and no service was
+            // asked.
             tracing::info!(peer = %seat.peer.0, error = &error as &dyn Error, "refused what can't be read as a request")
         }
-        Err(error) => tracing::debug!(peer = %seat.peer.0, error = &error as &dyn Error, "connection failed"),
+        Err(error) => {
+            tracing::debug!(peer = %seat.peer.0, error = &error as &dyn Error, "connection failed")
+        }
         Ok(()) => {}
     }
 }
@@ -106,12 +110,18 @@ where
 
 /// A socket whose peer is given up when it takes nothing, or next to nothing, of what it is sent.
 fn paced(socket: Socket, seat: &Seat) -> PacedWriter<Socket> {
-    let limits = Limits { idle: seat.config.stall_timeout, min_rate: seat.config.min_send_rate };
+    let limits = Limits {
+        idle: seat.config.stall_timeout,
+        min_rate: seat.config.min_send_rate,
+    };
     PacedWriter::judging(socket, limits, Arc::clone(&seat.progress), Socket::reset)
 }
 
 /// What the first bytes say, or `None` when nothing came in time or there is no more time.
-async fn in_time<T>(first_bytes: impl Future<Output = io::Result<Option<T>>>, seat: &Seat) -> Option<T> {
+async fn in_time<T>(
+    first_bytes: impl Future<Output = io::Result<Option<T>>>,
+    seat: &Seat,
+) -> Option<T> {
     let said = tokio::select! {
         said = tokio::time::timeout(seat.config.header_timeout, first_bytes) => said.ok()?,
         () = seat.ends.close.cancelled() => return None,
@@ -123,29 +133,56 @@ async fn in_time<T>(first_bytes: impl Future<Output = io::Result<Option<T>>>, se
     })
 }
 
-async fn speak<I, S, B>(protocol: Protocol, io: I, socket: Arc<SharedSocket>, seat: &Seat, service: S) -> hyper::Result<()>
+async fn speak<I, S, B>(
+    protocol: Protocol,
+    io: I,
+    socket: Arc<SharedSocket>,
+    seat: &Seat,
+    service: S,
+) -> hyper::Result<()>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
-    let exchanges = Exchanges::of(&seat.read_ahead, Arc::clone(&socket), Arc::clone(&seat.progress));
-    let service = Counted { service, peer: seat.peer, exchanges };
+    let exchanges = Exchanges::of(
+        &seat.read_ahead,
+        Arc::clone(&socket),
+        Arc::clone(&seat.progress),
+    );
+    let service = Counted {
+        service,
+        peer: seat.peer,
+        exchanges,
+    };
     match protocol {
         Protocol::Http1 => http1(io, &socket, seat, service).await,
         Protocol::Http2 => http2(io, &socket, seat, service).await,
     }
 }
 
-/// hyper doesn't look for the end of what a client sends while it serves it: [`disconnected`] does, and knows better.
-async fn http1<I, S, B>(io: I, socket: &SharedSocket, seat: &Seat, service: Counted<S>) -> hyper::Result<()>
+/// hyper doesn't look for the end of what a client sends while it serves it: [`disconnected`] does,
+/// and knows better.
+async fn http1<I, S, B>(
+    io: I,
+    socket: &SharedSocket,
+    seat: &Seat,
+    service: Counted<S>,
+) -> hyper::Result<()>
 where
     I: AsyncRead + AsyncWrite + Unpin,
     Counted<S>: Service<Request<Incoming>, Response = Response<CountedBody<B>>, Error = Infallible>,
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
 {
-    let Config { header_timeout, keep_alive_timeout, stall_timeout, max_age, tls, .. } = &*seat.config;
+    let Config {
+        header_timeout,
+        keep_alive_timeout,
+        stall_timeout,
+        max_age,
+        tls,
+        ..
+    } = &*seat.config;
     let exchanges = Arc::clone(&service.exchanges);
     let io = Sparing::new(io, Arc::clone(&seat.read_ahead));
     let io = HeadDeadline::new(io, *header_timeout, Arc::clone(&exchanges));
@@ -167,16 +204,38 @@ where
         tokio::select! { () = abort.cancelled() => {}, () = gone => {} }
     };
     let overstayed = overstayed(socket, &exchanges, *stall_timeout, close);
-    run(connection, LeanConnection::graceful_shutdown, asked, cut, overstayed).await
+    run(
+        connection,
+        LeanConnection::graceful_shutdown,
+        asked,
+        cut,
+        overstayed,
+    )
+    .await
 }
 
-async fn http2<I, S, B>(io: I, socket: &SharedSocket, seat: &Seat, service: Counted<S>) -> hyper::Result<()>
+async fn http2<I, S, B>(
+    io: I,
+    socket: &SharedSocket,
+    seat: &Seat,
+    service: Counted<S>,
+) -> hyper::Result<()>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    Counted<S>: Service<Request<Incoming>, Response = Response<CountedBody<B>>, Error = Infallible, Future: Send + 'static>,
+    Counted<S>: Service<
+            Request<Incoming>,
+            Response = Response<CountedBody<B>>,
+            Error = Infallible,
+            Future: Send + 'static,
+        >,
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
-    let Config { keep_alive_timeout, stall_timeout, max_age, .. } = *seat.config;
+    let Config {
+        keep_alive_timeout,
+        stall_timeout,
+        max_age,
+        ..
+    } = *seat.config;
     let exchanges = Arc::clone(&service.exchanges);
     let connection = http2::Builder::new(Streams(stall_timeout))
         .timer(TokioTimer::new())
@@ -197,5 +256,12 @@ where
         }
     };
     let overstayed = overstayed(socket, &exchanges, stall_timeout, leave);
-    run(connection, http2::Connection::graceful_shutdown, asked, abort.cancelled(), overstayed).await
+    run(
+        connection,
+        http2::Connection::graceful_shutdown,
+        asked,
+        abort.cancelled(),
+        overstayed,
+    )
+    .await
 }

@@ -38,7 +38,14 @@ struct Head {
 
 impl<I> HeadDeadline<I> {
     pub(super) fn new(io: I, limit: Duration, exchanges: Arc<Exchanges>) -> Self {
-        Self { io, limit, exchanges, head: None, alarm: None, again: Bytes::new() }
+        Self {
+            io,
+            limit,
+            exchanges,
+            head: None,
+            alarm: None,
+            again: Bytes::new(),
+        }
     }
 
     /// Gives these bytes to the next reads, before what comes after them.
@@ -52,17 +59,24 @@ impl<I> HeadDeadline<I> {
         }
         let after = self.exchanges.started();
         if self.head.as_ref().is_none_or(|head| head.after != after) {
-            self.head = Some(Head { deadline: Instant::now() + self.limit, after });
+            self.head = Some(Head {
+                deadline: Instant::now() + self.limit,
+                after,
+            });
         }
     }
 
     /// Ready when the head that is arriving is late.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(head) = &self.head else { return Poll::Pending };
+        let Some(head) = &self.head else {
+            return Poll::Pending;
+        };
         if self.exchanges.any_running() || head.after != self.exchanges.started() {
             return Poll::Pending;
         }
-        let alarm = self.alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(head.deadline)));
+        let alarm = self
+            .alarm
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(head.deadline)));
         if alarm.deadline() != head.deadline {
             alarm.as_mut().reset(head.deadline);
         }
@@ -71,7 +85,11 @@ impl<I> HeadDeadline<I> {
 }
 
 impl<I: AsyncRead + Unpin> AsyncRead for HeadDeadline<I> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = if self.again.is_empty() {
             Pin::new(&mut self.io).poll_read(cx, buf)
@@ -83,14 +101,21 @@ impl<I: AsyncRead + Unpin> AsyncRead for HeadDeadline<I> {
         if buf.filled().len() > before {
             self.note_arrival();
         } else if read.is_pending() && self.poll_late(cx).is_ready() {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the head of a request took too long")));
+            return Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "the head of a request took too long",
+            )));
         }
         read
     }
 }
 
 impl<I: AsyncWrite + Unpin> AsyncWrite for HeadDeadline<I> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.io).poll_write(cx, buf)
     }
 
@@ -102,7 +127,11 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for HeadDeadline<I> {
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
     }
 

@@ -1,10 +1,12 @@
 //! Notices that a client has disconnected while nothing is read from it.
 //!
-//! A request may wait for its turn at eGain, or for storage, with its body unread. hyper doesn't look at its socket then.
+//! A request may wait for its turn at eGain, or for storage, with its body unread. hyper doesn't
+//! look at its socket then.
 //!
-//! A reset is certain. A FIN isn't: it comes from a client that closed all, as from one that closed only its sending side
-//! and waits for the response (half-close). So the client is asked, with an interim response: one that listens passes it over
-//! (RFC 9110 section 15.2), and the system of one that is gone answers with a reset.
+//! A reset is certain. A FIN isn't: it comes from a client that closed all, as from one that closed
+//! only its sending side and waits for the response (half-close). So the client is asked, with an
+//! interim response: one that listens passes it over (RFC 9110 section 15.2), and the system of one
+//! that is gone answers with a reset.
 
 use std::time::Duration;
 
@@ -16,14 +18,16 @@ use super::socket::SharedSocket;
 /// The interim response that every HTTP/1.1 client knows.
 const ARE_YOU_THERE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// How long nothing may move before a client that sent a FIN is asked: most requests are answered sooner.
+/// How long nothing may move before a client that sent a FIN is asked: most requests are answered
+/// sooner.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// For how many such pauses a client may send its FIN in the middle of a response, of which nothing more can be sent, before
-/// it counts as gone. There is nothing that could be slipped in to ask it.
+/// For how many such pauses a client may send its FIN in the middle of a response, of which nothing
+/// more can be sent, before it counts as gone. There is nothing that could be slipped in to ask it.
 const PAUSES_WITHIN_A_RESPONSE: u32 = 10;
 
-/// Resolves when the client is gone. `can_ask` is false where nothing can be slipped in, as under TLS.
+/// Resolves when the client is gone. `can_ask` is false where nothing can be slipped in, as under
+/// TLS.
 pub(super) async fn disconnected(socket: &SharedSocket, exchanges: &Exchanges, can_ask: bool) {
     if socket.closed().await {
         return;
@@ -34,7 +38,8 @@ pub(super) async fn disconnected(socket: &SharedSocket, exchanges: &Exchanges, c
     }
 }
 
-/// After a FIN: resolves for a client that can't be asked. One that was asked says itself if it is gone.
+/// After a FIN: resolves for a client that can't be asked. One that was asked says itself if it is
+/// gone.
 async fn doesnt_listen(socket: &SharedSocket, exchanges: &Exchanges, can_ask: bool) {
     let sent_before = socket.sent();
     let (mut before, mut pauses) = (socket.traffic(), 0);

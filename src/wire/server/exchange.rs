@@ -19,8 +19,8 @@ use crate::body::leash::Leash;
 use crate::wire::paced_writer::SendProgress;
 use crate::wire::read_ahead::{Place, ReadAhead};
 
-/// Smaller frames, which most answers are, go freely: to watch one costs about as much as to send it, and hyper's queue has a
-/// bound, too.
+/// Smaller frames, which most answers are, go freely: to watch one costs about as much as to send
+/// it, and hyper's queue has a bound, too.
 const WORTH_IT: usize = 4 * 1024;
 
 /// The exchanges of one connection, counted. One thread at a time drives a connection, so the
@@ -39,7 +39,11 @@ pub(super) struct Exchanges {
 }
 
 impl Exchanges {
-    pub(super) fn of(read_ahead: &Arc<ReadAhead>, socket: Arc<SharedSocket>, progress: Arc<SendProgress>) -> Arc<Self> {
+    pub(super) fn of(
+        read_ahead: &Arc<ReadAhead>,
+        socket: Arc<SharedSocket>,
+        progress: Arc<SendProgress>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             started: AtomicUsize::new(0),
             finished: AtomicUsize::new(0),
@@ -72,9 +76,14 @@ impl Exchanges {
 
     fn start(self: &Arc<Self>, request: &Request<Incoming>) -> Running {
         self.started.fetch_add(1, Relaxed);
-        self.knows_interim_responses.store(request.version() >= Version::HTTP_11, Relaxed);
+        self.knows_interim_responses
+            .store(request.version() >= Version::HTTP_11, Relaxed);
         self.socket.expect_more(!request.body().is_end_stream());
-        Running(Arc::new(Guard { exchanges: Arc::clone(self), stalled: AtomicBool::new(false), _place: self.read_ahead.place() }))
+        Running(Arc::new(Guard {
+            exchanges: Arc::clone(self),
+            stalled: AtomicBool::new(false),
+            _place: self.read_ahead.place(),
+        }))
     }
 }
 
@@ -87,7 +96,8 @@ impl Exchanges {
 pub struct Running(Arc<Guard>);
 
 impl Running {
-    /// Whether the exchange was ended here because its client took nothing, or too little, of the answer.
+    /// Whether the exchange was ended here because its client took nothing, or too little, of the
+    /// answer.
     pub fn reader_given_up(&self) -> bool {
         self.0.stalled.load(Relaxed) || self.0.exchanges.progress.gave_up()
     }
@@ -128,7 +138,10 @@ where
         let running = self.exchanges.start(&request);
         request.extensions_mut().insert(self.peer);
         request.extensions_mut().insert(running.clone());
-        CountedFuture { future: self.service.call(request), running: Some(running) }
+        CountedFuture {
+            future: self.service.call(request),
+            running: Some(running),
+        }
     }
 }
 
@@ -154,12 +167,17 @@ where
         if let Some(Running(guard)) = &running {
             guard.exchanges.answered.fetch_add(1, Relaxed);
         }
-        Poll::Ready(Ok(response.map(|body| CountedBody { body, leash: Leash::default(), running })))
+        Poll::Ready(Ok(response.map(|body| CountedBody {
+            body,
+            leash: Leash::default(),
+            running,
+        })))
     }
 }
 
 pin_project! {
-    /// A body that keeps its exchange running until it is dropped. One frame of it is out at a time.
+    /// A body that keeps its exchange running until it is dropped. One frame of it is out at a
+    /// time.
     pub(super) struct CountedBody<B> {
         #[pin]
         body: B,
@@ -181,12 +199,23 @@ impl<B: Body<Data = Bytes>> Body for CountedBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.project();
         ready!(this.leash.poll_back(cx));
         let frame = this.body.poll_frame(cx);
         stall::note(&frame);
-        frame.map_ok(|frame| frame.map_data(|data| if data.len() < WORTH_IT { data } else { this.leash.hand_out(data) }))
+        frame.map_ok(|frame| {
+            frame.map_data(|data| {
+                if data.len() < WORTH_IT {
+                    data
+                } else {
+                    this.leash.hand_out(data)
+                }
+            })
+        })
     }
 
     fn is_end_stream(&self) -> bool {

@@ -1,7 +1,8 @@
 //! An HTTP/1.1 connection that gives its read buffer back while it is idle.
 //!
-//! hyper keeps a connection's buffer as large as bodies have made it, for as long as the connection lives, and thousands may be
-//! waiting for their next request. So an idle one is taken apart and begun anew over the same socket.
+//! hyper keeps a connection's buffer as large as bodies have made it, for as long as the connection
+//! lives, and thousands may be waiting for their next request. So an idle one is taken apart and
+//! begun anew over the same socket.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,8 +24,8 @@ use super::socket::SharedSocket;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// How long a connection is idle before it is begun anew, or up to twice that: between the requests of a busy client it would
-/// cost more than it saves.
+/// How long a connection is idle before it is begun anew, or up to twice that: between the requests
+/// of a busy client it would cost more than it saves.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Bytes: a connection that has read no more has a small buffer, and is left alone.
@@ -60,7 +61,16 @@ where
     ) -> Self {
         let connection = Some(builder.serve_connection(TokioIo::new(io), service));
         let (received_before, started_before) = (socket.traffic().0, exchanges.started());
-        Self { builder, connection, socket, exchanges, received_before, pause: None, started_before, is_leaving: false }
+        Self {
+            builder,
+            connection,
+            socket,
+            exchanges,
+            received_before,
+            pause: None,
+            started_before,
+            is_leaving: false,
+        }
     }
 
     /// Ends it after the exchange that is running, at once if there is none.
@@ -91,7 +101,12 @@ where
     }
 
     fn begin_anew(&mut self, connection: Connection<TokioIo<HeadDeadline<I>>, S>) {
-        let Parts { mut io, read_buf, service, .. } = connection.into_parts();
+        let Parts {
+            mut io,
+            read_buf,
+            service,
+            ..
+        } = connection.into_parts();
         // A copy: even what is empty of it would keep all of the buffer alive.
         io.inner_mut().read_again(Bytes::copy_from_slice(&read_buf));
         self.connection = Some(self.builder.serve_connection(io, service));

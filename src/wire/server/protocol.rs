@@ -1,4 +1,5 @@
-//! Tells HTTP/2 from HTTP/1.1 by the first bytes of a connection, which are read again by whoever speaks it.
+//! Tells HTTP/2 from HTTP/1.1 by the first bytes of a connection, which are read again by whoever
+//! speaks it.
 
 use std::io;
 
@@ -14,7 +15,8 @@ pub(super) enum Protocol {
     Http2,
 }
 
-/// Waits until the first bytes say what the connection speaks; `None` when it closes before they do.
+/// Waits until the first bytes say what the connection speaks; `None` when it closes before they
+/// do.
 pub(super) async fn detect(socket: &mut Socket) -> io::Result<Option<Protocol>> {
     while let Some(start) = socket.first_bytes().await? {
         if let Some(protocol) = judge(start) {

@@ -1,4 +1,5 @@
-//! A client's socket: used by the connection that is spoken over it, and seen by those who watch over that connection.
+//! A client's socket: used by the connection that is spoken over it, and seen by those who watch
+//! over that connection.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -17,7 +18,8 @@ use tokio::net::TcpStream;
 /// How many first bytes are read before anybody knows what they are: an HTTP/2 preface.
 const FIRST: usize = 24;
 
-/// The connection's end of the socket. What was read to find the protocol is read again by the one who speaks it.
+/// The connection's end of the socket. What was read to find the protocol is read again by the one
+/// who speaks it.
 pub(super) struct Socket {
     shared: Arc<SharedSocket>,
     first: [u8; FIRST],
@@ -25,7 +27,8 @@ pub(super) struct Socket {
     taken: usize,
 }
 
-/// What is known of the socket beside the connection: one task at a time drives both, so that the counters need no order.
+/// What is known of the socket beside the connection: one task at a time drives both, so that the
+/// counters need no order.
 pub(super) struct SharedSocket {
     stream: TcpStream,
     received: AtomicU64,
@@ -47,7 +50,12 @@ impl Socket {
             is_reading: AtomicBool::new(true),
             unacknowledged: AtomicBool::new(false),
         };
-        Self { shared: Arc::new(shared), first: [0; FIRST], filled: 0, taken: 0 }
+        Self {
+            shared: Arc::new(shared),
+            first: [0; FIRST],
+            filled: 0,
+            taken: 0,
+        }
     }
 
     /// The same socket, for those who watch.
@@ -60,7 +68,8 @@ impl Socket {
         let _ = SockRef::from(&self.shared.stream).set_linger(Some(Duration::ZERO));
     }
 
-    /// All first bytes read so far, up to [`FIRST`], after one more read; `None` at the end of what the client sends.
+    /// All first bytes read so far, up to [`FIRST`], after one more read; `None` at the end of what
+    /// the client sends.
     pub(super) async fn first_bytes(&mut self) -> io::Result<Option<&[u8]>> {
         let mut room = ReadBuf::new(&mut self.first[self.filled..]);
         poll_fn(|cx| self.shared.poll_receive(cx, &mut room)).await?;
@@ -86,15 +95,21 @@ impl SharedSocket {
         self.blocked.load(Relaxed)
     }
 
-    /// Tells whether more of the request is expected: then its sender may be waiting for an acknowledgement.
+    /// Tells whether more of the request is expected: then its sender may be waiting for an
+    /// acknowledgement.
     pub(super) fn expect_more(&self, expected: bool) {
         self.is_reading.store(expected, Relaxed);
     }
 
-    /// Resolves when the client has closed its sending side, or all of the connection; whether it was all.
+    /// Resolves when the client has closed its sending side, or all of the connection; whether it
+    /// was all.
     pub(super) async fn closed(&self) -> bool {
-        // Tokio knows no interest in the end alone. That in urgent data, which nobody sends, comes with it.
-        let closed = self.stream.ready(Interest::PRIORITY | Interest::ERROR).await;
+        // Tokio knows no interest in the end alone. That in urgent data, which nobody sends, comes
+        // with it.
+        let closed = self
+            .stream
+            .ready(Interest::PRIORITY | Interest::ERROR)
+            .await;
         closed.is_ok_and(|ready| ready.is_error())
     }
 
@@ -103,9 +118,14 @@ impl SharedSocket {
         let _broken = self.stream.ready(Interest::ERROR).await;
     }
 
-    /// Sends `bytes` past the connection, all of them or none; not into the middle of what is being sent.
+    /// Sends `bytes` past the connection, all of them or none; not into the middle of what is being
+    /// sent.
     pub(super) fn slip_in(&self, bytes: &[u8]) -> bool {
-        !self.is_blocked() && self.stream.try_write(bytes).is_ok_and(|sent| sent == bytes.len())
+        !self.is_blocked()
+            && self
+                .stream
+                .try_write(bytes)
+                .is_ok_and(|sent| sent == bytes.len())
     }
 
     fn poll_receive(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
@@ -115,7 +135,9 @@ impl SharedSocket {
                 return Poll::Pending;
             }
             let room = buf.remaining();
-            match at_once(&self.stream, Interest::READABLE, room, || self.stream.try_read_buf(buf)) {
+            match at_once(&self.stream, Interest::READABLE, room, || {
+                self.stream.try_read_buf(buf)
+            }) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
                 Ok(read) => {
@@ -129,9 +151,10 @@ impl SharedSocket {
 
     /// Lets the system acknowledge at once what was read, where more is waited for.
     ///
-    /// A client that sends small pieces with Nagle's algorithm holds back the next one until then, while the system delays
-    /// its acknowledgement by 40 ms in the hope of an answer to send it with. The option lasts only until the system
-    /// thinks again, so it is set at each pause; in bulk there are few.
+    /// A client that sends small pieces with Nagle's algorithm holds back the next one until then,
+    /// while the system delays its acknowledgement by 40 ms in the hope of an answer to send it
+    /// with. The option lasts only until the system thinks again, so it is set at each pause; in
+    /// bulk there are few.
     fn acknowledge(&self) {
         if self.is_reading.load(Relaxed) && self.unacknowledged.swap(false, Relaxed) {
             let _ = SockRef::from(&self.stream).set_tcp_quickack(true);
@@ -147,7 +170,9 @@ impl SharedSocket {
         loop {
             self.blocked.store(true, Relaxed);
             ready!(self.stream.poll_write_ready(cx))?;
-            match at_once(&self.stream, Interest::WRITABLE, length, || send(&self.stream)) {
+            match at_once(&self.stream, Interest::WRITABLE, length, || {
+                send(&self.stream)
+            }) {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
                 Ok(sent) => {
@@ -162,8 +187,8 @@ impl SharedSocket {
     }
 }
 
-/// Moves up to `length` bytes. Fewer mean that the system has no more for now: that is remembered, as tokio's own socket
-/// does it, or the next attempt would be a system call in vain.
+/// Moves up to `length` bytes. Fewer mean that the system has no more for now: that is remembered,
+/// as tokio's own socket does it, or the next attempt would be a system call in vain.
 fn at_once(
     stream: &TcpStream,
     interest: Interest,
@@ -182,7 +207,11 @@ fn at_once(
 }
 
 impl AsyncRead for Socket {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let (taken, filled) = (self.taken, self.filled);
         if taken == filled {
             return self.shared.poll_receive(cx, buf);
@@ -195,13 +224,23 @@ impl AsyncRead for Socket {
 }
 
 impl AsyncWrite for Socket {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.shared.poll_send(cx, buf.len(), |stream| stream.try_write(buf))
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.shared
+            .poll_send(cx, buf.len(), |stream| stream.try_write(buf))
     }
 
-    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let length = bufs.iter().map(|buf| buf.len()).sum();
-        self.shared.poll_send(cx, length, |stream| stream.try_write_vectored(bufs))
+        self.shared
+            .poll_send(cx, length, |stream| stream.try_write_vectored(bufs))
     }
 
     fn is_write_vectored(&self) -> bool {

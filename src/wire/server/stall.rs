@@ -1,7 +1,8 @@
 //! Ends an HTTP/2 stream whose client takes nothing of its answer.
 //!
-//! `PacedWriter` ends a connection that takes nothing. A stream can stand still on one that is alive, for as long as
-//! its client leaves the stream's window shut (RFC 9113 section 5.2), and would hold its place and a connection to storage.
+//! `PacedWriter` ends a connection that takes nothing. A stream can stand still on one that is
+//! alive, for as long as its client leaves the stream's window shut (RFC 9113 section 5.2), and
+//! would hold its place and a connection to storage.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -14,21 +15,25 @@ use tokio::task_local;
 use tokio::time::{Instant, sleep_until};
 
 task_local! {
-    /// When the stream was given a frame that it hasn't let go yet, or after which it hasn't asked for another.
+    /// When the stream was given a frame that it hasn't let go yet, or after which it hasn't asked
+    /// for another.
     static GIVEN: Cell<Option<Instant>>;
 
     /// Whether it was ended for that.
     static ENDED: Cell<bool>;
 }
 
-/// Whether the stream that this task serves is being dropped because its client takes nothing of it.
+/// Whether the stream that this task serves is being dropped because its client takes nothing of
+/// it.
 pub(super) fn has_ended_stream() -> bool {
     ENDED.try_with(Cell::get).unwrap_or(false)
 }
 
-/// Notes that the stream that this task serves was given a frame, or waits for one. On HTTP/1.1 nobody wants to know.
+/// Notes that the stream that this task serves was given a frame, or waits for one. On HTTP/1.1
+/// nobody wants to know.
 pub(super) fn note<T>(frame: &Poll<Option<T>>) {
-    let _outside_of_a_stream = GIVEN.try_with(|given| given.set(frame.is_ready().then(Instant::now)));
+    let _outside_of_a_stream =
+        GIVEN.try_with(|given| given.set(frame.is_ready().then(Instant::now)));
 }
 
 /// Runs HTTP/2 streams, each until its client has taken none of what it was given last for so long.
@@ -37,7 +42,10 @@ pub(super) struct Streams(pub(super) Duration);
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
     fn execute(&self, stream: F) {
-        tokio::spawn(ENDED.scope(Cell::new(false), GIVEN.scope(Cell::new(None), in_time(stream, self.0))));
+        tokio::spawn(ENDED.scope(
+            Cell::new(false),
+            GIVEN.scope(Cell::new(None), in_time(stream, self.0)),
+        ));
     }
 }
 
@@ -49,7 +57,9 @@ async fn in_time(stream: impl Future<Output = ()>, limit: Duration) {
         if stream.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        let Some(given) = GIVEN.with(Cell::get) else { return Poll::Pending };
+        let Some(given) = GIVEN.with(Cell::get) else {
+            return Poll::Pending;
+        };
         let deadline = given + limit;
         // Moved on only when it fires: re-arming a timer for each frame costs more than the frame.
         loop {

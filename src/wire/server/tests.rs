@@ -15,17 +15,28 @@ const FOREVER: Duration = Duration::from_secs(60);
 
 /// Answers `/slow` after a while, `/drain` before its body, everything else with what it was sent.
 async fn echo(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let peer = request.extensions().get::<Peer>().expect("the peer is known").0;
+    let peer = request
+        .extensions()
+        .get::<Peer>()
+        .expect("the peer is known")
+        .0;
     assert!(peer.ip().is_loopback());
     if request.uri().path() == "/slow" {
         sleep(SOON * 3).await;
     }
     if request.uri().path() == "/drain" {
         tokio::spawn(drain(request));
-        let response = Response::builder().header("connection", "close").body(Full::default());
+        let response = Response::builder()
+            .header("connection", "close")
+            .body(Full::default());
         return Ok(response.unwrap());
     }
-    let body = request.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let body = request
+        .into_body()
+        .collect()
+        .await
+        .map(|body| body.to_bytes())
+        .unwrap_or_default();
     Ok(Response::new(Full::new(body)))
 }
 
@@ -45,12 +56,26 @@ fn start(config: Config) -> Server {
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let addr = listener.local_addr().unwrap();
     let (shutdown, abort) = (CancellationToken::new(), CancellationToken::new());
-    let done = tokio::spawn(serve(listener, config, service_fn(echo), ShutdownTokens::new(shutdown.clone(), abort.clone())));
-    Server { addr, shutdown, abort, done }
+    let done = tokio::spawn(serve(
+        listener,
+        config,
+        service_fn(echo),
+        ShutdownTokens::new(shutdown.clone(), abort.clone()),
+    ));
+    Server {
+        addr,
+        shutdown,
+        abort,
+        done,
+    }
 }
 
 fn short_heads() -> Config {
-    Config { header_timeout: SOON, keep_alive_timeout: FOREVER, ..Config::default() }
+    Config {
+        header_timeout: SOON,
+        keep_alive_timeout: FOREVER,
+        ..Config::default()
+    }
 }
 
 async fn connect(server: &Server) -> TcpStream {
@@ -61,14 +86,19 @@ async fn connect(server: &Server) -> TcpStream {
 async fn until_closed(socket: &mut TcpStream) -> (String, Duration) {
     let begun = Instant::now();
     let mut text = Vec::new();
-    let _ = timeout(LATE, socket.read_to_end(&mut text)).await.expect("the server closes the connection");
+    let _ = timeout(LATE, socket.read_to_end(&mut text))
+        .await
+        .expect("the server closes the connection");
     (String::from_utf8(text).unwrap(), begun.elapsed())
 }
 
 async fn exchange(socket: &mut TcpStream, request: &str) -> String {
     socket.write_all(request.as_bytes()).await.unwrap();
     let mut answer = vec![0; 4096];
-    let length = timeout(LATE, socket.read(&mut answer)).await.expect("an answer in time").unwrap();
+    let length = timeout(LATE, socket.read(&mut answer))
+        .await
+        .expect("an answer in time")
+        .unwrap();
     String::from_utf8(answer[..length].to_vec()).unwrap()
 }
 
@@ -106,7 +136,9 @@ async fn a_head_that_drips_has_no_more_time_than_one_that_stops() {
             }
         }
     };
-    timeout(LATE, dripping).await.expect("the server closes the connection");
+    timeout(LATE, dripping)
+        .await
+        .expect("the server closes the connection");
 }
 
 #[tokio::test]
@@ -122,7 +154,11 @@ async fn an_idle_connection_outlives_the_header_timeout_but_a_late_second_head_d
 
 #[tokio::test]
 async fn an_idle_connection_is_closed_after_the_keep_alive_timeout() {
-    let config = Config { header_timeout: SOON, keep_alive_timeout: SOON * 2, ..Config::default() };
+    let config = Config {
+        header_timeout: SOON,
+        keep_alive_timeout: SOON * 2,
+        ..Config::default()
+    };
     let mut socket = connect(&start(config)).await;
     exchange(&mut socket, GET).await;
     assert!(until_closed(&mut socket).await.1 >= SOON);
@@ -131,7 +167,10 @@ async fn an_idle_connection_is_closed_after_the_keep_alive_timeout() {
 #[tokio::test]
 async fn a_body_may_come_slower_than_a_head() {
     let mut socket = connect(&start(short_heads())).await;
-    socket.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\n1").await.unwrap();
+    socket
+        .write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\n1")
+        .await
+        .unwrap();
     sleep(SOON * 2).await;
     socket.write_all(b"2").await.unwrap();
     sleep(SOON * 2).await;
@@ -141,40 +180,94 @@ async fn a_body_may_come_slower_than_a_head() {
 #[tokio::test]
 async fn pipelined_requests_are_all_answered() {
     let mut socket = connect(&start(short_heads())).await;
-    socket.write_all([GET, GET, "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"].concat().as_bytes()).await.unwrap();
-    assert_eq!(until_closed(&mut socket).await.0.matches("HTTP/1.1 200").count(), 3);
+    socket
+        .write_all(
+            [
+                GET,
+                GET,
+                "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+            ]
+            .concat()
+            .as_bytes(),
+        )
+        .await
+        .unwrap();
+    assert_eq!(
+        until_closed(&mut socket)
+            .await
+            .0
+            .matches("HTTP/1.1 200")
+            .count(),
+        3
+    );
 }
 
 #[tokio::test]
 async fn http_2_with_prior_knowledge_is_served() {
     let server = start(short_heads());
-    let client = reqwest::Client::builder().http2_prior_knowledge().no_proxy().build().unwrap();
-    let answer = client.post(format!("http://{}/", server.addr)).body("hello").send().await.unwrap();
+    let client = reqwest::Client::builder()
+        .http2_prior_knowledge()
+        .no_proxy()
+        .build()
+        .unwrap();
+    let answer = client
+        .post(format!("http://{}/", server.addr))
+        .body("hello")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(answer.version(), http::Version::HTTP_2);
     assert_eq!(answer.text().await.unwrap(), "hello");
 }
 
 #[tokio::test]
 async fn an_idle_http_2_connection_gives_its_place_up_although_it_answers_pings() {
-    let server = start(Config { keep_alive_timeout: SOON * 2, max_connections: 1, ..Config::default() });
-    let client = reqwest::Client::builder().http2_prior_knowledge().no_proxy().build().unwrap();
-    client.get(format!("http://{}/", server.addr)).send().await.unwrap();
-    assert!(exchange(&mut connect(&server).await, GET).await.starts_with("HTTP/1.1 503"));
+    let server = start(Config {
+        keep_alive_timeout: SOON * 2,
+        max_connections: 1,
+        ..Config::default()
+    });
+    let client = reqwest::Client::builder()
+        .http2_prior_knowledge()
+        .no_proxy()
+        .build()
+        .unwrap();
+    client
+        .get(format!("http://{}/", server.addr))
+        .send()
+        .await
+        .unwrap();
+    assert!(
+        exchange(&mut connect(&server).await, GET)
+            .await
+            .starts_with("HTTP/1.1 503")
+    );
     sleep(SOON * 8).await;
-    assert!(exchange(&mut connect(&server).await, GET).await.starts_with("HTTP/1.1 200"));
+    assert!(
+        exchange(&mut connect(&server).await, GET)
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
 }
 
 #[tokio::test]
 async fn a_body_that_is_read_past_the_answer_has_time_while_its_exchange_is_held() {
     let mut socket = connect(&start(short_heads())).await;
-    let answer = exchange(&mut socket, "POST /drain HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\n").await;
+    let answer = exchange(
+        &mut socket,
+        "POST /drain HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\n",
+    )
+    .await;
     assert!(answer.starts_with("HTTP/1.1 200"));
     for byte in [b"1", b"2", b"3", b"4"] {
         sleep(SOON).await;
         socket.write_all(byte).await.unwrap();
     }
     let (_, took) = until_closed(&mut socket).await;
-    assert!(took < SOON, "it closes as soon as the body is read: {took:?}");
+    assert!(
+        took < SOON,
+        "it closes as soon as the body is read: {took:?}"
+    );
 }
 
 #[tokio::test]
@@ -182,13 +275,21 @@ async fn a_shutdown_closes_idle_connections_and_lets_running_exchanges_finish() 
     let server = start(Config::default());
     let (mut idle, mut busy) = (connect(&server).await, connect(&server).await);
     exchange(&mut idle, GET).await;
-    busy.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    busy.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
     sleep(SOON).await;
     server.shutdown.cancel();
     assert!(until_closed(&mut idle).await.1 < SOON);
     let (text, _) = until_closed(&mut busy).await;
-    assert!(text.starts_with("HTTP/1.1 200") && text.contains("connection: close"), "{text}");
-    timeout(LATE, server.done).await.expect("all are done").unwrap();
+    assert!(
+        text.starts_with("HTTP/1.1 200") && text.contains("connection: close"),
+        "{text}"
+    );
+    timeout(LATE, server.done)
+        .await
+        .expect("all are done")
+        .unwrap();
     assert!(TcpStream::connect(server.addr).await.is_err());
 }
 
@@ -196,63 +297,105 @@ async fn a_shutdown_closes_idle_connections_and_lets_running_exchanges_finish() 
 async fn an_abort_cuts_what_is_running() {
     let server = start(Config::default());
     let mut busy = connect(&server).await;
-    busy.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n").await.unwrap();
+    busy.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n")
+        .await
+        .unwrap();
     sleep(SOON).await;
     server.shutdown.cancel();
     sleep(SOON).await;
     assert!(!server.done.is_finished());
     server.abort.cancel();
-    timeout(LATE, server.done).await.expect("nothing holds it up").unwrap();
+    timeout(LATE, server.done)
+        .await
+        .expect("nothing holds it up")
+        .unwrap();
     assert_eq!(until_closed(&mut busy).await.0, "");
 }
 
 #[tokio::test]
 async fn a_connection_too_many_is_told_so_and_the_next_one_is_served_again() {
-    let server = start(Config { max_connections: 1, ..Config::default() });
+    let server = start(Config {
+        max_connections: 1,
+        ..Config::default()
+    });
     let mut first = connect(&server).await;
     exchange(&mut first, GET).await;
     let mut second = connect(&server).await;
     second.write_all(GET.as_bytes()).await.unwrap();
-    assert!(until_closed(&mut second).await.0.starts_with("HTTP/1.1 503"));
+    assert!(
+        until_closed(&mut second)
+            .await
+            .0
+            .starts_with("HTTP/1.1 503")
+    );
     drop(first);
     sleep(SOON).await;
-    assert!(exchange(&mut connect(&server).await, GET).await.starts_with("HTTP/1.1 200"));
+    assert!(
+        exchange(&mut connect(&server).await, GET)
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
 }
 
 #[tokio::test]
 async fn who_leaves_after_half_a_preface_gives_its_place_back_at_once() {
-    let server = start(Config { header_timeout: FOREVER, max_connections: 3, ..Config::default() });
+    let server = start(Config {
+        header_timeout: FOREVER,
+        max_connections: 3,
+        ..Config::default()
+    });
     for half in ["P", "PRI * H", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r"] {
         let mut socket = connect(&server).await;
         socket.write_all(half.as_bytes()).await.unwrap();
         sleep(SOON / 4).await;
     }
     sleep(SOON / 2).await;
-    assert!(exchange(&mut connect(&server).await, GET).await.starts_with("HTTP/1.1 200"));
+    assert!(
+        exchange(&mut connect(&server).await, GET)
+            .await
+            .starts_with("HTTP/1.1 200")
+    );
 }
 
 #[tokio::test]
 async fn first_bytes_that_come_one_by_one_are_all_read() {
     let server = start(Config::default());
     let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-    for (request, answer) in [(preface, "\0\0"), ("PUT / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n", "HTTP/1.1 200")] {
+    for (request, answer) in [
+        (preface, "\0\0"),
+        (
+            "PUT / HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n",
+            "HTTP/1.1 200",
+        ),
+    ] {
         let mut socket = connect(&server).await;
         for byte in request.bytes() {
             socket.write_all(&[byte]).await.unwrap();
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        assert!(exchange(&mut socket, "").await.starts_with(answer), "{request}");
+        assert!(
+            exchange(&mut socket, "").await.starts_with(answer),
+            "{request}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_connection_that_has_grown_old_is_asked_to_go() {
-    let server = start(Config { max_age: SOON * 2, ..Config::default() });
+    let server = start(Config {
+        max_age: SOON * 2,
+        ..Config::default()
+    });
     let (mut idle, mut busy) = (connect(&server).await, connect(&server).await);
     exchange(&mut idle, GET).await;
     sleep(SOON).await;
-    busy.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    busy.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
     assert!(until_closed(&mut idle).await.1 < SOON * 2);
     let (text, _) = until_closed(&mut busy).await;
-    assert!(text.starts_with("HTTP/1.1 200") && text.contains("connection: close"), "{text}");
+    assert!(
+        text.starts_with("HTTP/1.1 200") && text.contains("connection: close"),
+        "{text}"
+    );
 }

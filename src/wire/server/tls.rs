@@ -64,7 +64,11 @@ impl Tls {
     pub fn load(files: Files) -> Result<Self, TlsError> {
         let changes = Changes::of(vec![files.cert.clone(), files.key.clone()]);
         let current = RwLock::new(Arc::new(read(&files)?));
-        Ok(Self(Arc::new(Inner { files, current, changes: Mutex::new(changes) })))
+        Ok(Self(Arc::new(Inner {
+            files,
+            current,
+            changes: Mutex::new(changes),
+        })))
     }
 
     /// Takes changed files for all new connections. Those that can't be served with change nothing.
@@ -78,7 +82,9 @@ impl Tls {
                     *self.0.current.write() = Arc::new(fresh);
                     tracing::info!(%cert, "new connections get the changed certificate");
                 }
-                Err(error) => tracing::error!(%cert, %error, "the changed certificate can't be used, the old one stays"),
+                Err(error) => {
+                    tracing::error!(%cert, %error, "the changed certificate can't be used, the old one stays")
+                }
             }
         }
     }
@@ -93,7 +99,11 @@ impl Tls {
         if stream.fill_buf().await?.is_empty() {
             return Ok(None);
         }
-        let protocol = if stream.get_ref().1.alpn_protocol() == Some(H2) { Protocol::Http2 } else { Protocol::Http1 };
+        let protocol = if stream.get_ref().1.alpn_protocol() == Some(H2) {
+            Protocol::Http2
+        } else {
+            Protocol::Http1
+        };
         Ok(Some((protocol, stream)))
     }
 }
@@ -105,8 +115,10 @@ impl fmt::Debug for Tls {
 }
 
 fn read(files: &Files) -> Result<ServerConfig, TlsError> {
-    let chain = chain(&files.cert).map_err(|why| TlsError::Cert(format!("{}: {why}", files.cert.display())))?;
-    let key = key(&files.key).map_err(|why| TlsError::Key(format!("{}: {why}", files.key.display())))?;
+    let chain = chain(&files.cert)
+        .map_err(|why| TlsError::Cert(format!("{}: {why}", files.cert.display())))?;
+    let key =
+        key(&files.key).map_err(|why| TlsError::Key(format!("{}: {why}", files.key.display())))?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("the provider has suites for TLS 1.2 and 1.3")
@@ -120,8 +132,12 @@ fn read(files: &Files) -> Result<ServerConfig, TlsError> {
 fn unfit(files: &Files, error: &rustls::Error) -> TlsError {
     let (cert, key) = (files.cert.display(), files.key.display());
     match error {
-        rustls::Error::InconsistentKeys(_) => TlsError::Key(format!("{key}: isn't the key of the certificate in {cert}")),
-        rustls::Error::InvalidCertificate(_) => TlsError::Cert(format!("{cert}: the certificate can't be used: {error}")),
+        rustls::Error::InconsistentKeys(_) => {
+            TlsError::Key(format!("{key}: isn't the key of the certificate in {cert}"))
+        }
+        rustls::Error::InvalidCertificate(_) => {
+            TlsError::Cert(format!("{cert}: the certificate can't be used: {error}"))
+        }
         _ => TlsError::Key(format!("{key}: the key can't be used: {error}")),
     }
 }
@@ -139,7 +155,8 @@ fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 /// What is wrong is said without any of what was read.
 fn key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
     let pem = bytes(path).map_err(|error| format!("can't be read: {error}"))?;
-    PrivateKeyDer::from_pem_slice(&pem).map_err(|_| "holds no private key in PEM that isn't encrypted".into())
+    PrivateKeyDer::from_pem_slice(&pem)
+        .map_err(|_| "holds no private key in PEM that isn't encrypted".into())
 }
 
 fn bytes(path: &Path) -> io::Result<Vec<u8>> {
@@ -161,12 +178,18 @@ mod tests {
 
     fn pair() -> Pair {
         let made = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
-        Pair { cert: made.cert.pem(), key: made.signing_key.serialize_pem() }
+        Pair {
+            cert: made.cert.pem(),
+            key: made.signing_key.serialize_pem(),
+        }
     }
 
     fn load(cert: &str, key: &str) -> Result<Tls, TlsError> {
         let folder = tempfile::tempdir().unwrap();
-        let files = Files { cert: folder.path().join("cert"), key: folder.path().join("key") };
+        let files = Files {
+            cert: folder.path().join("cert"),
+            key: folder.path().join("key"),
+        };
         fs::write(&files.cert, cert).unwrap();
         fs::write(&files.key, key).unwrap();
         Tls::load(files)
@@ -176,16 +199,45 @@ mod tests {
     fn a_file_that_cant_be_served_with_is_named_and_never_quoted() {
         let (one, other) = (pair(), pair());
         assert!(load(&one.cert, &one.key).is_ok());
-        let broken = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", "AAAA");
-        for cert in ["", "hunter2", one.key.as_str(), &one.cert[..one.cert.len() / 2], &broken] {
+        let broken = format!(
+            "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+            "AAAA"
+        );
+        for cert in [
+            "",
+            "hunter2",
+            one.key.as_str(),
+            &one.cert[..one.cert.len() / 2],
+            &broken,
+        ] {
             let error = load(cert, &one.key).unwrap_err();
-            assert!(matches!(error, TlsError::Cert(_)) && !error.to_string().contains("hunter2"), "{error}");
+            assert!(
+                matches!(error, TlsError::Cert(_)) && !error.to_string().contains("hunter2"),
+                "{error}"
+            );
         }
-        for key in ["", "hunter2", one.cert.as_str(), &one.key[..one.key.len() / 2], &other.key] {
+        for key in [
+            "",
+            "hunter2",
+            one.cert.as_str(),
+            &one.key[..one.key.len() / 2],
+            &other.key,
+        ] {
             let error = load(&one.cert, key).unwrap_err();
-            assert!(matches!(error, TlsError::Key(_)) && !error.to_string().contains("hunter2"), "{error}");
+            assert!(
+                matches!(error, TlsError::Key(_)) && !error.to_string().contains("hunter2"),
+                "{error}"
+            );
         }
-        let nowhere = Files { cert: "/no/such".into(), key: "/no/such".into() };
-        assert!(Tls::load(nowhere).unwrap_err().to_string().starts_with("/no/such: can't be read"));
+        let nowhere = Files {
+            cert: "/no/such".into(),
+            key: "/no/such".into(),
+        };
+        assert!(
+            Tls::load(nowhere)
+                .unwrap_err()
+                .to_string()
+                .starts_with("/no/such: can't be read")
+        );
     }
 }

@@ -13,7 +13,12 @@ fn at(time: &str) -> Timestamp {
 }
 
 fn headers(lines: &[(&str, &str)]) -> HeaderMap {
-    let line = |(name, value): &(&str, &str)| (name.parse::<HeaderName>().unwrap(), value.parse::<HeaderValue>().unwrap());
+    let line = |(name, value): &(&str, &str)| {
+        (
+            name.parse::<HeaderName>().unwrap(),
+            value.parse::<HeaderValue>().unwrap(),
+        )
+    };
     lines.iter().map(line).collect()
 }
 
@@ -69,7 +74,9 @@ fn a_wait_has_a_least_and_a_most() {
 #[test]
 fn garbage_is_no_wait_and_hides_no_other_header() {
     for garbage in ["", "soon", "NaN", "inf", "1e999", "5, 10", "{}", "\u{7f}"] {
-        let Ok(value) = HeaderValue::from_str(garbage) else { continue };
+        let Ok(value) = HeaderValue::from_str(garbage) else {
+            continue;
+        };
         let mut headers = headers(&[("date", DATE)]);
         headers.insert("retry-after", value);
         let clock = PeerClock::of(&headers, Timestamp::now());
@@ -81,9 +88,20 @@ fn garbage_is_no_wait_and_hides_no_other_header() {
 
 #[test]
 fn a_wait_until_a_date_is_the_same_whichever_clock_is_wrong() {
-    let asked = headers(&[("date", DATE), ("retry-after", "Thu, 27 Jan 2022 20:04:25 GMT")]);
-    for ours in ["2022-01-27T20:03:25Z", "2022-01-28T20:03:25Z", "2022-01-26T20:03:25Z"] {
-        assert_eq!(PeerClock::of(&asked, at(ours)).asked_wait(&asked), Some(60 * SECOND), "{ours}");
+    let asked = headers(&[
+        ("date", DATE),
+        ("retry-after", "Thu, 27 Jan 2022 20:04:25 GMT"),
+    ]);
+    for ours in [
+        "2022-01-27T20:03:25Z",
+        "2022-01-28T20:03:25Z",
+        "2022-01-26T20:03:25Z",
+    ] {
+        assert_eq!(
+            PeerClock::of(&asked, at(ours)).asked_wait(&asked),
+            Some(60 * SECOND),
+            "{ours}"
+        );
     }
     let without_date = headers(&[("retry-after", "Thu, 27 Jan 2022 20:04:25 GMT")]);
     let clock = PeerClock::of(&without_date, at("2022-01-27T20:04:05Z"));
@@ -101,40 +119,94 @@ fn one_wrong_clock_of_three_changes_nothing() {
     let right = "2022-01-27T20:03:25Z";
     // `Date` may be a second behind.
     let is_an_hour = |life: Duration| (HOUR - SECOND..=HOUR).contains(&life);
-    for wrong in ["Wed, 26 Jan 2022 20:03:25 GMT", "Thu, 27 Jan 2022 19:53:25 GMT", "Fri, 28 Jan 2022 20:03:25 GMT"] {
-        assert!(is_an_hour(life(wrong, "", right, Some(HOUR))), "their clock: {wrong}");
+    for wrong in [
+        "Wed, 26 Jan 2022 20:03:25 GMT",
+        "Thu, 27 Jan 2022 19:53:25 GMT",
+        "Fri, 28 Jan 2022 20:03:25 GMT",
+    ] {
+        assert!(
+            is_an_hour(life(wrong, "", right, Some(HOUR))),
+            "their clock: {wrong}"
+        );
     }
-    for wrong in ["2022-01-26T20:03:25Z", "2022-01-27T20:13:25Z", "2022-01-28T20:03:25Z"] {
-        assert!(is_an_hour(life(DATE, "", wrong, Some(HOUR))), "our clock: {wrong}");
+    for wrong in [
+        "2022-01-26T20:03:25Z",
+        "2022-01-27T20:13:25Z",
+        "2022-01-28T20:03:25Z",
+    ] {
+        assert!(
+            is_an_hour(life(DATE, "", wrong, Some(HOUR))),
+            "our clock: {wrong}"
+        );
     }
     for wrong in [SECOND, 2 * HOUR] {
-        assert!(is_an_hour(life(DATE, "", right, Some(wrong))), "the signature: {wrong:?}");
+        assert!(
+            is_an_hour(life(DATE, "", right, Some(wrong))),
+            "the signature: {wrong:?}"
+        );
     }
 }
 
 #[test]
 fn of_two_clocks_the_one_that_gives_less_is_believed() {
     let right = "2022-01-27T20:03:25Z";
-    assert_eq!(life("Wed, 26 Jan 2022 20:03:25 GMT", "", right, None), HOUR, "a day behind");
+    assert_eq!(
+        life("Wed, 26 Jan 2022 20:03:25 GMT", "", right, None),
+        HOUR,
+        "a day behind"
+    );
     assert_eq!(life(DATE, "", "2022-01-27T20:33:25Z", None), HOUR / 2);
-    assert_eq!(life(DATE, "", "2022-01-28T20:03:25Z", None), HOUR - SECOND, "ours can't be right");
-    assert_eq!(life(DATE, "600", "2022-01-27T20:03:25Z", None), HOUR - 601 * SECOND, "it lay in a cache");
+    assert_eq!(
+        life(DATE, "", "2022-01-28T20:03:25Z", None),
+        HOUR - SECOND,
+        "ours can't be right"
+    );
+    assert_eq!(
+        life(DATE, "600", "2022-01-27T20:03:25Z", None),
+        HOUR - 601 * SECOND,
+        "it lay in a cache"
+    );
     assert_eq!(life(DATE, "-1", right, None), HOUR - SECOND);
-    assert_eq!(life(DATE, "999999999", right, None), HOUR - SECOND, "no cache is that old");
-    assert_eq!(life("yesterday", "", right, None), HOUR, "no clock but ours");
+    assert_eq!(
+        life(DATE, "999999999", right, None),
+        HOUR - SECOND,
+        "no cache is that old"
+    );
+    assert_eq!(
+        life("yesterday", "", right, None),
+        HOUR,
+        "no clock but ours"
+    );
 }
 
 #[test]
 fn an_expiry_is_read_as_a_date_as_a_number_and_as_a_span() {
     let clock = PeerClock::of(&headers(&[("date", DATE)]), at("2022-01-27T20:03:25Z"));
-    let life = |expiry: Value| PeerTime::from_json(&expiry).map(|expiry| clock.url_life(expiry, None));
-    for same in [json!("2022-01-27T20:04:25.000Z"), json!(1_643_313_865), json!("1643313865000"), json!(1_643_313_865_000_i64)] {
+    let life =
+        |expiry: Value| PeerTime::from_json(&expiry).map(|expiry| clock.url_life(expiry, None));
+    for same in [
+        json!("2022-01-27T20:04:25.000Z"),
+        json!(1_643_313_865),
+        json!("1643313865000"),
+        json!(1_643_313_865_000_i64),
+    ] {
         assert_eq!(life(same.clone()), Some(59 * SECOND), "{same}");
     }
     assert_eq!(life(json!(60)), Some(60 * SECOND));
-    assert_eq!(life(json!("2022-01-27T20:00:00Z")), Some(Duration::ZERO), "it is over");
+    assert_eq!(
+        life(json!("2022-01-27T20:00:00Z")),
+        Some(Duration::ZERO),
+        "it is over"
+    );
     assert_eq!(life(json!("9999-12-31T23:59:59Z")), Some(LONGEST_URL_LIFE));
-    for garbage in [json!(null), json!(true), json!({}), json!([]), json!("soon"), json!("")] {
+    for garbage in [
+        json!(null),
+        json!(true),
+        json!({}),
+        json!([]),
+        json!("soon"),
+        json!(""),
+    ] {
         assert_eq!(life(garbage.clone()), None, "{garbage}");
     }
 }
@@ -145,8 +217,15 @@ fn a_tokens_life_has_a_least_and_a_most() {
     let life = |expires_in: Value| clock.token_life(PeerTime::from_json(&expires_in).unwrap());
     assert_eq!(life(json!(3900)), 3900 * SECOND);
     assert_eq!(life(json!("3900")), 3900 * SECOND);
-    assert_eq!(life(json!(1_643_313_865)), 59 * SECOND, "an epoch, by its own clock");
-    assert_eq!((life(json!(0)), life(json!(-1))), (LEAST_TOKEN_LIFE, LEAST_TOKEN_LIFE));
+    assert_eq!(
+        life(json!(1_643_313_865)),
+        59 * SECOND,
+        "an epoch, by its own clock"
+    );
+    assert_eq!(
+        (life(json!(0)), life(json!(-1))),
+        (LEAST_TOKEN_LIFE, LEAST_TOKEN_LIFE)
+    );
     assert_eq!(life(json!(1e8)), LONGEST_TOKEN_LIFE);
 }
 
@@ -154,11 +233,27 @@ fn a_tokens_life_has_a_least_and_a_most() {
 fn a_signature_says_how_long_it_is_good_where_it_is_a_jwt_with_both_times() {
     let signed = |claims: &str| {
         let token = format!("e30.{}.x", URL_SAFE_NO_PAD.encode(claims));
-        signed_life(&format!("https://storage.test/a?x=1&signature={token}").parse().unwrap())
+        signed_life(
+            &format!("https://storage.test/a?x=1&signature={token}")
+                .parse()
+                .unwrap(),
+        )
     };
-    assert_eq!(signed(r#"{"iat":1643313805,"exp":1643313865}"#), Some(60 * SECOND));
-    for useless in [r#"{"exp":1643313865}"#, r#"{"iat":5,"exp":5}"#, r#"{"iat":6,"exp":5}"#, r#"{"iat":"a","exp":5}"#, "x"] {
+    assert_eq!(
+        signed(r#"{"iat":1643313805,"exp":1643313865}"#),
+        Some(60 * SECOND)
+    );
+    for useless in [
+        r#"{"exp":1643313865}"#,
+        r#"{"iat":5,"exp":5}"#,
+        r#"{"iat":6,"exp":5}"#,
+        r#"{"iat":"a","exp":5}"#,
+        "x",
+    ] {
         assert_eq!(signed(useless), None, "{useless}");
     }
-    assert_eq!(signed_life(&"https://storage.test/a?signature=0a1b2c".parse().unwrap()), None);
+    assert_eq!(
+        signed_life(&"https://storage.test/a?signature=0a1b2c".parse().unwrap()),
+        None
+    );
 }

@@ -14,7 +14,11 @@ const IMPATIENT: [(&str, &str); 1] = [("server.body_idle_timeout", "500ms")];
 type Form = (String, Vec<u8>);
 
 /// One request that is wrong in itself.
-fn ask(what: &'static str, request: &'static str, make: impl Fn(&House) -> RequestBuilder + 'static) -> Row {
+fn ask(
+    what: &'static str,
+    request: &'static str,
+    make: impl Fn(&House) -> RequestBuilder + 'static,
+) -> Row {
     asked(what, request, &[], make)
 }
 
@@ -32,13 +36,18 @@ fn asked(
 }
 
 fn raw(what: &'static str, query: &'static str, body: &'static [u8]) -> Row {
-    ask(what, "upload", move |house| house.post(&format!("/v1/assets?{query}")).body(body))
+    ask(what, "upload", move |house| {
+        house.post(&format!("/v1/assets?{query}")).body(body)
+    })
 }
 
 fn form_row(what: &'static str, request: &'static str, make: impl Fn() -> Form + 'static) -> Row {
     ask(what, request, move |house| {
         let (content_type, body) = make();
-        house.post("/v1/assets?channel=sms").header(CONTENT_TYPE, content_type).body(body)
+        house
+            .post("/v1/assets?channel=sms")
+            .header(CONTENT_TYPE, content_type)
+            .body(body)
     })
 }
 
@@ -46,8 +55,12 @@ fn form_row(what: &'static str, request: &'static str, make: impl Fn() -> Form +
 fn lengths(what: &'static str, request: &'static str, declared: usize, actual: usize) -> Row {
     Row::new(what, request, async move {
         let scene = Scene::with(&[], []).await;
-        let request = scene.house.post(&format!("/v1/assets?channel=sms&size={declared}"));
-        scene.answered(in_chunks(request, &noise(actual, 1)).await, &[]).await
+        let request = scene
+            .house
+            .post(&format!("/v1/assets?channel=sms&size={declared}"));
+        scene
+            .answered(in_chunks(request, &noise(actual, 1)).await, &[])
+            .await
     })
 }
 
@@ -55,7 +68,8 @@ fn lengths(what: &'static str, request: &'static str, declared: usize, actual: u
 async fn stops(sent: usize) -> Seen {
     let scene = Scene::with(&IMPATIENT, []).await;
     let mut wire = Wire::to(scene.house.addr).await;
-    wire.send_head("channel=sms", &format!("Content-Length: {LARGE}\r\n")).await;
+    wire.send_head("channel=sms", &format!("Content-Length: {LARGE}\r\n"))
+        .await;
     wire.send(noise(sent, 1)).await;
     scene.told(&wire.answer().await.body).await
 }
@@ -63,12 +77,20 @@ async fn stops(sent: usize) -> Seen {
 async fn leaves(sent: usize) -> Seen {
     let scene = Scene::with(&[], []).await;
     let mut wire = Wire::to(scene.house.addr).await;
-    wire.send_head("channel=sms", &format!("Content-Length: {LARGE}\r\n")).await;
+    wire.send_head("channel=sms", &format!("Content-Length: {LARGE}\r\n"))
+        .await;
     wire.send(noise(sent, 1)).await;
     let sandbox = &scene.house.sandbox;
     let streams = sent > 65_536;
-    assert!(scene.house.counts("transfers_in_flight{direction=\"upload\"}", 1.0).await);
-    assert!(eventually(|| !streams || sandbox.assets().iter().any(|asset| asset.received > 0)).await);
+    assert!(
+        scene
+            .house
+            .counts("transfers_in_flight{direction=\"upload\"}", 1.0)
+            .await
+    );
+    assert!(
+        eventually(|| !streams || sandbox.assets().iter().any(|asset| asset.received > 0)).await
+    );
     drop(wire);
     scene.caller_left("upload", "read").await
 }
@@ -77,7 +99,8 @@ async fn leaves_storage_undecided() -> Seen {
     let slow = Fault::at(Operation::Upload).delay(std::time::Duration::from_secs(30));
     let scene = Scene::with(&[], [slow]).await;
     let mut wire = Wire::to(scene.house.addr).await;
-    wire.send_head("channel=sms", &format!("Content-Length: {SMALL}\r\n")).await;
+    wire.send_head("channel=sms", &format!("Content-Length: {SMALL}\r\n"))
+        .await;
     wire.send(noise(SMALL, 1)).await;
     assert!(eventually(|| scene.house.sandbox.stats().calls(Operation::Upload) == 1).await);
     drop(wire);
@@ -88,10 +111,14 @@ async fn leaves_storage_undecided() -> Seen {
 async fn idempotent(first_takes: std::time::Duration, other: &[u8]) -> Seen {
     let house = House::open().await;
     let send = |body: &[u8]| {
-        let request = house.post("/v1/assets?channel=sms&name=a.bin").header("idempotency-key", "k");
+        let request = house
+            .post("/v1/assets?channel=sms&name=a.bin")
+            .header("idempotency-key", "k");
         tokio::spawn(request.body(body.to_vec()).send())
     };
-    house.sandbox.fault(Fault::at(Operation::CreateAsset).delay(first_takes).once());
+    house
+        .sandbox
+        .fault(Fault::at(Operation::CreateAsset).delay(first_takes).once());
     let first = send(b"text");
     if first_takes.is_zero() {
         assert_eq!(first.await.unwrap().unwrap().status(), StatusCode::CREATED);
@@ -105,19 +132,32 @@ async fn idempotent(first_takes: std::time::Duration, other: &[u8]) -> Seen {
 async fn in_use() -> Seen {
     let house = House::open().await;
     let receipt = house.upload("a.bin", noise(10, 1)).await;
-    house.sandbox.fault(Fault::at(Operation::DeleteAsset).status(StatusCode::CONFLICT));
+    house
+        .sandbox
+        .fault(Fault::at(Operation::DeleteAsset).status(StatusCode::CONFLICT));
     let scene = Scene::of(house);
-    let url = scene.house.url(&format!("/v1/assets/{}", receipt["id"].as_str().unwrap()));
+    let url = scene
+        .house
+        .url(&format!("/v1/assets/{}", receipt["id"].as_str().unwrap()));
     let response = scene.house.client.delete(url).send().await.unwrap();
     scene.answered(response, &[]).await
 }
 
 /// A caller of the settings file.
-fn known(what: &'static str, request: &'static str, id: &'static str, method: Method, before: usize) -> Row {
+fn known(
+    what: &'static str,
+    request: &'static str,
+    id: &'static str,
+    method: Method,
+    before: usize,
+) -> Row {
     Row::new(what, request, async move {
         let house = House::with_file(&crate::callers::keys(), &[("auth.mode", "keys")]).await;
         let ask = || {
-            let request = house.client.request(method.clone(), house.url("/v1/assets?channel=sms&name=a.txt"));
+            let request = house.client.request(
+                method.clone(),
+                house.url("/v1/assets?channel=sms&name=a.txt"),
+            );
             request.by(id).body("text").send()
         };
         for _ in 0..before {
@@ -125,7 +165,11 @@ fn known(what: &'static str, request: &'static str, id: &'static str, method: Me
         }
         let response = ask().await.unwrap();
         let calls = before as u64;
-        assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), calls, "who is refused costs nothing");
+        assert_eq!(
+            house.sandbox.stats().calls(Operation::CreateAsset),
+            calls,
+            "who is refused costs nothing"
+        );
         Scene::of(house).answered(response, &[]).await
     })
 }
@@ -142,15 +186,23 @@ fn behind(part: &str) -> Form {
 
 fn encoded() -> Form {
     let head = "Content-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\nContent-Transfer-Encoding: base64";
-    ("multipart/form-data; boundary=x".to_owned(), format!("--x\r\n{head}\r\n\r\ndGV4dA==\r\n--x--\r\n").into_bytes())
+    (
+        "multipart/form-data; boundary=x".to_owned(),
+        format!("--x\r\n{head}\r\n\r\ndGV4dA==\r\n--x--\r\n").into_bytes(),
+    )
 }
 
 fn wrong_digest(size: usize) -> impl Fn(&House) -> RequestBuilder {
-    move |house| house.post(&format!("/v1/assets?channel=sms&sha256={}", "0".repeat(64))).body(noise(size, 1))
+    move |house| {
+        house
+            .post(&format!("/v1/assets?channel=sms&sha256={}", "0".repeat(64)))
+            .body(noise(size, 1))
+    }
 }
 
 const SECOND_FILE: &str = "--BOUNDARY\r\nContent-Disposition: form-data; name=\"file\"; filename=\"b.bin\"\r\n\r\nmore\r\n";
-const LATE_CHANNEL: &str = "--BOUNDARY\r\nContent-Disposition: form-data; name=\"channel\"\r\n\r\nwhatsapp\r\n";
+const LATE_CHANNEL: &str =
+    "--BOUNDARY\r\nContent-Disposition: form-data; name=\"channel\"\r\n\r\nwhatsapp\r\n";
 
 pub fn rows() -> Vec<Row> {
     let (small, large) = ("upload, small", "upload, large");
@@ -161,37 +213,62 @@ pub fn rows() -> Vec<Row> {
         lengths("too short by a byte", large, LARGE, LARGE - 1),
         Row::new("left after 10 kB", large, leaves(10_000)),
         Row::new("left after 500 kB", large, leaves(LARGE / 2)),
-        Row::new("left while storage makes up its mind", small, leaves_storage_undecided()),
+        Row::new(
+            "left while storage makes up its mind",
+            small,
+            leaves_storage_undecided(),
+        ),
         Row::new("too slow: nothing after the head", large, stops(0)),
         Row::new("too slow: nothing after 500 kB", large, stops(LARGE / 2)),
         ask("another digest than declared", small, wrong_digest(SMALL)),
         ask("another digest than declared", large, wrong_digest(LARGE)),
         form_row("a form without its end", "form, small", || broken(SMALL)),
         form_row("a form without its end", "form, large", || broken(LARGE)),
-        form_row("a form without a boundary", "form, small", || ("multipart/form-data".to_owned(), broken(SMALL).1)),
+        form_row("a form without a boundary", "form, small", || {
+            ("multipart/form-data".to_owned(), broken(SMALL).1)
+        }),
         form_row("two files", "form, small", || behind(SECOND_FILE)),
-        form_row("another channel behind the file", "form, small", || behind(LATE_CHANNEL)),
+        form_row("another channel behind the file", "form, small", || {
+            behind(LATE_CHANNEL)
+        }),
         form_row("a part in base64", "form, small", encoded),
         form_row("a form with bare line feeds", "form, small", || {
             let (content_type, body) = form(&[], "a.txt", b"text", "");
-            (content_type, body.into_iter().filter(|byte| *byte != b'\r').collect())
+            (
+                content_type,
+                body.into_iter().filter(|byte| *byte != b'\r').collect(),
+            )
         }),
         form_row("a form within a form", "form, small", || {
             let head = "Content-Disposition: form-data; name=\"files\"\r\nContent-Type: multipart/mixed; boundary=y";
-            ("multipart/form-data; boundary=x".to_owned(), format!("--x\r\n{head}\r\n\r\n--y--\r\n--x--\r\n").into_bytes())
+            (
+                "multipart/form-data; boundary=x".to_owned(),
+                format!("--x\r\n{head}\r\n\r\n--y--\r\n--x--\r\n").into_bytes(),
+            )
         }),
         form_row("an envelope of another kind", "upload, small", || {
             let head = "--x\r\nContent-Type: application/json\r\n\r\n{}\r\n--x--\r\n";
-            ("multipart/related; boundary=x".to_owned(), head.as_bytes().to_vec())
+            (
+                "multipart/related; boundary=x".to_owned(),
+                head.as_bytes().to_vec(),
+            )
         }),
         ask("two types", "upload", |house| {
-            house.post("/v1/assets?channel=sms").header(CONTENT_TYPE, "text/plain").header(CONTENT_TYPE, "image/png").body("text")
+            house
+                .post("/v1/assets?channel=sms")
+                .header(CONTENT_TYPE, "text/plain")
+                .header(CONTENT_TYPE, "image/png")
+                .body("text")
         }),
         raw("no channel", "", b"text"),
         raw("a size that is none", "channel=sms&size=many", b"text"),
         raw("two channels", "channel=sms&channel=whatsapp", b"text"),
         raw("no bytes", "channel=sms", b""),
-        raw("a program", "channel=sms&name=a.txt", b"#!/bin/sh\necho hello\n"),
+        raw(
+            "a program",
+            "channel=sms&name=a.txt",
+            b"#!/bin/sh\necho hello\n",
+        ),
     ];
     rows.extend(more());
     rows
@@ -201,34 +278,76 @@ fn more() -> Vec<Row> {
     let upload = "/v1/assets?channel=sms";
     let no_time = std::time::Duration::ZERO;
     vec![
-        ask("larger than `limits.max_asset_size`", "upload, 11 MB", move |house| house.post(upload).body(noise(11_000_000, 1))),
-        ask("a body in gzip", "upload", move |house| house.post(upload).header("content-encoding", "gzip").body("text")),
-        Row::new("no length, and spooling is off", "upload, large", async move {
-            let scene = Scene::with(&[("limits.spool_total", "0")], []).await;
-            let response = in_chunks(scene.house.post(upload), &noise(LARGE, 1)).await;
-            scene.answered(response, &[]).await
+        ask(
+            "larger than `limits.max_asset_size`",
+            "upload, 11 MB",
+            move |house| house.post(upload).body(noise(11_000_000, 1)),
+        ),
+        ask("a body in gzip", "upload", move |house| {
+            house
+                .post(upload)
+                .header("content-encoding", "gzip")
+                .body("text")
         }),
-        ask("17 kB of headers", "metadata", |house| house.get("/v1/assets/unknown").header("x-long", "a".repeat(17_000))),
+        Row::new(
+            "no length, and spooling is off",
+            "upload, large",
+            async move {
+                let scene = Scene::with(&[("limits.spool_total", "0")], []).await;
+                let response = in_chunks(scene.house.post(upload), &noise(LARGE, 1)).await;
+                scene.answered(response, &[]).await
+            },
+        ),
+        ask("17 kB of headers", "metadata", |house| {
+            house
+                .get("/v1/assets/unknown")
+                .header("x-long", "a".repeat(17_000))
+        }),
         ask("101 header fields", "metadata", |house| {
             let request = house.get("/v1/assets/unknown");
-            (0..101).fold(request, |request, number| request.header(format!("x-{number}"), "y"))
+            (0..101).fold(request, |request, number| {
+                request.header(format!("x-{number}"), "y")
+            })
         }),
         ask("a web page of another origin", "form, small", |house| {
             let (content_type, body) = form(&[("channel", "sms")], "a.bin", &noise(SMALL, 1), "");
-            house.post("/v1/assets").header(CONTENT_TYPE, content_type).header("origin", "https://elsewhere.test").body(body)
+            house
+                .post("/v1/assets")
+                .header(CONTENT_TYPE, content_type)
+                .header("origin", "https://elsewhere.test")
+                .body(body)
         }),
-        raw("a channel with a blank behind it", "channel=sms%20&name=a.bin", b"text"),
-        asked("a channel that nobody names", "upload", &[("policy.unknown_channels", "refuse")], move |house| {
-            house.post(upload).body("text")
+        raw(
+            "a channel with a blank behind it",
+            "channel=sms%20&name=a.bin",
+            b"text",
+        ),
+        asked(
+            "a channel that nobody names",
+            "upload",
+            &[("policy.unknown_channels", "refuse")],
+            move |house| house.post(upload).body("text"),
+        ),
+        ask("an id that can't be one", "metadata", |house| {
+            house.get("/v1/assets/a%20b")
         }),
-        ask("an id that can't be one", "metadata", |house| house.get("/v1/assets/a%20b")),
-        ask("an asset that doesn't exist", "metadata", |house| house.get("/v1/assets/unknown")),
-        ask("a method that isn't there", "`PUT`", |house| house.client.request(Method::PUT, house.url("/v1/assets"))),
+        ask("an asset that doesn't exist", "metadata", |house| {
+            house.get("/v1/assets/unknown")
+        }),
+        ask("a method that isn't there", "`PUT`", |house| {
+            house.client.request(Method::PUT, house.url("/v1/assets"))
+        }),
         Row::new("an asset that is in use", "`DELETE`", in_use()),
-        Row::new("a key whose upload is under way", "upload, `Idempotency-Key`", async {
-            idempotent(std::time::Duration::from_secs(1), b"text").await
-        }),
-        Row::new("a key of another file", "upload, `Idempotency-Key`", async move { idempotent(no_time, b"other").await }),
+        Row::new(
+            "a key whose upload is under way",
+            "upload, `Idempotency-Key`",
+            async { idempotent(std::time::Duration::from_secs(1), b"text").await },
+        ),
+        Row::new(
+            "a key of another file",
+            "upload, `Idempotency-Key`",
+            async move { idempotent(no_time, b"other").await },
+        ),
         known("an unknown API key", "upload", "nobody", Method::POST, 0),
         known("a reader's API key", "upload", "reader", Method::POST, 0),
         known("above its own rate", "upload", "slow", Method::POST, 1),

@@ -27,7 +27,9 @@ fn fetch() -> Fault {
 async fn download(settings: &[(&str, &str)], faults: impl IntoIterator<Item = Fault>) -> Seen {
     let house = House::set(settings).await;
     let path = stored(&house, "a.bin", noise(SIZE, 1)).await;
-    faults.into_iter().for_each(|fault| house.sandbox.fault(fault));
+    faults
+        .into_iter()
+        .for_each(|fault| house.sandbox.fault(fault));
     let scene = Scene::of(house);
     let answer = scene.house.get(&path).send().await.unwrap();
     scene.answered(answer, &noise(SIZE, 1)).await
@@ -39,7 +41,10 @@ fn row(what: &str, fault: Fault) -> Row {
 
 /// Two downloads, for which a URL that is believed is asked for once.
 async fn skewed(minutes: i64) -> Seen {
-    let config = Config { clock_skew: SignedDuration::from_mins(minutes), ..Config::default() };
+    let config = Config {
+        clock_skew: SignedDuration::from_mins(minutes),
+        ..Config::default()
+    };
     let house = House::with(config, &[]).await;
     let path = stored(&house, "a.bin", noise(SIZE, 1)).await;
     let scene = Scene::of(house);
@@ -51,7 +56,10 @@ async fn skewed(minutes: i64) -> Seen {
 
 async fn silent_in_the_middle() -> Seen {
     let half = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n01234".to_vec();
-    let house = Storage::that_says(vec![half]).await.house(&[("egain.transfer_idle_timeout", "500ms")]).await;
+    let house = Storage::that_says(vec![half])
+        .await
+        .house(&[("egain.transfer_idle_timeout", "500ms")])
+        .await;
     let path = stored(&house, "a.bin", noise(10, 1)).await;
     let scene = Scene::of(house);
     let answer = scene.house.get(&path).send().await.unwrap();
@@ -61,7 +69,10 @@ async fn silent_in_the_middle() -> Seen {
 /// Storage's answer about a file that has ten bytes, as eGain says, too.
 fn said(what: &str, answer: &'static str) -> Row {
     Row::new(format!("storage: {what}"), "content", async move {
-        let house = Storage::that_says_and_closes(vec![answer.into()]).await.house_that_knows_sizes().await;
+        let house = Storage::that_says_and_closes(vec![answer.into()])
+            .await
+            .house_that_knows_sizes()
+            .await;
         let path = stored(&house, "a.bin", noise(10, 1)).await;
         let scene = Scene::of(house);
         let answer = scene.house.get(&path).send().await.unwrap();
@@ -73,7 +84,13 @@ async fn beyond_the_end() -> Seen {
     let house = House::open().await;
     let path = stored(&house, "a.bin", noise(10, 1)).await;
     let scene = Scene::of(house);
-    let answer = scene.house.get(&path).header("range", "bytes=10-").send().await.unwrap();
+    let answer = scene
+        .house
+        .get(&path)
+        .header("range", "bytes=10-")
+        .send()
+        .await
+        .unwrap();
     scene.answered(answer, &[]).await
 }
 
@@ -83,46 +100,115 @@ async fn caller_left() -> Seen {
     let path = stored(&house, "a.bin", noise(10, 1)).await;
     let scene = Scene::of(house);
     let mut caller = wire::Wire::to(scene.house.addr).await;
-    caller.send(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")).await;
+    caller
+        .send(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n"))
+        .await;
     caller.head().await;
     drop(caller);
     scene.caller_left("download", "fetch").await
 }
 
 pub fn rows() -> Vec<Row> {
-    let egain_said = |code: &str| sign().status(StatusCode::BAD_REQUEST).body(json!({"code": code, "developerMessage": "x"}));
-    let (forbidden, silent) = (|| fetch().status(StatusCode::FORBIDDEN), [("egain.transfer_idle_timeout", "500ms")]);
+    let egain_said = |code: &str| {
+        sign()
+            .status(StatusCode::BAD_REQUEST)
+            .body(json!({"code": code, "developerMessage": "x"}))
+    };
+    let (forbidden, silent) = (
+        || fetch().status(StatusCode::FORBIDDEN),
+        [("egain.transfer_idle_timeout", "500ms")],
+    );
     let past = (Timestamp::now() - SignedDuration::from_hours(1)).to_string();
     let weak = HeaderValue::from_static("W/\"weak\"");
-    let (brief, soon) = ([("egain.pending_wait", "1s")], [("egain.request_timeout", "1s")]);
+    let (brief, soon) = (
+        [("egain.pending_wait", "1s")],
+        [("egain.request_timeout", "1s")],
+    );
     vec![
-        row("eGain: no such asset, 404", sign().status(StatusCode::NOT_FOUND)),
+        row(
+            "eGain: no such asset, 404",
+            sign().status(StatusCode::NOT_FOUND),
+        ),
         row("eGain: malicious content, 400-765", egain_said("400-765")),
-        Row::new("eGain: not available yet, 400-766, always", "content", async move {
-            download(&brief, [egain_said("400-766")]).await
-        }),
-        row("eGain: not available yet, 400-766, once", egain_said("400-766").once()),
+        Row::new(
+            "eGain: not available yet, 400-766, always",
+            "content",
+            async move { download(&brief, [egain_said("400-766")]).await },
+        ),
+        row(
+            "eGain: not available yet, 400-766, once",
+            egain_said("400-766").once(),
+        ),
         row("eGain: 401 always", sign().status(StatusCode::UNAUTHORIZED)),
-        row("eGain: 500 always", sign().status(StatusCode::INTERNAL_SERVER_ERROR)),
-        Row::new("eGain: never answers", "content", async move { download(&soon, [sign().stall()]).await }),
-        row("eGain: an expiry in the past", sign().field("contentUrlExpiry", past)),
-        row("eGain: a `contentUrl` on a foreign host", sign().field("contentUrl", "https://storage.example.com/x")),
-        Row::new("eGain's clock is -10 minutes off", "content, twice", skewed(-10)),
-        Row::new("eGain's clock is +10 minutes off", "content, twice", skewed(10)),
+        row(
+            "eGain: 500 always",
+            sign().status(StatusCode::INTERNAL_SERVER_ERROR),
+        ),
+        Row::new("eGain: never answers", "content", async move {
+            download(&soon, [sign().stall()]).await
+        }),
+        row(
+            "eGain: an expiry in the past",
+            sign().field("contentUrlExpiry", past),
+        ),
+        row(
+            "eGain: a `contentUrl` on a foreign host",
+            sign().field("contentUrl", "https://storage.example.com/x"),
+        ),
+        Row::new(
+            "eGain's clock is -10 minutes off",
+            "content, twice",
+            skewed(-10),
+        ),
+        Row::new(
+            "eGain's clock is +10 minutes off",
+            "content, twice",
+            skewed(10),
+        ),
         row("storage refuses the URL once", forbidden().once()),
         row("storage refuses the URL always", forbidden()),
-        row("storage: 500", fetch().status(StatusCode::INTERNAL_SERVER_ERROR).once()),
+        row(
+            "storage: 500",
+            fetch().status(StatusCode::INTERNAL_SERVER_ERROR).once(),
+        ),
         row("storage closes the connection", fetch().close().once()),
-        Row::new("storage never answers", "content", async move { download(&silent, [fetch().stall()]).await }),
-        row("cut in the middle, strong `ETag`", fetch().cut_after(100_000).once()),
-        row("cut in the middle, weak `ETag`", fetch().cut_after(100_000).header(ETAG, weak).once()),
-        row("cut in the middle, no `ETag`", fetch().cut_after(100_000).no_etag().once()),
+        Row::new("storage never answers", "content", async move {
+            download(&silent, [fetch().stall()]).await
+        }),
+        row(
+            "cut in the middle, strong `ETag`",
+            fetch().cut_after(100_000).once(),
+        ),
+        row(
+            "cut in the middle, weak `ETag`",
+            fetch().cut_after(100_000).header(ETAG, weak).once(),
+        ),
+        row(
+            "cut in the middle, no `ETag`",
+            fetch().cut_after(100_000).no_etag().once(),
+        ),
         Row::new("silent in the middle", "content", silent_in_the_middle()),
-        said("fewer bytes than the file has", "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n012"),
-        said("an empty body without length", "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n"),
-        said("a part that nobody asked for", "HTTP/1.1 206 Part\r\ncontent-range: bytes 0-2/10\r\ncontent-length: 3\r\n\r\n012"),
-        said("304, and nobody asked for it", "HTTP/1.1 304 Same\r\netag: \"e\"\r\n\r\n"),
-        Row::new("a range beyond the end", "content, `Range`", beyond_the_end()),
+        said(
+            "fewer bytes than the file has",
+            "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n012",
+        ),
+        said(
+            "an empty body without length",
+            "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n",
+        ),
+        said(
+            "a part that nobody asked for",
+            "HTTP/1.1 206 Part\r\ncontent-range: bytes 0-2/10\r\ncontent-length: 3\r\n\r\n012",
+        ),
+        said(
+            "304, and nobody asked for it",
+            "HTTP/1.1 304 Same\r\netag: \"e\"\r\n\r\n",
+        ),
+        Row::new(
+            "a range beyond the end",
+            "content, `Range`",
+            beyond_the_end(),
+        ),
         Row::new("the caller left", "content", caller_left()),
     ]
 }

@@ -25,13 +25,29 @@ pub struct Row {
 }
 
 impl Row {
-    pub fn new(fault: impl Display, request: &'static str, seen: impl Future<Output = Seen> + 'static) -> Self {
-        Self { fault: fault.to_string(), request, seen: seen.boxed_local() }
+    pub fn new(
+        fault: impl Display,
+        request: &'static str,
+        seen: impl Future<Output = Seen> + 'static,
+    ) -> Self {
+        Self {
+            fault: fault.to_string(),
+            request,
+            seen: seen.boxed_local(),
+        }
     }
 
     pub async fn line(self) -> String {
-        let Seen { status, told, calls, left } = self.seen.await;
-        format!("| {} | {} | {status} | {told} | {calls} | {left} |\n", self.fault, self.request)
+        let Seen {
+            status,
+            told,
+            calls,
+            left,
+        } = self.seen.await;
+        format!(
+            "| {} | {} | {status} | {told} | {calls} | {left} |\n",
+            self.fault, self.request
+        )
     }
 }
 
@@ -55,23 +71,33 @@ impl Scene {
     /// From here on calls and assets count.
     pub fn of(house: House) -> Self {
         let (calls, assets) = (calls(&house), house.sandbox.assets().len());
-        Self { house, calls, assets }
+        Self {
+            house,
+            calls,
+            assets,
+        }
     }
 
     /// With these settings and faults.
     pub async fn with(settings: &[(&str, &str)], faults: impl IntoIterator<Item = Fault>) -> Self {
         let house = House::set(settings).await;
-        faults.into_iter().for_each(|fault| house.sandbox.fault(fault));
+        faults
+            .into_iter()
+            .for_each(|fault| house.sandbox.fault(fault));
         Self::of(house)
     }
 
-    /// Whatever came back: of an upload as of a download, which have nothing in common but this file.
+    /// Whatever came back: of an upload as of a download, which have nothing in common but this
+    /// file.
     pub async fn answered(&self, response: Response, file: &[u8]) -> Seen {
         match response.status() {
             StatusCode::CREATED => {
                 let receipt: Value = response.json().await.unwrap();
                 let path = self.house.sandbox.file(receipt["id"].as_str().unwrap());
-                assert!(path.is_some_and(|path| std::fs::read(path).unwrap() == file), "201 is for a whole file");
+                assert!(
+                    path.is_some_and(|path| std::fs::read(path).unwrap() == file),
+                    "201 is for a whole file"
+                );
                 self.ended("201", "– | – | – | –", 1).await
             }
             status if status.is_success() => match response.bytes().await {
@@ -79,12 +105,22 @@ impl Scene {
                     assert!(bytes == file, "what ends well is whole");
                     self.ended(status.as_str(), "– | – | – | –", 0).await
                 }
-                Err(_) => self.ended(format!("{}, then cut", status.as_str()), "– | – | – | –", 0).await,
+                Err(_) => {
+                    self.ended(format!("{}, then cut", status.as_str()), "– | – | – | –", 0)
+                        .await
+                }
             },
             _ => {
                 let refusal = Refusal::of(response).await;
-                let Refusal { code, blame, stage, retryable, .. } = &refusal;
-                self.ended(refusal.status, told(code, blame, stage, *retryable), 0).await
+                let Refusal {
+                    code,
+                    blame,
+                    stage,
+                    retryable,
+                    ..
+                } = &refusal;
+                self.ended(refusal.status, told(code, blame, stage, *retryable), 0)
+                    .await
             }
         }
     }
@@ -93,7 +129,12 @@ impl Scene {
     pub async fn told(&self, document: &str) -> Seen {
         let document: Value = serde_json::from_str(document).unwrap();
         let text = |key: &str| document[key].as_str().unwrap();
-        let told = told(text("code"), text("blame"), text("stage"), document["retryable"].as_bool().unwrap());
+        let told = told(
+            text("code"),
+            text("blame"),
+            text("stage"),
+            document["retryable"].as_bool().unwrap(),
+        );
         self.ended(&document["status"], told, 0).await
     }
 
@@ -107,19 +148,34 @@ impl Scene {
             (0, _) => "the file, whole".to_owned(),
             (more, _) => format!("{more} asset that can't be named"),
         };
-        Seen { status: status.to_string(), told: told.into(), calls: calls(&self.house) - self.calls, left }
+        Seen {
+            status: status.to_string(),
+            told: told.into(),
+            calls: calls(&self.house) - self.calls,
+            left,
+        }
     }
 
     /// Waits for what is told of a caller that isn't there any more.
     pub async fn caller_left(&self, direction: &str, stage: &str) -> Seen {
-        let failures = format!("transfer_failures_total{{blame=\"caller\",direction=\"{direction}\",stage=\"{stage}\"}}");
+        let failures = format!(
+            "transfer_failures_total{{blame=\"caller\",direction=\"{direction}\",stage=\"{stage}\"}}"
+        );
         assert!(self.house.counts(&failures, 1.0).await, "{failures}");
-        self.ended("499, logged", format!("`caller-left` | caller | {stage} | –"), 0).await
+        self.ended(
+            "499, logged",
+            format!("`caller-left` | caller | {stage} | –"),
+            0,
+        )
+        .await
     }
 }
 
 fn told(code: &str, blame: &str, stage: &str, retryable: bool) -> String {
-    format!("`{code}` | {blame} | {stage} | {}", if retryable { "yes" } else { "no" })
+    format!(
+        "`{code}` | {blame} | {stage} | {}",
+        if retryable { "yes" } else { "no" }
+    )
 }
 
 fn calls(house: &House) -> u64 {
@@ -128,16 +184,31 @@ fn calls(house: &House) -> u64 {
 }
 
 /// An upload of so many bytes, where this goes wrong.
-pub async fn upload(size: usize, settings: &[(&str, &str)], faults: impl IntoIterator<Item = Fault>) -> Seen {
+pub async fn upload(
+    size: usize,
+    settings: &[(&str, &str)],
+    faults: impl IntoIterator<Item = Fault>,
+) -> Seen {
     upload_in(Scene::with(settings, faults).await, size).await
 }
 
 /// The same after so many other uploads.
-pub async fn upload_after(others: usize, size: usize, faults: impl IntoIterator<Item = Fault>) -> Seen {
+pub async fn upload_after(
+    others: usize,
+    size: usize,
+    faults: impl IntoIterator<Item = Fault>,
+) -> Seen {
     let house = House::open().await;
-    faults.into_iter().for_each(|fault| house.sandbox.fault(fault));
+    faults
+        .into_iter()
+        .for_each(|fault| house.sandbox.fault(fault));
     for _ in 0..others {
-        house.post("/v1/assets?channel=sms").body("text").send().await.unwrap();
+        house
+            .post("/v1/assets?channel=sms")
+            .body("text")
+            .send()
+            .await
+            .unwrap();
     }
     upload_in(Scene::of(house), size).await
 }
@@ -149,6 +220,12 @@ pub async fn upload_at(sandbox: Config, size: usize) -> Seen {
 
 async fn upload_in(scene: Scene, size: usize) -> Seen {
     let file = noise(size, 1);
-    let response = scene.house.post("/v1/assets?channel=sms&name=a.bin").body(file.clone()).send().await.unwrap();
+    let response = scene
+        .house
+        .post("/v1/assets?channel=sms&name=a.bin")
+        .body(file.clone())
+        .send()
+        .await
+        .unwrap();
     scene.answered(response, &file).await
 }

@@ -13,22 +13,32 @@ fn send() -> Fault {
 }
 
 fn small(what: &str, fault: Fault) -> Row {
-    Row::new(what, "upload, small", async move { upload(SMALL, &[], [fault]).await })
+    Row::new(what, "upload, small", async move {
+        upload(SMALL, &[], [fault]).await
+    })
 }
 
 fn large(what: &str, fault: Fault) -> Row {
-    Row::new(what, "upload, large", async move { upload(LARGE, &[], [fault]).await })
+    Row::new(what, "upload, large", async move {
+        upload(LARGE, &[], [fault]).await
+    })
 }
 
 fn stalls(request: &'static str, size: usize) -> Row {
     let soon = [("egain.transfer_idle_timeout", "500ms")];
-    Row::new("stalls", request, async move { upload(size, &soon, [send().stall()]).await })
+    Row::new("stalls", request, async move {
+        upload(size, &soon, [send().stall()]).await
+    })
 }
 
 /// The caller sends half and waits for the answer.
 async fn half(fault: Fault) -> Seen {
     let scene = Scene::with(&[], [fault]).await;
-    let (mut pen, answer) = by_hand(scene.house.post(&format!("/v1/assets?channel=sms&size={LARGE}")));
+    let (mut pen, answer) = by_hand(
+        scene
+            .house
+            .post(&format!("/v1/assets?channel=sms&size={LARGE}")),
+    );
     pen.write(noise(LARGE / 2, 1)).await;
     scene.answered(answer.await.unwrap().unwrap(), &[]).await
 }
@@ -46,10 +56,21 @@ pub fn rows() -> Vec<Row> {
     let mut rows = vec![
         small("refuses once, 403", refused().once()),
         small("refuses always, 403", refused()),
-        Row::new("refuses early, 403 after 200 kB", "upload, large, half sent", half(early().once())),
-        Row::new("refuses early, 403 after 200 kB, once", "upload, large, spooled", spooled(early().once())),
+        Row::new(
+            "refuses early, 403 after 200 kB",
+            "upload, large, half sent",
+            half(early().once()),
+        ),
+        Row::new(
+            "refuses early, 403 after 200 kB, once",
+            "upload, large, spooled",
+            spooled(early().once()),
+        ),
         large("refuses late, 403 after the last byte", refused().once()),
-        large("fails late, 500 after the last byte", send().status(StatusCode::INTERNAL_SERVER_ERROR).once()),
+        large(
+            "fails late, 500 after the last byte",
+            send().status(StatusCode::INTERNAL_SERVER_ERROR).once(),
+        ),
         Row::new(
             "confirms early, 201 after 200 kB",
             "upload, large, half sent",
@@ -60,14 +81,36 @@ pub fn rows() -> Vec<Row> {
         stalls("upload, 8 MB", 8 * LARGE),
         small("closes the connection once", send().close().once()),
         small("closes the connection always", send().close()),
-        Row::new("closes the connection after 200 kB", "upload, large, half sent", half(send().cut_after(200_000).once())),
-        Row::new("closes after 200 kB, once", "upload, large, spooled", spooled(send().cut_after(200_000).once())),
+        Row::new(
+            "closes the connection after 200 kB",
+            "upload, large, half sent",
+            half(send().cut_after(200_000).once()),
+        ),
+        Row::new(
+            "closes after 200 kB, once",
+            "upload, large, spooled",
+            spooled(send().cut_after(200_000).once()),
+        ),
     ];
-    let later = Config { upload_status: StatusCode::ACCEPTED, ..Config::default() };
-    rows.push(Row::new("takes it for later, 202", "upload, large", upload_at(later, LARGE)));
+    let later = Config {
+        upload_status: StatusCode::ACCEPTED,
+        ..Config::default()
+    };
+    rows.push(Row::new(
+        "takes it for later, 202",
+        "upload, large",
+        upload_at(later, LARGE),
+    ));
     for status in [StatusCode::OK, StatusCode::CREATED, StatusCode::NO_CONTENT] {
-        let config = Config { upload_status: status, ..Config::default() };
-        rows.push(Row::new(format!("none: answers {}", status.as_str()), "upload, large", upload_at(config, LARGE)));
+        let config = Config {
+            upload_status: status,
+            ..Config::default()
+        };
+        rows.push(Row::new(
+            format!("none: answers {}", status.as_str()),
+            "upload, large",
+            upload_at(config, LARGE),
+        ));
     }
     rows
 }

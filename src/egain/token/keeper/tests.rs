@@ -28,20 +28,31 @@ impl Grants for Provider {
     async fn grant(&self, credentials: &Credentials) -> Result<Grant, Fault> {
         let (takes, number) = {
             let mut script = self.0.lock();
-            let Credentials::Client { secret, .. } = credentials else { unreachable!() };
+            let Credentials::Client { secret, .. } = credentials else {
+                unreachable!()
+            };
             let began = script.born.elapsed().as_secs_f64();
-            script.began.push((began, secret.expose_secret().to_owned()));
+            script
+                .began
+                .push((began, secret.expose_secret().to_owned()));
             (script.takes, script.began.len())
         };
         sleep(takes).await;
         let script = self.0.lock();
         if script.down {
-            let said =
-                crate::words::fault::UpstreamAnswer { status: Some(401), code: Some("quoted".into()), ..Default::default() };
+            let said = crate::words::fault::UpstreamAnswer {
+                status: Some(401),
+                code: Some("quoted".into()),
+                ..Default::default()
+            };
             return Err(Fault::gateway(Code::UpstreamError, Stage::Sign, "refused").upstream(said));
         }
         let header = HeaderValue::from_static("Bearer x");
-        Ok(Grant { value: format!("token-{number}").into(), header, life: script.life })
+        Ok(Grant {
+            value: format!("token-{number}").into(),
+            header,
+            life: script.life,
+        })
     }
 }
 
@@ -51,7 +62,12 @@ impl Provider {
     }
 
     fn times(&self) -> Vec<f64> {
-        self.0.lock().began.iter().map(|(began, _)| *began).collect()
+        self.0
+            .lock()
+            .began
+            .iter()
+            .map(|(began, _)| *began)
+            .collect()
     }
 }
 
@@ -80,27 +96,46 @@ fn scene(change: impl FnOnce(&mut Script)) -> Scene {
     };
     let metrics = Metrics::new();
     let shared = Arc::new(Shared {
-        state: watch::Sender::new(TokenState { awaited: true, refusals: RefusalPace::default(), ..TokenState::default() }),
+        state: watch::Sender::new(TokenState {
+            awaited: true,
+            refusals: RefusalPace::default(),
+            ..TokenState::default()
+        }),
         credentials: watch::Sender::new(credentials),
         refused: tokio::sync::Notify::new(),
         expiry: metrics.token_expiry.clone(),
     });
     let keeping = tokio::spawn(TokenKeeper::new(shared.clone(), provider.clone()).run());
-    Scene { provider, tokens: AccessTokens(shared), metrics, keeping }
+    Scene {
+        provider,
+        tokens: AccessTokens(shared),
+        metrics,
+        keeping,
+    }
 }
 
 async fn get(tokens: &AccessTokens) -> Result<String, Fault> {
-    tokens.get(Stage::Sign).await.map(|token| token.expose().to_owned())
+    tokens
+        .get(Stage::Sign)
+        .await
+        .map(|token| token.expose().to_owned())
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_sign_in_outlives_the_callers_that_wait_for_it() {
     let scene = scene(|script| script.takes = Duration::from_secs(3));
     for _ in 0..2 {
-        assert!(timeout(Duration::from_secs(1), scene.tokens.get(Stage::Sign)).await.is_err());
+        assert!(
+            timeout(Duration::from_secs(1), scene.tokens.get(Stage::Sign))
+                .await
+                .is_err()
+        );
     }
     let (one, other) = tokio::join!(get(&scene.tokens), get(&scene.tokens));
-    assert_eq!((one.unwrap().as_str(), other.unwrap().as_str()), ("token-1", "token-1"));
+    assert_eq!(
+        (one.unwrap().as_str(), other.unwrap().as_str()),
+        ("token-1", "token-1")
+    );
     assert_eq!(scene.provider.times().len(), 1);
 }
 
@@ -110,24 +145,47 @@ async fn refused_credentials_are_tried_with_growing_pauses() {
     let end = Instant::now() + Duration::from_secs(200);
     while Instant::now() < end {
         let fault = get(&scene.tokens).await.unwrap_err();
-        assert_eq!(fault.upstream_answer().unwrap().code, None, "callers never hear a sign-in's own words");
+        assert_eq!(
+            fault.upstream_answer().unwrap().code,
+            None,
+            "callers never hear a sign-in's own words"
+        );
         sleep(Duration::from_millis(100)).await;
     }
-    let times: Vec<u64> = scene.provider.times().iter().map(|time| *time as u64).collect();
+    let times: Vec<u64> = scene
+        .provider
+        .times()
+        .iter()
+        .map(|time| *time as u64)
+        .collect();
     assert_eq!(times, [0, 5, 15, 35, 75, 135, 195]);
     scene.provider.set(|script| script.down = false);
     sleep(Duration::from_secs(61)).await;
-    assert!(get(&scene.tokens).await.is_ok(), "it comes back without anybody's help");
+    assert!(
+        get(&scene.tokens).await.is_ok(),
+        "it comes back without anybody's help"
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn whatever_life_is_told_ten_seconds_lie_between_sign_ins() {
-    for life in [Life::Told(Duration::ZERO), Life::Told(Duration::from_secs(1)), Life::Unknown, Life::Told(Duration::MAX)] {
+    for life in [
+        Life::Told(Duration::ZERO),
+        Life::Told(Duration::from_secs(1)),
+        Life::Unknown,
+        Life::Told(Duration::MAX),
+    ] {
         let scene = scene(|script| script.life = life);
         sleep(Duration::from_secs(30 * 3600)).await;
         let times = scene.provider.times();
-        assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= 10.0), "{life:?}");
-        assert!(times.len() >= 2, "{life:?}: no token is believed for longer than a day");
+        assert!(
+            times.windows(2).all(|pair| pair[1] - pair[0] >= 10.0),
+            "{life:?}"
+        );
+        assert!(
+            times.len() >= 2,
+            "{life:?}: no token is believed for longer than a day"
+        );
         assert!(get(&scene.tokens).await.is_ok());
         scene.keeping.abort();
     }
@@ -137,13 +195,22 @@ async fn whatever_life_is_told_ten_seconds_lie_between_sign_ins() {
 async fn a_refused_token_is_replaced_once_it_is_ten_seconds_old() {
     let scene = scene(|_| ());
     let young = scene.tokens.get(Stage::Sign).await.unwrap();
-    assert!(!scene.tokens.refused(&young), "the refusal is the call's own");
+    assert!(
+        !scene.tokens.refused(&young),
+        "the refusal is the call's own"
+    );
     assert_eq!(get(&scene.tokens).await.unwrap(), "token-1");
     sleep(Duration::from_secs(10)).await;
-    assert!(scene.tokens.refused(&young) && scene.tokens.refused(&young), "all who were refused together get the next one");
+    assert!(
+        scene.tokens.refused(&young) && scene.tokens.refused(&young),
+        "all who were refused together get the next one"
+    );
     assert_eq!(scene.metrics.token_expiry.get(), 0.0);
     assert_eq!(get(&scene.tokens).await.unwrap(), "token-2");
-    assert!(scene.tokens.refused(&young), "and so do those that come late");
+    assert!(
+        scene.tokens.refused(&young),
+        "and so do those that come late"
+    );
     assert_eq!(scene.provider.times().len(), 2);
     assert!(scene.metrics.token_expiry.get() > 0.0);
 }
@@ -171,7 +238,10 @@ async fn a_token_stays_in_use_where_replacing_it_fails() {
     scene.provider.set(|script| script.down = true);
     assert!(scene.tokens.refused(&token));
     assert_eq!(get(&scene.tokens).await.unwrap(), "token-1");
-    assert!(!scene.tokens.refused(&token), "only the first refusal hurries");
+    assert!(
+        !scene.tokens.refused(&token),
+        "only the first refusal hurries"
+    );
     scene.provider.set(|script| script.down = false);
     sleep(Duration::from_secs(6)).await;
     assert_eq!(get(&scene.tokens).await.unwrap(), "token-3");
@@ -192,14 +262,31 @@ async fn other_credentials_are_tried_at_once_even_within_a_pause_or_a_sign_in() 
     let scene = scene(|script| script.down = true);
     sleep(Duration::from_secs(40)).await;
     let before = scene.provider.times().len();
-    scene.provider.set(|script| (script.down, script.takes) = (false, Duration::from_secs(30)));
+    scene
+        .provider
+        .set(|script| (script.down, script.takes) = (false, Duration::from_secs(30)));
     assert!(scene.tokens.replace_secret(&SecretString::from("second")));
-    assert!(!scene.tokens.replace_secret(&SecretString::from("second")), "that is no other one");
+    assert!(
+        !scene.tokens.replace_secret(&SecretString::from("second")),
+        "that is no other one"
+    );
     sleep(Duration::from_secs(1)).await;
-    scene.provider.set(|script| script.takes = Duration::from_millis(10));
+    scene
+        .provider
+        .set(|script| script.takes = Duration::from_millis(10));
     assert!(scene.tokens.replace_secret(&SecretString::from("third")));
-    assert_eq!(get(&scene.tokens).await.unwrap(), format!("token-{}", before + 2));
-    let secrets: Vec<_> = scene.provider.0.lock().began.iter().map(|(_, secret)| secret.clone()).collect();
+    assert_eq!(
+        get(&scene.tokens).await.unwrap(),
+        format!("token-{}", before + 2)
+    );
+    let secrets: Vec<_> = scene
+        .provider
+        .0
+        .lock()
+        .began
+        .iter()
+        .map(|(_, secret)| secret.clone())
+        .collect();
     assert_eq!(secrets[before..], ["second", "third"]);
 }
 
@@ -208,6 +295,13 @@ async fn nobody_waits_for_a_keeper_that_is_gone() {
     let scene = scene(|script| script.takes = Duration::from_secs(1000));
     tokio::task::yield_now().await;
     scene.keeping.abort();
-    let fault = timeout(Duration::from_secs(1), scene.tokens.get(Stage::Delete)).await.unwrap().err().unwrap();
-    assert_eq!((fault.code(), fault.stage()), (Code::Internal, Stage::Delete));
+    let fault = timeout(Duration::from_secs(1), scene.tokens.get(Stage::Delete))
+        .await
+        .unwrap()
+        .err()
+        .unwrap();
+    assert_eq!(
+        (fault.code(), fault.stage()),
+        (Code::Internal, Stage::Delete)
+    );
 }

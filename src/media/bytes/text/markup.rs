@@ -5,11 +5,13 @@ use crate::media::table::Form;
 
 /// Elements that begin nothing but a page (WHATWG MIME sniffing, section 7.1, less those that
 /// also begin Markdown and plain prose).
-const PAGE: &[&str] = &["html", "head", "body", "script", "iframe", "style", "title", "meta", "link", "base"];
+const PAGE: &[&str] = &[
+    "html", "head", "body", "script", "iframe", "style", "title", "meta", "link", "base",
+];
 /// Elements that begin a fragment of HTML, and many a README.
 const FRAGMENT: &[&str] = &[
-    "h1", "h2", "h3", "h4", "h5", "h6", "div", "span", "font", "table", "a", "b", "br", "p", "img", "ul", "ol", "center", "form",
-    "object", "embed", "details",
+    "h1", "h2", "h3", "h4", "h5", "h6", "div", "span", "font", "table", "a", "b", "br", "p", "img",
+    "ul", "ol", "center", "form", "object", "embed", "details",
 ];
 /// The bound on comments, instructions and spaces in front of the first element.
 const MAX_PROLOG: usize = 64;
@@ -18,15 +20,25 @@ const MAX_PROLOG: usize = 64;
 pub(super) fn read(start: &str) -> Found {
     let prolog = Prolog::skip(start);
     let name = prolog.element();
-    let is = |listed: &[&str]| listed.iter().any(|element| element.eq_ignore_ascii_case(name));
+    let is = |listed: &[&str]| {
+        listed
+            .iter()
+            .any(|element| element.eq_ignore_ascii_case(name))
+    };
     match () {
         () if local(name).eq_ignore_ascii_case("svg") => Found::only("image/svg+xml"),
         () if prolog.html || is(PAGE) => Found::open("text/html", &[Form::Script, Form::Html]),
-        () if prolog.xml => Found::open("text/xml", &[Form::Text, Form::Script, Form::Html, Form::Xml]),
+        () if prolog.xml => Found::open(
+            "text/xml",
+            &[Form::Text, Form::Script, Form::Html, Form::Xml],
+        ),
         () if is(FRAGMENT) && closes(prolog.rest) && has_end_tag(prolog.rest) => {
             Found::open("text/html", &[Form::Text, Form::Script, Form::Html])
         }
-        () => Found::open("text/plain", &[Form::Text, Form::Script, Form::Html, Form::Xml]),
+        () => Found::open(
+            "text/plain",
+            &[Form::Text, Form::Script, Form::Html, Form::Xml],
+        ),
     }
 }
 
@@ -39,7 +51,11 @@ struct Prolog<'a> {
 
 impl<'a> Prolog<'a> {
     fn skip(start: &'a str) -> Self {
-        let mut prolog = Self { xml: false, html: false, rest: start };
+        let mut prolog = Self {
+            xml: false,
+            html: false,
+            rest: start,
+        };
         for _ in 0..MAX_PROLOG {
             let Some(rest) = prolog.step() else { break };
             prolog.rest = rest.trim_start();
@@ -55,8 +71,14 @@ impl<'a> Prolog<'a> {
         } else if rest.starts_with("<?") {
             self.xml |= rest.starts_with("<?xml");
             after(rest, "?>")
-        } else if rest.get(..9).is_some_and(|word| word.eq_ignore_ascii_case("<!doctype")) {
-            self.html |= rest[9..].trim_start().get(..4).is_some_and(|name| name.eq_ignore_ascii_case("html"));
+        } else if rest
+            .get(..9)
+            .is_some_and(|word| word.eq_ignore_ascii_case("<!doctype"))
+        {
+            self.html |= rest[9..]
+                .trim_start()
+                .get(..4)
+                .is_some_and(|name| name.eq_ignore_ascii_case("html"));
             after_doctype(rest)
         } else {
             None
@@ -65,7 +87,9 @@ impl<'a> Prolog<'a> {
 
     fn element(&self) -> &'a str {
         let name = self.rest.strip_prefix('<').unwrap_or_default();
-        &name[..name.find(|c: char| !c.is_alphanumeric() && !":-_.".contains(c)).unwrap_or(name.len())]
+        &name[..name
+            .find(|c: char| !c.is_alphanumeric() && !":-_.".contains(c))
+            .unwrap_or(name.len())]
     }
 }
 
@@ -77,7 +101,9 @@ fn after<'a>(text: &'a str, end: &str) -> Option<&'a str> {
 fn after_doctype(text: &str) -> Option<&str> {
     let end = text.find('>')?;
     match text.find('[') {
-        Some(bracket) if bracket < end => after(&text[bracket..], "]").and_then(|rest| after(rest, ">")),
+        Some(bracket) if bracket < end => {
+            after(&text[bracket..], "]").and_then(|rest| after(rest, ">"))
+        }
         _ => Some(&text[end + 1..]),
     }
 }
@@ -88,7 +114,10 @@ fn local(name: &str) -> &str {
 
 /// Whether the first tag ends before another begins: `<a ` may open a sentence about sets.
 fn closes(rest: &str) -> bool {
-    rest.get(1..).is_some_and(|tag| tag.find(['<', '>']).is_some_and(|at| tag[at..].starts_with('>')))
+    rest.get(1..).is_some_and(|tag| {
+        tag.find(['<', '>'])
+            .is_some_and(|at| tag[at..].starts_with('>'))
+    })
 }
 
 fn has_end_tag(rest: &str) -> bool {
@@ -106,16 +135,30 @@ mod tests {
     #[test]
     fn pages_are_known_behind_comments_and_prologs() {
         assert_eq!(essence("<!DOCTYPE html>\n<p>hi"), "text/html");
-        assert_eq!(essence("<!-- saved from x -->\n<HTML lang=de>"), "text/html");
-        assert_eq!(essence("<?xml version='1.0'?><html xmlns='x'/>"), "text/html");
+        assert_eq!(
+            essence("<!-- saved from x -->\n<HTML lang=de>"),
+            "text/html"
+        );
+        assert_eq!(
+            essence("<?xml version='1.0'?><html xmlns='x'/>"),
+            "text/html"
+        );
         assert_eq!(essence("<script>alert(1)</script>"), "text/html");
         assert_eq!(essence("<h2>Hi</h2><script>alert(1)</script>"), "text/html");
     }
 
     #[test]
     fn drawings_are_known_behind_prologs_and_prefixes() {
-        assert_eq!(essence("<svg xmlns='http://www.w3.org/2000/svg'/>"), "image/svg+xml");
-        assert_eq!(essence("<?xml version='1.0'?>\n<!-- x --><!DOCTYPE svg [<!ENTITY a 'b'>]>\n<svg:svg >"), "image/svg+xml");
+        assert_eq!(
+            essence("<svg xmlns='http://www.w3.org/2000/svg'/>"),
+            "image/svg+xml"
+        );
+        assert_eq!(
+            essence(
+                "<?xml version='1.0'?>\n<!-- x --><!DOCTYPE svg [<!ENTITY a 'b'>]>\n<svg:svg >"
+            ),
+            "image/svg+xml"
+        );
     }
 
     #[test]
