@@ -9,11 +9,11 @@ mod fixtures;
 
 use std::time::Duration;
 
-use asset_gateway::body::digest::{Digesting, Slot};
-use asset_gateway::body::exact::Exact;
-use asset_gateway::body::meter::Meter;
-use asset_gateway::body::pace::{Limits, Pace, caller_too_slow};
-use asset_gateway::words::fault::{Code, Fault, Stage};
+use asset_gateway::body::digest::{DigestSlot, DigestingBody};
+use asset_gateway::body::exact::ExactLengthBody;
+use asset_gateway::body::meter::ObservedBody;
+use asset_gateway::body::pace::{MinRateBody, PaceLimits, caller_too_slow};
+use asset_gateway::words::fault::{Error, ErrorCode, Stage};
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use http_body::Body;
@@ -36,7 +36,7 @@ fn bodies(criterion: &mut Criterion) {
             bencher.iter(|| drain(paced(ready(&frames))))
         });
         group.bench_function("meter", |bencher| {
-            bencher.iter(|| drain(Meter::new(ready(&frames), counter.clone())))
+            bencher.iter(|| drain(ObservedBody::new(ready(&frames), counter.clone())))
         });
         group.bench_function("exact", |bencher| {
             bencher.iter(|| drain(exact(ready(&frames))))
@@ -44,7 +44,7 @@ fn bodies(criterion: &mut Criterion) {
         group.bench_function("digest", |bencher| {
             bencher.iter(|| drain(digesting(ready(&frames))))
         });
-        let together = || exact(Meter::new(paced(ready(&frames)), counter.clone()));
+        let together = || exact(ObservedBody::new(paced(ready(&frames)), counter.clone()));
         group.bench_function("pace, meter, exact", |bencher| {
             bencher.iter(|| drain(together()))
         });
@@ -52,10 +52,10 @@ fn bodies(criterion: &mut Criterion) {
     }
 }
 
-fn paced<B>(body: B) -> Pace<B> {
-    Pace::new(
+fn paced<B>(body: B) -> MinRateBody<B> {
+    MinRateBody::new(
         body,
-        Limits {
+        PaceLimits {
             idle: Duration::from_secs(60),
             min_rate: 1,
         },
@@ -63,16 +63,16 @@ fn paced<B>(body: B) -> Pace<B> {
     )
 }
 
-fn exact<B>(body: B) -> Exact<B> {
-    Exact::new(
+fn exact<B>(body: B) -> ExactLengthBody<B> {
+    ExactLengthBody::new(
         body,
         MIB as u64,
-        Box::new(|_| Fault::caller(Code::LengthMismatch, Stage::Read, "")),
+        Box::new(|_| Error::caller(ErrorCode::LengthMismatch, Stage::Read, "")),
     )
 }
 
-fn digesting<B: Body<Data = Bytes, Error = Fault>>(body: B) -> Digesting<B> {
-    Digesting::new(body, None, Slot::default())
+fn digesting<B: Body<Data = Bytes, Error = Error>>(body: B) -> DigestingBody<B> {
+    DigestingBody::new(body, None, DigestSlot::default())
 }
 
 criterion_group!(benches, bodies);

@@ -9,35 +9,35 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use asset_gateway::egain::{Asset, Egain, Rate};
-use asset_gateway::signals::metrics::Metrics;
+use asset_gateway::egain::{Asset, CallRate, EgainClient};
+use asset_gateway::signals::metrics::ServiceMetrics;
 use asset_gateway::words::asset::AssetId;
-use asset_gateway::words::caller::Claimant;
-use asset_gateway::words::fault::Fault;
+use asset_gateway::words::caller::Principal;
+use asset_gateway::words::fault::Error;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::future::{join_all, poll_immediate};
 
 use house::House;
 
 const CLAIMANTS: usize = 64;
-const PLENTY: Rate = Rate {
+const PLENTY: CallRate = CallRate {
     per_second: 10_000.0,
     burst: 100_000,
 };
 /// One call, and then none for as long as a bench takes.
-const SCARCE: Rate = Rate {
+const SCARCE: CallRate = CallRate {
     per_second: 0.001,
     burst: 1,
 };
 const FOR_EVER: Duration = Duration::from_secs(1_000_000);
 
-type Call<'e> = Pin<Box<dyn Future<Output = Result<Asset, Fault>> + 'e>>;
+type Call<'e> = Pin<Box<dyn Future<Output = Result<Asset, Error>> + 'e>>;
 
 fn budget(criterion: &mut Criterion) {
     let house = House::open();
     let id = AssetId::parse("4096").unwrap();
     let claimants: Vec<_> = (0..CLAIMANTS)
-        .map(|number| Claimant::named(&number.to_string()))
+        .map(|number| Principal::named(&number.to_string()))
         .collect();
     let mut group = criterion.benchmark_group("budget");
     group
@@ -78,7 +78,7 @@ fn budget(criterion: &mut Criterion) {
     group.bench_function("a place behind 64 claimants", |bencher| {
         bencher.iter(|| {
             house.runtime.block_on(poll_immediate(Box::pin(
-                patient.get_asset(&id, &Claimant::Gateway),
+                patient.get_asset(&id, &Principal::Gateway),
             )))
         });
     });
@@ -86,23 +86,23 @@ fn budget(criterion: &mut Criterion) {
 }
 
 /// Its only call was made.
-fn spent(house: &House, id: &AssetId, longest_wait: Duration) -> Egain {
+fn spent(house: &House, id: &AssetId, longest_wait: Duration) -> EgainClient {
     let egain = egain(house, SCARCE, longest_wait);
     house
         .runtime
-        .block_on(egain.get_asset(id, &Claimant::Gateway))
+        .block_on(egain.get_asset(id, &Principal::Gateway))
         .unwrap();
     egain
 }
 
-fn egain(house: &House, assets: Rate, budget_wait: Duration) -> Egain {
+fn egain(house: &House, assets: CallRate, budget_wait: Duration) -> EgainClient {
     let config = house.settings.parts().unwrap().egain;
-    let config = asset_gateway::egain::Config {
+    let config = asset_gateway::egain::EgainConfig {
         assets,
         budget_wait,
         ..config
     };
-    let egain = Egain::new(config, Arc::new(Metrics::new())).unwrap();
+    let egain = EgainClient::new(config, Arc::new(ServiceMetrics::new())).unwrap();
     house.runtime.spawn(egain.clone().keep_signed_in());
     egain
 }

@@ -9,12 +9,12 @@ mod house;
 use std::sync::Arc;
 use std::time::Duration;
 
-use asset_gateway::download::Download;
-use asset_gateway::egain::Egain;
-use asset_gateway::signals::metrics::Metrics;
-use asset_gateway::storage::Storage;
+use asset_gateway::download::DownloadService;
+use asset_gateway::egain::EgainClient;
+use asset_gateway::signals::metrics::ServiceMetrics;
+use asset_gateway::storage::StorageClient;
 use asset_gateway::words::asset::AssetId;
-use asset_gateway::words::caller::Claimant;
+use asset_gateway::words::caller::Principal;
 use criterion::{Criterion, criterion_group, criterion_main};
 use reqwest::StatusCode;
 
@@ -36,7 +36,7 @@ fn cache(criterion: &mut Criterion) {
         bencher.iter(|| {
             house
                 .runtime
-                .block_on(download.metadata(&id, &Claimant::Gateway, false))
+                .block_on(download.metadata(&id, &Principal::Gateway, false))
                 .unwrap()
         });
     });
@@ -45,7 +45,7 @@ fn cache(criterion: &mut Criterion) {
         bencher.iter(|| {
             house
                 .runtime
-                .block_on(download.metadata(&id, &Claimant::Gateway, true))
+                .block_on(download.metadata(&id, &Principal::Gateway, true))
                 .unwrap()
         });
     });
@@ -56,13 +56,16 @@ fn cache(criterion: &mut Criterion) {
 }
 
 /// The part behind `GET /v1/assets/{id}`, without a listener.
-fn download(house: &House) -> Download {
-    let (mut parts, metrics) = (house.settings.parts().unwrap(), Arc::new(Metrics::new()));
+fn download(house: &House) -> DownloadService {
+    let (mut parts, metrics) = (
+        house.settings.parts().unwrap(),
+        Arc::new(ServiceMetrics::new()),
+    );
     parts.download.negative_ttl = Duration::ZERO;
-    let egain = Egain::new(parts.egain, metrics.clone()).unwrap();
+    let egain = EgainClient::new(parts.egain, metrics.clone()).unwrap();
     house.runtime.spawn(egain.clone().keep_signed_in());
-    let storage = Storage::new(parts.storage, metrics.clone()).unwrap();
-    Download::new(egain, storage, parts.download, metrics)
+    let storage = StorageClient::new(parts.storage, metrics.clone()).unwrap();
+    DownloadService::new(egain, storage, parts.download, metrics)
 }
 
 async fn get(house: &House) {

@@ -8,14 +8,14 @@ mod house;
 use std::hint::black_box;
 use std::time::Duration;
 
-use asset_gateway::body::digest::{Digesting, Slot};
-use asset_gateway::body::exact::Exact;
-use asset_gateway::body::meter::Meter;
-use asset_gateway::body::multipart::{Boundary, Event, Parser};
-use asset_gateway::body::pace::{Limits, Pace, caller_too_slow};
+use asset_gateway::body::digest::{DigestSlot, DigestingBody};
+use asset_gateway::body::exact::ExactLengthBody;
+use asset_gateway::body::meter::ObservedBody;
+use asset_gateway::body::multipart::{Boundary, FormEvent, FormParser};
+use asset_gateway::body::pace::{MinRateBody, PaceLimits, caller_too_slow};
 use asset_gateway::media;
-use asset_gateway::words::asset::Direction;
-use asset_gateway::words::fault::{Code, Fault, Stage};
+use asset_gateway::words::asset::AssetDirection;
+use asset_gateway::words::fault::{Error, ErrorCode, Stage};
 use bytes::Bytes;
 use prometheus::IntCounter;
 use reqwest::RequestBuilder;
@@ -139,21 +139,21 @@ fn get(path: &str, units: usize) {
 fn adapters(units: usize) {
     let frames = frames();
     let (limits, counter) = (
-        Limits {
+        PaceLimits {
             idle: Duration::from_secs(60),
             min_rate: 1,
         },
         IntCounter::new("bytes", "bytes").unwrap(),
     );
     for _ in 0..units {
-        let metered = Meter::new(
-            Pace::new(ready(&frames), limits, caller_too_slow),
+        let metered = ObservedBody::new(
+            MinRateBody::new(ready(&frames), limits, caller_too_slow),
             counter.clone(),
         );
-        let exact = Exact::new(
+        let exact = ExactLengthBody::new(
             metered,
             MIB as u64,
-            Box::new(|_| Fault::caller(Code::LengthMismatch, Stage::Read, "")),
+            Box::new(|_| Error::caller(ErrorCode::LengthMismatch, Stage::Read, "")),
         );
         assert_eq!(drain(exact), MIB);
     }
@@ -163,7 +163,11 @@ fn digest(units: usize) {
     let frames = frames();
     for _ in 0..units {
         assert_eq!(
-            drain(Digesting::new(ready(&frames), None, Slot::default())),
+            drain(DigestingBody::new(
+                ready(&frames),
+                None,
+                DigestSlot::default()
+            )),
             MIB
         );
     }
@@ -187,11 +191,11 @@ fn form_reader(units: usize) {
         cut(form(&file), FRAME),
     );
     for _ in 0..units {
-        let mut parser = Parser::new(&boundary);
+        let mut parser = FormParser::new(&boundary);
         for frame in &frames {
             parser.push(frame.clone());
             while let Some(event) = parser.next_event().unwrap() {
-                black_box::<Event>(event);
+                black_box::<FormEvent>(event);
             }
         }
         parser.finish().unwrap();
@@ -214,7 +218,7 @@ fn inspect(units: usize) {
         );
         let agreed = media::agree(Some("C:\\Texte\\Grüße.pdf"), &sniffed);
         policy
-            .judge(&sniffed, &agreed, "sms", Direction::Inbound)
+            .judge(&sniffed, &agreed, "sms", AssetDirection::Inbound)
             .unwrap();
     }
 }

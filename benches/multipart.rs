@@ -6,7 +6,7 @@ mod fixtures;
 use std::hint::black_box;
 use std::time::Duration;
 
-use asset_gateway::body::multipart::{Boundary, Event, Parser};
+use asset_gateway::body::multipart::{Boundary, FormEvent, FormParser};
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
@@ -54,12 +54,12 @@ fn multipart(criterion: &mut Criterion) {
 
 fn read(chunks: &[Bytes]) -> usize {
     let boundary = Boundary::from_content_type(&form_type()).unwrap();
-    let mut parser = Parser::new(&boundary);
+    let mut parser = FormParser::new(&boundary);
     let mut data = 0;
     for chunk in chunks {
         parser.push(chunk.clone());
         while let Some(event) = parser.next_event().unwrap() {
-            if let Event::Data(piece) = black_box(event) {
+            if let FormEvent::Data(piece) = black_box(event) {
                 data += piece.len();
             }
         }

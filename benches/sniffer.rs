@@ -7,8 +7,8 @@ mod house;
 use std::hint::black_box;
 use std::time::Duration;
 
-use asset_gateway::media::{self, Sniffed};
-use asset_gateway::words::asset::Direction;
+use asset_gateway::media::{self, SniffedType};
+use asset_gateway::words::asset::AssetDirection;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 use fixtures::{FRAME, filled};
@@ -112,13 +112,13 @@ fn policy(c: &mut Criterion) {
         let sniffed = sniff(head);
         let agreed = media::agree(None, &sniffed);
         group.bench_function(case, |b| {
-            b.iter(|| policy.judge(black_box(&sniffed), &agreed, "sms", Direction::Inbound))
+            b.iter(|| policy.judge(black_box(&sniffed), &agreed, "sms", AssetDirection::Inbound))
         });
     }
     group.finish();
 }
 
-fn sniff(head: &[u8]) -> Sniffed {
+fn sniff(head: &[u8]) -> SniffedType {
     media::sniff(head, false, None, None)
 }
 

@@ -16,21 +16,21 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::accounts::Accounts;
+use crate::accounts::AccountService;
 use crate::config::Settings;
-use crate::config::mistakes::Mistakes;
-use crate::download::Download;
+use crate::config::mistakes::SettingsErrors;
+use crate::download::DownloadService;
 use crate::egain::accounts::LiveRules;
-use crate::egain::{Egain, OrphanWorker, Orphans};
-use crate::front::{self, Admin, Front};
-use crate::signals::changes::Changes;
-use crate::signals::drain::{Drain, Phase};
-use crate::signals::metrics::Metrics;
-use crate::storage::Storage;
-use crate::upload::Upload;
-use crate::wire::server::{self, ShutdownTokens, Tls, TlsError};
-use background::{Background, Vital, ended};
-use descriptors::{ADMIN_CONNECTIONS, Wanted};
+use crate::egain::{EgainClient, OrphanQueue, OrphanWorker};
+use crate::front::{self, AdminService, Api};
+use crate::signals::changes::FileWatcher;
+use crate::signals::drain::{Shutdown, ShutdownPhase};
+use crate::signals::metrics::ServiceMetrics;
+use crate::storage::StorageClient;
+use crate::upload::UploadService;
+use crate::wire::server::{self, ShutdownTokens, TlsError, TlsIdentity};
+use background::{BackgroundTasks, TaskImportance, ended};
+use descriptors::{ADMIN_CONNECTIONS, DescriptorDemand};
 
 /// The orphans' deletions get at least so long at the end, also when the grace time is used up.
 const LAST_CALLS: Duration = Duration::from_secs(2);
@@ -40,7 +40,7 @@ const LAST_CALLS: Duration = Duration::from_secs(2);
 pub enum StartError {
     /// The settings.
     #[error(transparent)]
-    Settings(#[from] Mistakes),
+    Settings(#[from] SettingsErrors),
     /// An address can't be listened on.
     #[error("{key}: can't listen on {addr}: {source}")]
     Listen {
@@ -87,17 +87,17 @@ impl StartError {
 pub struct Bound {
     listener: TcpListener,
     admin_listener: TcpListener,
-    config: server::Config,
-    tls: Option<Tls>,
+    config: server::ListenerConfig,
+    tls: Option<TlsIdentity>,
     keys: Option<PathBuf>,
     secret: Option<(&'static str, PathBuf)>,
-    front: Front,
-    admin: Admin,
-    egain: Egain,
+    front: Api,
+    admin: AdminService,
+    egain: EgainClient,
     live_rules: LiveRules,
     orphans: OrphanWorker,
-    drain: Drain,
-    metrics: Arc<Metrics>,
+    drain: Shutdown,
+    metrics: Arc<ServiceMetrics>,
     times: Times,
 }
 
@@ -109,7 +109,7 @@ struct Times {
 
 /// What was left when the service stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ending {
+pub struct ShutdownOutcome {
     /// Exchanges that were cut.
     pub cut: usize,
     /// Whether a defect was why it stopped.
@@ -129,21 +129,21 @@ pub fn bind_with(
     let parts = settings.parts()?;
     let tls = parts
         .tls
-        .map(Tls::load)
+        .map(TlsIdentity::load)
         .transpose()
         .map_err(StartError::tls)?;
-    let (metrics, drain) = (Arc::new(Metrics::new()), Drain::new());
+    let (metrics, drain) = (Arc::new(ServiceMetrics::new()), Shutdown::new());
     metrics
         .build_info
         .with_label_values(&[env!("CARGO_PKG_VERSION")])
         .set(1);
     let rules_ttl = parts.egain.rules_ttl;
-    let egain = Egain::new(parts.egain, metrics.clone()).map_err(StartError::client)?;
-    let storage = Storage::new(parts.storage, metrics.clone()).map_err(StartError::client)?;
-    let (orphans, worker) = Orphans::new(egain.clone(), metrics.clone());
+    let egain = EgainClient::new(parts.egain, metrics.clone()).map_err(StartError::client)?;
+    let storage = StorageClient::new(parts.storage, metrics.clone()).map_err(StartError::client)?;
+    let (orphans, worker) = OrphanQueue::new(egain.clone(), metrics.clone());
     let ways = (egain.clone(), storage.clone(), orphans.clone());
     let live_rules = LiveRules::new(egain.clone(), rules_ttl, &metrics);
-    let upload = Upload::new(
+    let upload = UploadService::new(
         parts.upload,
         parts.policy,
         live_rules.clone(),
@@ -151,13 +151,13 @@ pub fn bind_with(
         metrics.clone(),
     )
     .map_err(StartError::Spool)?;
-    let download = Download::new(egain.clone(), storage, parts.download, metrics.clone());
-    let front = front::Config {
+    let download = DownloadService::new(egain.clone(), storage, parts.download, metrics.clone());
+    let front = front::ApiConfig {
         home_page,
         ..parts.front
     };
-    let accounts = Accounts::new(egain.clone());
-    let front = Front::new(
+    let accounts = AccountService::new(egain.clone());
+    let front = Api::new(
         &front,
         upload,
         download,
@@ -169,7 +169,7 @@ pub fn bind_with(
     Ok(Bound {
         listener: listen("server.listen", settings.server.listen)?,
         admin_listener: listen("server.admin_listen", settings.server.admin_listen)?,
-        config: server::Config {
+        config: server::ListenerConfig {
             max_connections: descriptors::connections(wanted(settings)),
             ..parts.listener
         },
@@ -179,7 +179,7 @@ pub fn bind_with(
             .file_of_egains_secret()
             .map(|(key, file)| (key, file.to_owned())),
         front,
-        admin: Admin::new(metrics.clone(), drain.clone(), egain.clone(), orphans),
+        admin: AdminService::new(metrics.clone(), drain.clone(), egain.clone(), orphans),
         egain,
         live_rules,
         orphans: worker,
@@ -192,9 +192,9 @@ pub fn bind_with(
     })
 }
 
-fn wanted(settings: &Settings) -> Wanted {
+fn wanted(settings: &Settings) -> DescriptorDemand {
     let server = &settings.server;
-    Wanted {
+    DescriptorDemand {
         connections: server.max_connections,
         uploads: server.max_uploads,
         downloads: server.max_downloads,
@@ -226,7 +226,7 @@ impl Bound {
         self,
         stop: impl Future<Output = ()>,
         abort: impl Future<Output = ()>,
-    ) -> Ending {
+    ) -> ShutdownOutcome {
         let background = self.background();
         let Self {
             drain,
@@ -241,16 +241,16 @@ impl Bound {
             close: drain.closing(),
             abort: cut.clone(),
         };
-        let in_public = server::Config {
+        let in_public = server::ListenerConfig {
             tls: self.tls,
             ..self.config.clone()
         };
-        let for_admin = server::Config {
+        let for_admin = server::ListenerConfig {
             max_connections: ADMIN_CONNECTIONS,
             ..self.config
         };
         let ends_of_admin = ShutdownTokens::new(admin_end.clone(), admin_end.clone());
-        let mut vital = Vital {
+        let mut vital = TaskImportance {
             data: tokio::spawn(server::serve(self.listener, in_public, self.front, ends)),
             admin: tokio::spawn(server::serve(
                 self.admin_listener,
@@ -261,7 +261,7 @@ impl Bound {
             orphans: tokio::spawn(self.orphans.run(orphans_end.clone())),
             sign_in: tokio::spawn(self.egain.keep_signed_in()),
         };
-        drain.enter(Phase::Serving);
+        drain.enter(ShutdownPhase::Serving);
         let failed = tokio::select! {
             () = stop => false,
             () = vital.one_has_failed() => true,
@@ -271,7 +271,7 @@ impl Bound {
             () = leave(&drain, times, &mut vital.data) => {}
             () = abort => tracing::warn!(running = drain.running(), "told to stop at once"),
         }
-        let ending = Ending {
+        let ending = ShutdownOutcome {
             cut: drain.running(),
             failed,
         };
@@ -295,8 +295,8 @@ impl Bound {
     }
 
     /// What keeps certificates, keys and tokens fresh.
-    fn background(&self) -> Background {
-        let mut background = Background::default();
+    fn background(&self) -> BackgroundTasks {
+        let mut background = BackgroundTasks::default();
         if let Some(tls) = self.tls.clone() {
             background.keep("certificate", move || tls.clone().keep_current());
         }
@@ -324,8 +324,8 @@ impl Bound {
 
 /// Reads the callers' keys again when their file changes, and once now: it may have changed since
 /// it was read first.
-async fn keep_keys_current(file: PathBuf, front: Front) {
-    let mut changes = Changes::of(vec![file.clone()]);
+async fn keep_keys_current(file: PathBuf, front: Api) {
+    let mut changes = FileWatcher::of(vec![file.clone()]);
     loop {
         match Settings::keys_in(&file) {
             Ok(keys) if front.replace_keys(&keys) => {
@@ -342,8 +342,8 @@ async fn keep_keys_current(file: PathBuf, front: Front) {
 
 /// Reads eGain's secret again when its file changes, and once now: it may have changed since it was
 /// read first.
-async fn keep_secret_current(key: &'static str, file: PathBuf, egain: Egain) {
-    let mut changes = Changes::of(vec![file.clone()]);
+async fn keep_secret_current(key: &'static str, file: PathBuf, egain: EgainClient) {
+    let mut changes = FileWatcher::of(vec![file.clone()]);
     loop {
         match Settings::egains_secret_in(key, &file) {
             Ok(secret) if egain.replace_secret(&secret) => {
@@ -360,12 +360,12 @@ async fn keep_secret_current(key: &'static str, file: PathBuf, egain: Egain) {
 
 /// First unready but serving, then no new uploads, then no new connections; until all is done or
 /// the time is up.
-async fn leave(drain: &Drain, times: Times, data: &mut JoinHandle<()>) {
+async fn leave(drain: &Shutdown, times: Times, data: &mut JoinHandle<()>) {
     tracing::info!(delay = ?times.delay, "told to stop: not ready from now on, still serving");
-    drain.enter(Phase::Leaving);
+    drain.enter(ShutdownPhase::Leaving);
     tokio::time::sleep(times.delay).await;
     tracing::info!(running = drain.running(), grace = ?times.grace, "takes no new uploads, finishes the running ones");
-    drain.enter(Phase::Draining);
+    drain.enter(ShutdownPhase::Draining);
     let deadline = Instant::now() + times.grace;
     if timeout_at(deadline, drain.settled()).await.is_err() {
         tracing::warn!(running = drain.running(), "the grace time is over");

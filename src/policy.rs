@@ -4,14 +4,14 @@ pub mod attachments;
 
 use std::collections::BTreeMap;
 
-use crate::media::{AgreedName, Extension, MediaKind, Pattern, Sniffed};
-use crate::words::asset::Direction;
-use crate::words::fault::{Code, Fault, Stage};
-use crate::words::limit::{Limit, LimitSource};
+use crate::media::{AgreedName, ExtensionOutcome, MediaKind, MediaPattern, SniffedType};
+use crate::words::asset::AssetDirection;
+use crate::words::fault::{Error, ErrorCode, Stage};
+use crate::words::limit::{AttachmentLimit, LimitSource};
 
 /// What to do with a file whose name or declared type contradicts its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnMismatch {
+pub enum OnTypeMismatch {
     /// Store it under a name that agrees with the bytes.
     Rename,
     /// Refuse it.
@@ -20,7 +20,7 @@ pub enum OnMismatch {
 
 /// What one channel allows in one direction, beside what holds for all channels.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Rules {
+pub struct DirectionRules {
     /// For every file.
     pub all: FileRules,
     /// For files of a kind, beside those.
@@ -33,18 +33,18 @@ pub struct FileRules {
     /// The largest file in bytes.
     pub max_size: Option<u64>,
     /// Types that are allowed; None for all.
-    pub allow: Option<Vec<Pattern>>,
+    pub allow: Option<Vec<MediaPattern>>,
     /// Types that are refused.
-    pub deny: Vec<Pattern>,
+    pub deny: Vec<MediaPattern>,
 }
 
 /// A channel's rules.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ChannelRules {
     /// For what the customer sends.
-    pub inbound: Rules,
+    pub inbound: DirectionRules,
     /// For what is sent to the customer.
-    pub outbound: Rules,
+    pub outbound: DirectionRules,
 }
 
 /// What to do with a channel that nobody has named.
@@ -58,13 +58,13 @@ pub enum UnknownChannels {
 
 /// The rules.
 #[derive(Debug, Clone)]
-pub struct Policy {
+pub struct UploadPolicy {
     /// Types that are refused, whatever `allow` says.
-    pub deny: Vec<Pattern>,
+    pub deny: Vec<MediaPattern>,
     /// Types that are allowed.
-    pub allow: Vec<Pattern>,
+    pub allow: Vec<MediaPattern>,
     /// Contradictions.
-    pub on_mismatch: OnMismatch,
+    pub on_mismatch: OnTypeMismatch,
     /// Whether a refusal is only counted and logged.
     pub report_only: bool,
     /// Rules by eGain channel type; its case doesn't count.
@@ -75,15 +75,15 @@ pub struct Policy {
     pub named_channels: Vec<String>,
 }
 
-impl Policy {
+impl UploadPolicy {
     /// Judges a file by what its bytes are.
     pub fn judge(
         &self,
-        sniffed: &Sniffed,
+        sniffed: &SniffedType,
         agreed: &AgreedName,
         channel: &str,
-        way: Direction,
-    ) -> Result<(), Fault> {
+        way: AssetDirection,
+    ) -> Result<(), Error> {
         let essence = sniffed.essence();
         if any(&self.deny, essence) || !any(&self.allow, essence) {
             return Err(refused(format!(
@@ -101,8 +101,8 @@ impl Policy {
             return Err(refused(detail).with_limit(broken.limit()));
         }
         let contradicted =
-            agreed.extension == Extension::Replaced || sniffed.contradicts_declared();
-        if self.on_mismatch == OnMismatch::Refuse && contradicted {
+            agreed.extension == ExtensionOutcome::Replaced || sniffed.contradicts_declared();
+        if self.on_mismatch == OnTypeMismatch::Refuse && contradicted {
             return Err(refused(format!(
                 "the file is {essence}, but is named or declared otherwise: name it as what it is"
             )));
@@ -112,14 +112,24 @@ impl Policy {
 
     /// The largest file that the channel takes, in bytes, if it says so; of a kind, as soon as that
     /// is known.
-    pub fn max_size(&self, channel: &str, way: Direction, kind: Option<MediaKind>) -> Option<u64> {
+    pub fn max_size(
+        &self,
+        channel: &str,
+        way: AssetDirection,
+        kind: Option<MediaKind>,
+    ) -> Option<u64> {
         let rules = self.rules(channel, way)?;
         let of_kind = kind.and_then(|kind| rules.kinds.get(&kind)?.max_size);
         rules.all.max_size.into_iter().chain(of_kind).min()
     }
 
     /// The types that a channel takes of a kind, as far as the settings say; none where they don't.
-    pub fn allowed(&self, channel: &str, way: Direction, kind: MediaKind) -> Option<&[Pattern]> {
+    pub fn allowed(
+        &self,
+        channel: &str,
+        way: AssetDirection,
+        kind: MediaKind,
+    ) -> Option<&[MediaPattern]> {
         let rules = self.rules(channel, way)?;
         let of_kind = rules
             .kinds
@@ -138,7 +148,7 @@ impl Policy {
 
     /// Refuses a channel that is named nowhere, where `unknown_channels` says so. `bound` are those
     /// that the caller is bound to.
-    pub fn judge_channel(&self, channel: &str, bound: &[String]) -> Result<(), Fault> {
+    pub fn judge_channel(&self, channel: &str, bound: &[String]) -> Result<(), Error> {
         let is_bound = || bound.iter().any(|own| own.eq_ignore_ascii_case(channel));
         if self.unknown_channels == UnknownChannels::Allow
             || self.known_channel(channel).is_some()
@@ -149,22 +159,26 @@ impl Policy {
         let detail = format!(
             "the channel {channel} is none that this gateway knows: check its name, or have it added to the settings"
         );
-        Err(Fault::caller(Code::InvalidField, Stage::Policy, detail))
+        Err(Error::caller(
+            ErrorCode::InvalidField,
+            Stage::Policy,
+            detail,
+        ))
     }
 
-    fn rules(&self, channel: &str, way: Direction) -> Option<&Rules> {
+    fn rules(&self, channel: &str, way: AssetDirection) -> Option<&DirectionRules> {
         let (_, rules) = self
             .channels
             .iter()
             .find(|(name, _)| name.eq_ignore_ascii_case(channel))?;
         Some(match way {
-            Direction::Inbound => &rules.inbound,
-            Direction::Outbound => &rules.outbound,
+            AssetDirection::Inbound => &rules.inbound,
+            AssetDirection::Outbound => &rules.outbound,
         })
     }
 }
 
-impl Rules {
+impl DirectionRules {
     /// Those that hold for a file of this kind.
     fn of(&self, kind: MediaKind) -> impl Iterator<Item = &FileRules> {
         std::iter::once(&self.all).chain(self.kinds.get(&kind))
@@ -173,12 +187,12 @@ impl Rules {
 
 impl FileRules {
     /// As a caller is told it.
-    fn limit(&self) -> Limit {
+    fn limit(&self) -> AttachmentLimit {
         let allowed = self
             .allow
             .as_ref()
             .map(|allow| allow.iter().map(ToString::to_string).collect());
-        Limit {
+        AttachmentLimit {
             source: LimitSource::Setting,
             max_size: self.max_size,
             allowed,
@@ -194,12 +208,12 @@ impl FileRules {
     }
 }
 
-fn any(patterns: &[Pattern], essence: &str) -> bool {
+fn any(patterns: &[MediaPattern], essence: &str) -> bool {
     patterns.iter().any(|pattern| pattern.matches(essence))
 }
 
-fn refused(detail: String) -> Fault {
-    Fault::caller(Code::TypeNotAllowed, Stage::Policy, detail)
+fn refused(detail: String) -> Error {
+    Error::caller(ErrorCode::TypeNotAllowed, Stage::Policy, detail)
 }
 
 #[cfg(test)]
@@ -210,12 +224,12 @@ mod tests {
     const PNG: &[u8] =
         b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89";
 
-    fn policy(allow: &str, on_mismatch: OnMismatch) -> Policy {
+    fn policy(allow: &str, on_mismatch: OnTypeMismatch) -> UploadPolicy {
         let deny = EXECUTABLE_PATTERNS
             .iter()
             .map(|pattern| pattern.parse().unwrap())
             .collect();
-        Policy {
+        UploadPolicy {
             deny,
             allow: vec![allow.parse().unwrap()],
             on_mismatch,
@@ -226,24 +240,24 @@ mod tests {
         }
     }
 
-    fn judge(policy: &Policy, bytes: &[u8], name: &str) -> Result<(), Code> {
+    fn judge(policy: &UploadPolicy, bytes: &[u8], name: &str) -> Result<(), ErrorCode> {
         let sniffed = sniff(bytes, true, None, Some(name));
         policy
             .judge(
                 &sniffed,
                 &agree(Some(name), &sniffed),
                 "sms",
-                Direction::Outbound,
+                AssetDirection::Outbound,
             )
             .map_err(|fault| fault.code())
     }
 
     #[test]
     fn a_script_is_refused_whatever_it_calls_itself() {
-        let all = policy("*/*", OnMismatch::Rename);
+        let all = policy("*/*", OnTypeMismatch::Rename);
         assert_eq!(
             judge(&all, b"#!/bin/sh\nrm -rf /\n", "photo.jpg"),
-            Err(Code::TypeNotAllowed)
+            Err(ErrorCode::TypeNotAllowed)
         );
         assert_eq!(judge(&all, PNG, "photo.png"), Ok(()));
     }
@@ -251,51 +265,54 @@ mod tests {
     #[test]
     fn what_isnt_allowed_is_refused() {
         assert_eq!(
-            judge(&policy("audio/*", OnMismatch::Rename), PNG, "photo.png"),
-            Err(Code::TypeNotAllowed)
+            judge(&policy("audio/*", OnTypeMismatch::Rename), PNG, "photo.png"),
+            Err(ErrorCode::TypeNotAllowed)
         );
     }
 
     #[test]
     fn a_contradiction_is_refused_only_where_the_policy_says_so() {
         assert_eq!(
-            judge(&policy("*/*", OnMismatch::Rename), PNG, "scan.pdf"),
+            judge(&policy("*/*", OnTypeMismatch::Rename), PNG, "scan.pdf"),
             Ok(())
         );
         assert_eq!(
-            judge(&policy("*/*", OnMismatch::Refuse), PNG, "scan.pdf"),
-            Err(Code::TypeNotAllowed)
+            judge(&policy("*/*", OnTypeMismatch::Refuse), PNG, "scan.pdf"),
+            Err(ErrorCode::TypeNotAllowed)
         );
         assert_eq!(
-            judge(&policy("*/*", OnMismatch::Refuse), PNG, "scan"),
+            judge(&policy("*/*", OnTypeMismatch::Refuse), PNG, "scan"),
             Ok(())
         );
     }
 
     #[test]
     fn a_channels_rules_hold_for_it_alone_and_in_their_direction() {
-        let mut policy = policy("*/*", OnMismatch::Rename);
+        let mut policy = policy("*/*", OnTypeMismatch::Rename);
         let jpeg = FileRules {
             max_size: Some(7),
             allow: Some(vec!["image/jpeg".parse().unwrap()]),
             deny: Vec::new(),
         };
-        let jpeg = Rules {
+        let jpeg = DirectionRules {
             all: jpeg,
             kinds: BTreeMap::new(),
         };
         let rules = ChannelRules {
-            inbound: Rules::default(),
+            inbound: DirectionRules::default(),
             outbound: jpeg,
         };
         policy.channels.insert("whatsapp".into(), rules.clone());
         assert_eq!(judge(&policy, PNG, "a.png"), Ok(()));
         policy.channels.insert("sms".into(), rules);
-        assert_eq!(judge(&policy, PNG, "a.png"), Err(Code::TypeNotAllowed));
-        assert_eq!(policy.max_size("sms", Direction::Outbound, None), Some(7));
-        assert_eq!(policy.max_size("sms", Direction::Inbound, None), None);
+        assert_eq!(judge(&policy, PNG, "a.png"), Err(ErrorCode::TypeNotAllowed));
         assert_eq!(
-            policy.max_size("SmS", Direction::Outbound, None),
+            policy.max_size("sms", AssetDirection::Outbound, None),
+            Some(7)
+        );
+        assert_eq!(policy.max_size("sms", AssetDirection::Inbound, None), None);
+        assert_eq!(
+            policy.max_size("SmS", AssetDirection::Outbound, None),
             Some(7),
             "whatever its case"
         );
@@ -304,7 +321,7 @@ mod tests {
 
     #[test]
     fn a_kinds_rules_hold_beside_those_of_the_channel_and_the_strictest_wins() {
-        let mut policy = policy("*/*", OnMismatch::Rename);
+        let mut policy = policy("*/*", OnTypeMismatch::Rename);
         let most = |bytes| FileRules {
             max_size: Some(bytes),
             ..FileRules::default()
@@ -317,14 +334,14 @@ mod tests {
         policy.channels.insert(
             "sms".into(),
             ChannelRules {
-                outbound: Rules {
+                outbound: DirectionRules {
                     all: most(9),
                     kinds,
                 },
                 ..ChannelRules::default()
             },
         );
-        let max_size = |kind| policy.max_size("sms", Direction::Outbound, Some(kind));
+        let max_size = |kind| policy.max_size("sms", AssetDirection::Outbound, Some(kind));
         assert_eq!(
             [MediaKind::Image, MediaKind::Video, MediaKind::Audio].map(max_size),
             [Some(5), Some(9), Some(9)]
@@ -332,14 +349,14 @@ mod tests {
         assert_eq!(judge(&policy, PNG, "a.png"), Ok(()));
         assert_eq!(
             judge(&policy, b"GIF89a\x01\0\x01\0\0\0\0;", "a.gif"),
-            Err(Code::TypeNotAllowed)
+            Err(ErrorCode::TypeNotAllowed)
         );
         assert_eq!(judge(&policy, b"a text\n", "a.txt"), Ok(()), "another kind");
     }
 
     #[test]
     fn a_channel_that_is_named_nowhere_is_refused_where_the_policy_says_so() {
-        let mut policy = policy("*/*", OnMismatch::Rename);
+        let mut policy = policy("*/*", OnTypeMismatch::Rename);
         assert!(policy.judge_channel("fax", &[]).is_ok());
         policy.unknown_channels = UnknownChannels::Refuse;
         policy
@@ -356,7 +373,7 @@ mod tests {
             policy
                 .judge_channel("fax", &["telex".into()])
                 .map_err(|fault| fault.code()),
-            Err(Code::InvalidField)
+            Err(ErrorCode::InvalidField)
         );
     }
 }

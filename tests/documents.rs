@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use asset_gateway::config::Settings;
 use asset_gateway::front;
 use asset_gateway::signals::metrics;
-use asset_gateway::words::fault::Code;
+use asset_gateway::words::fault::ErrorCode;
 
 const DOCUMENTS: [&str; 2] = ["README.md", "ARCHITECTURE.md"];
 
@@ -55,9 +55,9 @@ fn every_error_is_listed_with_its_status() {
             .map(move |code| (code, status.clone()))
             .collect::<Vec<_>>()
     });
-    let expected = Code::ALL.iter().map(|code| {
+    let expected = ErrorCode::ALL.iter().map(|code| {
         // Nobody is there to be answered; the access log has the number that nginx made known.
-        let status = if *code == Code::CallerLeft {
+        let status = if *code == ErrorCode::CallerLeft {
             499
         } else {
             front::status(*code).as_u16()

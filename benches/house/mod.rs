@@ -122,7 +122,7 @@ fn start_upstream() -> SocketAddr {
     let never = CancellationToken::new();
     tokio::spawn(server::serve(
         listener,
-        server::Config::default(),
+        server::ListenerConfig::default(),
         service,
         ShutdownTokens::new(never.clone(), never),
     ));

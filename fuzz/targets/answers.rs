@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use asset_gateway::egain::Answer;
+use asset_gateway::egain::ApiResponse;
 use asset_gateway::words::fault::UpstreamAnswer;
 use asset_gateway::words::peer_time::PeerTime;
 use bytes::Bytes;
@@ -24,7 +24,7 @@ fuzz_target!(|input: &[u8]| {
         }
     }
     let expiry = String::from_utf8_lossy(parts.next().unwrap_or_default());
-    let answer = Answer::of(StatusCode::BAD_REQUEST, headers, Bytes::copy_from_slice(parts.next().unwrap_or_default()));
+    let answer = ApiResponse::of(StatusCode::BAD_REQUEST, headers, Bytes::copy_from_slice(parts.next().unwrap_or_default()));
     let deadline = PeerTime::parse(&expiry).map(|expiry| answer.deadline(expiry, None));
     assert!(deadline.is_none_or(|end| end.left() <= Duration::from_secs(7 * 24 * 3600)), "at most a week");
     assert!(answer.asked_wait().is_none_or(|wait| wait <= Duration::from_secs(3600)), "at most an hour");

@@ -4,7 +4,7 @@
 //! Input: a byte `n`, `n % 16` bytes that are lengths of pieces, then a body whose boundary is `b`.
 #![no_main]
 
-use asset_gateway::body::multipart::{Boundary, Event, Parser};
+use asset_gateway::body::multipart::{Boundary, FormEvent, FormParser};
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 
@@ -12,15 +12,15 @@ const HEAD: &[u8] = b"--b\r\nContent-Disposition: form-data; name=\"file\"; file
 const TAIL: &[u8] = b"\r\n--b--\r\n";
 
 /// Events with the offset behind each, neighbouring data joined, and how it ended.
-type Account = (Vec<(Event, u64)>, Result<(), String>);
+type Account = (Vec<(FormEvent, u64)>, Result<(), String>);
 
 fn boundary() -> Boundary {
     Boundary::from_content_type("multipart/form-data; boundary=b").expect("it is one")
 }
 
 /// Reads pieces of these lengths in turn; all at once where there are none.
-fn read(body: &[u8], lengths: &[u8]) -> (Parser, Account) {
-    let (mut parser, mut events, mut rest) = (Parser::new(&boundary()), Vec::<(Event, u64)>::new(), body);
+fn read(body: &[u8], lengths: &[u8]) -> (FormParser, Account) {
+    let (mut parser, mut events, mut rest) = (FormParser::new(&boundary()), Vec::<(FormEvent, u64)>::new(), body);
     let mut lengths = lengths.iter().map(|length| usize::from(*length)).cycle();
     let mut empty = 0;
     while !rest.is_empty() {
@@ -42,9 +42,9 @@ fn read(body: &[u8], lengths: &[u8]) -> (Parser, Account) {
     (parser, (events, end))
 }
 
-fn tell(events: &mut Vec<(Event, u64)>, event: Event, consumed: u64) {
+fn tell(events: &mut Vec<(FormEvent, u64)>, event: FormEvent, consumed: u64) {
     match (events.last_mut(), event) {
-        (Some((Event::Data(before), offset)), Event::Data(data)) => {
+        (Some((FormEvent::Data(before), offset)), FormEvent::Data(data)) => {
             *before = [&before[..], &data].concat().into();
             *offset = consumed;
         }
@@ -70,7 +70,7 @@ fuzz_target!(|input: &[u8]| {
     assert_eq!(end, Ok(()));
     let data: Vec<u8> = events
         .iter()
-        .filter_map(|(event, _)| if let Event::Data(data) = event { Some(&data[..]) } else { None })
+        .filter_map(|(event, _)| if let FormEvent::Data(data) = event { Some(&data[..]) } else { None })
         .collect::<Vec<_>>()
         .concat();
     assert!(data == body, "the file is what was sent");

@@ -4,7 +4,7 @@
 //! file.
 #![no_main]
 
-use asset_gateway::media::{Extension, agree, content_disposition, sniff};
+use asset_gateway::media::{ExtensionOutcome, agree, content_disposition, sniff};
 use http::HeaderValue;
 use libfuzzer_sys::fuzz_target;
 
@@ -33,7 +33,7 @@ fn check(file: &[u8], whole: bool, declared: Option<&str>, name: Option<&str>) {
     assert!(!told.contains(['/', '\\']) && !told.chars().any(char::is_control), "{told:?}");
     assert!(told.rsplit_once('.').is_some_and(|(stem, end)| !stem.is_empty() && !end.is_empty()), "{told:?}");
     let again = agree(Some(told), &sniffed);
-    assert_eq!((&again.name, again.extension), (told, Extension::Kept), "agreeing again changes nothing");
+    assert_eq!((&again.name, again.extension), (told, ExtensionOutcome::Kept), "agreeing again changes nothing");
 
     let disposition = content_disposition(told, &sniffed.content_type());
     HeaderValue::try_from(&disposition).expect("a name goes into a header");

@@ -2,19 +2,19 @@
 
 use serde_json::{Map, Value};
 
-use crate::egain::Egain;
-use crate::egain::accounts::{Account, Channel, FieldError, Variant, without_secrets};
+use crate::egain::EgainClient;
+use crate::egain::accounts::{Account, AccountVariant, Channel, FieldError, without_secrets};
 use crate::words::account::{AccountId, ChannelId};
-use crate::words::caller::Claimant;
-use crate::words::fault::{Code, Fault, Stage};
+use crate::words::caller::Principal;
+use crate::words::fault::{Error, ErrorCode, Stage};
 
 /// More mistakes than this are one mistake: the document is something else.
 const MOST_MISTAKES: usize = 40;
 
 /// What operators do with accounts and channels.
 #[derive(Clone)]
-pub struct Accounts {
-    egain: Egain,
+pub struct AccountService {
+    egain: EgainClient,
 }
 
 /// An account as it may be shown, and what tells this version of it from others.
@@ -28,9 +28,9 @@ pub struct ShownAccount {
 /// Which version of an account an operator means to replace.
 pub type IsMeant<'a> = &'a (dyn Fn(&Value) -> bool + Sync);
 
-impl Accounts {
+impl AccountService {
     /// Over eGain's API.
-    pub fn new(egain: Egain) -> Self {
+    pub fn new(egain: EgainClient) -> Self {
         Self { egain }
     }
 
@@ -41,14 +41,14 @@ impl Accounts {
     pub async fn create(
         &self,
         document: &Map<String, Value>,
-        by: &Claimant,
-    ) -> Result<String, Fault> {
+        by: &Principal,
+    ) -> Result<String, Error> {
         let account = self.read(document, None, by).await?;
         self.egain.create_account(&account, by).await
     }
 
     /// The accounts, as eGain lists them.
-    pub async fn list(&self, query: &str, by: &Claimant) -> Result<Value, Fault> {
+    pub async fn list(&self, query: &str, by: &Principal) -> Result<Value, Error> {
         let mut list = self.egain.list_accounts(query, by).await?;
         // The documents call it `account`; another implementation may well use the plural.
         for key in ["account", "accounts"] {
@@ -61,7 +61,7 @@ impl Accounts {
     }
 
     /// One account.
-    pub async fn get(&self, id: &AccountId, by: &Claimant) -> Result<ShownAccount, Fault> {
+    pub async fn get(&self, id: &AccountId, by: &Principal) -> Result<ShownAccount, Error> {
         let account = self.egain.get_account(id, by).await?;
         let modified = account["modified"].clone();
         Ok(ShownAccount {
@@ -81,13 +81,13 @@ impl Accounts {
         id: &AccountId,
         document: &Map<String, Value>,
         is_meant: IsMeant<'_>,
-        by: &Claimant,
-    ) -> Result<(), Fault> {
+        by: &Principal,
+    ) -> Result<(), Error> {
         let current = self.egain.get_account(id, by).await?;
         if !is_meant(&current["modified"]) {
             let detail = "the account was changed meanwhile: read it again, and repeat the change on what it is now";
-            return Err(Fault::caller(
-                Code::PreconditionFailed,
+            return Err(Error::caller(
+                ErrorCode::PreconditionFailed,
                 Stage::Manage,
                 detail,
             ));
@@ -102,17 +102,17 @@ impl Accounts {
     }
 
     /// Deletes an account.
-    pub async fn delete(&self, id: &AccountId, by: &Claimant) -> Result<(), Fault> {
+    pub async fn delete(&self, id: &AccountId, by: &Principal) -> Result<(), Error> {
         self.egain.delete_account(id, by).await
     }
 
     /// The channels, as eGain lists them.
-    pub async fn list_channels(&self, query: &str, by: &Claimant) -> Result<Value, Fault> {
+    pub async fn list_channels(&self, query: &str, by: &Principal) -> Result<Value, Error> {
         self.egain.list_channels(query, by).await
     }
 
     /// One channel.
-    pub async fn get_channel(&self, id: &ChannelId, by: &Claimant) -> Result<Value, Fault> {
+    pub async fn get_channel(&self, id: &ChannelId, by: &Principal) -> Result<Value, Error> {
         self.egain.get_channel(id, by).await
     }
 
@@ -120,12 +120,12 @@ impl Accounts {
         &self,
         document: &Map<String, Value>,
         current: Option<&Value>,
-        by: &Claimant,
-    ) -> Result<Account, Fault> {
+        by: &Principal,
+    ) -> Result<Account, Error> {
         let (variant, unknown_channel) = match self.channel_of(document, by).await? {
-            Some(channel) => (Variant::of_channel(&channel.kind), None),
+            Some(channel) => (AccountVariant::of_channel(&channel.kind), None),
             None => (
-                Variant::Custom,
+                AccountVariant::Custom,
                 names_channel(document).map(|_| unknown_channel()),
             ),
         };
@@ -147,14 +147,14 @@ impl Accounts {
     async fn channel_of(
         &self,
         document: &Map<String, Value>,
-        by: &Claimant,
-    ) -> Result<Option<Channel>, Fault> {
+        by: &Principal,
+    ) -> Result<Option<Channel>, Error> {
         let Some(id) = names_channel(document) else {
             return Ok(None);
         };
         match Channel::fetch(&self.egain, &id, by).await {
             Ok(channel) => Ok(Some(channel)),
-            Err(fault) if fault.code() == Code::NotFound => Ok(None),
+            Err(fault) if fault.code() == ErrorCode::NotFound => Ok(None),
             Err(fault) => Err(fault),
         }
     }
@@ -175,11 +175,11 @@ fn unknown_channel() -> FieldError {
     }
 }
 
-fn mistakes(errors: &[FieldError]) -> Fault {
+fn mistakes(errors: &[FieldError]) -> Error {
     let told: Vec<String> = errors
         .iter()
         .take(MOST_MISTAKES)
         .map(ToString::to_string)
         .collect();
-    Fault::caller(Code::InvalidField, Stage::Manage, told.join("; "))
+    Error::caller(ErrorCode::InvalidField, Stage::Manage, told.join("; "))
 }

@@ -13,9 +13,9 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Tasks that are started again when they panic. Dropping this ends them.
 #[derive(Default)]
-pub(super) struct Background(JoinSet<()>);
+pub(super) struct BackgroundTasks(JoinSet<()>);
 
-impl Background {
+impl BackgroundTasks {
     /// Runs what `task` makes until it ends by itself.
     pub(super) fn keep<F>(&mut self, name: &'static str, task: impl Fn() -> F + Send + 'static)
     where
@@ -35,7 +35,7 @@ impl Background {
 
 /// The service's own tasks, without which it is none: they end when they are told to, or by a
 /// defect.
-pub(super) struct Vital {
+pub(super) struct TaskImportance {
     pub(super) data: JoinHandle<()>,
     pub(super) admin: JoinHandle<()>,
     pub(super) orphans: JoinHandle<()>,
@@ -43,7 +43,7 @@ pub(super) struct Vital {
     pub(super) sign_in: JoinHandle<()>,
 }
 
-impl Vital {
+impl TaskImportance {
     /// Resolves when one of them has ended before it was told to, which is logged.
     pub(super) async fn one_has_failed(&mut self) {
         let task = tokio::select! {
@@ -76,7 +76,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_task_that_panics_is_started_again_until_it_ends_by_itself() {
         let started = Arc::new(AtomicUsize::new(0));
-        let mut background = Background::default();
+        let mut background = BackgroundTasks::default();
         let count = Arc::clone(&started);
         background.keep("a test", move || {
             let before = count.fetch_add(1, Relaxed);
@@ -90,7 +90,7 @@ mod tests {
     async fn a_vital_task_that_panics_is_noticed() {
         let forever = || tokio::spawn(std::future::pending());
         let failing = tokio::spawn(async { panic!("a panic that the test wants") });
-        let mut vital = Vital {
+        let mut vital = TaskImportance {
             data: forever(),
             admin: failing,
             orphans: forever(),

@@ -11,7 +11,7 @@ const RESERVE: usize = 3 * ADMIN_CONNECTIONS;
 
 /// What the settings allow at one time.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Wanted {
+pub(super) struct DescriptorDemand {
     pub(super) connections: usize,
     pub(super) uploads: usize,
     pub(super) downloads: usize,
@@ -20,7 +20,7 @@ pub(super) struct Wanted {
 /// Raises the limit on file descriptors as far as the system lets, and tells how many connections
 /// may be open then: all that are `wanted`, or as many as it suffices for, which is logged. A limit
 /// that can't be read counts as none.
-pub(super) fn connections(wanted: Wanted) -> usize {
+pub(super) fn connections(wanted: DescriptorDemand) -> usize {
     let _as_far_as_it_goes = rlimit::increase_nofile_limit(u64::MAX);
     let Ok((files, _)) = Resource::NOFILE.get() else {
         return wanted.connections;
@@ -40,11 +40,11 @@ pub(super) fn connections(wanted: Wanted) -> usize {
 /// third, a spooled file.
 fn most_connections(
     files: usize,
-    Wanted {
+    DescriptorDemand {
         connections,
         uploads,
         downloads,
-    }: Wanted,
+    }: DescriptorDemand,
 ) -> usize {
     let left = files.saturating_sub(RESERVE);
     let transfers = uploads.saturating_add(downloads);
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     /// The most that so many connections can need.
-    fn need(connections: usize, wanted: Wanted) -> usize {
+    fn need(connections: usize, wanted: DescriptorDemand) -> usize {
         connections
             + connections.min(wanted.uploads + wanted.downloads)
             + connections.min(wanted.uploads)
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn as_many_connections_are_open_as_descriptors_suffice_for_and_no_more() {
         for (uploads, downloads) in [(1024, 1024), (1, 1), (10, 2000), (2000, 10)] {
-            let wanted = Wanted {
+            let wanted = DescriptorDemand {
                 connections: 10_000,
                 uploads,
                 downloads,
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn no_limit_is_none_and_next_to_nothing_still_serves_one() {
-        let wanted = Wanted {
+        let wanted = DescriptorDemand {
             connections: 10_000,
             uploads: 1024,
             downloads: 1024,

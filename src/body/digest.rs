@@ -8,26 +8,26 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use sha2::{Digest, Sha256};
 
-use crate::words::fault::{Code, Fault, Stage};
+use crate::words::fault::{Error, ErrorCode, Stage};
 
 /// A SHA-256 value.
-pub type Sum = [u8; 32];
+pub type Sha256Sum = [u8; 32];
 
 /// Where the sum can be read once the body has ended.
-pub type Slot = Arc<OnceLock<Sum>>;
+pub type DigestSlot = Arc<OnceLock<Sha256Sum>>;
 
 /// A body that is hashed on its way. Holds no bytes; ends with an error where the sum isn't the
 /// expected one.
-pub struct Digesting<B> {
+pub struct DigestingBody<B> {
     inner: B,
     hasher: Option<Sha256>,
-    expected: Option<Sum>,
-    slot: Slot,
+    expected: Option<Sha256Sum>,
+    slot: DigestSlot,
 }
 
-impl<B> Digesting<B> {
+impl<B> DigestingBody<B> {
     /// Hashes `inner`; the sum is put into `slot` when it ends.
-    pub fn new(inner: B, expected: Option<Sum>, slot: Slot) -> Self {
+    pub fn new(inner: B, expected: Option<Sha256Sum>, slot: DigestSlot) -> Self {
         Self {
             inner,
             hasher: Some(Sha256::new()),
@@ -36,15 +36,15 @@ impl<B> Digesting<B> {
         }
     }
 
-    fn finish(&mut self) -> Option<Fault> {
-        let sum: Sum = self.hasher.take()?.finalize().into();
+    fn finish(&mut self) -> Option<Error> {
+        let sum: Sha256Sum = self.hasher.take()?.finalize().into();
         let _set_once = self.slot.set(sum);
         compare(&sum, self.expected).err()
     }
 }
 
 /// Refuses a sum that isn't the expected one, if there is one.
-pub fn compare(sum: &Sum, expected: Option<Sum>) -> Result<(), Fault> {
+pub fn compare(sum: &Sha256Sum, expected: Option<Sha256Sum>) -> Result<(), Error> {
     let Some(expected) = expected.filter(|expected| expected != sum) else {
         return Ok(());
     };
@@ -53,18 +53,22 @@ pub fn compare(sum: &Sum, expected: Option<Sum>) -> Result<(), Fault> {
         hex(sum),
         hex(&expected)
     );
-    Err(Fault::caller(Code::DigestMismatch, Stage::Read, detail))
+    Err(Error::caller(
+        ErrorCode::DigestMismatch,
+        Stage::Read,
+        detail,
+    ))
 }
 
 /// Lower-case hexadecimal.
-pub fn hex(sum: &Sum) -> String {
+pub fn hex(sum: &Sha256Sum) -> String {
     sum.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Reads 64 hexadecimal digits of either case.
-pub fn parse_hex(text: &str) -> Option<Sum> {
+pub fn parse_hex(text: &str) -> Option<Sha256Sum> {
     let digits = text.as_bytes();
-    let mut sum = Sum::default();
+    let mut sum = Sha256Sum::default();
     if digits.len() != 2 * sum.len() {
         return None;
     }
@@ -75,14 +79,14 @@ pub fn parse_hex(text: &str) -> Option<Sum> {
     Some(sum)
 }
 
-impl<B: Body<Data = Bytes, Error = Fault> + Unpin> Body for Digesting<B> {
+impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for DigestingBody<B> {
     type Data = Bytes;
-    type Error = Fault;
+    type Error = Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx)?);
         let Some(frame) = frame else {
             return Poll::Ready(self.finish().map(Err));
@@ -108,14 +112,14 @@ mod tests {
     use super::*;
     use http_body_util::{BodyExt, Full};
 
-    fn full(text: &'static str) -> impl Body<Data = Bytes, Error = Fault> + Unpin {
+    fn full(text: &'static str) -> impl Body<Data = Bytes, Error = Error> + Unpin {
         Full::new(Bytes::from_static(text.as_bytes())).map_err(|never| match never {})
     }
 
     #[tokio::test]
     async fn the_sum_of_abc_is_the_one_of_the_standard() {
-        let slot = Slot::default();
-        Digesting::new(full("abc"), None, slot.clone())
+        let slot = DigestSlot::default();
+        DigestingBody::new(full("abc"), None, slot.clone())
             .collect()
             .await
             .unwrap();
@@ -127,10 +131,10 @@ mod tests {
 
     #[tokio::test]
     async fn another_sum_than_declared_is_an_error_at_the_end() {
-        let fault = Digesting::new(full("abc"), Some([7; 32]), Slot::default())
+        let fault = DigestingBody::new(full("abc"), Some([7; 32]), DigestSlot::default())
             .collect()
             .await
             .unwrap_err();
-        assert_eq!(fault.code(), Code::DigestMismatch);
+        assert_eq!(fault.code(), ErrorCode::DigestMismatch);
     }
 }

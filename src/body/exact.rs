@@ -12,25 +12,25 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use crate::words::fault::Fault;
+use crate::words::fault::Error;
 
 /// Makes the fault for a source that had `actual` bytes, or more where `actual` exceeds what was
 /// promised.
-pub type OnMismatch = Box<dyn Fn(u64) -> Fault + Send + Sync>;
+pub type OnLengthMismatch = Box<dyn Fn(u64) -> Error + Send + Sync>;
 
 /// A body of exactly the promised length, or an error before its last byte. Holds one frame.
-pub struct Exact<B> {
+pub struct ExactLengthBody<B> {
     inner: B,
     promised: u64,
     passed: u64,
     held: Option<Bytes>,
     committed: bool,
-    on_mismatch: OnMismatch,
+    on_mismatch: OnLengthMismatch,
 }
 
-impl<B> Exact<B> {
+impl<B> ExactLengthBody<B> {
     /// `promised` is at least 1: a body without bytes would have no frame to keep back.
-    pub fn new(inner: B, promised: u64, on_mismatch: OnMismatch) -> Self {
+    pub fn new(inner: B, promised: u64, on_mismatch: OnLengthMismatch) -> Self {
         Self {
             inner,
             promised,
@@ -42,7 +42,7 @@ impl<B> Exact<B> {
     }
 
     /// Takes a frame of the source: passes it on, or keeps it back as the last one.
-    fn admit(&mut self, data: Bytes) -> Option<Result<Frame<Bytes>, Fault>> {
+    fn admit(&mut self, data: Bytes) -> Option<Result<Frame<Bytes>, Error>> {
         if data.is_empty() {
             return None;
         }
@@ -58,7 +58,7 @@ impl<B> Exact<B> {
     }
 
     /// The source has ended: frees the last frame if it was what was promised.
-    fn commit(&mut self) -> Option<Result<Frame<Bytes>, Fault>> {
+    fn commit(&mut self) -> Option<Result<Frame<Bytes>, Error>> {
         match self.held.take() {
             Some(last) => {
                 self.committed = true;
@@ -70,14 +70,14 @@ impl<B> Exact<B> {
     }
 }
 
-impl<B: Body<Data = Bytes, Error = Fault> + Unpin> Body for Exact<B> {
+impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for ExactLengthBody<B> {
     type Data = Bytes;
-    type Error = Fault;
+    type Error = Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         while !self.committed {
             let Some(frame) = ready!(Pin::new(&mut self.inner).poll_frame(cx)?) else {
                 return Poll::Ready(self.commit());
@@ -106,20 +106,20 @@ impl<B: Body<Data = Bytes, Error = Fault> + Unpin> Body for Exact<B> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words::fault::{Code, Stage};
+    use crate::words::fault::{ErrorCode, Stage};
     use http_body_util::{BodyExt, StreamBody};
 
     fn exact(
         frames: &[&'static str],
         promised: u64,
-    ) -> Exact<impl Body<Data = Bytes, Error = Fault> + Unpin> {
+    ) -> ExactLengthBody<impl Body<Data = Bytes, Error = Error> + Unpin> {
         let frames: Vec<_> = frames
             .iter()
             .map(|f| Ok(Frame::data(Bytes::from_static(f.as_bytes()))))
             .collect();
         let mismatch =
-            |actual| Fault::caller(Code::LengthMismatch, Stage::Read, format!("{actual}"));
-        Exact::new(
+            |actual| Error::caller(ErrorCode::LengthMismatch, Stage::Read, format!("{actual}"));
+        ExactLengthBody::new(
             StreamBody::new(futures_util::stream::iter(frames)),
             promised,
             Box::new(mismatch),
@@ -127,7 +127,7 @@ mod tests {
     }
 
     async fn read(
-        mut body: impl Body<Data = Bytes, Error = Fault> + Unpin,
+        mut body: impl Body<Data = Bytes, Error = Error> + Unpin,
     ) -> (String, Option<String>) {
         let mut text = String::new();
         while let Some(frame) = body.frame().await {

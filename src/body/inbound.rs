@@ -6,7 +6,7 @@
 //! may do the same to its own client as soon as it has the answer, unless it has passed the whole
 //! body on: so there, the answer waits for the rest.
 
-use std::error::Error;
+use std::error::Error as StdError;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use hyper::body::Incoming;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::words::fault::{Code, Fault, Stage};
+use crate::words::fault::{Error, ErrorCode, Stage};
 
 /// How much of a refused body is read before the connection is given up, for how long, and for how
 /// long without a byte. The times are nginx's (`lingering_time`, `lingering_timeout`).
@@ -36,7 +36,7 @@ const ENDED: u8 = 3;
 
 /// How far the body was read; the front asks before it answers.
 #[derive(Clone, Debug)]
-pub struct Progress(Arc<State>);
+pub struct ReadProgress(Arc<State>);
 
 #[derive(Debug)]
 struct State {
@@ -44,7 +44,7 @@ struct State {
     settled: Notify,
 }
 
-impl Progress {
+impl ReadProgress {
     fn new(stage: u8) -> Self {
         Self(Arc::new(State {
             stage: AtomicU8::new(stage),
@@ -85,14 +85,14 @@ impl Progress {
 
 /// The caller's body. `companion` lives until the last byte was read, also when that is after the
 /// answer.
-pub struct Inbound<C: Send + 'static> {
+pub struct RequestBody<C: Send + 'static> {
     companion: Option<C>,
     incoming: Option<Incoming>,
-    progress: Progress,
+    progress: ReadProgress,
     expects_continue: bool,
 }
 
-impl<C: Send + 'static> Inbound<C> {
+impl<C: Send + 'static> RequestBody<C> {
     /// Wraps a request's body. `expects_continue` tells that the caller waits for `100 Continue`,
     /// which hyper sends at the first poll; such a body is never polled just to be thrown away.
     pub fn new(incoming: Incoming, expects_continue: bool, companion: C) -> Self {
@@ -104,25 +104,25 @@ impl<C: Send + 'static> Inbound<C> {
         Self {
             companion: Some(companion),
             incoming: Some(incoming),
-            progress: Progress::new(state),
+            progress: ReadProgress::new(state),
             expects_continue,
         }
     }
 
     /// A view on how far the body was read.
-    pub fn progress(&self) -> Progress {
+    pub fn progress(&self) -> ReadProgress {
         self.progress.clone()
     }
 }
 
-impl<C: Send + Unpin + 'static> Body for Inbound<C> {
+impl<C: Send + Unpin + 'static> Body for RequestBody<C> {
     type Data = Bytes;
-    type Error = Fault;
+    type Error = Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let Some(incoming) = self.incoming.as_mut() else {
             return Poll::Ready(None);
         };
@@ -154,7 +154,7 @@ impl<C: Send + Unpin + 'static> Body for Inbound<C> {
     }
 }
 
-impl<C: Send + 'static> Drop for Inbound<C> {
+impl<C: Send + 'static> Drop for RequestBody<C> {
     fn drop(&mut self) {
         let Some(incoming) = self.incoming.take() else {
             return;
@@ -202,23 +202,23 @@ async fn drain(mut incoming: Incoming) -> bool {
     }
 }
 
-fn explain(error: &hyper::Error) -> Fault {
+fn explain(error: &hyper::Error) -> Error {
     let left = error.is_incomplete_message() || error.is_canceled() || error.is_closed();
     if left || has_cause(error, is_reset) || has_cause(error, |_: &h2::Error| true) {
-        return Fault::caller(
-            Code::CallerLeft,
+        return Error::caller(
+            ErrorCode::CallerLeft,
             Stage::Read,
             "the caller left before the whole body had come",
         );
     }
-    Fault::caller(
-        Code::BadRequest,
+    Error::caller(
+        ErrorCode::BadRequest,
         Stage::Read,
         "the body's framing is broken: check Content-Length or the chunks",
     )
 }
 
-fn has_cause<E: Error + 'static>(error: &hyper::Error, test: impl Fn(&E) -> bool) -> bool {
+fn has_cause<E: StdError + 'static>(error: &hyper::Error, test: impl Fn(&E) -> bool) -> bool {
     let causes = std::iter::successors(error.source(), |&cause| cause.source());
     causes.filter_map(|cause| cause.downcast_ref()).any(test)
 }

@@ -13,7 +13,7 @@ use futures_util::task::AtomicWaker;
 
 /// Knows whether a frame is still out.
 #[derive(Default)]
-pub struct Leash(Arc<State>);
+pub struct FrameGate(Arc<State>);
 
 #[derive(Default)]
 struct State {
@@ -21,7 +21,7 @@ struct State {
     waiting: AtomicWaker,
 }
 
-impl Leash {
+impl FrameGate {
     /// Ready when no frame is out.
     pub fn poll_back(&self, cx: &Context<'_>) -> Poll<()> {
         self.0.waiting.register(cx.waker());
@@ -69,7 +69,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_frame_is_out_until_every_part_of_it_was_dropped() {
-        let leash = Leash::default();
+        let leash = FrameGate::default();
         let mut frame = leash.hand_out(Bytes::from_static(b"abcd"));
         let part = frame.split_to(2);
         drop(frame);

@@ -7,34 +7,34 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use prometheus::IntCounter;
 
-use crate::words::fault::Fault;
+use crate::words::fault::Error;
 
 /// Lives as long as the body. Dropped before it was told of an end, it knows that the reader has
 /// left.
-pub trait Witness {
+pub trait BodyObserver {
     /// So many bytes have passed.
     fn moved(&mut self, bytes: u64);
 
     /// The body has ended, well or not. Told at most once.
-    fn ended(&mut self, fault: Option<&Fault>);
+    fn ended(&mut self, fault: Option<&Error>);
 }
 
-impl Witness for IntCounter {
+impl BodyObserver for IntCounter {
     fn moved(&mut self, bytes: u64) {
         self.inc_by(bytes);
     }
 
-    fn ended(&mut self, _: Option<&Fault>) {}
+    fn ended(&mut self, _: Option<&Error>) {}
 }
 
 /// A body with a witness. Holds no bytes.
-pub struct Meter<B, W> {
+pub struct ObservedBody<B, W> {
     inner: B,
     witness: W,
     ended: bool,
 }
 
-impl<B: Body, W: Witness> Meter<B, W> {
+impl<B: Body, W: BodyObserver> ObservedBody<B, W> {
     /// A body that is over before it began is told of at once: nobody polls it.
     pub fn new(inner: B, mut witness: W) -> Self {
         let ended = inner.is_end_stream();
@@ -48,25 +48,25 @@ impl<B: Body, W: Witness> Meter<B, W> {
         }
     }
 
-    fn end(&mut self, fault: Option<&Fault>) {
+    fn end(&mut self, fault: Option<&Error>) {
         if !std::mem::replace(&mut self.ended, true) {
             self.witness.ended(fault);
         }
     }
 }
 
-impl<B, W> Body for Meter<B, W>
+impl<B, W> Body for ObservedBody<B, W>
 where
-    B: Body<Data = Bytes, Error = Fault> + Unpin,
-    W: Witness + Unpin,
+    B: Body<Data = Bytes, Error = Error> + Unpin,
+    W: BodyObserver + Unpin,
 {
     type Data = Bytes;
-    type Error = Fault;
+    type Error = Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
         match &frame {
             Some(Ok(frame)) => self

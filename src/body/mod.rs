@@ -1,6 +1,6 @@
 //! Bodies in, bodies out: adapters over `http_body::Body`, one a file.
 //!
-//! Every adapter carries [`Fault`] as its error, so that a failure keeps its meaning on the way
+//! Every adapter carries [`Error`] as its error, so that a failure keeps its meaning on the way
 //! through hyper. No adapter holds more than it says in its own documentation.
 
 pub mod compact;
@@ -15,9 +15,9 @@ pub mod pace;
 pub mod peek;
 
 use bytes::Bytes;
-use http_body_util::combinators::BoxBody;
+use http_body_util::combinators;
 
-use crate::words::fault::Fault;
+use crate::words::fault::Error;
 
 /// A body whose layers don't matter any more.
-pub type Frames = BoxBody<Bytes, Fault>;
+pub type BoxBody = combinators::BoxBody<Bytes, Error>;

@@ -11,14 +11,14 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::words::fault::{Code, Fault, Stage};
+use crate::words::fault::{Error, ErrorCode, Stage};
 
 /// The stretch of waiting over which the rate is judged.
 const WINDOW: Duration = Duration::from_secs(60);
 
 /// How slow a sender may be.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct PaceLimits {
     /// The longest time without a byte.
     pub idle: Duration,
     /// Bytes a second over a minute of waiting.
@@ -27,7 +27,7 @@ pub struct Limits {
 
 /// Judges the pace of one side by how long the other one waits for it.
 pub struct PaceJudge {
-    limits: Limits,
+    limits: PaceLimits,
     waiting_since: Option<Instant>,
     /// Armed once and moved on only when it fires: re-arming a timer for each frame costs more than
     /// the frame.
@@ -42,7 +42,7 @@ pub struct TooSlow;
 
 impl PaceJudge {
     /// Nobody waits yet.
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(limits: PaceLimits) -> Self {
         Self {
             limits,
             waiting_since: None,
@@ -87,15 +87,15 @@ impl PaceJudge {
 }
 
 /// A body with a floor under its pace. Holds no bytes.
-pub struct Pace<B> {
+pub struct MinRateBody<B> {
     inner: B,
     judge: PaceJudge,
-    too_slow: fn(Limits) -> Fault,
+    too_slow: fn(PaceLimits) -> Error,
 }
 
-impl<B> Pace<B> {
+impl<B> MinRateBody<B> {
     /// Watches over `inner`; `too_slow` makes the fault.
-    pub fn new(inner: B, limits: Limits, too_slow: fn(Limits) -> Fault) -> Self {
+    pub fn new(inner: B, limits: PaceLimits, too_slow: fn(PaceLimits) -> Error) -> Self {
         Self {
             inner,
             judge: PaceJudge::new(limits),
@@ -103,29 +103,29 @@ impl<B> Pace<B> {
         }
     }
 
-    fn fault(&self) -> Fault {
+    fn fault(&self) -> Error {
         (self.too_slow)(self.judge.limits)
     }
 }
 
 /// What a slow caller is told.
-pub fn caller_too_slow(limits: Limits) -> Fault {
+pub fn caller_too_slow(limits: PaceLimits) -> Error {
     let (idle, rate) = (limits.idle.as_secs_f32(), limits.min_rate);
     let detail = format!(
         "the body comes too slowly: send at least one byte every {idle} s and {rate} bytes a second over a minute; \
          try again on a better line"
     );
-    Fault::caller(Code::ClientTooSlow, Stage::Read, detail)
+    Error::caller(ErrorCode::ClientTooSlow, Stage::Read, detail)
 }
 
-impl<B: Body<Data = Bytes, Error = Fault> + Unpin> Body for Pace<B> {
+impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for MinRateBody<B> {
     type Data = Bytes;
-    type Error = Fault;
+    type Error = Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match Pin::new(&mut self.inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
@@ -154,35 +154,35 @@ mod tests {
     use super::*;
     use http_body_util::{BodyExt, channel::Channel};
 
-    const LIMITS: Limits = Limits {
+    const LIMITS: PaceLimits = PaceLimits {
         idle: Duration::from_secs(30),
         min_rate: 1024,
     };
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_caller_is_given_up_after_the_idle_time() {
-        let (_sender, body) = Channel::<Bytes, Fault>::new(1);
+        let (_sender, body) = Channel::<Bytes, Error>::new(1);
         let began = Instant::now();
-        let fault = Pace::new(body, LIMITS, caller_too_slow)
+        let fault = MinRateBody::new(body, LIMITS, caller_too_slow)
             .frame()
             .await
             .unwrap()
             .unwrap_err();
         assert_eq!(
             (fault.code(), began.elapsed().as_secs()),
-            (Code::ClientTooSlow, 30)
+            (ErrorCode::ClientTooSlow, 30)
         );
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_dripping_caller_is_given_up_after_a_minute() {
-        let (mut sender, body) = Channel::<Bytes, Fault>::new(1);
+        let (mut sender, body) = Channel::<Bytes, Error>::new(1);
         tokio::spawn(async move {
             while sender.send_data(Bytes::from_static(b"x")).await.is_ok() {
                 tokio::time::sleep(Duration::from_secs(20)).await;
             }
         });
-        let mut body = Pace::new(body, LIMITS, caller_too_slow);
+        let mut body = MinRateBody::new(body, LIMITS, caller_too_slow);
         let began = Instant::now();
         let fault = loop {
             if let Err(fault) = body.frame().await.unwrap() {
@@ -191,14 +191,14 @@ mod tests {
         };
         assert_eq!(
             (fault.code(), began.elapsed().as_secs()),
-            (Code::ClientTooSlow, 60)
+            (ErrorCode::ClientTooSlow, 60)
         );
     }
 
     #[tokio::test(start_paused = true)]
     async fn time_in_which_nobody_asked_doesnt_count_against_the_caller() {
-        let (mut sender, body) = Channel::<Bytes, Fault>::new(1);
-        let mut body = Pace::new(body, LIMITS, caller_too_slow);
+        let (mut sender, body) = Channel::<Bytes, Error>::new(1);
+        let mut body = MinRateBody::new(body, LIMITS, caller_too_slow);
         for _ in 0..5 {
             sender.send_data(Bytes::from_static(b"x")).await.unwrap();
             tokio::time::sleep(Duration::from_secs(300)).await;

@@ -7,22 +7,22 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 
-use super::Frames;
-use crate::words::fault::Fault;
+use super::BoxBody;
+use crate::words::fault::Error;
 
 /// A body whose beginning is known. Holds what was looked at until it is asked for.
-pub struct Peeked {
+pub struct PeekedBody {
     beginning: Bytes,
-    rest: Frames,
+    rest: BoxBody,
 }
 
-impl Peeked {
+impl PeekedBody {
     /// Waits for so many bytes, at least one, or the end. Holds as many, and one frame more at
     /// most.
     ///
     /// # Errors
     /// The body fails before that.
-    pub async fn at(mut body: Frames, least: usize) -> Result<Self, Fault> {
+    pub async fn at(mut body: BoxBody, least: usize) -> Result<Self, Error> {
         let mut beginning = BytesMut::new();
         while let Some(frame) = body.frame().await {
             let Some(data) = frame?.into_data().ok().filter(|data| !data.is_empty()) else {
@@ -52,14 +52,14 @@ impl Peeked {
     }
 }
 
-impl Body for Peeked {
+impl Body for PeekedBody {
     type Data = Bytes;
-    type Error = Fault;
+    type Error = Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         if self.beginning.is_empty() {
             return Pin::new(&mut self.rest).poll_frame(cx);
         }
@@ -85,24 +85,24 @@ impl Body for Peeked {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words::fault::{Code, Stage};
+    use crate::words::fault::{ErrorCode, Stage};
     use http_body_util::{Full, StreamBody};
 
     fn frames(
         parts: impl IntoIterator<Item = &'static str, IntoIter: Send + Sync + 'static>,
-    ) -> Frames {
+    ) -> BoxBody {
         let parts = parts.into_iter().map(|part| match part {
-            "failure" => Err(Fault::storage(Code::UpstreamError, Stage::Fetch, "x")),
+            "failure" => Err(Error::storage(ErrorCode::UpstreamError, Stage::Fetch, "x")),
             part => Ok(Frame::data(Bytes::from_static(part.as_bytes()))),
         });
-        Frames::new(StreamBody::new(futures_util::stream::iter(parts)))
+        BoxBody::new(StreamBody::new(futures_util::stream::iter(parts)))
     }
 
     #[tokio::test]
     async fn what_was_looked_at_is_still_there() {
         let parts = ["", "ab", "cd"];
         for (least, beginning) in [(1, "ab"), (2, "ab"), (3, "abcd"), (9, "abcd")] {
-            let peeked = Peeked::at(frames(parts), least).await.unwrap();
+            let peeked = PeekedBody::at(frames(parts), least).await.unwrap();
             assert_eq!(
                 (peeked.beginning(), peeked.is_end_stream()),
                 (beginning.as_bytes(), false)
@@ -114,7 +114,7 @@ mod tests {
     #[tokio::test]
     async fn the_length_stays_exact() {
         let body = Full::new(Bytes::from_static(b"abcd")).map_err(|never| match never {});
-        let mut peeked = Peeked::at(Frames::new(body), 1).await.unwrap();
+        let mut peeked = PeekedBody::at(BoxBody::new(body), 1).await.unwrap();
         assert_eq!(
             (peeked.size_hint().exact(), peeked.is_end_stream()),
             (Some(4), false)
@@ -128,9 +128,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_that_fails_while_it_is_looked_at_is_no_response() {
-        assert!(Peeked::at(frames(["failure"]), 1).await.is_err());
-        assert!(Peeked::at(frames(["ab", "failure"]), 3).await.is_err());
-        assert!(Peeked::at(frames(["ab", "failure"]), 2).await.is_ok());
-        assert_eq!(Peeked::at(frames([]), 1).await.unwrap().beginning(), b"");
+        assert!(PeekedBody::at(frames(["failure"]), 1).await.is_err());
+        assert!(PeekedBody::at(frames(["ab", "failure"]), 3).await.is_err());
+        assert!(PeekedBody::at(frames(["ab", "failure"]), 2).await.is_ok());
+        assert_eq!(
+            PeekedBody::at(frames([]), 1).await.unwrap().beginning(),
+            b""
+        );
     }
 }

@@ -32,9 +32,9 @@ enum Command {
     /// Runs the service.
     Serve(Settings),
     /// Runs the service with an embedded eGain stand-in on loopback; needs no settings.
-    Dev(dev::Dev),
+    Dev(dev::DevArgs),
     /// Runs the eGain stand-in alone, for the tests of adapters.
-    Sandbox(sandbox::Stand),
+    Sandbox(sandbox::SandboxArgs),
     /// Asks a running service on this machine whether it is alive; for a container without a shell.
     Health(Settings),
     /// Keys of callers.

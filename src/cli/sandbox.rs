@@ -6,14 +6,14 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::block_on;
-use super::stop::Stop;
+use super::stop::StopSignals;
 use crate::sandbox::Sandbox;
-use crate::sandbox::config::Config;
+use crate::sandbox::config::SandboxConfig;
 use crate::sandbox::limits::Plan;
 use crate::signals::telemetry;
 
 #[derive(Debug, Args)]
-pub struct Stand {
+pub struct SandboxArgs {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8081")]
     listen: SocketAddr,
@@ -31,17 +31,17 @@ fn plan(name: &str) -> Result<Plan, String> {
 }
 
 /// Serves until told to stop.
-pub fn run(stand: &Stand) -> ExitCode {
+pub fn run(stand: &SandboxArgs) -> ExitCode {
     block_on(serve(stand))
 }
 
-async fn serve(stand: &Stand) -> Result<ExitCode, String> {
+async fn serve(stand: &SandboxArgs) -> Result<ExitCode, String> {
     let _log = telemetry::start(None, "info")?;
-    let config = Config {
+    let config = SandboxConfig {
         listen: stand.listen,
         plan: stand.plan,
         public_base: stand.public_url.clone(),
-        ..Config::default()
+        ..SandboxConfig::default()
     };
     let sandbox =
         Sandbox::start(config).map_err(|error| format!("--listen {}: {error}", stand.listen))?;
@@ -53,7 +53,7 @@ async fn serve(stand: &Stand) -> Result<ExitCode, String> {
         "# Faults: POST http://{0}/_sandbox/faults, counts: GET http://{0}/_sandbox/stats",
         sandbox.addr()
     );
-    Stop::listen()
+    StopSignals::listen()
         .map_err(|error| error.to_string())?
         .next()
         .await;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use super::block_on;
-use super::stop::Stop;
+use super::stop::StopSignals;
 use crate::app;
 use crate::config::Settings;
 use crate::signals::telemetry;
@@ -22,7 +22,7 @@ async fn serve(file: Option<&Path>) -> Result<ExitCode, String> {
     let _log = telemetry::start(settings.log.format, &settings.log.filter)?;
     let bound = app::bind(&settings).map_err(|error| error.to_string())?;
     let signals = Arc::new(Mutex::new(
-        Stop::listen().map_err(|error| error.to_string())?,
+        StopSignals::listen().map_err(|error| error.to_string())?,
     ));
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),

@@ -3,12 +3,12 @@
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// SIGTERM and Ctrl-C, as often as they come.
-pub struct Stop {
+pub struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
 }
 
-impl Stop {
+impl StopSignals {
     /// Listens for them from now on.
     pub fn listen() -> std::io::Result<Self> {
         Ok(Self {

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use toml::Value;
 use url::Url;
 
-use super::mistakes::Report;
-use super::reader::Reader;
-use super::rules::{Verdict, given, private, within};
+use super::mistakes::ErrorCollector;
+use super::reader::SettingsReader;
+use super::rules::{RuleResult, given, private, within};
 use super::section::section;
-use super::setting::{Setting, mistyped, words};
-use crate::front::{self, ClaimNames, JwtConfig, Key};
+use super::setting::{SettingValue, mistyped, words};
+use crate::front::{self, ApiKey, ClaimNames, JwtConfig};
 use crate::words::account::AccountId;
 use crate::words::asset::{Sender, is_channel};
-use crate::words::caller::{Caller, Role};
+use crate::words::caller::{AuthenticatedCaller, CallerRole};
 
 /// What a caller's rate may be, in requests a second.
 const SLOWEST: f64 = 0.001;
@@ -46,7 +46,7 @@ section! {
         mode: Option<AuthMode> => "required";
         /// Callers' keys, as `asset-gateway key new` makes them; in the file only, and read again
         /// when it changes.
-        keys: Vec<Key> = "" where each_once;
+        keys: Vec<ApiKey> = "" where each_once;
     }
 }
 
@@ -76,7 +76,7 @@ section! {
 
 impl Jwt {
     /// Notes what tokens can't be judged without.
-    pub(super) fn require(&self, mode: Option<AuthMode>, report: &mut Report) {
+    pub(super) fn require(&self, mode: Option<AuthMode>, report: &mut ErrorCollector) {
         let given = [
             ("auth.jwt.issuer", self.issuer.is_some()),
             ("auth.jwt.audience", self.audience.is_some()),
@@ -110,7 +110,7 @@ impl Jwt {
 
 impl Auth {
     /// Notes what the service can't do without. An open door must be somebody's decision.
-    pub(super) fn require(&self, report: &mut Report) {
+    pub(super) fn require(&self, report: &mut ErrorCollector) {
         match self.mode {
             None => {
                 let says = "not set: say who may call. keys takes the callers of auth.keys, jwt those with a token of \
@@ -136,7 +136,7 @@ impl Auth {
     }
 
     /// As if nothing but keys could be set.
-    pub(super) fn of_keys(from: &mut Reader) -> Self {
+    pub(super) fn of_keys(from: &mut SettingsReader) -> Self {
         Self {
             mode: Some(AuthMode::Keys),
             keys: from.value("auth.keys", each_once).unwrap_or_default(),
@@ -144,20 +144,20 @@ impl Auth {
     }
 
     /// What the front is given.
-    pub(super) fn callers(&self, jwt: &Jwt) -> front::Auth {
+    pub(super) fn callers(&self, jwt: &Jwt) -> front::AuthConfig {
         match self.mode {
-            Some(AuthMode::Keys) | None => front::Auth::Keys(self.keys.clone()),
+            Some(AuthMode::Keys) | None => front::AuthConfig::Keys(self.keys.clone()),
             Some(AuthMode::Jwt) => {
-                front::Auth::Jwt(Box::new(jwt.config().expect("asked for by for_serve")))
+                front::AuthConfig::Jwt(Box::new(jwt.config().expect("asked for by for_serve")))
             }
-            Some(AuthMode::Anyone) => front::Auth::Nobody,
+            Some(AuthMode::Anyone) => front::AuthConfig::Nobody,
         }
     }
 }
 
 /// A caller may have several keys, so that one can take another's place without a gap; it is the
 /// same caller in each entry.
-fn each_once(keys: &Vec<Key>) -> Verdict {
+fn each_once(keys: &Vec<ApiKey>) -> RuleResult {
     let (mut callers, mut sums) = (BTreeMap::new(), BTreeSet::new());
     for key in keys {
         let id = &key.caller.id;
@@ -191,10 +191,10 @@ struct Entry {
 }
 
 fn adapter() -> String {
-    Role::Adapter.name().into()
+    CallerRole::Adapter.name().into()
 }
 
-impl Setting for Vec<Key> {
+impl SettingValue for Vec<ApiKey> {
     const EXPECTED: &'static str = "a list of tables [[auth.keys]]";
 
     fn from_text(text: &str) -> Result<Self, String> {
@@ -219,7 +219,7 @@ impl Setting for Vec<Key> {
     }
 }
 
-fn read(value: &Value) -> Result<Key, String> {
+fn read(value: &Value) -> Result<ApiKey, String> {
     let entry: Entry = value
         .clone()
         .try_into()
@@ -230,7 +230,7 @@ fn read(value: &Value) -> Result<Key, String> {
     }
     let sha256 = crate::body::digest::parse_hex(&entry.sha256)
         .ok_or("sha256 must be the 64 hexadecimal digits that asset-gateway key new prints, not the key itself")?;
-    let role = Role::parse(&entry.role).ok_or("role must be reader, adapter or operator")?;
+    let role = CallerRole::parse(&entry.role).ok_or("role must be reader, adapter or operator")?;
     let sender = entry
         .sender
         .as_deref()
@@ -247,7 +247,7 @@ fn read(value: &Value) -> Result<Key, String> {
     if account.is_some() && !channels.is_empty() {
         return Err("channels and account are both given: an account's channel is the only one of its callers".into());
     }
-    let caller = Caller {
+    let caller = AuthenticatedCaller {
         id: entry.id,
         role,
         delete: entry.delete,
@@ -255,7 +255,7 @@ fn read(value: &Value) -> Result<Key, String> {
         sender,
         account,
     };
-    Ok(Key {
+    Ok(ApiKey {
         sha256,
         caller: Arc::new(caller),
         rate: entry.rate,
@@ -280,7 +280,7 @@ fn bound(channels: Vec<String>) -> Result<Vec<String>, String> {
     }
 }
 
-fn write(key: &Key) -> Value {
+fn write(key: &ApiKey) -> Value {
     let caller = &key.caller;
     let mut table = toml::Table::new();
     table.insert("id".into(), caller.id.clone().into());
@@ -309,7 +309,7 @@ fn write(key: &Key) -> Value {
 mod tests {
     use super::*;
 
-    fn keys(text: &str) -> Result<Vec<Key>, String> {
+    fn keys(text: &str) -> Result<Vec<ApiKey>, String> {
         let table: toml::Table = text.parse().unwrap();
         Vec::from_toml(&table["keys"])
     }
@@ -325,9 +325,9 @@ mod tests {
         let caller = &read[0].caller;
         assert_eq!(
             (caller.role, caller.sender, read[0].rate),
-            (Role::Adapter, Some(Sender::CustomBot), Some(2.5))
+            (CallerRole::Adapter, Some(Sender::CustomBot), Some(2.5))
         );
-        let again = Vec::<Key>::from_toml(&read.to_toml().unwrap()).unwrap();
+        let again = Vec::<ApiKey>::from_toml(&read.to_toml().unwrap()).unwrap();
         assert_eq!(again[0].caller.channels, ["sms"]);
     }
 

@@ -2,17 +2,17 @@
 
 use super::egain::Egain;
 use super::setting::words;
-use crate::egain::{Quota, Rate};
+use crate::egain::{CallRate, MonthlyQuota};
 
 /// What one replica may ask of eGain, by kind of route.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Budgets {
+pub struct CallBudgets {
     /// `POST /assets` and `GET /assets/{id}`.
-    pub assets: Rate,
+    pub assets: CallRate,
     /// Everything else: deletes, accounts, channels.
-    pub other: Rate,
+    pub other: CallRate,
     /// A month's calls of each method; none where only rates are given.
-    pub quota: Option<Quota>,
+    pub quota: Option<MonthlyQuota>,
 }
 
 /// The plans that eGain sells.
@@ -36,34 +36,34 @@ words! {
 
 impl Plan {
     /// What eGain documents for a whole tenant: calls to `/assets`, and to all other routes.
-    const fn rates(self) -> (Rate, Rate) {
+    const fn rates(self) -> (CallRate, CallRate) {
         match self {
             Self::Developer => (
-                Rate {
+                CallRate {
                     per_second: 0.16,
                     burst: 1,
                 },
-                Rate {
+                CallRate {
                     per_second: 0.16,
                     burst: 1,
                 },
             ),
             Self::Basic => (
-                Rate {
+                CallRate {
                     per_second: 1.0,
                     burst: 3,
                 },
-                Rate {
+                CallRate {
                     per_second: 0.5,
                     burst: 2,
                 },
             ),
             Self::Enterprise => (
-                Rate {
+                CallRate {
                     per_second: 5.0,
                     burst: 15,
                 },
-                Rate {
+                CallRate {
                     per_second: 1.0,
                     burst: 30,
                 },
@@ -82,33 +82,33 @@ impl Plan {
 }
 
 /// A burst that nobody gave is the rate rounded up: what a second allows may come at once.
-fn rate(per_second: f64, burst: Option<u32>) -> Rate {
+fn rate(per_second: f64, burst: Option<u32>) -> CallRate {
     let whole = per_second.ceil() as u32;
-    Rate {
+    CallRate {
         per_second,
         burst: burst.unwrap_or(whole).max(1),
     }
 }
 
 /// One replica's part.
-fn share(rate: Rate, replicas: u32) -> Rate {
+fn share(rate: CallRate, replicas: u32) -> CallRate {
     let replicas = replicas.max(1);
-    Rate {
+    CallRate {
         per_second: rate.per_second / f64::from(replicas),
         burst: (rate.burst / replicas).max(1),
     }
 }
 
 /// One replica's part of the month.
-fn quota(settings: &Egain) -> Option<Quota> {
+fn quota(settings: &Egain) -> Option<MonthlyQuota> {
     let calls = settings.monthly_quota.or(settings.plan.map(Plan::quota))?;
-    Some(Quota {
+    Some(MonthlyQuota {
         calls: (calls / u64::from(settings.replicas.max(1))).max(1),
         enforced: settings.enforce_quota,
     })
 }
 
-impl Budgets {
+impl CallBudgets {
     /// The plan's rates, with what the settings say more exactly, as one replica's share.
     pub(super) fn resolve(settings: &Egain) -> Option<Self> {
         let plan = settings.plan.map(Plan::rates);
@@ -142,15 +142,15 @@ mod tests {
         Settings::from_sources(None, variables).unwrap()
     }
 
-    fn budgets(lines: &[(&str, &str)]) -> Option<(Rate, Rate)> {
+    fn budgets(lines: &[(&str, &str)]) -> Option<(CallRate, CallRate)> {
         settings(lines)
             .egain
             .budgets()
             .map(|budgets| (budgets.assets, budgets.other))
     }
 
-    fn rates(assets: (f64, u32), other: (f64, u32)) -> Option<(Rate, Rate)> {
-        let rate = |(per_second, burst)| Rate { per_second, burst };
+    fn rates(assets: (f64, u32), other: (f64, u32)) -> Option<(CallRate, CallRate)> {
+        let rate = |(per_second, burst)| CallRate { per_second, burst };
         Some((rate(assets), rate(other)))
     }
 

@@ -6,16 +6,16 @@ use std::str::FromStr;
 use strum::IntoEnumIterator;
 use toml::{Table, Value};
 
-use super::setting::{Setting, mistyped};
-use crate::media::{MediaKind, Pattern};
-use crate::policy::{ChannelRules, FileRules, Rules};
+use super::setting::{SettingValue, mistyped};
+use crate::media::{MediaKind, MediaPattern};
+use crate::policy::{ChannelRules, DirectionRules, FileRules};
 use crate::words::asset::is_channel;
 use crate::words::units::ByteSize;
 
 /// Rules by eGain channel type.
-pub type Channels = BTreeMap<String, ChannelRules>;
+pub type ChannelsConfig = BTreeMap<String, ChannelRules>;
 
-impl Setting for Channels {
+impl SettingValue for ChannelsConfig {
     const EXPECTED: &'static str = "tables [policy.channels.<type>]";
 
     fn from_text(text: &str) -> Result<Self, String> {
@@ -63,7 +63,7 @@ impl Setting for Channels {
 
 /// A name that no caller could give would have rules that never hold, and of two that differ by
 /// case one would win.
-fn named_well(channels: &Channels) -> Result<(), String> {
+fn named_well(channels: &ChannelsConfig) -> Result<(), String> {
     let mut seen = BTreeMap::new();
     for name in channels.keys() {
         if !is_channel(name) {
@@ -102,8 +102,8 @@ fn channel(table: &Table) -> Result<ChannelRules, String> {
     })
 }
 
-fn read(table: &Table) -> Result<Rules, String> {
-    let mut rules = Rules::default();
+fn read(table: &Table) -> Result<DirectionRules, String> {
+    let mut rules = DirectionRules::default();
     for (key, value) in table {
         let wrong = |says| format!("{key}: {says}");
         match (MediaKind::from_str(key), value) {
@@ -129,8 +129,8 @@ fn read_into(rules: &mut FileRules, key: &str, value: &Value) -> Result<(), Stri
     let wrong = |says| format!("{key}: {says}");
     match key {
         "max_size" => rules.max_size = Some(ByteSize::from_toml(value).map_err(wrong)?.as_u64()),
-        "allow" => rules.allow = Some(Vec::<Pattern>::from_toml(value).map_err(wrong)?),
-        "deny" => rules.deny = Vec::<Pattern>::from_toml(value).map_err(wrong)?,
+        "allow" => rules.allow = Some(Vec::<MediaPattern>::from_toml(value).map_err(wrong)?),
+        "deny" => rules.deny = Vec::<MediaPattern>::from_toml(value).map_err(wrong)?,
         _ => {
             let kinds: Vec<&str> = MediaKind::iter().map(Into::into).collect();
             let tables = format!(
@@ -145,7 +145,7 @@ fn read_into(rules: &mut FileRules, key: &str, value: &Value) -> Result<(), Stri
     Ok(())
 }
 
-fn show(rules: &Rules) -> Table {
+fn show(rules: &DirectionRules) -> Table {
     let kinds = rules.kinds.iter().map(|(kind, of_kind)| {
         let name: &str = kind.into();
         (name.to_owned(), Value::Table(show_files(of_kind)))
@@ -170,8 +170,8 @@ fn show_files(rules: &FileRules) -> Table {
 mod tests {
     use super::*;
 
-    fn channels(text: &str) -> Result<Channels, String> {
-        Channels::from_toml(&Value::Table(text.parse().unwrap()))
+    fn channels(text: &str) -> Result<ChannelsConfig, String> {
+        ChannelsConfig::from_toml(&Value::Table(text.parse().unwrap()))
     }
 
     #[test]
@@ -192,7 +192,10 @@ mod tests {
             ),
             (false, true)
         );
-        assert_eq!(Channels::from_toml(&read.to_toml().unwrap()), Ok(read));
+        assert_eq!(
+            ChannelsConfig::from_toml(&read.to_toml().unwrap()),
+            Ok(read)
+        );
     }
 
     #[test]
@@ -208,7 +211,10 @@ mod tests {
             (Some(9 << 20), Some(5 << 20))
         );
         assert!(read["a"].inbound.kinds.is_empty());
-        assert_eq!(Channels::from_toml(&read.to_toml().unwrap()), Ok(read));
+        assert_eq!(
+            ChannelsConfig::from_toml(&read.to_toml().unwrap()),
+            Ok(read)
+        );
     }
 
     #[test]

@@ -1,32 +1,32 @@
 //! From settings to what each part is given. A part never sees another part's settings.
 
 use super::Settings;
-use super::mistakes::Mistakes;
+use super::mistakes::SettingsErrors;
 use super::{cache, egain as section, server};
 use crate::body::pace;
 use crate::media::EXECUTABLE_PATTERNS;
-use crate::policy::Policy;
+use crate::policy::UploadPolicy;
 use crate::wire::server as listener;
 use crate::{download, egain, front, storage, upload};
 
 /// What every part of the service is given.
-pub struct Parts {
+pub struct ServiceConfigs {
     /// The listeners.
-    pub listener: listener::Config,
+    pub listener: listener::ListenerConfig,
     /// The data listener's certificate.
-    pub tls: Option<listener::Files>,
+    pub tls: Option<listener::TlsFiles>,
     /// The data listener's service.
-    pub front: front::Config,
+    pub front: front::ApiConfig,
     /// Uploads.
-    pub upload: upload::Config,
+    pub upload: upload::UploadConfig,
     /// What may be uploaded.
-    pub policy: Policy,
+    pub policy: UploadPolicy,
     /// The cache of signed URLs.
-    pub download: download::Config,
+    pub download: download::UrlCacheConfig,
     /// eGain's client.
-    pub egain: egain::Config,
+    pub egain: egain::EgainConfig,
     /// Storage's client.
-    pub storage: storage::Config,
+    pub storage: storage::StorageConfig,
 }
 
 impl Settings {
@@ -34,9 +34,9 @@ impl Settings {
     ///
     /// # Errors
     /// As [`Settings::for_serve`].
-    pub fn parts(&self) -> Result<Parts, Mistakes> {
+    pub fn parts(&self) -> Result<ServiceConfigs, SettingsErrors> {
         self.for_serve()?;
-        Ok(Parts {
+        Ok(ServiceConfigs {
             listener: self.listener(),
             tls: self.tls(),
             front: self.front(),
@@ -48,7 +48,7 @@ impl Settings {
         })
     }
 
-    fn listener(&self) -> listener::Config {
+    fn listener(&self) -> listener::ListenerConfig {
         let server::Server {
             header_timeout,
             keep_alive_timeout,
@@ -58,34 +58,34 @@ impl Settings {
             max_connections,
             ..
         } = self.server;
-        listener::Config {
+        listener::ListenerConfig {
             header_timeout,
             keep_alive_timeout,
             stall_timeout: body_idle_timeout,
             min_send_rate: min_rate.as_u64(),
             read_buffer: read_buffer.as_u64() as usize,
             max_connections,
-            ..listener::Config::default()
+            ..listener::ListenerConfig::default()
         }
     }
 
-    fn tls(&self) -> Option<listener::Files> {
+    fn tls(&self) -> Option<listener::TlsFiles> {
         let server::Server {
             tls_cert, tls_key, ..
         } = &self.server;
-        Some(listener::Files {
+        Some(listener::TlsFiles {
             cert: tls_cert.clone()?,
             key: tls_key.clone()?,
         })
     }
 
-    fn front(&self) -> front::Config {
+    fn front(&self) -> front::ApiConfig {
         let server::Server {
             max_uploads,
             max_downloads,
             ..
         } = self.server;
-        front::Config {
+        front::ApiConfig {
             max_uploads,
             max_downloads,
             download_mode: self.download.mode,
@@ -102,15 +102,18 @@ impl Settings {
         }
     }
 
-    fn upload(&self) -> upload::Config {
+    fn upload(&self) -> upload::UploadConfig {
         let limits = &self.limits;
-        upload::Config {
-            limits: upload::Limits::new(limits.max_asset_size.as_u64(), limits.look_ahead.as_u64()),
-            pace: pace::Limits {
+        upload::UploadConfig {
+            limits: upload::LengthLimits::new(
+                limits.max_asset_size.as_u64(),
+                limits.look_ahead.as_u64(),
+            ),
+            pace: pace::PaceLimits {
                 idle: self.server.body_idle_timeout,
                 min_rate: self.server.min_rate.as_u64(),
             },
-            once: upload::OnceConfig {
+            once: upload::IdempotencyConfig {
                 ttl: self.idempotency.ttl,
                 capacity: self.idempotency.capacity,
             },
@@ -118,12 +121,12 @@ impl Settings {
                 memory: limits.spool_memory.as_u64(),
                 total: limits.spool_total.as_u64(),
                 dir: limits.spool_dir.clone().unwrap_or_else(std::env::temp_dir),
-                is_shared: !matches!(self.auth.callers(&self.jwt), front::Auth::Nobody),
+                is_shared: !matches!(self.auth.callers(&self.jwt), front::AuthConfig::Nobody),
             },
         }
     }
 
-    fn policy(&self) -> Policy {
+    fn policy(&self) -> UploadPolicy {
         let rules = &self.policy;
         let built_in = || {
             EXECUTABLE_PATTERNS
@@ -131,7 +134,7 @@ impl Settings {
                 .map(|pattern| pattern.parse().expect("the built-in list is valid"))
                 .collect()
         };
-        Policy {
+        UploadPolicy {
             deny: rules.deny.clone().unwrap_or_else(built_in),
             allow: rules.allow.clone(),
             on_mismatch: rules.on_mismatch,
@@ -142,13 +145,13 @@ impl Settings {
         }
     }
 
-    fn download_cache(&self) -> download::Config {
+    fn download_cache(&self) -> download::UrlCacheConfig {
         let cache::Cache {
             capacity,
             safety_margin,
             negative_ttl,
         } = self.cache;
-        download::Config {
+        download::UrlCacheConfig {
             capacity,
             safety_margin,
             negative_ttl,
@@ -157,9 +160,9 @@ impl Settings {
 }
 
 impl section::Egain {
-    fn api(&self) -> egain::Config {
+    fn api(&self) -> egain::EgainConfig {
         let budgets = self.budgets().expect("asked for by for_serve");
-        egain::Config {
+        egain::EgainConfig {
             base_url: self.base_url.clone(),
             credentials: self.credentials().expect("asked for by for_serve"),
             assets: budgets.assets,
@@ -174,11 +177,11 @@ impl section::Egain {
         }
     }
 
-    fn credentials(&self) -> Option<egain::Credentials> {
+    fn credentials(&self) -> Option<egain::ClientCredentials> {
         if let Some(token) = &self.token {
-            return Some(egain::Credentials::Fixed(token.clone()));
+            return Some(egain::ClientCredentials::Fixed(token.clone()));
         }
-        Some(egain::Credentials::Client {
+        Some(egain::ClientCredentials::Client {
             token_url: self.token_url.clone()?,
             id: self.client_id.clone()?,
             secret: self.client_secret.clone()?,
@@ -186,8 +189,8 @@ impl section::Egain {
         })
     }
 
-    fn storage(&self) -> storage::Config {
-        storage::Config {
+    fn storage(&self) -> storage::StorageConfig {
+        storage::StorageConfig {
             content_hosts: self.content_hosts.clone(),
             allow_http: self.allow_http_content_urls,
             method: self.upload_method,

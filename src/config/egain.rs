@@ -5,8 +5,8 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::budget::{Budgets, Plan};
-use super::mistakes::Report;
+use super::budget::{CallBudgets, Plan};
+use super::mistakes::ErrorCollector;
 use super::rules::{self, MOMENT, given, some, within};
 use super::section::section;
 use super::setting::{HIDDEN, words};
@@ -104,12 +104,12 @@ section! {
 
 impl Egain {
     /// The calls that one replica may make; nothing without a plan and a rate.
-    pub fn budgets(&self) -> Option<Budgets> {
-        Budgets::resolve(self)
+    pub fn budgets(&self) -> Option<CallBudgets> {
+        CallBudgets::resolve(self)
     }
 
     /// Notes what contradicts itself.
-    pub(super) fn compare(&self, report: &mut Report) {
+    pub(super) fn compare(&self, report: &mut ErrorCollector) {
         if self.burst.is_some() && self.rate.is_none() {
             report.clash(
                 &["egain.burst", "egain.rate"],
@@ -155,7 +155,7 @@ impl Egain {
     }
 
     /// Notes what the service can't do without.
-    pub(super) fn require(&self, report: &mut Report) {
+    pub(super) fn require(&self, report: &mut ErrorCollector) {
         if self.plan.is_none() && self.rate.is_none() {
             report.clash(
                 &["egain.plan", "egain.rate"],
@@ -179,7 +179,7 @@ impl Egain {
         }
     }
 
-    fn require_credentials(&self, report: &mut Report) {
+    fn require_credentials(&self, report: &mut ErrorCollector) {
         let client = self.client();
         if self.token.is_none() && client.iter().all(|(_, is_given)| !is_given) {
             let keys = [

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
-use super::mistakes::Report;
+use super::mistakes::ErrorCollector;
 
 /// What all our variables begin with.
 pub(super) const PREFIX: &str = "ASSET_GATEWAY_";
@@ -20,15 +20,15 @@ pub(super) const FILE_VARIABLE: &str = "ASSET_GATEWAY_CONFIG";
 const FILE_MAX: u64 = 1 << 20;
 
 /// A value that somebody wrote. Has no `Debug`, as it may be a secret.
-pub(super) struct Given {
+pub(super) struct SourcedValue {
     /// The name it was written under.
     pub written: String,
     /// What was written.
-    pub value: Raw,
+    pub value: RawValue,
 }
 
 /// A value as it came.
-pub(super) enum Raw {
+pub(super) enum RawValue {
     /// From a variable or a file of its own.
     Text(String),
     /// From the settings file.
@@ -36,13 +36,13 @@ pub(super) enum Raw {
 }
 
 /// One source's values by key (`egain.rate`).
-pub(super) type Layer = BTreeMap<String, Given>;
+pub(super) type SettingsSource = BTreeMap<String, SourcedValue>;
 
 /// The environment's part in the settings.
 #[derive(Default)]
 pub(super) struct Environment {
     /// Values by key. What isn't written like a key stands here under its own name.
-    pub keys: Layer,
+    pub keys: SettingsSource,
     /// The settings file that it names.
     pub file: Option<PathBuf>,
 }
@@ -54,7 +54,7 @@ pub(super) struct Environment {
 /// them behind.
 pub(super) fn environment<N, V>(
     variables: impl IntoIterator<Item = (N, V)>,
-    report: &mut Report,
+    report: &mut ErrorCollector,
 ) -> Environment
 where
     N: Into<OsString>,
@@ -75,9 +75,9 @@ where
             match value.into_string() {
                 Ok(text) => drop(environment.keys.insert(
                     key,
-                    Given {
+                    SourcedValue {
                         written: name,
-                        value: Raw::Text(text),
+                        value: RawValue::Text(text),
                     },
                 )),
                 Err(_) => report.add(&name, "is not UTF-8"),
@@ -105,12 +105,17 @@ fn key_of(name: &str) -> Option<String> {
 ///
 /// `named_by` is what named it. `tables` are those that exist, with those within others
 /// (`auth.jwt`).
-pub(super) fn file(path: &Path, named_by: &str, tables: &[&str], report: &mut Report) -> Layer {
+pub(super) fn file(
+    path: &Path,
+    named_by: &str,
+    tables: &[&str],
+    report: &mut ErrorCollector,
+) -> SettingsSource {
     let text = match read(path) {
         Ok(text) => text,
         Err(why) => {
             report.blind(named_by, format!("can't read {}: {why}", path.display()));
-            return Layer::new();
+            return SettingsSource::new();
         }
     };
     match text.parse::<Table>() {
@@ -122,13 +127,13 @@ pub(super) fn file(path: &Path, named_by: &str, tables: &[&str], report: &mut Re
                 .map_or(1, |before| before.matches('\n').count() + 1);
             // Not its `Display`, which quotes the line: there may be a secret in it.
             report.blind(&format!("{}:{line}", path.display()), why.message());
-            Layer::new()
+            SettingsSource::new()
         }
     }
 }
 
-fn keys_of(file: Table, tables: &[&str], report: &mut Report) -> Layer {
-    let mut layer = Layer::new();
+fn keys_of(file: Table, tables: &[&str], report: &mut ErrorCollector) -> SettingsSource {
+    let mut layer = SettingsSource::new();
     for (section, content) in file {
         // An unknown section is one mistake, not one for each of its keys.
         if !tables.contains(&section.as_str()) {
@@ -140,9 +145,9 @@ fn keys_of(file: Table, tables: &[&str], report: &mut Report) -> Layer {
             };
             layer.insert(
                 name.clone(),
-                Given {
+                SourcedValue {
                     written: name,
-                    value: Raw::Toml(content),
+                    value: RawValue::Toml(content),
                 },
             );
             continue;
@@ -153,7 +158,13 @@ fn keys_of(file: Table, tables: &[&str], report: &mut Report) -> Layer {
 }
 
 /// Takes a table's keys, and those of the tables within it that exist.
-fn enter(name: &str, content: Value, tables: &[&str], layer: &mut Layer, report: &mut Report) {
+fn enter(
+    name: &str,
+    content: Value,
+    tables: &[&str],
+    layer: &mut SettingsSource,
+    report: &mut ErrorCollector,
+) {
     let Value::Table(keys) = content else {
         return report.add(name, format!("expected a section: [{name}]"));
     };
@@ -164,9 +175,9 @@ fn enter(name: &str, content: Value, tables: &[&str], layer: &mut Layer, report:
         } else {
             layer.insert(
                 name.clone(),
-                Given {
+                SourcedValue {
                     written: name,
-                    value: Raw::Toml(value),
+                    value: RawValue::Toml(value),
                 },
             );
         }
@@ -222,7 +233,7 @@ mod tests {
 
     #[test]
     fn an_empty_variable_is_not_given() {
-        let mut report = Report::default();
+        let mut report = ErrorCollector::default();
         let found = environment(
             [
                 ("ASSET_GATEWAY_EGAIN__SCOPE", ""),

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::mistakes::Report;
+use super::mistakes::ErrorCollector;
 use super::rules::within;
 use super::section::section;
 use super::setting::shown;
@@ -30,7 +30,7 @@ impl Limits {
     /// Notes what contradicts itself.
     ///
     /// A look-ahead larger than the largest file is none: it is never filled.
-    pub(super) fn compare(&self, report: &mut Report) {
+    pub(super) fn compare(&self, report: &mut ErrorCollector) {
         if self.spool_total != ByteSize(0) && self.spool_memory > self.spool_total {
             let (memory, total) = (shown(&self.spool_memory), shown(&self.spool_total));
             report.clash(

@@ -3,10 +3,10 @@
 use super::rules::log_filter;
 use super::section::section;
 use super::setting::words;
-use crate::signals::telemetry::Format;
+use crate::signals::telemetry::LogFormat;
 
 words! {
-    Format {
+    LogFormat {
         Json = "json",
         Text = "text",
     }
@@ -16,7 +16,7 @@ section! {
     /// What is told, and in what form.
     Log as "log" {
         /// The form of the log: json or text.
-        format: Option<Format> => "json; text on a terminal";
+        format: Option<LogFormat> => "json; text on a terminal";
         /// What is told, as directives such as `info,asset_gateway=debug`.
         filter: String = "info" where log_filter;
     }

@@ -22,9 +22,9 @@ impl fmt::Display for Mistake {
 /// Every mistake that was found, sorted by key. Displays as one line each.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.iter().map(Mistake::to_string).collect::<Vec<_>>().join("\n"))]
-pub struct Mistakes(Vec<Mistake>);
+pub struct SettingsErrors(Vec<Mistake>);
 
-impl Mistakes {
+impl SettingsErrors {
     /// The mistakes, sorted by key.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Mistake> {
         self.0.iter()
@@ -33,14 +33,14 @@ impl Mistakes {
 
 /// Collects mistakes while settings are read and compared with each other.
 #[derive(Debug, Default)]
-pub(super) struct Report {
+pub(super) struct ErrorCollector {
     found: Vec<Mistake>,
     written: BTreeMap<&'static str, String>,
     bad: BTreeSet<&'static str>,
     blind: bool,
 }
 
-impl Report {
+impl ErrorCollector {
     /// Remembers how a key was written, for mistakes that are only seen later.
     pub fn given(&mut self, key: &'static str, written: &str) {
         self.written.insert(key, written.to_owned());
@@ -85,12 +85,12 @@ impl Report {
     }
 
     /// `value`, if nothing is wrong.
-    pub fn judge<T>(mut self, value: T) -> Result<T, Mistakes> {
+    pub fn judge<T>(mut self, value: T) -> Result<T, SettingsErrors> {
         if self.found.is_empty() {
             return Ok(value);
         }
         self.found.sort();
-        Err(Mistakes(self.found))
+        Err(SettingsErrors(self.found))
     }
 }
 
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn mistakes_are_sorted_and_one_line_each() {
-        let mut report = Report::default();
+        let mut report = ErrorCollector::default();
         report.add("b", "second");
         report.add("a", "first");
         assert_eq!(
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_clash_is_told_under_the_name_that_was_written() {
-        let mut report = Report::default();
+        let mut report = ErrorCollector::default();
         report.given("x.y", "ASSET_GATEWAY_X__Y");
         report.clash(&["x.y", "x.z"], "disagree");
         assert_eq!(
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_clash_with_a_bad_value_is_not_told() {
-        let mut report = Report::default();
+        let mut report = ErrorCollector::default();
         report.bad("x.z", "x.z", "is bad");
         report.clash(&["x.y", "x.z"], "disagree");
         assert_eq!(report.judge(()).unwrap_err().to_string(), "x.z: is bad");

@@ -30,9 +30,9 @@ use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
 
-use self::mistakes::{Mistakes, Report};
-use self::reader::Reader;
-use self::section::{Key, Section};
+use self::mistakes::{ErrorCollector, SettingsErrors};
+use self::reader::SettingsReader;
+use self::section::{SettingKey, SettingsSection};
 
 /// Declares the sections, so that none can be read and not be shown.
 macro_rules! settings {
@@ -49,12 +49,12 @@ macro_rules! settings {
 
         impl Settings {
             /// Every key that exists, section by section: the table of settings.
-            pub fn keys() -> impl Iterator<Item = &'static Key> {
+            pub fn keys() -> impl Iterator<Item = &'static SettingKey> {
                 [$(<$section>::KEYS),+].into_iter().flatten()
             }
 
-            fn read(from: &mut Reader) -> Self {
-                Self { $($name: Section::read(from),)+ file: None, secret_files: from.secret_files() }
+            fn read(from: &mut SettingsReader) -> Self {
+                Self { $($name: SettingsSection::read(from),)+ file: None, secret_files: from.secret_files() }
             }
 
             /// Every key's value, in the order of `keys`.
@@ -95,7 +95,7 @@ impl Settings {
     ///
     /// # Errors
     /// Everything that is unknown, unreadable, out of bounds or in contradiction.
-    pub fn load(file: Option<&Path>) -> Result<Self, Mistakes> {
+    pub fn load(file: Option<&Path>) -> Result<Self, SettingsErrors> {
         Self::from_sources(file, environment())
     }
 
@@ -104,7 +104,7 @@ impl Settings {
     ///
     /// # Errors
     /// Those of both.
-    pub fn load_for_serve(file: Option<&Path>) -> Result<Self, Mistakes> {
+    pub fn load_for_serve(file: Option<&Path>) -> Result<Self, SettingsErrors> {
         let (settings, mut report) = Self::gather(file, environment());
         settings.require(&mut report);
         report.judge(settings)
@@ -117,7 +117,7 @@ impl Settings {
     pub fn from_sources<N, V>(
         file: Option<&Path>,
         variables: impl IntoIterator<Item = (N, V)>,
-    ) -> Result<Self, Mistakes>
+    ) -> Result<Self, SettingsErrors>
     where
         N: Into<OsString>,
         V: Into<OsString>,
@@ -159,13 +159,13 @@ impl Settings {
     ///
     /// # Errors
     /// The file can't be read, something is wrong with the keys, or there are none.
-    pub fn keys_in(file: &Path) -> Result<Vec<crate::front::Key>, Mistakes> {
-        let keys: Vec<&Key> = Self::keys().collect();
-        let mut reader = Reader::new(
+    pub fn keys_in(file: &Path) -> Result<Vec<crate::front::ApiKey>, SettingsErrors> {
+        let keys: Vec<&SettingKey> = Self::keys().collect();
+        let mut reader = SettingsReader::new(
             Some((file, "auth.keys")),
-            layers::Layer::new(),
+            layers::SettingsSource::new(),
             &keys,
-            Report::default(),
+            ErrorCollector::default(),
         );
         let auth = auth::Auth::of_keys(&mut reader);
         let mut report = reader.into_report();
@@ -177,8 +177,8 @@ impl Settings {
     ///
     /// # Errors
     /// Names what is missing: who may call, eGain's credentials, or the plan.
-    pub fn for_serve(&self) -> Result<(), Mistakes> {
-        let mut report = Report::default();
+    pub fn for_serve(&self) -> Result<(), SettingsErrors> {
+        let mut report = ErrorCollector::default();
         self.require(&mut report);
         report.judge(())
     }
@@ -192,19 +192,19 @@ impl Settings {
     fn gather<N, V>(
         file: Option<&Path>,
         variables: impl IntoIterator<Item = (N, V)>,
-    ) -> (Self, Report)
+    ) -> (Self, ErrorCollector)
     where
         N: Into<OsString>,
         V: Into<OsString>,
     {
-        let keys: Vec<&Key> = Self::keys().collect();
-        let mut report = Report::default();
+        let keys: Vec<&SettingKey> = Self::keys().collect();
+        let mut report = ErrorCollector::default();
         let environment = layers::environment(variables, &mut report);
         let named = file.map(|path| (path, "--config")).or(environment
             .file
             .as_deref()
             .map(|path| (path, layers::FILE_VARIABLE)));
-        let mut reader = Reader::new(named, environment.keys, &keys, report);
+        let mut reader = SettingsReader::new(named, environment.keys, &keys, report);
         let mut settings = Self::read(&mut reader);
         settings.file = named.map(|(path, _)| path.to_owned());
         let mut report = reader.finish(&keys);
@@ -213,7 +213,7 @@ impl Settings {
     }
 
     /// Notes what contradicts itself.
-    fn compare(&self, report: &mut Report) {
+    fn compare(&self, report: &mut ErrorCollector) {
         self.server.compare(report);
         self.server.compare_origins(self.auth.mode, report);
         self.egain.compare(report);
@@ -221,7 +221,7 @@ impl Settings {
     }
 
     /// Notes what the service can't do without.
-    fn require(&self, report: &mut Report) {
+    fn require(&self, report: &mut ErrorCollector) {
         self.egain.require(report);
         self.auth.require(report);
         self.jwt.require(self.auth.mode, report);

@@ -1,14 +1,14 @@
 //! `[policy]`: which files may pass.
 
-use super::channels::Channels;
+use super::channels::ChannelsConfig;
 use super::rules::some;
 use super::section::section;
 use super::setting::words;
-use crate::media::Pattern;
-use crate::policy::{OnMismatch, UnknownChannels};
+use crate::media::MediaPattern;
+use crate::policy::{OnTypeMismatch, UnknownChannels};
 
 words! {
-    OnMismatch {
+    OnTypeMismatch {
         Rename = "rename",
         Refuse = "refuse",
     }
@@ -25,11 +25,11 @@ section! {
     /// Which files may pass.
     Policy as "policy" {
         /// MIME patterns of what is refused, in place of the built-in list.
-        deny: Option<Vec<Pattern>> => "executables and scripts";
+        deny: Option<Vec<MediaPattern>> => "executables and scripts";
         /// MIME patterns of what may pass.
-        allow: Vec<Pattern> = "*/*" where some;
+        allow: Vec<MediaPattern> = "*/*" where some;
         /// When name or declared type contradict the bytes: rename or refuse.
-        on_mismatch: OnMismatch = "rename";
+        on_mismatch: OnTypeMismatch = "rename";
         /// Whether what would be refused is only counted and logged.
         report_only: bool = "false";
         /// Whether a channel may be sent to that neither `policy.channels` nor a key's `channels`
@@ -37,6 +37,6 @@ section! {
         unknown_channels: UnknownChannels = "allow";
         /// What a channel takes, whatever the case of its name: `[policy.channels.<type>]` with
         /// `max_size`, `allow` and `deny`; in the file only.
-        channels: Channels = "";
+        channels: ChannelsConfig = "";
     }
 }

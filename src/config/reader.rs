@@ -3,31 +3,31 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::layers::{self, Given, Layer, PREFIX, Raw};
-use super::mistakes::Report;
-use super::rules::Verdict;
-use super::section::Key;
-use super::setting::Setting;
+use super::layers::{self, PREFIX, RawValue, SettingsSource, SourcedValue};
+use super::mistakes::ErrorCollector;
+use super::rules::RuleResult;
+use super::section::SettingKey;
+use super::setting::SettingValue;
 
 /// Names that are less alike than this (0 to 1) aren't taken for slips of each other.
 const ALIKE: f64 = 0.7;
 
 /// The layers and the mistakes found in them.
-pub(super) struct Reader {
+pub(super) struct SettingsReader {
     /// The upper ones first.
-    layers: [Layer; 2],
-    report: Report,
+    layers: [SettingsSource; 2],
+    report: ErrorCollector,
     /// The files that secrets were read from, by key.
     secret_files: BTreeMap<&'static str, PathBuf>,
 }
 
-impl Reader {
+impl SettingsReader {
     /// Opens a file and the environment. `keys` are those that exist.
     pub fn new(
         file: Option<(&Path, &str)>,
-        environment: Layer,
-        keys: &[&Key],
-        mut report: Report,
+        environment: SettingsSource,
+        keys: &[&SettingKey],
+        mut report: ErrorCollector,
     ) -> Self {
         let tables: Vec<&str> = keys.iter().map(|key| key.table()).collect();
         let file = file.map(|(path, named_by)| layers::file(path, named_by, &tables, &mut report));
@@ -39,10 +39,10 @@ impl Reader {
     }
 
     /// A key's value; nothing if it isn't given, or if it is bad, which is noted.
-    pub fn value<T: Setting>(
+    pub fn value<T: SettingValue>(
         &mut self,
         key: &'static str,
-        rule: impl Fn(&T) -> Verdict,
+        rule: impl Fn(&T) -> RuleResult,
     ) -> Option<T> {
         let given = if T::SECRET {
             self.take_secret(key)?
@@ -51,8 +51,8 @@ impl Reader {
         };
         self.report.given(key, &given.written);
         let value = match &given.value {
-            Raw::Text(text) => T::from_text(text),
-            Raw::Toml(value) => T::from_toml(value),
+            RawValue::Text(text) => T::from_text(text),
+            RawValue::Toml(value) => T::from_toml(value),
         };
         let judged = value.and_then(|value| rule(&value).map(|()| value));
         judged
@@ -61,13 +61,13 @@ impl Reader {
     }
 
     /// Takes a key out of every layer.
-    fn take(&mut self, key: &str) -> Option<Given> {
+    fn take(&mut self, key: &str) -> Option<SourcedValue> {
         let [upper, lower] = self.layers.each_mut().map(|layer| layer.remove(key));
         upper.or(lower)
     }
 
     /// Takes a secret and the file it may be in out of every layer.
-    fn take_secret(&mut self, key: &'static str) -> Option<Given> {
+    fn take_secret(&mut self, key: &'static str) -> Option<SourcedValue> {
         let in_file = format!("{key}_file");
         let [upper, lower] = self
             .layers
@@ -96,10 +96,10 @@ impl Reader {
     }
 
     /// The secret in a file, which may be read again.
-    fn open_secret(&mut self, key: &'static str, file: Given) -> Option<Given> {
+    fn open_secret(&mut self, key: &'static str, file: SourcedValue) -> Option<SourcedValue> {
         let path = match &file.value {
-            Raw::Text(path) | Raw::Toml(toml::Value::String(path)) => path,
-            Raw::Toml(_) => {
+            RawValue::Text(path) | RawValue::Toml(toml::Value::String(path)) => path,
+            RawValue::Toml(_) => {
                 self.report
                     .bad(key, &file.written, "expected the path of a file");
                 return None;
@@ -108,8 +108,8 @@ impl Reader {
         match layers::read_secret(Path::new(path)) {
             Ok(text) => {
                 self.secret_files.insert(key, path.into());
-                Some(Given {
-                    value: Raw::Text(text),
+                Some(SourcedValue {
+                    value: RawValue::Text(text),
                     ..file
                 })
             }
@@ -127,12 +127,12 @@ impl Reader {
     }
 
     /// What was noted so far; what nobody took is fine.
-    pub fn into_report(self) -> Report {
+    pub fn into_report(self) -> ErrorCollector {
         self.report
     }
 
     /// Notes what nobody took.
-    pub fn finish(mut self, keys: &[&Key]) -> Report {
+    pub fn finish(mut self, keys: &[&SettingKey]) -> ErrorCollector {
         for layer in &self.layers {
             for (key, given) in layer {
                 self.report.add(&given.written, unknown(key, given, keys));
@@ -143,11 +143,11 @@ impl Reader {
 }
 
 /// "unknown key, did you mean egain.rate?", in the words of the one who wrote it.
-fn unknown(key: &str, given: &Given, keys: &[&Key]) -> String {
+fn unknown(key: &str, given: &SourcedValue, keys: &[&SettingKey]) -> String {
     let as_variable = given.written.starts_with(PREFIX);
     let is_section = !as_variable && !key.contains('.');
     let what = match &given.value {
-        Raw::Toml(toml::Value::Table(_)) if is_section => "section",
+        RawValue::Toml(toml::Value::Table(_)) if is_section => "section",
         _ => "key",
     };
     let names = keys

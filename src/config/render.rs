@@ -4,10 +4,10 @@ use std::fmt::Write;
 
 use toml::Value;
 
-use super::section::Key;
+use super::section::SettingKey;
 
 /// One section after the other; a key that isn't set is a comment that says what holds.
-pub(super) fn toml<'k>(settings: impl Iterator<Item = (&'k Key, Option<Value>)>) -> String {
+pub(super) fn toml<'k>(settings: impl Iterator<Item = (&'k SettingKey, Option<Value>)>) -> String {
     let mut text = String::new();
     let mut section = "";
     for (key, value) in settings {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use url::{Host, Url};
 
-use super::setting::{Setting, shown};
+use super::setting::{SettingValue, shown};
 
 /// The longest that anything may be set to wait.
 ///
@@ -22,10 +22,10 @@ pub(super) const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 pub(super) const MOMENT: Duration = Duration::from_millis(100);
 
 /// The verdict on a value; the error is a line that says what is wrong.
-pub(super) type Verdict = Result<(), String>;
+pub(super) type RuleResult = Result<(), String>;
 
 /// At least `least`, at most `most`.
-pub(super) fn within<T: Setting + PartialOrd>(least: T, most: T) -> impl Fn(&T) -> Verdict {
+pub(super) fn within<T: SettingValue + PartialOrd>(least: T, most: T) -> impl Fn(&T) -> RuleResult {
     move |value| {
         if (&least..=&most).contains(&value) {
             return Ok(());
@@ -40,7 +40,7 @@ pub(super) fn within<T: Setting + PartialOrd>(least: T, most: T) -> impl Fn(&T) 
 }
 
 /// If it is given at all.
-pub(super) fn given<T>(rule: impl Fn(&T) -> Verdict) -> impl Fn(&Option<T>) -> Verdict {
+pub(super) fn given<T>(rule: impl Fn(&T) -> RuleResult) -> impl Fn(&Option<T>) -> RuleResult {
     move |value| value.as_ref().map_or(Ok(()), &rule)
 }
 
@@ -49,7 +49,7 @@ pub(super) fn given<T>(rule: impl Fn(&T) -> Verdict) -> impl Fn(&Option<T>) -> V
     clippy::ptr_arg,
     reason = "rules take a value of the setting's own type"
 )]
-pub(super) fn some<T>(list: &Vec<T>) -> Verdict {
+pub(super) fn some<T>(list: &Vec<T>) -> RuleResult {
     if list.is_empty() {
         Err("must have at least one entry".into())
     } else {
@@ -58,7 +58,7 @@ pub(super) fn some<T>(list: &Vec<T>) -> Verdict {
 }
 
 /// What can stand in an `Authorization` header.
-pub(super) fn bearer(token: &secrecy::SecretString) -> Verdict {
+pub(super) fn bearer(token: &secrecy::SecretString) -> RuleResult {
     use secrecy::ExposeSecret;
     if token.expose_secret().bytes().all(|b| b.is_ascii_graphic()) {
         return Ok(());
@@ -68,7 +68,7 @@ pub(super) fn bearer(token: &secrecy::SecretString) -> Verdict {
 
 /// Over https, or not off this machine: whoever can read or change what passes there can be
 /// anybody.
-pub(super) fn private(url: &Url) -> Verdict {
+pub(super) fn private(url: &Url) -> RuleResult {
     let local = match url.host() {
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
         Some(Host::Ipv6(ip)) => ip.is_loopback(),
@@ -83,7 +83,7 @@ pub(super) fn private(url: &Url) -> Verdict {
 }
 
 /// Directives for the log, such as `info` or `info,asset_gateway=debug`.
-pub(super) fn log_filter(text: &String) -> Verdict {
+pub(super) fn log_filter(text: &String) -> RuleResult {
     // tracing-subscriber 0.3.23 counts from behind blanks and cuts from before them: another
     // target, or a panic.
     if text

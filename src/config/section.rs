@@ -2,12 +2,12 @@
 
 use toml::Value;
 
-use super::reader::Reader;
-use super::setting::Setting;
+use super::reader::SettingsReader;
+use super::setting::SettingValue;
 
 /// One line of the table of settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Key {
+pub struct SettingKey {
     /// Section and key, such as `egain.rate`.
     pub name: &'static str,
     /// What holds when it isn't given: a value as it would be written, or a phrase if there is
@@ -21,7 +21,7 @@ pub struct Key {
     pub secret: bool,
 }
 
-impl Key {
+impl SettingKey {
     /// The table it stands in, such as `egain` or `auth.jwt`.
     pub fn table(&self) -> &'static str {
         self.name
@@ -50,19 +50,19 @@ impl Key {
 }
 
 /// What every section can do.
-pub(super) trait Section: Sized {
+pub(super) trait SettingsSection: Sized {
     /// Its keys, in the order of its fields.
-    const KEYS: &'static [Key];
+    const KEYS: &'static [SettingKey];
 
     /// Reads every key; a default stands in for what is missing or bad.
-    fn read(from: &mut Reader) -> Self;
+    fn read(from: &mut SettingsReader) -> Self;
 
     /// Its values in the order of `KEYS`, nothing for what isn't set.
     fn values(&self) -> Vec<Option<Value>>;
 }
 
 /// A default in the form that a variable would have.
-pub(super) fn preset<T: Setting>(text: &str) -> T {
+pub(super) fn preset<T: SettingValue>(text: &str) -> T {
     T::from_text(text).expect("the tests read every default")
 }
 
@@ -80,16 +80,16 @@ macro_rules! section {
         #[derive(Debug, Clone)]
         pub struct $section { $($(#[doc = $doc])+ pub $key: $type,)+ }
 
-        impl $crate::config::section::Section for $section {
-            const KEYS: &'static [$crate::config::section::Key] = &[$($crate::config::section::Key {
+        impl $crate::config::section::SettingsSection for $section {
+            const KEYS: &'static [$crate::config::section::SettingKey] = &[$($crate::config::section::SettingKey {
                 name: concat!($name, ".", stringify!($key)),
                 default: concat!($($default)? $($phrase)?),
                 preset: section!(@is_preset $($default)?),
                 doc: concat!($($doc),+).trim_ascii(),
-                secret: <$type as $crate::config::setting::Setting>::SECRET,
+                secret: <$type as $crate::config::setting::SettingValue>::SECRET,
             },)+];
 
-            fn read(from: &mut $crate::config::reader::Reader) -> Self {
+            fn read(from: &mut $crate::config::reader::SettingsReader) -> Self {
                 Self {$(
                     $key: {
                         let given = from.value::<$type>(concat!($name, ".", stringify!($key)), section!(@rule $($rule)?));
@@ -99,7 +99,7 @@ macro_rules! section {
             }
 
             fn values(&self) -> Vec<Option<toml::Value>> {
-                vec![$($crate::config::setting::Setting::to_toml(&self.$key),)+]
+                vec![$($crate::config::setting::SettingValue::to_toml(&self.$key),)+]
             }
         }
     };

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::auth::AuthMode;
-use super::mistakes::Report;
+use super::mistakes::ErrorCollector;
 use super::rules::within;
 use super::section::section;
-use crate::front::{CorsOrigin, Network};
+use crate::front::{CorsOrigin, IpRange};
 use crate::words::units::ByteSize;
 
 /// hyper's buffer is at most twice as large, and has to hold more of a head than the 16 KiB that
@@ -69,7 +69,7 @@ section! {
         read_buffer: ByteSize = "128KiB" where within(LEAST_BUFFER, ByteSize::mib(1));
         /// Proxies whose `Forwarded` or `X-Forwarded-For` counts for `client` in the log: IP
         /// addresses and ranges such as 10.0.0.0/8.
-        trusted_proxies: Vec<Network> = "";
+        trusted_proxies: Vec<IpRange> = "";
         /// Origins of web pages that may call, such as https://app.example.com; `*` for all, only
         /// with `auth.mode = "none"` on loopback.
         cors_origins: Vec<CorsOrigin> = "";
@@ -86,7 +86,7 @@ section! {
 
 impl Server {
     /// Notes what contradicts itself.
-    pub(super) fn compare(&self, report: &mut Report) {
+    pub(super) fn compare(&self, report: &mut ErrorCollector) {
         if clash(self.listen, self.admin_listen) {
             report.clash(
                 &["server.admin_listen", "server.listen"],
@@ -111,7 +111,7 @@ impl Server {
 
     /// Every page that a visitor opens could do what the visitor can: nobody else must be able to
     /// connect, and no key be in use.
-    pub(super) fn compare_origins(&self, mode: Option<AuthMode>, report: &mut Report) {
+    pub(super) fn compare_origins(&self, mode: Option<AuthMode>, report: &mut ErrorCollector) {
         let is_private = mode == Some(AuthMode::Anyone) && self.listen.ip().is_loopback();
         if self.cors_origins.contains(&CorsOrigin::Any) && !is_private {
             report.clash(

@@ -9,7 +9,7 @@ pub(super) const HIDDEN: &str = "[hidden]";
 ///
 /// Not `Deserialize`: that stops at the first mistake, speaks of Rust's types, and either keeps the
 /// text of variables from being numbers or turns secrets such as `007` into them.
-pub(super) trait Setting: Sized {
+pub(super) trait SettingValue: Sized {
     /// What a value looks like, to end the sentence "expected".
     const EXPECTED: &'static str;
 
@@ -32,7 +32,7 @@ pub(super) trait Setting: Sized {
 }
 
 /// "expected a whole number, found a list": TOML of another type.
-pub(super) fn mistyped<T: Setting>(found: &Value) -> String {
+pub(super) fn mistyped<T: SettingValue>(found: &Value) -> String {
     let found = match found {
         // A secret that was written without its quotes is no less a secret.
         _ if T::SECRET => "something else".into(),
@@ -48,12 +48,12 @@ pub(super) fn mistyped<T: Setting>(found: &Value) -> String {
 }
 
 /// "expected a whole number, found "many"": text that can't be read.
-pub(super) fn unreadable<T: Setting>(text: &str) -> String {
+pub(super) fn unreadable<T: SettingValue>(text: &str) -> String {
     format!("expected {}, found {text:?}", T::EXPECTED)
 }
 
 /// How a value is written in a sentence.
-pub(super) fn shown<T: Setting>(value: &T) -> String {
+pub(super) fn shown<T: SettingValue>(value: &T) -> String {
     match value.to_toml() {
         Some(Value::String(text)) => text,
         Some(value) => value.to_string(),
@@ -61,7 +61,7 @@ pub(super) fn shown<T: Setting>(value: &T) -> String {
     }
 }
 
-impl<T: Setting> Setting for Option<T> {
+impl<T: SettingValue> SettingValue for Option<T> {
     const EXPECTED: &'static str = T::EXPECTED;
     const SECRET: bool = T::SECRET;
 
@@ -81,7 +81,7 @@ impl<T: Setting> Setting for Option<T> {
 /// Writes an enum's values as words.
 macro_rules! words {
     ($enum:ident { $($variant:ident = $word:literal,)+ }) => {
-        impl $crate::config::setting::Setting for $enum {
+        impl $crate::config::setting::SettingValue for $enum {
             const EXPECTED: &'static str =
                 $crate::config::setting::one_of(concat!("one of", $(" ", $word, ","),+));
 

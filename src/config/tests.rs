@@ -15,7 +15,7 @@ fn temporary(content: &str) -> tempfile::NamedTempFile {
     file
 }
 
-fn load(toml: &str, variables: &[(&str, &str)]) -> Result<Settings, Mistakes> {
+fn load(toml: &str, variables: &[(&str, &str)]) -> Result<Settings, SettingsErrors> {
     Settings::from_sources(Some(temporary(toml).path()), variables.iter().copied())
 }
 

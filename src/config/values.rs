@@ -12,13 +12,13 @@ use serde::{Deserialize, Serialize};
 use toml::Value;
 use url::Url;
 
-use super::setting::{HIDDEN, Setting, mistyped, unreadable};
-use crate::front::{CorsOrigin, Network};
-use crate::media::Pattern;
+use super::setting::{HIDDEN, SettingValue, mistyped, unreadable};
+use crate::front::{CorsOrigin, IpRange};
+use crate::media::MediaPattern;
 use crate::storage::HostPattern;
 use crate::words::units::{ByteSize, duration};
 
-impl Setting for String {
+impl SettingValue for String {
     const EXPECTED: &'static str = "a string that isn't empty";
 
     fn from_text(text: &str) -> Result<Self, String> {
@@ -34,7 +34,7 @@ impl Setting for String {
     }
 }
 
-impl Setting for SecretString {
+impl SettingValue for SecretString {
     const EXPECTED: &'static str = "a string that isn't empty (in quotes)";
     const SECRET: bool = true;
 
@@ -52,28 +52,28 @@ impl Setting for SecretString {
 }
 
 /// What lists are made of: types that read and write themselves.
-pub(super) trait Entry: FromStr<Err: Display> + Display {
+pub(super) trait ListEntry: FromStr<Err: Display> + Display {
     /// What a list of them is called, to end the sentence "expected".
     const EXPECTED: &'static str;
 }
 
-impl Entry for Pattern {
+impl ListEntry for MediaPattern {
     const EXPECTED: &'static str = "a list of MIME patterns";
 }
 
-impl Entry for Network {
+impl ListEntry for IpRange {
     const EXPECTED: &'static str = "a list of IP addresses and ranges";
 }
 
-impl Entry for CorsOrigin {
+impl ListEntry for CorsOrigin {
     const EXPECTED: &'static str = "a list of origins";
 }
 
-impl Entry for HostPattern {
+impl ListEntry for HostPattern {
     const EXPECTED: &'static str = "a list of hosts";
 }
 
-impl<T: Entry> Setting for Vec<T> {
+impl<T: ListEntry> SettingValue for Vec<T> {
     const EXPECTED: &'static str = T::EXPECTED;
 
     /// Entries are parted by commas; blanks around them and empty ones don't count.
@@ -102,11 +102,11 @@ impl<T: Entry> Setting for Vec<T> {
     }
 }
 
-fn entry<T: Entry>(text: &str) -> Result<T, String> {
+fn entry<T: ListEntry>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error: T::Err| error.to_string())
 }
 
-impl Setting for bool {
+impl SettingValue for bool {
     const EXPECTED: &'static str = "true or false";
 
     fn from_text(text: &str) -> Result<Self, String> {
@@ -122,7 +122,7 @@ impl Setting for bool {
     }
 }
 
-impl Setting for f64 {
+impl SettingValue for f64 {
     const EXPECTED: &'static str = "a number such as 5 or 0.5";
 
     fn from_text(text: &str) -> Result<Self, String> {
@@ -146,7 +146,7 @@ impl Setting for f64 {
 
 macro_rules! whole_numbers {
     ($($type:ty)*) => {$(
-        impl Setting for $type {
+        impl SettingValue for $type {
             const EXPECTED: &'static str = "a whole number";
 
             fn from_text(text: &str) -> Result<Self, String> {
@@ -171,7 +171,7 @@ whole_numbers! { u32 u64 usize }
 #[serde(transparent)]
 struct Written(#[serde(with = "duration")] Duration);
 
-impl Setting for Duration {
+impl SettingValue for Duration {
     const EXPECTED: &'static str = "a duration such as 30s or 5m";
 
     fn from_text(text: &str) -> Result<Self, String> {
@@ -186,7 +186,7 @@ impl Setting for Duration {
     }
 }
 
-impl Setting for ByteSize {
+impl SettingValue for ByteSize {
     const EXPECTED: &'static str = "a size such as 64KiB or 10MiB";
 
     fn from_text(text: &str) -> Result<Self, String> {
@@ -222,7 +222,7 @@ impl Setting for ByteSize {
     }
 }
 
-impl Setting for SocketAddr {
+impl SettingValue for SocketAddr {
     const EXPECTED: &'static str = "an IP address with a port, such as 0.0.0.0:8080 or [::]:8080";
 
     fn from_text(text: &str) -> Result<Self, String> {
@@ -234,7 +234,7 @@ impl Setting for SocketAddr {
     }
 }
 
-impl Setting for PathBuf {
+impl SettingValue for PathBuf {
     const EXPECTED: &'static str = "a path";
 
     fn from_text(text: &str) -> Result<Self, String> {
@@ -248,7 +248,7 @@ impl Setting for PathBuf {
     }
 }
 
-impl Setting for Url {
+impl SettingValue for Url {
     const EXPECTED: &'static str =
         "an http or https URL with a host, and without user, password, query and fragment";
 
@@ -279,7 +279,7 @@ mod tests {
     use super::*;
     use crate::config::setting::shown;
 
-    fn read<T: Setting>(text: &str) -> String {
+    fn read<T: SettingValue>(text: &str) -> String {
         T::from_text(text).map_or_else(|why| why, |value| shown(&value))
     }
 
@@ -310,9 +310,9 @@ mod tests {
 
     #[test]
     fn lists_are_parted_by_commas() {
-        let list = Vec::<Pattern>::from_text(" image/* ,, text/plain,").unwrap();
+        let list = Vec::<MediaPattern>::from_text(" image/* ,, text/plain,").unwrap();
         assert_eq!(
-            list.iter().map(Pattern::to_string).collect::<Vec<_>>(),
+            list.iter().map(MediaPattern::to_string).collect::<Vec<_>>(),
             ["image/*", "text/plain"]
         );
     }

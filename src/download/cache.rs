@@ -13,17 +13,17 @@ use moka::{Expiry, sync};
 use tracing::Instrument;
 
 use super::known_asset::KnownAsset;
-use crate::egain::{Asset, Egain};
-use crate::signals::metrics::Metrics;
-use crate::storage::Storage;
+use crate::egain::{Asset, EgainClient};
+use crate::signals::metrics::ServiceMetrics;
+use crate::storage::StorageClient;
 use crate::words::asset::AssetId;
-use crate::words::caller::Claimant;
-use crate::words::fault::{Code, Fault, Stage};
+use crate::words::caller::Principal;
+use crate::words::fault::{Error, ErrorCode, Stage};
 use crate::words::moment::Moment;
 
 /// What is remembered, and for how long.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub struct UrlCacheConfig {
     /// Entries.
     pub capacity: u64,
     /// A URL is given out until so long before its expiry, or a quarter of its life if that is
@@ -42,7 +42,7 @@ const MARK_KEPT: Duration = Duration::from_secs(600);
 struct Entry {
     asked: Instant,
     good_until: Moment,
-    said: Result<Arc<KnownAsset>, Fault>,
+    said: Result<Arc<KnownAsset>, Error>,
     /// When eGain was last asked for a new URL though this one was good.
     renewed: Option<Instant>,
 }
@@ -54,10 +54,10 @@ pub struct UrlCache {
     /// Ids whose URLs asked for up to an instant are dead. moka's `invalidate` doesn't stop an
     /// insert that is under way, so an entry is also judged by this mark when it is read.
     dead: sync::Cache<AssetId, Instant>,
-    egain: Egain,
-    storage: Storage,
-    config: Config,
-    metrics: Arc<Metrics>,
+    egain: EgainClient,
+    storage: StorageClient,
+    config: UrlCacheConfig,
+    metrics: Arc<ServiceMetrics>,
 }
 
 struct UntilGone;
@@ -79,7 +79,12 @@ impl Expiry<AssetId, Entry> for UntilGone {
 }
 
 impl UrlCache {
-    pub fn new(egain: Egain, storage: Storage, config: Config, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        egain: EgainClient,
+        storage: StorageClient,
+        config: UrlCacheConfig,
+        metrics: Arc<ServiceMetrics>,
+    ) -> Self {
         // LRU: the default policy refuses new keys that nobody asked for before, which here are
         // all.
         let entries = Cache::builder()
@@ -109,7 +114,7 @@ impl UrlCache {
 
     /// A good URL, from the cache or from one call that all who wait share. It is the first one's
     /// turn that is used.
-    pub async fn get(&self, id: &AssetId, claimant: &Claimant) -> Result<Arc<KnownAsset>, Fault> {
+    pub async fn get(&self, id: &AssetId, claimant: &Principal) -> Result<Arc<KnownAsset>, Error> {
         self.find(id, claimant, None).await
     }
 
@@ -118,14 +123,14 @@ impl UrlCache {
     pub async fn renew(
         &self,
         id: &AssetId,
-        claimant: &Claimant,
+        claimant: &Principal,
         after: Instant,
-    ) -> Result<Arc<KnownAsset>, Fault> {
+    ) -> Result<Arc<KnownAsset>, Error> {
         self.find(id, claimant, Some(after)).await
     }
 
     /// What is in the cache. Asks nobody.
-    pub async fn peek(&self, id: &AssetId) -> Option<Result<Arc<KnownAsset>, Fault>> {
+    pub async fn peek(&self, id: &AssetId) -> Option<Result<Arc<KnownAsset>, Error>> {
         Some(
             self.entries
                 .get(id)
@@ -138,9 +143,9 @@ impl UrlCache {
     async fn find(
         &self,
         id: &AssetId,
-        claimant: &Claimant,
+        claimant: &Principal,
         after: Option<Instant>,
-    ) -> Result<Arc<KnownAsset>, Fault> {
+    ) -> Result<Arc<KnownAsset>, Error> {
         if let Some(entry) = self
             .entries
             .get(id)
@@ -180,9 +185,9 @@ impl UrlCache {
     async fn look_up(
         &self,
         id: &AssetId,
-        claimant: &Claimant,
+        claimant: &Principal,
         after: Option<Instant>,
-    ) -> Result<Arc<KnownAsset>, Fault> {
+    ) -> Result<Arc<KnownAsset>, Error> {
         let asked = AtomicBool::new(false);
         let mut entry = self.ask_once(id, claimant, after, &asked).await;
         let anothers_turn =
@@ -203,7 +208,7 @@ impl UrlCache {
     async fn ask_once(
         &self,
         id: &AssetId,
-        claimant: &Claimant,
+        claimant: &Principal,
         after: Option<Instant>,
         asked: &AtomicBool,
     ) -> Entry {
@@ -223,7 +228,7 @@ impl UrlCache {
 
     /// Asks, and keeps a good URL where the answer is no verdict on the asset: eGain is down, or
     /// the budget is used up.
-    async fn replace(&self, id: &AssetId, claimant: &Claimant) -> Entry {
+    async fn replace(&self, id: &AssetId, claimant: &Principal) -> Entry {
         let old = self
             .entries
             .get(id)
@@ -239,7 +244,7 @@ impl UrlCache {
         }
     }
 
-    async fn ask(&self, id: &AssetId, claimant: &Claimant) -> Entry {
+    async fn ask(&self, id: &AssetId, claimant: &Principal) -> Entry {
         let asked = Moment::now();
         let said = self
             .egain
@@ -261,7 +266,7 @@ impl UrlCache {
         }
     }
 
-    fn admit(&self, mut asset: Asset) -> Result<Asset, Fault> {
+    fn admit(&self, mut asset: Asset) -> Result<Asset, Error> {
         asset.lease.url = self.storage.admit(&asset.lease.url)?;
         Ok(asset)
     }
@@ -311,20 +316,20 @@ impl UrlCache {
     }
 }
 
-fn is_negative(fault: &Fault) -> bool {
+fn is_negative(fault: &Error) -> bool {
     matches!(
         fault.code(),
-        Code::NotFound | Code::AssetPending | Code::ContentRejected
+        ErrorCode::NotFound | ErrorCode::AssetPending | ErrorCode::ContentRejected
     )
 }
 
-fn had_no_turn(fault: &Fault) -> bool {
-    fault.code() == Code::UpstreamBudget && fault.stage() == Stage::Budget
+fn had_no_turn(fault: &Error) -> bool {
+    fault.code() == ErrorCode::UpstreamBudget && fault.stage() == Stage::Budget
 }
 
-fn lost() -> Fault {
-    Fault::gateway(
-        Code::Internal,
+fn lost() -> Error {
+    Error::gateway(
+        ErrorCode::Internal,
         Stage::Sign,
         "the gateway failed while it asked eGain: try again",
     )

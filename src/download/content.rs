@@ -10,21 +10,21 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use http_body_util::BodyExt;
 use prometheus::IntCounter;
 
-use super::Download;
-use super::early_deaths::Refusal;
+use super::DownloadService;
+use super::early_deaths::StorageRefusal;
 use super::known_asset::KnownAsset;
-use super::resume::Resuming;
-use super::validators::{Having, Validators};
-use crate::body::Frames;
-use crate::body::meter::{Meter, Witness};
-use crate::body::peek::Peeked;
+use super::resume::ResumeContext;
+use super::validators::{ClientValidators, ContentValidators};
+use crate::body::BoxBody;
+use crate::body::meter::{BodyObserver, ObservedBody};
+use crate::body::peek::PeekedBody;
 use crate::media;
-use crate::signals::metrics::Metrics;
-use crate::signals::transfer::{Direction, Transfer};
-use crate::storage::{Object, Wanted, refuses_url};
+use crate::signals::metrics::ServiceMetrics;
+use crate::signals::transfer::{TransferDirection, TransferRecord};
+use crate::storage::{RequestedPart, StoredObject, refuses_url};
 use crate::words::asset::AssetId;
-use crate::words::caller::Claimant;
-use crate::words::fault::{Fault, Stage};
+use crate::words::caller::Principal;
+use crate::words::fault::{Error, Stage};
 
 /// What a caller may ask of the bytes (RFC 9110 sections 13 and 14); storage decides.
 const CONDITIONS: [HeaderName; 6] = [
@@ -37,7 +37,7 @@ const CONDITIONS: [HeaderName; 6] = [
 ];
 
 /// An answer with bytes, or storage's verdict on the caller's conditions.
-pub struct Content {
+pub struct DownloadContent {
     /// What eGain knows of the asset.
     pub asset: Arc<KnownAsset>,
     /// 200, 206, 304, 412 or 416.
@@ -45,25 +45,25 @@ pub struct Content {
     /// Storage's headers, with the validators that every response has.
     pub headers: HeaderMap,
     /// The bytes.
-    pub body: Frames,
+    pub body: BoxBody,
 }
 
-impl Download {
+impl DownloadService {
     /// Opens a file, with the caller's range and conditions.
     pub async fn content(
         &self,
         id: &AssetId,
-        claimant: &Claimant,
+        claimant: &Principal,
         headers: &HeaderMap,
-    ) -> Result<Content, Fault> {
+    ) -> Result<DownloadContent, Error> {
         let opened = self.open(id, claimant, conditions(headers)).await;
         let (asset, object) = opened.inspect_err(|fault| self.count_unopened(fault))?;
-        let Object {
+        let StoredObject {
             status,
             mut headers,
             body,
         } = object;
-        let body = match Resuming::new(
+        let body = match ResumeContext::new(
             (self.clone(), id.clone(), claimant.clone()),
             status,
             &headers,
@@ -80,11 +80,11 @@ impl Download {
         };
         if status.is_success() || status == StatusCode::NOT_MODIFIED {
             asset
-                .validators(|| Validators::of(&headers, id, asset.size()))
+                .validators(|| ContentValidators::of(&headers, id, asset.size()))
                 .tell(&mut headers);
         }
-        let body = Meter::new(body, Tally::begin(&self.metrics)).boxed();
-        Ok(Content {
+        let body = ObservedBody::new(body, DownloadMetrics::begin(&self.metrics)).boxed();
+        Ok(DownloadContent {
             asset,
             status,
             headers,
@@ -96,9 +96,9 @@ impl Download {
     pub(super) async fn open(
         &self,
         id: &AssetId,
-        claimant: &Claimant,
+        claimant: &Principal,
         conditions: HeaderMap,
-    ) -> Result<(Arc<KnownAsset>, Object), Fault> {
+    ) -> Result<(Arc<KnownAsset>, StoredObject), Error> {
         let earlier = self.early_deaths.check(id)?;
         let asset = self.cache.get(id, claimant).await?;
         let refusal = match self.read(id, &asset, &conditions).await {
@@ -126,16 +126,16 @@ impl Download {
         id: &AssetId,
         asset: &KnownAsset,
         conditions: &HeaderMap,
-    ) -> Result<Object, Fault> {
+    ) -> Result<StoredObject, Error> {
         let mut conditions = conditions.clone();
-        Having {
+        ClientValidators {
             id,
             size: asset.size(),
             told: asset.known_validators(),
         }
         .settle(&mut conditions);
         self.storage
-            .read(&asset.url(), &Wanted::new(conditions, asset.size()))
+            .read(&asset.url(), &RequestedPart::new(conditions, asset.size()))
             .await
     }
 
@@ -146,10 +146,10 @@ impl Download {
     async fn replacement(
         &self,
         id: &AssetId,
-        claimant: &Claimant,
+        claimant: &Principal,
         refused: &KnownAsset,
-        (refusal, earlier): (Fault, Option<Refusal>),
-    ) -> Result<Arc<KnownAsset>, Fault> {
+        (refusal, earlier): (Error, Option<StorageRefusal>),
+    ) -> Result<Arc<KnownAsset>, Error> {
         self.early_deaths.count();
         if !self
             .early_deaths
@@ -170,35 +170,35 @@ impl Download {
 
     /// What storage didn't give is a failed transfer, too. What eGain didn't isn't: nothing was to
     /// be moved yet.
-    fn count_unopened(&self, fault: &Fault) {
+    fn count_unopened(&self, fault: &Error) {
         if fault.stage() == Stage::Fetch {
-            Tally::begin(&self.metrics).ended(Some(fault));
+            DownloadMetrics::begin(&self.metrics).ended(Some(fault));
         }
     }
 }
 
 /// One download in the metrics.
-struct Tally {
+struct DownloadMetrics {
     bytes: IntCounter,
-    transfer: Transfer,
+    transfer: TransferRecord,
 }
 
-impl Tally {
-    fn begin(metrics: &Arc<Metrics>) -> Self {
+impl DownloadMetrics {
+    fn begin(metrics: &Arc<ServiceMetrics>) -> Self {
         let bytes = metrics.transfer_bytes.with_label_values(&["download", ""]);
         Self {
             bytes,
-            transfer: Transfer::begin(metrics, Direction::Download),
+            transfer: TransferRecord::begin(metrics, TransferDirection::Download),
         }
     }
 }
 
-impl Witness for Tally {
+impl BodyObserver for DownloadMetrics {
     fn moved(&mut self, bytes: u64) {
         self.bytes.inc_by(bytes);
     }
 
-    fn ended(&mut self, fault: Option<&Fault>) {
+    fn ended(&mut self, fault: Option<&Error>) {
         self.transfer.end(fault);
     }
 }
@@ -207,8 +207,8 @@ impl Witness for Tally {
 async fn judge_text(
     asset: &KnownAsset,
     headers: &HeaderMap,
-    body: Frames,
-) -> Result<Frames, Fault> {
+    body: BoxBody,
+) -> Result<BoxBody, Error> {
     let given = || {
         headers
             .get(CONTENT_TYPE)
@@ -218,7 +218,7 @@ async fn judge_text(
     if headers.contains_key(CONTENT_ENCODING) || !media::lacks_charset(content_type) {
         return Ok(body);
     }
-    let peeked = Peeked::at(body, 1).await?;
+    let peeked = PeekedBody::at(body, 1).await?;
     asset.judge_utf8(|| media::is_utf8(peeked.beginning()));
     Ok(peeked.boxed())
 }

@@ -12,9 +12,9 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use parking_lot::Mutex;
 
-use crate::signals::metrics::Metrics;
+use crate::signals::metrics::ServiceMetrics;
 use crate::words::asset::AssetId;
-use crate::words::fault::Fault;
+use crate::words::fault::Error;
 
 /// The longest that a refusal is remembered, after it came again and again.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -39,17 +39,17 @@ const REFILL: Duration = Duration::from_secs(5);
 /// Remembers which assets storage refuses.
 #[derive(Clone)]
 pub struct EarlyDeaths {
-    refusals: Cache<AssetId, Refusal>,
+    refusals: Cache<AssetId, StorageRefusal>,
     vain_calls: Arc<Mutex<Allowance>>,
     /// How long a refusal is remembered at first.
     shortest: Duration,
-    metrics: Arc<Metrics>,
+    metrics: Arc<ServiceMetrics>,
 }
 
 /// Storage's refusal of an asset.
 #[derive(Debug, Clone)]
-pub struct Refusal {
-    fault: Fault,
+pub struct StorageRefusal {
+    fault: Error,
     holds_until: Instant,
     lasts: Duration,
 }
@@ -70,7 +70,7 @@ impl Allowance {
 
 impl EarlyDeaths {
     /// `shortest` is how long a first refusal is remembered.
-    pub fn new(shortest: Duration, metrics: Arc<Metrics>) -> Self {
+    pub fn new(shortest: Duration, metrics: Arc<ServiceMetrics>) -> Self {
         let refusals = Cache::builder()
             .max_capacity(MOST)
             .time_to_live(FORGOTTEN_AFTER);
@@ -92,7 +92,7 @@ impl EarlyDeaths {
     ///
     /// # Errors
     /// It still holds: neither storage nor eGain need be asked.
-    pub fn check(&self, id: &AssetId) -> Result<Option<Refusal>, Fault> {
+    pub fn check(&self, id: &AssetId) -> Result<Option<StorageRefusal>, Error> {
         let refusal = self.refusals.get(id);
         match refusal.as_ref().map(|refusal| {
             (
@@ -115,7 +115,7 @@ impl EarlyDeaths {
     }
 
     /// Whether a new URL is worth a call, in place of one of this age.
-    pub fn may_replace(&self, age: Duration, earlier: Option<&Refusal>) -> bool {
+    pub fn may_replace(&self, age: Duration, earlier: Option<&StorageRefusal>) -> bool {
         let tried_lately = earlier.is_some() && age < REPLACED_AGAIN_AFTER;
         !tried_lately && self.vain_calls.lock().left(Instant::now()) >= 1.0
     }
@@ -123,7 +123,7 @@ impl EarlyDeaths {
     /// Storage has refused a URL of this asset that was new, or that isn't replaced again so soon.
     ///
     /// False where another download of the same time has told it.
-    pub fn remember(&self, id: &AssetId, fault: &Fault) -> bool {
+    pub fn remember(&self, id: &AssetId, fault: &Error) -> bool {
         let now = Instant::now();
         let earlier = self.refusals.get(id);
         if earlier
@@ -137,7 +137,7 @@ impl EarlyDeaths {
             .min(LONGEST.max(self.shortest));
         self.refusals.insert(
             id.clone(),
-            Refusal {
+            StorageRefusal {
                 fault: fault.clone(),
                 holds_until: now + lasts,
                 lasts,
@@ -147,7 +147,7 @@ impl EarlyDeaths {
     }
 
     /// A new URL was refused, too: the call for it was in vain.
-    pub fn remember_vain_call(&self, id: &AssetId, fault: &Fault) {
+    pub fn remember_vain_call(&self, id: &AssetId, fault: &Error) {
         if self.remember(id, fault) {
             self.count_vain_call();
         }
@@ -174,14 +174,14 @@ impl EarlyDeaths {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words::fault::{Code, Stage};
+    use crate::words::fault::{ErrorCode, Stage};
 
     fn deaths(shortest: Duration) -> EarlyDeaths {
-        EarlyDeaths::new(shortest, Arc::new(Metrics::new()))
+        EarlyDeaths::new(shortest, Arc::new(ServiceMetrics::new()))
     }
 
-    fn fault() -> Fault {
-        Fault::storage(Code::UpstreamError, Stage::Fetch, "x")
+    fn fault() -> Error {
+        Error::storage(ErrorCode::UpstreamError, Stage::Fetch, "x")
     }
 
     fn id(number: u32) -> AssetId {
@@ -202,7 +202,7 @@ mod tests {
             std::thread::sleep(lasts + Duration::from_millis(1));
         }
         assert!(deaths.check(&id(1)).unwrap().is_some() && deaths.check(&id(2)).unwrap().is_none());
-        let earlier = Refusal {
+        let earlier = StorageRefusal {
             fault: fault(),
             holds_until: Instant::now(),
             lasts: Duration::from_secs(40),

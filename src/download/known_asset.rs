@@ -4,7 +4,7 @@ use std::num::NonZeroU64;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use super::validators::Validators;
+use super::validators::ContentValidators;
 use crate::egain::Asset;
 use crate::words::moment::Moment;
 use crate::words::secret::SignedUrl;
@@ -21,7 +21,7 @@ pub struct KnownAsset {
     size: Option<NonZeroU64>,
     requested: Instant,
     good_until: Moment,
-    validators: OnceLock<Box<Validators>>,
+    validators: OnceLock<Box<ContentValidators>>,
     is_utf8: OnceLock<bool>,
 }
 
@@ -93,12 +93,15 @@ impl KnownAsset {
     }
 
     /// The validators of its bytes: once told, they stay, so that every response has the same.
-    pub(super) fn validators(&self, otherwise: impl FnOnce() -> Validators) -> &Validators {
+    pub(super) fn validators(
+        &self,
+        otherwise: impl FnOnce() -> ContentValidators,
+    ) -> &ContentValidators {
         self.validators.get_or_init(|| Box::new(otherwise()))
     }
 
     /// The validators, if a response had them before.
-    pub(super) fn known_validators(&self) -> Option<&Validators> {
+    pub(super) fn known_validators(&self) -> Option<&ContentValidators> {
         self.validators.get().map(AsRef::as_ref)
     }
 
@@ -120,11 +123,11 @@ fn some(text: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words::asset::Lease;
+    use crate::words::asset::ExpiringUrl;
 
     fn known(name: Option<&str>, expiry: Option<&str>) -> KnownAsset {
         let url = "https://storage.egain.cloud/f?signature=abc";
-        let lease = Lease {
+        let lease = ExpiringUrl {
             url: SignedUrl::parse(url).unwrap(),
             asked: Instant::now(),
             expires: None,

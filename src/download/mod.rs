@@ -12,33 +12,38 @@ use std::time::Instant;
 
 use http::HeaderMap;
 
-use crate::egain::Egain;
-use crate::signals::metrics::Metrics;
-use crate::storage::Storage;
+use crate::egain::EgainClient;
+use crate::signals::metrics::ServiceMetrics;
+use crate::storage::StorageClient;
 use crate::words::asset::AssetId;
-use crate::words::caller::Claimant;
-use crate::words::fault::Fault;
-pub use cache::Config;
+use crate::words::caller::Principal;
+use crate::words::fault::Error;
 use cache::UrlCache;
-pub use content::Content;
+pub use cache::UrlCacheConfig;
+pub use content::DownloadContent;
 use early_deaths::EarlyDeaths;
 pub use known_asset::KnownAsset;
-use validators::Having;
-pub use validators::Validators;
+use validators::ClientValidators;
+pub use validators::ContentValidators;
 
 /// Everything a download needs.
 #[derive(Clone)]
-pub struct Download {
-    egain: Egain,
-    storage: Storage,
+pub struct DownloadService {
+    egain: EgainClient,
+    storage: StorageClient,
     cache: UrlCache,
     early_deaths: EarlyDeaths,
-    metrics: Arc<Metrics>,
+    metrics: Arc<ServiceMetrics>,
 }
 
-impl Download {
+impl DownloadService {
     /// With an empty cache.
-    pub fn new(egain: Egain, storage: Storage, config: Config, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        egain: EgainClient,
+        storage: StorageClient,
+        config: UrlCacheConfig,
+        metrics: Arc<ServiceMetrics>,
+    ) -> Self {
         let early_deaths = EarlyDeaths::new(config.negative_ttl, metrics.clone());
         let cache = UrlCache::new(egain.clone(), storage.clone(), config, metrics.clone());
         Self {
@@ -55,9 +60,9 @@ impl Download {
     pub async fn metadata(
         &self,
         id: &AssetId,
-        claimant: &Claimant,
+        claimant: &Principal,
         fresh: bool,
-    ) -> Result<Arc<KnownAsset>, Fault> {
+    ) -> Result<Arc<KnownAsset>, Error> {
         if fresh {
             self.cache.renew(id, claimant, Instant::now()).await
         } else {
@@ -66,27 +71,28 @@ impl Download {
     }
 
     /// The validators of an asset's bytes, as a `GET` of them has them.
-    pub fn validators<'a>(&self, id: &AssetId, asset: &'a KnownAsset) -> &'a Validators {
-        asset.validators(|| Validators::own(id, asset.size()))
+    pub fn validators<'a>(&self, id: &AssetId, asset: &'a KnownAsset) -> &'a ContentValidators {
+        asset.validators(|| ContentValidators::own(id, asset.size()))
     }
 
     /// The validators of an asset that the client has already, as its `If-None-Match` proves. Asks
     /// nobody: an id's bytes never change.
-    pub async fn unchanged(&self, id: &AssetId, headers: &HeaderMap) -> Option<Validators> {
+    pub async fn unchanged(&self, id: &AssetId, headers: &HeaderMap) -> Option<ContentValidators> {
         // Not where it is known that there is no such asset.
         let known = self.cache.peek(id).await.transpose().ok()?;
         let (size, told) = (
             known.as_ref().and_then(|asset| asset.size()),
             known.as_ref().and_then(|asset| asset.known_validators()),
         );
-        let having = Having { id, size, told };
-        having
-            .is_proven(headers)
-            .then(|| told.cloned().unwrap_or_else(|| Validators::own(id, size)))
+        let having = ClientValidators { id, size, told };
+        having.is_proven(headers).then(|| {
+            told.cloned()
+                .unwrap_or_else(|| ContentValidators::own(id, size))
+        })
     }
 
     /// Deletes the asset at eGain; its signed URL is forgotten at once.
-    pub async fn delete(&self, id: &AssetId, claimant: &Claimant) -> Result<(), Fault> {
+    pub async fn delete(&self, id: &AssetId, claimant: &Principal) -> Result<(), Error> {
         let deleted = self.egain.delete_asset(id, claimant).await;
         self.cache.forget(id, Instant::now()).await;
         self.early_deaths.forget(id);

@@ -15,11 +15,11 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use sync_wrapper::SyncFuture;
 
-use super::Download;
-use crate::body::Frames;
+use super::DownloadService;
+use crate::body::BoxBody;
 use crate::words::asset::AssetId;
-use crate::words::caller::Claimant;
-use crate::words::fault::{Blame, Code, Fault, Stage};
+use crate::words::caller::Principal;
+use crate::words::fault::{Blame, Error, ErrorCode, Stage};
 
 /// How often in a row a stream is taken up without a byte in between.
 const TRIES: u32 = 3;
@@ -29,20 +29,20 @@ const TRIES: u32 = 3;
 const TRIES_IN_ALL: u32 = 64;
 
 /// What is needed to take a stream up again.
-pub struct Resuming {
-    download: Download,
+pub struct ResumeContext {
+    download: DownloadService,
     id: AssetId,
-    claimant: Claimant,
+    claimant: Principal,
     validator: HeaderValue,
     /// The next byte that the caller needs, and the last one, counted from the file's start.
     next: u64,
     last: u64,
 }
 
-impl Resuming {
+impl ResumeContext {
     /// None for an answer without bytes, or without what it takes to resume.
     pub fn new(
-        (download, id, claimant): (Download, AssetId, Claimant),
+        (download, id, claimant): (DownloadService, AssetId, Principal),
         status: StatusCode,
         headers: &HeaderMap,
     ) -> Option<Self> {
@@ -67,7 +67,7 @@ impl Resuming {
     }
 
     /// The stream, resumed as often as it gets on.
-    pub fn over(self, body: Frames) -> Resumed {
+    pub fn over(self, body: BoxBody) -> Resumed {
         let length = self.last - self.next + 1;
         Resumed {
             resuming: self,
@@ -79,7 +79,7 @@ impl Resuming {
     }
 
     /// Asks for the rest. None where storage has something else by now.
-    fn reopen(&self) -> impl Future<Output = Option<Frames>> + Send + 'static {
+    fn reopen(&self) -> impl Future<Output = Option<BoxBody>> + Send + 'static {
         let (download, id, claimant) = (
             self.download.clone(),
             self.id.clone(),
@@ -102,7 +102,7 @@ impl Resuming {
 
 /// A body that survives a broken stream. Holds no bytes.
 pub struct Resumed {
-    resuming: Resuming,
+    resuming: ResumeContext,
     state: State,
     left: u64,
     tries: u32,
@@ -110,10 +110,10 @@ pub struct Resumed {
 }
 
 enum State {
-    Reading(Frames),
+    Reading(BoxBody),
     Reopening(
-        Fault,
-        SyncFuture<Pin<Box<dyn Future<Output = Option<Frames>> + Send>>>,
+        Error,
+        SyncFuture<Pin<Box<dyn Future<Output = Option<BoxBody>> + Send>>>,
     ),
 }
 
@@ -129,7 +129,7 @@ impl Resumed {
     }
 
     /// Only storage's faults are worth it, and only so many in a row.
-    fn take_up(&mut self, fault: Fault) -> Result<(), Fault> {
+    fn take_up(&mut self, fault: Error) -> Result<(), Error> {
         if fault.blame() != Blame::Storage
             || self.tries == TRIES
             || self.tries_in_all == TRIES_IN_ALL
@@ -144,9 +144,9 @@ impl Resumed {
     }
 }
 
-fn short() -> Fault {
-    Fault::storage(
-        Code::UpstreamError,
+fn short() -> Error {
+    Error::storage(
+        ErrorCode::UpstreamError,
         Stage::Fetch,
         "storage ended the file early: try again",
     )
@@ -155,12 +155,12 @@ fn short() -> Fault {
 
 impl Body for Resumed {
     type Data = Bytes;
-    type Error = Fault;
+    type Error = Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         loop {
             if self.left == 0 {
                 return Poll::Ready(None);

@@ -13,14 +13,14 @@ use crate::words::asset::AssetId;
 
 /// What tells a file's bytes from others.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Validators {
+pub struct ContentValidators {
     /// A strong entity tag, with its quotes.
     etag: Box<str>,
     /// `Last-Modified`, if storage told one.
     last_modified: Option<Box<str>>,
 }
 
-impl Validators {
+impl ContentValidators {
     /// Made of what is known without storage.
     pub(super) fn own(id: &AssetId, size: Option<u64>) -> Self {
         let size = size.map(|size| format!("-{size}")).unwrap_or_default();
@@ -70,15 +70,15 @@ fn is_strong(tag: &str) -> bool {
 }
 
 /// What a client says it has of this asset.
-pub(super) struct Having<'a> {
+pub(super) struct ClientValidators<'a> {
     pub id: &'a AssetId,
     /// The size, where it is known.
     pub size: Option<u64>,
     /// The validators that were told, where they are known.
-    pub told: Option<&'a Validators>,
+    pub told: Option<&'a ContentValidators>,
 }
 
-impl Having<'_> {
+impl ClientValidators<'_> {
     /// Whether the client has the file already, as its `If-None-Match` proves.
     pub fn is_proven(&self, headers: &HeaderMap) -> bool {
         // These come first (RFC 9110 section 13.2.2), and only storage can tell.
@@ -149,7 +149,7 @@ mod tests {
     }
 
     fn proven(size: Option<u64>, pairs: &[(HeaderName, &str)]) -> bool {
-        Having {
+        ClientValidators {
             id: &id(),
             size,
             told: None,
@@ -163,17 +163,20 @@ mod tests {
             (ETAG, "\"abc\""),
             (LAST_MODIFIED, "Thu, 01 Jan 1970 00:00:00 GMT"),
         ]);
-        let told = Validators::of(&strong, &id(), Some(10));
+        let told = ContentValidators::of(&strong, &id(), Some(10));
         assert_eq!(
             (&*told.etag, told.last_modified.is_some()),
             ("\"abc\"", true)
         );
         for weak in ["W/\"abc\"", "abc", "\"abc", "\"a\"b\"", ""] {
-            let told = Validators::of(&headers(&[(ETAG, weak)]), &id(), Some(10));
-            assert_eq!(told, Validators::own(&id(), Some(10)), "{weak}");
+            let told = ContentValidators::of(&headers(&[(ETAG, weak)]), &id(), Some(10));
+            assert_eq!(told, ContentValidators::own(&id(), Some(10)), "{weak}");
         }
-        assert_eq!(&*Validators::own(&id(), Some(10)).etag, "\"0b7f-1.a-10\"");
-        assert_eq!(&*Validators::own(&id(), None).etag, "\"0b7f-1.a\"");
+        assert_eq!(
+            &*ContentValidators::own(&id(), Some(10)).etag,
+            "\"0b7f-1.a-10\""
+        );
+        assert_eq!(&*ContentValidators::own(&id(), None).etag, "\"0b7f-1.a\"");
     }
 
     #[test]
@@ -201,8 +204,8 @@ mod tests {
         ] {
             assert!(!proven(Some(10), &[(IF_NONE_MATCH, tag)]), "{tag}");
         }
-        let told = Validators::of(&headers(&[(ETAG, "\"abc\"")]), &id(), None);
-        let having = Having {
+        let told = ContentValidators::of(&headers(&[(ETAG, "\"abc\"")]), &id(), None);
+        let having = ClientValidators {
             id: &id(),
             size: None,
             told: Some(&told),
@@ -225,7 +228,7 @@ mod tests {
     fn storage_isnt_asked_about_a_tag_that_it_doesnt_know() {
         let settled = |pairs: &[(HeaderName, &str)]| {
             let mut conditions = headers(pairs);
-            Having {
+            ClientValidators {
                 id: &id(),
                 size: Some(10),
                 told: None,

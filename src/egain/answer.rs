@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 use url::Url;
 
-use super::fields::Fields;
-use crate::signals::metrics::Metrics;
-use crate::words::fault::{Code, Fault, Stage, UpstreamAnswer};
+use super::fields::JsonFields;
+use crate::signals::metrics::ServiceMetrics;
+use crate::words::fault::{Error, ErrorCode, Stage, UpstreamAnswer};
 use crate::words::moment::Moment;
 use crate::words::peer_time::{PeerClock, PeerTime, signed_life};
 use crate::words::redact::redact;
@@ -20,7 +20,7 @@ use crate::words::redact::redact;
 const LONGEST_MESSAGE: usize = 300;
 
 /// A whole answer.
-pub struct Answer {
+pub struct ApiResponse {
     /// Its status.
     pub status: StatusCode,
     /// Its body.
@@ -31,7 +31,7 @@ pub struct Answer {
     pub(super) is_cut: bool,
 }
 
-impl Answer {
+impl ApiResponse {
     /// One that came just now.
     pub fn of(status: StatusCode, headers: HeaderMap, body: Bytes) -> Self {
         Self {
@@ -44,8 +44,8 @@ impl Answer {
     }
 
     /// What can be read of the body, for an answer that was a success.
-    pub fn fields<'m>(&self, metrics: &'m Metrics) -> Fields<'m> {
-        let fields = Fields::read(&self.body, metrics);
+    pub fn fields<'m>(&self, metrics: &'m ServiceMetrics) -> JsonFields<'m> {
+        let fields = JsonFields::read(&self.body, metrics);
         if self.is_cut || fields.is_empty() {
             self.log_unreadable();
         }
@@ -68,7 +68,7 @@ impl Answer {
     }
 
     /// This answer lacks something that is needed; or everything, which may pass.
-    pub fn unusable(&self, stage: Stage, fields: &Fields<'_>, what: &str) -> Fault {
+    pub fn unusable(&self, stage: Stage, fields: &JsonFields<'_>, what: &str) -> Error {
         let upstream = UpstreamAnswer {
             status: Some(self.status.as_u16()),
             ..UpstreamAnswer::default()
@@ -79,7 +79,7 @@ impl Answer {
             }
             false => format!("eGain's answer {what}: ask eGain's support, giving the request id"),
         };
-        Fault::egain(Code::UpstreamError, stage, detail)
+        Error::egain(ErrorCode::UpstreamError, stage, detail)
             .upstream(upstream)
             .retryable(fields.is_empty())
     }
@@ -166,12 +166,12 @@ fn without_queries(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn answer(headers: &[(&'static str, &'static str)], body: &'static str) -> Answer {
+    fn answer(headers: &[(&'static str, &'static str)], body: &'static str) -> ApiResponse {
         let headers = headers
             .iter()
             .map(|(k, v)| (k.parse().unwrap(), v.parse().unwrap()))
             .collect();
-        Answer::of(
+        ApiResponse::of(
             StatusCode::BAD_REQUEST,
             headers,
             Bytes::from_static(body.as_bytes()),

@@ -23,15 +23,15 @@ use prometheus::{Gauge, Histogram};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::signals::metrics::Metrics;
-use crate::words::caller::Claimant;
-use crate::words::fault::{Code, Fault, Stage};
-pub use brake::Verdict;
-use brake::{Brake, Cause, Gate, News};
-use bucket::Bucket;
-pub use bucket::Rate;
-pub use turns::Kind;
-use turns::{Ticket, Turns};
+use crate::signals::metrics::ServiceMetrics;
+use crate::words::caller::Principal;
+use crate::words::fault::{Error, ErrorCode, Stage};
+pub use brake::CallVerdict;
+use brake::{BreakerEvent, CallGate, CircuitBreaker, PauseCause};
+pub use bucket::CallRate;
+use bucket::TokenBucket;
+pub use turns::CallKind;
+use turns::{FairQueue, Waiter};
 
 /// For how long a call without an answer keeps the bucket from filling up: what took longer was
 /// counted long before.
@@ -39,7 +39,7 @@ const LONGEST_HOLD: Duration = Duration::from_secs(1);
 
 /// How long anybody is kept waiting.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct BudgetLimits {
     /// In the queue.
     pub max_wait: Duration,
     /// By one 429.
@@ -61,9 +61,9 @@ pub struct Budget {
 }
 
 struct State {
-    bucket: Bucket,
-    brake: Brake,
-    turns: Turns,
+    bucket: TokenBucket,
+    brake: CircuitBreaker,
+    turns: FairQueue,
     /// The numbers of the calls that may be made or are in flight.
     going: HashSet<u64>,
     tickets: u64,
@@ -71,11 +71,16 @@ struct State {
 
 impl Budget {
     /// With a full bucket.
-    pub fn new(rate: Rate, limits: Limits, routes: &'static str, metrics: &Metrics) -> Arc<Self> {
+    pub fn new(
+        rate: CallRate,
+        limits: BudgetLimits,
+        routes: &'static str,
+        metrics: &ServiceMetrics,
+    ) -> Arc<Self> {
         let state = State {
-            bucket: Bucket::full(rate, Instant::now()),
-            brake: Brake::new(limits.max_pause),
-            turns: Turns::new(),
+            bucket: TokenBucket::full(rate, Instant::now()),
+            brake: CircuitBreaker::new(limits.max_pause),
+            turns: FairQueue::new(),
             going: HashSet::new(),
             tickets: 0,
         };
@@ -107,10 +112,10 @@ impl Budget {
     /// The wait would be too long, or was; or eGain is down, and it isn't time for a probe.
     pub async fn spend(
         self: &Arc<Self>,
-        claimant: &Claimant,
-        kind: Kind,
+        claimant: &Principal,
+        kind: CallKind,
         stage: Stage,
-    ) -> Result<Turn, Fault> {
+    ) -> Result<CallPermit, Error> {
         let began = Instant::now();
         let (mut turn, go) = self.queue(claimant, kind, stage)?;
         match timeout(self.max_wait, self.wait(go)).await {
@@ -130,13 +135,13 @@ impl Budget {
 
     fn queue(
         self: &Arc<Self>,
-        claimant: &Claimant,
-        kind: Kind,
+        claimant: &Principal,
+        kind: CallKind,
         stage: Stage,
-    ) -> Result<(Turn, oneshot::Receiver<()>), Fault> {
+    ) -> Result<(CallPermit, oneshot::Receiver<()>), Error> {
         let state = &mut *self.state.lock();
         let (now, expected) = (Instant::now(), state.expected_wait(claimant, kind));
-        if state.brake.cause() == Some(Cause::Outage) && !state.may_probe(now) {
+        if state.brake.cause() == Some(PauseCause::Outage) && !state.may_probe(now) {
             return Err(down(state.brake.left(now), stage));
         }
         if expected > self.max_wait {
@@ -144,9 +149,9 @@ impl Budget {
         }
         let ((go, went), number) = (oneshot::channel(), state.tickets);
         state.tickets += 1;
-        state.turns.join(claimant, kind, Ticket { number, go });
+        state.turns.join(claimant, kind, Waiter { number, go });
         state.call_up();
-        let turn = Turn {
+        let turn = CallPermit {
             budget: self.clone(),
             claimant: claimant.clone(),
             kind,
@@ -184,12 +189,12 @@ impl Budget {
         }
     }
 
-    fn tell(&self, news: News) {
+    fn tell(&self, news: BreakerEvent) {
         let routes = self.routes;
         let ms = |wait: Duration| wait.as_millis() as u64;
         match news {
-            News::Stopped {
-                cause: Cause::TooMany,
+            BreakerEvent::Stopped {
+                cause: PauseCause::TooMany,
                 asked,
                 pause,
             } => {
@@ -201,8 +206,8 @@ impl Budget {
                     "eGain refuses calls as too many: calls pause"
                 );
             }
-            News::Stopped {
-                cause: Cause::Outage,
+            BreakerEvent::Stopped {
+                cause: PauseCause::Outage,
                 asked,
                 pause,
             } => {
@@ -214,7 +219,7 @@ impl Budget {
                     "eGain is down: one call at a time probes whether it is back"
                 );
             }
-            News::Over { .. } => tracing::info!(routes, "eGain takes calls again"),
+            BreakerEvent::Over { .. } => tracing::info!(routes, "eGain takes calls again"),
         }
     }
 }
@@ -244,29 +249,29 @@ impl State {
             return None;
         }
         match self.brake.gate(now) {
-            Gate::Open => Some(self.bucket.time_until(1, now)),
-            Gate::Shut(pause) => Some(pause.max(self.bucket.time_until(1, now))),
-            Gate::Probing => None,
+            CallGate::Open => Some(self.bucket.time_until(1, now)),
+            CallGate::Shut(pause) => Some(pause.max(self.bucket.time_until(1, now))),
+            CallGate::Probing => None,
         }
     }
 
     /// From one's own place. A probe that is in flight may end every moment.
-    fn expected_wait(&mut self, claimant: &Claimant, kind: Kind) -> Duration {
+    fn expected_wait(&mut self, claimant: &Principal, kind: CallKind) -> Duration {
         let (now, ahead) = (Instant::now(), self.turns.ahead(claimant, kind));
         let refill = self.bucket.time_until(ahead + 1, now);
         match self.brake.gate(now) {
-            Gate::Shut(pause) => pause.max(refill),
-            Gate::Open | Gate::Probing => refill,
+            CallGate::Shut(pause) => pause.max(refill),
+            CallGate::Open | CallGate::Probing => refill,
         }
     }
 
     /// Whether one that comes now, during an outage, is the one to see whether it is over.
     fn may_probe(&self, now: Instant) -> bool {
-        self.brake.gate(now) == Gate::Shut(Duration::ZERO) && self.turns.is_empty()
+        self.brake.gate(now) == CallGate::Shut(Duration::ZERO) && self.turns.is_empty()
     }
 
     /// A call has ended with this verdict, or nobody knows how.
-    fn ended(&mut self, number: u64, progress: Progress) -> Option<News> {
+    fn ended(&mut self, number: u64, progress: Progress) -> Option<BreakerEvent> {
         let now = Instant::now();
         let Progress::Ended { verdict, settled } = progress else {
             self.brake.stays(number);
@@ -278,24 +283,24 @@ impl State {
             return None;
         };
         match (verdict, settled) {
-            (Verdict::Unsent, true) => self.bucket.refund(),
-            (Verdict::Unsent, false) => self.bucket.give_back(),
+            (CallVerdict::Unsent, true) => self.bucket.refund(),
+            (CallVerdict::Unsent, false) => self.bucket.give_back(),
             (_, true) => {}
             (_, false) => self.bucket.settle(now),
         }
-        if matches!(verdict, Verdict::TooMany(_)) {
+        if matches!(verdict, CallVerdict::TooMany(_)) {
             self.bucket.empty();
         }
         let news = self.brake.ended(number, verdict, now);
         if matches!(
             news,
-            Some(News::Stopped {
-                cause: Cause::Outage,
+            Some(BreakerEvent::Stopped {
+                cause: PauseCause::Outage,
                 ..
             })
         ) {
             // Who waits would wait for nothing: told at once.
-            self.turns = Turns::new();
+            self.turns = FairQueue::new();
         }
         news
     }
@@ -303,10 +308,10 @@ impl State {
 
 /// A place in the queue, and then the right to make a call. Dropped before that, it takes nothing
 /// with it.
-pub struct Turn {
+pub struct CallPermit {
     budget: Arc<Budget>,
-    claimant: Claimant,
-    kind: Kind,
+    claimant: Principal,
+    kind: CallKind,
     number: u64,
     progress: Progress,
     /// How long it queued.
@@ -321,18 +326,18 @@ enum Progress {
     /// And counted, though there is no answer yet.
     Settled,
     Ended {
-        verdict: Verdict,
+        verdict: CallVerdict,
         settled: bool,
     },
 }
 
-impl Turn {
+impl CallPermit {
     /// Makes the call. It counts from its answer on, and not at all where `judge` says that it
     /// wasn't sent.
     pub async fn make<T>(
         mut self,
         call: impl Future<Output = T>,
-        judge: impl FnOnce(&T) -> Verdict,
+        judge: impl FnOnce(&T) -> CallVerdict,
     ) -> T {
         self.progress = Progress::Sent;
         let mut call = pin!(call);
@@ -357,7 +362,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for CallPermit {
     fn drop(&mut self) {
         let news = {
             let state = &mut *self.budget.state.lock();
@@ -378,13 +383,13 @@ impl Drop for Turn {
     }
 }
 
-fn exhausted(wait: Duration) -> Fault {
+fn exhausted(wait: Duration) -> Error {
     let detail = "the allowance of eGain calls is used up for now: try again later, or raise egain.plan with the tenant's plan";
-    Fault::gateway(Code::UpstreamBudget, Stage::Budget, detail).retry_after(wait)
+    Error::gateway(ErrorCode::UpstreamBudget, Stage::Budget, detail).retry_after(wait)
 }
 
-fn down(wait: Duration, stage: Stage) -> Fault {
+fn down(wait: Duration, stage: Stage) -> Error {
     let detail =
         "eGain is down: it is asked again now and then, and not for this request; try again later";
-    Fault::egain(Code::UpstreamUnavailable, stage, detail).retry_after(wait)
+    Error::egain(ErrorCode::UpstreamUnavailable, stage, detail).retry_after(wait)
 }

@@ -15,17 +15,17 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, StatusCode};
 use tracing::Instrument;
 
-use super::Config;
-use super::answer::Answer;
-use super::budget::{Budget, Kind, Limits, Turn, Verdict};
-use super::line::{Line, Silence};
+use super::EgainConfig;
+use super::answer::ApiResponse;
+use super::budget::{Budget, BudgetLimits, CallKind, CallPermit, CallVerdict};
+use super::line::{Transport, TransportError};
 use super::own_field::refused_field;
-use super::quota::{Month, Reservation};
+use super::quota::{CallReservation, MonthlyUsage};
 use super::token::{AccessToken, AccessTokens, SignIn, TokenKeeper};
-use crate::signals::metrics::Metrics;
+use crate::signals::metrics::ServiceMetrics;
 use crate::words::asset::AssetId;
-use crate::words::caller::Claimant;
-use crate::words::fault::{Code, Fault, Stage};
+use crate::words::caller::Principal;
+use crate::words::fault::{Error, ErrorCode, Stage};
 use crate::words::peer_time::LEAST_WAIT;
 
 /// The wait that is told where a failing eGain asks for none.
@@ -33,7 +33,7 @@ const USUAL_WAIT: Duration = Duration::from_secs(5);
 
 /// What is asked of eGain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Operation {
+pub enum EgainOperation {
     /// `POST /assets`.
     Create,
     /// `GET /assets/{id}`.
@@ -56,7 +56,7 @@ pub enum Operation {
     GetChannel,
 }
 
-impl Operation {
+impl EgainOperation {
     /// Each one, in the order of its number.
     pub const ALL: [Self; 10] = [
         Self::Create,
@@ -100,18 +100,18 @@ impl Operation {
         matches!(self, Self::Create | Self::Get)
     }
 
-    const fn kind(self) -> Kind {
+    const fn kind(self) -> CallKind {
         match self {
             Self::Create
             | Self::Delete
             | Self::CreateAccount
             | Self::ReplaceAccount
-            | Self::DeleteAccount => Kind::Write,
+            | Self::DeleteAccount => CallKind::Write,
             Self::Get
             | Self::ListAccounts
             | Self::GetAccount
             | Self::ListChannels
-            | Self::GetChannel => Kind::Read,
+            | Self::GetChannel => CallKind::Read,
         }
     }
 
@@ -135,7 +135,7 @@ impl Operation {
 }
 
 /// An operation with all that it says.
-pub enum Question {
+pub enum ApiRequest {
     /// `POST /assets`, with this body.
     Create(Bytes),
     /// `GET /assets/{id}`.
@@ -145,7 +145,7 @@ pub enum Question {
     /// One of accounts or channels.
     Manage {
         /// Which.
-        operation: Operation,
+        operation: EgainOperation,
         /// Below the base URL, with a query where there is one.
         path: String,
         /// JSON, or nothing.
@@ -153,12 +153,12 @@ pub enum Question {
     },
 }
 
-impl Question {
-    const fn operation(&self) -> Operation {
+impl ApiRequest {
+    const fn operation(&self) -> EgainOperation {
         match self {
-            Self::Create(_) => Operation::Create,
-            Self::Get(_) => Operation::Get,
-            Self::Delete(_) => Operation::Delete,
+            Self::Create(_) => EgainOperation::Create,
+            Self::Get(_) => EgainOperation::Get,
+            Self::Delete(_) => EgainOperation::Delete,
             Self::Manage { operation, .. } => *operation,
         }
     }
@@ -187,21 +187,21 @@ impl Question {
 }
 
 /// Everything a call needs.
-pub struct Calls {
-    line: Line,
+pub struct ApiClient {
+    line: Transport,
     /// Where the API begins, without a slash at its end.
     base: String,
     pub(super) tokens: AccessTokens,
     assets: Arc<Budget>,
     other: Arc<Budget>,
-    month: Option<Arc<Month>>,
-    limits: Limits,
+    month: Option<Arc<MonthlyUsage>>,
+    limits: BudgetLimits,
 }
 
 /// A call that came to nothing.
-pub struct Failure {
+pub struct CallError {
     /// What to tell.
-    pub fault: Fault,
+    pub fault: Error,
     /// Whether eGain was asked at all, and took the call as one that may be made.
     pub attempted: bool,
     /// How long to wait before the same may be asked once more, if it may.
@@ -210,22 +210,22 @@ pub struct Failure {
 
 /// What it takes to make one call.
 struct Permit {
-    turn: Turn,
-    place: Option<Reservation>,
+    turn: CallPermit,
+    place: Option<CallReservation>,
     token: Arc<AccessToken>,
 }
 
-impl Calls {
+impl ApiClient {
     pub(super) fn new(
-        config: Config,
-        metrics: &Arc<Metrics>,
+        config: EgainConfig,
+        metrics: &Arc<ServiceMetrics>,
     ) -> io::Result<(Self, TokenKeeper<SignIn>)> {
-        let line = Line::new(
+        let line = Transport::new(
             config.connect_timeout,
             config.request_timeout,
             metrics.clone(),
         )?;
-        let limits = Limits {
+        let limits = BudgetLimits {
             max_wait: config.budget_wait,
             max_pause: config.max_pause,
         };
@@ -234,7 +234,7 @@ impl Calls {
         let used = |routes| metrics.upstream_quota_used.with_label_values(&[routes]);
         let month = config
             .quota
-            .map(|quota| Month::new(quota, used("assets"), used("other")));
+            .map(|quota| MonthlyUsage::new(quota, used("assets"), used("other")));
         let reported = (assets.clone(), other.clone(), month.clone());
         metrics.at_scrape(move |_| {
             let (assets, other, month) = &reported;
@@ -265,13 +265,13 @@ impl Calls {
     /// also one whose caller has left meanwhile: eGain did what was asked of it.
     pub(super) async fn make<R, T>(
         &self,
-        question: &Question,
-        claimant: &Claimant,
+        question: &ApiRequest,
+        claimant: &Principal,
         receive: R,
-    ) -> Result<(T, Duration), Fault>
+    ) -> Result<(T, Duration), Error>
     where
-        R: Fn(Answer) -> T + Clone + Send + 'static,
-        T: Borrow<Answer> + Send + 'static,
+        R: Fn(ApiResponse) -> T + Clone + Send + 'static,
+        T: Borrow<ApiResponse> + Send + 'static,
     {
         let pauses = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(200))
@@ -291,19 +291,19 @@ impl Calls {
     /// Makes a call once, or twice where the token has to be a new one.
     pub(super) async fn make_once<R, T>(
         &self,
-        question: &Question,
-        claimant: &Claimant,
+        question: &ApiRequest,
+        claimant: &Principal,
         receive: &R,
-    ) -> Result<(T, Duration), Failure>
+    ) -> Result<(T, Duration), CallError>
     where
-        R: Fn(Answer) -> T + Clone + Send + 'static,
-        T: Borrow<Answer> + Send + 'static,
+        R: Fn(ApiResponse) -> T + Clone + Send + 'static,
+        T: Borrow<ApiResponse> + Send + 'static,
     {
         let operation = question.operation();
         let mut permit = self
             .permit(operation, claimant)
             .await
-            .map_err(Failure::unasked)?;
+            .map_err(CallError::unasked)?;
         let mut queued = permit.turn.queued;
         let mut token = permit.token.clone();
         let mut received = self.send(question, permit, receive.clone()).await?;
@@ -311,7 +311,7 @@ impl Calls {
             permit = self
                 .permit(operation, claimant)
                 .await
-                .map_err(Failure::unasked)?;
+                .map_err(CallError::unasked)?;
             queued += permit.turn.queued;
             token = permit.token.clone();
             received = self.send(question, permit, receive.clone()).await?;
@@ -331,12 +331,12 @@ impl Calls {
     /// caller.
     async fn send<R, T>(
         &self,
-        question: &Question,
+        question: &ApiRequest,
         permit: Permit,
         receive: R,
-    ) -> Result<T, Failure>
+    ) -> Result<T, CallError>
     where
-        R: Fn(Answer) -> T + Send + 'static,
+        R: Fn(ApiResponse) -> T + Send + 'static,
         T: Send + 'static,
     {
         let operation = question.operation();
@@ -348,7 +348,7 @@ impl Calls {
                 .turn
                 .make(call, |received| verdict(received, max_pause))
                 .await;
-            let seen = !received.as_ref().is_err_and(Silence::is_unsent);
+            let seen = !received.as_ref().is_err_and(TransportError::is_unsent);
             if let Some(place) = permit.place.filter(|_| seen) {
                 place.count(
                     received
@@ -362,12 +362,16 @@ impl Calls {
         let received = tokio::spawn(exchange.in_current_span())
             .await
             .expect("nobody aborts an exchange, and none panics");
-        received.map_err(|silence| Failure::silence(&silence, operation))
+        received.map_err(|silence| CallError::silence(&silence, operation))
     }
 
     /// All that it takes to make a call: a token, and the call's place in the budget and in the
     /// month.
-    async fn permit(&self, operation: Operation, claimant: &Claimant) -> Result<Permit, Fault> {
+    async fn permit(
+        &self,
+        operation: EgainOperation,
+        claimant: &Principal,
+    ) -> Result<Permit, Error> {
         self.month
             .as_ref()
             .map_or(Ok(()), |month| month.check(operation))?;
@@ -387,7 +391,12 @@ impl Calls {
     }
 
     /// eGain said no, or failed.
-    fn refused(&self, answer: &Answer, operation: Operation, token: &AccessToken) -> Failure {
+    fn refused(
+        &self,
+        answer: &ApiResponse,
+        operation: EgainOperation,
+        token: &AccessToken,
+    ) -> CallError {
         let asked = asked_wait(answer, self.limits.max_pause);
         // What a caller can expect is when the next call may go, whatever eGain has asked for.
         let wait = self
@@ -401,14 +410,14 @@ impl Calls {
         };
         let wait = (!wait.is_zero()).then_some(wait);
         let fault = explain(answer, operation, token.expose(), wait);
-        Failure {
+        CallError {
             fault,
             attempted: answer.status != StatusCode::TOO_MANY_REQUESTS,
             again,
         }
     }
 
-    fn budget(&self, operation: Operation) -> &Arc<Budget> {
+    fn budget(&self, operation: EgainOperation) -> &Arc<Budget> {
         if operation.is_of_assets() {
             &self.assets
         } else {
@@ -417,9 +426,9 @@ impl Calls {
     }
 }
 
-impl Failure {
+impl CallError {
     /// One that isn't worth repeating at once.
-    pub fn of(fault: Fault, attempted: bool) -> Self {
+    pub fn of(fault: Error, attempted: bool) -> Self {
         Self {
             fault,
             attempted,
@@ -428,13 +437,13 @@ impl Failure {
     }
 
     /// There was no token, or no place for it in the budget or the month.
-    fn unasked(fault: Fault) -> Self {
+    fn unasked(fault: Error) -> Self {
         Self::of(fault, false)
     }
 
     /// A time-out is not repeated: it has used up the caller's patience, and eGain may have done it
     /// after all.
-    fn silence(silence: &Silence, operation: Operation) -> Self {
+    fn silence(silence: &TransportError, operation: EgainOperation) -> Self {
         let may_go_again = silence.is_unsent() || !operation.creates() && !silence.is_timeout();
         let again = may_go_again.then_some(Duration::ZERO);
         Self {
@@ -446,7 +455,7 @@ impl Failure {
 }
 
 /// A token without the rights it needs is as good as none: they may have come later than the token.
-fn refuses_token(answer: &Answer) -> bool {
+fn refuses_token(answer: &ApiResponse) -> bool {
     matches!(
         answer.status,
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
@@ -454,58 +463,63 @@ fn refuses_token(answer: &Answer) -> bool {
 }
 
 /// What a call's end says of those to come.
-fn verdict(received: &Result<Answer, Silence>, max_pause: Duration) -> Verdict {
+fn verdict(received: &Result<ApiResponse, TransportError>, max_pause: Duration) -> CallVerdict {
     match received {
         Ok(answer) if answer.status == StatusCode::TOO_MANY_REQUESTS => {
-            Verdict::TooMany(answer.asked_wait())
+            CallVerdict::TooMany(answer.asked_wait())
         }
         Ok(answer) if answer.status.is_server_error() => {
-            Verdict::Failed(asked_wait(answer, max_pause))
+            CallVerdict::Failed(asked_wait(answer, max_pause))
         }
-        Ok(_) => Verdict::Taken,
-        Err(silence) if silence.is_unsent() => Verdict::Unsent,
-        Err(_) => Verdict::Failed(None),
+        Ok(_) => CallVerdict::Taken,
+        Err(silence) if silence.is_unsent() => CallVerdict::Unsent,
+        Err(_) => CallVerdict::Failed(None),
     }
 }
 
 /// How long eGain asks us to wait, as far as that is heeded.
-fn asked_wait(answer: &Answer, max_pause: Duration) -> Option<Duration> {
+fn asked_wait(answer: &ApiResponse, max_pause: Duration) -> Option<Duration> {
     answer.asked_wait().map(|wait| wait.min(max_pause))
 }
 
 /// What a refusal means for the caller.
-fn explain(answer: &Answer, operation: Operation, token: &str, wait: Option<Duration>) -> Fault {
+fn explain(
+    answer: &ApiResponse,
+    operation: EgainOperation,
+    token: &str,
+    wait: Option<Duration>,
+) -> Error {
     let stage = operation.stage();
     let mut said = answer.said(token);
-    said.field = refused_field(answer).filter(|_| operation == Operation::Create);
+    said.field = refused_field(answer).filter(|_| operation == EgainOperation::Create);
     let fault = match (answer.status.as_u16(), said.code.as_deref()) {
         (_, Some("400-765")) => {
             let detail = "eGain found malicious content in this asset: it can't be used";
-            Fault::caller(Code::ContentRejected, stage, detail)
+            Error::caller(ErrorCode::ContentRejected, stage, detail)
         }
         (_, Some("400-766")) => {
             let detail = "the asset isn't available yet, eGain is still checking it: try again";
-            Fault::egain(Code::AssetPending, stage, detail).retry_after(Duration::from_secs(5))
+            Error::egain(ErrorCode::AssetPending, stage, detail).retry_after(Duration::from_secs(5))
         }
         (404, _) if !operation.creates() => {
-            Fault::caller(Code::NotFound, stage, unknown(operation))
+            Error::caller(ErrorCode::NotFound, stage, unknown(operation))
         }
-        (409, _) => Fault::caller(Code::Conflict, stage, conflict(operation)),
+        (409, _) => Error::caller(ErrorCode::Conflict, stage, conflict(operation)),
         (401 | 403, _) => {
             let detail =
                 "eGain refuses the gateway's token: an operator must check the client's scopes";
-            Fault::gateway(Code::UpstreamError, stage, detail)
+            Error::gateway(ErrorCode::UpstreamError, stage, detail)
         }
         (429, _) => {
             let wait = wait.unwrap_or(LEAST_WAIT);
             let detail =
                 "eGain says that the tenant's allowance of calls is used up: try again later";
-            Fault::egain(Code::UpstreamBudget, stage, detail).retry_after(wait)
+            Error::egain(ErrorCode::UpstreamBudget, stage, detail).retry_after(wait)
         }
         (502..=504, _) => {
             let wait = wait.unwrap_or(USUAL_WAIT);
-            Fault::egain(
-                Code::UpstreamUnavailable,
+            Error::egain(
+                ErrorCode::UpstreamUnavailable,
                 stage,
                 "eGain is down for now: try again later",
             )
@@ -514,46 +528,46 @@ fn explain(answer: &Answer, operation: Operation, token: &str, wait: Option<Dura
         (500.., _) => {
             let detail =
                 "eGain failed: try again; if it lasts, ask eGain's support, giving the request id";
-            let fault = Fault::egain(Code::UpstreamError, stage, detail).retryable(true);
-            wait.into_iter().fold(fault, Fault::retry_after)
+            let fault = Error::egain(ErrorCode::UpstreamError, stage, detail).retryable(true);
+            wait.into_iter().fold(fault, Error::retry_after)
         }
         (400, _) if said.field.is_some() => {
             let field = said.field.unwrap_or("field");
             let detail = format!(
                 "eGain refuses the {field} of this file: send another one; upstream.developerMessage may say why"
             );
-            Fault::caller(Code::InvalidField, stage, detail)
+            Error::caller(ErrorCode::InvalidField, stage, detail)
         }
         _ => {
             let detail = "eGain refused the call: see upstream.code and upstream.developerMessage";
-            Fault::egain(Code::UpstreamError, stage, detail)
+            Error::egain(ErrorCode::UpstreamError, stage, detail)
         }
     };
     fault.upstream(said)
 }
 
-fn unknown(operation: Operation) -> &'static str {
+fn unknown(operation: EgainOperation) -> &'static str {
     match operation {
-        Operation::Create | Operation::Get | Operation::Delete => {
+        EgainOperation::Create | EgainOperation::Get | EgainOperation::Delete => {
             "eGain knows no asset with this id: check the id, assets don't live for ever"
         }
-        Operation::ListChannels | Operation::GetChannel => {
+        EgainOperation::ListChannels | EgainOperation::GetChannel => {
             "eGain knows no channel with this id: GET /v1/channels lists those that there are"
         }
         _ => "eGain knows no account with this id: GET /v1/accounts lists those that there are",
     }
 }
 
-fn conflict(operation: Operation) -> &'static str {
+fn conflict(operation: EgainOperation) -> &'static str {
     match operation {
-        Operation::ReplaceAccount => {
+        EgainOperation::ReplaceAccount => {
             "eGain refuses the change, as when the account was changed meanwhile (modified doesn't match): read it again, and \
              repeat the change on what it is now; see upstream.developerMessage"
         }
-        Operation::CreateAccount => {
+        EgainOperation::CreateAccount => {
             "eGain refuses the account, as when its name is taken: see upstream.developerMessage"
         }
-        Operation::DeleteAccount => {
+        EgainOperation::DeleteAccount => {
             "eGain refuses this in the account's present state: see upstream.developerMessage"
         }
         _ => "eGain refuses this in the asset's present state, as when a message uses it",

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use crate::signals::metrics::Metrics;
+use crate::signals::metrics::ServiceMetrics;
 use crate::words::asset::AssetId;
 use crate::words::peer_time::PeerTime;
 
@@ -18,14 +18,14 @@ const DEEPEST: u8 = 3;
 const LONGEST_LIST: usize = 8;
 
 /// The fields of one object, by their names in lower case and without `_` and `-`.
-pub struct Fields<'m> {
+pub struct JsonFields<'m> {
     map: Map<String, Value>,
-    metrics: &'m Metrics,
+    metrics: &'m ServiceMetrics,
 }
 
-impl<'m> Fields<'m> {
+impl<'m> JsonFields<'m> {
     /// As many as can be read: where the JSON breaks off or is broken, those before.
-    pub fn read(body: &[u8], metrics: &'m Metrics) -> Self {
+    pub fn read(body: &[u8], metrics: &'m ServiceMetrics) -> Self {
         let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
         let mut map = Map::new();
         let mut json = serde_json::Deserializer::from_slice(body);

@@ -12,12 +12,12 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::dns::GaiResolver;
 use tokio::time::timeout;
 
-use super::answer::Answer;
-use crate::body::Frames;
-use crate::signals::metrics::Metrics;
-use crate::signals::upstream::Outcome;
-use crate::wire::client::{Client, Config, SendError};
-use crate::words::fault::{Code, Fault, Stage};
+use super::answer::ApiResponse;
+use crate::body::BoxBody;
+use crate::signals::metrics::ServiceMetrics;
+use crate::signals::upstream::UpstreamOutcome;
+use crate::wire::client::{ClientConfig, HttpClient, SendError};
+use crate::words::fault::{Error, ErrorCode, Stage};
 use crate::words::moment::Moment;
 
 /// The longest answer that is read, in bytes; an asset's is under 2 KiB.
@@ -34,16 +34,16 @@ const IDLE_CONNECTIONS: usize = 64;
 /// Connections to eGain and to where it signs in, at whatever addresses they have: an operator has
 /// named them.
 #[derive(Clone)]
-pub struct Line {
-    http: Client<GaiResolver>,
+pub struct Transport {
+    http: HttpClient<GaiResolver>,
     /// From sending a request to its whole answer.
     limit: Duration,
-    metrics: Arc<Metrics>,
+    metrics: Arc<ServiceMetrics>,
 }
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum Silence {
+pub enum TransportError {
     /// In the time that there is.
     #[error("it takes too long")]
     Late,
@@ -55,21 +55,21 @@ pub enum Silence {
     Broken(#[from] hyper::Error),
 }
 
-impl Line {
+impl Transport {
     /// # Errors
     /// The machine has no CA certificates.
     pub fn new(
         connect_timeout: Duration,
         limit: Duration,
-        metrics: Arc<Metrics>,
+        metrics: Arc<ServiceMetrics>,
     ) -> io::Result<Self> {
-        let config = Config {
+        let config = ClientConfig {
             connect_timeout,
             idle_timeout: IDLE,
             max_idle: IDLE_CONNECTIONS,
         };
         Ok(Self {
-            http: Client::new(config, GaiResolver::new())?,
+            http: HttpClient::new(config, GaiResolver::new())?,
             limit,
             metrics,
         })
@@ -83,7 +83,7 @@ impl Line {
         operation: &str,
         stage: Stage,
         request: Request<Bytes>,
-    ) -> Result<Answer, Fault> {
+    ) -> Result<ApiResponse, Error> {
         self.send(operation, request)
             .await
             .map_err(|silence| silence.explain(stage))
@@ -94,7 +94,7 @@ impl Line {
         &self,
         operation: &str,
         mut request: Request<Bytes>,
-    ) -> Result<Answer, Silence> {
+    ) -> Result<ApiResponse, TransportError> {
         request
             .headers_mut()
             .insert(ACCEPT, HeaderValue::from_static("application/json"));
@@ -104,27 +104,27 @@ impl Line {
         let began = tokio::time::Instant::now();
         let result = timeout(self.limit, self.receive(request))
             .await
-            .unwrap_or(Err(Silence::Late));
+            .unwrap_or(Err(TransportError::Late));
         self.metrics.upstream_answered(
             operation,
             began,
             match &result {
-                Ok(answer) => Outcome::Answered(answer.status),
-                Err(silence) if silence.is_timeout() => Outcome::TimedOut,
-                Err(_) => Outcome::Failed,
+                Ok(answer) => UpstreamOutcome::Answered(answer.status),
+                Err(silence) if silence.is_timeout() => UpstreamOutcome::TimedOut,
+                Err(_) => UpstreamOutcome::Failed,
             },
         );
         result
     }
 
-    async fn receive(&self, request: Request<Bytes>) -> Result<Answer, Silence> {
+    async fn receive(&self, request: Request<Bytes>) -> Result<ApiResponse, TransportError> {
         let request =
-            request.map(|body| Frames::new(Full::new(body).map_err(|never| match never {})));
+            request.map(|body| BoxBody::new(Full::new(body).map_err(|never| match never {})));
         let response = self.http.send(request).await?;
         let received = Moment::now();
         let (head, body) = response.into_parts();
         let (body, is_cut) = read(body).await?;
-        Ok(Answer {
+        Ok(ApiResponse {
             status: head.status,
             headers: head.headers,
             body,
@@ -134,7 +134,7 @@ impl Line {
     }
 
     /// Where requests are counted.
-    pub fn metrics(&self) -> &Metrics {
+    pub fn metrics(&self) -> &ServiceMetrics {
         &self.metrics
     }
 }
@@ -155,7 +155,7 @@ async fn read(mut body: Incoming) -> Result<(Bytes, bool), hyper::Error> {
     Ok((all.freeze(), false))
 }
 
-impl Silence {
+impl TransportError {
     /// Whether no connection was made: the other side hasn't seen anything of the request.
     pub fn is_unsent(&self) -> bool {
         matches!(self, Self::Unanswered(error) if error.is_connect())
@@ -171,17 +171,17 @@ impl Silence {
     }
 
     /// What it means for the caller.
-    pub fn explain(&self, stage: Stage) -> Fault {
+    pub fn explain(&self, stage: Stage) -> Error {
         if self.is_timeout() && !self.is_unsent() {
-            return Fault::egain(
-                Code::UpstreamTimeout,
+            return Error::egain(
+                ErrorCode::UpstreamTimeout,
                 stage,
                 "eGain didn't answer in time: try again",
             )
             .because(self);
         }
         let detail = "eGain can't be reached: try again; if it lasts, an operator must check egain.base_url, egain.token_url and the network";
-        Fault::egain(Code::UpstreamUnavailable, stage, detail)
+        Error::egain(ErrorCode::UpstreamUnavailable, stage, detail)
             .retry_after(Duration::from_secs(5))
             .because(self)
     }

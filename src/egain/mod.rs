@@ -27,33 +27,33 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use url::Url;
 
-use crate::signals::metrics::Metrics;
-use crate::words::asset::{AssetId, Lease, Sender};
-use crate::words::caller::Claimant;
-use crate::words::fault::{Code, Fault, Stage};
+use crate::signals::metrics::ServiceMetrics;
+use crate::words::asset::{AssetId, ExpiringUrl, Sender};
+use crate::words::caller::Principal;
+use crate::words::fault::{Error, ErrorCode, Stage};
 use crate::words::secret::SignedUrl;
 #[doc(hidden)] // Public for `fuzz/targets/answers.rs` only.
-pub use answer::Answer;
-pub use budget::Rate;
-use calls::{Calls, Failure, Question};
-use fields::Fields;
-pub use orphans::{Claim, Orphan, Orphans, Worker as OrphanWorker};
-pub use quota::Quota;
+pub use answer::ApiResponse;
+pub use budget::CallRate;
+use calls::{ApiClient, ApiRequest, CallError};
+use fields::JsonFields;
+pub use orphans::{Orphan, OrphanQueue, OrphanWorker, UncommittedAsset};
+pub use quota::MonthlyQuota;
 use token::{SignIn, TokenKeeper};
 
 /// How eGain is reached, and how much may be asked of it.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub struct EgainConfig {
     /// Such as `https://api.egain.cloud/conversation/conversationmgr/v3`.
     pub base_url: Url,
     /// What signs us in.
-    pub credentials: Credentials,
+    pub credentials: ClientCredentials,
     /// Calls to `/assets` (POST and GET).
-    pub assets: Rate,
+    pub assets: CallRate,
     /// Calls to all other routes.
-    pub other: Rate,
+    pub other: CallRate,
     /// Calls a month; none where they aren't counted against anything.
-    pub quota: Option<Quota>,
+    pub quota: Option<MonthlyQuota>,
     /// How long a call may queue for its budget.
     pub budget_wait: Duration,
     /// The longest that one 429 stops calls, whatever it asks for.
@@ -70,7 +70,7 @@ pub struct Config {
 
 /// What signs us in at eGain.
 #[derive(Debug, Clone)]
-pub enum Credentials {
+pub enum ClientCredentials {
     /// A bearer token that somebody else keeps fresh.
     Fixed(SecretString),
     /// OAuth 2.0 client credentials (RFC 6749 section 4.4), sent in the body as eGain wants it.
@@ -86,7 +86,7 @@ pub enum Credentials {
     },
 }
 
-impl Credentials {
+impl ClientCredentials {
     /// Takes another secret or token in place of the one it has. Whether it is another one.
     fn replace_secret(&mut self, new: &SecretString) -> bool {
         let (Self::Fixed(secret) | Self::Client { secret, .. }) = self;
@@ -102,7 +102,7 @@ impl Credentials {
 #[derive(Debug, Clone)]
 pub struct NewAsset<'a> {
     /// Whose it is.
-    pub claimant: &'a Claimant,
+    pub claimant: &'a Principal,
     /// eGain's channel type.
     pub channel: &'a str,
     /// eGain's sender type.
@@ -128,9 +128,9 @@ struct Typed<'a> {
 }
 
 /// An asset that exists but has no bytes yet.
-pub struct Created {
+pub struct CreatedAsset {
     /// The asset.
-    pub claim: Claim,
+    pub claim: UncommittedAsset,
     /// Where its bytes go, unchecked.
     pub content_url: SignedUrl,
     /// The name that eGain took, where it refused the one that it was given.
@@ -140,9 +140,9 @@ pub struct Created {
 }
 
 /// An answer to `POST /assets`, with what it has brought into the world.
-struct Birth {
-    answer: Answer,
-    claim: Option<Claim>,
+struct CreateResponse {
+    answer: ApiResponse,
+    claim: Option<UncommittedAsset>,
 }
 
 /// What eGain knows of an asset.
@@ -155,27 +155,27 @@ pub struct Asset {
     /// Its bytes, if known.
     pub size: Option<u64>,
     /// A signed URL to read it.
-    pub lease: Lease,
+    pub lease: ExpiringUrl,
 }
 
 /// The client for eGain's API.
 #[derive(Clone)]
-pub struct Egain {
-    calls: Arc<Calls>,
+pub struct EgainClient {
+    calls: Arc<ApiClient>,
     /// Until somebody runs it.
     keeper: Arc<Mutex<Option<TokenKeeper<SignIn>>>>,
     pending_wait: Duration,
-    metrics: Arc<Metrics>,
+    metrics: Arc<ServiceMetrics>,
 }
 
-impl Egain {
+impl EgainClient {
     /// Makes a client.
     ///
     /// # Errors
     /// The machine has no CA certificates.
-    pub fn new(config: Config, metrics: Arc<Metrics>) -> io::Result<Self> {
+    pub fn new(config: EgainConfig, metrics: Arc<ServiceMetrics>) -> io::Result<Self> {
         let pending_wait = config.pending_wait;
-        let (calls, keeper) = Calls::new(config, &metrics)?;
+        let (calls, keeper) = ApiClient::new(config, &metrics)?;
         Ok(Self {
             calls: Arc::new(calls),
             keeper: Arc::new(Mutex::new(Some(keeper))),
@@ -210,8 +210,8 @@ impl Egain {
     pub async fn create_asset(
         &self,
         asset: &NewAsset<'_>,
-        orphans: &Orphans,
-    ) -> Result<Created, Fault> {
+        orphans: &OrphanQueue,
+    ) -> Result<CreatedAsset, Error> {
         let fault = match self.create_asset_once(asset, orphans).await {
             Err(fault) if fault.upstream_answer().and_then(|said| said.field) == Some("name") => {
                 fault
@@ -231,7 +231,7 @@ impl Egain {
             )
             .await?;
         self.metrics.names_folded.inc();
-        Ok(Created {
+        Ok(CreatedAsset {
             other_name: Some(name),
             ..created
         })
@@ -240,8 +240,8 @@ impl Egain {
     async fn create_asset_once(
         &self,
         asset: &NewAsset<'_>,
-        orphans: &Orphans,
-    ) -> Result<Created, Fault> {
+        orphans: &OrphanQueue,
+    ) -> Result<CreatedAsset, Error> {
         let expected = ExpectedAsset {
             channel: Typed {
                 r#type: asset.channel,
@@ -252,20 +252,20 @@ impl Egain {
             name: asset.name,
             size: asset.size,
         };
-        let question = Question::Create(
+        let question = ApiRequest::Create(
             serde_json::to_vec(&expected)
                 .expect("it has string keys")
                 .into(),
         );
         let (orphans, metrics) = (orphans.clone(), self.metrics.clone());
-        let receive = move |answer| Birth::of(answer, &orphans, &metrics);
-        let (Birth { answer, claim }, queued) =
+        let receive = move |answer| CreateResponse::of(answer, &orphans, &metrics);
+        let (CreateResponse { answer, claim }, queued) =
             self.calls.make(&question, asset.claimant, receive).await?;
         let fields = answer.fields(&self.metrics);
         let claim =
             claim.ok_or_else(|| answer.unusable(Stage::Sign, &fields, "has no usable id"))?;
         let content_url = content_url(&answer, &fields)?;
-        Ok(Created {
+        Ok(CreatedAsset {
             claim,
             content_url,
             other_name: None,
@@ -275,13 +275,13 @@ impl Egain {
 
     /// `GET /assets/{id}`: spends at least one call, and mints a new signed URL. An asset that
     /// isn't available yet is asked for again, with growing pauses, for `pending_wait`.
-    pub async fn get_asset(&self, id: &AssetId, claimant: &Claimant) -> Result<Asset, Fault> {
+    pub async fn get_asset(&self, id: &AssetId, claimant: &Principal) -> Result<Asset, Error> {
         let deadline = tokio::time::Instant::now() + self.pending_wait;
         let mut pause = Duration::from_secs(1);
         loop {
             match self.get_asset_once(id, claimant).await {
                 Err(fault)
-                    if fault.code() == Code::AssetPending
+                    if fault.code() == ErrorCode::AssetPending
                         && tokio::time::Instant::now() + pause <= deadline =>
                 {
                     tokio::time::sleep(pause).await;
@@ -292,11 +292,11 @@ impl Egain {
         }
     }
 
-    async fn get_asset_once(&self, id: &AssetId, claimant: &Claimant) -> Result<Asset, Fault> {
+    async fn get_asset_once(&self, id: &AssetId, claimant: &Principal) -> Result<Asset, Error> {
         let asked = std::time::Instant::now();
         let (answer, _) = self
             .calls
-            .make(&Question::Get(id.clone()), claimant, identity)
+            .make(&ApiRequest::Get(id.clone()), claimant, identity)
             .await?;
         let fields = answer.fields(&self.metrics);
         let url = content_url(&answer, &fields)?;
@@ -311,7 +311,7 @@ impl Egain {
             name,
             content_type,
             size,
-            lease: Lease {
+            lease: ExpiringUrl {
                 url,
                 asked,
                 expires,
@@ -321,44 +321,48 @@ impl Egain {
     }
 
     /// `DELETE /assets/{id}`: spends one call of the other routes' budget.
-    pub async fn delete_asset(&self, id: &AssetId, claimant: &Claimant) -> Result<(), Fault> {
+    pub async fn delete_asset(&self, id: &AssetId, claimant: &Principal) -> Result<(), Error> {
         self.calls
-            .make(&Question::Delete(id.clone()), claimant, identity)
+            .make(&ApiRequest::Delete(id.clone()), claimant, identity)
             .await
             .map(drop)
     }
 
     /// The same on the gateway's own behalf, and with one attempt only.
-    async fn delete_orphan(&self, id: &AssetId) -> Result<(), Failure> {
+    async fn delete_orphan(&self, id: &AssetId) -> Result<(), CallError> {
         self.calls
-            .make_once(&Question::Delete(id.clone()), &Claimant::Gateway, &identity)
+            .make_once(
+                &ApiRequest::Delete(id.clone()),
+                &Principal::Gateway,
+                &identity,
+            )
             .await
             .map(drop)
     }
 }
 
-impl Birth {
+impl CreateResponse {
     /// The id is read first: whatever else is odd, what can be named can be deleted.
-    fn of(answer: Answer, orphans: &Orphans, metrics: &Metrics) -> Self {
+    fn of(answer: ApiResponse, orphans: &OrphanQueue, metrics: &ServiceMetrics) -> Self {
         let id = if answer.status.is_success() {
-            Fields::read(&answer.body, metrics).id()
+            JsonFields::read(&answer.body, metrics).id()
         } else {
             None
         };
         Self {
-            claim: id.map(|id| Claim::on(id, orphans.clone())),
+            claim: id.map(|id| UncommittedAsset::on(id, orphans.clone())),
             answer,
         }
     }
 }
 
-impl Borrow<Answer> for Birth {
-    fn borrow(&self) -> &Answer {
+impl Borrow<ApiResponse> for CreateResponse {
+    fn borrow(&self) -> &ApiResponse {
         &self.answer
     }
 }
 
-fn content_url(answer: &Answer, fields: &Fields<'_>) -> Result<SignedUrl, Fault> {
+fn content_url(answer: &ApiResponse, fields: &JsonFields<'_>) -> Result<SignedUrl, Error> {
     let url = fields
         .text("contentUrl")
         .and_then(|text| SignedUrl::parse(&text));

@@ -17,11 +17,11 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
-use super::Egain;
-use super::calls::Failure;
-use crate::signals::metrics::Metrics;
+use super::EgainClient;
+use super::calls::CallError;
+use crate::signals::metrics::ServiceMetrics;
 use crate::words::asset::AssetId;
-use crate::words::fault::Code;
+use crate::words::fault::ErrorCode;
 
 /// How many assets may wait for their deletion: at one call a second, almost three hours' work, and
 /// with their requests' spans some 10 MB.
@@ -53,14 +53,14 @@ pub struct Orphan {
 
 /// The way to hand over an asset that nobody keeps.
 #[derive(Clone)]
-pub struct Orphans(Arc<Shared>);
+pub struct OrphanQueue(Arc<Shared>);
 
 struct Shared {
     queue: Mutex<Queue>,
     /// Told when something was added.
     added: Notify,
     left: Mutex<VecDeque<Orphan>>,
-    metrics: Arc<Metrics>,
+    metrics: Arc<ServiceMetrics>,
 }
 
 /// Those that wait, by when they are due and in which order they came.
@@ -81,15 +81,15 @@ struct Waiting {
 }
 
 /// The worker's half.
-pub struct Worker {
-    egain: Egain,
+pub struct OrphanWorker {
+    egain: EgainClient,
     current: Option<Waiting>,
-    orphans: Orphans,
+    orphans: OrphanQueue,
 }
 
-impl Orphans {
+impl OrphanQueue {
     /// The queue and its worker. The worker does nothing until it is run.
-    pub fn new(egain: Egain, metrics: Arc<Metrics>) -> (Self, Worker) {
+    pub fn new(egain: EgainClient, metrics: Arc<ServiceMetrics>) -> (Self, OrphanWorker) {
         let shared = Shared {
             queue: Mutex::default(),
             added: Notify::new(),
@@ -99,7 +99,7 @@ impl Orphans {
         let orphans = Self(Arc::new(shared));
         (
             orphans.clone(),
-            Worker {
+            OrphanWorker {
                 egain,
                 current: None,
                 orphans,
@@ -194,7 +194,7 @@ impl Queue {
 
 impl Waiting {
     /// When to try again after a failure; None where it is time to give up.
-    fn due_again(&mut self, failure: &Failure, now: Instant) -> Option<Instant> {
+    fn due_again(&mut self, failure: &CallError, now: Instant) -> Option<Instant> {
         let pause = if failure.attempted {
             self.attempts += 1;
             FIRST_PAUSE
@@ -213,15 +213,15 @@ impl Waiting {
 }
 
 /// An asset that is handed over unless it is kept.
-pub struct Claim {
+pub struct UncommittedAsset {
     id: Option<AssetId>,
     span: Span,
-    orphans: Orphans,
+    orphans: OrphanQueue,
 }
 
-impl Claim {
+impl UncommittedAsset {
     /// On an asset that was just created, for the request whose span this is called in.
-    pub fn on(id: AssetId, orphans: Orphans) -> Self {
+    pub fn on(id: AssetId, orphans: OrphanQueue) -> Self {
         Self {
             id: Some(id),
             span: Span::current(),
@@ -237,7 +237,7 @@ impl Claim {
     }
 }
 
-impl Drop for Claim {
+impl Drop for UncommittedAsset {
     fn drop(&mut self) {
         if let Some(id) = self.id.take() {
             self.orphans.hand_over(id, self.span.clone());
@@ -245,7 +245,7 @@ impl Drop for Claim {
     }
 }
 
-impl Worker {
+impl OrphanWorker {
     /// Works until `stop` is cancelled, and then tries each one that is left for a last time.
     pub async fn run(mut self, stop: CancellationToken) {
         while !stop.is_cancelled() {
@@ -289,7 +289,9 @@ impl Worker {
         let id = waiting.id.clone();
         match deleted {
             Ok(()) => self.orphans.count("deleted"),
-            Err(failure) if failure.fault.code() == Code::NotFound => self.orphans.count("deleted"),
+            Err(failure) if failure.fault.code() == ErrorCode::NotFound => {
+                self.orphans.count("deleted")
+            }
             Err(failure) => {
                 let due = waiting.due_again(&failure, Instant::now());
                 let (attempts, code) = (waiting.attempts, failure.fault.code().name());
@@ -312,7 +314,7 @@ impl Worker {
 }
 
 /// Given up with work left: an operator must know of what.
-impl Drop for Worker {
+impl Drop for OrphanWorker {
     fn drop(&mut self) {
         self.orphans.0.queue.lock().closed = true;
         let rest = std::iter::from_fn(|| self.orphans.take_next());
@@ -325,7 +327,7 @@ impl Drop for Worker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words::fault::{Fault, Stage};
+    use crate::words::fault::{Error, Stage};
 
     const MINUTE: Duration = Duration::from_secs(60);
 
@@ -338,9 +340,10 @@ mod tests {
         }
     }
 
-    fn failure(attempted: bool, wait: Option<Duration>) -> Failure {
-        let fault = Fault::egain(Code::UpstreamUnavailable, Stage::Delete, "down").retryable(true);
-        Failure::of(wait.into_iter().fold(fault, Fault::retry_after), attempted)
+    fn failure(attempted: bool, wait: Option<Duration>) -> CallError {
+        let fault =
+            Error::egain(ErrorCode::UpstreamUnavailable, Stage::Delete, "down").retryable(true);
+        CallError::of(wait.into_iter().fold(fault, Error::retry_after), attempted)
     }
 
     #[test]
@@ -387,10 +390,10 @@ mod tests {
 
     #[test]
     fn what_is_refused_for_good_is_given_up_at_once() {
-        let refused = Fault::caller(Code::Conflict, Stage::Delete, "in use");
+        let refused = Error::caller(ErrorCode::Conflict, Stage::Delete, "in use");
         let now = Instant::now();
         assert_eq!(
-            waiting(1, now).due_again(&Failure::of(refused, true), now),
+            waiting(1, now).due_again(&CallError::of(refused, true), now),
             None
         );
     }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::answer::Answer;
+use super::answer::ApiResponse;
 
 /// What a caller gives of a new asset, in eGain's words.
 const FIELDS: [&str; 4] = ["channel", "name", "sender", "size"];
@@ -19,7 +19,7 @@ const MOST_DETAILS: usize = 32;
 
 /// The field that a refused `POST /assets` was refused for: one of the caller's, or "field" where
 /// it isn't said which.
-pub fn refused_field(answer: &Answer) -> Option<&'static str> {
+pub fn refused_field(answer: &ApiResponse) -> Option<&'static str> {
     let document: Value = serde_json::from_slice(&answer.body)
         .ok()
         .filter(|_| answer.status.as_u16() == 400)?;
@@ -63,7 +63,7 @@ mod tests {
 
     fn field(status: u16, body: Value) -> Option<&'static str> {
         let body = Bytes::from(body.to_string());
-        refused_field(&Answer::of(
+        refused_field(&ApiResponse::of(
             StatusCode::from_u16(status).unwrap(),
             HeaderMap::new(),
             body,

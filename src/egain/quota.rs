@@ -18,8 +18,8 @@ use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use prometheus::Gauge;
 
-use super::calls::Operation;
-use crate::words::fault::{Code, Fault, Stage};
+use super::calls::EgainOperation;
+use crate::words::fault::{Error, ErrorCode, Stage};
 
 /// The longest wait that is told: an operator may raise the quota before the month's end.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -31,7 +31,7 @@ const MONTHS: usize = 3;
 
 /// What may be asked in a month.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Quota {
+pub struct MonthlyQuota {
     /// Calls of each method, at least 1.
     pub calls: u64,
     /// Whether calls above it are refused; if not, they are told in the log.
@@ -39,8 +39,8 @@ pub struct Quota {
 }
 
 /// What was asked this month.
-pub struct Month {
-    quota: Quota,
+pub struct MonthlyUsage {
+    quota: MonthlyQuota,
     made: Mutex<Made>,
     assets: Gauge,
     other: Gauge,
@@ -54,7 +54,7 @@ struct Made {
     in_flight: Calls,
 }
 
-type Calls = [u64; Operation::ALL.len()];
+type Calls = [u64; EgainOperation::ALL.len()];
 
 /// What time it is at eGain: by its last `Date` that could be believed, else by our own clock.
 #[derive(Default)]
@@ -81,9 +81,9 @@ impl Calendar {
     }
 }
 
-impl Month {
+impl MonthlyUsage {
     /// Nothing was asked yet.
-    pub fn new(quota: Quota, assets: Gauge, other: Gauge) -> Arc<Self> {
+    pub fn new(quota: MonthlyQuota, assets: Gauge, other: Gauge) -> Arc<Self> {
         let made = Made {
             calendar: Calendar::default(),
             calls: BTreeMap::new(),
@@ -98,16 +98,16 @@ impl Month {
     }
 
     /// Refuses a call that can't be made this month.
-    pub fn check(&self, operation: Operation) -> Result<(), Fault> {
+    pub fn check(&self, operation: EgainOperation) -> Result<(), Error> {
         self.check_at(operation, Timestamp::now())
     }
 
     /// Sets a place aside for a call that is about to be made, unless it is refused.
-    pub fn reserve(self: &Arc<Self>, operation: Operation) -> Result<Reservation, Fault> {
+    pub fn reserve(self: &Arc<Self>, operation: EgainOperation) -> Result<CallReservation, Error> {
         let mut made = self.made.lock();
         self.permit(&made, operation, Timestamp::now())?;
         made.in_flight[operation as usize] += 1;
-        Ok(Reservation {
+        Ok(CallReservation {
             month: self.clone(),
             operation,
         })
@@ -118,7 +118,7 @@ impl Month {
         let made = self.made.lock();
         let calls = made.this_month(Timestamp::now());
         for (gauge, of_assets) in [(&self.assets, true), (&self.other, false)] {
-            let methods = Operation::ALL
+            let methods = EgainOperation::ALL
                 .iter()
                 .filter(|operation| operation.is_of_assets() == of_assets);
             let most = methods
@@ -129,12 +129,12 @@ impl Month {
         }
     }
 
-    fn check_at(&self, operation: Operation, ours: Timestamp) -> Result<(), Fault> {
+    fn check_at(&self, operation: EgainOperation, ours: Timestamp) -> Result<(), Error> {
         self.permit(&self.made.lock(), operation, ours)
     }
 
     /// eGain has seen a call, and may have told what time it is.
-    fn count_at(&self, operation: Operation, date: Option<Timestamp>, ours: Timestamp) {
+    fn count_at(&self, operation: EgainOperation, date: Option<Timestamp>, ours: Timestamp) {
         let mut made = self.made.lock();
         if let Some(date) = date {
             made.calendar.hear(date, ours);
@@ -144,18 +144,20 @@ impl Month {
         self.warn(operation, calls);
     }
 
-    fn permit(&self, made: &Made, operation: Operation, ours: Timestamp) -> Result<(), Fault> {
+    fn permit(&self, made: &Made, operation: EgainOperation, ours: Timestamp) -> Result<(), Error> {
         let calls = made.this_month(ours)[operation as usize] + made.in_flight[operation as usize];
         if !self.quota.enforced || calls < self.quota.calls {
             return Ok(());
         }
         let detail = "this month's quota of eGain calls is used up: wait for the next month (UTC), or an operator must raise egain.plan or egain.monthly_quota";
-        Err(Fault::gateway(Code::UpstreamQuota, Stage::Budget, detail)
-            .retry_after(until_next_month(made.calendar.now(ours)).min(LONGEST_WAIT)))
+        Err(
+            Error::gateway(ErrorCode::UpstreamQuota, Stage::Budget, detail)
+                .retry_after(until_next_month(made.calendar.now(ours)).min(LONGEST_WAIT)),
+        )
     }
 
-    fn warn(&self, operation: Operation, calls: u64) {
-        let Quota {
+    fn warn(&self, operation: EgainOperation, calls: u64) {
+        let MonthlyQuota {
             calls: quota,
             enforced,
         } = self.quota;
@@ -180,7 +182,7 @@ impl Made {
             .unwrap_or_default()
     }
 
-    fn count(&mut self, operation: Operation, ours: Timestamp) -> u64 {
+    fn count(&mut self, operation: EgainOperation, ours: Timestamp) -> u64 {
         let month = first_day(self.calendar.now(ours));
         let calls = &mut self.calls.entry(month).or_default()[operation as usize];
         *calls += 1;
@@ -202,19 +204,19 @@ impl Made {
 }
 
 /// A place in the month for one call. It counts only where eGain has seen the call.
-pub struct Reservation {
-    month: Arc<Month>,
-    operation: Operation,
+pub struct CallReservation {
+    month: Arc<MonthlyUsage>,
+    operation: EgainOperation,
 }
 
-impl Reservation {
+impl CallReservation {
     /// eGain has seen the call. `date` is the time that its answer told.
     pub fn count(self, date: Option<Timestamp>) {
         self.month.count_at(self.operation, date, Timestamp::now());
     }
 }
 
-impl Drop for Reservation {
+impl Drop for CallReservation {
     fn drop(&mut self) {
         self.month.made.lock().in_flight[self.operation as usize] -= 1;
     }
@@ -246,16 +248,16 @@ fn until_next_month(now: Timestamp) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signals::metrics::Metrics;
-    use Operation::{Create, Delete, Get};
+    use crate::signals::metrics::ServiceMetrics;
+    use EgainOperation::{Create, Delete, Get};
 
     const LAST_SECONDS: &str = "2026-11-30T23:59:50Z";
     const NEXT_MONTH: &str = "2026-12-01T00:00:01Z";
 
-    fn month(calls: u64, enforced: bool) -> Arc<Month> {
-        let gauges = Metrics::new().upstream_quota_used;
+    fn month(calls: u64, enforced: bool) -> Arc<MonthlyUsage> {
+        let gauges = ServiceMetrics::new().upstream_quota_used;
         let [assets, other] = ["assets", "other"].map(|routes| gauges.with_label_values(&[routes]));
-        Month::new(Quota { calls, enforced }, assets, other)
+        MonthlyUsage::new(MonthlyQuota { calls, enforced }, assets, other)
     }
 
     fn at(time: &str) -> Timestamp {
@@ -270,7 +272,7 @@ mod tests {
             let fault = month.check_at(operation, now).unwrap_err();
             assert_eq!(
                 (fault.code(), fault.wait()),
-                (Code::UpstreamQuota, Some(Duration::from_secs(10)))
+                (ErrorCode::UpstreamQuota, Some(Duration::from_secs(10)))
             );
             assert!(month.check_at(operation, at(NEXT_MONTH)).is_ok());
         }

@@ -16,9 +16,9 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::Credentials;
-use crate::signals::metrics::Metrics;
-use crate::words::fault::{Fault, Stage};
+use super::ClientCredentials;
+use crate::signals::metrics::ServiceMetrics;
+use crate::words::fault::{Error, Stage};
 pub use keeper::TokenKeeper;
 use schedule::RefusalPace;
 pub use sign_in::SignIn;
@@ -52,7 +52,7 @@ pub struct AccessTokens(Arc<Shared>);
 /// What callers and the keeper share.
 struct Shared {
     state: watch::Sender<TokenState>,
-    credentials: watch::Sender<Credentials>,
+    credentials: watch::Sender<ClientCredentials>,
     /// A token is to be replaced now.
     refused: Notify,
     expiry: Gauge,
@@ -70,7 +70,7 @@ struct TokenState {
 
 #[derive(Clone)]
 struct SignInFailure {
-    fault: Fault,
+    fault: Error,
     retry_at: Instant,
 }
 
@@ -78,8 +78,8 @@ impl AccessTokens {
     /// Without a token so far, and the task that gets them.
     pub fn new(
         sign_in: SignIn,
-        credentials: Credentials,
-        metrics: &Metrics,
+        credentials: ClientCredentials,
+        metrics: &ServiceMetrics,
     ) -> (Self, TokenKeeper<SignIn>) {
         let state = TokenState {
             awaited: true,
@@ -96,7 +96,7 @@ impl AccessTokens {
 
     /// A token that should be good. Waits while a sign-in is in flight and there is none, and no
     /// longer: `stage` is what it is needed for, should that fail.
-    pub async fn get(&self, stage: Stage) -> Result<Arc<AccessToken>, Fault> {
+    pub async fn get(&self, stage: Stage) -> Result<Arc<AccessToken>, Error> {
         let mut state = self.0.state.subscribe();
         loop {
             if let Some(outcome) = state.borrow_and_update().outcome(Instant::now()) {
@@ -144,7 +144,7 @@ impl AccessTokens {
 
 impl TokenState {
     /// The token, or why there is none; nothing where that isn't known yet.
-    fn outcome(&self, now: Instant) -> Option<Result<Arc<AccessToken>, Fault>> {
+    fn outcome(&self, now: Instant) -> Option<Result<Arc<AccessToken>, Error>> {
         if self.awaited {
             return None;
         }
@@ -161,7 +161,7 @@ impl TokenState {
 
 impl SignInFailure {
     /// A caller that may come back shall not come before the next sign-in.
-    fn told(&self, now: Instant) -> Fault {
+    fn told(&self, now: Instant) -> Error {
         let wait = self
             .fault
             .wait()

@@ -12,12 +12,12 @@ use serde_json::{Map, Value, json as object};
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
-use super::{CallerBody, Rooms, full, json};
-use crate::body::Frames;
+use super::{ApiState, CallerBody, full, json};
+use crate::body::BoxBody;
 use crate::body::digest::hex;
 use crate::words::account::{AccountId, ChannelId};
-use crate::words::caller::Claimant;
-use crate::words::fault::{Code, Fault, Stage};
+use crate::words::caller::Principal;
+use crate::words::fault::{Error, ErrorCode, Stage};
 
 /// eGain's longest account takes 20 KiB: ten attributes and all texts at their longest.
 const LARGEST_DOCUMENT: usize = 64 * 1024;
@@ -28,13 +28,13 @@ const LONGEST_READ: Duration = Duration::from_secs(30);
 /// How eGain's lists are asked for in pages.
 const PAGING: [&str; 4] = ["pagenum", "pagesize", "$pagenum", "$pagesize"];
 
-impl Rooms {
+impl ApiState {
     pub(super) async fn create_account(
         &self,
         head: &Parts,
         body: CallerBody,
-        by: &Claimant,
-    ) -> Result<Response<Frames>, Fault> {
+        by: &Principal,
+    ) -> Result<Response<BoxBody>, Error> {
         let document = read(head, body).await?;
         let id = self.accounts.create(&document, by).await?;
         let mut response = json(StatusCode::CREATED, &object!({"id": id}));
@@ -47,8 +47,8 @@ impl Rooms {
     pub(super) async fn list_accounts(
         &self,
         head: &Parts,
-        by: &Claimant,
-    ) -> Result<Response<Frames>, Fault> {
+        by: &Principal,
+    ) -> Result<Response<BoxBody>, Error> {
         Ok(private(json(
             StatusCode::OK,
             &self.accounts.list(paging(head)?, by).await?,
@@ -58,8 +58,8 @@ impl Rooms {
     pub(super) async fn account(
         &self,
         id: &AccountId,
-        by: &Claimant,
-    ) -> Result<Response<Frames>, Fault> {
+        by: &Principal,
+    ) -> Result<Response<BoxBody>, Error> {
         let account = self.accounts.get(id, by).await?;
         let mut response = private(json(StatusCode::OK, &account.document));
         if let Some(tag) = entity_tag(&account.modified) {
@@ -73,8 +73,8 @@ impl Rooms {
         id: &AccountId,
         head: &Parts,
         body: CallerBody,
-        by: &Claimant,
-    ) -> Result<Response<Frames>, Fault> {
+        by: &Principal,
+    ) -> Result<Response<BoxBody>, Error> {
         let document = read(head, body).await?;
         let wanted = head.headers.typed_get::<IfMatch>();
         let is_meant = |modified: &Value| {
@@ -90,8 +90,8 @@ impl Rooms {
     pub(super) async fn delete_account(
         &self,
         id: &AccountId,
-        by: &Claimant,
-    ) -> Result<Response<Frames>, Fault> {
+        by: &Principal,
+    ) -> Result<Response<BoxBody>, Error> {
         self.accounts.delete(id, by).await?;
         Ok(no_content())
     }
@@ -99,8 +99,8 @@ impl Rooms {
     pub(super) async fn list_channels(
         &self,
         head: &Parts,
-        by: &Claimant,
-    ) -> Result<Response<Frames>, Fault> {
+        by: &Principal,
+    ) -> Result<Response<BoxBody>, Error> {
         Ok(private(json(
             StatusCode::OK,
             &self.accounts.list_channels(paging(head)?, by).await?,
@@ -110,8 +110,8 @@ impl Rooms {
     pub(super) async fn channel(
         &self,
         id: &ChannelId,
-        by: &Claimant,
-    ) -> Result<Response<Frames>, Fault> {
+        by: &Principal,
+    ) -> Result<Response<BoxBody>, Error> {
         Ok(private(json(
             StatusCode::OK,
             &self.accounts.get_channel(id, by).await?,
@@ -120,22 +120,22 @@ impl Rooms {
 }
 
 /// The document of a request, which is bounded and has to be a JSON object.
-async fn read(head: &Parts, body: CallerBody) -> Result<Map<String, Value>, Fault> {
+async fn read(head: &Parts, body: CallerBody) -> Result<Map<String, Value>, Error> {
     let kind = head
         .headers
         .typed_get::<ContentType>()
         .map(mime::Mime::from);
     if kind.is_some_and(|kind| kind.subtype() != mime::JSON && kind.suffix() != Some(mime::JSON)) {
-        return Err(Fault::caller(
-            Code::TypeNotAllowed,
+        return Err(Error::caller(
+            ErrorCode::TypeNotAllowed,
             Stage::Manage,
             "an account is JSON: send it as application/json",
         ));
     }
     let read = timeout(LONGEST_READ, Limited::new(body, LARGEST_DOCUMENT).collect()).await;
     let slow = |_| {
-        Fault::caller(
-            Code::ClientTooSlow,
+        Error::caller(
+            ErrorCode::ClientTooSlow,
             Stage::Manage,
             "the account came too slowly: send it at once",
         )
@@ -144,11 +144,11 @@ async fn read(head: &Parts, body: CallerBody) -> Result<Map<String, Value>, Faul
     parse(&document)
 }
 
-fn unreadable(error: Box<dyn std::error::Error + Send + Sync>) -> Fault {
-    match Fault::find_in(&*error) {
+fn unreadable(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
+    match Error::find_in(&*error) {
         Some(fault) => fault.clone(),
-        None => Fault::caller(
-            Code::TooLarge,
+        None => Error::caller(
+            ErrorCode::TooLarge,
             Stage::Manage,
             format!("an account has at most {LARGEST_DOCUMENT} bytes of JSON"),
         ),
@@ -156,11 +156,11 @@ fn unreadable(error: Box<dyn std::error::Error + Send + Sync>) -> Fault {
 }
 
 /// serde's own message for a syntax error names line and column and quotes nothing.
-fn parse(document: &Bytes) -> Result<Map<String, Value>, Fault> {
+fn parse(document: &Bytes) -> Result<Map<String, Value>, Error> {
     match serde_json::from_slice(document) {
         Ok(Value::Object(document)) => Ok(document),
-        Ok(_) => Err(Fault::caller(
-            Code::BadRequest,
+        Ok(_) => Err(Error::caller(
+            ErrorCode::BadRequest,
             Stage::Manage,
             "an account is a JSON object: send {\"name\": …}",
         )),
@@ -169,13 +169,13 @@ fn parse(document: &Bytes) -> Result<Map<String, Value>, Fault> {
             let detail = format!(
                 "the body isn't JSON, from line {line}, column {column} on: send the account as a JSON object"
             );
-            Err(Fault::caller(Code::BadRequest, Stage::Manage, detail))
+            Err(Error::caller(ErrorCode::BadRequest, Stage::Manage, detail))
         }
     }
 }
 
 /// The query of a list, passed on as it is: pages only.
-fn paging(head: &Parts) -> Result<&str, Fault> {
+fn paging(head: &Parts) -> Result<&str, Error> {
     let query = head.uri.query().unwrap_or_default();
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
         if !PAGING.contains(&&*name)
@@ -185,7 +185,7 @@ fn paging(head: &Parts) -> Result<&str, Fault> {
             let detail = format!(
                 "{name} can't be asked of a list so: there are pagenum and pagesize, whole numbers"
             );
-            return Err(Fault::caller(Code::InvalidField, Stage::Admit, detail));
+            return Err(Error::caller(ErrorCode::InvalidField, Stage::Admit, detail));
         }
     }
     Ok(query)
@@ -201,14 +201,14 @@ fn entity_tag(modified: &Value) -> Option<HeaderValue> {
 }
 
 /// An operator's view is nobody else's, and changes behind any cache.
-fn private(mut response: Response<Frames>) -> Response<Frames> {
+fn private(mut response: Response<BoxBody>) -> Response<BoxBody> {
     response
         .headers_mut()
         .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
-fn no_content() -> Response<Frames> {
+fn no_content() -> Response<BoxBody> {
     let mut response = Response::new(full(Bytes::new()));
     *response.status_mut() = StatusCode::NO_CONTENT;
     response

@@ -10,23 +10,28 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 use serde_json::json;
 
-use super::{Frames, full, json as json_answer};
-use crate::egain::{Egain, Orphans};
-use crate::signals::drain::{Drain, Phase};
-use crate::signals::metrics::Metrics;
+use super::{BoxBody, full, json as json_answer};
+use crate::egain::{EgainClient, OrphanQueue};
+use crate::signals::drain::{Shutdown, ShutdownPhase};
+use crate::signals::metrics::ServiceMetrics;
 
 /// The admin listener's service.
 #[derive(Clone)]
-pub struct Admin {
-    metrics: Arc<Metrics>,
-    drain: Drain,
-    egain: Egain,
-    orphans: Orphans,
+pub struct AdminService {
+    metrics: Arc<ServiceMetrics>,
+    drain: Shutdown,
+    egain: EgainClient,
+    orphans: OrphanQueue,
 }
 
-impl Admin {
+impl AdminService {
     /// Over what it tells of.
-    pub fn new(metrics: Arc<Metrics>, drain: Drain, egain: Egain, orphans: Orphans) -> Self {
+    pub fn new(
+        metrics: Arc<ServiceMetrics>,
+        drain: Shutdown,
+        egain: EgainClient,
+        orphans: OrphanQueue,
+    ) -> Self {
         Self {
             metrics,
             drain,
@@ -35,7 +40,7 @@ impl Admin {
         }
     }
 
-    fn answer(&self, request: &Request<Incoming>) -> Response<Frames> {
+    fn answer(&self, request: &Request<Incoming>) -> Response<BoxBody> {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let mut refusal = bare(StatusCode::METHOD_NOT_ALLOWED);
             refusal
@@ -54,11 +59,13 @@ impl Admin {
 
     /// Never false because eGain or storage is down: taking the gateway out of service would help
     /// nobody.
-    fn readiness(&self) -> Response<Frames> {
+    fn readiness(&self) -> Response<BoxBody> {
         let (status, word) = match self.drain.phase() {
-            Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
-            Phase::Serving => (StatusCode::OK, "ready"),
-            Phase::Leaving | Phase::Draining => (StatusCode::SERVICE_UNAVAILABLE, "draining"),
+            ShutdownPhase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
+            ShutdownPhase::Serving => (StatusCode::OK, "ready"),
+            ShutdownPhase::Leaving | ShutdownPhase::Draining => {
+                (StatusCode::SERVICE_UNAVAILABLE, "draining")
+            }
         };
         let egain = if self.egain.is_signed_in() {
             "signed in"
@@ -68,7 +75,7 @@ impl Admin {
         json_answer(status, &json!({ "status": word, "egain": egain }))
     }
 
-    fn metrics(&self) -> Response<Frames> {
+    fn metrics(&self) -> Response<BoxBody> {
         let mut response = Response::new(full(self.metrics.render()));
         response.headers_mut().insert(
             CONTENT_TYPE,
@@ -78,14 +85,14 @@ impl Admin {
     }
 }
 
-fn bare(status: StatusCode) -> Response<Frames> {
+fn bare(status: StatusCode) -> Response<BoxBody> {
     let mut response = Response::new(full(bytes::Bytes::new()));
     *response.status_mut() = status;
     response
 }
 
-impl Service<Request<Incoming>> for Admin {
-    type Response = Response<Frames>;
+impl Service<Request<Incoming>> for AdminService {
+    type Response = Response<BoxBody>;
     type Error = Infallible;
     type Future = Ready<Result<Self::Response, Infallible>>;
 

@@ -4,7 +4,7 @@ use http::Version;
 use http::header::{HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 
-use crate::words::fault::{Code, Fault, Stage};
+use crate::words::fault::{Error, ErrorCode, Stage};
 
 /// The largest head in bytes. Beyond 64 KiB hyper refuses it before it comes here.
 const LARGEST_HEAD: usize = 16 * 1024;
@@ -14,7 +14,7 @@ const LARGEST_HEAD: usize = 16 * 1024;
 const MOST_FIELDS: usize = 100;
 
 /// Refuses what other servers on the way might read otherwise than we do.
-pub fn check(head: &Parts) -> Result<(), Fault> {
+pub fn check(head: &Parts) -> Result<(), Error> {
     let size: usize = head
         .headers
         .iter()
@@ -28,19 +28,19 @@ pub fn check(head: &Parts) -> Result<(), Fault> {
         > LARGEST_HEAD
     {
         return Err(refused(
-            Code::HeadersTooLarge,
+            ErrorCode::HeadersTooLarge,
             "the request's headers are larger than 16 KiB: send fewer or shorter ones",
         ));
     }
     if head.headers.len() > MOST_FIELDS {
         return Err(refused(
-            Code::HeadersTooLarge,
+            ErrorCode::HeadersTooLarge,
             "the request has more than 100 header fields: send fewer",
         ));
     }
     if head.version == Version::HTTP_11 && head.headers.get_all(HOST).iter().count() != 1 {
         return Err(refused(
-            Code::BadRequest,
+            ErrorCode::BadRequest,
             "the request needs exactly one Host header (RFC 9112 section 3.2)",
         ));
     }
@@ -50,13 +50,13 @@ pub fn check(head: &Parts) -> Result<(), Fault> {
         .is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
     if !plain || codings.next().is_some() {
         return Err(refused(
-            Code::BadRequest,
+            ErrorCode::BadRequest,
             "the only Transfer-Encoding that is taken is chunked",
         ));
     }
     Ok(())
 }
 
-fn refused(code: Code, detail: &'static str) -> Fault {
-    Fault::caller(code, Stage::Admit, detail)
+fn refused(code: ErrorCode, detail: &'static str) -> Error {
+    Error::caller(code, Stage::Admit, detail)
 }

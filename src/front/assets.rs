@@ -9,15 +9,15 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
-use super::exchange::Exchange;
-use super::{CallerBody, Rooms, full, json};
-use crate::body::Frames;
+use super::exchange::RequestLog;
+use super::{ApiState, CallerBody, full, json};
+use crate::body::BoxBody;
 use crate::download::KnownAsset;
-use crate::signals::drain::Phase;
-use crate::upload::{Receipt, Request, Timing};
+use crate::signals::drain::ShutdownPhase;
+use crate::upload::{UploadReceipt, UploadRequest, UploadTiming};
 use crate::words::asset::AssetId;
-use crate::words::caller::{Caller, Claimant};
-use crate::words::fault::{Code, Fault, Stage};
+use crate::words::caller::{AuthenticatedCaller, Principal};
+use crate::words::fault::{Error, ErrorCode, Stage};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -44,24 +44,24 @@ struct Metadata<'a> {
     content_url_expiry: Option<&'a str>,
 }
 
-impl Rooms {
+impl ApiState {
     pub(super) async fn upload(
         &self,
-        caller: Arc<Caller>,
+        caller: Arc<AuthenticatedCaller>,
         head: Parts,
         body: CallerBody,
-        exchange: &mut Exchange,
-    ) -> Result<Response<Frames>, Fault> {
-        if self.drain.phase() == Phase::Draining {
+        exchange: &mut RequestLog,
+    ) -> Result<Response<BoxBody>, Error> {
+        if self.drain.phase() == ShutdownPhase::Draining {
             let detail =
                 "the gateway is about to stop: send it again, another replica will take it";
-            return Err(Fault::gateway(Code::Draining, Stage::Admit, detail)
+            return Err(Error::gateway(ErrorCode::Draining, Stage::Admit, detail)
                 .retry_after(Duration::from_secs(1)));
         }
         exchange.hold(Self::seat(&self.uploads, &caller, "uploads")?);
         let receipt = self
             .upload
-            .run(Request {
+            .run(UploadRequest {
                 caller,
                 head,
                 body,
@@ -75,9 +75,9 @@ impl Rooms {
     pub(super) async fn metadata(
         &self,
         id: &AssetId,
-        by: &Claimant,
+        by: &Principal,
         head: &Parts,
-    ) -> Result<Response<Frames>, Fault> {
+    ) -> Result<Response<BoxBody>, Error> {
         let fresh = head
             .headers
             .typed_get::<CacheControl>()
@@ -103,13 +103,13 @@ impl Rooms {
     pub(super) async fn delete(
         &self,
         id: &AssetId,
-        by: &Claimant,
-    ) -> Result<Response<Frames>, Fault> {
+        by: &Principal,
+    ) -> Result<Response<BoxBody>, Error> {
         let deleted = self.download.delete(id, by).await;
         if deleted
             .as_ref()
             .err()
-            .is_none_or(|fault| fault.code() == Code::NotFound)
+            .is_none_or(|fault| fault.code() == ErrorCode::NotFound)
         {
             self.upload.forget(id);
         }
@@ -126,7 +126,7 @@ pub(super) fn freshness(asset: &KnownAsset) -> HeaderValue {
     HeaderValue::try_from(format!("private, max-age={left}")).expect("digits")
 }
 
-fn created(receipt: &Receipt) -> Response<Frames> {
+fn created(receipt: &UploadReceipt) -> Response<BoxBody> {
     let mut response = json(
         StatusCode::CREATED,
         &Stored {
@@ -154,7 +154,7 @@ fn created(receipt: &Receipt) -> Response<Frames> {
 }
 
 /// Milliseconds, as <https://www.w3.org/TR/server-timing/> has them.
-fn server_timing(timing: &Timing) -> HeaderValue {
+fn server_timing(timing: &UploadTiming) -> HeaderValue {
     let ms = |duration: Duration| duration.as_secs_f64() * 1000.0;
     let (read, budget, sign, store) = (
         ms(timing.read),

@@ -13,73 +13,73 @@ use parking_lot::RwLock;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::jwt::{JwtConfig, Tokens, Unfit};
-use super::problem::Refusal;
-use super::rate::{Allowance, Allowances};
-use crate::signals::metrics::Metrics;
-use crate::words::caller::{Caller, Deed};
-use crate::words::fault::{Code, Fault, Stage};
+use super::jwt::{InvalidToken, JwtConfig, JwtVerifier};
+use super::problem::ErrorResponse;
+use super::rate::{CallerRateLimiter, SubjectRateLimiters};
+use crate::signals::metrics::ServiceMetrics;
+use crate::words::caller::{AuthenticatedCaller, Permission};
+use crate::words::fault::{Error, ErrorCode, Stage};
 
 /// How callers prove who they are.
 #[derive(Debug, Clone)]
-pub enum Auth {
+pub enum AuthConfig {
     /// They don't; everybody is an operator.
     Nobody,
     /// By one of these keys.
-    Keys(Vec<Key>),
+    Keys(Vec<ApiKey>),
     /// By a token of this issuer's.
     Jwt(Box<JwtConfig>),
 }
 
 /// A key and who holds it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Key {
+pub struct ApiKey {
     /// SHA-256 of the key. Keys have 256 random bits, so a slow hash would protect nothing.
     pub sha256: [u8; 32],
     /// Its holder.
-    pub caller: Arc<Caller>,
+    pub caller: Arc<AuthenticatedCaller>,
     /// Requests a second; bursts of a second's worth are fine.
     pub rate: Option<f64>,
 }
 
 /// Everybody who may call.
-pub enum Callers {
+pub enum Authenticator {
     /// Whoever can connect.
-    Anyone(Arc<Caller>),
+    Anyone(Arc<AuthenticatedCaller>),
     /// The holders of keys.
-    Known(Holders),
+    Known(ApiKeys),
     /// Whom an issuer vouches for, and what each has left of its rate.
-    Vouched(Box<Tokens>, Option<Allowances>),
+    Vouched(Box<JwtVerifier>, Option<SubjectRateLimiters>),
 }
 
 /// Holders of keys; others may take their place at any time.
-pub struct Holders(RwLock<Arc<Vec<Holder>>>);
+pub struct ApiKeys(RwLock<Arc<Vec<ApiKeyHolder>>>);
 
 /// A key's holder, and what is left of its rate.
-pub struct Holder {
-    key: Key,
-    left: Option<Allowance>,
+pub struct ApiKeyHolder {
+    key: ApiKey,
+    left: Option<CallerRateLimiter>,
 }
 
-impl Callers {
+impl Authenticator {
     /// From the settings.
     ///
     /// # Errors
     /// No HTTPS client can be made.
-    pub fn new(auth: &Auth, metrics: &Arc<Metrics>) -> Result<Self, reqwest::Error> {
+    pub fn new(auth: &AuthConfig, metrics: &Arc<ServiceMetrics>) -> Result<Self, reqwest::Error> {
         Ok(match auth {
-            Auth::Nobody => Self::Anyone(Arc::new(Caller::anyone())),
-            Auth::Keys(keys) => Self::Known(Holders::new(keys)),
-            Auth::Jwt(config) => {
-                let tokens = Box::new(Tokens::new(config, metrics.clone())?);
-                Self::Vouched(tokens, config.rate.map(Allowances::new))
+            AuthConfig::Nobody => Self::Anyone(Arc::new(AuthenticatedCaller::anyone())),
+            AuthConfig::Keys(keys) => Self::Known(ApiKeys::new(keys)),
+            AuthConfig::Jwt(config) => {
+                let tokens = Box::new(JwtVerifier::new(config, metrics.clone())?);
+                Self::Vouched(tokens, config.rate.map(SubjectRateLimiters::new))
             }
         })
     }
 
     /// Puts these keys in place of all others, if keys are what callers have. Whether that changes
     /// anything.
-    pub fn replace_keys(&self, keys: &[Key]) -> bool {
+    pub fn replace_keys(&self, keys: &[ApiKey]) -> bool {
         match self {
             Self::Known(holders) => holders.replace(keys),
             Self::Anyone(_) | Self::Vouched(..) => false,
@@ -94,14 +94,20 @@ impl Callers {
     }
 
     /// Who sent this; an error for somebody unknown, or one that has used up its rate.
-    pub async fn identify(&self, headers: &HeaderMap) -> Result<Arc<Caller>, Refusal> {
+    pub async fn identify(
+        &self,
+        headers: &HeaderMap,
+    ) -> Result<Arc<AuthenticatedCaller>, ErrorResponse> {
         match self {
             Self::Anyone(caller) => Ok(caller.clone()),
             Self::Known(holders) => {
                 let holders = holders.0.read().clone();
                 let holder = find(&holders, headers)
                     .ok_or_else(|| unauthenticated(UNKNOWN_KEY, "Bearer"))?;
-                holder.left.as_ref().map_or(Ok(()), Allowance::spend)?;
+                holder
+                    .left
+                    .as_ref()
+                    .map_or(Ok(()), CallerRateLimiter::spend)?;
                 Ok(holder.key.caller.clone())
             }
             Self::Vouched(tokens, left) => {
@@ -120,16 +126,16 @@ impl Callers {
 const UNKNOWN_KEY: &str = "the caller is unknown: send Authorization: Bearer <key>, with a key that is in the gateway's settings";
 const NO_TOKEN: &str = "the caller is unknown: send Authorization: Bearer <token>, with a JWT of the issuer that the gateway trusts";
 
-fn unfit(unfit: Unfit) -> Refusal {
+fn unfit(unfit: InvalidToken) -> ErrorResponse {
     match unfit {
         // RFC 6750 section 3.1.
-        Unfit::Because(why) => unauthenticated(
+        InvalidToken::Because(why) => unauthenticated(
             format!("the token isn't taken: {why}"),
             "Bearer error=\"invalid_token\"",
         ),
-        Unfit::NoKeys => {
+        InvalidToken::NoKeys => {
             let detail = "the gateway can't reach the issuer of callers' tokens, and has no keys to check them with: try again shortly";
-            Fault::gateway(Code::UpstreamUnavailable, Stage::Admit, detail)
+            Error::gateway(ErrorCode::UpstreamUnavailable, Stage::Admit, detail)
                 .retry_after(Duration::from_secs(5))
                 .into()
         }
@@ -137,7 +143,7 @@ fn unfit(unfit: Unfit) -> Refusal {
 }
 
 /// Looks at every key, so that the time it takes tells nothing.
-fn find<'h>(holders: &'h [Holder], headers: &HeaderMap) -> Option<&'h Holder> {
+fn find<'h>(holders: &'h [ApiKeyHolder], headers: &HeaderMap) -> Option<&'h ApiKeyHolder> {
     let given = headers.typed_get::<Authorization<Bearer>>()?;
     let sum: [u8; 32] = Sha256::digest(given.token().as_bytes()).into();
     holders.iter().fold(None, |found, holder| {
@@ -149,25 +155,25 @@ fn find<'h>(holders: &'h [Holder], headers: &HeaderMap) -> Option<&'h Holder> {
     })
 }
 
-impl Holders {
-    fn new(keys: &[Key]) -> Self {
-        Self(RwLock::new(Arc::new(Holder::all(&[], keys))))
+impl ApiKeys {
+    fn new(keys: &[ApiKey]) -> Self {
+        Self(RwLock::new(Arc::new(ApiKeyHolder::all(&[], keys))))
     }
 
-    fn replace(&self, keys: &[Key]) -> bool {
+    fn replace(&self, keys: &[ApiKey]) -> bool {
         let before = self.0.read().clone();
         if before.iter().map(|holder| &holder.key).eq(keys) {
             return false;
         }
-        *self.0.write() = Arc::new(Holder::all(&before, keys));
+        *self.0.write() = Arc::new(ApiKeyHolder::all(&before, keys));
         true
     }
 }
 
-impl Holder {
+impl ApiKeyHolder {
     /// What a caller has used up of its rate stays used up, whichever of its keys it uses, and when
     /// it gets another one.
-    fn all(before: &[Self], keys: &[Key]) -> Vec<Self> {
+    fn all(before: &[Self], keys: &[ApiKey]) -> Vec<Self> {
         let mut holders: Vec<Self> = Vec::with_capacity(keys.len());
         for key in keys {
             let same = |holder: &&Self| {
@@ -178,7 +184,7 @@ impl Holder {
                 .find(same)
                 .or_else(|| before.iter().find(same));
             let left = known.map_or_else(
-                || key.rate.map(Allowance::new),
+                || key.rate.map(CallerRateLimiter::new),
                 |holder| holder.left.clone(),
             );
             holders.push(Self {
@@ -191,27 +197,27 @@ impl Holder {
 }
 
 /// Refuses what the caller's role doesn't allow.
-pub fn permit(caller: &Caller, deed: Deed) -> Result<(), Fault> {
+pub fn permit(caller: &AuthenticatedCaller, deed: Permission) -> Result<(), Error> {
     if caller.may(deed) {
         return Ok(());
     }
     let detail = match deed {
-        Deed::Read => "this caller may not read",
-        Deed::Upload => "this caller may only read: uploading takes the role adapter",
-        Deed::Delete => {
+        Permission::Read => "this caller may not read",
+        Permission::Upload => "this caller may only read: uploading takes the role adapter",
+        Permission::Delete => {
             "this caller may not delete: that takes delete = true in its settings or its token, or the role operator"
         }
-        Deed::Manage => {
+        Permission::Manage => {
             "this caller may not work on accounts and channels: that takes the role operator"
         }
     };
-    Err(Fault::caller(Code::Forbidden, Stage::Admit, detail))
+    Err(Error::caller(ErrorCode::Forbidden, Stage::Admit, detail))
 }
 
 /// RFC 9110 section 11.6.1 wants the scheme named.
-fn unauthenticated(detail: impl Into<Cow<'static, str>>, challenge: &'static str) -> Refusal {
-    let fault = Fault::caller(Code::Unauthenticated, Stage::Admit, detail);
-    Refusal {
+fn unauthenticated(detail: impl Into<Cow<'static, str>>, challenge: &'static str) -> ErrorResponse {
+    let fault = Error::caller(ErrorCode::Unauthenticated, Stage::Admit, detail);
+    ErrorResponse {
         fault,
         header: Some((WWW_AUTHENTICATE, HeaderValue::from_static(challenge))),
     }
@@ -223,30 +229,30 @@ mod tests {
 
     use super::*;
 
-    fn key(secret: &str, id: &str, rate: Option<f64>) -> Key {
-        let caller = Arc::new(Caller {
+    fn key(secret: &str, id: &str, rate: Option<f64>) -> ApiKey {
+        let caller = Arc::new(AuthenticatedCaller {
             id: id.to_owned(),
-            ..Caller::anyone()
+            ..AuthenticatedCaller::anyone()
         });
-        Key {
+        ApiKey {
             sha256: Sha256::digest(secret).into(),
             caller,
             rate,
         }
     }
 
-    fn made(auth: &Auth) -> Callers {
-        Callers::new(auth, &Arc::new(Metrics::new())).unwrap()
+    fn made(auth: &AuthConfig) -> Authenticator {
+        Authenticator::new(auth, &Arc::new(ServiceMetrics::new())).unwrap()
     }
 
-    fn callers(rate: Option<f64>) -> Callers {
-        made(&Auth::Keys(vec![
+    fn callers(rate: Option<f64>) -> Authenticator {
+        made(&AuthConfig::Keys(vec![
             key("one", "first", rate),
             key("two", "second", rate),
         ]))
     }
 
-    fn identify(callers: &Callers, authorization: &'static str) -> Result<String, Code> {
+    fn identify(callers: &Authenticator, authorization: &'static str) -> Result<String, ErrorCode> {
         let headers = [(
             http::header::AUTHORIZATION,
             HeaderValue::from_static(authorization),
@@ -270,7 +276,7 @@ mod tests {
         for wrong in ["Bearer three", "Bearer ", "Basic one", "one"] {
             assert_eq!(
                 identify(&callers, wrong),
-                Err(Code::Unauthenticated),
+                Err(ErrorCode::Unauthenticated),
                 "{wrong}"
             );
         }
@@ -282,18 +288,24 @@ mod tests {
         assert!(
             identify(&callers, "Bearer one").is_ok() && identify(&callers, "Bearer one").is_ok()
         );
-        assert_eq!(identify(&callers, "Bearer one"), Err(Code::RateLimited));
+        assert_eq!(
+            identify(&callers, "Bearer one"),
+            Err(ErrorCode::RateLimited)
+        );
         assert!(identify(&callers, "Bearer two").is_ok());
     }
 
     #[test]
     fn all_keys_of_a_caller_share_its_rate() {
-        let callers = made(&Auth::Keys(vec![
+        let callers = made(&AuthConfig::Keys(vec![
             key("one", "first", Some(1.0)),
             key("two", "first", Some(1.0)),
         ]));
         assert_eq!(identify(&callers, "Bearer one"), Ok("first".to_owned()));
-        assert_eq!(identify(&callers, "Bearer two"), Err(Code::RateLimited));
+        assert_eq!(
+            identify(&callers, "Bearer two"),
+            Err(ErrorCode::RateLimited)
+        );
     }
 
     #[test]
@@ -302,11 +314,14 @@ mod tests {
         assert!(identify(&callers, "Bearer one").is_ok());
         let fresh = [key("three", "first", Some(1.0)), key("four", "third", None)];
         assert!(callers.replace_keys(&fresh) && !callers.replace_keys(&fresh));
-        assert_eq!(identify(&callers, "Bearer three"), Err(Code::RateLimited));
+        assert_eq!(
+            identify(&callers, "Bearer three"),
+            Err(ErrorCode::RateLimited)
+        );
         assert_eq!(identify(&callers, "Bearer four"), Ok("third".to_owned()));
         for gone in ["Bearer one", "Bearer two"] {
-            assert_eq!(identify(&callers, gone), Err(Code::Unauthenticated));
+            assert_eq!(identify(&callers, gone), Err(ErrorCode::Unauthenticated));
         }
-        assert!(!made(&Auth::Nobody).replace_keys(&fresh));
+        assert!(!made(&AuthConfig::Nobody).replace_keys(&fresh));
     }
 }

@@ -13,15 +13,15 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use url::form_urlencoded;
 
 use super::assets::freshness;
-use super::exchange::Exchange;
-use super::problem::Refusal;
-use super::{DownloadMode, Rooms, full};
-use crate::body::Frames;
+use super::exchange::RequestLog;
+use super::problem::ErrorResponse;
+use super::{ApiState, DownloadMode, full};
+use crate::body::BoxBody;
 use crate::download::KnownAsset;
-use crate::media::{self, Viewer};
+use crate::media::{self, InlineViewer};
 use crate::words::asset::AssetId;
-use crate::words::caller::{Caller, Claimant};
-use crate::words::fault::{Code, Fault, Stage};
+use crate::words::caller::{AuthenticatedCaller, Principal};
+use crate::words::fault::{Error, ErrorCode, Stage};
 
 /// What of storage's response is the caller's business.
 const PASSED_ON: [HeaderName; 7] = [
@@ -36,9 +36,9 @@ const PASSED_ON: [HeaderName; 7] = [
 
 /// How long callers may keep bytes: they never change, but assets are deleted.
 #[derive(Debug, Clone)]
-pub(super) struct Freshness(HeaderValue);
+pub(super) struct CacheFreshness(HeaderValue);
 
-impl Freshness {
+impl CacheFreshness {
     pub(super) fn new(max_age: Duration) -> Self {
         Self(match max_age.as_secs() {
             0 => HeaderValue::from_static("private, no-cache"),
@@ -48,13 +48,13 @@ impl Freshness {
     }
 }
 
-impl Rooms {
+impl ApiState {
     pub(super) async fn content_head(
         &self,
         id: &AssetId,
-        by: &Claimant,
+        by: &Principal,
         head: &Parts,
-    ) -> Result<Response<Frames>, Fault> {
+    ) -> Result<Response<BoxBody>, Error> {
         if let Some(unchanged) = self.unchanged(id, head).await {
             return Ok(unchanged);
         }
@@ -73,11 +73,11 @@ impl Rooms {
     pub(super) async fn content(
         &self,
         id: &AssetId,
-        caller: &Caller,
+        caller: &AuthenticatedCaller,
         head: &Parts,
-        exchange: &mut Exchange,
-    ) -> Result<Response<Frames>, Refusal> {
-        let by = &Claimant::from(caller);
+        exchange: &mut RequestLog,
+    ) -> Result<Response<BoxBody>, ErrorResponse> {
+        let by = &Principal::from(caller);
         if self.wants_redirect(head) {
             return Ok(self.redirect(id, by).await?);
         }
@@ -101,7 +101,7 @@ impl Rooms {
     }
 
     /// 304 where the client proves that it has the bytes: neither eGain nor storage is asked.
-    async fn unchanged(&self, id: &AssetId, head: &Parts) -> Option<Response<Frames>> {
+    async fn unchanged(&self, id: &AssetId, head: &Parts) -> Option<Response<BoxBody>> {
         let validators = self.download.unchanged(id, &head.headers).await?;
         let mut response = Response::new(full(bytes::Bytes::new()));
         *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -112,11 +112,11 @@ impl Rooms {
         Some(response)
     }
 
-    async fn redirect(&self, id: &AssetId, by: &Claimant) -> Result<Response<Frames>, Fault> {
+    async fn redirect(&self, id: &AssetId, by: &Principal) -> Result<Response<BoxBody>, Error> {
         let asset = self.download.metadata(id, by, false).await?;
         let url = HeaderValue::from_str(asset.expose_url()).map_err(|_| {
-            Fault::egain(
-                Code::UpstreamError,
+            Error::egain(
+                ErrorCode::UpstreamError,
                 Stage::Sign,
                 "the contentUrl that eGain gave can't stand in a header",
             )
@@ -181,17 +181,19 @@ fn content_type(asset: &KnownAsset, given: Option<&HeaderValue>) -> HeaderValue 
 /// Nothing runs, whatever the file is. What is shown in place gets what the browser's own viewer of
 /// such files needs: for pictures its styles, for sound and film the file itself once more, which
 /// Chromium loads only with an origin. `tests/browser` tries it.
-const fn policy(viewer: Option<Viewer>) -> &'static str {
+const fn policy(viewer: Option<InlineViewer>) -> &'static str {
     match viewer {
-        Some(Viewer::Image) => {
+        Some(InlineViewer::Image) => {
             "sandbox; default-src 'none'; img-src 'self'; style-src 'unsafe-inline'"
         }
-        Some(Viewer::Media) => "sandbox allow-same-origin; default-src 'none'; media-src 'self'",
-        Some(Viewer::Text) | None => "sandbox; default-src 'none'",
+        Some(InlineViewer::Media) => {
+            "sandbox allow-same-origin; default-src 'none'; media-src 'self'"
+        }
+        Some(InlineViewer::Text) | None => "sandbox; default-src 'none'",
     }
 }
 
-fn unsatisfiable(headers: &HeaderMap) -> Refusal {
+fn unsatisfiable(headers: &HeaderMap) -> ErrorResponse {
     let range = headers.get(CONTENT_RANGE).cloned();
     let size = range
         .as_ref()
@@ -200,8 +202,8 @@ fn unsatisfiable(headers: &HeaderMap) -> Refusal {
     let detail = format!(
         "the range lies outside the file, which has {size} bytes: ask for bytes that it has"
     );
-    let fault = Fault::caller(Code::RangeNotSatisfiable, Stage::Fetch, detail);
-    Refusal {
+    let fault = Error::caller(ErrorCode::RangeNotSatisfiable, Stage::Fetch, detail);
+    ErrorResponse {
         fault,
         header: range.map(|range| (CONTENT_RANGE, range)),
     }

@@ -16,9 +16,9 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use url::Url;
 
-use super::problem::Refusal;
-use super::{Frames, full};
-use crate::words::fault::{Code, Fault, Stage};
+use super::problem::ErrorResponse;
+use super::{BoxBody, full};
+use crate::words::fault::{Error, ErrorCode, Stage};
 
 /// Headers that a page may send.
 const ALLOWED: HeaderValue = HeaderValue::from_static(
@@ -77,11 +77,11 @@ impl fmt::Display for CorsOrigin {
 }
 
 /// The pages that may call.
-pub struct Cors(Vec<CorsOrigin>);
+pub struct CorsPolicy(Vec<CorsOrigin>);
 
 /// Where a request was made, as far as its browser says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Initiator {
+pub enum RequestInitiator {
     /// By no page, or one of our own.
     Own,
     /// By a page that is listed, and is told so by this `Access-Control-Allow-Origin`.
@@ -90,7 +90,7 @@ pub enum Initiator {
     Foreign,
 }
 
-impl Cors {
+impl CorsPolicy {
     /// These, beside our own.
     pub fn new(origins: Vec<CorsOrigin>) -> Self {
         Self(origins)
@@ -101,34 +101,34 @@ impl Cors {
     /// `Sec-Fetch-Site` can't be written by a page, and knows our own pages behind any proxy; older
     /// browsers, and plain http, send `Origin` alone. `null` is what sandboxed frames and files
     /// send: it could be anybody.
-    pub fn initiator(&self, head: &Parts, scheme: &str) -> Initiator {
+    pub fn initiator(&self, head: &Parts, scheme: &str) -> RequestInitiator {
         let site = text(&head.headers, "sec-fetch-site");
         let mut origins = head.headers.get_all(ORIGIN).iter();
         match (origins.next(), origins.next()) {
-            _ if site == Some("same-origin") => Initiator::Own,
-            (None, _) if site != Some("cross-site") || is_navigation(head) => Initiator::Own,
+            _ if site == Some("same-origin") => RequestInitiator::Own,
+            (None, _) if site != Some("cross-site") || is_navigation(head) => RequestInitiator::Own,
             (None, _) => {
                 if self.takes_all() {
-                    Initiator::Own
+                    RequestInitiator::Own
                 } else {
-                    Initiator::Foreign
+                    RequestInitiator::Foreign
                 }
             }
-            (Some(origin), None) if is_own(origin, head, scheme) => Initiator::Own,
+            (Some(origin), None) if is_own(origin, head, scheme) => RequestInitiator::Own,
             (Some(origin), None) => self.listed(origin),
-            (Some(_), Some(_)) => Initiator::Foreign,
+            (Some(_), Some(_)) => RequestInitiator::Foreign,
         }
     }
 
-    fn listed(&self, origin: &HeaderValue) -> Initiator {
+    fn listed(&self, origin: &HeaderValue) -> RequestInitiator {
         if self.takes_all() {
-            return Initiator::Listed(HeaderValue::from_static("*"));
+            return RequestInitiator::Listed(HeaderValue::from_static("*"));
         }
         let is_listed = |entry: &CorsOrigin| matches!(entry, CorsOrigin::Exact(listed) if listed.as_bytes() == origin.as_bytes());
         if self.0.iter().any(is_listed) {
-            Initiator::Listed(origin.clone())
+            RequestInitiator::Listed(origin.clone())
         } else {
-            Initiator::Foreign
+            RequestInitiator::Foreign
         }
     }
 
@@ -138,32 +138,32 @@ impl Cors {
 
     /// Lets a listed page read an answer, also one that says no. A cache must not give it to
     /// another page.
-    pub fn sign(&self, initiator: &Initiator, headers: &mut HeaderMap) {
+    pub fn sign(&self, initiator: &RequestInitiator, headers: &mut HeaderMap) {
         if !self.0.is_empty() {
             headers.append(VARY, HeaderValue::from_static("origin"));
         }
-        if let Initiator::Listed(origin) = initiator {
+        if let RequestInitiator::Listed(origin) = initiator {
             headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
             headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
         }
     }
 }
 
-impl Initiator {
+impl RequestInitiator {
     /// Refuses what a foreign page sends.
-    pub fn admit(&self) -> Result<(), Fault> {
+    pub fn admit(&self) -> Result<(), Error> {
         if *self != Self::Foreign {
             return Ok(());
         }
         let detail = "web pages of other origins may not call this gateway: call it from a server, or have the page's origin listed \
                       in server.cors_origins";
-        Err(Fault::caller(Code::Forbidden, Stage::Admit, detail))
+        Err(Error::caller(ErrorCode::Forbidden, Stage::Admit, detail))
     }
 
     /// Answers a listed page's browser, which asks before it sends: nobody needs a key for that.
     /// `refusal` is what the same request would get otherwise; where it names the methods of a
     /// route, they are what may be sent.
-    pub fn preflight(&self, head: &Parts, refusal: &Refusal) -> Option<Response<Frames>> {
+    pub fn preflight(&self, head: &Parts, refusal: &ErrorResponse) -> Option<Response<BoxBody>> {
         let asks = head.method == Method::OPTIONS
             && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
         let (ALLOW, methods) = refusal.header.clone()? else {
@@ -215,8 +215,8 @@ fn text<'h>(headers: &'h HeaderMap, name: &'static str) -> Option<&'h str> {
 mod tests {
     use super::*;
 
-    fn cors(origins: &[&str]) -> Cors {
-        Cors::new(
+    fn cors(origins: &[&str]) -> CorsPolicy {
+        CorsPolicy::new(
             origins
                 .iter()
                 .map(|origin| origin.parse().unwrap())
@@ -225,7 +225,7 @@ mod tests {
     }
 
     /// A GET to `https://gw.test`.
-    fn initiator(cors: &Cors, headers: &[(&str, &str)]) -> Initiator {
+    fn initiator(cors: &CorsPolicy, headers: &[(&str, &str)]) -> RequestInitiator {
         let mut request = http::Request::get("/v1/assets/a1").header("host", "gw.test");
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -253,7 +253,7 @@ mod tests {
                 ("sec-fetch-dest", "document"),
             ],
         ] {
-            assert_eq!(initiator(&none, own), Initiator::Own, "{own:?}");
+            assert_eq!(initiator(&none, own), RequestInitiator::Own, "{own:?}");
         }
     }
 
@@ -289,7 +289,11 @@ mod tests {
                 ("sec-fetch-dest", "iframe"),
             ],
         ] {
-            assert_eq!(initiator(&one, foreign), Initiator::Foreign, "{foreign:?}");
+            assert_eq!(
+                initiator(&one, foreign),
+                RequestInitiator::Foreign,
+                "{foreign:?}"
+            );
         }
     }
 
@@ -298,19 +302,19 @@ mod tests {
         let origin = ("origin", "https://app.test");
         assert_eq!(
             initiator(&cors(&["https://APP.test:443"]), &[origin]),
-            Initiator::Listed("https://app.test".parse().unwrap())
+            RequestInitiator::Listed("https://app.test".parse().unwrap())
         );
         let any = cors(&["*"]);
         for page in ["https://app.test", "null"] {
             assert_eq!(
                 initiator(&any, &[("origin", page)]),
-                Initiator::Listed(HeaderValue::from_static("*")),
+                RequestInitiator::Listed(HeaderValue::from_static("*")),
                 "{page}"
             );
         }
         assert_eq!(
             initiator(&any, &[("sec-fetch-site", "cross-site")]),
-            Initiator::Own
+            RequestInitiator::Own
         );
     }
 

@@ -11,14 +11,14 @@ use tracing::Span;
 use tracing::field::Empty;
 
 use super::request_id::RequestId;
-use super::route::Route;
-use crate::body::meter::Witness;
-use crate::signals::metrics::Metrics;
-use crate::wire::server::Running;
+use super::route::MatchedRoute;
+use crate::body::meter::BodyObserver;
+use crate::signals::metrics::ServiceMetrics;
+use crate::wire::server::InFlightGuard;
 use crate::words::asset::AssetId;
-use crate::words::caller::Caller;
+use crate::words::caller::AuthenticatedCaller;
 use crate::words::fair_limit::FairShare;
-use crate::words::fault::{Code, Fault, Stage};
+use crate::words::fault::{Error, ErrorCode, Stage};
 
 /// What is logged for a caller that left before the end of its answer; nginx has made the number
 /// known.
@@ -28,8 +28,8 @@ const CALLER_LEFT: u16 = 499;
 const LONGEST_PATH: usize = 512;
 
 /// An exchange under way. Dropped before its end was told, its caller has left.
-pub struct Exchange {
-    metrics: Arc<Metrics>,
+pub struct RequestLog {
+    metrics: Arc<ServiceMetrics>,
     span: Span,
     method: Method,
     route: &'static str,
@@ -37,24 +37,24 @@ pub struct Exchange {
     began: Instant,
     status: StatusCode,
     sent: u64,
-    fault: Option<Fault>,
+    fault: Option<Error>,
     ended: bool,
     seat: Option<FairShare>,
-    running: Option<Running>,
+    running: Option<InFlightGuard>,
     client: Option<IpAddr>,
     _drain: TaskTrackerToken,
 }
 
-impl Exchange {
+impl RequestLog {
     pub fn begin(
-        metrics: &Arc<Metrics>,
+        metrics: &Arc<ServiceMetrics>,
         drain: TaskTrackerToken,
         head: &Parts,
         id: &RequestId,
-        route: Option<&Route>,
+        route: Option<&MatchedRoute>,
     ) -> Self {
-        let asset = route.and_then(Route::asset).map(AssetId::as_str);
-        let route = route.map_or("unmatched", Route::template);
+        let asset = route.and_then(MatchedRoute::asset).map(AssetId::as_str);
+        let route = route.map_or("unmatched", MatchedRoute::template);
         // Of the highest level, so that whatever is logged has the fields of its request.
         let span = tracing::error_span!(
             "request",
@@ -75,7 +75,7 @@ impl Exchange {
             fault: None,
             ended: false,
             seat: None,
-            running: head.extensions.get::<Running>().cloned(),
+            running: head.extensions.get::<InFlightGuard>().cloned(),
             client: None,
             _drain: drain,
         }
@@ -87,7 +87,7 @@ impl Exchange {
     }
 
     /// It is known who calls.
-    pub fn identified(&self, caller: &Caller) {
+    pub fn identified(&self, caller: &AuthenticatedCaller) {
         self.span.record("caller", caller.id.as_str());
     }
 
@@ -107,7 +107,7 @@ impl Exchange {
     }
 
     /// It failed.
-    pub fn failed(&mut self, fault: &Fault) {
+    pub fn failed(&mut self, fault: &Error) {
         if fault.is_refusal() {
             self.metrics
                 .rejected
@@ -126,11 +126,18 @@ impl Exchange {
     fn settle(&mut self) {
         let cut = !self.ended
             && self.fault.is_none()
-            && self.running.as_ref().is_some_and(Running::reader_given_up);
+            && self
+                .running
+                .as_ref()
+                .is_some_and(InFlightGuard::reader_given_up);
         if cut {
             let detail =
                 "the caller took nothing, or too little, of its answer for too long, and was cut";
-            self.fault = Some(Fault::caller(Code::ClientTooSlow, Stage::Fetch, detail));
+            self.fault = Some(Error::caller(
+                ErrorCode::ClientTooSlow,
+                Stage::Fetch,
+                detail,
+            ));
             self.status = StatusCode::REQUEST_TIMEOUT;
         }
     }
@@ -139,7 +146,7 @@ impl Exchange {
         let left = self
             .fault
             .as_ref()
-            .is_some_and(|fault| fault.code() == Code::CallerLeft);
+            .is_some_and(|fault| fault.code() == ErrorCode::CallerLeft);
         if left || !self.ended && self.fault.is_none() {
             CALLER_LEFT
         } else {
@@ -165,8 +172,8 @@ impl Exchange {
                     blame = fault.map(|fault| fault.blame().name()),
                     stage = fault.map(|fault| fault.stage().name()),
                     upstream = fault.and_then(|fault| fault.upstream_answer()?.status),
-                    detail = fault.map(Fault::detail),
-                    cause = fault.and_then(Fault::cause),
+                    detail = fault.map(Error::detail),
+                    cause = fault.and_then(Error::cause),
                     "exchange"
                 )
             };
@@ -198,12 +205,12 @@ fn shortened(path: &str) -> &str {
     &path[..path.floor_char_boundary(LONGEST_PATH)]
 }
 
-impl Witness for Exchange {
+impl BodyObserver for RequestLog {
     fn moved(&mut self, bytes: u64) {
         self.sent += bytes;
     }
 
-    fn ended(&mut self, fault: Option<&Fault>) {
+    fn ended(&mut self, fault: Option<&Error>) {
         self.ended = true;
         if let Some(fault) = fault {
             self.fault = Some(fault.clone());
@@ -211,7 +218,7 @@ impl Witness for Exchange {
     }
 }
 
-impl Drop for Exchange {
+impl Drop for RequestLog {
     fn drop(&mut self) {
         self.settle();
         let status = self.outcome();

@@ -9,11 +9,11 @@ use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use serde_json::{Map, Value};
 use url::Url;
 
-use crate::signals::metrics::Metrics;
+use crate::signals::metrics::ServiceMetrics;
 use crate::words::account::AccountId;
 use crate::words::asset::Sender;
-use crate::words::caller::{Caller, Role};
-use ring::{Missing, Ring};
+use crate::words::caller::{AuthenticatedCaller, CallerRole};
+use ring::{JwksCache, KeyNotFound};
 
 /// How far the issuer's clock and ours may be apart, in seconds.
 const LEEWAY: u64 = 60;
@@ -53,7 +53,7 @@ pub struct ClaimNames {
 
 /// Why a token isn't taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unfit {
+pub enum InvalidToken {
     /// For this, which tells nothing of what is in it.
     Because(&'static str),
     /// Nobody knows: there are no keys to tell.
@@ -61,15 +61,15 @@ pub enum Unfit {
 }
 
 /// Judges tokens.
-pub struct Tokens {
+pub struct JwtVerifier {
     config: JwtConfig,
-    ring: Arc<Ring>,
+    ring: Arc<JwksCache>,
 }
 
-impl Tokens {
+impl JwtVerifier {
     /// Without any keys so far.
-    pub fn new(config: &JwtConfig, metrics: Arc<Metrics>) -> Result<Self, reqwest::Error> {
-        let ring = Ring::new(config.jwks_url.clone(), metrics)?;
+    pub fn new(config: &JwtConfig, metrics: Arc<ServiceMetrics>) -> Result<Self, reqwest::Error> {
+        let ring = JwksCache::new(config.jwks_url.clone(), metrics)?;
         Ok(Self {
             config: config.clone(),
             ring: Arc::new(ring),
@@ -83,31 +83,31 @@ impl Tokens {
 
     /// Whom a token is for. Its header only chooses among the issuer's keys: each key has one
     /// algorithm of its own.
-    pub async fn caller(&self, token: &str) -> Result<Caller, Unfit> {
+    pub async fn caller(&self, token: &str) -> Result<AuthenticatedCaller, InvalidToken> {
         let header = decode_header(token)
-            .map_err(|_| Unfit::Because("it is no JWT that is signed in a known way"))?;
+            .map_err(|_| InvalidToken::Because("it is no JWT that is signed in a known way"))?;
         if header.crit.is_some() {
-            return Err(Unfit::Because("it has critical extensions"));
+            return Err(InvalidToken::Because("it has critical extensions"));
         }
         if !ring::ALGORITHMS.contains(&header.alg) {
-            return Err(Unfit::Because(WRONG_ALGORITHM));
+            return Err(InvalidToken::Because(WRONG_ALGORITHM));
         }
         let entry =
             self.ring
                 .find(header.kid, header.alg)
                 .await
                 .map_err(|missing| match missing {
-                    Missing::Unknown => {
-                        Unfit::Because("the issuer has no key like the one that it names")
+                    KeyNotFound::Unknown => {
+                        InvalidToken::Because("the issuer has no key like the one that it names")
                     }
-                    Missing::NoKeys => Unfit::NoKeys,
+                    KeyNotFound::NoKeys => InvalidToken::NoKeys,
                 })?;
         let judged =
             decode::<Map<String, Value>>(token, &entry.key, &self.validation(entry.algorithm));
         let claims = judged
-            .map_err(|error| Unfit::Because(wrong(&error)))?
+            .map_err(|error| InvalidToken::Because(wrong(&error)))?
             .claims;
-        caller(&claims, &self.config.claims).map_err(Unfit::Because)
+        caller(&claims, &self.config.claims).map_err(InvalidToken::Because)
     }
 
     fn validation(&self, algorithm: Algorithm) -> Validation {
@@ -145,7 +145,10 @@ fn wrong(error: &Error) -> &'static str {
 const NO_SUB: &str = "it has no sub that could name the caller";
 
 /// What isn't understood is refused: a limit that was meant must not be overlooked.
-fn caller(claims: &Map<String, Value>, names: &ClaimNames) -> Result<Caller, &'static str> {
+fn caller(
+    claims: &Map<String, Value>,
+    names: &ClaimNames,
+) -> Result<AuthenticatedCaller, &'static str> {
     let named = |id: &&str| (1..=LONGEST_ID).contains(&id.len()) && !id.contains(char::is_control);
     let id = claims
         .get("sub")
@@ -154,14 +157,14 @@ fn caller(claims: &Map<String, Value>, names: &ClaimNames) -> Result<Caller, &'s
         .ok_or(NO_SUB)?
         .to_owned();
     let claim = |name: &str| claims.get(name).filter(|value| !value.is_null());
-    let role = claim(&names.role).map_or(Ok(Role::Reader), role)?;
+    let role = claim(&names.role).map_or(Ok(CallerRole::Reader), role)?;
     let channels = claim(&names.channels).map_or(Ok(Vec::new()), channels)?;
     let sender = claim(&names.sender).map(sender).transpose()?;
     let delete = claim(&names.delete)
         .map_or(Some(false), Value::as_bool)
         .ok_or("its claim to delete is neither true nor false")?;
     let account = claim(&names.account).map(account).transpose()?;
-    Ok(Caller {
+    Ok(AuthenticatedCaller {
         id,
         role,
         delete,
@@ -172,16 +175,16 @@ fn caller(claims: &Map<String, Value>, names: &ClaimNames) -> Result<Caller, &'s
 }
 
 /// One role, or a list of which other services may have entries, too: then the highest of ours.
-fn role(claim: &Value) -> Result<Role, &'static str> {
+fn role(claim: &Value) -> Result<CallerRole, &'static str> {
     const UNKNOWN: &str = "its role is none of reader, adapter and operator";
     match claim {
-        Value::String(name) => Role::parse(name).ok_or(UNKNOWN),
+        Value::String(name) => CallerRole::parse(name).ok_or(UNKNOWN),
         Value::Array(names) => Ok(names
             .iter()
             .filter_map(Value::as_str)
-            .filter_map(Role::parse)
+            .filter_map(CallerRole::parse)
             .max()
-            .unwrap_or(Role::Reader)),
+            .unwrap_or(CallerRole::Reader)),
         _ => Err(UNKNOWN),
     }
 }
@@ -223,7 +226,7 @@ mod tests {
 
     use super::*;
 
-    fn read(claims: Value) -> Result<Caller, &'static str> {
+    fn read(claims: Value) -> Result<AuthenticatedCaller, &'static str> {
         let names = ["role", "channels", "sender", "account", "delete"].map(str::to_owned);
         let [role, channels, sender, account, delete] = names;
         caller(
@@ -241,11 +244,11 @@ mod tests {
     #[test]
     fn a_token_that_says_nothing_is_a_readers() {
         let caller = read(json!({"sub": "auth0|5f7c", "channels": null})).unwrap();
-        let reader = Caller {
+        let reader = AuthenticatedCaller {
             id: "auth0|5f7c".into(),
-            role: Role::Reader,
+            role: CallerRole::Reader,
             delete: false,
-            ..Caller::anyone()
+            ..AuthenticatedCaller::anyone()
         };
         assert_eq!(caller, reader);
     }
@@ -255,9 +258,9 @@ mod tests {
         let caller = read(
             json!({"sub": "a", "role": "adapter", "channels": "sms", "sender": "custom_bot", "account": "acc-1", "delete": true}),
         );
-        let expected = Caller {
+        let expected = AuthenticatedCaller {
             id: "a".into(),
-            role: Role::Adapter,
+            role: CallerRole::Adapter,
             delete: true,
             channels: vec!["sms".into()],
             sender: Some(Sender::CustomBot),
@@ -268,9 +271,9 @@ mod tests {
             |roles: Value| read(json!({"sub": "a", "role": roles})).map(|caller| caller.role);
         assert_eq!(
             roles(json!(["crm:king", "adapter", "reader"])),
-            Ok(Role::Adapter)
+            Ok(CallerRole::Adapter)
         );
-        assert_eq!(roles(json!(["crm:king"])), Ok(Role::Reader));
+        assert_eq!(roles(json!(["crm:king"])), Ok(CallerRole::Reader));
     }
 
     #[test]

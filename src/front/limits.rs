@@ -6,22 +6,22 @@ use http::{Response, StatusCode};
 use serde_json::{Map, Value, json as object};
 use std::sync::Arc;
 
-use super::{Rooms, json};
-use crate::body::Frames;
-use crate::policy::attachments::Extensions;
-use crate::upload::Allowance;
-use crate::words::caller::Caller;
-use crate::words::fault::Fault;
+use super::{ApiState, json};
+use crate::body::BoxBody;
+use crate::policy::attachments::ExtensionRule;
+use crate::upload::EffectiveRules;
+use crate::words::caller::AuthenticatedCaller;
+use crate::words::fault::Error;
 
 /// A rule may change at any time, and the gateway's own copy is minutes old at most.
 const FRESH: HeaderValue = HeaderValue::from_static("private, max-age=60");
 
-impl Rooms {
+impl ApiState {
     pub(super) async fn limits(
         &self,
-        caller: &Arc<Caller>,
+        caller: &Arc<AuthenticatedCaller>,
         head: &Parts,
-    ) -> Result<Response<Frames>, Fault> {
+    ) -> Result<Response<BoxBody>, Error> {
         let allowance = self.upload.allowance(caller, head).await?;
         let mut response = json(StatusCode::OK, &shown(&allowance));
         response.headers_mut().insert(CACHE_CONTROL, FRESH);
@@ -29,7 +29,7 @@ impl Rooms {
     }
 }
 
-fn shown(allowance: &Allowance) -> Value {
+fn shown(allowance: &EffectiveRules) -> Value {
     let kinds: Map<String, Value> = allowance
         .kinds
         .iter()
@@ -46,9 +46,9 @@ fn shown(allowance: &Allowance) -> Value {
         "channel": allowance.channel, "sender": allowance.sender.name(), "attachments": allowance.enabled, "kinds": kinds,
     });
     match &allowance.extensions {
-        Extensions::Any => {}
-        Extensions::Allow(allowed) => shown["allowedExtensions"] = object!(allowed),
-        Extensions::Block(blocked) => shown["blockedExtensions"] = object!(blocked),
+        ExtensionRule::Any => {}
+        ExtensionRule::Allow(allowed) => shown["allowedExtensions"] = object!(allowed),
+        ExtensionRule::Block(blocked) => shown["blockedExtensions"] = object!(blocked),
     }
     shown
 }

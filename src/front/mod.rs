@@ -34,34 +34,34 @@ use hyper::service::Service;
 use serde::Serialize;
 use tracing::Instrument;
 
-use crate::accounts::Accounts;
-use crate::body::Frames;
+use crate::accounts::AccountService;
+use crate::body::BoxBody;
 use crate::body::in_span::InSpan;
-use crate::body::inbound::{Inbound, Progress};
-use crate::body::meter::Meter;
-use crate::download::Download;
-use crate::signals::drain::{Drain, Phase};
-use crate::signals::metrics::Metrics;
-use crate::upload::Upload;
-use crate::wire::server::{Peer, Running};
-use crate::words::caller::{Caller, Claimant};
+use crate::body::inbound::{ReadProgress, RequestBody};
+use crate::body::meter::ObservedBody;
+use crate::download::DownloadService;
+use crate::signals::drain::{Shutdown, ShutdownPhase};
+use crate::signals::metrics::ServiceMetrics;
+use crate::upload::UploadService;
+use crate::wire::server::{InFlightGuard, PeerAddress};
+use crate::words::caller::{AuthenticatedCaller, Principal};
 use crate::words::fair_limit::{FairLimit, FairShare, NoRoom};
-use crate::words::fault::{Code, Fault, Stage};
-pub use admin::Admin;
-use callers::Callers;
-pub use callers::{Auth, Key};
-use content::Freshness;
+use crate::words::fault::{Error, ErrorCode, Stage};
+pub use admin::AdminService;
+use callers::Authenticator;
+pub use callers::{ApiKey, AuthConfig};
+use content::CacheFreshness;
 pub use cors::CorsOrigin;
-use cors::{Cors, Initiator};
-use exchange::Exchange;
+use cors::{CorsPolicy, RequestInitiator};
+use exchange::RequestLog;
 pub use jwt::{ClaimNames, JwtConfig};
-use problem::Refusal;
+use problem::ErrorResponse;
 pub use problem::status;
-pub use proxies::Network;
-use proxies::Proxies;
+pub use proxies::IpRange;
+use proxies::TrustedProxies;
 use request_id::RequestId;
 pub use route::routes;
-use route::{Route, Router};
+use route::{ApiRouter, MatchedRoute};
 
 /// How downloads are answered unless the caller says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +74,7 @@ pub enum DownloadMode {
 
 /// What the front itself decides.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub struct ApiConfig {
     /// Uploads at one time.
     pub max_uploads: usize,
     /// Downloads at one time.
@@ -86,9 +86,9 @@ pub struct Config {
     /// HTML at `/`; without it there is nothing.
     pub home_page: Option<&'static str>,
     /// Who may call.
-    pub auth: Auth,
+    pub auth: AuthConfig,
     /// Proxies that are believed whom they speak for.
-    pub trusted_proxies: Vec<Network>,
+    pub trusted_proxies: Vec<IpRange>,
     /// Origins of web pages that may call.
     pub cors_origins: Vec<CorsOrigin>,
     /// How callers reach the data listener where no proxy says otherwise: `http` or `https`.
@@ -100,51 +100,51 @@ pub struct Config {
 const LEAST_SEATS: u64 = 4;
 
 /// An answer's body, which tells the access log how it ended.
-pub type Answer = Meter<InSpan<Frames>, Exchange>;
+pub type LoggedResponse = ObservedBody<InSpan<BoxBody>, RequestLog>;
 
 /// The caller's body, which keeps its connection's exchange open.
-pub type CallerBody = Inbound<Option<Running>>;
+pub type CallerBody = RequestBody<Option<InFlightGuard>>;
 
 /// The data listener's service.
 #[derive(Clone)]
-pub struct Front(Arc<Rooms>);
+pub struct Api(Arc<ApiState>);
 
-struct Rooms {
-    router: Router,
-    callers: Callers,
-    proxies: Proxies,
-    cors: Cors,
+struct ApiState {
+    router: ApiRouter,
+    callers: Authenticator,
+    proxies: TrustedProxies,
+    cors: CorsPolicy,
     scheme: &'static str,
-    upload: Upload,
-    download: Download,
-    accounts: Accounts,
+    upload: UploadService,
+    download: DownloadService,
+    accounts: AccountService,
     uploads: Arc<FairLimit>,
     downloads: Arc<FairLimit>,
     download_mode: DownloadMode,
-    content_freshness: Freshness,
+    content_freshness: CacheFreshness,
     home_page: &'static str,
-    drain: Drain,
-    metrics: Arc<Metrics>,
+    drain: Shutdown,
+    metrics: Arc<ServiceMetrics>,
 }
 
-impl Front {
+impl Api {
     /// The service over the paths.
     ///
     /// # Errors
     /// No HTTPS client can be made to ask for the keys of callers' tokens.
     pub fn new(
-        config: &Config,
-        upload: Upload,
-        download: Download,
-        accounts: Accounts,
-        drain: Drain,
-        metrics: Arc<Metrics>,
+        config: &ApiConfig,
+        upload: UploadService,
+        download: DownloadService,
+        accounts: AccountService,
+        drain: Shutdown,
+        metrics: Arc<ServiceMetrics>,
     ) -> Result<Self, reqwest::Error> {
-        Ok(Self(Arc::new(Rooms {
-            router: Router::new(config.home_page.is_some()),
-            callers: Callers::new(&config.auth, &metrics)?,
-            proxies: Proxies::new(config.trusted_proxies.clone()),
-            cors: Cors::new(config.cors_origins.clone()),
+        Ok(Self(Arc::new(ApiState {
+            router: ApiRouter::new(config.home_page.is_some()),
+            callers: Authenticator::new(&config.auth, &metrics)?,
+            proxies: TrustedProxies::new(config.trusted_proxies.clone()),
+            cors: CorsPolicy::new(config.cors_origins.clone()),
             scheme: config.scheme,
             upload,
             download,
@@ -152,7 +152,7 @@ impl Front {
             uploads: seats(&config.auth, config.max_uploads),
             downloads: seats(&config.auth, config.max_downloads),
             download_mode: config.download_mode,
-            content_freshness: Freshness::new(config.download_max_age),
+            content_freshness: CacheFreshness::new(config.download_max_age),
             home_page: config.home_page.unwrap_or_default(),
             drain,
             metrics,
@@ -166,17 +166,17 @@ impl Front {
 
     /// Puts these callers' keys in place of all others, from the next request on. Whether that
     /// changes anything.
-    pub fn replace_keys(&self, keys: &[Key]) -> bool {
+    pub fn replace_keys(&self, keys: &[ApiKey]) -> bool {
         self.0.callers.replace_keys(keys)
     }
 
     /// One exchange: named, admitted, routed, answered, and watched until its last byte.
-    pub async fn handle(&self, request: Request<Incoming>) -> Response<Answer> {
+    pub async fn handle(&self, request: Request<Incoming>) -> Response<LoggedResponse> {
         let rooms = &self.0;
         let (head, incoming) = request.into_parts();
         let id = RequestId::of(&head.headers);
         let found = rooms.router.find(&head.method, head.uri.path());
-        let mut exchange = Exchange::begin(
+        let mut exchange = RequestLog::begin(
             &rooms.metrics,
             rooms.drain.exchange(),
             &head,
@@ -184,10 +184,10 @@ impl Front {
             found.as_ref().ok(),
         );
         exchange.came_from(rooms.client(&head));
-        let body = Inbound::new(
+        let body = RequestBody::new(
             incoming,
             expects_continue(&head),
-            head.extensions.get::<Running>().cloned(),
+            head.extensions.get::<InFlightGuard>().cloned(),
         );
         let (version, progress) = (head.version, body.progress());
         let wants_head_only = head.method == Method::HEAD;
@@ -195,7 +195,7 @@ impl Front {
         let initiator = rooms.initiator(&head);
         let admitted = admission::check(&head)
             .and_then(|()| initiator.admit())
-            .map_err(Refusal::from);
+            .map_err(ErrorResponse::from);
         let span = exchange.span();
         let outcome = match admitted.and(found) {
             // In a box, as it is large and would be moved three times.
@@ -219,18 +219,18 @@ impl Front {
         }
         self.sign_off(&mut response, version, &progress, &id);
         rooms.cors.sign(&initiator, response.headers_mut());
-        response.map(|frames| Meter::new(InSpan::new(frames, span), exchange))
+        response.map(|frames| ObservedBody::new(InSpan::new(frames, span), exchange))
     }
 
     /// The headers that every answer has.
     fn sign_off(
         &self,
-        response: &mut Response<Frames>,
+        response: &mut Response<BoxBody>,
         version: Version,
-        progress: &Progress,
+        progress: &ReadProgress,
         id: &RequestId,
     ) {
-        let leaving = self.0.drain.phase() >= Phase::Leaving;
+        let leaving = self.0.drain.phase() >= ShutdownPhase::Leaving;
         let headers = response.headers_mut();
         headers.insert(request_id::HEADER, id.header());
         headers.insert(SERVER, HeaderValue::from_static("asset-gateway"));
@@ -241,18 +241,18 @@ impl Front {
     }
 }
 
-impl Rooms {
+impl ApiState {
     /// The client's address, if the connection has one.
     fn client(&self, head: &Parts) -> Option<IpAddr> {
-        let Peer(peer) = head.extensions.get()?;
+        let PeerAddress(peer) = head.extensions.get()?;
         Some(self.proxies.client(peer.ip(), &head.headers))
     }
 
     /// Where the request was made.
-    fn initiator(&self, head: &Parts) -> Initiator {
+    fn initiator(&self, head: &Parts) -> RequestInitiator {
         let forwarded = || {
             self.proxies
-                .scheme(head.extensions.get::<Peer>()?.0.ip(), &head.headers)
+                .scheme(head.extensions.get::<PeerAddress>()?.0.ip(), &head.headers)
         };
         self.cors
             .initiator(head, forwarded().unwrap_or(self.scheme))
@@ -260,37 +260,41 @@ impl Rooms {
 
     async fn answer(
         &self,
-        route: Route,
+        route: MatchedRoute,
         head: Parts,
         body: CallerBody,
-        exchange: &mut Exchange,
-    ) -> Result<Response<Frames>, Refusal> {
+        exchange: &mut RequestLog,
+    ) -> Result<Response<BoxBody>, ErrorResponse> {
         let Some(deed) = route.deed() else {
             return Ok(html(self.home_page));
         };
         let caller = self.callers.identify(&head.headers).await?;
         exchange.identified(&caller);
         callers::permit(&caller, deed)?;
-        let by = &Claimant::from(&*caller);
+        let by = &Principal::from(&*caller);
         Ok(match route {
-            Route::Home => html(self.home_page),
-            Route::Upload => self.upload(caller, head, body, exchange).await?,
-            Route::Metadata(id) => self.metadata(&id, by, &head).await?,
-            Route::ContentHead(id) => self.content_head(&id, by, &head).await?,
-            Route::Content(id) => self.content(&id, &caller, &head, exchange).await?,
-            Route::Delete(id) => self.delete(&id, by).await?,
-            Route::ListAccounts => self.list_accounts(&head, by).await?,
-            Route::CreateAccount => self.create_account(&head, body, by).await?,
-            Route::Account(id) => self.account(&id, by).await?,
-            Route::ReplaceAccount(id) => self.replace_account(&id, &head, body, by).await?,
-            Route::DeleteAccount(id) => self.delete_account(&id, by).await?,
-            Route::ListChannels => self.list_channels(&head, by).await?,
-            Route::Channel(id) => self.channel(&id, by).await?,
-            Route::Limits => self.limits(&caller, &head).await?,
+            MatchedRoute::Home => html(self.home_page),
+            MatchedRoute::Upload => self.upload(caller, head, body, exchange).await?,
+            MatchedRoute::Metadata(id) => self.metadata(&id, by, &head).await?,
+            MatchedRoute::ContentHead(id) => self.content_head(&id, by, &head).await?,
+            MatchedRoute::Content(id) => self.content(&id, &caller, &head, exchange).await?,
+            MatchedRoute::Delete(id) => self.delete(&id, by).await?,
+            MatchedRoute::ListAccounts => self.list_accounts(&head, by).await?,
+            MatchedRoute::CreateAccount => self.create_account(&head, body, by).await?,
+            MatchedRoute::Account(id) => self.account(&id, by).await?,
+            MatchedRoute::ReplaceAccount(id) => self.replace_account(&id, &head, body, by).await?,
+            MatchedRoute::DeleteAccount(id) => self.delete_account(&id, by).await?,
+            MatchedRoute::ListChannels => self.list_channels(&head, by).await?,
+            MatchedRoute::Channel(id) => self.channel(&id, by).await?,
+            MatchedRoute::Limits => self.limits(&caller, &head).await?,
         })
     }
 
-    fn seat(seats: &Arc<FairLimit>, caller: &Caller, what: &str) -> Result<FairShare, Fault> {
+    fn seat(
+        seats: &Arc<FairLimit>,
+        caller: &AuthenticatedCaller,
+        what: &str,
+    ) -> Result<FairShare, Error> {
         seats.take(&caller.id, 1).map_err(|why| {
             let detail = match why {
                 NoRoom::Full => format!("the gateway has as many {what} under way as it takes: try again shortly"),
@@ -298,13 +302,13 @@ impl Rooms {
                     format!("the gateway is busy, and this caller has its share of {what} under way: wait until one has ended")
                 }
             };
-            Fault::gateway(Code::Overloaded, Stage::Admit, detail).retry_after(Duration::from_secs(1))
+            Error::gateway(ErrorCode::Overloaded, Stage::Admit, detail).retry_after(Duration::from_secs(1))
         })
     }
 }
 
-impl Service<Request<Incoming>> for Front {
-    type Response = Response<Answer>;
+impl Service<Request<Incoming>> for Api {
+    type Response = Response<LoggedResponse>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
@@ -315,22 +319,24 @@ impl Service<Request<Incoming>> for Front {
 }
 
 /// Seats for so many transfers, shared among callers where these are known.
-fn seats(auth: &Auth, most: usize) -> Arc<FairLimit> {
+fn seats(auth: &AuthConfig, most: usize) -> Arc<FairLimit> {
     match auth {
-        Auth::Nobody => FairLimit::unshared(most as u64),
-        Auth::Keys(_) | Auth::Jwt(_) => FairLimit::new(most as u64, LEAST_SEATS),
+        AuthConfig::Nobody => FairLimit::unshared(most as u64),
+        AuthConfig::Keys(_) | AuthConfig::Jwt(_) => FairLimit::new(most as u64, LEAST_SEATS),
     }
 }
 
 /// A defect costs its own exchange an answer, not the others on the connection theirs.
-async fn whole<T>(answer: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+async fn whole<T>(
+    answer: impl Future<Output = Result<T, ErrorResponse>>,
+) -> Result<T, ErrorResponse> {
     AssertUnwindSafe(answer)
         .catch_unwind()
         .await
         .unwrap_or_else(|_| {
             let detail =
                 "the gateway has a defect: report it with the request id; trying again may help";
-            Err(Fault::gateway(Code::Internal, Stage::Admit, detail)
+            Err(Error::gateway(ErrorCode::Internal, Stage::Admit, detail)
                 .retryable(true)
                 .into())
         })
@@ -343,15 +349,15 @@ fn expects_continue(head: &Parts) -> bool {
 }
 
 /// Whether the caller was waited for long enough.
-fn is_too_slow<T>(outcome: &Result<T, Refusal>) -> bool {
+fn is_too_slow<T>(outcome: &Result<T, ErrorResponse>) -> bool {
     outcome
         .as_ref()
-        .is_err_and(|refusal| refusal.fault.code() == Code::ClientTooSlow)
+        .is_err_and(|refusal| refusal.fault.code() == ErrorCode::ClientTooSlow)
 }
 
 /// What a HEAD is told of the body, without the body. hyper would leave it out of HTTP/1.1 unread,
 /// as if the caller had left, and send it over HTTP/2.
-fn strip(response: &mut Response<Frames>) {
+fn strip(response: &mut Response<BoxBody>) {
     let body = std::mem::replace(response.body_mut(), full(bytes::Bytes::new()));
     if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {
         response
@@ -361,7 +367,7 @@ fn strip(response: &mut Response<Frames>) {
     }
 }
 
-fn json(status: StatusCode, value: &impl Serialize) -> Response<Frames> {
+fn json(status: StatusCode, value: &impl Serialize) -> Response<BoxBody> {
     let mut response = Response::new(full(line(value)));
     *response.status_mut() = status;
     response
@@ -377,7 +383,7 @@ fn line(value: &impl Serialize) -> Vec<u8> {
     text
 }
 
-fn html(page: &'static str) -> Response<Frames> {
+fn html(page: &'static str) -> Response<BoxBody> {
     let mut response = Response::new(full(page));
     response.headers_mut().insert(
         CONTENT_TYPE,
@@ -386,8 +392,8 @@ fn html(page: &'static str) -> Response<Frames> {
     response
 }
 
-fn full(bytes: impl Into<bytes::Bytes>) -> Frames {
-    Frames::new(http_body_util::BodyExt::map_err(
+fn full(bytes: impl Into<bytes::Bytes>) -> BoxBody {
+    BoxBody::new(http_body_util::BodyExt::map_err(
         http_body_util::Full::new(bytes.into()),
         |never| match never {},
     ))

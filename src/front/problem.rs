@@ -7,13 +7,13 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
 use super::request_id::RequestId;
-use super::{Frames, full, line};
-use crate::words::fault::{Code, Fault};
+use super::{BoxBody, full, line};
+use crate::words::fault::{Error, ErrorCode};
 
 /// What says most comes first: some clients show only the beginning, Guzzle 120 bytes of it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Document<'a> {
+struct ProblemDocument<'a> {
     title: String,
     detail: &'a str,
     status: u16,
@@ -51,15 +51,15 @@ struct Upstream<'a> {
 }
 
 /// A failure, with a header that belongs to its status.
-pub struct Refusal {
+pub struct ErrorResponse {
     /// What failed.
-    pub fault: Fault,
+    pub fault: Error,
     /// `Allow` of a 405, `Content-Range` of a 416.
     pub header: Option<(HeaderName, HeaderValue)>,
 }
 
-impl From<Fault> for Refusal {
-    fn from(fault: Fault) -> Self {
+impl From<Error> for ErrorResponse {
+    fn from(fault: Error) -> Self {
         Self {
             fault,
             header: None,
@@ -68,52 +68,59 @@ impl From<Fault> for Refusal {
 }
 
 /// The HTTP status of a failure.
-pub fn status(code: Code) -> StatusCode {
+pub fn status(code: ErrorCode) -> StatusCode {
     match code {
-        Code::BadRequest
-        | Code::MalformedMultipart
-        | Code::MissingField
-        | Code::InvalidField
-        | Code::ConflictingField
-        | Code::LengthMismatch
-        | Code::DigestMismatch
-        | Code::EmptyFile => StatusCode::BAD_REQUEST,
-        Code::Unauthenticated => StatusCode::UNAUTHORIZED,
-        Code::Forbidden => StatusCode::FORBIDDEN,
-        Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-        Code::NotFound => StatusCode::NOT_FOUND,
-        Code::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-        Code::ClientTooSlow | Code::CallerLeft => StatusCode::REQUEST_TIMEOUT,
-        Code::Conflict | Code::IdempotencyInProgress => StatusCode::CONFLICT,
-        Code::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
-        Code::ContentRejected | Code::IdempotencyMismatch => StatusCode::UNPROCESSABLE_ENTITY,
-        Code::LengthRequired => StatusCode::LENGTH_REQUIRED,
-        Code::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        Code::TypeNotAllowed | Code::EncodingNotAllowed => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        Code::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
-        Code::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-        Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        Code::UpstreamError | Code::UploadFailed => StatusCode::BAD_GATEWAY,
-        Code::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
-        Code::Overloaded
-        | Code::UpstreamBudget
-        | Code::UpstreamQuota
-        | Code::UpstreamUnavailable
-        | Code::FramingMispredicted
-        | Code::AssetPending
-        | Code::Draining => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::BadRequest
+        | ErrorCode::MalformedMultipart
+        | ErrorCode::MissingField
+        | ErrorCode::InvalidField
+        | ErrorCode::ConflictingField
+        | ErrorCode::LengthMismatch
+        | ErrorCode::DigestMismatch
+        | ErrorCode::EmptyFile => StatusCode::BAD_REQUEST,
+        ErrorCode::Unauthenticated => StatusCode::UNAUTHORIZED,
+        ErrorCode::Forbidden => StatusCode::FORBIDDEN,
+        ErrorCode::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        ErrorCode::NotFound => StatusCode::NOT_FOUND,
+        ErrorCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        ErrorCode::ClientTooSlow | ErrorCode::CallerLeft => StatusCode::REQUEST_TIMEOUT,
+        ErrorCode::Conflict | ErrorCode::IdempotencyInProgress => StatusCode::CONFLICT,
+        ErrorCode::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+        ErrorCode::ContentRejected | ErrorCode::IdempotencyMismatch => {
+            StatusCode::UNPROCESSABLE_ENTITY
+        }
+        ErrorCode::LengthRequired => StatusCode::LENGTH_REQUIRED,
+        ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        ErrorCode::TypeNotAllowed | ErrorCode::EncodingNotAllowed => {
+            StatusCode::UNSUPPORTED_MEDIA_TYPE
+        }
+        ErrorCode::RangeNotSatisfiable => StatusCode::RANGE_NOT_SATISFIABLE,
+        ErrorCode::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+        ErrorCode::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        ErrorCode::UpstreamError | ErrorCode::UploadFailed => StatusCode::BAD_GATEWAY,
+        ErrorCode::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
+        ErrorCode::Overloaded
+        | ErrorCode::UpstreamBudget
+        | ErrorCode::UpstreamQuota
+        | ErrorCode::UpstreamUnavailable
+        | ErrorCode::FramingMispredicted
+        | ErrorCode::AssetPending
+        | ErrorCode::Draining => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
 /// The answer that tells a failure.
-pub fn answer(Refusal { fault, header }: &Refusal, id: &RequestId) -> Response<Frames> {
+pub fn answer(
+    ErrorResponse { fault, header }: &ErrorResponse,
+    id: &RequestId,
+) -> Response<BoxBody> {
     let status = status(fault.code());
     let upstream = fault.upstream_answer().map(|answer| Upstream {
         status: answer.status,
         code: answer.code.as_deref(),
         developer_message: answer.developer_message.as_deref(),
     });
-    let document = Document {
+    let document = ProblemDocument {
         title: title(fault.code()),
         detail: fault.detail(),
         status: status.as_u16(),
@@ -152,7 +159,7 @@ pub fn answer(Refusal { fault, header }: &Refusal, id: &RequestId) -> Response<F
 }
 
 /// `too-large` as `Too large`.
-fn title(code: Code) -> String {
+fn title(code: ErrorCode) -> String {
     let mut title = code.name().replace('-', " ");
     title[..1].make_ascii_uppercase();
     title
@@ -166,20 +173,20 @@ mod tests {
     #[test]
     fn whoever_may_come_back_is_told_when() {
         let id = RequestId::of(&http::HeaderMap::new());
-        let wait = |fault: &Fault| {
+        let wait = |fault: &Error| {
             answer(&fault.clone().into(), &id)
                 .headers()
                 .get(RETRY_AFTER)
                 .map(|value| value.to_str().unwrap().to_owned())
         };
-        let budget = Fault::gateway(Code::UpstreamBudget, Stage::Budget, "x");
+        let budget = Error::gateway(ErrorCode::UpstreamBudget, Stage::Budget, "x");
         assert_eq!(
             wait(&budget.clone().retry_after(Duration::from_millis(5200))).as_deref(),
             Some("6")
         );
         assert_eq!(wait(&budget).as_deref(), Some("1"), "every 503 says when");
         assert_eq!(
-            wait(&Fault::caller(Code::TooLarge, Stage::Policy, "x")),
+            wait(&Error::caller(ErrorCode::TooLarge, Stage::Policy, "x")),
             None
         );
     }

@@ -21,9 +21,9 @@ const MOST_HOPS: u8 = 16;
 
 /// Addresses of proxies: one, or a range in CIDR notation (RFC 4632 section 3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network(IpNet);
+pub struct IpRange(IpNet);
 
-impl FromStr for Network {
+impl FromStr for IpRange {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -36,7 +36,7 @@ impl FromStr for Network {
     }
 }
 
-impl fmt::Display for Network {
+impl fmt::Display for IpRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
@@ -49,11 +49,11 @@ pub fn is_proxied(headers: &HeaderMap) -> bool {
 }
 
 /// Proxies whose word counts.
-pub struct Proxies(Vec<Network>);
+pub struct TrustedProxies(Vec<IpRange>);
 
-impl Proxies {
+impl TrustedProxies {
     /// Those in these networks.
-    pub fn new(networks: Vec<Network>) -> Self {
+    pub fn new(networks: Vec<IpRange>) -> Self {
         Self(networks)
     }
 
@@ -106,7 +106,7 @@ impl Proxies {
         let proxy = proxy.to_canonical();
         self.0
             .iter()
-            .any(|Network(network)| network.contains(&proxy))
+            .any(|IpRange(network)| network.contains(&proxy))
     }
 }
 
@@ -127,7 +127,7 @@ mod tests {
 
     /// Who it is to a gateway that trusts 10.0.0.0/8 and fd00::1.
     fn client(peer: &str, headers: &[(&str, &str)]) -> String {
-        let proxies = Proxies::new(
+        let proxies = TrustedProxies::new(
             ["10.0.0.0/8", "fd00::1"]
                 .map(|text| text.parse().unwrap())
                 .to_vec(),
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn only_a_trusted_proxy_says_how_it_was_reached() {
-        let proxies = Proxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
+        let proxies = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
         let scheme = |peer: &str, said: &str| {
             let headers = [(
                 HeaderName::from_static(X_FORWARDED_PROTO),
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_network_is_an_address_or_a_range() {
-        let shown = |text: &str| text.parse::<Network>().map(|network| network.to_string());
+        let shown = |text: &str| text.parse::<IpRange>().map(|network| network.to_string());
         assert_eq!(shown("10.0.0.0/8").unwrap(), "10.0.0.0/8");
         assert_eq!(shown("fd00::1").unwrap(), "fd00::1/128");
         assert_eq!(shown("::ffff:10.0.0.1").unwrap(), "10.0.0.1/32");

@@ -9,7 +9,7 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
-use crate::words::fault::{Code, Fault, Stage};
+use crate::words::fault::{Error, ErrorCode, Stage};
 
 /// Subjects of tokens whose rates are kept at one time. Whoever asked longest ago is forgotten
 /// first, and starts anew.
@@ -17,9 +17,9 @@ const SUBJECTS: u64 = 100_000;
 
 /// What one caller has left.
 #[derive(Clone)]
-pub struct Allowance(Arc<DefaultDirectRateLimiter>);
+pub struct CallerRateLimiter(Arc<DefaultDirectRateLimiter>);
 
-impl Allowance {
+impl CallerRateLimiter {
     /// So many requests a second; bursts of a second's worth, and of at least one request, are
     /// fine.
     pub fn new(rate: f64) -> Self {
@@ -34,13 +34,13 @@ impl Allowance {
     ///
     /// # Errors
     /// It is used up: with the time until there is some again.
-    pub fn spend(&self) -> Result<(), Fault> {
+    pub fn spend(&self) -> Result<(), Error> {
         let Err(early) = self.0.check() else {
             return Ok(());
         };
         let wait = early.wait_time_from(DefaultClock::default().now());
         let detail = "this caller has used up its own rate: try again later";
-        Err(Fault::caller(Code::RateLimited, Stage::Admit, detail).retry_after(wait))
+        Err(Error::caller(ErrorCode::RateLimited, Stage::Admit, detail).retry_after(wait))
     }
 }
 
@@ -49,12 +49,12 @@ fn burst(rate: f64) -> NonZeroU32 {
 }
 
 /// What each caller has left, where no list says who there is.
-pub struct Allowances {
+pub struct SubjectRateLimiters {
     rate: f64,
-    left: Cache<String, Allowance>,
+    left: Cache<String, CallerRateLimiter>,
 }
 
-impl Allowances {
+impl SubjectRateLimiters {
     /// The same rate for each.
     pub fn new(rate: f64) -> Self {
         // After this long without a request all of it is there again, so that forgetting changes
@@ -74,9 +74,9 @@ impl Allowances {
     ///
     /// # Errors
     /// It is used up.
-    pub fn spend(&self, id: &str) -> Result<(), Fault> {
+    pub fn spend(&self, id: &str) -> Result<(), Error> {
         self.left
-            .get_with_by_ref(id, || Allowance::new(self.rate))
+            .get_with_by_ref(id, || CallerRateLimiter::new(self.rate))
             .spend()
     }
 }
@@ -87,12 +87,12 @@ mod tests {
 
     #[test]
     fn each_has_its_own_and_is_told_when_there_is_more() {
-        let all = Allowances::new(2.0);
+        let all = SubjectRateLimiters::new(2.0);
         let spent: Vec<bool> = (0..3).map(|_| all.spend("one").is_ok()).collect();
         assert_eq!(spent, [true, true, false]);
         let refused = all.spend("one").unwrap_err();
         assert!(
-            refused.code() == Code::RateLimited
+            refused.code() == ErrorCode::RateLimited
                 && refused.wait() <= Some(Duration::from_millis(500)),
             "{refused:?}"
         );
@@ -101,14 +101,14 @@ mod tests {
 
     #[test]
     fn as_few_as_one_in_a_while_is_a_rate_too() {
-        let slow = Allowance::new(0.001);
+        let slow = CallerRateLimiter::new(0.001);
         assert!(slow.spend().is_ok());
         assert!(slow.spend().unwrap_err().wait() > Some(Duration::from_secs(990)));
     }
 
     #[test]
     fn what_is_kept_has_a_bound() {
-        let all = Allowances::new(0.01);
+        let all = SubjectRateLimiters::new(0.01);
         (0..SUBJECTS + 1000).for_each(|number| all.spend(&number.to_string()).unwrap());
         all.left.run_pending_tasks();
         assert!(all.left.entry_count() <= SUBJECTS);

@@ -3,15 +3,15 @@
 use http::header::ALLOW;
 use http::{HeaderValue, Method};
 
-use super::problem::Refusal;
+use super::problem::ErrorResponse;
 use crate::words::account::{AccountId, ChannelId};
 use crate::words::asset::AssetId;
-use crate::words::caller::Deed;
-use crate::words::fault::{Code, Fault, Stage};
+use crate::words::caller::Permission;
+use crate::words::fault::{Error, ErrorCode, Stage};
 
 /// A route with what its path says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Route {
+pub enum MatchedRoute {
     /// `GET /`, where there is a page.
     Home,
     /// `POST /v1/assets`.
@@ -42,22 +42,22 @@ pub enum Route {
     Limits,
 }
 
-impl Route {
+impl MatchedRoute {
     /// What it does to assets; None for a page that is open to all.
-    pub const fn deed(&self) -> Option<Deed> {
+    pub const fn deed(&self) -> Option<Permission> {
         match self {
             Self::Home => None,
-            Self::Upload => Some(Deed::Upload),
-            Self::Metadata(_) | Self::ContentHead(_) | Self::Content(_) => Some(Deed::Read),
-            Self::Delete(_) => Some(Deed::Delete),
-            Self::Limits => Some(Deed::Read),
+            Self::Upload => Some(Permission::Upload),
+            Self::Metadata(_) | Self::ContentHead(_) | Self::Content(_) => Some(Permission::Read),
+            Self::Delete(_) => Some(Permission::Delete),
+            Self::Limits => Some(Permission::Read),
             Self::ListAccounts
             | Self::CreateAccount
             | Self::Account(_)
             | Self::ReplaceAccount(_)
             | Self::DeleteAccount(_)
             | Self::ListChannels
-            | Self::Channel(_) => Some(Deed::Manage),
+            | Self::Channel(_) => Some(Permission::Manage),
         }
     }
 
@@ -124,9 +124,9 @@ pub fn routes() -> impl Iterator<Item = (&'static str, &'static str)> {
 }
 
 /// The table of routes.
-pub struct Router(matchit::Router<Place>);
+pub struct ApiRouter(matchit::Router<Place>);
 
-impl Router {
+impl ApiRouter {
     /// The data listener's routes; `/` only where there is a page.
     pub fn new(home: bool) -> Self {
         let mut router = matchit::Router::new();
@@ -142,7 +142,7 @@ impl Router {
 
     /// `not-found` for a path that is none, or an id that can't be one; `method-not-allowed` for
     /// another method.
-    pub fn find(&self, method: &Method, path: &str) -> Result<Route, Refusal> {
+    pub fn find(&self, method: &Method, path: &str) -> Result<MatchedRoute, ErrorResponse> {
         let found = self
             .0
             .at(path)
@@ -151,22 +151,22 @@ impl Router {
         let id = || AssetId::parse(named).ok_or_else(no_id);
         let account = || AccountId::parse(named).ok_or_else(no_id);
         match (found.value, method) {
-            (Place::Home, &Method::GET | &Method::HEAD) => Ok(Route::Home),
-            (Place::Assets, &Method::POST) => Ok(Route::Upload),
-            (Place::Asset, &Method::GET | &Method::HEAD) => Ok(Route::Metadata(id()?)),
-            (Place::Asset, &Method::DELETE) => Ok(Route::Delete(id()?)),
-            (Place::Content, &Method::GET) => Ok(Route::Content(id()?)),
-            (Place::Content, &Method::HEAD) => Ok(Route::ContentHead(id()?)),
-            (Place::Accounts, &Method::GET | &Method::HEAD) => Ok(Route::ListAccounts),
-            (Place::Accounts, &Method::POST) => Ok(Route::CreateAccount),
-            (Place::Account, &Method::GET | &Method::HEAD) => Ok(Route::Account(account()?)),
-            (Place::Account, &Method::PUT) => Ok(Route::ReplaceAccount(account()?)),
-            (Place::Account, &Method::DELETE) => Ok(Route::DeleteAccount(account()?)),
-            (Place::Channels, &Method::GET | &Method::HEAD) => Ok(Route::ListChannels),
-            (Place::Channel, &Method::GET | &Method::HEAD) => {
-                Ok(Route::Channel(ChannelId::parse(named).ok_or_else(no_id)?))
-            }
-            (Place::Limits, &Method::GET | &Method::HEAD) => Ok(Route::Limits),
+            (Place::Home, &Method::GET | &Method::HEAD) => Ok(MatchedRoute::Home),
+            (Place::Assets, &Method::POST) => Ok(MatchedRoute::Upload),
+            (Place::Asset, &Method::GET | &Method::HEAD) => Ok(MatchedRoute::Metadata(id()?)),
+            (Place::Asset, &Method::DELETE) => Ok(MatchedRoute::Delete(id()?)),
+            (Place::Content, &Method::GET) => Ok(MatchedRoute::Content(id()?)),
+            (Place::Content, &Method::HEAD) => Ok(MatchedRoute::ContentHead(id()?)),
+            (Place::Accounts, &Method::GET | &Method::HEAD) => Ok(MatchedRoute::ListAccounts),
+            (Place::Accounts, &Method::POST) => Ok(MatchedRoute::CreateAccount),
+            (Place::Account, &Method::GET | &Method::HEAD) => Ok(MatchedRoute::Account(account()?)),
+            (Place::Account, &Method::PUT) => Ok(MatchedRoute::ReplaceAccount(account()?)),
+            (Place::Account, &Method::DELETE) => Ok(MatchedRoute::DeleteAccount(account()?)),
+            (Place::Channels, &Method::GET | &Method::HEAD) => Ok(MatchedRoute::ListChannels),
+            (Place::Channel, &Method::GET | &Method::HEAD) => Ok(MatchedRoute::Channel(
+                ChannelId::parse(named).ok_or_else(no_id)?,
+            )),
+            (Place::Limits, &Method::GET | &Method::HEAD) => Ok(MatchedRoute::Limits),
             (place, _) => Err(other_method(place.methods())),
         }
     }
@@ -186,22 +186,22 @@ impl Place {
     }
 }
 
-fn no_id() -> Refusal {
+fn no_id() -> ErrorResponse {
     missing("this can't be an id: ids are 1 to 255 of A-Z a-z 0-9 . _ -")
 }
 
-fn missing(detail: &'static str) -> Refusal {
-    Fault::caller(Code::NotFound, Stage::Admit, detail).into()
+fn missing(detail: &'static str) -> ErrorResponse {
+    Error::caller(ErrorCode::NotFound, Stage::Admit, detail).into()
 }
 
 /// RFC 9110 section 15.5.6 wants the methods named.
-fn other_method(methods: &'static str) -> Refusal {
-    let fault = Fault::caller(
-        Code::MethodNotAllowed,
+fn other_method(methods: &'static str) -> ErrorResponse {
+    let fault = Error::caller(
+        ErrorCode::MethodNotAllowed,
         Stage::Admit,
         format!("this route takes these methods only: {methods}"),
     );
-    Refusal {
+    ErrorResponse {
         fault,
         header: Some((ALLOW, HeaderValue::from_static(methods))),
     }
@@ -211,8 +211,8 @@ fn other_method(methods: &'static str) -> Refusal {
 mod tests {
     use super::*;
 
-    fn find(method: Method, path: &str) -> Result<Route, Code> {
-        Router::new(false)
+    fn find(method: Method, path: &str) -> Result<MatchedRoute, ErrorCode> {
+        ApiRouter::new(false)
             .find(&method, path)
             .map_err(|refusal| refusal.fault.code())
     }
@@ -220,18 +220,18 @@ mod tests {
     #[test]
     fn every_route_is_found() {
         let id = || AssetId::parse("a-1").unwrap();
-        assert_eq!(find(Method::POST, "/v1/assets"), Ok(Route::Upload));
+        assert_eq!(find(Method::POST, "/v1/assets"), Ok(MatchedRoute::Upload));
         assert_eq!(
             find(Method::GET, "/v1/assets/a-1"),
-            Ok(Route::Metadata(id()))
+            Ok(MatchedRoute::Metadata(id()))
         );
         assert_eq!(
             find(Method::HEAD, "/v1/assets/a-1/content"),
-            Ok(Route::ContentHead(id()))
+            Ok(MatchedRoute::ContentHead(id()))
         );
         assert_eq!(
             find(Method::DELETE, "/v1/assets/a-1"),
-            Ok(Route::Delete(id()))
+            Ok(MatchedRoute::Delete(id()))
         );
     }
 
@@ -245,8 +245,11 @@ mod tests {
             "/v1/assets/a%2Fb/content",
             "/v1/assets/a/b/c",
         ] {
-            assert_eq!(find(Method::GET, path), Err(Code::NotFound), "{path}");
+            assert_eq!(find(Method::GET, path), Err(ErrorCode::NotFound), "{path}");
         }
-        assert_eq!(find(Method::PUT, "/v1/assets"), Err(Code::MethodNotAllowed));
+        assert_eq!(
+            find(Method::PUT, "/v1/assets"),
+            Err(ErrorCode::MethodNotAllowed)
+        );
     }
 }

@@ -26,7 +26,7 @@ pub fn decode_as(label: &[u8], bytes: &[u8]) -> Option<String> {
 
 /// What the bytes of a text show of its character set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Seen {
+pub(super) enum CharsetEvidence {
     /// Nothing: it is ASCII as far as it is seen, or no text at all.
     Nothing,
     /// This one, by its mark or by bytes that hardly anything else has.
@@ -35,7 +35,7 @@ pub(super) enum Seen {
     NotUtf8,
 }
 
-impl Seen {
+impl CharsetEvidence {
     /// The one to tell whoever shows the text: what is seen, else what was declared unless that is
     /// plainly wrong.
     pub(super) fn or_declared(self, declared: Option<&str>) -> Option<Cow<'static, str>> {
@@ -72,21 +72,22 @@ mod tests {
 
     #[test]
     fn what_is_seen_goes_before_what_was_declared() {
-        let told = |seen: Seen, declared| seen.or_declared(declared).map(Cow::into_owned);
+        let told =
+            |seen: CharsetEvidence, declared| seen.or_declared(declared).map(Cow::into_owned);
         assert_eq!(
-            told(Seen::Set("utf-8"), Some("iso-8859-1")).as_deref(),
+            told(CharsetEvidence::Set("utf-8"), Some("iso-8859-1")).as_deref(),
             Some("utf-8")
         );
         assert_eq!(
-            told(Seen::Nothing, Some("ISO-8859-1")).as_deref(),
+            told(CharsetEvidence::Nothing, Some("ISO-8859-1")).as_deref(),
             Some("iso-8859-1")
         );
         assert_eq!(
-            told(Seen::NotUtf8, Some("windows-1251")).as_deref(),
+            told(CharsetEvidence::NotUtf8, Some("windows-1251")).as_deref(),
             Some("windows-1251")
         );
-        assert_eq!(told(Seen::NotUtf8, Some("utf8")), None);
-        assert_eq!(told(Seen::Nothing, Some("nonsense; x")), None);
-        assert_eq!(told(Seen::Nothing, None), None);
+        assert_eq!(told(CharsetEvidence::NotUtf8, Some("utf8")), None);
+        assert_eq!(told(CharsetEvidence::Nothing, Some("nonsense; x")), None);
+        assert_eq!(told(CharsetEvidence::Nothing, None), None);
     }
 }

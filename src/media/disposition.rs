@@ -46,7 +46,7 @@ pub fn content_disposition(name: &str, content_type: &str) -> String {
 
 /// With what a browser shows a file in place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Viewer {
+pub enum InlineViewer {
     /// A picture.
     Image,
     /// Sound or film.
@@ -57,15 +57,15 @@ pub enum Viewer {
 
 /// None for what may carry script or is unknown, which is only ever saved. PDFs, too: browsers
 /// don't show them in a sandbox.
-pub fn viewer(content_type: &str) -> Option<Viewer> {
+pub fn viewer(content_type: &str) -> Option<InlineViewer> {
     let essence = essence(content_type);
     let essence = table::canonical(&essence);
     match essence.split_once('/')? {
         ("image", subtype) => {
-            (!subtype.contains("xml") && !subtype.contains("svg")).then_some(Viewer::Image)
+            (!subtype.contains("xml") && !subtype.contains("svg")).then_some(InlineViewer::Image)
         }
-        ("audio" | "video", _) => Some(Viewer::Media),
-        _ => (essence == "text/plain").then_some(Viewer::Text),
+        ("audio" | "video", _) => Some(InlineViewer::Media),
+        _ => (essence == "text/plain").then_some(InlineViewer::Text),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The name under which a file is stored. eGain infers the type from the extension, wants one to
 //! be there, and takes 1 to 255 characters.
 
-use super::sniff::{Sniffed, is_known};
+use super::sniff::{SniffedType, is_known};
 
 /// eGain's limit, in characters.
 const MAX_CHARS: usize = 255;
@@ -19,12 +19,12 @@ pub struct AgreedName {
     /// direction of writing.
     pub name: String,
     /// What became of the extension that the caller gave.
-    pub extension: Extension,
+    pub extension: ExtensionOutcome,
 }
 
 /// What became of the extension that the caller gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Extension {
+pub enum ExtensionOutcome {
     /// It agrees with the bytes.
     Kept,
     /// There was none, or one that says less than is known: `photo`, `photo.bin`, `report.zip`
@@ -40,27 +40,27 @@ pub enum Extension {
 /// a JPEG becomes `invoice.jpg`, `invoice.pdf.exe` becomes `invoice.pdf.jpg`. An extension that
 /// nobody knows is taken for a part of the name and the right one is appended, unless the type is
 /// as unknown as it is. Agreeing to the result again changes nothing.
-pub fn agree(name: Option<&str>, sniffed: &Sniffed) -> AgreedName {
+pub fn agree(name: Option<&str>, sniffed: &SniffedType) -> AgreedName {
     let name = name.and_then(clean).unwrap_or_else(|| NAMELESS.to_owned());
     let (stem, given) = split(&name);
     let Some(given) = given else {
         return AgreedName {
             name: with_extension(&name, sniffed),
-            extension: Extension::Completed,
+            extension: ExtensionOutcome::Completed,
         };
     };
     if sniffed.accepts(given) {
         return AgreedName {
             name: join(stem, given),
-            extension: Extension::Kept,
+            extension: ExtensionOutcome::Kept,
         };
     }
     AgreedName {
         name: with_extension(if is_known(given) { stem } else { &name }, sniffed),
         extension: if sniffed.is_contradicted_by(given) {
-            Extension::Replaced
+            ExtensionOutcome::Replaced
         } else {
-            Extension::Completed
+            ExtensionOutcome::Completed
         },
     }
 }
@@ -166,7 +166,7 @@ fn is_extension(word: &str) -> bool {
 }
 
 /// The stem with the type's own extension, unless it already ends in one that means the type.
-fn with_extension(stem: &str, sniffed: &Sniffed) -> String {
+fn with_extension(stem: &str, sniffed: &SniffedType) -> String {
     match split(stem) {
         (shorter, Some(given)) if sniffed.is_meant_by(given) => join(shorter, given),
         _ => join(stem, sniffed.extension()),

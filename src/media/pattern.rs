@@ -13,7 +13,7 @@ use super::table;
 /// `image/jpg` is `image/jpeg`, `audio/x-m4a` is `audio/mp4`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Pattern {
+pub struct MediaPattern {
     /// Lower case.
     written: String,
     meant: Meant,
@@ -33,7 +33,7 @@ enum Meant {
 #[error("`{0}` is no pattern of types: write `image/png`, `image/*` or `*/*`")]
 pub struct BadPattern(String);
 
-impl Pattern {
+impl MediaPattern {
     /// Whether a type without parameters, under [its one name](super::Sniffed::essence), is one of
     /// those meant.
     pub fn matches(&self, essence: &str) -> bool {
@@ -47,7 +47,7 @@ impl Pattern {
     }
 }
 
-impl FromStr for Pattern {
+impl FromStr for MediaPattern {
     type Err = BadPattern;
 
     fn from_str(text: &str) -> Result<Self, BadPattern> {
@@ -73,13 +73,13 @@ fn is_token(word: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte))
 }
 
-impl fmt::Display for Pattern {
+impl fmt::Display for MediaPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.written)
     }
 }
 
-impl TryFrom<String> for Pattern {
+impl TryFrom<String> for MediaPattern {
     type Error = BadPattern;
 
     fn try_from(text: String) -> Result<Self, BadPattern> {
@@ -87,8 +87,8 @@ impl TryFrom<String> for Pattern {
     }
 }
 
-impl From<Pattern> for String {
-    fn from(pattern: Pattern) -> Self {
+impl From<MediaPattern> for String {
+    fn from(pattern: MediaPattern) -> Self {
         pattern.to_string()
     }
 }
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     fn matches(pattern: &str, essence: &str) -> bool {
-        pattern.parse::<Pattern>().unwrap().matches(essence)
+        pattern.parse::<MediaPattern>().unwrap().matches(essence)
     }
 
     #[test]
@@ -133,7 +133,7 @@ mod tests {
             "a/b/c",
             "im age/png",
         ] {
-            let error = bad.parse::<Pattern>().unwrap_err().to_string();
+            let error = bad.parse::<MediaPattern>().unwrap_err().to_string();
             assert!(
                 error.starts_with(&format!("`{bad}` is no pattern")),
                 "{error}"
@@ -143,14 +143,14 @@ mod tests {
 
     #[test]
     fn a_pattern_is_a_string_in_settings() {
-        let patterns: Vec<Pattern> =
+        let patterns: Vec<MediaPattern> =
             serde_json::from_str(r#"["image/*", " text/Plain "]"#).unwrap();
         assert_eq!(
             serde_json::to_string(&patterns).unwrap(),
             r#"["image/*","text/plain"]"#
         );
         assert!(
-            serde_json::from_str::<Pattern>(r#""images""#)
+            serde_json::from_str::<MediaPattern>(r#""images""#)
                 .unwrap_err()
                 .to_string()
                 .contains("`images`")

@@ -3,9 +3,9 @@
 
 use std::borrow::Cow;
 
-use super::bytes::{self, Found};
+use super::bytes::{self, Detection};
 use super::name;
-use super::table::{self, Form, Row};
+use super::table::{self, MediaForm, MediaRow};
 
 const OCTET_STREAM: &str = "application/octet-stream";
 const PLAIN_TEXT: &str = "text/plain";
@@ -28,9 +28,9 @@ const TRUSTED_FAMILIES: &[&str] = &["image", "audio", "video", "font", "multipar
 
 /// The type of a file, as its bytes and the caller's claims have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sniffed {
+pub struct SniffedType {
     essence: Cow<'static, str>,
-    found: Found,
+    found: Detection,
     charset: Option<Cow<'static, str>>,
     contradicts_declared: bool,
 }
@@ -44,7 +44,7 @@ pub struct Sniffed {
 /// Bytes that have a signature are what it says, whatever the claims. Where they leave a choice
 /// (text, zip, old Office files, sound or film in one container) a claim that fits decides. A
 /// claim to a type that has a signature is not believed without it.
-pub fn sniff(head: &[u8], whole: bool, declared: Option<&str>, name: Option<&str>) -> Sniffed {
+pub fn sniff(head: &[u8], whole: bool, declared: Option<&str>, name: Option<&str>) -> SniffedType {
     let found = bytes::read(head, whole);
     let declared_charset = declared.and_then(parse_charset);
     let declared = declared.and_then(parse_declared);
@@ -58,7 +58,7 @@ pub fn sniff(head: &[u8], whole: bool, declared: Option<&str>, name: Option<&str
     } else {
         None
     };
-    Sniffed {
+    SniffedType {
         essence,
         found,
         charset,
@@ -66,7 +66,7 @@ pub fn sniff(head: &[u8], whole: bool, declared: Option<&str>, name: Option<&str
     }
 }
 
-impl Sniffed {
+impl SniffedType {
     /// The type without parameters, lower case: what policy matches.
     pub fn essence(&self) -> &str {
         &self.essence
@@ -86,7 +86,7 @@ impl Sniffed {
     ///
     /// [`EXECUTABLE_PATTERNS`]: table::EXECUTABLE_PATTERNS
     pub fn is_executable(&self) -> bool {
-        self.row().is_some_and(Row::is_executable)
+        self.row().is_some_and(MediaRow::is_executable)
     }
 
     /// Whether the caller declared a type that the bytes can't have.
@@ -124,7 +124,7 @@ impl Sniffed {
             && table::by_extension(extension).all(|row| contradicts(&self.found, row.essence))
     }
 
-    fn row(&self) -> Option<&'static Row> {
+    fn row(&self) -> Option<&'static MediaRow> {
         table::by_essence(&self.essence)
     }
 }
@@ -157,7 +157,7 @@ fn is_restricted_name(name: &str) -> bool {
 ///
 /// Of two claims that fit, the more telling one wins; among texts always the extension, since
 /// browsers declare those by the programs that happen to be installed.
-fn choose(found: &Found, declared: Option<&str>, extension: Option<&str>) -> Cow<'static, str> {
+fn choose(found: &Detection, declared: Option<&str>, extension: Option<&str>) -> Cow<'static, str> {
     let named = extension
         .and_then(|extension| table::by_extension(extension).find(|row| admits(found, row)));
     let named = named.filter(|row| is_textual(row.form) || *row != found.row);
@@ -170,32 +170,32 @@ fn choose(found: &Found, declared: Option<&str>, extension: Option<&str>) -> Cow
     unlisted(found, declared, extension).unwrap_or(Cow::Borrowed(found.row.essence))
 }
 
-fn admits(found: &Found, row: &Row) -> bool {
+fn admits(found: &Detection, row: &MediaRow) -> bool {
     row == found.row || found.open.contains(&row.form) || promises_to_run(found, row)
 }
 
 /// A file that calls itself a program is taken at its word where the bytes don't show another
 /// type, so that policy refuses it rather than hides it behind a new name.
-fn promises_to_run(found: &Found, row: &Row) -> bool {
+fn promises_to_run(found: &Detection, row: &MediaRow) -> bool {
     row.is_executable() && matches!(found.row.essence, OCTET_STREAM | PLAIN_TEXT)
 }
 
-fn is_textual(form: Form) -> bool {
+fn is_textual(form: MediaForm) -> bool {
     matches!(
         form,
-        Form::Text | Form::Script | Form::Html | Form::Xml | Form::Json
+        MediaForm::Text | MediaForm::Script | MediaForm::Html | MediaForm::Xml | MediaForm::Json
     )
 }
 
 /// `text/plain` is true of a calendar and says less than its bytes do.
-fn says_less(found: &Found, row: &Row) -> bool {
+fn says_less(found: &Detection, row: &MediaRow) -> bool {
     row.essence == PLAIN_TEXT && found.row.essence != OCTET_STREAM
 }
 
 /// A type outside the table, for a file whose extension is outside it too: believed where the
 /// bytes are vague and the common table doesn't object.
 fn unlisted(
-    found: &Found,
+    found: &Detection,
     declared: Option<&str>,
     extension: Option<&str>,
 ) -> Option<Cow<'static, str>> {
@@ -213,7 +213,7 @@ fn unlisted(
         .or_else(|| guessed().map(Cow::Borrowed))
 }
 
-fn is_vague(found: &Found) -> bool {
+fn is_vague(found: &Detection) -> bool {
     matches!(
         found.row.essence,
         OCTET_STREAM
@@ -224,9 +224,10 @@ fn is_vague(found: &Found) -> bool {
     )
 }
 
-fn is_believable(found: &Found, essence: &str) -> bool {
+fn is_believable(found: &Detection, essence: &str) -> bool {
     let family = essence.split('/').next().unwrap_or_default();
-    !TRUSTED_FAMILIES.contains(&family) && (family != "text" || found.open.contains(&Form::Text))
+    !TRUSTED_FAMILIES.contains(&family)
+        && (family != "text" || found.open.contains(&MediaForm::Text))
 }
 
 fn is_listed(extension: &str) -> bool {
@@ -249,18 +250,22 @@ fn guesses_allow(extension: &str, essence: &str) -> bool {
 
 /// Whether bytes as found can't be of the type. One that names the container only, such as zip
 /// for a document, is no contradiction; neither is one that says nothing.
-fn contradicts(found: &Found, essence: &str) -> bool {
+fn contradicts(found: &Detection, essence: &str) -> bool {
     let fits = table::by_essence(essence).is_some_and(|row| admits(found, row));
     let container = match found.row.form {
-        Form::Gzip => "application/gzip",
+        MediaForm::Gzip => "application/gzip",
         // Recorders give a film's extension and type to a voice note.
-        Form::Mp4Sound => "video/mp4",
-        Form::ThreeGpSound => "video/3gpp",
-        Form::WebmSound => "video/webm",
-        Form::MatroskaSound => "video/x-matroska",
-        Form::Zip | Form::App | Form::Word | Form::Excel | Form::Slides => "application/zip",
-        Form::Ole => "application/x-ole-storage",
-        Form::Text | Form::Json | Form::Xml => PLAIN_TEXT,
+        MediaForm::Mp4Sound => "video/mp4",
+        MediaForm::ThreeGpSound => "video/3gpp",
+        MediaForm::WebmSound => "video/webm",
+        MediaForm::MatroskaSound => "video/x-matroska",
+        MediaForm::Zip
+        | MediaForm::App
+        | MediaForm::Word
+        | MediaForm::Excel
+        | MediaForm::Slides => "application/zip",
+        MediaForm::Ole => "application/x-ole-storage",
+        MediaForm::Text | MediaForm::Json | MediaForm::Xml => PLAIN_TEXT,
         _ => OCTET_STREAM,
     };
     !fits && essence != container && essence != OCTET_STREAM

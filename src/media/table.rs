@@ -8,12 +8,12 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use self::Form::*;
+use self::MediaForm::*;
 
 /// What the bytes of a type look like from outside. Types of one form can't be told apart by the
 /// bytes alone, so among them the extension or the declared type decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum MediaForm {
     /// A signature of its own: never believed without it.
     Signed,
     /// No signature that is known here: believed when the bytes are unknown too.
@@ -51,14 +51,14 @@ pub(super) enum Form {
 
 /// One type.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Row {
+pub(super) struct MediaRow {
     pub(super) essence: &'static str,
-    pub(super) form: Form,
+    pub(super) form: MediaForm,
     extensions: &'static str,
     aliases: &'static str,
 }
 
-impl Row {
+impl MediaRow {
     /// The extension for a file that has none, lower case, no dot.
     pub(super) fn extension(&self) -> &'static str {
         self.extensions.split(' ').next().unwrap_or_default()
@@ -79,8 +79,8 @@ impl Row {
 /// else of a small upload.
 type Index<T> = LazyLock<HashMap<&'static str, T>>;
 
-static BY_ESSENCE: Index<&Row> = LazyLock::new(|| {
-    let names = |row: &'static Row| {
+static BY_ESSENCE: Index<&MediaRow> = LazyLock::new(|| {
+    let names = |row: &'static MediaRow| {
         row.aliases
             .split_ascii_whitespace()
             .chain([row.essence])
@@ -89,7 +89,7 @@ static BY_ESSENCE: Index<&Row> = LazyLock::new(|| {
     ROWS.iter().flat_map(names).collect()
 });
 
-static BY_EXTENSION: Index<Vec<&Row>> = LazyLock::new(|| {
+static BY_EXTENSION: Index<Vec<&MediaRow>> = LazyLock::new(|| {
     let mut rows: HashMap<_, Vec<_>> = HashMap::new();
     for row in ROWS {
         for extension in row.extensions.split(' ') {
@@ -108,12 +108,12 @@ fn lower_case(word: &str) -> Cow<'_, str> {
 }
 
 /// The row of a type, under its own name or an alias, in any case.
-pub(super) fn by_essence(essence: &str) -> Option<&'static Row> {
+pub(super) fn by_essence(essence: &str) -> Option<&'static MediaRow> {
     BY_ESSENCE.get(lower_case(essence).as_ref()).copied()
 }
 
 /// The rows that an extension may mean: `ts` is MPEG-TS and TypeScript.
-pub(super) fn by_extension(extension: &str) -> impl Iterator<Item = &'static Row> {
+pub(super) fn by_extension(extension: &str) -> impl Iterator<Item = &'static MediaRow> {
     BY_EXTENSION
         .get(lower_case(extension).as_ref())
         .into_iter()
@@ -123,7 +123,7 @@ pub(super) fn by_extension(extension: &str) -> impl Iterator<Item = &'static Row
 
 /// The row with this name. For names written in this module's code, which a test holds against the
 /// table; an unlisted one would count as unknown bytes rather than panic.
-pub(super) fn row(essence: &str) -> &'static Row {
+pub(super) fn row(essence: &str) -> &'static MediaRow {
     by_essence(essence).unwrap_or(&ROWS[0])
 }
 
@@ -176,11 +176,11 @@ pub const EXECUTABLE_PATTERNS: &[&str] = &[
 
 const fn r(
     essence: &'static str,
-    form: Form,
+    form: MediaForm,
     extensions: &'static str,
     aliases: &'static str,
-) -> Row {
-    Row {
+) -> MediaRow {
+    MediaRow {
         essence,
         form,
         extensions,
@@ -190,7 +190,7 @@ const fn r(
 
 /// Unknown bytes stand first: [`row`] falls back on them.
 #[rustfmt::skip]
-static ROWS: &[Row] = &[
+static ROWS: &[MediaRow] = &[
     r("application/octet-stream", Opaque, "bin dat", ""),
 
     r("image/jpeg", Signed, "jpg jpeg jpe jfif", "image/jpg image/pjpeg image/jfif"),
@@ -468,7 +468,7 @@ mod tests {
     /// mean to a common table what it means to this one.
     #[test]
     fn a_common_table_agrees_with_the_extensions_given() {
-        let unlike = |row: &&Row| {
+        let unlike = |row: &&MediaRow| {
             let guesses = mime_guess::from_ext(row.extension());
             let mut guesses = guesses
                 .iter_raw()

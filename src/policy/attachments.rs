@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::words::fault::{Code, Fault, Stage};
-use crate::words::limit::{Limit, LimitSource};
+use crate::words::fault::{Error, ErrorCode, Stage};
+use crate::words::limit::{AttachmentLimit, LimitSource};
 
 /// eGain's own most, and its default (`attachmentPolicy.maxSize`).
 pub const LARGEST: u64 = 10 * 1024 * 1024;
@@ -20,12 +20,12 @@ pub struct AttachmentPolicy {
     /// Bytes.
     pub max_size: u64,
     /// Which files.
-    pub extensions: Extensions,
+    pub extensions: ExtensionRule,
 }
 
 /// Which files, by the extension of their name: lower case, without a dot.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Extensions {
+pub enum ExtensionRule {
     /// All of them.
     Any,
     /// These only.
@@ -40,7 +40,7 @@ impl Default for AttachmentPolicy {
         Self {
             enabled: true,
             max_size: LARGEST,
-            extensions: Extensions::Any,
+            extensions: ExtensionRule::Any,
         }
     }
 }
@@ -59,20 +59,20 @@ impl AttachmentPolicy {
     ///
     /// # Errors
     /// The channel takes no attachments, or none of this kind.
-    pub fn judge(&self, channel: &str, extension: &str) -> Result<(), Fault> {
+    pub fn judge(&self, channel: &str, extension: &str) -> Result<(), Error> {
         if !self.enabled {
             let detail = format!(
                 "the channel {channel} takes no attachments in this direction: an operator can allow them in eGain"
             );
             return Err(
-                Fault::caller(Code::Forbidden, Stage::Policy, detail).with_limit(self.limit())
+                Error::caller(ErrorCode::Forbidden, Stage::Policy, detail).with_limit(self.limit())
             );
         }
         if self.takes(extension) {
             return Ok(());
         }
         let detail = match &self.extensions {
-            Extensions::Allow(allowed) => {
+            ExtensionRule::Allow(allowed) => {
                 let allowed = allowed
                     .iter()
                     .map(String::as_str)
@@ -86,17 +86,22 @@ impl AttachmentPolicy {
                 "the channel {channel} doesn't take .{extension} files: send another type of file"
             ),
         };
-        Err(Fault::caller(Code::TypeNotAllowed, Stage::Policy, detail).with_limit(self.limit()))
+        Err(
+            Error::caller(ErrorCode::TypeNotAllowed, Stage::Policy, detail)
+                .with_limit(self.limit()),
+        )
     }
 
     /// The rule as a caller is told it.
-    fn limit(&self) -> Limit {
+    fn limit(&self) -> AttachmentLimit {
         let allowed = match &self.extensions {
-            Extensions::Allow(allowed) if self.enabled => Some(allowed.iter().cloned().collect()),
+            ExtensionRule::Allow(allowed) if self.enabled => {
+                Some(allowed.iter().cloned().collect())
+            }
             _ if !self.enabled => Some(Vec::new()),
             _ => None,
         };
-        Limit {
+        AttachmentLimit {
             source: LimitSource::EgainChannel,
             max_size: Some(self.max_size),
             allowed,
@@ -107,9 +112,9 @@ impl AttachmentPolicy {
         let listed =
             |list: &BTreeSet<String>| list.iter().any(|known| same(known) == same(extension));
         match &self.extensions {
-            Extensions::Any => true,
-            Extensions::Allow(allowed) => listed(allowed),
-            Extensions::Block(blocked) => !listed(blocked),
+            ExtensionRule::Any => true,
+            ExtensionRule::Allow(allowed) => listed(allowed),
+            ExtensionRule::Block(blocked) => !listed(blocked),
         }
     }
 }
@@ -134,7 +139,7 @@ mod tests {
             .collect()
     }
 
-    fn code(policy: &AttachmentPolicy, extension: &str) -> Option<Code> {
+    fn code(policy: &AttachmentPolicy, extension: &str) -> Option<ErrorCode> {
         policy
             .judge("whatsapp", extension)
             .err()
@@ -144,7 +149,7 @@ mod tests {
     #[test]
     fn an_allow_list_takes_equivalents_in_any_case_and_nothing_else() {
         let policy = AttachmentPolicy {
-            extensions: Extensions::Allow(list(&["jpeg", "tif", "pdf"])),
+            extensions: ExtensionRule::Allow(list(&["jpeg", "tif", "pdf"])),
             ..AttachmentPolicy::default()
         };
         for taken in ["jpg", "jpeg", "JPG", ".tiff", "pdf"] {
@@ -153,7 +158,7 @@ mod tests {
         for refused in ["png", "jpe", "pdfx", ""] {
             assert_eq!(
                 code(&policy, refused),
-                Some(Code::TypeNotAllowed),
+                Some(ErrorCode::TypeNotAllowed),
                 "{refused}"
             );
         }
@@ -162,12 +167,12 @@ mod tests {
     #[test]
     fn a_block_list_refuses_equivalents_too() {
         let policy = AttachmentPolicy {
-            extensions: Extensions::Block(list(&["htm", "exe"])),
+            extensions: ExtensionRule::Block(list(&["htm", "exe"])),
             ..AttachmentPolicy::default()
         };
         assert_eq!(
             [code(&policy, "html"), code(&policy, "exe")],
-            [Some(Code::TypeNotAllowed); 2]
+            [Some(ErrorCode::TypeNotAllowed); 2]
         );
         assert_eq!(code(&policy, "png"), None);
     }
@@ -176,7 +181,7 @@ mod tests {
     fn a_refusal_cites_the_rule() {
         let policy = AttachmentPolicy {
             max_size: 7,
-            extensions: Extensions::Allow(list(&["png"])),
+            extensions: ExtensionRule::Allow(list(&["png"])),
             enabled: true,
         };
         let fault = policy.judge("byoc", "gif").unwrap_err();
@@ -184,7 +189,7 @@ mod tests {
         assert!(fault.detail().contains("send one of png"), "{fault}");
         assert_eq!(
             code(&AttachmentPolicy::nothing(), "png"),
-            Some(Code::Forbidden)
+            Some(ErrorCode::Forbidden)
         );
     }
 }

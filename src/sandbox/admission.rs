@@ -7,20 +7,20 @@ use hyper::body::Incoming;
 
 use super::clock;
 use super::config::{INTERACTION_MANAGE, INTERACTION_READ, MANAGE, READ};
-use super::faults::Operation;
-use super::limits::Exceeded;
-use super::reply::Refusal;
-use super::site::Site;
-use super::token::Insufficient;
+use super::faults::SandboxOperation;
+use super::limits::RateExceeded;
+use super::reply::ApiRefusal;
+use super::site::SandboxState;
+use super::token::TokenRefusal;
 
 /// Only calls that may be made are counted against the plan. `parameters` are those that the query
 /// may have.
 pub(super) fn admit(
-    site: &Site,
-    operation: Operation,
+    site: &SandboxState,
+    operation: SandboxOperation,
     request: &Request<Incoming>,
     parameters: &[&str],
-) -> Result<(), Refusal> {
+) -> Result<(), ApiRefusal> {
     let bearer = request.headers().typed_get::<Authorization<Bearer>>();
     let token = bearer.as_ref().map_or("", |bearer| bearer.token());
     site.tokens
@@ -33,7 +33,7 @@ pub(super) fn admit(
     let mut names = url::form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name);
     match names.find(|name| !parameters.contains(&&**name)) {
         None => Ok(()),
-        Some(_) => Err(Refusal::new(
+        Some(_) => Err(ApiRefusal::new(
             StatusCode::BAD_REQUEST,
             "400-101",
             "a query parameter isn't supported",
@@ -41,29 +41,29 @@ pub(super) fn admit(
     }
 }
 
-fn scopes(operation: Operation) -> &'static [&'static str] {
+fn scopes(operation: SandboxOperation) -> &'static [&'static str] {
     match operation {
-        Operation::GetAsset => &[INTERACTION_MANAGE, INTERACTION_READ],
-        Operation::ListAccounts
-        | Operation::GetAccount
-        | Operation::ListChannels
-        | Operation::GetChannel => &[MANAGE, READ],
-        Operation::CreateAccount | Operation::ReplaceAccount | Operation::DeleteAccount => {
-            &[MANAGE]
-        }
+        SandboxOperation::GetAsset => &[INTERACTION_MANAGE, INTERACTION_READ],
+        SandboxOperation::ListAccounts
+        | SandboxOperation::GetAccount
+        | SandboxOperation::ListChannels
+        | SandboxOperation::GetChannel => &[MANAGE, READ],
+        SandboxOperation::CreateAccount
+        | SandboxOperation::ReplaceAccount
+        | SandboxOperation::DeleteAccount => &[MANAGE],
         _ => &[INTERACTION_MANAGE],
     }
 }
 
-fn insufficient(why: Insufficient) -> Refusal {
+fn insufficient(why: TokenRefusal) -> ApiRefusal {
     match why {
-        Insufficient::Unknown => Refusal::new(
+        TokenRefusal::Unknown => ApiRefusal::new(
             StatusCode::UNAUTHORIZED,
             "401-104",
             "the access token isn't valid",
         )
         .with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
-        Insufficient::Scope => Refusal::new(
+        TokenRefusal::Scope => ApiRefusal::new(
             StatusCode::FORBIDDEN,
             "403-197",
             "the token lacks the scope",
@@ -72,10 +72,10 @@ fn insufficient(why: Insufficient) -> Refusal {
 }
 
 /// As a sister API was seen to say it: no `Retry-After`, but the time of the next free call.
-fn too_many(site: &Site, exceeded: Exceeded) -> Refusal {
+fn too_many(site: &SandboxState, exceeded: RateExceeded) -> ApiRefusal {
     let reset = clock::rfc3339(site.clock.after(exceeded.wait));
     let reset = HeaderValue::try_from(reset).expect("a time is a plain word");
-    Refusal::new(
+    ApiRefusal::new(
         StatusCode::TOO_MANY_REQUESTS,
         "429-001",
         "too many requests",

@@ -7,10 +7,10 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::admission::admit;
-use super::faults::Operation;
-use super::paging::{self, Page};
-use super::reply::{Refusal, Reply};
-use super::site::Site;
+use super::faults::SandboxOperation;
+use super::paging::{self, PageRequest};
+use super::reply::{ApiRefusal, SandboxReply};
+use super::site::SandboxState;
 
 /// The channels that exist.
 #[derive(Debug)]
@@ -47,19 +47,31 @@ impl ChannelStore {
 }
 
 /// `GET /channels`
-pub(super) fn list(site: &Site, request: &Request<Incoming>) -> Result<Reply, Refusal> {
-    admit(site, Operation::ListChannels, request, paging::PARAMETERS)?;
-    Ok(Reply::json(
+pub(super) fn list(
+    site: &SandboxState,
+    request: &Request<Incoming>,
+) -> Result<SandboxReply, ApiRefusal> {
+    admit(
+        site,
+        SandboxOperation::ListChannels,
+        request,
+        paging::PARAMETERS,
+    )?;
+    Ok(SandboxReply::json(
         StatusCode::OK,
-        Page::asked_for(request.uri())?.of("channel", site.channels.all()),
+        PageRequest::asked_for(request.uri())?.of("channel", site.channels.all()),
     ))
 }
 
 /// `GET /channels/{id}`
-pub(super) fn get(site: &Site, id: &str, request: &Request<Incoming>) -> Result<Reply, Refusal> {
-    admit(site, Operation::GetChannel, request, &[])?;
+pub(super) fn get(
+    site: &SandboxState,
+    id: &str,
+    request: &Request<Incoming>,
+) -> Result<SandboxReply, ApiRefusal> {
+    admit(site, SandboxOperation::GetChannel, request, &[])?;
     let unknown = || {
-        Refusal::new(
+        ApiRefusal::new(
             StatusCode::NOT_FOUND,
             "404-101",
             "there is no channel with this id",
@@ -67,7 +79,7 @@ pub(super) fn get(site: &Site, id: &str, request: &Request<Incoming>) -> Result<
     };
     site.channels
         .get(id)
-        .map(|channel| Reply::json(StatusCode::OK, channel))
+        .map(|channel| SandboxReply::json(StatusCode::OK, channel))
         .ok_or_else(unknown)
 }
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Clock {
+pub(super) struct SandboxClock {
     skew: SignedDuration,
 }
 
-impl Clock {
+impl SandboxClock {
     pub(super) fn ahead_by(skew: SignedDuration) -> Self {
         Self { skew }
     }
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn a_skewed_clock_is_ahead() {
-        let clock = Clock::ahead_by(SignedDuration::from_hours(1));
+        let clock = SandboxClock::ahead_by(SignedDuration::from_hours(1));
         assert!(clock.now() > Timestamp::now() + SignedDuration::from_mins(59));
         assert_eq!(clock.after(Duration::MAX), Timestamp::MAX);
     }

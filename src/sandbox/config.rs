@@ -27,7 +27,7 @@ pub(super) const READ: &str = "app.conversation.conversationmgr.read";
 
 /// The character of a stand-in.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub struct SandboxConfig {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
     /// Where callers reach it, if not at the address it listens on: the base of signed URLs.
@@ -56,7 +56,7 @@ pub struct Config {
     pub clock_skew: SignedDuration,
 }
 
-impl Default for Config {
+impl Default for SandboxConfig {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),

@@ -5,18 +5,18 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use super::faults::Fault;
-use super::oddities::Oddity;
+use super::oddities::ResponseOddity;
 use super::reading;
-use super::reply::Reply;
-use super::site::Site;
+use super::reply::SandboxReply;
+use super::site::SandboxState;
 
 /// Room for thousands of faults, or for one with a long page as its body.
 const MAX_FAULTS: usize = 1024 * 1024;
 
 /// `POST /_sandbox/faults`: a fault or a list of them.
-pub(super) async fn add_faults(site: &Site, request: Request<Incoming>) -> Reply {
+pub(super) async fn add_faults(site: &SandboxState, request: Request<Incoming>) -> SandboxReply {
     let Ok(body) = reading::read(request, MAX_FAULTS).await else {
-        return Reply::plain(
+        return SandboxReply::plain(
             StatusCode::PAYLOAD_TOO_LARGE,
             "the body is too large or broke off",
         );
@@ -24,26 +24,30 @@ pub(super) async fn add_faults(site: &Site, request: Request<Incoming>) -> Reply
     match parse(&body) {
         Ok(faults) => {
             faults.into_iter().for_each(|fault| site.faults.add(fault));
-            Reply::empty(StatusCode::NO_CONTENT)
+            SandboxReply::empty(StatusCode::NO_CONTENT)
         }
-        Err(error) => Reply::json(StatusCode::BAD_REQUEST, json!({"error": error.to_string()})),
+        Err(error) => {
+            SandboxReply::json(StatusCode::BAD_REQUEST, json!({"error": error.to_string()}))
+        }
     }
 }
 
 /// `POST /_sandbox/oddities`: a list of names; these and no others are switched on.
-pub(super) async fn set_oddities(site: &Site, request: Request<Incoming>) -> Reply {
+pub(super) async fn set_oddities(site: &SandboxState, request: Request<Incoming>) -> SandboxReply {
     let Ok(body) = reading::read(request, MAX_FAULTS).await else {
-        return Reply::plain(
+        return SandboxReply::plain(
             StatusCode::PAYLOAD_TOO_LARGE,
             "the body is too large or broke off",
         );
     };
-    match serde_json::from_slice::<Vec<Oddity>>(&body) {
+    match serde_json::from_slice::<Vec<ResponseOddity>>(&body) {
         Ok(oddities) => {
             site.oddities.set(oddities);
-            Reply::empty(StatusCode::NO_CONTENT)
+            SandboxReply::empty(StatusCode::NO_CONTENT)
         }
-        Err(error) => Reply::json(StatusCode::BAD_REQUEST, json!({"error": error.to_string()})),
+        Err(error) => {
+            SandboxReply::json(StatusCode::BAD_REQUEST, json!({"error": error.to_string()}))
+        }
     }
 }
 
@@ -57,7 +61,7 @@ fn parse(body: &[u8]) -> serde_json::Result<Vec<Fault>> {
 }
 
 /// `POST /_sandbox/channels`: a channel, in place of the one with its id.
-pub(super) async fn put_channel(site: &Site, request: Request<Incoming>) -> Reply {
+pub(super) async fn put_channel(site: &SandboxState, request: Request<Incoming>) -> SandboxReply {
     let body = reading::read(request, MAX_FAULTS).await.ok();
     match body
         .and_then(|body| serde_json::from_slice::<Value>(&body).ok())
@@ -65,9 +69,9 @@ pub(super) async fn put_channel(site: &Site, request: Request<Incoming>) -> Repl
     {
         Some(channel) => {
             site.channels.put(channel);
-            Reply::empty(StatusCode::NO_CONTENT)
+            SandboxReply::empty(StatusCode::NO_CONTENT)
         }
-        None => Reply::json(
+        None => SandboxReply::json(
             StatusCode::BAD_REQUEST,
             json!({"error": "send a channel as JSON, with its id"}),
         ),
@@ -75,17 +79,17 @@ pub(super) async fn put_channel(site: &Site, request: Request<Incoming>) -> Repl
 }
 
 /// `GET /_sandbox/stats`
-pub(super) fn stats(site: &Site) -> Reply {
+pub(super) fn stats(site: &SandboxState) -> SandboxReply {
     match serde_json::to_value(site.stats()) {
-        Ok(stats) => Reply::json(StatusCode::OK, stats),
-        Err(error) => Reply::plain(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+        Ok(stats) => SandboxReply::json(StatusCode::OK, stats),
+        Err(error) => SandboxReply::plain(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }
 }
 
 /// `POST /_sandbox/reset`
-pub(super) fn reset(site: &Site) -> Reply {
+pub(super) fn reset(site: &SandboxState) -> SandboxReply {
     site.reset();
-    Reply::empty(StatusCode::NO_CONTENT)
+    SandboxReply::empty(StatusCode::NO_CONTENT)
 }
 
 #[cfg(test)]

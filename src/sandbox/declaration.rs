@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::{Map, Value};
 
-use super::reply::Refusal;
+use super::reply::ApiRefusal;
 use super::types;
 
 /// The senders that eGain documents. Channels have no such list.
@@ -20,7 +20,7 @@ const LONGEST: usize = 255;
 
 /// An asset as it was announced.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Declaration {
+pub(super) struct CreateAssetBody {
     pub(super) channel: String,
     pub(super) sender: String,
     pub(super) name: String,
@@ -28,9 +28,9 @@ pub(super) struct Declaration {
     pub(super) size: u64,
 }
 
-impl Declaration {
+impl CreateAssetBody {
     /// Reads a declaration of at most `max_size` bytes.
-    pub(super) fn read(json: &[u8], max_size: u64) -> Result<Self, Refusal> {
+    pub(super) fn read(json: &[u8], max_size: u64) -> Result<Self, ApiRefusal> {
         let value: Value =
             serde_json::from_slice(json).map_err(|error| invalid("body", &error.to_string()))?;
         let body = fields(&value, "body", &["channel", "sender", "name", "size"])?;
@@ -43,7 +43,7 @@ impl Declaration {
     }
 }
 
-fn sender(body: &Map<String, Value>) -> Result<String, Refusal> {
+fn sender(body: &Map<String, Value>) -> Result<String, ApiRefusal> {
     let sender = kind(body, "sender")?;
     if SENDERS.contains(&sender.as_str()) {
         Ok(sender)
@@ -52,7 +52,7 @@ fn sender(body: &Map<String, Value>) -> Result<String, Refusal> {
     }
 }
 
-fn name(body: &Map<String, Value>) -> Result<String, Refusal> {
+fn name(body: &Map<String, Value>) -> Result<String, ApiRefusal> {
     let name = text(required(body, "name", "name")?, "name")?;
     if types::has_extension(&name) {
         Ok(name)
@@ -61,14 +61,14 @@ fn name(body: &Map<String, Value>) -> Result<String, Refusal> {
     }
 }
 
-fn size(body: &Map<String, Value>, max: u64) -> Result<u64, Refusal> {
+fn size(body: &Map<String, Value>, max: u64) -> Result<u64, ApiRefusal> {
     let size = required(body, "size", "size")?.as_u64();
     size.filter(|size| (1..=max).contains(size))
         .ok_or_else(|| invalid("size", &format!("not a whole number from 1 to {max}")))
 }
 
 /// The `type` inside of `channel` or `sender`.
-fn kind(body: &Map<String, Value>, field: &str) -> Result<String, Refusal> {
+fn kind(body: &Map<String, Value>, field: &str) -> Result<String, ApiRefusal> {
     let path = format!("{field}.type");
     let inner = fields(required(body, field, field)?, field, &["type"])?;
     text(required(inner, "type", &path)?, &path)
@@ -79,7 +79,7 @@ fn fields<'v>(
     value: &'v Value,
     path: &str,
     known: &[&str],
-) -> Result<&'v Map<String, Value>, Refusal> {
+) -> Result<&'v Map<String, Value>, ApiRefusal> {
     let object = value
         .as_object()
         .ok_or_else(|| invalid(path, "not an object"))?;
@@ -95,13 +95,13 @@ fn required<'v>(
     object: &'v Map<String, Value>,
     field: &str,
     path: &str,
-) -> Result<&'v Value, Refusal> {
+) -> Result<&'v Value, ApiRefusal> {
     object
         .get(field)
         .ok_or_else(|| refusal("400-143", "an attribute is missing").detail("attribute", path))
 }
 
-fn text(value: &Value, path: &str) -> Result<String, Refusal> {
+fn text(value: &Value, path: &str) -> Result<String, ApiRefusal> {
     let text = value.as_str().ok_or_else(|| invalid(path, "not text"))?;
     match text.chars().count() {
         1..=LONGEST => Ok(text.to_owned()),
@@ -112,19 +112,19 @@ fn text(value: &Value, path: &str) -> Result<String, Refusal> {
     }
 }
 
-fn invalid(path: &str, why: &str) -> Refusal {
+fn invalid(path: &str, why: &str) -> ApiRefusal {
     refusal("400-152", "an attribute has an invalid value")
         .detail("attribute", path)
         .detail("reason", why)
 }
 
-fn refusal(code: &'static str, message: &str) -> Refusal {
-    Refusal::new(StatusCode::BAD_REQUEST, code, message)
+fn refusal(code: &'static str, message: &str) -> ApiRefusal {
+    ApiRefusal::new(StatusCode::BAD_REQUEST, code, message)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::reply::Content;
+    use super::super::reply::ReplyContent;
     use super::*;
     use serde_json::json;
 
@@ -133,10 +133,10 @@ mod tests {
     }
 
     fn code(body: &Value) -> String {
-        match Declaration::read(body.to_string().as_bytes(), 100) {
+        match CreateAssetBody::read(body.to_string().as_bytes(), 100) {
             Ok(_) => "taken".to_owned(),
             Err(refusal) => match refusal.into_reply(false).content {
-                Content::Json(body) => body["code"].as_str().unwrap().to_owned(),
+                ReplyContent::Json(body) => body["code"].as_str().unwrap().to_owned(),
                 _ => unreachable!("refusals are JSON"),
             },
         }
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn the_documented_fields_are_taken() {
-        let declared = Declaration::read(good().to_string().as_bytes(), 5).unwrap();
+        let declared = CreateAssetBody::read(good().to_string().as_bytes(), 5).unwrap();
         assert_eq!(
             (
                 declared.channel.as_str(),

@@ -12,11 +12,11 @@ use hyper::body::Incoming;
 
 use super::faults::Fault;
 use super::file::FileBody;
-use super::range::{self, Asked};
-use super::reply::{Content, Reply};
-use super::shelf::Stored;
-use super::site::Site;
-use super::storage::{self, Denied};
+use super::range::{self, RequestedRange};
+use super::reply::{ReplyContent, SandboxReply};
+use super::shelf::StoredFile;
+use super::site::SandboxState;
+use super::storage::{self, StorageRefusal};
 
 /// What is to be sent of a file.
 #[derive(Debug, PartialEq, Eq)]
@@ -29,21 +29,21 @@ enum Portion {
 
 /// `GET` of the URL that came with an asset's metadata. A cut in `fault` ends it on the way.
 pub(super) async fn send(
-    site: &Site,
+    site: &SandboxState,
     id: &str,
     request: &Request<Incoming>,
     fault: Option<&Fault>,
-) -> Result<Reply, Denied> {
+) -> Result<SandboxReply, StorageRefusal> {
     storage::refuse_authorization(request.headers())?;
     site.signer
         .verify(request.uri(), request.method(), id, site.clock.now())?;
     let stored = site
         .shelf
         .stored(id)
-        .ok_or_else(|| Denied::new(StatusCode::NOT_FOUND, "there is no such file"))?;
+        .ok_or_else(|| StorageRefusal::new(StatusCode::NOT_FOUND, "there is no such file"))?;
     let (etag, modified) = validators(&stored);
     let mut reply = match portion(request.headers(), &stored, &etag, modified) {
-        Portion::Nothing => Reply::empty(StatusCode::NOT_MODIFIED),
+        Portion::Nothing => SandboxReply::empty(StatusCode::NOT_MODIFIED),
         Portion::Unsatisfiable => return Ok(unsatisfiable(stored.size)),
         Portion::Whole => body(site, &stored, 0..=stored.size - 1, fault).await?,
         Portion::Part(range) => part(
@@ -59,7 +59,7 @@ pub(super) async fn send(
 }
 
 /// Strong ones: the ETag is of the content, and a file never changes.
-fn validators(stored: &Stored) -> (ETag, LastModified) {
+fn validators(stored: &StoredFile) -> (ETag, LastModified) {
     let etag = format!("\"{}\"", stored.digest)
         .parse()
         .expect("hexadecimal in quotes is an entity tag");
@@ -68,7 +68,12 @@ fn validators(stored: &Stored) -> (ETag, LastModified) {
 
 /// In the order of RFC 9110, 13.2.2. A range that can't be read is as good as none, and of
 /// several ranges none is served, as 14.2 permits.
-fn portion(headers: &HeaderMap, stored: &Stored, etag: &ETag, modified: LastModified) -> Portion {
+fn portion(
+    headers: &HeaderMap,
+    stored: &StoredFile,
+    etag: &ETag,
+    modified: LastModified,
+) -> Portion {
     if !changed(headers, stored, etag) {
         return Portion::Nothing;
     }
@@ -80,13 +85,13 @@ fn portion(headers: &HeaderMap, stored: &Stored, etag: &ETag, modified: LastModi
         .and_then(|range| range.to_str().ok())
         .unwrap_or_default();
     match range::asked(range, stored.size) {
-        Asked::For(range) if !outdated => Portion::Part(range),
-        Asked::Beyond if !outdated => Portion::Unsatisfiable,
+        RequestedRange::For(range) if !outdated => Portion::Part(range),
+        RequestedRange::Beyond if !outdated => Portion::Unsatisfiable,
         _ => Portion::Whole,
     }
 }
 
-fn changed(headers: &HeaderMap, stored: &Stored, etag: &ETag) -> bool {
+fn changed(headers: &HeaderMap, stored: &StoredFile, etag: &ETag) -> bool {
     if let Some(known) = headers.typed_get::<IfNoneMatch>() {
         return known.precondition_passes(etag);
     }
@@ -96,17 +101,17 @@ fn changed(headers: &HeaderMap, stored: &Stored, etag: &ETag) -> bool {
 }
 
 async fn body(
-    site: &Site,
-    stored: &Stored,
+    site: &SandboxState,
+    stored: &StoredFile,
     range: RangeInclusive<u64>,
     fault: Option<&Fault>,
-) -> Result<Reply, Denied> {
+) -> Result<SandboxReply, StorageRefusal> {
     let length = range.end() + 1 - range.start();
     let cut_after = fault
         .and_then(|fault| fault.cut_after)
         .filter(|after| *after < length);
     let file = FileBody::open(&stored.path, range, cut_after, Arc::clone(&site.tally)).await?;
-    let mut reply = Reply::new(StatusCode::OK, Content::File(file)).with(
+    let mut reply = SandboxReply::new(StatusCode::OK, ReplyContent::File(file)).with(
         header::CONTENT_TYPE,
         HeaderValue::from_static(stored.content_type),
     );
@@ -114,7 +119,7 @@ async fn body(
     Ok(reply)
 }
 
-fn part(mut reply: Reply, range: RangeInclusive<u64>, size: u64) -> Reply {
+fn part(mut reply: SandboxReply, range: RangeInclusive<u64>, size: u64) -> SandboxReply {
     reply.status = StatusCode::PARTIAL_CONTENT;
     let content_range =
         ContentRange::bytes(range, size).expect("the range was checked against the size");
@@ -122,8 +127,8 @@ fn part(mut reply: Reply, range: RangeInclusive<u64>, size: u64) -> Reply {
     reply
 }
 
-fn unsatisfiable(size: u64) -> Reply {
-    let mut reply = Reply::empty(StatusCode::RANGE_NOT_SATISFIABLE);
+fn unsatisfiable(size: u64) -> SandboxReply {
+    let mut reply = SandboxReply::empty(StatusCode::RANGE_NOT_SATISFIABLE);
     reply
         .headers
         .typed_insert(ContentRange::unsatisfied_bytes(size));

@@ -14,7 +14,7 @@ use crate::words::units;
 /// What can be asked of the stand-in, counted and made to fail by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Operation {
+pub enum SandboxOperation {
     /// `POST /token`
     Token,
     /// `POST /assets`
@@ -43,7 +43,7 @@ pub enum Operation {
     Download,
 }
 
-impl Operation {
+impl SandboxOperation {
     /// All of them.
     pub const ALL: &'static [Self] = &[
         Self::Token,
@@ -71,7 +71,7 @@ impl Operation {
 #[serde(deny_unknown_fields)]
 pub struct Fault {
     /// Which operation goes wrong.
-    pub at: Operation,
+    pub at: SandboxOperation,
     /// How many calls of it; always when absent. Faults of one operation take turns in the order
     /// in which they were set, the next when the first is used up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -133,7 +133,7 @@ fn is_false(flag: &bool) -> bool {
 
 impl Fault {
     /// A fault that does nothing yet, whenever `operation` is called.
-    pub fn at(operation: Operation) -> Self {
+    pub fn at(operation: SandboxOperation) -> Self {
         Self {
             at: operation,
             times: None,

@@ -14,7 +14,7 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::time::Sleep;
 
-use super::stats::Tally;
+use super::stats::StatsTally;
 
 /// Bytes read at one time: the most that is in memory of a file.
 const CHUNK: usize = 64 * 1024;
@@ -29,7 +29,7 @@ pub(super) struct FileBody {
     left: u64,
     buffer: BytesMut,
     cut: Option<Cut>,
-    tally: Arc<Tally>,
+    tally: Arc<StatsTally>,
 }
 
 /// Fails after so many more bytes.
@@ -45,7 +45,7 @@ impl FileBody {
         path: &Path,
         range: RangeInclusive<u64>,
         cut_after: Option<u64>,
-        tally: Arc<Tally>,
+        tally: Arc<StatsTally>,
     ) -> io::Result<Self> {
         let mut file = File::open(path).await?;
         file.seek(SeekFrom::Start(*range.start())).await?;

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::faults::Operation;
+use super::faults::SandboxOperation;
 
 /// Calls a second on average, and at once after a pause.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rate {
+pub struct PlanRate {
     /// On average; above zero.
     pub per_second: f64,
     /// At once; at least one.
@@ -19,9 +19,9 @@ pub struct Rate {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Plan {
     /// For `POST /assets` and `GET /assets/{id}` together.
-    pub assets: Rate,
+    pub assets: PlanRate,
     /// For every other route together.
-    pub other: Rate,
+    pub other: PlanRate,
     /// Calls a month of each method. The stand-in's month begins with it and never ends.
     pub monthly: u64,
 }
@@ -29,11 +29,11 @@ pub struct Plan {
 impl Plan {
     /// The smallest.
     pub const DEVELOPER: Self = Self {
-        assets: Rate {
+        assets: PlanRate {
             per_second: 0.16,
             burst: 1,
         },
-        other: Rate {
+        other: PlanRate {
             per_second: 0.16,
             burst: 1,
         },
@@ -41,11 +41,11 @@ impl Plan {
     };
     /// The middle one.
     pub const BASIC: Self = Self {
-        assets: Rate {
+        assets: PlanRate {
             per_second: 1.0,
             burst: 3,
         },
-        other: Rate {
+        other: PlanRate {
             per_second: 0.5,
             burst: 2,
         },
@@ -53,11 +53,11 @@ impl Plan {
     };
     /// The largest.
     pub const ENTERPRISE: Self = Self {
-        assets: Rate {
+        assets: PlanRate {
             per_second: 5.0,
             burst: 15,
         },
-        other: Rate {
+        other: PlanRate {
             per_second: 1.0,
             burst: 30,
         },
@@ -77,7 +77,7 @@ impl Plan {
 
 /// Too many calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Exceeded {
+pub(super) struct RateExceeded {
     /// Calls at once.
     pub(super) limit: u32,
     /// Until another one is allowed.
@@ -88,19 +88,19 @@ pub(super) struct Exceeded {
 const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
 
 #[derive(Debug)]
-pub(super) struct Limits {
+pub(super) struct SandboxLimits {
     plan: Option<Plan>,
     spent: Mutex<Spent>,
 }
 
 #[derive(Debug, Default)]
 struct Spent {
-    assets: Bucket,
-    other: Bucket,
-    this_month: [u64; Operation::ALL.len()],
+    assets: TokenBucket,
+    other: TokenBucket,
+    this_month: [u64; SandboxOperation::ALL.len()],
 }
 
-impl Limits {
+impl SandboxLimits {
     pub(super) fn of(plan: Option<Plan>) -> Self {
         Self {
             plan,
@@ -109,26 +109,30 @@ impl Limits {
     }
 
     /// Spends one call. A refused one costs nothing.
-    pub(super) fn spend(&self, operation: Operation) -> Result<(), Exceeded> {
+    pub(super) fn spend(&self, operation: SandboxOperation) -> Result<(), RateExceeded> {
         let Some(plan) = &self.plan else {
             return Ok(());
         };
         let spent = &mut *self.spent.lock();
         let (rate, bucket) = match operation {
-            Operation::CreateAsset | Operation::GetAsset => (plan.assets, &mut spent.assets),
+            SandboxOperation::CreateAsset | SandboxOperation::GetAsset => {
+                (plan.assets, &mut spent.assets)
+            }
             _ => (plan.other, &mut spent.other),
         };
         let this_month = &mut spent.this_month[operation as usize];
         if *this_month >= plan.monthly {
-            return Err(Exceeded {
+            return Err(RateExceeded {
                 limit: rate.burst,
                 wait: MONTH,
             });
         }
-        bucket.take(rate, Instant::now()).map_err(|wait| Exceeded {
-            limit: rate.burst,
-            wait,
-        })?;
+        bucket
+            .take(rate, Instant::now())
+            .map_err(|wait| RateExceeded {
+                limit: rate.burst,
+                wait,
+            })?;
         *this_month += 1;
         Ok(())
     }
@@ -140,13 +144,13 @@ impl Limits {
 
 /// A token bucket, kept as the time at which it is full again: exact, with nothing to refill.
 #[derive(Debug, Default)]
-struct Bucket {
+struct TokenBucket {
     full_at: Option<Instant>,
 }
 
-impl Bucket {
+impl TokenBucket {
     /// Takes a token, or says how long until there is one.
-    fn take(&mut self, rate: Rate, now: Instant) -> Result<(), Duration> {
+    fn take(&mut self, rate: PlanRate, now: Instant) -> Result<(), Duration> {
         let drop = Duration::from_secs_f64(1.0 / rate.per_second);
         let full_at = self.full_at.map_or(now, |at| at.max(now)) + drop;
         let wait = (full_at - now).saturating_sub(drop * rate.burst);
@@ -164,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_burst_is_allowed_and_then_one_call_a_drop() {
-        let (mut bucket, now) = (Bucket::default(), Instant::now());
+        let (mut bucket, now) = (TokenBucket::default(), Instant::now());
         let rate = Plan::ENTERPRISE.assets;
         assert!((0..15).all(|_| bucket.take(rate, now).is_ok()));
         assert_eq!(bucket.take(rate, now), Err(Duration::from_millis(200)));
@@ -178,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_bucket_never_holds_more_than_its_burst() {
-        let (mut bucket, now) = (Bucket::default(), Instant::now());
+        let (mut bucket, now) = (TokenBucket::default(), Instant::now());
         let later = now + Duration::from_secs(3600);
         assert_eq!(bucket.take(Plan::BASIC.other, now), Ok(()));
         assert_eq!(
@@ -191,24 +195,24 @@ mod tests {
 
     #[test]
     fn routes_have_buckets_of_their_own_and_methods_a_month_of_their_own() {
-        let generous = Rate {
+        let generous = PlanRate {
             per_second: 1e6,
             burst: 1000,
         };
-        let limits = Limits::of(Some(Plan {
+        let limits = SandboxLimits::of(Some(Plan {
             assets: generous,
             other: generous,
             monthly: 2,
         }));
         for operation in [
-            Operation::CreateAsset,
-            Operation::GetAsset,
-            Operation::DeleteAsset,
+            SandboxOperation::CreateAsset,
+            SandboxOperation::GetAsset,
+            SandboxOperation::DeleteAsset,
         ] {
             assert!(limits.spend(operation).is_ok() && limits.spend(operation).is_ok());
             assert_eq!(limits.spend(operation).unwrap_err().wait, MONTH);
         }
         limits.reset();
-        assert!(limits.spend(Operation::GetAsset).is_ok());
+        assert!(limits.spend(SandboxOperation::GetAsset).is_ok());
     }
 }

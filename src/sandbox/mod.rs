@@ -5,9 +5,9 @@
 //! gateway's own upload path, or it would share its mistakes and prove nothing.
 //!
 //! Tests in other languages reach the handle's powers over HTTP: `POST /_sandbox/faults` takes a
-//! [`Fault`] or a list of them, `POST /_sandbox/oddities` a list of [`Oddity`]s, `GET
-//! /_sandbox/stats` gives the [`Stats`], `POST /_sandbox/reset` forgets everything but tokens, and
-//! `POST /_sandbox/channels` takes a channel in place of the one with its id.
+//! [`Fault`] or a list of them, `POST /_sandbox/oddities` a list of [`ResponseOddity`]s, `GET
+//! /_sandbox/stats` gives the [`SandboxStats`], `POST /_sandbox/reset` forgets everything but
+//! tokens, and `POST /_sandbox/channels` takes a channel in place of the one with its id.
 
 mod accounts;
 mod admission;
@@ -49,16 +49,16 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
 
 use crate::wire::server::{self, ShutdownTokens};
-use config::Config;
+use config::SandboxConfig;
 use faults::Fault;
-use oddities::Oddity;
+use oddities::ResponseOddity;
 use shelf::AssetView;
-use site::Site;
-use stats::Stats;
+use site::SandboxState;
+use stats::SandboxStats;
 
 /// A running stand-in. Dropping it cuts its connections and removes its files.
 pub struct Sandbox {
-    site: Arc<Site>,
+    site: Arc<SandboxState>,
     addr: SocketAddr,
     serving: JoinHandle<()>,
     end: DropGuard,
@@ -69,11 +69,11 @@ impl Sandbox {
     ///
     /// # Errors
     /// The address can't be listened on, or no temporary folder can be made.
-    pub fn start(config: Config) -> io::Result<Self> {
+    pub fn start(config: SandboxConfig) -> io::Result<Self> {
         let listener = server::bind(config.listen)?;
         let addr = listener.local_addr()?;
         let root = config.public_base.clone().unwrap_or_else(|| root_at(addr));
-        let site = Arc::new(Site::open(config, root)?);
+        let site = Arc::new(SandboxState::open(config, root)?);
         let end = CancellationToken::new();
         let service = {
             let site = Arc::clone(&site);
@@ -81,7 +81,7 @@ impl Sandbox {
         };
         let serving = server::serve(
             listener,
-            server::Config::default(),
+            server::ListenerConfig::default(),
             service,
             ShutdownTokens::new(end.clone(), end.clone()),
         );
@@ -119,7 +119,7 @@ impl Sandbox {
     }
 
     /// What was asked and answered so far.
-    pub fn stats(&self) -> Stats {
+    pub fn stats(&self) -> SandboxStats {
         self.site.stats()
     }
 
@@ -161,7 +161,7 @@ impl Sandbox {
     }
 
     /// Answers in these odd forms, and no others, from now on.
-    pub fn odd(&self, oddities: impl IntoIterator<Item = Oddity>) {
+    pub fn odd(&self, oddities: impl IntoIterator<Item = ResponseOddity>) {
         self.site.oddities.set(oddities);
     }
 

@@ -10,13 +10,13 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::faults::Operation;
-use super::reply::{Content, Reply};
+use super::faults::SandboxOperation;
+use super::reply::{ReplyContent, SandboxReply};
 
 /// One way in which the answers of the API or of the token endpoint are odd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Oddity {
+pub enum ResponseOddity {
     /// `"size": "4"`, also where an asset is created.
     SizeAsText,
     /// `"size": 4.0`, also where an asset is created.
@@ -67,7 +67,7 @@ pub enum Oddity {
     NoLife,
 }
 
-impl Oddity {
+impl ResponseOddity {
     /// All of them.
     pub const ALL: &'static [Self] = &[
         Self::SizeAsText,
@@ -99,29 +99,29 @@ impl Oddity {
 
 /// Those that are switched on.
 #[derive(Debug, Default)]
-pub(super) struct Oddities(Mutex<BTreeSet<Oddity>>);
+pub(super) struct ActiveOddities(Mutex<BTreeSet<ResponseOddity>>);
 
-impl Oddities {
+impl ActiveOddities {
     /// These and no others from now on.
-    pub(super) fn set(&self, oddities: impl IntoIterator<Item = Oddity>) {
+    pub(super) fn set(&self, oddities: impl IntoIterator<Item = ResponseOddity>) {
         *self.0.lock() = oddities.into_iter().collect();
     }
 
-    pub(super) fn has(&self, oddity: Oddity) -> bool {
+    pub(super) fn has(&self, oddity: ResponseOddity) -> bool {
         self.0.lock().contains(&oddity)
     }
 
     /// Alters a success of the token endpoint or of assets; refusals and storage's answers stay as
     /// they are.
-    pub(super) fn alter(&self, operation: Operation, reply: &mut Reply) {
-        use Operation::{CreateAsset, DeleteAsset, GetAsset, Token};
+    pub(super) fn alter(&self, operation: SandboxOperation, reply: &mut SandboxReply) {
+        use SandboxOperation::{CreateAsset, DeleteAsset, GetAsset, Token};
         if !matches!(operation, Token | CreateAsset | GetAsset | DeleteAsset)
             || !reply.status.is_success()
         {
             return;
         }
         for oddity in self.0.lock().iter() {
-            if let Content::Json(Value::Object(object)) = &mut reply.content {
+            if let ReplyContent::Json(Value::Object(object)) = &mut reply.content {
                 alter_fields(*oddity, operation, object);
             }
         }
@@ -132,34 +132,38 @@ impl Oddities {
     }
 }
 
-fn alter_fields(oddity: Oddity, operation: Operation, object: &mut Map<String, Value>) {
-    let is_token = operation == Operation::Token;
+fn alter_fields(
+    oddity: ResponseOddity,
+    operation: SandboxOperation,
+    object: &mut Map<String, Value>,
+) {
+    let is_token = operation == SandboxOperation::Token;
     let mut set = |field: &str, value: Value| drop(object.insert(field.to_owned(), value));
     match oddity {
-        Oddity::LifeAsText if is_token => set("expires_in", json!("3600")),
-        Oddity::LifeOfNothing if is_token => set("expires_in", json!(0)),
-        Oddity::NoLife if is_token => drop(object.remove("expires_in")),
+        ResponseOddity::LifeAsText if is_token => set("expires_in", json!("3600")),
+        ResponseOddity::LifeOfNothing if is_token => set("expires_in", json!(0)),
+        ResponseOddity::NoLife if is_token => drop(object.remove("expires_in")),
         _ if is_token => {}
-        Oddity::SizeAsText => alter_one(object, "size", |size| {
+        ResponseOddity::SizeAsText => alter_one(object, "size", |size| {
             json!(size.as_u64().unwrap_or(4).to_string())
         }),
-        Oddity::SizeAsFraction => alter_one(object, "size", |size| {
+        ResponseOddity::SizeAsFraction => alter_one(object, "size", |size| {
             json!(size.as_u64().unwrap_or(4) as f64)
         }),
-        Oddity::ExpiryInSeconds => alter_one(object, "contentUrlExpiry", |expiry| {
+        ResponseOddity::ExpiryInSeconds => alter_one(object, "contentUrlExpiry", |expiry| {
             json!(milliseconds(expiry) / 1000)
         }),
-        Oddity::ExpiryInMilliseconds => alter_one(object, "contentUrlExpiry", |expiry| {
+        ResponseOddity::ExpiryInMilliseconds => alter_one(object, "contentUrlExpiry", |expiry| {
             json!(milliseconds(expiry))
         }),
-        Oddity::ExpiryAsDigits => alter_one(object, "contentUrlExpiry", |expiry| {
+        ResponseOddity::ExpiryAsDigits => alter_one(object, "contentUrlExpiry", |expiry| {
             json!(milliseconds(expiry).to_string())
         }),
-        Oddity::TypeAsList => {
+        ResponseOddity::TypeAsList => {
             alter_one(object, "contentType", |content_type| json!([content_type]))
         }
-        Oddity::NameAsObject => alter_one(object, "name", |name| json!({ "value": name })),
-        Oddity::IdAsNumber => alter_one(object, "id", |id| {
+        ResponseOddity::NameAsObject => alter_one(object, "name", |name| json!({ "value": name })),
+        ResponseOddity::IdAsNumber => alter_one(object, "id", |id| {
             id.as_str()
                 .and_then(|id| id.parse::<u64>().ok())
                 .map_or(id.clone(), Value::from)
@@ -181,20 +185,20 @@ fn milliseconds(expiry: &Value) -> i64 {
         .map_or(0, Timestamp::as_millisecond)
 }
 
-fn alter_whole(oddity: Oddity, operation: Operation, reply: &mut Reply) {
+fn alter_whole(oddity: ResponseOddity, operation: SandboxOperation, reply: &mut SandboxReply) {
     match oddity {
-        Oddity::Ok => reply.status = StatusCode::OK,
-        Oddity::Created => reply.status = StatusCode::CREATED,
-        Oddity::Accepted => reply.status = StatusCode::ACCEPTED,
+        ResponseOddity::Ok => reply.status = StatusCode::OK,
+        ResponseOddity::Created => reply.status = StatusCode::CREATED,
+        ResponseOddity::Accepted => reply.status = StatusCode::ACCEPTED,
         _ => {}
     }
-    let Content::Json(json) = &mut reply.content else {
+    let ReplyContent::Json(json) = &mut reply.content else {
         return;
     };
-    let text = |text: String| Content::Text("application/json", Bytes::from(text));
+    let text = |text: String| ReplyContent::Text("application/json", Bytes::from(text));
     match oddity {
-        Oddity::CapitalNames => rename(json, |name| name[..1].to_uppercase() + &name[1..]),
-        Oddity::NamesWithUnderscores => rename(json, |name| {
+        ResponseOddity::CapitalNames => rename(json, |name| name[..1].to_uppercase() + &name[1..]),
+        ResponseOddity::NamesWithUnderscores => rename(json, |name| {
             name.chars()
                 .flat_map(|c| {
                     c.is_uppercase()
@@ -204,16 +208,20 @@ fn alter_whole(oddity: Oddity, operation: Operation, reply: &mut Reply) {
                 })
                 .collect()
         }),
-        Oddity::UnknownFields => *json = surrounded(json),
-        Oddity::Wrapped if operation != Operation::Token => *json = json!({ "asset": json }),
-        Oddity::Listed if operation != Operation::Token => *json = json!([json]),
-        Oddity::Blanks => reply.content = text(format!("\r\n  \t{json:#}\n\n")),
-        Oddity::ByteOrderMark => reply.content = text(format!("\u{feff}{json}")),
-        Oddity::TrailingText => reply.content = text(format!("{json}\nserved by node 7")),
-        Oddity::PlainContentType => {
-            reply.content = Content::Text("text/plain", Bytes::from(json.to_string()))
+        ResponseOddity::UnknownFields => *json = surrounded(json),
+        ResponseOddity::Wrapped if operation != SandboxOperation::Token => {
+            *json = json!({ "asset": json })
         }
-        Oddity::NoContentType => reply.content = Content::Untyped(Bytes::from(json.to_string())),
+        ResponseOddity::Listed if operation != SandboxOperation::Token => *json = json!([json]),
+        ResponseOddity::Blanks => reply.content = text(format!("\r\n  \t{json:#}\n\n")),
+        ResponseOddity::ByteOrderMark => reply.content = text(format!("\u{feff}{json}")),
+        ResponseOddity::TrailingText => reply.content = text(format!("{json}\nserved by node 7")),
+        ResponseOddity::PlainContentType => {
+            reply.content = ReplyContent::Text("text/plain", Bytes::from(json.to_string()))
+        }
+        ResponseOddity::NoContentType => {
+            reply.content = ReplyContent::Untyped(Bytes::from(json.to_string()))
+        }
         _ => {}
     }
 }
@@ -249,18 +257,19 @@ mod tests {
             json!({"id": "7", "name": "a.txt", "size": 4, "contentType": "text/plain", "contentUrl": "u", "contentUrlExpiry": expiry})
         };
         let token = || json!({"access_token": "t", "expires_in": 60});
-        for oddity in Oddity::ALL {
-            let oddities = Oddities::default();
+        for oddity in ResponseOddity::ALL {
+            let oddities = ActiveOddities::default();
             oddities.set([*oddity]);
             let altered = |operation, json: Value| {
                 let mut reply =
-                    Reply::json(StatusCode::NON_AUTHORITATIVE_INFORMATION, json.clone());
+                    SandboxReply::json(StatusCode::NON_AUTHORITATIVE_INFORMATION, json.clone());
                 oddities.alter(operation, &mut reply);
-                !matches!(&reply.content, Content::Json(left) if *left == json)
+                !matches!(&reply.content, ReplyContent::Json(left) if *left == json)
                     || reply.status.as_u16() != 203
             };
             assert!(
-                altered(Operation::GetAsset, asset()) || altered(Operation::Token, token()),
+                altered(SandboxOperation::GetAsset, asset())
+                    || altered(SandboxOperation::Token, token()),
                 "{oddity:?}"
             );
         }

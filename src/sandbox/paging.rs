@@ -3,7 +3,7 @@
 use http::{StatusCode, Uri};
 use serde_json::{Value, json};
 
-use super::reply::Refusal;
+use super::reply::ApiRefusal;
 
 /// As eGain's other APIs name them.
 pub(super) const PARAMETERS: &[&str] = &["$pagenum", "$pagesize", "pagenum", "pagesize"];
@@ -11,13 +11,13 @@ pub(super) const PARAMETERS: &[&str] = &["$pagenum", "$pagesize", "pagenum", "pa
 const LARGEST: usize = 250;
 
 /// One page, counted from 1; without a size all is one page that nobody asked for.
-pub(super) struct Page {
+pub(super) struct PageRequest {
     number: usize,
     size: Option<usize>,
 }
 
-impl Page {
-    pub(super) fn asked_for(uri: &Uri) -> Result<Self, Refusal> {
+impl PageRequest {
+    pub(super) fn asked_for(uri: &Uri) -> Result<Self, ApiRefusal> {
         let mut page = Self {
             number: 1,
             size: None,
@@ -29,7 +29,7 @@ impl Page {
                 .ok()
                 .filter(|number| (1..=LARGEST).contains(number))
                 .ok_or_else(|| {
-                    Refusal::new(
+                    ApiRefusal::new(
                         StatusCode::BAD_REQUEST,
                         "400-152",
                         "a query parameter has an invalid value",

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 
 /// What a `Range` means for a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum RequestedRange {
     /// These bytes, all of which exist.
     For(RangeInclusive<u64>),
     /// Nothing that can be made out, or several ranges: as good as no header.
@@ -17,16 +17,16 @@ pub(super) enum Asked {
 }
 
 /// Reads the header's value for a file of `size` bytes, at least one.
-pub(super) fn asked(header: &str, size: u64) -> Asked {
+pub(super) fn asked(header: &str, size: u64) -> RequestedRange {
     match header.split_once('=') {
         Some((unit, spec)) if unit.eq_ignore_ascii_case("bytes") => {
-            read(spec.trim(), size).unwrap_or(Asked::Nothing)
+            read(spec.trim(), size).unwrap_or(RequestedRange::Nothing)
         }
-        _ => Asked::Nothing,
+        _ => RequestedRange::Nothing,
     }
 }
 
-fn read(spec: &str, size: u64) -> Option<Asked> {
+fn read(spec: &str, size: u64) -> Option<RequestedRange> {
     let (first, last) = spec.split_once('-')?;
     let range = match (first, last) {
         ("", suffix) => size.saturating_sub(number(suffix)?)..=size - 1,
@@ -37,9 +37,9 @@ fn read(spec: &str, size: u64) -> Option<Asked> {
         return None;
     }
     Some(if *range.start() < size {
-        Asked::For(*range.start()..=(*range.end()).min(size - 1))
+        RequestedRange::For(*range.start()..=(*range.end()).min(size - 1))
     } else {
-        Asked::Beyond
+        RequestedRange::Beyond
     })
 }
 
@@ -65,14 +65,14 @@ mod tests {
             ("bytes=-1", 9..=9),
             ("bytes=-99", 0..=9),
         ] {
-            assert_eq!(asked(header, 10), Asked::For(range), "{header}");
+            assert_eq!(asked(header, 10), RequestedRange::For(range), "{header}");
         }
     }
 
     #[test]
     fn what_lies_beyond_the_file_is_told_from_nonsense() {
         for header in ["bytes=10-", "bytes=10-12", "bytes=-0"] {
-            assert_eq!(asked(header, 10), Asked::Beyond, "{header}");
+            assert_eq!(asked(header, 10), RequestedRange::Beyond, "{header}");
         }
         for header in [
             "bytes",
@@ -83,7 +83,7 @@ mod tests {
             "lines=1-2",
             "bytes=0-1,4-5",
         ] {
-            assert_eq!(asked(header, 10), Asked::Nothing, "{header}");
+            assert_eq!(asked(header, 10), RequestedRange::Nothing, "{header}");
         }
     }
 }

@@ -5,30 +5,30 @@ use http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 
-use super::reply::Refusal;
+use super::reply::ApiRefusal;
 
 /// A body that broke off or is larger than allowed.
 #[derive(Debug)]
-pub(super) struct Unreadable;
+pub(super) struct UnreadableBody;
 
 /// The body, if it isn't larger than `max` bytes.
-pub(super) async fn read(request: Request<Incoming>, max: usize) -> Result<Bytes, Unreadable> {
+pub(super) async fn read(request: Request<Incoming>, max: usize) -> Result<Bytes, UnreadableBody> {
     let body = Limited::new(request.into_body(), max).collect().await;
-    body.map(|body| body.to_bytes()).map_err(|_| Unreadable)
+    body.map(|body| body.to_bytes()).map_err(|_| UnreadableBody)
 }
 
 /// The body of a request to the API, which has to be JSON. The codes aren't documented; only the
 /// statuses are sure.
-pub(super) async fn read_json(request: Request<Incoming>, max: usize) -> Result<Bytes, Refusal> {
+pub(super) async fn read_json(request: Request<Incoming>, max: usize) -> Result<Bytes, ApiRefusal> {
     if !is_of_type(request.headers(), "application/json") {
-        return Err(Refusal::new(
+        return Err(ApiRefusal::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "415-100",
             "send application/json",
         ));
     }
     let unreadable = |_| {
-        Refusal::new(
+        ApiRefusal::new(
             StatusCode::BAD_REQUEST,
             "400-100",
             "the body is too large or broke off",

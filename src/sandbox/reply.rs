@@ -14,17 +14,17 @@ use serde_json::{Value, json};
 use super::file::FileBody;
 
 /// The one type of body that goes out.
-pub(super) type Outgoing = UnsyncBoxBody<Bytes, io::Error>;
+pub(super) type ReplyBody = UnsyncBoxBody<Bytes, io::Error>;
 
 #[derive(Debug)]
-pub(super) struct Reply {
+pub(super) struct SandboxReply {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
-    pub(super) content: Content,
+    pub(super) content: ReplyContent,
 }
 
 #[derive(Debug)]
-pub(super) enum Content {
+pub(super) enum ReplyContent {
     Empty,
     Json(Value),
     /// A content type and what is sent as that.
@@ -36,8 +36,8 @@ pub(super) enum Content {
     Cut,
 }
 
-impl Reply {
-    pub(super) fn new(status: StatusCode, content: Content) -> Self {
+impl SandboxReply {
+    pub(super) fn new(status: StatusCode, content: ReplyContent) -> Self {
         Self {
             status,
             headers: HeaderMap::new(),
@@ -46,23 +46,23 @@ impl Reply {
     }
 
     pub(super) fn empty(status: StatusCode) -> Self {
-        Self::new(status, Content::Empty)
+        Self::new(status, ReplyContent::Empty)
     }
 
     pub(super) fn json(status: StatusCode, value: Value) -> Self {
-        Self::new(status, Content::Json(value))
+        Self::new(status, ReplyContent::Json(value))
     }
 
     pub(super) fn plain(status: StatusCode, text: impl Into<String>) -> Self {
         Self::new(
             status,
-            Content::Text("text/plain; charset=utf-8", Bytes::from(text.into())),
+            ReplyContent::Text("text/plain; charset=utf-8", Bytes::from(text.into())),
         )
     }
 
     /// No answer: the connection is cut.
     pub(super) fn cut() -> Self {
-        Self::new(StatusCode::OK, Content::Cut)
+        Self::new(StatusCode::OK, ReplyContent::Cut)
     }
 
     pub(super) fn with(mut self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {
@@ -70,14 +70,14 @@ impl Reply {
         self
     }
 
-    pub(super) fn into_response(self) -> Response<Outgoing> {
+    pub(super) fn into_response(self) -> Response<ReplyBody> {
         let (content_type, body) = match self.content {
-            Content::Empty => (None, empty()),
-            Content::Json(value) => (Some("application/json"), full(value.to_string())),
-            Content::Text(content_type, text) => (Some(content_type), full(text)),
-            Content::Untyped(bytes) => (None, full(bytes)),
-            Content::File(file) => (None, file.boxed_unsync()),
-            Content::Cut => (None, Cut.boxed_unsync()),
+            ReplyContent::Empty => (None, empty()),
+            ReplyContent::Json(value) => (Some("application/json"), full(value.to_string())),
+            ReplyContent::Text(content_type, text) => (Some(content_type), full(text)),
+            ReplyContent::Untyped(bytes) => (None, full(bytes)),
+            ReplyContent::File(file) => (None, file.boxed_unsync()),
+            ReplyContent::Cut => (None, Cut.boxed_unsync()),
         };
         let mut response = Response::new(body);
         *response.status_mut() = self.status;
@@ -93,11 +93,11 @@ impl Reply {
     }
 }
 
-fn empty() -> Outgoing {
+fn empty() -> ReplyBody {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
-fn full(bytes: impl Into<Bytes>) -> Outgoing {
+fn full(bytes: impl Into<Bytes>) -> ReplyBody {
     Full::new(bytes.into())
         .map_err(|never| match never {})
         .boxed_unsync()
@@ -120,7 +120,7 @@ impl Body for Cut {
 
 /// A refusal in eGain's words.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(super) struct ApiRefusal {
     status: StatusCode,
     code: &'static str,
     message: String,
@@ -129,7 +129,7 @@ pub(super) struct Refusal {
     headers: Vec<(HeaderName, HeaderValue)>,
 }
 
-impl Refusal {
+impl ApiRefusal {
     /// `code` is eGain's: the HTTP status, a dash and a number.
     pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self {
@@ -153,7 +153,7 @@ impl Refusal {
     }
 
     /// `for_users` adds the message that is only sent when asked for.
-    pub(super) fn into_reply(self, for_users: bool) -> Reply {
+    pub(super) fn into_reply(self, for_users: bool) -> SandboxReply {
         let mut body = json!({"code": self.code, "developerMessage": self.message});
         if !self.details.is_empty() {
             body["details"] = Value::Array(self.details);
@@ -161,10 +161,10 @@ impl Refusal {
         if for_users {
             body["userMessage"] = json!("Something about the request isn't right.");
         }
-        Reply {
+        SandboxReply {
             status: self.status,
             headers: self.headers.into_iter().collect(),
-            content: Content::Json(body),
+            content: ReplyContent::Json(body),
         }
     }
 }

@@ -2,16 +2,16 @@
 
 use http::{HeaderValue, Method, StatusCode, header};
 
-use super::faults::Operation;
-use super::reply::Reply;
+use super::faults::SandboxOperation;
+use super::reply::SandboxReply;
 
 /// Where eGain's API begins.
 pub(super) const API: &str = "/conversation/conversationmgr/v3";
 
 /// What a request is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Target {
-    Operation(Operation),
+pub(super) enum RouteTarget {
+    Operation(SandboxOperation),
     Faults,
     Oddities,
     Stats,
@@ -19,67 +19,76 @@ pub(super) enum Target {
     PutChannel,
 }
 
-type Methods = &'static [(Method, Target)];
+type Methods = &'static [(Method, RouteTarget)];
 
-const fn operation(method: Method, operation: Operation) -> (Method, Target) {
-    (method, Target::Operation(operation))
+const fn operation(method: Method, operation: SandboxOperation) -> (Method, RouteTarget) {
+    (method, RouteTarget::Operation(operation))
 }
 
 const TABLE: &[(&str, Methods)] = &[
-    ("/token", &[operation(Method::POST, Operation::Token)]),
+    (
+        "/token",
+        &[operation(Method::POST, SandboxOperation::Token)],
+    ),
     (
         "/conversation/conversationmgr/v3/assets",
-        &[operation(Method::POST, Operation::CreateAsset)],
+        &[operation(Method::POST, SandboxOperation::CreateAsset)],
     ),
     (
         "/conversation/conversationmgr/v3/assets/{id}",
         &[
-            operation(Method::GET, Operation::GetAsset),
-            operation(Method::DELETE, Operation::DeleteAsset),
+            operation(Method::GET, SandboxOperation::GetAsset),
+            operation(Method::DELETE, SandboxOperation::DeleteAsset),
         ],
     ),
     (
         "/conversation/conversationmgr/v3/accounts",
         &[
-            operation(Method::POST, Operation::CreateAccount),
-            operation(Method::GET, Operation::ListAccounts),
+            operation(Method::POST, SandboxOperation::CreateAccount),
+            operation(Method::GET, SandboxOperation::ListAccounts),
         ],
     ),
     (
         "/conversation/conversationmgr/v3/accounts/{id}",
         &[
-            operation(Method::GET, Operation::GetAccount),
-            operation(Method::PUT, Operation::ReplaceAccount),
-            operation(Method::DELETE, Operation::DeleteAccount),
+            operation(Method::GET, SandboxOperation::GetAccount),
+            operation(Method::PUT, SandboxOperation::ReplaceAccount),
+            operation(Method::DELETE, SandboxOperation::DeleteAccount),
         ],
     ),
     (
         "/conversation/conversationmgr/v3/channels",
-        &[operation(Method::GET, Operation::ListChannels)],
+        &[operation(Method::GET, SandboxOperation::ListChannels)],
     ),
     (
         "/conversation/conversationmgr/v3/channels/{id}",
-        &[operation(Method::GET, Operation::GetChannel)],
+        &[operation(Method::GET, SandboxOperation::GetChannel)],
     ),
     (
         "/storage/{id}",
         &[
-            operation(Method::POST, Operation::Upload),
-            operation(Method::GET, Operation::Download),
-            operation(Method::HEAD, Operation::Download),
+            operation(Method::POST, SandboxOperation::Upload),
+            operation(Method::GET, SandboxOperation::Download),
+            operation(Method::HEAD, SandboxOperation::Download),
         ],
     ),
-    ("/_sandbox/faults", &[(Method::POST, Target::Faults)]),
-    ("/_sandbox/oddities", &[(Method::POST, Target::Oddities)]),
-    ("/_sandbox/stats", &[(Method::GET, Target::Stats)]),
-    ("/_sandbox/channels", &[(Method::POST, Target::PutChannel)]),
-    ("/_sandbox/reset", &[(Method::POST, Target::Reset)]),
+    ("/_sandbox/faults", &[(Method::POST, RouteTarget::Faults)]),
+    (
+        "/_sandbox/oddities",
+        &[(Method::POST, RouteTarget::Oddities)],
+    ),
+    ("/_sandbox/stats", &[(Method::GET, RouteTarget::Stats)]),
+    (
+        "/_sandbox/channels",
+        &[(Method::POST, RouteTarget::PutChannel)],
+    ),
+    ("/_sandbox/reset", &[(Method::POST, RouteTarget::Reset)]),
 ];
 
 #[derive(Debug)]
-pub(super) struct Routes(matchit::Router<Methods>);
+pub(super) struct RouteTable(matchit::Router<Methods>);
 
-impl Routes {
+impl RouteTable {
     pub(super) fn all() -> Self {
         let mut router = matchit::Router::new();
         for (path, methods) in TABLE {
@@ -91,8 +100,12 @@ impl Routes {
     }
 
     /// The target and the `{id}` in the path, empty if there is none.
-    pub(super) fn find(&self, method: &Method, path: &str) -> Result<(Target, String), Lost> {
-        let found = self.0.at(path).map_err(|_| Lost::Nowhere)?;
+    pub(super) fn find(
+        &self,
+        method: &Method,
+        path: &str,
+    ) -> Result<(RouteTarget, String), RouteError> {
+        let found = self.0.at(path).map_err(|_| RouteError::Nowhere)?;
         let target = found
             .value
             .iter()
@@ -101,21 +114,21 @@ impl Routes {
         let id = found.params.get("id").unwrap_or_default().to_owned();
         target
             .map(|target| (target, id))
-            .ok_or(Lost::WrongMethod(found.value))
+            .ok_or(RouteError::WrongMethod(found.value))
     }
 }
 
 /// Why a request leads nowhere.
 #[derive(Debug)]
-pub(super) enum Lost {
+pub(super) enum RouteError {
     Nowhere,
     WrongMethod(Methods),
 }
 
-impl Lost {
-    pub(super) fn into_reply(self) -> Reply {
+impl RouteError {
+    pub(super) fn into_reply(self) -> SandboxReply {
         match self {
-            Self::Nowhere => Reply::plain(StatusCode::NOT_FOUND, "there is nothing here"),
+            Self::Nowhere => SandboxReply::plain(StatusCode::NOT_FOUND, "there is nothing here"),
             Self::WrongMethod(methods) => {
                 let allow = methods
                     .iter()
@@ -123,7 +136,7 @@ impl Lost {
                     .collect::<Vec<_>>()
                     .join(", ");
                 let allow = HeaderValue::try_from(allow).expect("methods are plain words");
-                Reply::plain(StatusCode::METHOD_NOT_ALLOWED, "not with this method")
+                SandboxReply::plain(StatusCode::METHOD_NOT_ALLOWED, "not with this method")
                     .with(header::ALLOW, allow)
             }
         }
@@ -136,14 +149,17 @@ mod tests {
 
     #[test]
     fn the_table_is_without_conflicts_and_under_the_api() {
-        let found = Routes::all()
+        let found = RouteTable::all()
             .find(&Method::GET, &format!("{API}/assets/7"))
             .unwrap();
         assert_eq!(
             found,
-            (Target::Operation(Operation::GetAsset), "7".to_owned())
+            (
+                RouteTarget::Operation(SandboxOperation::GetAsset),
+                "7".to_owned()
+            )
         );
-        let refused = Routes::all()
+        let refused = RouteTable::all()
             .find(&Method::PUT, "/storage/7")
             .unwrap_err()
             .into_reply();

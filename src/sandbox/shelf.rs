@@ -14,9 +14,9 @@ use serde::Serialize;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::declaration::Declaration;
+use super::declaration::CreateAssetBody;
 use super::types;
-use intake::Intake;
+use intake::FileWriter;
 
 /// An asset as a test sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -41,7 +41,7 @@ pub struct AssetView {
 
 /// A file that is all there.
 #[derive(Debug)]
-pub(super) struct Stored {
+pub(super) struct StoredFile {
     pub(super) path: PathBuf,
     pub(super) size: u64,
     pub(super) content_type: &'static str,
@@ -52,14 +52,14 @@ pub(super) struct Stored {
 
 /// Why a file can't be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Closed {
+pub(super) enum StoreRefusal {
     Unknown,
     Used,
 }
 
 #[derive(Debug)]
 struct Asset {
-    declared: Declaration,
+    declared: CreateAssetBody,
     ticket: Uuid,
     received: Arc<AtomicU64>,
     state: State,
@@ -75,12 +75,12 @@ enum State {
 }
 
 #[derive(Debug)]
-pub(super) struct Shelf {
+pub(super) struct AssetStore {
     folder: TempDir,
     assets: Mutex<HashMap<String, Asset>>,
 }
 
-impl Shelf {
+impl AssetStore {
     pub(super) fn in_temporary_folder() -> io::Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix("egain-sandbox-")
@@ -92,7 +92,7 @@ impl Shelf {
     }
 
     /// Waits for the file of a new asset, which the signature `ticket` may bring.
-    pub(super) fn expect(&self, id: String, declared: Declaration, ticket: Uuid) {
+    pub(super) fn expect(&self, id: String, declared: CreateAssetBody, ticket: Uuid) {
         let asset = Asset {
             declared,
             ticket,
@@ -114,13 +114,13 @@ impl Shelf {
             .collect()
     }
 
-    pub(super) fn stored(&self, id: &str) -> Option<Stored> {
+    pub(super) fn stored(&self, id: &str) -> Option<StoredFile> {
         let assets = self.assets.lock();
         let asset = assets.get(id)?;
         let State::Whole { digest, since } = &asset.state else {
             return None;
         };
-        Some(Stored {
+        Some(StoredFile {
             path: self.path(id),
             size: asset.declared.size,
             content_type: types::of_name(&asset.declared.name),
@@ -134,18 +134,20 @@ impl Shelf {
         self: &Arc<Self>,
         id: &str,
         ticket: Uuid,
-    ) -> io::Result<Result<Intake, Closed>> {
+    ) -> io::Result<Result<FileWriter, StoreRefusal>> {
         match self.admit(id, ticket) {
-            Ok(received) => Intake::begin(Arc::clone(self), id, received).await.map(Ok),
+            Ok(received) => FileWriter::begin(Arc::clone(self), id, received)
+                .await
+                .map(Ok),
             Err(closed) => Ok(Err(closed)),
         }
     }
 
-    fn admit(&self, id: &str, ticket: Uuid) -> Result<Arc<AtomicU64>, Closed> {
+    fn admit(&self, id: &str, ticket: Uuid) -> Result<Arc<AtomicU64>, StoreRefusal> {
         let mut assets = self.assets.lock();
-        let asset = assets.get_mut(id).ok_or(Closed::Unknown)?;
+        let asset = assets.get_mut(id).ok_or(StoreRefusal::Unknown)?;
         if asset.ticket != ticket || !matches!(asset.state, State::Awaited) {
-            return Err(Closed::Used);
+            return Err(StoreRefusal::Used);
         }
         asset.state = State::Arriving;
         Ok(Arc::clone(&asset.received))
@@ -178,7 +180,7 @@ impl Shelf {
 
 impl Asset {
     fn view(&self, id: &str) -> AssetView {
-        let Declaration {
+        let CreateAssetBody {
             channel,
             sender,
             name,

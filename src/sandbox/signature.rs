@@ -14,7 +14,7 @@ const SIGNATURE: &str = "signature";
 
 /// What a signature permits. eGain's sample names the claim `method`; the others are ours.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Claims {
+pub(super) struct UrlClaims {
     method: String,
     asset: String,
     iat: i64,
@@ -25,7 +25,7 @@ pub(super) struct Claims {
 
 /// Why a signature is of no use.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Invalid {
+pub(super) enum InvalidSignature {
     #[error("the signature is missing or not ours")]
     Forged,
     #[error("the signature is for another asset")]
@@ -37,13 +37,13 @@ pub(super) enum Invalid {
 }
 
 /// Signs and checks, with a secret that is as short-lived as the stand-in.
-pub(super) struct Signer {
+pub(super) struct UrlSigner {
     encoding: EncodingKey,
     decoding: DecodingKey,
     validation: Validation,
 }
 
-impl Signer {
+impl UrlSigner {
     pub(super) fn with_fresh_secret() -> Self {
         let secret = [Uuid::new_v4(), Uuid::new_v4()]
             .map(Uuid::into_bytes)
@@ -72,7 +72,7 @@ impl Signer {
             validity.start.as_second(),
             validity.end.as_second().saturating_add(1),
         );
-        let claims = Claims {
+        let claims = UrlClaims {
             method: method.to_string(),
             asset: asset.to_owned(),
             iat,
@@ -97,17 +97,17 @@ impl Signer {
         method: &Method,
         asset: &str,
         now: Timestamp,
-    ) -> Result<Claims, Invalid> {
-        let token = signature_of(uri).ok_or(Invalid::Forged)?;
-        let claims = jsonwebtoken::decode::<Claims>(&token, &self.decoding, &self.validation)
-            .map_err(|_| Invalid::Forged)?
+    ) -> Result<UrlClaims, InvalidSignature> {
+        let token = signature_of(uri).ok_or(InvalidSignature::Forged)?;
+        let claims = jsonwebtoken::decode::<UrlClaims>(&token, &self.decoding, &self.validation)
+            .map_err(|_| InvalidSignature::Forged)?
             .claims;
         if claims.asset != asset {
-            Err(Invalid::OtherAsset)
+            Err(InvalidSignature::OtherAsset)
         } else if claims.method != method.as_str() {
-            Err(Invalid::OtherMethod)
+            Err(InvalidSignature::OtherMethod)
         } else if claims.exp <= now.as_second() {
-            Err(Invalid::Expired)
+            Err(InvalidSignature::Expired)
         } else {
             Ok(claims)
         }
@@ -126,12 +126,12 @@ mod tests {
     use super::*;
 
     fn verify(
-        signer: &Signer,
+        signer: &UrlSigner,
         url: &Url,
         method: Method,
         asset: &str,
         now: Timestamp,
-    ) -> Result<Uuid, Invalid> {
+    ) -> Result<Uuid, InvalidSignature> {
         signer
             .verify(&url.as_str().parse().unwrap(), &method, asset, now)
             .map(|claims| claims.jti)
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_signature_is_good_for_what_it_says_and_nothing_else() {
-        let (signer, now) = (Signer::with_fresh_secret(), Timestamp::now());
+        let (signer, now) = (UrlSigner::with_fresh_secret(), Timestamp::now());
         let later = now + jiff::SignedDuration::from_secs(60);
         let (url, jti) = signer.sign(
             &"http://storage/base/".parse().unwrap(),
@@ -154,21 +154,21 @@ mod tests {
         assert_eq!(verify(&signer, &url, Method::POST, "one", now), Ok(jti));
         assert_eq!(
             verify(&signer, &url, Method::GET, "one", now),
-            Err(Invalid::OtherMethod)
+            Err(InvalidSignature::OtherMethod)
         );
         assert_eq!(
             verify(&signer, &url, Method::POST, "two", now),
-            Err(Invalid::OtherAsset)
+            Err(InvalidSignature::OtherAsset)
         );
         let too_late = later + jiff::SignedDuration::from_secs(2);
         assert_eq!(
             verify(&signer, &url, Method::POST, "one", too_late),
-            Err(Invalid::Expired)
+            Err(InvalidSignature::Expired)
         );
-        let stranger = Signer::with_fresh_secret();
+        let stranger = UrlSigner::with_fresh_secret();
         assert_eq!(
             verify(&stranger, &url, Method::POST, "one", now),
-            Err(Invalid::Forged)
+            Err(InvalidSignature::Forged)
         );
     }
 }

@@ -13,52 +13,52 @@ use url::Url;
 
 use super::accounts::{self, AccountStore};
 use super::channels::{self, ChannelStore};
-use super::clock::Clock;
-use super::config::Config;
-use super::faults::{Fault, Operation, pending::Pending};
-use super::limits::Limits;
-use super::oddities::Oddities;
-use super::reply::{Content, Outgoing, Reply};
-use super::routes::{Routes, Target};
-use super::shelf::Shelf;
-use super::signature::Signer;
-use super::stats::{Stats, Tally};
-use super::storage::Denied;
-use super::token::Tokens;
+use super::clock::SandboxClock;
+use super::config::SandboxConfig;
+use super::faults::{Fault, SandboxOperation, pending::PendingFaults};
+use super::limits::SandboxLimits;
+use super::oddities::ActiveOddities;
+use super::reply::{ReplyBody, ReplyContent, SandboxReply};
+use super::routes::{RouteTable, RouteTarget};
+use super::shelf::AssetStore;
+use super::signature::UrlSigner;
+use super::stats::{SandboxStats, StatsTally};
+use super::storage::StorageRefusal;
+use super::token::IssuedTokens;
 use super::{assets, control, download, reading, upload};
 
 /// Everything that the stand-in knows.
-pub(super) struct Site {
-    pub(super) config: Config,
+pub(super) struct SandboxState {
+    pub(super) config: SandboxConfig,
     /// Where callers reach it.
     pub(super) root: Url,
-    pub(super) routes: Routes,
-    pub(super) clock: Clock,
-    pub(super) signer: Signer,
-    pub(super) tokens: Tokens,
-    pub(super) limits: Limits,
-    pub(super) shelf: Arc<Shelf>,
+    pub(super) routes: RouteTable,
+    pub(super) clock: SandboxClock,
+    pub(super) signer: UrlSigner,
+    pub(super) tokens: IssuedTokens,
+    pub(super) limits: SandboxLimits,
+    pub(super) shelf: Arc<AssetStore>,
     pub(super) accounts: AccountStore,
     pub(super) channels: ChannelStore,
-    pub(super) faults: Pending,
-    pub(super) oddities: Oddities,
-    pub(super) tally: Arc<Tally>,
+    pub(super) faults: PendingFaults,
+    pub(super) oddities: ActiveOddities,
+    pub(super) tally: Arc<StatsTally>,
 }
 
-impl Site {
-    pub(super) fn open(config: Config, root: Url) -> std::io::Result<Self> {
+impl SandboxState {
+    pub(super) fn open(config: SandboxConfig, root: Url) -> std::io::Result<Self> {
         Ok(Self {
             root,
-            routes: Routes::all(),
-            clock: Clock::ahead_by(config.clock_skew),
-            signer: Signer::with_fresh_secret(),
-            tokens: Tokens::default(),
-            limits: Limits::of(config.plan),
-            shelf: Arc::new(Shelf::in_temporary_folder()?),
+            routes: RouteTable::all(),
+            clock: SandboxClock::ahead_by(config.clock_skew),
+            signer: UrlSigner::with_fresh_secret(),
+            tokens: IssuedTokens::default(),
+            limits: SandboxLimits::of(config.plan),
+            shelf: Arc::new(AssetStore::in_temporary_folder()?),
             accounts: AccountStore::default(),
             channels: ChannelStore::with_samples(),
-            faults: Pending::default(),
-            oddities: Oddities::default(),
+            faults: PendingFaults::default(),
+            oddities: ActiveOddities::default(),
             tally: Arc::default(),
             config,
         })
@@ -69,14 +69,16 @@ impl Site {
     pub(super) async fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
-    ) -> Result<Response<Outgoing>, Infallible> {
+    ) -> Result<Response<ReplyBody>, Infallible> {
         let mut reply = match self.routes.find(request.method(), request.uri().path()) {
-            Ok((Target::Operation(operation), id)) => self.operate(operation, &id, request).await,
-            Ok((Target::Faults, _)) => control::add_faults(&self, request).await,
-            Ok((Target::Oddities, _)) => control::set_oddities(&self, request).await,
-            Ok((Target::Stats, _)) => control::stats(&self),
-            Ok((Target::Reset, _)) => control::reset(&self),
-            Ok((Target::PutChannel, _)) => control::put_channel(&self, request).await,
+            Ok((RouteTarget::Operation(operation), id)) => {
+                self.operate(operation, &id, request).await
+            }
+            Ok((RouteTarget::Faults, _)) => control::add_faults(&self, request).await,
+            Ok((RouteTarget::Oddities, _)) => control::set_oddities(&self, request).await,
+            Ok((RouteTarget::Stats, _)) => control::stats(&self),
+            Ok((RouteTarget::Reset, _)) => control::reset(&self),
+            Ok((RouteTarget::PutChannel, _)) => control::put_channel(&self, request).await,
             Err(lost) => lost.into_reply(),
         };
         if !reply.headers.contains_key(DATE) {
@@ -87,7 +89,12 @@ impl Site {
         Ok(reply.into_response())
     }
 
-    async fn operate(&self, operation: Operation, id: &str, request: Request<Incoming>) -> Reply {
+    async fn operate(
+        &self,
+        operation: SandboxOperation,
+        id: &str,
+        request: Request<Incoming>,
+    ) -> SandboxReply {
         let fault = self.faults.take(operation);
         let _presence = self.tally.began(operation, fault.is_some());
         let reply = match &fault {
@@ -98,13 +105,13 @@ impl Site {
                 reply
             }
         };
-        if !matches!(reply.content, Content::Cut) {
+        if !matches!(reply.content, ReplyContent::Cut) {
             self.tally.answered(operation, reply.status);
         }
         reply
     }
 
-    async fn fail(&self, fault: &Fault, id: &str, request: Request<Incoming>) -> Reply {
+    async fn fail(&self, fault: &Fault, id: &str, request: Request<Incoming>) -> SandboxReply {
         tokio::time::sleep(fault.delay).await;
         if fault.stall {
             future::pending::<()>().await;
@@ -112,7 +119,7 @@ impl Site {
         if fault.done {
             let right = self.perform(fault.at, id, request, None).await;
             let mut reply = if fault.close {
-                Reply::cut()
+                SandboxReply::cut()
             } else {
                 fault.answer().unwrap_or(right)
             };
@@ -120,7 +127,7 @@ impl Site {
             return reply;
         }
         if fault.close {
-            return Reply::cut();
+            return SandboxReply::cut();
         }
         let mut reply = match fault.answer() {
             Some(reply) if fault.cut_after.is_none() => {
@@ -135,42 +142,42 @@ impl Site {
 
     async fn perform(
         &self,
-        operation: Operation,
+        operation: SandboxOperation,
         id: &str,
         request: Request<Incoming>,
         fault: Option<&Fault>,
-    ) -> Reply {
+    ) -> SandboxReply {
         let for_users = request
             .headers()
             .get("x-egain-error-message")
             .is_some_and(|wanted| wanted == "yes");
         let result = match operation {
-            Operation::Token => return self.tokens.answer(&self.config, request).await,
-            Operation::Upload => {
+            SandboxOperation::Token => return self.tokens.answer(&self.config, request).await,
+            SandboxOperation::Upload => {
                 return upload::receive(self, id, request, fault)
                     .await
-                    .unwrap_or_else(Denied::into_reply);
+                    .unwrap_or_else(StorageRefusal::into_reply);
             }
-            Operation::Download => {
+            SandboxOperation::Download => {
                 return download::send(self, id, &request, fault)
                     .await
-                    .unwrap_or_else(Denied::into_reply);
+                    .unwrap_or_else(StorageRefusal::into_reply);
             }
-            Operation::CreateAsset => assets::create(self, request).await,
-            Operation::GetAsset => assets::get(self, id, &request),
-            Operation::DeleteAsset => assets::delete(self, id, &request),
-            Operation::CreateAccount => accounts::create(self, request).await,
-            Operation::ListAccounts => accounts::list(self, &request),
-            Operation::GetAccount => accounts::get(self, id, &request),
-            Operation::ReplaceAccount => accounts::replace(self, id, request).await,
-            Operation::DeleteAccount => accounts::delete(self, id, &request),
-            Operation::ListChannels => channels::list(self, &request),
-            Operation::GetChannel => channels::get(self, id, &request),
+            SandboxOperation::CreateAsset => assets::create(self, request).await,
+            SandboxOperation::GetAsset => assets::get(self, id, &request),
+            SandboxOperation::DeleteAsset => assets::delete(self, id, &request),
+            SandboxOperation::CreateAccount => accounts::create(self, request).await,
+            SandboxOperation::ListAccounts => accounts::list(self, &request),
+            SandboxOperation::GetAccount => accounts::get(self, id, &request),
+            SandboxOperation::ReplaceAccount => accounts::replace(self, id, request).await,
+            SandboxOperation::DeleteAccount => accounts::delete(self, id, &request),
+            SandboxOperation::ListChannels => channels::list(self, &request),
+            SandboxOperation::GetChannel => channels::get(self, id, &request),
         };
         result.unwrap_or_else(|refusal| refusal.into_reply(for_users))
     }
 
-    pub(super) fn stats(&self) -> Stats {
+    pub(super) fn stats(&self) -> SandboxStats {
         self.tally.read(self.shelf.all(), self.faults.all())
     }
 

@@ -8,14 +8,14 @@ use http::StatusCode;
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use super::faults::{Fault, Operation};
+use super::faults::{Fault, SandboxOperation};
 use super::shelf::AssetView;
 
 /// Everything that a test may want to know afterwards, or in the middle.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Stats {
+pub struct SandboxStats {
     /// Calls by operation; all operations are there.
-    pub operations: BTreeMap<Operation, Calls>,
+    pub operations: BTreeMap<SandboxOperation, CallStats>,
     /// Bytes of files that storage took in, also of those that it didn't keep.
     pub bytes_received: u64,
     /// Bytes of files that storage gave out.
@@ -28,7 +28,7 @@ pub struct Stats {
 
 /// Calls of one operation.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Calls {
+pub struct CallStats {
     /// That began.
     pub calls: u64,
     /// That met a fault.
@@ -42,16 +42,16 @@ pub struct Calls {
     now: u64,
 }
 
-impl Stats {
+impl SandboxStats {
     /// How often `operation` was called.
-    pub fn calls(&self, operation: Operation) -> u64 {
+    pub fn calls(&self, operation: SandboxOperation) -> u64 {
         self.operations
             .get(&operation)
             .map_or(0, |calls| calls.calls)
     }
 
     /// How often `operation` was answered with `status`.
-    pub fn answers(&self, operation: Operation, status: StatusCode) -> u64 {
+    pub fn answers(&self, operation: SandboxOperation, status: StatusCode) -> u64 {
         let answers = self.operations.get(&operation).map(|calls| &calls.answers);
         answers
             .and_then(|answers| answers.get(&status.as_u16()))
@@ -62,8 +62,8 @@ impl Stats {
 
 /// A call that is there.
 pub(super) struct Presence {
-    tally: Arc<Tally>,
-    operation: Operation,
+    tally: Arc<StatsTally>,
+    operation: SandboxOperation,
 }
 
 impl Drop for Presence {
@@ -77,15 +77,15 @@ impl Drop for Presence {
 
 /// The running count.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
-    operations: Mutex<BTreeMap<Operation, Calls>>,
+pub(super) struct StatsTally {
+    operations: Mutex<BTreeMap<SandboxOperation, CallStats>>,
     received: AtomicU64,
     sent: AtomicU64,
 }
 
-impl Tally {
+impl StatsTally {
     /// A call has begun. It is there until what is returned goes.
-    pub(super) fn began(self: &Arc<Self>, operation: Operation, faulted: bool) -> Presence {
+    pub(super) fn began(self: &Arc<Self>, operation: SandboxOperation, faulted: bool) -> Presence {
         let mut operations = self.operations.lock();
         let calls = operations.entry(operation).or_default();
         calls.calls += 1;
@@ -98,7 +98,7 @@ impl Tally {
         }
     }
 
-    pub(super) fn answered(&self, operation: Operation, status: StatusCode) {
+    pub(super) fn answered(&self, operation: SandboxOperation, status: StatusCode) {
         *self
             .operations
             .lock()
@@ -117,13 +117,13 @@ impl Tally {
         self.sent.fetch_add(bytes, Relaxed);
     }
 
-    pub(super) fn read(&self, assets: Vec<AssetView>, faults: Vec<Fault>) -> Stats {
+    pub(super) fn read(&self, assets: Vec<AssetView>, faults: Vec<Fault>) -> SandboxStats {
         let mut operations = self.operations.lock().clone();
-        for operation in Operation::ALL {
+        for operation in SandboxOperation::ALL {
             operations.entry(*operation).or_default();
         }
         let (bytes_received, bytes_sent) = (self.received.load(Relaxed), self.sent.load(Relaxed));
-        Stats {
+        SandboxStats {
             operations,
             bytes_received,
             bytes_sent,

@@ -4,30 +4,30 @@
 
 use http::{HeaderMap, StatusCode, header};
 
-use super::reply::Reply;
-use super::signature::Invalid;
+use super::reply::SandboxReply;
+use super::signature::InvalidSignature;
 
 /// A refusal as storage puts it: a status and a line of text, nothing of eGain's JSON.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Denied(pub(super) StatusCode, pub(super) String);
+pub(super) struct StorageRefusal(pub(super) StatusCode, pub(super) String);
 
-impl Denied {
+impl StorageRefusal {
     pub(super) fn new(status: StatusCode, why: impl Into<String>) -> Self {
         Self(status, why.into())
     }
 
-    pub(super) fn into_reply(self) -> Reply {
-        Reply::plain(self.0, self.1)
+    pub(super) fn into_reply(self) -> SandboxReply {
+        SandboxReply::plain(self.0, self.1)
     }
 }
 
-impl From<Invalid> for Denied {
-    fn from(invalid: Invalid) -> Self {
+impl From<InvalidSignature> for StorageRefusal {
+    fn from(invalid: InvalidSignature) -> Self {
         Self::new(StatusCode::FORBIDDEN, invalid.to_string())
     }
 }
 
-impl From<std::io::Error> for Denied {
+impl From<std::io::Error> for StorageRefusal {
     fn from(error: std::io::Error) -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -37,10 +37,10 @@ impl From<std::io::Error> for Denied {
 }
 
 /// The signature is the only credential, as with the storage of the large clouds.
-pub(super) fn refuse_authorization(headers: &HeaderMap) -> Result<(), Denied> {
+pub(super) fn refuse_authorization(headers: &HeaderMap) -> Result<(), StorageRefusal> {
     match headers.get(header::AUTHORIZATION) {
         None => Ok(()),
-        Some(_) => Err(Denied::new(
+        Some(_) => Err(StorageRefusal::new(
             StatusCode::BAD_REQUEST,
             "only one credential is allowed: the signature",
         )),

@@ -10,9 +10,9 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::config::{Config, SCOPE_PREFIX};
+use super::config::{SCOPE_PREFIX, SandboxConfig};
 use super::reading;
-use super::reply::Reply;
+use super::reply::SandboxReply;
 
 /// A form that is larger than this isn't one for a token.
 const MAX_FORM: usize = 16 * 1024;
@@ -26,18 +26,22 @@ struct Grant {
 
 /// The tokens that were given out and are still good.
 #[derive(Debug, Default)]
-pub(super) struct Tokens(Mutex<HashMap<String, Grant>>);
+pub(super) struct IssuedTokens(Mutex<HashMap<String, Grant>>);
 
 /// Why a token isn't enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Insufficient {
+pub(super) enum TokenRefusal {
     Unknown,
     Scope,
 }
 
-impl Tokens {
+impl IssuedTokens {
     /// Answers `POST /token`.
-    pub(super) async fn answer(&self, config: &Config, request: Request<Incoming>) -> Reply {
+    pub(super) async fn answer(
+        &self,
+        config: &SandboxConfig,
+        request: Request<Incoming>,
+    ) -> SandboxReply {
         let result = read(request)
             .await
             .and_then(|form| authorize(&form, config));
@@ -48,7 +52,7 @@ impl Tokens {
         reply.with(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
     }
 
-    fn issue(&self, scopes: Vec<String>, config: &Config) -> Reply {
+    fn issue(&self, scopes: Vec<String>, config: &SandboxConfig) -> SandboxReply {
         // Recognisable, so that whoever uses the stand-in can search for it where no token belongs.
         let token = format!(
             "sandbox-token-{}{}",
@@ -60,19 +64,19 @@ impl Tokens {
         tokens.retain(|_, grant| grant.expires > Instant::now());
         tokens.insert(token.clone(), Grant { scopes, expires });
         let expires_in = config.token_life.as_secs();
-        Reply::json(
+        SandboxReply::json(
             StatusCode::OK,
             json!({"access_token": token, "token_type": "Bearer", "expires_in": expires_in}),
         )
     }
 
     /// Whether `token` is good and has one of `scopes`.
-    pub(super) fn check(&self, token: &str, scopes: &[&str]) -> Result<(), Insufficient> {
+    pub(super) fn check(&self, token: &str, scopes: &[&str]) -> Result<(), TokenRefusal> {
         let tokens = self.0.lock();
         let grant = tokens
             .get(token)
             .filter(|grant| grant.expires > Instant::now())
-            .ok_or(Insufficient::Unknown)?;
+            .ok_or(TokenRefusal::Unknown)?;
         let allowed = grant
             .scopes
             .iter()
@@ -80,7 +84,7 @@ impl Tokens {
         if allowed {
             Ok(())
         } else {
-            Err(Insufficient::Scope)
+            Err(TokenRefusal::Scope)
         }
     }
 }
@@ -90,13 +94,13 @@ impl Tokens {
 struct Denied(&'static str, &'static str);
 
 impl Denied {
-    fn into_reply(self) -> Reply {
+    fn into_reply(self) -> SandboxReply {
         let status = if self.0 == "invalid_client" {
             StatusCode::UNAUTHORIZED
         } else {
             StatusCode::BAD_REQUEST
         };
-        Reply::json(
+        SandboxReply::json(
             status,
             json!({"error": self.0, "error_description": self.1}),
         )
@@ -132,7 +136,7 @@ fn parse(body: &[u8]) -> Result<Form, Denied> {
 }
 
 /// The scopes that the form asks for, if the client may have them.
-fn authorize(form: &Form, config: &Config) -> Result<Vec<String>, Denied> {
+fn authorize(form: &Form, config: &SandboxConfig) -> Result<Vec<String>, Denied> {
     match form.get("grant_type").map(String::as_str) {
         Some("client_credentials") => {}
         Some(_) => return Err(Denied("unsupported_grant_type", "only client_credentials")),
@@ -181,7 +185,7 @@ mod tests {
 
     fn ask(form: &str) -> Result<Vec<String>, &'static str> {
         parse(form.as_bytes())
-            .and_then(|form| authorize(&form, &Config::default()))
+            .and_then(|form| authorize(&form, &SandboxConfig::default()))
             .map_err(|denied| denied.0)
     }
 
@@ -191,7 +195,7 @@ mod tests {
     #[test]
     fn the_default_scope_is_all_that_the_client_has() {
         let form = format!("{CLIENT}&scope=https://api.egain.cloud/auth/.default");
-        assert_eq!(ask(&form), Ok(Config::default().scopes));
+        assert_eq!(ask(&form), Ok(SandboxConfig::default().scopes));
         let form = format!("{CLIENT}&scope=https://api.egain.cloud/auth/{INTERACTION_MANAGE}");
         assert_eq!(ask(&form), Ok(vec![INTERACTION_MANAGE.to_owned()]));
     }

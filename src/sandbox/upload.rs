@@ -6,19 +6,19 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use super::faults::Fault;
-use super::reply::Reply;
-use super::shelf::{AssetView, Closed, intake::Intake};
-use super::site::Site;
-use super::storage::{self, Denied};
+use super::reply::SandboxReply;
+use super::shelf::{AssetView, StoreRefusal, intake::FileWriter};
+use super::site::SandboxState;
+use super::storage::{self, StorageRefusal};
 use super::types;
 
 /// `POST` to the URL that came with an asset. A cut in `fault` ends it on the way.
 pub(super) async fn receive(
-    site: &Site,
+    site: &SandboxState,
     id: &str,
     request: Request<Incoming>,
     fault: Option<&Fault>,
-) -> Result<Reply, Denied> {
+) -> Result<SandboxReply, StorageRefusal> {
     storage::refuse_authorization(request.headers())?;
     let claims = site
         .signer
@@ -31,13 +31,15 @@ pub(super) async fn receive(
     let mut intake = site.shelf.open(id, claims.jti).await?.map_err(closed)?;
     let cut_after = fault.and_then(|fault| fault.cut_after);
     if !take(site, request, &mut intake, cut_after).await? {
-        return Ok(fault.and_then(Fault::answer).unwrap_or_else(Reply::cut));
+        return Ok(fault
+            .and_then(Fault::answer)
+            .unwrap_or_else(SandboxReply::cut));
     }
     if intake.received() != asset.size {
         return Err(wrong_length(intake.received(), &asset));
     }
     if intake.finish().await? {
-        Ok(Reply::empty(site.config.upload_status))
+        Ok(SandboxReply::empty(site.config.upload_status))
     } else {
         Err(gone())
     }
@@ -45,18 +47,18 @@ pub(super) async fn receive(
 
 /// Stores what comes; false when `cut_after` bytes came and the rest is left unread.
 async fn take(
-    site: &Site,
+    site: &SandboxState,
     request: Request<Incoming>,
-    intake: &mut Intake,
+    intake: &mut FileWriter,
     cut_after: Option<u64>,
-) -> Result<bool, Denied> {
+) -> Result<bool, StorageRefusal> {
     let mut body = request.into_body();
     while cut_after.is_none_or(|limit| intake.received() < limit) {
         let Some(frame) = body.frame().await else {
             return Ok(true);
         };
-        let frame =
-            frame.map_err(|error| Denied::new(StatusCode::BAD_REQUEST, error.to_string()))?;
+        let frame = frame
+            .map_err(|error| StorageRefusal::new(StatusCode::BAD_REQUEST, error.to_string()))?;
         if let Ok(data) = frame.into_data() {
             site.tally.received(data.len() as u64);
             intake.write(&data).await?;
@@ -66,15 +68,15 @@ async fn take(
 }
 
 /// Signed URLs know no chunked bodies: the length has to be known, and to be the declared one.
-fn check_length(headers: &HeaderMap, asset: &AssetView) -> Result<(), Denied> {
+fn check_length(headers: &HeaderMap, asset: &AssetView) -> Result<(), StorageRefusal> {
     if headers.contains_key(header::TRANSFER_ENCODING) {
-        return Err(Denied::new(
+        return Err(StorageRefusal::new(
             StatusCode::NOT_IMPLEMENTED,
             "Transfer-Encoding isn't supported here",
         ));
     }
     match headers.typed_get::<ContentLength>() {
-        None => Err(Denied::new(
+        None => Err(StorageRefusal::new(
             StatusCode::LENGTH_REQUIRED,
             "Content-Length is missing",
         )),
@@ -83,7 +85,7 @@ fn check_length(headers: &HeaderMap, asset: &AssetView) -> Result<(), Denied> {
     }
 }
 
-fn check_type(headers: &HeaderMap, asset: &AssetView) -> Result<(), Denied> {
+fn check_type(headers: &HeaderMap, asset: &AssetView) -> Result<(), StorageRefusal> {
     let declared = headers
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
@@ -92,26 +94,28 @@ fn check_type(headers: &HeaderMap, asset: &AssetView) -> Result<(), Denied> {
         return Ok(());
     }
     let wanted = asset.content_type;
-    Err(Denied::new(
+    Err(StorageRefusal::new(
         StatusCode::FORBIDDEN,
         format!("the type is {declared:?} and was declared to be {wanted:?}"),
     ))
 }
 
-fn wrong_length(length: u64, asset: &AssetView) -> Denied {
-    Denied::new(
+fn wrong_length(length: u64, asset: &AssetView) -> StorageRefusal {
+    StorageRefusal::new(
         StatusCode::BAD_REQUEST,
         format!("{length} bytes instead of {}", asset.size),
     )
 }
 
-fn closed(closed: Closed) -> Denied {
+fn closed(closed: StoreRefusal) -> StorageRefusal {
     match closed {
-        Closed::Unknown => gone(),
-        Closed::Used => Denied::new(StatusCode::FORBIDDEN, "the signature has been used"),
+        StoreRefusal::Unknown => gone(),
+        StoreRefusal::Used => {
+            StorageRefusal::new(StatusCode::FORBIDDEN, "the signature has been used")
+        }
     }
 }
 
-fn gone() -> Denied {
-    Denied::new(StatusCode::NOT_FOUND, "there is no such file")
+fn gone() -> StorageRefusal {
+    StorageRefusal::new(StatusCode::NOT_FOUND, "there is no such file")
 }

@@ -20,12 +20,12 @@ const LOOKED_AT: u64 = 1 << 20;
 
 /// Files that are small and belong together, and what they held at the last look.
 #[derive(Debug)]
-pub struct Changes {
+pub struct FileWatcher {
     paths: Vec<PathBuf>,
     seen: Vec<Option<[u8; 32]>>,
 }
 
-impl Changes {
+impl FileWatcher {
     /// From what they hold now: to be made before they are read, so that no change is missed.
     pub fn of(paths: Vec<PathBuf>) -> Self {
         let seen = paths.iter().map(|path| sum(path)).collect();
@@ -79,7 +79,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let paths = ["a", "b"].map(|name| folder.path().join(name));
         fs::write(&paths[0], "1").unwrap();
-        let mut changes = Changes::of(paths.to_vec());
+        let mut changes = FileWatcher::of(paths.to_vec());
         assert!(timeout(LONG, changes.next()).await.is_err());
         for text in [Some("2"), None] {
             text.map_or_else(
@@ -101,7 +101,7 @@ mod tests {
     async fn what_is_still_being_written_is_waited_for() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let path = file.path().to_path_buf();
-        let mut changes = Changes::of(vec![path.clone()]);
+        let mut changes = FileWatcher::of(vec![path.clone()]);
         let writing = async {
             for length in 1..20 {
                 fs::write(&path, "x".repeat(length)).unwrap();

@@ -10,7 +10,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 /// How far the service has come in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub enum Phase {
+pub enum ShutdownPhase {
     /// Not all listeners are bound yet.
     Starting,
     /// All is well.
@@ -24,7 +24,7 @@ pub enum Phase {
 
 /// The service's phase, and who still has work under way.
 #[derive(Clone)]
-pub struct Drain(Arc<Inner>);
+pub struct Shutdown(Arc<Inner>);
 
 struct Inner {
     phase: AtomicU8,
@@ -37,11 +37,11 @@ struct Inner {
     abort: CancellationToken,
 }
 
-impl Drain {
+impl Shutdown {
     /// A service that is starting.
     pub fn new() -> Self {
         Self(Arc::new(Inner {
-            phase: AtomicU8::new(Phase::Starting as u8),
+            phase: AtomicU8::new(ShutdownPhase::Starting as u8),
             early: TaskTracker::new(),
             late: TaskTracker::new(),
             finishing: TaskTracker::new(),
@@ -52,26 +52,26 @@ impl Drain {
     }
 
     /// Where the service stands.
-    pub fn phase(&self) -> Phase {
+    pub fn phase(&self) -> ShutdownPhase {
         match self.0.phase.load(Ordering::Acquire) {
-            0 => Phase::Starting,
-            1 => Phase::Serving,
-            2 => Phase::Leaving,
-            _ => Phase::Draining,
+            0 => ShutdownPhase::Starting,
+            1 => ShutdownPhase::Serving,
+            2 => ShutdownPhase::Leaving,
+            _ => ShutdownPhase::Draining,
         }
     }
 
     /// Moves on. Phases never go back.
-    pub fn enter(&self, phase: Phase) {
+    pub fn enter(&self, phase: ShutdownPhase) {
         self.0.phase.fetch_max(phase as u8, Ordering::AcqRel);
-        if phase >= Phase::Leaving {
+        if phase >= ShutdownPhase::Leaving {
             self.0.leaving.cancel();
         }
     }
 
     /// Held by an exchange until its last byte.
     pub fn exchange(&self) -> TaskTrackerToken {
-        if self.phase() < Phase::Draining {
+        if self.phase() < ShutdownPhase::Draining {
             self.0.early.token()
         } else {
             self.0.late.token()
@@ -120,7 +120,7 @@ impl Drain {
     }
 }
 
-impl Default for Drain {
+impl Default for Shutdown {
     fn default() -> Self {
         Self::new()
     }

@@ -1,7 +1,7 @@
 //! The metrics table. A metric's doc comment is its help text.
 //!
 //! Label values come from closed sets only: nothing a caller sends becomes a label. What would be
-//! stale between two events is read when it is scraped: see [`Metrics::at_scrape`].
+//! stale between two events is read when it is scraped: see [`ServiceMetrics::at_scrape`].
 
 use parking_lot::Mutex;
 use prometheus::core::Collector;
@@ -15,7 +15,7 @@ use super::log_output;
 const PREFIX: &str = "asset_gateway_";
 
 /// Sets what is only known when it is asked for.
-type Reading = Box<dyn Fn(&Metrics) + Send>;
+type Reading = Box<dyn Fn(&ServiceMetrics) + Send>;
 
 /// What may be odd in an answer of eGain's, as `upstream_oddities_total` has it.
 const ODD_FIELDS: [&str; 9] = [
@@ -32,7 +32,7 @@ const ODD_FIELDS: [&str; 9] = [
 
 /// One row of the table, for documents and the tests that compare them.
 #[derive(Debug, Clone, Copy)]
-pub struct Row {
+pub struct MetricRow {
     /// Name without the prefix `asset_gateway_`.
     pub name: &'static str,
     /// Label names.
@@ -44,16 +44,16 @@ pub struct Row {
 macro_rules! table {
     ($($(#[doc = $help:literal])+ $field:ident: $kind:ident $name:literal [$($label:literal),*],)*) => {
         /// Every metric the service has.
-        pub struct Metrics {
+        pub struct ServiceMetrics {
             registry: Registry,
             readings: Mutex<Vec<Reading>>,
             $($(#[doc = $help])+ pub $field: $kind,)*
         }
 
         /// The same table as data.
-        pub const TABLE: &[Row] = &[$(Row { name: $name, labels: &[$($label),*], help: concat!($($help),+) },)*];
+        pub const TABLE: &[MetricRow] = &[$(MetricRow { name: $name, labels: &[$($label),*], help: concat!($($help),+) },)*];
 
-        impl Metrics {
+        impl ServiceMetrics {
             /// Registers everything in a registry of its own, so that several services fit in one
             /// process.
             pub fn new() -> Self {
@@ -188,13 +188,13 @@ fn register<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -
     collector
 }
 
-impl Default for Metrics {
+impl Default for ServiceMetrics {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Metrics {
+impl ServiceMetrics {
     /// A rate that is alerted on must be there before the first event.
     fn begin_at_zero(&self) {
         for result in ["hit", "miss", "coalesced"] {
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn what_changes_by_itself_is_read_when_scraped() {
-        let metrics = Metrics::new();
+        let metrics = ServiceMetrics::new();
         let clock = std::sync::Arc::new(std::sync::atomic::AtomicI64::new(1));
         let read = clock.clone();
         metrics.at_scrape(move |metrics| {
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn two_services_fit_in_one_process() {
-        let (one, two) = (Metrics::new(), Metrics::new());
+        let (one, two) = (ServiceMetrics::new(), ServiceMetrics::new());
         one.url_early_death.inc();
         assert_eq!(two.url_early_death.get(), 0);
         assert!(

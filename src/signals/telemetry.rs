@@ -14,7 +14,7 @@ use super::log_output::{self, LogGuard};
 
 /// How a line looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
+pub enum LogFormat {
     /// One JSON object a line.
     Json,
     /// For a person at a terminal.
@@ -28,13 +28,13 @@ const QUIET: &str = "hyper=info,hyper_util=info,h2=info,reqwest=info,rustls=info
 ///
 /// `format` left open means text on a terminal and JSON elsewhere. `filter` is in the form of
 /// `tracing_subscriber::EnvFilter`; an invalid one is an error that says where.
-pub fn start(format: Option<Format>, filter: &str) -> Result<LogGuard, String> {
+pub fn start(format: Option<LogFormat>, filter: &str) -> Result<LogGuard, String> {
     let filter =
         EnvFilter::try_new(format!("{QUIET},{filter}")).map_err(|e| format!("log.filter: {e}"))?;
     let format = format.unwrap_or(if std::io::stderr().is_terminal() {
-        Format::Text
+        LogFormat::Text
     } else {
-        Format::Json
+        LogFormat::Json
     });
     let registry = tracing_subscriber::registry().with(filter);
     let (writer, guard) = log_output::open();
@@ -42,10 +42,10 @@ pub fn start(format: Option<Format>, filter: &str) -> Result<LogGuard, String> {
     // may block.
     let layer = layer().log_internal_errors(false).with_writer(writer);
     let started = match format {
-        Format::Json => registry
+        LogFormat::Json => registry
             .with(layer.fmt_fields(JsonMembers).event_format(JsonLine))
             .try_init(),
-        Format::Text => registry.with(layer.with_target(false)).try_init(),
+        LogFormat::Text => registry.with(layer.with_target(false)).try_init(),
     };
     if started.is_err() {
         return Ok(LogGuard::none());

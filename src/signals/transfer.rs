@@ -3,19 +3,19 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::metrics::Metrics;
-use crate::words::fault::{Blame, Fault, Stage};
+use super::metrics::ServiceMetrics;
+use crate::words::fault::{Blame, Error, Stage};
 
 /// Which way the bytes go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
+pub enum TransferDirection {
     /// From a caller to storage.
     Upload,
     /// From storage to a caller.
     Download,
 }
 
-impl Direction {
+impl TransferDirection {
     const fn name(self) -> &'static str {
         match self {
             Self::Upload => "upload",
@@ -25,21 +25,21 @@ impl Direction {
 }
 
 /// A transfer under way. Unless it is told otherwise, its caller has left.
-pub struct Transfer {
-    metrics: Arc<Metrics>,
-    direction: Direction,
+pub struct TransferRecord {
+    metrics: Arc<ServiceMetrics>,
+    direction: TransferDirection,
     began: Instant,
     failure: Option<(Stage, Blame)>,
 }
 
-impl Transfer {
+impl TransferRecord {
     /// A transfer has begun.
-    pub fn begin(metrics: &Arc<Metrics>, direction: Direction) -> Self {
+    pub fn begin(metrics: &Arc<ServiceMetrics>, direction: TransferDirection) -> Self {
         metrics
             .transfers_in_flight
             .with_label_values(&[direction.name()])
             .inc();
-        let stage = if direction == Direction::Upload {
+        let stage = if direction == TransferDirection::Upload {
             Stage::Read
         } else {
             Stage::Fetch
@@ -53,12 +53,12 @@ impl Transfer {
     }
 
     /// It has ended, well or not.
-    pub fn end(&mut self, fault: Option<&Fault>) {
+    pub fn end(&mut self, fault: Option<&Error>) {
         self.failure = fault.map(|fault| (fault.stage(), fault.blame()));
     }
 }
 
-impl Drop for Transfer {
+impl Drop for TransferRecord {
     fn drop(&mut self) {
         let (metrics, direction) = (&self.metrics, self.direction.name());
         metrics

@@ -3,11 +3,11 @@
 use http::StatusCode;
 use tokio::time::Instant;
 
-use super::metrics::Metrics;
+use super::metrics::ServiceMetrics;
 
 /// How a request to an upstream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum UpstreamOutcome {
     /// With an answer.
     Answered(StatusCode),
     /// With none in time.
@@ -16,7 +16,7 @@ pub enum Outcome {
     Failed,
 }
 
-impl Outcome {
+impl UpstreamOutcome {
     const fn name(self) -> &'static str {
         match self {
             Self::Answered(status) => match status.as_u16() / 100 {
@@ -32,9 +32,9 @@ impl Outcome {
     }
 }
 
-impl Metrics {
+impl ServiceMetrics {
     /// Counts a request that was sent at `began`, and the time until its answer.
-    pub fn upstream_answered(&self, operation: &str, began: Instant, outcome: Outcome) {
+    pub fn upstream_answered(&self, operation: &str, began: Instant, outcome: UpstreamOutcome) {
         let labels = [operation, outcome.name()];
         self.upstream_requests.with_label_values(&labels).inc();
         self.upstream_request_duration

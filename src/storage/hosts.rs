@@ -13,8 +13,8 @@ use hyper_util::client::legacy::connect::dns::Name;
 use tower_service::Service;
 use url::{Host, Url};
 
-use super::{Config, Storage};
-use crate::words::fault::{Code, Fault, Stage};
+use super::{StorageClient, StorageConfig};
+use crate::words::fault::{Error, ErrorCode, Stage};
 use crate::words::secret::SignedUrl;
 
 /// A host that a signed URL may name.
@@ -122,10 +122,10 @@ fn is_admitted(hosts: &[HostPattern], url: &Url) -> bool {
     })
 }
 
-impl Storage {
+impl StorageClient {
     /// Takes over a URL that eGain gave us, if it names a host that is allowed. What follows its
     /// host stays byte for byte as it was signed.
-    pub fn admit(&self, given: &SignedUrl) -> Result<SignedUrl, Fault> {
+    pub fn admit(&self, given: &SignedUrl) -> Result<SignedUrl, Error> {
         let mut url = given.parsed();
         if url.scheme() == "http" && !self.config.allow_http && url.set_scheme("https").is_err() {
             return Err(foreign("has no usable scheme"));
@@ -173,31 +173,31 @@ fn target(url: &str) -> Option<PathAndQuery> {
         .filter(|parsed| parsed.as_str() == target)
 }
 
-pub(super) fn foreign(what: &str) -> Fault {
+pub(super) fn foreign(what: &str) -> Error {
     let detail = format!(
         "the contentUrl that eGain gave {what}: an operator must check egain.content_hosts"
     );
-    Fault::gateway(Code::UpstreamError, Stage::Sign, detail)
+    Error::gateway(ErrorCode::UpstreamError, Stage::Sign, detail)
 }
 
-pub(super) fn unaskable() -> Fault {
+pub(super) fn unaskable() -> Error {
     let detail = "the contentUrl that eGain gave has characters that no request can carry as they were signed: ask eGain's \
                   support, giving the request id";
-    Fault::egain(Code::UpstreamError, Stage::Sign, detail)
+    Error::egain(ErrorCode::UpstreamError, Stage::Sign, detail)
 }
 
 /// Resolves names for the storage client: those that only a wildcard admits must be at public
 /// addresses. Address literals never come here, but only an exact entry admits them.
 #[derive(Clone)]
-pub struct Guarded(Arc<Config>);
+pub struct SsrfGuard(Arc<StorageConfig>);
 
-impl Guarded {
-    pub fn new(config: Arc<Config>) -> Self {
+impl SsrfGuard {
+    pub fn new(config: Arc<StorageConfig>) -> Self {
         Self(config)
     }
 }
 
-impl Service<Name> for Guarded {
+impl Service<Name> for SsrfGuard {
     type Response = vec::IntoIter<SocketAddr>;
     type Error = io::Error;
     type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;

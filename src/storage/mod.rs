@@ -15,19 +15,19 @@ use std::time::Duration;
 use http::{Method, Request, Uri};
 use parking_lot::Mutex;
 
-use crate::body::Frames;
-use crate::signals::metrics::Metrics;
-use crate::wire::client::{self, Client, Origin};
-use crate::words::fault::Fault;
+use crate::body::BoxBody;
+use crate::signals::metrics::ServiceMetrics;
+use crate::wire::client::{self, ConnectionOrigin, HttpClient};
+use crate::words::fault::Error;
 use crate::words::secret::SignedUrl;
 pub use hosts::HostPattern;
-pub use object::{Object, refuses_url};
-pub use send::Parcel;
-pub use verdict::Wanted;
+pub use object::{StoredObject, refuses_url};
+pub use send::PutPayload;
+pub use verdict::RequestedPart;
 
 /// How storage is reached.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub struct StorageConfig {
     /// Hosts that a signed URL may name.
     pub content_hosts: Vec<HostPattern>,
     /// Whether plain `http` stays as it is; else it is tried as `https`.
@@ -64,12 +64,12 @@ pub enum UploadContentType {
 
 /// The client for storage.
 #[derive(Clone)]
-pub struct Storage {
-    http: Client<hosts::Guarded>,
-    config: Arc<Config>,
-    metrics: Arc<Metrics>,
+pub struct StorageClient {
+    http: HttpClient<hosts::SsrfGuard>,
+    config: Arc<StorageConfig>,
+    metrics: Arc<ServiceMetrics>,
     /// Where the last file went: a place that was admitted.
-    destination: Arc<Mutex<Option<Origin>>>,
+    destination: Arc<Mutex<Option<ConnectionOrigin>>>,
 }
 
 /// Shorter than any server's keep-alive that we know of: a pooled connection that storage is about
@@ -79,19 +79,19 @@ const POOL_IDLE: Duration = Duration::from_secs(4);
 /// What a burst of uploads leaves behind for so long.
 const IDLE_CONNECTIONS: usize = 256;
 
-impl Storage {
+impl StorageClient {
     /// Makes a client.
     ///
     /// # Errors
     /// The machine has no CA certificates.
-    pub fn new(config: Config, metrics: Arc<Metrics>) -> io::Result<Self> {
+    pub fn new(config: StorageConfig, metrics: Arc<ServiceMetrics>) -> io::Result<Self> {
         let config = Arc::new(config);
-        let line = client::Config {
+        let line = client::ClientConfig {
             connect_timeout: config.connect_timeout,
             idle_timeout: POOL_IDLE,
             max_idle: IDLE_CONNECTIONS,
         };
-        let http = Client::new(line, hosts::Guarded::new(config.clone()))?;
+        let http = HttpClient::new(line, hosts::SsrfGuard::new(config.clone()))?;
         Ok(Self {
             http,
             config,
@@ -111,13 +111,13 @@ impl Storage {
     fn note_destination(&self, uri: &Uri) {
         let mut destination = self.destination.lock();
         if destination.as_ref().is_none_or(|origin| !origin.is_of(uri)) {
-            *destination = Origin::of(uri);
+            *destination = ConnectionOrigin::of(uri);
         }
     }
 }
 
 /// A request to a signed URL.
-fn request(method: Method, url: &SignedUrl, body: Frames) -> Result<Request<Frames>, Fault> {
+fn request(method: Method, url: &SignedUrl, body: BoxBody) -> Result<Request<BoxBody>, Error> {
     let mut request = Request::new(body);
     *request.method_mut() = method;
     *request.uri_mut() = url.expose().parse().map_err(|_| hosts::unaskable())?;

@@ -7,32 +7,36 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::verdict::{End, Framing, Wanted, foreign};
-use super::{Storage, request};
-use crate::body::Frames;
-use crate::body::exact::Exact;
-use crate::body::pace::{Limits, Pace};
-use crate::body::peek::Peeked;
-use crate::words::fault::{Code, Fault, Stage};
+use super::verdict::{BodyEnd, BodyFraming, RequestedPart, foreign};
+use super::{StorageClient, request};
+use crate::body::BoxBody;
+use crate::body::exact::ExactLengthBody;
+use crate::body::pace::{MinRateBody, PaceLimits};
+use crate::body::peek::PeekedBody;
+use crate::words::fault::{Error, ErrorCode, Stage};
 use crate::words::secret::SignedUrl;
 
 /// What storage gave: bytes (200, 206), or a verdict on the request's conditions (304, 412, 416).
-pub struct Object {
+pub struct StoredObject {
     /// One of 200, 206, 304, 412, 416.
     pub status: StatusCode,
     /// Storage's headers; `Content-Length` is what the body is held to.
     pub headers: HeaderMap,
     /// The bytes: as many as they should be, or an error before the last of them.
-    pub body: Frames,
+    pub body: BoxBody,
 }
 
 /// What is read of a file that came without its length before the caller gets a head: most pictures
 /// that were cut are an error then.
 const READ_AHEAD: u64 = 64 * 1024;
 
-impl Storage {
+impl StorageClient {
     /// Reads what is wanted. An answer to something else is storage's fault.
-    pub async fn read(&self, url: &SignedUrl, wanted: &Wanted) -> Result<Object, Fault> {
+    pub async fn read(
+        &self,
+        url: &SignedUrl,
+        wanted: &RequestedPart,
+    ) -> Result<StoredObject, Error> {
         let began = Instant::now();
         let mut request = request(Method::GET, url, nothing())?;
         request.headers_mut().extend(wanted.conditions().clone());
@@ -45,48 +49,52 @@ impl Storage {
             };
         self.observe("download", began, &result);
         let response = result?;
-        let framing = Framing::of(response.headers(), response.body().size_hint().exact());
+        let framing = BodyFraming::of(response.headers(), response.body().size_hint().exact());
         let end = wanted.judge(response.status(), response.headers(), framing)?;
         self.object(response, end).await
     }
 
-    async fn object(&self, response: Response<Incoming>, end: End) -> Result<Object, Fault> {
+    async fn object(
+        &self,
+        response: Response<Incoming>,
+        end: BodyEnd,
+    ) -> Result<StoredObject, Error> {
         let (mut head, body) = response.into_parts();
         end.tell(&mut head.headers);
         if !head.status.is_success() {
             // What storage says beyond the verdict isn't passed on: it tends to quote the
             // signature.
-            return Ok(Object {
+            return Ok(StoredObject {
                 status: head.status,
                 headers: head.headers,
                 body: nothing(),
             });
         }
         let body = body.map_err(|error| cut().because(&error));
-        let limits = Limits {
+        let limits = PaceLimits {
             idle: self.config.idle_timeout,
             min_rate: 0,
         };
-        let body = Pace::new(body, limits, |_| stalled());
+        let body = MinRateBody::new(body, limits, |_| stalled());
         let body = match end {
-            End::Exactly(length) => {
+            BodyEnd::Exactly(length) => {
                 // What can be taken up again needn't be waited for.
                 let least = if is_resumable(&head.headers) {
                     1
                 } else {
                     length.min(READ_AHEAD) as usize
                 };
-                let exact = Exact::new(
+                let exact = ExactLengthBody::new(
                     body,
                     length,
                     Box::new(move |actual| other_length(actual, length)),
                 );
                 // What is wrong so far can still be told as an error; later there is only the cut.
-                Frames::new(Peeked::at(Frames::new(exact), least).await?)
+                BoxBody::new(PeekedBody::at(BoxBody::new(exact), least).await?)
             }
-            End::Framed(_) | End::Marked => Frames::new(body),
+            BodyEnd::Framed(_) | BodyEnd::Marked => BoxBody::new(body),
         };
-        Ok(Object {
+        Ok(StoredObject {
             status: head.status,
             headers: head.headers,
             body,
@@ -100,45 +108,45 @@ fn is_resumable(headers: &HeaderMap) -> bool {
         .is_some_and(|tag| tag.as_bytes().starts_with(b"\""))
 }
 
-fn nothing() -> Frames {
-    Frames::new(Empty::new().map_err(|never| match never {}))
+fn nothing() -> BoxBody {
+    BoxBody::new(Empty::new().map_err(|never| match never {}))
 }
 
-fn late() -> Fault {
-    Fault::storage(
-        Code::UpstreamTimeout,
+fn late() -> Error {
+    Error::storage(
+        ErrorCode::UpstreamTimeout,
         Stage::Fetch,
         "storage didn't answer in time: try again",
     )
 }
 
-fn unreachable() -> Fault {
-    Fault::storage(
-        Code::UpstreamError,
+fn unreachable() -> Error {
+    Error::storage(
+        ErrorCode::UpstreamError,
         Stage::Fetch,
         "storage can't be reached: try again",
     )
     .retryable(true)
 }
 
-fn cut() -> Fault {
-    Fault::storage(
-        Code::UpstreamError,
+fn cut() -> Error {
+    Error::storage(
+        ErrorCode::UpstreamError,
         Stage::Fetch,
         "storage broke the connection in the middle: try again",
     )
     .retryable(true)
 }
 
-fn stalled() -> Fault {
-    Fault::storage(
-        Code::UpstreamTimeout,
+fn stalled() -> Error {
+    Error::storage(
+        ErrorCode::UpstreamTimeout,
         Stage::Fetch,
         "storage gave no byte for too long: try again",
     )
 }
 
-fn other_length(actual: u64, length: u64) -> Fault {
+fn other_length(actual: u64, length: u64) -> Error {
     if actual < length {
         cut()
     } else {
@@ -149,7 +157,7 @@ fn other_length(actual: u64, length: u64) -> Fault {
 }
 
 /// Whether storage refused the URL itself, as it does with one that has died before its time.
-pub fn refuses_url(fault: &Fault) -> bool {
+pub fn refuses_url(fault: &Error) -> bool {
     let status = fault.upstream_answer().and_then(|answer| answer.status);
     fault.stage() == Stage::Fetch && matches!(status, Some(401 | 403 | 404 | 410))
 }

@@ -5,7 +5,7 @@ use http::header::RANGE;
 
 /// What a `Range` header asks for. Has at least one range.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Ranges(Vec<Spec>);
+pub struct RequestedRanges(Vec<Spec>);
 
 #[derive(Debug, PartialEq, Eq)]
 enum Spec {
@@ -15,7 +15,7 @@ enum Spec {
     Last(u64),
 }
 
-impl Ranges {
+impl RequestedRanges {
     /// None where there is no `Range`, or one that has to be ignored: of another unit, malformed,
     /// or given twice.
     pub fn asked(headers: &HeaderMap) -> Option<Self> {
@@ -93,8 +93,8 @@ fn number(digits: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn asked(text: &str) -> Option<Ranges> {
-        Ranges::asked(&[(RANGE, text.parse().unwrap())].into_iter().collect())
+    fn asked(text: &str) -> Option<RequestedRanges> {
+        RequestedRanges::asked(&[(RANGE, text.parse().unwrap())].into_iter().collect())
     }
 
     #[test]
@@ -153,7 +153,7 @@ mod tests {
             .into_iter()
             .collect();
         headers.append(RANGE, "bytes=2-3".parse().unwrap());
-        assert_eq!(Ranges::asked(&headers), None);
+        assert_eq!(RequestedRanges::asked(&headers), None);
     }
 
     #[test]

@@ -13,20 +13,20 @@ use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, interval};
 
-use super::signature::Signature;
-use super::watch::{Watch, Watched};
-use super::{Storage, UploadContentType, UploadMethod, request};
-use crate::body::Frames;
-use crate::signals::upstream::Outcome;
+use super::signature::UrlSignature;
+use super::watch::{SendProgress, TrackedBody};
+use super::{StorageClient, UploadContentType, UploadMethod, request};
+use crate::body::BoxBody;
+use crate::signals::upstream::UpstreamOutcome;
 use crate::wire::client::{RequestProgress, SendError};
-use crate::words::fault::{Code, Fault, Stage, UpstreamAnswer};
+use crate::words::fault::{Error, ErrorCode, Stage, UpstreamAnswer};
 use crate::words::secret::SignedUrl;
 
 /// Azure refuses a blob without it (Put Blob).
 const AZURE_BLOB_TYPE: HeaderName = HeaderName::from_static("x-ms-blob-type");
 
 /// A file on its way: its type, its exact length, and a body that has this length or fails.
-pub struct Parcel<'a, B> {
+pub struct PutPayload<'a, B> {
     /// The MIME type that the asset was declared with.
     pub content_type: &'a str,
     /// Bytes; `body` must have exactly as many.
@@ -35,30 +35,30 @@ pub struct Parcel<'a, B> {
     pub body: B,
 }
 
-impl Storage {
+impl StorageClient {
     /// Sends a file. Ok means that storage has confirmed the whole of it.
     ///
     /// A fault of the body itself comes back as it is. Dropping the future cuts the connection, and
     /// storage never sees a complete file.
-    pub async fn send<B>(&self, url: &SignedUrl, parcel: Parcel<'_, B>) -> Result<(), Fault>
+    pub async fn send<B>(&self, url: &SignedUrl, parcel: PutPayload<'_, B>) -> Result<(), Error>
     where
-        B: Body<Data = Bytes, Error = Fault> + Send + Sync + Unpin + 'static,
+        B: Body<Data = Bytes, Error = Error> + Send + Sync + Unpin + 'static,
     {
-        let watch = Arc::new(Watch::new());
+        let watch = Arc::new(SendProgress::new());
         // Dropped when this function ends, which ends the body too: hyper would go on sending a
         // large file behind an early refusal.
         let (_lifeline, ends) = oneshot::channel();
-        let body = Watched::new(parcel.body, watch.clone(), ends);
+        let body = TrackedBody::new(parcel.body, watch.clone(), ends);
         let content_type = match self.config.content_type {
             UploadContentType::File => parcel.content_type,
             UploadContentType::OctetStream => "application/octet-stream",
         };
         let content_type = HeaderValue::try_from(content_type)
             .expect("a type that was sniffed can stand in a header");
-        let signature = Signature::of(&url.parsed());
+        let signature = UrlSignature::of(&url.parsed());
         let method = self.method(&signature);
-        let is_azure = signature == Signature::Azure && method == Method::PUT;
-        let mut request = request(method, url, Frames::new(body))?;
+        let is_azure = signature == UrlSignature::Azure && method == Method::PUT;
+        let mut request = request(method, url, BoxBody::new(body))?;
         if is_azure {
             request
                 .headers_mut()
@@ -83,9 +83,9 @@ impl Storage {
     async fn supervise(
         &self,
         send: impl Future<Output = Result<Response<Incoming>, SendError>>,
-        watch: &Watch,
+        watch: &SendProgress,
         progress: &RequestProgress,
-    ) -> Result<Response<Incoming>, Fault> {
+    ) -> Result<Response<Incoming>, Error> {
         let mut send = pin!(send);
         let idle = self.config.idle_timeout;
         let mut tick = interval((idle / 4).max(Duration::from_millis(10)));
@@ -97,13 +97,13 @@ impl Storage {
                 // by what goes on from there.
                 _ = tick.tick() => if watch.storage_idle().min(progress.since_last_byte().unwrap_or(Duration::MAX)) > idle {
                     let detail = "storage took no byte, or gave no answer, for too long: try again";
-                    return Err(Fault::storage(Code::UpstreamTimeout, Stage::Store, detail));
+                    return Err(Error::storage(ErrorCode::UpstreamTimeout, Stage::Store, detail));
                 },
             }
         }
     }
 
-    fn method(&self, signature: &Signature) -> Method {
+    fn method(&self, signature: &UrlSignature) -> Method {
         match self.config.method {
             UploadMethod::Put => Method::PUT,
             UploadMethod::Post => Method::POST,
@@ -115,21 +115,23 @@ impl Storage {
         &self,
         operation: &str,
         began: Instant,
-        result: &Result<Response<Incoming>, Fault>,
+        result: &Result<Response<Incoming>, Error>,
     ) {
         self.metrics.upstream_answered(
             operation,
             began,
             match result {
-                Ok(response) => Outcome::Answered(response.status()),
-                Err(fault) if fault.code() == Code::UpstreamTimeout => Outcome::TimedOut,
-                Err(_) => Outcome::Failed,
+                Ok(response) => UpstreamOutcome::Answered(response.status()),
+                Err(fault) if fault.code() == ErrorCode::UpstreamTimeout => {
+                    UpstreamOutcome::TimedOut
+                }
+                Err(_) => UpstreamOutcome::Failed,
             },
         );
     }
 }
 
-fn confirm(response: Response<Incoming>, watch: &Watch) -> Result<(), Fault> {
+fn confirm(response: Response<Incoming>, watch: &SendProgress) -> Result<(), Error> {
     let status = response.status();
     if !status.is_success() {
         return Err(refused(status));
@@ -137,13 +139,15 @@ fn confirm(response: Response<Incoming>, watch: &Watch) -> Result<(), Fault> {
     if status == StatusCode::ACCEPTED {
         let detail = "storage took the file for later (202) instead of storing it: try again";
         return Err(
-            Fault::storage(Code::UploadFailed, Stage::Store, detail).upstream(answered(status))
+            Error::storage(ErrorCode::UploadFailed, Stage::Store, detail)
+                .upstream(answered(status)),
         );
     }
     if !watch.sent_all() {
         let detail = "storage answered before it had the whole file: try again";
         return Err(
-            Fault::storage(Code::UploadFailed, Stage::Store, detail).upstream(answered(status))
+            Error::storage(ErrorCode::UploadFailed, Stage::Store, detail)
+                .upstream(answered(status)),
         );
     }
     let body = response.into_body();
@@ -165,12 +169,12 @@ async fn skim(mut body: Incoming) {
 }
 
 /// Storage's own words are not passed on: they tend to quote the signature.
-fn refused(status: StatusCode) -> Fault {
+fn refused(status: StatusCode) -> Error {
     let detail = format!(
         "storage refused the file with {}: try again",
         status.as_u16()
     );
-    Fault::storage(Code::UploadFailed, Stage::Store, detail).upstream(answered(status))
+    Error::storage(ErrorCode::UploadFailed, Stage::Store, detail).upstream(answered(status))
 }
 
 pub(super) fn answered(status: StatusCode) -> UpstreamAnswer {
@@ -180,22 +184,25 @@ pub(super) fn answered(status: StatusCode) -> UpstreamAnswer {
     }
 }
 
-fn broken(error: &SendError) -> Fault {
-    if let Some(fault) = Fault::find_in(error) {
+fn broken(error: &SendError) -> Error {
+    if let Some(fault) = Error::find_in(error) {
         return fault.clone();
     }
     let (code, detail) = if error.is_timeout() {
         (
-            Code::UpstreamTimeout,
+            ErrorCode::UpstreamTimeout,
             "storage couldn't be reached in time: try again",
         )
     } else if error.is_connect() {
-        (Code::UploadFailed, "storage can't be reached: try again")
+        (
+            ErrorCode::UploadFailed,
+            "storage can't be reached: try again",
+        )
     } else {
         (
-            Code::UploadFailed,
+            ErrorCode::UploadFailed,
             "storage broke the connection before it confirmed the file: try again",
         )
     };
-    Fault::storage(code, Stage::Store, detail).because(error)
+    Error::storage(code, Stage::Store, detail).because(error)
 }

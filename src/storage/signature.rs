@@ -12,7 +12,7 @@ const CLOUD_SIGNATURES: [&str; 2] = ["x-amz-signature", "x-goog-signature"];
 
 /// Who signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Signature {
+pub enum UrlSignature {
     /// A JWT that names its method.
     Jwt(Method),
     /// Amazon's store, Google's, or one that speaks as they do.
@@ -23,7 +23,7 @@ pub enum Signature {
     Unknown,
 }
 
-impl Signature {
+impl UrlSignature {
     /// What the query has.
     pub fn of(url: &Url) -> Self {
         if let Some(method) = url
@@ -79,7 +79,8 @@ mod tests {
     use super::*;
 
     fn method(query: &str) -> Method {
-        Signature::of(&format!("https://s.egain.cloud/f?{query}").parse().unwrap()).upload_method()
+        UrlSignature::of(&format!("https://s.egain.cloud/f?{query}").parse().unwrap())
+            .upload_method()
     }
 
     #[test]

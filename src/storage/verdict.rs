@@ -11,22 +11,22 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, StatusCode};
 
-use super::range::Ranges;
+use super::range::RequestedRanges;
 use super::send::answered;
-use crate::words::fault::{Code, Fault, Stage};
+use crate::words::fault::{Error, ErrorCode, Stage};
 
 /// What is read of a file.
-pub struct Wanted {
+pub struct RequestedPart {
     /// The caller's range and conditions.
     conditions: HeaderMap,
-    ranges: Option<Ranges>,
+    ranges: Option<RequestedRanges>,
     /// The file's bytes, if eGain says how many they are.
     size: Option<u64>,
 }
 
 /// How the end of a body is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum BodyEnd {
     /// After so many bytes, and its connection holds it to that.
     Framed(u64),
     /// After so many bytes, which has to be seen to.
@@ -37,7 +37,7 @@ pub(super) enum End {
 
 /// How a body came.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Framing {
+pub(super) struct BodyFraming {
     /// What its `Content-Length` promises and the connection holds it to.
     pub length: Option<u64>,
     /// Whether it is chunked. If it is neither, it ends where the connection does, and so does a
@@ -45,7 +45,7 @@ pub(super) struct Framing {
     pub chunked: bool,
 }
 
-impl Framing {
+impl BodyFraming {
     pub fn of(headers: &HeaderMap, length: Option<u64>) -> Self {
         Self {
             length,
@@ -56,10 +56,10 @@ impl Framing {
     }
 }
 
-impl Wanted {
+impl RequestedPart {
     /// A range that makes no sense is left away, as RFC 9110 section 14.2 wants it.
     pub fn new(mut conditions: HeaderMap, size: Option<u64>) -> Self {
-        let ranges = Ranges::asked(&conditions);
+        let ranges = RequestedRanges::asked(&conditions);
         if ranges.is_none() {
             conditions.remove(RANGE);
         }
@@ -80,18 +80,20 @@ impl Wanted {
         &self,
         status: StatusCode,
         headers: &HeaderMap,
-        framing: Framing,
-    ) -> Result<End, Fault> {
+        framing: BodyFraming,
+    ) -> Result<BodyEnd, Error> {
         match status {
             StatusCode::OK => measure(self.size, framing),
             StatusCode::PARTIAL_CONTENT => measure(self.part(headers)?, framing),
             StatusCode::NOT_MODIFIED if self.asks(&[IF_NONE_MATCH, IF_MODIFIED_SINCE]) => {
-                Ok(End::Framed(0))
+                Ok(BodyEnd::Framed(0))
             }
             StatusCode::PRECONDITION_FAILED if self.asks(&[IF_MATCH, IF_UNMODIFIED_SINCE]) => {
-                Ok(End::Framed(0))
+                Ok(BodyEnd::Framed(0))
             }
-            StatusCode::RANGE_NOT_SATISFIABLE if self.lies_outside(headers) => Ok(End::Framed(0)),
+            StatusCode::RANGE_NOT_SATISFIABLE if self.lies_outside(headers) => {
+                Ok(BodyEnd::Framed(0))
+            }
             StatusCode::NOT_MODIFIED
             | StatusCode::PRECONDITION_FAILED
             | StatusCode::RANGE_NOT_SATISFIABLE => Err(foreign(format!(
@@ -103,9 +105,11 @@ impl Wanted {
                     "storage refused the file with {}: try again",
                     refusal.as_u16()
                 );
-                Err(Fault::storage(Code::UpstreamError, Stage::Fetch, detail)
-                    .retryable(true)
-                    .upstream(answered(refusal)))
+                Err(
+                    Error::storage(ErrorCode::UpstreamError, Stage::Fetch, detail)
+                        .retryable(true)
+                        .upstream(answered(refusal)),
+                )
             }
         }
     }
@@ -117,7 +121,7 @@ impl Wanted {
     }
 
     /// The length of a 206; none where several parts are in it, each with a head of its own.
-    fn part(&self, headers: &HeaderMap) -> Result<Option<u64>, Fault> {
+    fn part(&self, headers: &HeaderMap) -> Result<Option<u64>, Error> {
         let ranges = self
             .ranges
             .as_ref()
@@ -168,14 +172,14 @@ fn is_multipart(headers: &HeaderMap) -> bool {
             .starts_with("multipart/byteranges")
 }
 
-fn measure(expected: Option<u64>, framing: Framing) -> Result<End, Fault> {
+fn measure(expected: Option<u64>, framing: BodyFraming) -> Result<BodyEnd, Error> {
     match (expected, framing.length) {
         (Some(expected), Some(length)) if expected != length => Err(foreign(format!(
             "promised {length} bytes where eGain's file has {expected}"
         ))),
-        (_, Some(length)) => Ok(End::Framed(length)),
-        (Some(expected), None) => Ok(End::Exactly(expected)),
-        (None, None) if framing.chunked => Ok(End::Marked),
+        (_, Some(length)) => Ok(BodyEnd::Framed(length)),
+        (Some(expected), None) => Ok(BodyEnd::Exactly(expected)),
+        (None, None) if framing.chunked => Ok(BodyEnd::Marked),
         // It could be cut anywhere and would look whole.
         (None, None) => Err(foreign(
             "didn't say how long the file is, and neither did eGain",
@@ -183,7 +187,7 @@ fn measure(expected: Option<u64>, framing: Framing) -> Result<End, Fault> {
     }
 }
 
-impl End {
+impl BodyEnd {
     /// Says of the length what is true, whatever storage said.
     pub fn tell(self, headers: &mut HeaderMap) {
         match self {
@@ -196,9 +200,9 @@ impl End {
 }
 
 /// An answer with another file, or with none.
-pub(super) fn foreign(what: impl std::fmt::Display) -> Fault {
+pub(super) fn foreign(what: impl std::fmt::Display) -> Error {
     let detail = format!("storage {what}: try again; if it stays, the file is damaged there");
-    Fault::storage(Code::UpstreamError, Stage::Fetch, detail).retryable(true)
+    Error::storage(ErrorCode::UpstreamError, Stage::Fetch, detail).retryable(true)
 }
 
 #[cfg(test)]
@@ -206,17 +210,17 @@ mod tests {
     use super::*;
     use http::HeaderValue;
 
-    const CHUNKED: Framing = Framing {
+    const CHUNKED: BodyFraming = BodyFraming {
         length: None,
         chunked: true,
     };
-    const TO_THE_END: Framing = Framing {
+    const TO_THE_END: BodyFraming = BodyFraming {
         length: None,
         chunked: false,
     };
 
-    fn framed(length: u64) -> Framing {
-        Framing {
+    fn framed(length: u64) -> BodyFraming {
+        BodyFraming {
             length: Some(length),
             chunked: false,
         }
@@ -233,9 +237,9 @@ mod tests {
         range: &str,
         size: Option<u64>,
         content_range: &str,
-        framing: Framing,
-    ) -> Option<End> {
-        let wanted = Wanted::new(headers(&[(RANGE, range)]), size);
+        framing: BodyFraming,
+    ) -> Option<BodyEnd> {
+        let wanted = RequestedPart::new(headers(&[(RANGE, range)]), size);
         wanted
             .judge(
                 StatusCode::PARTIAL_CONTENT,
@@ -248,19 +252,19 @@ mod tests {
     #[test]
     fn a_whole_file_has_the_length_that_is_known() {
         let whole = |size, framing| {
-            Wanted::new(HeaderMap::new(), size)
+            RequestedPart::new(HeaderMap::new(), size)
                 .judge(StatusCode::OK, &HeaderMap::new(), framing)
                 .ok()
         };
-        assert_eq!(whole(Some(10), framed(10)), Some(End::Framed(10)));
-        assert_eq!(whole(Some(10), CHUNKED), Some(End::Exactly(10)));
-        assert_eq!(whole(Some(10), TO_THE_END), Some(End::Exactly(10)));
+        assert_eq!(whole(Some(10), framed(10)), Some(BodyEnd::Framed(10)));
+        assert_eq!(whole(Some(10), CHUNKED), Some(BodyEnd::Exactly(10)));
+        assert_eq!(whole(Some(10), TO_THE_END), Some(BodyEnd::Exactly(10)));
         for length in [0, 9, 11] {
             assert_eq!(whole(Some(10), framed(length)), None, "{length}");
         }
         for unknown in [None, Some(0)] {
-            assert_eq!(whole(unknown, framed(10)), Some(End::Framed(10)));
-            assert_eq!(whole(unknown, CHUNKED), Some(End::Marked));
+            assert_eq!(whole(unknown, framed(10)), Some(BodyEnd::Framed(10)));
+            assert_eq!(whole(unknown, CHUNKED), Some(BodyEnd::Marked));
             assert_eq!(whole(unknown, TO_THE_END), None);
         }
     }
@@ -269,19 +273,19 @@ mod tests {
     fn a_part_is_the_one_that_was_asked_for_of_the_same_file() {
         assert_eq!(
             judged("bytes=2-4", Some(10), "bytes 2-4/10", framed(3)),
-            Some(End::Framed(3))
+            Some(BodyEnd::Framed(3))
         );
         assert_eq!(
             judged("bytes=2-4", Some(10), "bytes 2-4/*", CHUNKED),
-            Some(End::Exactly(3))
+            Some(BodyEnd::Exactly(3))
         );
         assert_eq!(
             judged("bytes=2-", None, "bytes 2-9/10", framed(8)),
-            Some(End::Framed(8))
+            Some(BodyEnd::Framed(8))
         );
         assert_eq!(
             judged("bytes=-3", None, "bytes 7-9/*", framed(3)),
-            Some(End::Framed(3))
+            Some(BodyEnd::Framed(3))
         );
         for (content_range, length) in [
             ("bytes 2-4/11", 3),
@@ -313,7 +317,7 @@ mod tests {
     #[test]
     fn a_verdict_that_nothing_asked_for_is_not_passed_on() {
         let judged = |conditions: &[(HeaderName, &str)], status, given: &[(HeaderName, &str)]| {
-            Wanted::new(headers(conditions), Some(10))
+            RequestedPart::new(headers(conditions), Some(10))
                 .judge(status, &headers(given), framed(0))
                 .is_ok()
         };

@@ -11,22 +11,22 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::body::leash::Leash;
-use crate::words::fault::{Code, Fault, Stage};
+use crate::body::leash::FrameGate;
+use crate::words::fault::{Error, ErrorCode, Stage};
 
 const FOR_STORAGE: u8 = 0;
 const FOR_SOURCE: u8 = 1;
 const SENT_ALL: u8 = 2;
 
 /// What the sending side is waiting for.
-pub struct Watch {
+pub struct SendProgress {
     state: AtomicU8,
     /// Milliseconds from `born` at which storage last took a frame.
     taken: AtomicU64,
     born: Instant,
 }
 
-impl Watch {
+impl SendProgress {
     pub fn new() -> Self {
         Self {
             state: AtomicU8::new(FOR_STORAGE),
@@ -58,37 +58,37 @@ impl Watch {
 
 /// A body that notes whom it is waiting for, and ends with an error when its request was given up.
 /// One frame of it is out at a time.
-pub struct Watched<B> {
+pub struct TrackedBody<B> {
     inner: B,
-    watch: Arc<Watch>,
-    leash: Leash,
+    watch: Arc<SendProgress>,
+    leash: FrameGate,
     ends: oneshot::Receiver<()>,
 }
 
-impl<B> Watched<B> {
+impl<B> TrackedBody<B> {
     /// Ends with an error when the other end of `ends` is dropped.
-    pub fn new(inner: B, watch: Arc<Watch>, ends: oneshot::Receiver<()>) -> Self {
+    pub fn new(inner: B, watch: Arc<SendProgress>, ends: oneshot::Receiver<()>) -> Self {
         Self {
             inner,
             watch,
-            leash: Leash::default(),
+            leash: FrameGate::default(),
             ends,
         }
     }
 }
 
-impl<B: Body<Data = Bytes, Error = Fault> + Unpin> Body for Watched<B> {
+impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for TrackedBody<B> {
     type Data = Bytes;
-    type Error = Fault;
+    type Error = Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         if Pin::new(&mut self.ends).poll(cx).is_ready() {
             let detail = "the request was given up";
-            return Poll::Ready(Some(Err(Fault::storage(
-                Code::UploadFailed,
+            return Poll::Ready(Some(Err(Error::storage(
+                ErrorCode::UploadFailed,
                 Stage::Store,
                 detail,
             ))));

@@ -9,38 +9,38 @@ use std::time::{Duration, Instant};
 use prometheus::IntCounter;
 use tracing::Span;
 
-use super::length::Measured;
-use crate::body::Frames;
-use crate::body::exact::Exact;
+use super::length::SizedFile;
+use crate::body::BoxBody;
+use crate::body::exact::ExactLengthBody;
 use crate::body::in_span::InSpan;
-use crate::body::meter::Meter;
-use crate::egain::{Egain, NewAsset, Orphans};
-use crate::storage::{Parcel, Storage};
+use crate::body::meter::ObservedBody;
+use crate::egain::{EgainClient, NewAsset, OrphanQueue};
+use crate::storage::{PutPayload, StorageClient};
 use crate::words::asset::AssetId;
-use crate::words::fault::{Blame, Code, Fault};
+use crate::words::fault::{Blame, Error, ErrorCode};
 
 /// When a caller may try again what storage didn't take.
 const STORAGE_PAUSE: Duration = Duration::from_secs(2);
 
 /// Where files go.
 #[derive(Clone)]
-pub struct Delivery {
+pub struct FileStore {
     /// Gives signed URLs.
-    pub egain: Egain,
+    pub egain: EgainClient,
     /// Takes the bytes.
-    pub storage: Storage,
+    pub storage: StorageClient,
     /// Takes what isn't kept.
-    pub orphans: Orphans,
+    pub orphans: OrphanQueue,
 }
 
 /// A judged file.
-pub struct Consignment<'a> {
+pub struct StoreJob<'a> {
     /// What eGain is told of it.
     pub asset: NewAsset<'a>,
     /// Its MIME type.
     pub content_type: &'a str,
     /// Its bytes.
-    pub file: &'a mut Measured,
+    pub file: &'a mut SizedFile,
     /// Counts those that are sent.
     pub bytes: IntCounter,
 }
@@ -55,7 +55,7 @@ pub struct StoredAsset {
 
 /// Where the time went.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Timing {
+pub struct UploadTiming {
     /// Reading the look-ahead, or the whole file.
     pub read: Duration,
     /// Queueing for the allowance of calls.
@@ -66,15 +66,15 @@ pub struct Timing {
     pub store: Duration,
 }
 
-impl Delivery {
+impl FileStore {
     /// Stores the file; the asset is whole in storage when this succeeds, and handed over for
     /// deletion when it fails or is dropped. Where its length was a wrong guess, the file has the
     /// right one afterwards.
     pub async fn deliver(
         &self,
-        consignment: &mut Consignment<'_>,
-        timing: &mut Timing,
-    ) -> Result<StoredAsset, Fault> {
+        consignment: &mut StoreJob<'_>,
+        timing: &mut UploadTiming,
+    ) -> Result<StoredAsset, Error> {
         let mut body = consignment
             .file
             .file
@@ -86,7 +86,7 @@ impl Delivery {
                 Err(fault) => fault,
                 done => return done,
             };
-            if fault.code() == Code::FramingMispredicted {
+            if fault.code() == ErrorCode::FramingMispredicted {
                 if !consignment.file.correct().await? {
                     return Err(fault);
                 }
@@ -109,11 +109,11 @@ impl Delivery {
 
     async fn attempt(
         &self,
-        consignment: &Consignment<'_>,
-        body: Frames,
-        timing: &mut Timing,
-    ) -> Result<StoredAsset, Fault> {
-        let Consignment {
+        consignment: &StoreJob<'_>,
+        body: BoxBody,
+        timing: &mut UploadTiming,
+    ) -> Result<StoredAsset, Error> {
+        let StoreJob {
             asset,
             content_type,
             file,
@@ -129,8 +129,8 @@ impl Delivery {
         timing.budget += created.queued;
         timing.sign += began.elapsed().saturating_sub(created.queued);
         let url = self.storage.admit(&created.content_url)?;
-        let body = Meter::new(
-            Exact::new(body, file.length, file.on_mismatch()),
+        let body = ObservedBody::new(
+            ExactLengthBody::new(body, file.length, file.on_mismatch()),
             bytes.clone(),
         );
         let body = InSpan::new(body, Span::current());
@@ -139,7 +139,7 @@ impl Delivery {
             .storage
             .send(
                 &url,
-                Parcel {
+                PutPayload {
                     content_type,
                     length: file.length,
                     body,
@@ -155,7 +155,7 @@ impl Delivery {
 }
 
 /// What can't be sent again from here may be sent again by the caller.
-fn come_back(fault: Fault) -> Fault {
+fn come_back(fault: Error) -> Error {
     if fault.blame() == Blame::Storage {
         fault.retry_after(STORAGE_PAUSE)
     } else {

@@ -3,27 +3,31 @@
 use http::HeaderMap;
 use sfv::{BareItem, Dictionary, ListEntry, Parser};
 
-use crate::body::digest::Sum;
-use crate::words::fault::{Code, Fault, Stage};
+use crate::body::digest::Sha256Sum;
+use crate::words::fault::{Error, ErrorCode, Stage};
 
 /// What a caller wants of, or promises by, a SHA-256. Other algorithms are ignored, as RFC 9530
 /// section 2 permits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Declared {
+pub struct DeclaredDigest {
     /// Whether the answer shall tell it.
     pub wanted: bool,
     /// What it must be.
-    pub expected: Option<Sum>,
+    pub expected: Option<Sha256Sum>,
 }
 
-impl Declared {
+impl DeclaredDigest {
     /// Both together; two promises must be the same.
-    pub fn and(self, other: Self) -> Result<Self, Fault> {
+    pub fn and(self, other: Self) -> Result<Self, Error> {
         match (self.expected, other.expected) {
             (Some(one), Some(two)) if one != two => {
                 let detail =
                     "two different SHA-256 values are declared for the same bytes: declare one";
-                Err(Fault::caller(Code::ConflictingField, Stage::Admit, detail))
+                Err(Error::caller(
+                    ErrorCode::ConflictingField,
+                    Stage::Admit,
+                    detail,
+                ))
             }
             (one, two) => Ok(Self {
                 wanted: self.wanted || other.wanted,
@@ -46,19 +50,19 @@ pub fn wanted(headers: &HeaderMap) -> bool {
 
 /// What `Repr-Digest` and `Content-Digest` promise of the request's content, which for a request
 /// without content coding are the same bytes.
-pub fn promised(headers: &HeaderMap) -> Result<Option<Sum>, Fault> {
-    let of = |header| -> Result<Declared, Fault> {
+pub fn promised(headers: &HeaderMap) -> Result<Option<Sha256Sum>, Error> {
+    let of = |header| -> Result<DeclaredDigest, Error> {
         let dictionary = dictionary(headers, header)?;
         let expected = match item(&dictionary) {
             None => None,
             Some(item) => {
                 let sum = item
                     .as_byte_sequence()
-                    .and_then(|bytes| Sum::try_from(bytes).ok());
+                    .and_then(|bytes| Sha256Sum::try_from(bytes).ok());
                 Some(sum.ok_or_else(|| unreadable(header))?)
             }
         };
-        Ok(Declared {
+        Ok(DeclaredDigest {
             wanted: expected.is_some(),
             expected,
         })
@@ -66,7 +70,7 @@ pub fn promised(headers: &HeaderMap) -> Result<Option<Sum>, Fault> {
     Ok(of("repr-digest")?.and(of("content-digest")?)?.expected)
 }
 
-fn dictionary(headers: &HeaderMap, header: &'static str) -> Result<Dictionary, Fault> {
+fn dictionary(headers: &HeaderMap, header: &'static str) -> Result<Dictionary, Error> {
     // Lines of one field are one list (RFC 9110 section 5.3).
     let lines: Vec<&[u8]> = headers
         .get_all(header)
@@ -85,10 +89,10 @@ fn item(dictionary: &Dictionary) -> Option<&BareItem> {
     }
 }
 
-fn unreadable(header: &str) -> Fault {
+fn unreadable(header: &str) -> Error {
     let detail =
         format!("{header} can't be read: write it as RFC 9530 says, such as sha-256=:base64:");
-    Fault::caller(Code::InvalidField, Stage::Admit, detail)
+    Error::caller(ErrorCode::InvalidField, Stage::Admit, detail)
 }
 
 #[cfg(test)]
@@ -126,7 +130,7 @@ mod tests {
                 promised(&headers(&[("repr-digest", wrong)]))
                     .unwrap_err()
                     .code(),
-                Code::InvalidField,
+                ErrorCode::InvalidField,
                 "{wrong}"
             );
         }

@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
 
-use super::digest::Declared;
+use super::digest::DeclaredDigest;
 use crate::body::digest::parse_hex;
 use crate::media::charset;
 use crate::words::asset::{Sender, is_channel};
-use crate::words::caller::Caller;
-use crate::words::fault::{Code, Fault, Stage};
+use crate::words::caller::AuthenticatedCaller;
+use crate::words::fault::{Error, ErrorCode, Stage};
 
 /// Names that mean something; everything else in a query or a form is ignored.
 const KNOWN: [&str; 5] = ["channel", "sender", "name", "size", "sha256"];
@@ -20,11 +20,11 @@ pub const LONGEST_VALUE: usize = 1020;
 
 /// Values as given, each once.
 #[derive(Debug, Default, Clone)]
-pub struct Fields(BTreeMap<&'static str, String>);
+pub struct UploadFields(BTreeMap<&'static str, String>);
 
 /// Values as understood.
 #[derive(Debug, Clone)]
-pub struct Metadata {
+pub struct UploadMetadata {
     /// eGain's channel type.
     pub channel: String,
     /// eGain's sender type.
@@ -34,12 +34,12 @@ pub struct Metadata {
     /// The size declared, at least 1.
     pub size: Option<u64>,
     /// What is wanted of, or promised by, the field `sha256`.
-    pub digest: Declared,
+    pub digest: DeclaredDigest,
 }
 
-impl Fields {
+impl UploadFields {
     /// The query's fields.
-    pub fn of_query(head: &Parts) -> Result<Self, Fault> {
+    pub fn of_query(head: &Parts) -> Result<Self, Error> {
         let mut fields = Self::default();
         for pair in head.uri.query().unwrap_or_default().split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -54,7 +54,7 @@ impl Fields {
     }
 
     /// Takes a value; the same name may be given twice only with the same value.
-    pub fn give(&mut self, name: &str, value: &str, stage: Stage) -> Result<(), Fault> {
+    pub fn give(&mut self, name: &str, value: &str, stage: Stage) -> Result<(), Error> {
         let Some(name) = Self::known(name) else {
             return Ok(());
         };
@@ -64,7 +64,7 @@ impl Fields {
         match self.0.get(name) {
             Some(earlier) if earlier != value => {
                 let detail = format!("{name} is given twice with different values: give it once");
-                Err(Fault::caller(Code::ConflictingField, stage, detail))
+                Err(Error::caller(ErrorCode::ConflictingField, stage, detail))
             }
             _ => {
                 self.0.insert(name, value.to_owned());
@@ -74,7 +74,7 @@ impl Fields {
     }
 
     /// A field that came after the file can't change what was decided before it.
-    pub fn confirm_late(&self, name: &str, value: &str) -> Result<(), Fault> {
+    pub fn confirm_late(&self, name: &str, value: &str) -> Result<(), Error> {
         let Some(name) = Self::known(name) else {
             return Ok(());
         };
@@ -84,11 +84,15 @@ impl Fields {
         let detail = format!(
             "the field {name} came after the file, too late to count: send it before the file or in the query"
         );
-        Err(Fault::caller(Code::ConflictingField, Stage::Read, detail))
+        Err(Error::caller(
+            ErrorCode::ConflictingField,
+            Stage::Read,
+            detail,
+        ))
     }
 
     /// Checks what is there. A missing channel is an error only once all fields are known.
-    pub fn check(&self, caller: &Caller, stage: Stage) -> Result<(), Fault> {
+    pub fn check(&self, caller: &AuthenticatedCaller, stage: Stage) -> Result<(), Error> {
         self.channel(caller, stage)?;
         self.sender(caller, stage)?;
         self.size(stage)?;
@@ -96,16 +100,20 @@ impl Fields {
     }
 
     /// Whether the channel is known, or still missing.
-    pub fn has_channel(&self, caller: &Caller) -> bool {
+    pub fn has_channel(&self, caller: &AuthenticatedCaller) -> bool {
         self.0.contains_key("channel") || caller.channels.len() == 1
     }
 
     /// Understands the values, for this caller.
-    pub fn understand(self, caller: &Caller, stage: Stage) -> Result<Metadata, Fault> {
+    pub fn understand(
+        self,
+        caller: &AuthenticatedCaller,
+        stage: Stage,
+    ) -> Result<UploadMetadata, Error> {
         let channel = self
             .channel(caller, stage)?
             .ok_or_else(|| no_channel(stage))?;
-        Ok(Metadata {
+        Ok(UploadMetadata {
             channel: channel.to_owned(),
             sender: self.sender(caller, stage)?,
             name: self
@@ -119,7 +127,11 @@ impl Fields {
     }
 
     /// A caller that is bound to one channel needn't name it.
-    fn channel<'a>(&'a self, caller: &'a Caller, stage: Stage) -> Result<Option<&'a str>, Fault> {
+    fn channel<'a>(
+        &'a self,
+        caller: &'a AuthenticatedCaller,
+        stage: Stage,
+    ) -> Result<Option<&'a str>, Error> {
         let bound = caller.channels.as_slice();
         let Some(channel) = self.0.get("channel") else {
             return Ok(if let [only] = bound { Some(only) } else { None });
@@ -130,8 +142,8 @@ impl Fields {
         }
         if !bound.is_empty() && !bound.iter().any(|own| own.eq_ignore_ascii_case(channel)) {
             return Err(match &caller.account {
-                Some(_) => Fault::caller(
-                    Code::ConflictingField,
+                Some(_) => Error::caller(
+                    ErrorCode::ConflictingField,
                     stage,
                     "channel isn't that of this caller's account: leave it away",
                 ),
@@ -144,7 +156,7 @@ impl Fields {
         Ok(Some(channel))
     }
 
-    fn sender(&self, caller: &Caller, stage: Stage) -> Result<Sender, Fault> {
+    fn sender(&self, caller: &AuthenticatedCaller, stage: Stage) -> Result<Sender, Error> {
         let Some(sender) = self.0.get("sender") else {
             return Ok(caller.sender.unwrap_or_default());
         };
@@ -163,7 +175,7 @@ impl Fields {
         Ok(sender)
     }
 
-    fn size(&self, stage: Stage) -> Result<Option<u64>, Fault> {
+    fn size(&self, stage: Stage) -> Result<Option<u64>, Error> {
         let Some(size) = self.0.get("size") else {
             return Ok(None);
         };
@@ -175,8 +187,8 @@ impl Fields {
                 stage,
                 "size is not a whole number of bytes: leave the sign away",
             )),
-            Ok(0) => Err(Fault::caller(
-                Code::EmptyFile,
+            Ok(0) => Err(Error::caller(
+                ErrorCode::EmptyFile,
                 stage,
                 "size is 0: eGain takes files of at least one byte",
             )),
@@ -184,15 +196,15 @@ impl Fields {
         }
     }
 
-    fn digest(&self, stage: Stage) -> Result<Declared, Fault> {
+    fn digest(&self, stage: Stage) -> Result<DeclaredDigest, Error> {
         match self.0.get("sha256").map(String::as_str) {
-            None | Some("0" | "false") => Ok(Declared::default()),
-            Some("" | "1" | "true") => Ok(Declared {
+            None | Some("0" | "false") => Ok(DeclaredDigest::default()),
+            Some("" | "1" | "true") => Ok(DeclaredDigest {
                 wanted: true,
                 expected: None,
             }),
             Some(hex) => match parse_hex(hex) {
-                Some(sum) => Ok(Declared {
+                Some(sum) => Ok(DeclaredDigest {
                     wanted: true,
                     expected: Some(sum),
                 }),
@@ -212,40 +224,40 @@ fn decode(text: &str) -> String {
 }
 
 /// Nobody can be asked for a channel that isn't named.
-pub fn no_channel(stage: Stage) -> Fault {
+pub fn no_channel(stage: Stage) -> Error {
     let detail = "channel is missing: give eGain's channel type in the query or as a form field before the file";
-    Fault::caller(Code::MissingField, stage, detail)
+    Error::caller(ErrorCode::MissingField, stage, detail)
 }
 
 /// Refused before it is collected, too.
-pub fn too_long(name: &str, stage: Stage) -> Fault {
+pub fn too_long(name: &str, stage: Stage) -> Error {
     invalid(
         stage,
         format!("{name} is longer than {LONGEST_VALUE} bytes"),
     )
 }
 
-fn forbidden(stage: Stage, detail: &'static str) -> Fault {
-    Fault::caller(Code::Forbidden, stage, detail)
+fn forbidden(stage: Stage, detail: &'static str) -> Error {
+    Error::caller(ErrorCode::Forbidden, stage, detail)
 }
 
-fn invalid(stage: Stage, detail: impl Into<std::borrow::Cow<'static, str>>) -> Fault {
-    Fault::caller(Code::InvalidField, stage, detail)
+fn invalid(stage: Stage, detail: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+    Error::caller(ErrorCode::InvalidField, stage, detail)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn query(query: &str) -> Result<Metadata, Fault> {
-        bound(query, &Caller::anyone())
+    fn query(query: &str) -> Result<UploadMetadata, Error> {
+        bound(query, &AuthenticatedCaller::anyone())
     }
 
-    fn bound(query: &str, caller: &Caller) -> Result<Metadata, Fault> {
+    fn bound(query: &str, caller: &AuthenticatedCaller) -> Result<UploadMetadata, Error> {
         let request = http::Request::get(format!("/v1/assets?{query}"))
             .body(())
             .unwrap();
-        Fields::of_query(&request.into_parts().0)?.understand(caller, Stage::Admit)
+        UploadFields::of_query(&request.into_parts().0)?.understand(caller, Stage::Admit)
     }
 
     #[test]
@@ -278,20 +290,23 @@ mod tests {
     #[test]
     fn every_wrong_field_has_its_own_code() {
         for (wrong, code) in [
-            ("", Code::MissingField),
-            ("channel=", Code::InvalidField),
-            ("channel=sms%20", Code::InvalidField),
-            ("channel=s%C2%ADms", Code::InvalidField),
-            ("channel=sms&sender=me", Code::InvalidField),
-            ("channel=sms&size=-1", Code::InvalidField),
-            ("channel=sms&size=%2B68", Code::InvalidField),
-            ("channel=sms&size=%2B0", Code::InvalidField),
-            ("channel=sms&size=6.8e1", Code::InvalidField),
-            ("channel=sms&size=68%20", Code::InvalidField),
-            ("channel=sms&size=68&size=%2B68", Code::ConflictingField),
-            ("channel=sms&size=0", Code::EmptyFile),
-            ("channel=sms&sha256=xyz", Code::InvalidField),
-            ("channel=sms&channel=whatsapp", Code::ConflictingField),
+            ("", ErrorCode::MissingField),
+            ("channel=", ErrorCode::InvalidField),
+            ("channel=sms%20", ErrorCode::InvalidField),
+            ("channel=s%C2%ADms", ErrorCode::InvalidField),
+            ("channel=sms&sender=me", ErrorCode::InvalidField),
+            ("channel=sms&size=-1", ErrorCode::InvalidField),
+            ("channel=sms&size=%2B68", ErrorCode::InvalidField),
+            ("channel=sms&size=%2B0", ErrorCode::InvalidField),
+            ("channel=sms&size=6.8e1", ErrorCode::InvalidField),
+            ("channel=sms&size=68%20", ErrorCode::InvalidField),
+            (
+                "channel=sms&size=68&size=%2B68",
+                ErrorCode::ConflictingField,
+            ),
+            ("channel=sms&size=0", ErrorCode::EmptyFile),
+            ("channel=sms&sha256=xyz", ErrorCode::InvalidField),
+            ("channel=sms&channel=whatsapp", ErrorCode::ConflictingField),
         ] {
             assert_eq!(query(wrong).unwrap_err().code(), code, "{wrong}");
         }
@@ -300,10 +315,10 @@ mod tests {
 
     #[test]
     fn a_bound_caller_names_nothing_but_its_own() {
-        let caller = Caller {
+        let caller = AuthenticatedCaller {
             channels: vec!["sms".into()],
             sender: Some(Sender::CustomBot),
-            ..Caller::anyone()
+            ..AuthenticatedCaller::anyone()
         };
         let given = bound("", &caller).unwrap();
         assert_eq!(
@@ -319,7 +334,7 @@ mod tests {
         for other in ["channel=whatsapp", "channel=sms&sender=customer"] {
             assert_eq!(
                 bound(other, &caller).unwrap_err().code(),
-                Code::Forbidden,
+                ErrorCode::Forbidden,
                 "{other}"
             );
         }
@@ -327,7 +342,7 @@ mod tests {
 
     #[test]
     fn a_field_after_the_file_may_only_repeat_what_was_said() {
-        let mut fields = Fields::default();
+        let mut fields = UploadFields::default();
         fields.give("channel", "sms", Stage::Read).unwrap();
         assert!(fields.confirm_late("channel", "sms").is_ok());
         assert!(fields.confirm_late("note", "x").is_ok());
@@ -336,11 +351,11 @@ mod tests {
                 .confirm_late("channel", "whatsapp")
                 .unwrap_err()
                 .code(),
-            Code::ConflictingField
+            ErrorCode::ConflictingField
         );
         assert_eq!(
             fields.confirm_late("name", "a.jpg").unwrap_err().code(),
-            Code::ConflictingField
+            ErrorCode::ConflictingField
         );
     }
 }

@@ -11,12 +11,12 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame};
 use parking_lot::Mutex;
 
-use super::fields::{Fields, LONGEST_VALUE, too_long};
-use super::framing::{Framing, Framings};
-use crate::body::Frames;
-use crate::body::multipart::{Boundary, Event, Parser, PartHead};
+use super::fields::{LONGEST_VALUE, UploadFields, too_long};
+use super::framing::{Framing, KnownFramings};
+use crate::body::BoxBody;
+use crate::body::multipart::{Boundary, FormEvent, FormParser, PartHead};
 use crate::media::charset;
-use crate::words::fault::{Code, Fault, Stage};
+use crate::words::fault::{Error, ErrorCode, Stage};
 
 /// The most that a form may hold beside the file, in bytes: fields, heads, padding, an epilogue.
 pub const LARGEST_FRAME: u64 = 1024 * 1024;
@@ -33,7 +33,7 @@ const NESTED: [&str; 4] = [
 /// A form, read up to its file's first byte.
 pub struct OpenForm {
     /// The query's fields and those of the form.
-    pub fields: Fields,
+    pub fields: UploadFields,
     /// What the file's part says of itself.
     pub part: PartHead,
     /// Bytes of the request before the file.
@@ -46,20 +46,20 @@ pub struct OpenForm {
 impl OpenForm {
     /// Reads the fields up to the file: the first part with a file name, or named `file`.
     pub async fn read(
-        body: Frames,
+        body: BoxBody,
         boundary: &Boundary,
-        mut fields: Fields,
-    ) -> Result<Self, Fault> {
+        mut fields: UploadFields,
+    ) -> Result<Self, Error> {
         let mut reader = Reader {
             body,
-            parser: Parser::new(boundary),
+            parser: FormParser::new(boundary),
             next: None,
             beside: 0,
         };
         let (mut open, mut left_empty, mut names) = (None, false, DefaultHasher::new());
         while let Some(event) = reader.event().await? {
             match event {
-                Event::Part(part) => {
+                FormEvent::Part(part) => {
                     check(&part)?;
                     let file_start = reader.parser.consumed();
                     open = Field::open(&part);
@@ -77,26 +77,31 @@ impl OpenForm {
                     left_empty |= is_left_empty;
                     part.name.hash(&mut names);
                 }
-                Event::Data(data) => Field::extend(&mut open, &data)?,
-                Event::PartEnd => {
+                FormEvent::Data(data) => Field::extend(&mut open, &data)?,
+                FormEvent::PartEnd => {
                     if let Some(field) = open.take() {
                         fields.give(field.name, &field.text(), Stage::Read)?;
                     }
                 }
-                Event::End => {}
+                FormEvent::End => {}
             }
         }
         if left_empty {
             let detail = "the form's file input was left empty: choose a file";
-            return Err(Fault::caller(Code::EmptyFile, Stage::Read, detail));
+            return Err(Error::caller(ErrorCode::EmptyFile, Stage::Read, detail));
         }
         let detail = "the form has no file: send a part named file, with a filename";
-        Err(Fault::caller(Code::MissingField, Stage::Read, detail))
+        Err(Error::caller(ErrorCode::MissingField, Stage::Read, detail))
     }
 
     /// The file's bytes. The body ends only when the whole form was read and is in order. Its end
     /// is learnt.
-    pub fn into_file(self, after: FieldsAfter, framing: Framing, framings: Framings) -> FormFile {
+    pub fn into_file(
+        self,
+        after: FieldsAfter,
+        framing: Framing,
+        framings: KnownFramings,
+    ) -> FormFile {
         let (part, place, reader) = (self.reader.parser.parts(), Place::InFile, self.reader);
         FormFile {
             reader,
@@ -123,7 +128,7 @@ fn is_chosen(part: &PartHead) -> bool {
 
 /// Refuses a part whose bytes are not what they stand for: fields would be misread, files stored as
 /// they aren't.
-fn check(part: &PartHead) -> Result<(), Fault> {
+fn check(part: &PartHead) -> Result<(), Error> {
     let plain = |encoding: &str| {
         ["binary", "8bit", "7bit"]
             .iter()
@@ -131,7 +136,11 @@ fn check(part: &PartHead) -> Result<(), Fault> {
     };
     if !part.transfer_encoding.as_deref().is_none_or(plain) {
         let detail = "a part's Content-Transfer-Encoding isn't supported, as encoded bytes would be stored: send it as binary";
-        return Err(Fault::caller(Code::EncodingNotAllowed, Stage::Read, detail));
+        return Err(Error::caller(
+            ErrorCode::EncodingNotAllowed,
+            Stage::Read,
+            detail,
+        ));
     }
     let essence = part
         .content_type
@@ -143,7 +152,11 @@ fn check(part: &PartHead) -> Result<(), Fault> {
             .any(|nested| essence.eq_ignore_ascii_case(nested))
     }) {
         let detail = "a part is a form of its own, as RFC 7578 section 4.3 has it no more: send each file as a part, one a request";
-        return Err(Fault::caller(Code::MalformedMultipart, Stage::Read, detail));
+        return Err(Error::caller(
+            ErrorCode::MalformedMultipart,
+            Stage::Read,
+            detail,
+        ));
     }
     Ok(())
 }
@@ -151,13 +164,13 @@ fn check(part: &PartHead) -> Result<(), Fault> {
 /// What fields mean that come after the file.
 pub enum FieldsAfter {
     /// The file may be on its way already: they may only repeat what was said before it.
-    Repeat(Fields),
+    Repeat(UploadFields),
     /// The file waits for them: they count as if they had come before it.
-    Count(Arc<Mutex<Fields>>),
+    Count(Arc<Mutex<UploadFields>>),
 }
 
 impl FieldsAfter {
-    fn take(&self, name: &str, value: &str) -> Result<(), Fault> {
+    fn take(&self, name: &str, value: &str) -> Result<(), Error> {
         match self {
             Self::Repeat(fields) => fields.confirm_late(name, value),
             Self::Count(fields) => fields.lock().give(name, value, Stage::Read),
@@ -176,7 +189,7 @@ pub struct FormFile {
     /// Behind the file, in a file input that seems to have been left empty.
     in_empty_input: bool,
     framing: Framing,
-    framings: Framings,
+    framings: KnownFramings,
 }
 
 #[derive(Clone, Copy)]
@@ -189,9 +202,9 @@ enum Place {
 
 impl FormFile {
     /// Takes what follows the file.
-    fn behind(&mut self, event: Event) -> Result<(), Fault> {
+    fn behind(&mut self, event: FormEvent) -> Result<(), Error> {
         match event {
-            Event::Part(part) => {
+            FormEvent::Part(part) => {
                 check(&part)?;
                 self.in_empty_input = is_file(&part) && !is_chosen(&part);
                 if is_file(&part) && is_chosen(&part) {
@@ -199,14 +212,14 @@ impl FormFile {
                 }
                 self.late = Field::open(&part);
             }
-            Event::Data(_) if self.in_empty_input => return Err(second_file()),
-            Event::Data(data) => Field::extend(&mut self.late, &data)?,
-            Event::PartEnd => {
+            FormEvent::Data(_) if self.in_empty_input => return Err(second_file()),
+            FormEvent::Data(data) => Field::extend(&mut self.late, &data)?,
+            FormEvent::PartEnd => {
                 if let Some(field) = self.late.take() {
                     self.after.take(field.name, &field.text())?;
                 }
             }
-            Event::End => {}
+            FormEvent::End => {}
         }
         Ok(())
     }
@@ -221,9 +234,9 @@ impl FormFile {
     }
 }
 
-fn second_file() -> Fault {
-    Fault::caller(
-        Code::BadRequest,
+fn second_file() -> Error {
+    Error::caller(
+        ErrorCode::BadRequest,
         Stage::Read,
         "the form has more than one file: send one file a request",
     )
@@ -231,23 +244,23 @@ fn second_file() -> Fault {
 
 impl Body for FormFile {
     type Data = Bytes;
-    type Error = Fault;
+    type Error = Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         loop {
             let place = self.place;
             if matches!(place, Place::AtEnd) {
                 return Poll::Ready(None);
             }
             match (ready!(self.reader.poll_event(cx)?), place) {
-                (Some(Event::Data(data)), Place::InFile) => {
+                (Some(FormEvent::Data(data)), Place::InFile) => {
                     self.reader.beside = self.reader.beside.saturating_sub(data.len() as u64);
                     return Poll::Ready(Some(Ok(Frame::data(data))));
                 }
-                (Some(Event::PartEnd), Place::InFile) => {
+                (Some(FormEvent::PartEnd), Place::InFile) => {
                     self.place = Place::Behind(self.reader.parser.consumed())
                 }
                 (Some(event), _) => self.behind(event)?,
@@ -259,17 +272,17 @@ impl Body for FormFile {
 
 /// The form as events, with a bound on all that isn't the file.
 struct Reader {
-    body: Frames,
-    parser: Parser,
+    body: BoxBody,
+    parser: FormParser,
     /// An event that was only looked at.
-    next: Option<Event>,
+    next: Option<FormEvent>,
     /// Bytes that were read and aren't known to be the file's.
     beside: u64,
 }
 
 impl Reader {
     /// The next event, or None at the end of a whole form.
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Event>, Fault>> {
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<FormEvent>, Error>> {
         if let Some(event) = self.next.take() {
             return Poll::Ready(Ok(Some(event)));
         }
@@ -279,7 +292,7 @@ impl Reader {
             }
             if self.beside > LARGEST_FRAME {
                 let detail = "the form holds more than 1 MiB beside the file: send the file and the documented fields only";
-                return Poll::Ready(Err(Fault::caller(Code::TooLarge, Stage::Read, detail)));
+                return Poll::Ready(Err(Error::caller(ErrorCode::TooLarge, Stage::Read, detail)));
             }
             match ready!(Pin::new(&mut self.body).poll_frame(cx)?) {
                 Some(frame) => {
@@ -293,14 +306,17 @@ impl Reader {
         }
     }
 
-    async fn event(&mut self) -> Result<Option<Event>, Fault> {
+    async fn event(&mut self) -> Result<Option<FormEvent>, Error> {
         std::future::poll_fn(|cx| self.poll_event(cx)).await
     }
 
     /// Whether the part that has just begun has no byte. Its end is taken then, its first bytes
     /// aren't.
-    async fn ends_here(&mut self) -> Result<bool, Fault> {
-        self.next = self.event().await?.filter(|event| *event != Event::PartEnd);
+    async fn ends_here(&mut self) -> Result<bool, Error> {
+        self.next = self
+            .event()
+            .await?
+            .filter(|event| *event != FormEvent::PartEnd);
         Ok(self.next.is_none())
     }
 }
@@ -313,7 +329,7 @@ struct Field {
 
 impl Field {
     fn open(part: &PartHead) -> Option<Self> {
-        let name = Fields::known(part.name.as_deref()?)?;
+        let name = UploadFields::known(part.name.as_deref()?)?;
         Some(Self {
             name,
             value: BytesMut::new(),
@@ -321,7 +337,7 @@ impl Field {
     }
 
     /// Does nothing for a field that isn't collected.
-    fn extend(open: &mut Option<Self>, data: &[u8]) -> Result<(), Fault> {
+    fn extend(open: &mut Option<Self>, data: &[u8]) -> Result<(), Error> {
         let Some(field) = open else { return Ok(()) };
         if field.value.len() + data.len() > LONGEST_VALUE {
             return Err(too_long(field.name, Stage::Read));

@@ -7,17 +7,19 @@ use http::HeaderMap;
 use http_body::Body;
 use parking_lot::Mutex;
 
-use super::digest::{self, Declared};
-use super::fields::{Fields, no_channel};
+use super::digest::{self, DeclaredDigest};
+use super::fields::{UploadFields, no_channel};
 use super::form::{FieldsAfter, LARGEST_FRAME, OpenForm};
-use super::framing::{Derived, Framing};
+use super::framing::{DerivedLength, Framing};
 use super::look_ahead::LookAhead;
-use super::offer::{Offer, Reading, WholeFile, agree, content_length, digesting, wishes};
+use super::offer::{
+    ParseContext, ParsedUpload, WholeFile, agree, content_length, digesting, wishes,
+};
 use super::replay::ReplayableFile;
 use crate::body::digest::compare;
 use crate::body::multipart::Boundary;
-use crate::words::caller::Caller;
-use crate::words::fault::{Fault, Stage};
+use crate::words::caller::AuthenticatedCaller;
+use crate::words::fault::{Error, Stage};
 
 /// A form, read up to its file.
 pub struct FormOffer {
@@ -26,32 +28,32 @@ pub struct FormOffer {
     /// The request's own length.
     total: Option<u64>,
     /// What headers ask for.
-    wished: Declared,
+    wished: DeclaredDigest,
     framing: Framing,
 }
 
 impl FormOffer {
     /// Reads the fields before the file.
     pub async fn read<B>(
-        caller: &Caller,
+        caller: &AuthenticatedCaller,
         headers: &HeaderMap,
-        fields: Fields,
+        fields: UploadFields,
         boundary: Boundary,
         body: B,
-        reading: &Reading<'_>,
-    ) -> Result<Self, Fault>
+        reading: &ParseContext<'_>,
+    ) -> Result<Self, Error>
     where
-        B: Body<Data = Bytes, Error = Fault> + Send + Sync + Unpin + 'static,
+        B: Body<Data = Bytes, Error = Error> + Send + Sync + Unpin + 'static,
     {
         let total = content_length(headers);
         if let Some(total) = total {
             reading.limits.check(total.saturating_sub(LARGEST_FRAME))?;
         }
         let whole = digest::promised(headers)?;
-        let wished = wishes(Declared::default(), headers)?;
+        let wished = wishes(DeclaredDigest::default(), headers)?;
         let (_, body) = digesting(
             body,
-            Declared {
+            DeclaredDigest {
                 wanted: false,
                 expected: whole,
             },
@@ -72,7 +74,11 @@ impl FormOffer {
     }
 
     /// With the file unread, or read whole where what is needed may come after it.
-    pub async fn offer(self, caller: &Caller, reading: &Reading<'_>) -> Result<Offer, Fault> {
+    pub async fn offer(
+        self,
+        caller: &AuthenticatedCaller,
+        reading: &ParseContext<'_>,
+    ) -> Result<ParsedUpload, Error> {
         if self.open.fields.has_channel(caller) || !reading.spools.is_on() {
             self.streamed(caller, reading)
         } else {
@@ -81,7 +87,11 @@ impl FormOffer {
     }
 
     /// All that the upload needs came before the file.
-    fn streamed(self, caller: &Caller, reading: &Reading<'_>) -> Result<Offer, Fault> {
+    fn streamed(
+        self,
+        caller: &AuthenticatedCaller,
+        reading: &ParseContext<'_>,
+    ) -> Result<ParsedUpload, Error> {
         let Self {
             open,
             boundary,
@@ -93,8 +103,9 @@ impl FormOffer {
         let metadata = open.fields.clone().understand(caller, Stage::Read)?;
         let declared = agree(metadata.size, part.content_length)?;
         declared.map_or(Ok(()), |size| reading.limits.check(size))?;
-        let derived = total
-            .and_then(|total| Derived::of(framings, framing, total, open.file_start, &boundary));
+        let derived = total.and_then(|total| {
+            DerivedLength::of(framings, framing, total, open.file_start, &boundary)
+        });
         let digest = metadata.digest.and(wished)?;
         let after = FieldsAfter::Repeat(open.fields.clone());
         let (sum, body) = digesting(
@@ -103,7 +114,7 @@ impl FormOffer {
             reading.hash,
         );
         let (given_name, given_type) = (part.file_name, part.content_type);
-        Ok(Offer {
+        Ok(ParsedUpload {
             metadata,
             given_name,
             given_type,
@@ -119,7 +130,11 @@ impl FormOffer {
 
     /// The channel may come after the file, which waits for it as long as it fits the spool's
     /// memory.
-    async fn read_whole(self, caller: &Caller, reading: &Reading<'_>) -> Result<Offer, Fault> {
+    async fn read_whole(
+        self,
+        caller: &AuthenticatedCaller,
+        reading: &ParseContext<'_>,
+    ) -> Result<ParsedUpload, Error> {
         let Self {
             open,
             wished,
@@ -134,7 +149,7 @@ impl FormOffer {
             reading.framings.clone(),
         );
         // A digest may come after the file, too.
-        let (sum, mut body) = digesting(body, Declared::default(), true);
+        let (sum, mut body) = digesting(body, DeclaredDigest::default(), true);
         let fits = |length| {
             if length > reading.spools.memory() {
                 Err(no_channel(Stage::Read))
@@ -163,7 +178,7 @@ impl FormOffer {
             part.content_type,
             Some(WholeFile { file, length }),
         );
-        Ok(Offer {
+        Ok(ParsedUpload {
             metadata,
             given_name,
             given_type,

@@ -16,7 +16,7 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 use crate::body::multipart::{Boundary, FormEnding};
-use crate::words::fault::{Code, Fault, Stage};
+use crate::words::fault::{Error, ErrorCode, Stage};
 
 /// How many framings are remembered, at about 200 bytes each; a few dozen clients are all that most
 /// gateways ever see.
@@ -40,12 +40,12 @@ pub struct Prediction {
     /// The guess.
     pub ending: FormEnding,
     /// What is to be done in case that it is wrong.
-    pub safety: Safety,
+    pub safety: SafetyCopy,
 }
 
 /// Whether a file whose size is a guess also goes to the spool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Safety {
+pub enum SafetyCopy {
     /// No: its framing has ended alike for long.
     None,
     /// Where there is room.
@@ -56,7 +56,7 @@ pub enum Safety {
 
 /// What is known of framings.
 #[derive(Clone)]
-pub struct Framings {
+pub struct KnownFramings {
     seen: Cache<Framing, Seen>,
     hasher: Arc<RandomState>,
 }
@@ -70,7 +70,7 @@ struct Seen {
     surprises: u32,
 }
 
-impl Framings {
+impl KnownFramings {
     /// None known.
     pub fn new() -> Self {
         let seen = Cache::builder()
@@ -96,9 +96,9 @@ impl Framings {
         let seen = self.seen.get(&framing)?;
         let doublings = seen.surprises.min(MOST_DOUBLINGS);
         let safety = match (seen.in_a_row, seen.surprises) {
-            (alike, _) if alike >= COPIED << doublings => Safety::None,
-            (_, 0) => Safety::Copy,
-            _ => Safety::CopyOrSpool,
+            (alike, _) if alike >= COPIED << doublings => SafetyCopy::None,
+            (_, 0) => SafetyCopy::Copy,
+            _ => SafetyCopy::CopyOrSpool,
         };
         (seen.in_a_row >= 1 << doublings).then_some(Prediction {
             ending: seen.ending,
@@ -153,19 +153,19 @@ impl Framings {
 
 /// A length that was derived from a framing: a guess.
 #[derive(Clone)]
-pub struct Derived {
+pub struct DerivedLength {
     /// Bytes.
     pub size: u64,
     /// What is done in case that it is wrong.
-    pub safety: Safety,
+    pub safety: SafetyCopy,
     framing: Framing,
-    framings: Framings,
+    framings: KnownFramings,
 }
 
-impl Derived {
+impl DerivedLength {
     /// For a form whose framing is known, and whose file begins at `file_start` of `total` bytes.
     pub fn of(
-        framings: &Framings,
+        framings: &KnownFramings,
         framing: Framing,
         total: u64,
         file_start: u64,
@@ -182,10 +182,10 @@ impl Derived {
     }
 
     /// It was wrong.
-    pub fn mispredicted(&self) -> Fault {
+    pub fn mispredicted(&self) -> Error {
         self.framings.surprised(self.framing);
         let detail = "the form didn't end as earlier ones of this client did, so the file's length was misjudged: send it again, or declare size";
-        Fault::gateway(Code::FramingMispredicted, Stage::Read, detail)
+        Error::gateway(ErrorCode::FramingMispredicted, Stage::Read, detail)
             .retry_after(Duration::from_secs(1))
     }
 
@@ -195,7 +195,7 @@ impl Derived {
     }
 }
 
-impl Default for Framings {
+impl Default for KnownFramings {
     fn default() -> Self {
         Self::new()
     }
@@ -204,13 +204,13 @@ impl Default for Framings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::body::multipart::Parser;
+    use crate::body::multipart::FormParser;
     use bytes::Bytes;
 
     /// Ends with so many bytes behind the last boundary.
     fn ending(bytes: usize) -> FormEnding {
         let boundary = Boundary::from_content_type("multipart/form-data; boundary=b").unwrap();
-        let mut parser = Parser::new(&boundary);
+        let mut parser = FormParser::new(&boundary);
         let before = "--b\r\n\r\nx";
         parser.push(Bytes::from(format!(
             "{before}\r\n--b--\n{}",
@@ -220,22 +220,27 @@ mod tests {
         parser.ending(1, before.len() as u64).unwrap()
     }
 
-    fn framing(known: &Framings, caller: &str, agent: &'static str, field_names: u64) -> Framing {
+    fn framing(
+        known: &KnownFramings,
+        caller: &str,
+        agent: &'static str,
+        field_names: u64,
+    ) -> Framing {
         let headers = [(USER_AGENT, agent.parse().unwrap())].into_iter().collect();
         known.framing(caller, &headers, field_names)
     }
 
-    fn learn(known: &Framings, framing: Framing, ending: FormEnding, times: u32) {
+    fn learn(known: &KnownFramings, framing: Framing, ending: FormEnding, times: u32) {
         (0..times).for_each(|_| known.learn(framing, ending));
     }
 
-    fn safety(known: &Framings, framing: Framing) -> Option<Safety> {
+    fn safety(known: &KnownFramings, framing: Framing) -> Option<SafetyCopy> {
         known.predict(framing).map(|prediction| prediction.safety)
     }
 
     #[test]
     fn a_framing_is_its_caller_its_program_and_its_fields() {
-        let known = Framings::new();
+        let known = KnownFramings::new();
         let one = framing(&known, "me", "curl/8", 1);
         learn(&known, one, ending(0), 1);
         assert_eq!(
@@ -255,25 +260,25 @@ mod tests {
 
     #[test]
     fn a_copy_is_made_until_sixteen_forms_have_ended_alike() {
-        let known = Framings::new();
+        let known = KnownFramings::new();
         let client = framing(&known, "", "x", 0);
         learn(&known, client, ending(2), 15);
-        assert_eq!(safety(&known, client), Some(Safety::Copy));
+        assert_eq!(safety(&known, client), Some(SafetyCopy::Copy));
         learn(&known, client, ending(2), 1);
-        assert_eq!(safety(&known, client), Some(Safety::None));
+        assert_eq!(safety(&known, client), Some(SafetyCopy::None));
         learn(&known, client, ending(4), 1);
         assert_eq!(
             known.predict(client),
             Some(Prediction {
                 ending: ending(4),
-                safety: Safety::Copy
+                safety: SafetyCopy::Copy
             })
         );
     }
 
     #[test]
     fn each_surprise_doubles_what_a_framing_must_show() {
-        let known = Framings::new();
+        let known = KnownFramings::new();
         let client = framing(&known, "", "x", 0);
         learn(&known, client, ending(0), 1);
         for (needed, copied) in [
@@ -291,35 +296,35 @@ mod tests {
             learn(&known, client, ending(0), 1);
             assert_eq!(
                 safety(&known, client),
-                Some(Safety::CopyOrSpool),
+                Some(SafetyCopy::CopyOrSpool),
                 "{needed}"
             );
             learn(&known, client, ending(0), copied - needed - 1);
             assert_eq!(
                 safety(&known, client),
-                Some(Safety::CopyOrSpool),
+                Some(SafetyCopy::CopyOrSpool),
                 "{needed}"
             );
             learn(&known, client, ending(0), 1);
-            assert_eq!(safety(&known, client), Some(Safety::None), "{needed}");
+            assert_eq!(safety(&known, client), Some(SafetyCopy::None), "{needed}");
         }
     }
 
     #[test]
     fn after_a_refusal_eight_forms_are_spooled() {
-        let known = Framings::new();
+        let known = KnownFramings::new();
         let client = framing(&known, "", "x", 0);
         learn(&known, client, ending(0), 16);
         known.refused(client);
         learn(&known, client, ending(0), 7);
         assert_eq!(safety(&known, client), None);
         learn(&known, client, ending(0), 1);
-        assert_eq!(safety(&known, client), Some(Safety::CopyOrSpool));
+        assert_eq!(safety(&known, client), Some(SafetyCopy::CopyOrSpool));
     }
 
     #[test]
     fn endings_that_alternate_are_not_guessed_for_long() {
-        let known = Framings::new();
+        let known = KnownFramings::new();
         let client = framing(&known, "", "x", 0);
         let mut wrong = 0;
         for turn in 0..1000 {

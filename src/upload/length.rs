@@ -1,15 +1,15 @@
 //! The ladder of lengths: eGain wants the exact size before the first byte, so it is declared, or
 //! known from the look-ahead, or derived from the request's own length, or found out by spooling.
 
-use super::framing::{Derived, Safety};
+use super::framing::{DerivedLength, SafetyCopy};
 use super::look_ahead::LookAhead;
-use super::offer::Offer;
+use super::offer::ParsedUpload;
 use super::replay::ReplayableFile;
-use super::spool::Spools;
-use crate::body::exact::OnMismatch;
+use super::spool::SharedSpool;
+use crate::body::exact::OnLengthMismatch;
 use crate::policy::attachments;
-use crate::words::fault::{Code, Fault, Stage};
-use crate::words::limit::{Limit, LimitSource};
+use crate::words::fault::{Error, ErrorCode, Stage};
+use crate::words::limit::{AttachmentLimit, LimitSource};
 
 /// How the length was known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,7 @@ impl LengthSource {
 }
 
 /// A file whose exact length is known, or promised, or guessed.
-pub struct Measured {
+pub struct SizedFile {
     /// Bytes.
     pub length: u64,
     /// How that is known.
@@ -45,13 +45,13 @@ pub struct Measured {
     /// The bytes.
     pub file: ReplayableFile,
     /// The guess, where it is one.
-    derived: Option<Derived>,
-    limits: Limits,
+    derived: Option<DerivedLength>,
+    limits: LengthLimits,
 }
 
-impl Measured {
+impl SizedFile {
     /// What a body of another length means.
-    pub fn on_mismatch(&self) -> OnMismatch {
+    pub fn on_mismatch(&self) -> OnLengthMismatch {
         let length = self.length;
         match self.derived.clone() {
             None => Box::new(move |actual| mismatch(length, actual)),
@@ -61,7 +61,7 @@ impl Measured {
 
     /// Puts a wrong guess right, by reading on to the end into the safety copy. False where there
     /// is none that is whole.
-    pub async fn correct(&mut self) -> Result<bool, Fault> {
+    pub async fn correct(&mut self) -> Result<bool, Error> {
         let Some(derived) = self.derived.take() else {
             return Ok(false);
         };
@@ -85,11 +85,11 @@ impl Measured {
 /// Finds out the length of a caller's file, by the first rung of the ladder that holds.
 pub async fn measure(
     caller: &str,
-    mut offer: Offer,
+    mut offer: ParsedUpload,
     mut ahead: LookAhead,
-    spools: &Spools,
-    limits: &Limits,
-) -> Result<Measured, Fault> {
+    spools: &SharedSpool,
+    limits: &LengthLimits,
+) -> Result<SizedFile, Error> {
     let declared = offer.declared;
     // A guess beyond the limit may be wrong; what is spooled is refused by what it is.
     offer.derived = offer
@@ -110,7 +110,7 @@ pub async fn measure(
     if ahead.ended && (declared.is_some() || ahead.length() <= limits.look_ahead) {
         return held(ahead, declared, *limits);
     }
-    let known = |length, source, file| Measured {
+    let known = |length, source, file| SizedFile {
         length,
         source,
         file,
@@ -139,14 +139,18 @@ pub async fn measure(
     }
 }
 
-fn held(mut ahead: LookAhead, declared: Option<u64>, limits: Limits) -> Result<Measured, Fault> {
+fn held(
+    mut ahead: LookAhead,
+    declared: Option<u64>,
+    limits: LengthLimits,
+) -> Result<SizedFile, Error> {
     let length = ahead.length();
     if let Some(size) = declared.filter(|size| *size != length) {
         return Err(mismatch(size, length));
     }
     if length == 0 {
-        return Err(Fault::caller(
-            Code::EmptyFile,
+        return Err(Error::caller(
+            ErrorCode::EmptyFile,
             Stage::Read,
             "the file is empty: eGain takes files of at least one byte",
         ));
@@ -156,7 +160,7 @@ fn held(mut ahead: LookAhead, declared: Option<u64>, limits: Limits) -> Result<M
     } else {
         LengthSource::LookAhead
     };
-    Ok(Measured {
+    Ok(SizedFile {
         length,
         source,
         file: ReplayableFile::held(ahead.chunks.take()),
@@ -168,15 +172,15 @@ fn held(mut ahead: LookAhead, declared: Option<u64>, limits: Limits) -> Result<M
 /// Believes a guess, with a safety copy where its framing asks for one and there is room.
 async fn derive(
     caller: &str,
-    offer: Offer,
+    offer: ParsedUpload,
     mut ahead: LookAhead,
-    guess: Derived,
-    spools: &Spools,
-    limits: &Limits,
-) -> Result<Measured, Fault> {
+    guess: DerivedLength,
+    spools: &SharedSpool,
+    limits: &LengthLimits,
+) -> Result<SizedFile, Error> {
     let copy = match guess.safety {
-        Safety::None => None,
-        Safety::Copy | Safety::CopyOrSpool => spools.reserve(caller, guess.size),
+        SafetyCopy::None => None,
+        SafetyCopy::Copy | SafetyCopy::CopyOrSpool => spools.reserve(caller, guess.size),
     };
     let file = match copy {
         Some(mut copy) => {
@@ -187,12 +191,12 @@ async fn derive(
                 .try_for_each(|chunk| copy.append(chunk))?;
             ReplayableFile::copied(copy, offer.body)
         }
-        None if guess.safety == Safety::CopyOrSpool => {
+        None if guess.safety == SafetyCopy::CopyOrSpool => {
             return spool(caller, offer, ahead, spools, limits).await;
         }
         None => ReplayableFile::stream(ahead.chunks.take(), offer.body),
     };
-    Ok(Measured {
+    Ok(SizedFile {
         length: guess.size,
         source: LengthSource::Derived,
         file,
@@ -203,14 +207,18 @@ async fn derive(
 
 async fn spool(
     caller: &str,
-    mut offer: Offer,
+    mut offer: ParsedUpload,
     ahead: LookAhead,
-    spools: &Spools,
-    limits: &Limits,
-) -> Result<Measured, Fault> {
+    spools: &SharedSpool,
+    limits: &LengthLimits,
+) -> Result<SizedFile, Error> {
     if !spools.is_on() {
         let detail = "the file's length isn't known: send Content-Length (raw), or size in the query or as a form field before the file";
-        return Err(Fault::caller(Code::LengthRequired, Stage::Read, detail));
+        return Err(Error::caller(
+            ErrorCode::LengthRequired,
+            Stage::Read,
+            detail,
+        ));
     }
     let spooled = spools
         .collect(caller, ahead, &mut offer.body, |length| {
@@ -218,7 +226,7 @@ async fn spool(
         })
         .await?;
     let (length, file) = (spooled.length(), ReplayableFile::spooled(spooled));
-    Ok(Measured {
+    Ok(SizedFile {
         length,
         source: LengthSource::Spooled,
         file,
@@ -229,7 +237,7 @@ async fn spool(
 
 /// Sizes that are refused, or looked at first.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct LengthLimits {
     /// The largest file in bytes.
     pub max_asset_size: u64,
     /// Who sets it.
@@ -241,7 +249,7 @@ pub struct Limits {
 /// The size in eGain's documented sample of a channel, which operators copied into real ones.
 const SAMPLE_SIZE: u64 = 12_345;
 
-impl Limits {
+impl LengthLimits {
     /// Those of the settings, in bytes.
     pub fn new(max_asset_size: u64, look_ahead: u64) -> Self {
         let source = if max_asset_size < attachments::LARGEST {
@@ -270,7 +278,7 @@ impl Limits {
     }
 
     /// Refuses a file of so many bytes, or more, if it is too large.
-    pub fn check(&self, length: u64) -> Result<(), Fault> {
+    pub fn check(&self, length: u64) -> Result<(), Error> {
         if length <= self.max_asset_size {
             return Ok(());
         }
@@ -288,20 +296,20 @@ impl Limits {
         };
         let detail =
             format!("the file is larger than {most} bytes, {whose}: send a smaller one{hint}");
-        let limit = Limit {
+        let limit = AttachmentLimit {
             source: self.source,
             max_size: Some(most),
             allowed: None,
         };
-        Err(Fault::caller(Code::TooLarge, Stage::Policy, detail).with_limit(limit))
+        Err(Error::caller(ErrorCode::TooLarge, Stage::Policy, detail).with_limit(limit))
     }
 }
 
 /// Both numbers: the caller has to find out which one is wrong.
-fn mismatch(declared: u64, actual: u64) -> Fault {
+fn mismatch(declared: u64, actual: u64) -> Error {
     let compared = if actual > declared { "at least " } else { "" };
     let detail = format!(
         "{declared} bytes were declared, {compared}{actual} arrived: declare the exact length of the file"
     );
-    Fault::caller(Code::LengthMismatch, Stage::Read, detail)
+    Error::caller(ErrorCode::LengthMismatch, Stage::Read, detail)
 }

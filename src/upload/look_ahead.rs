@@ -5,9 +5,9 @@ use std::borrow::Cow;
 
 use http_body_util::BodyExt;
 
-use crate::body::Frames;
+use crate::body::BoxBody;
 use crate::body::compact::CompactChunks;
-use crate::words::fault::Fault;
+use crate::words::fault::Error;
 
 /// What was read of a file so far. Holds the limit and at most one frame more.
 #[derive(Default)]
@@ -20,7 +20,7 @@ pub struct LookAhead {
 
 impl LookAhead {
     /// Reads on until at least `limit` bytes are there, or the end.
-    pub async fn fill(&mut self, body: &mut Frames, limit: u64) -> Result<(), Fault> {
+    pub async fn fill(&mut self, body: &mut BoxBody, limit: u64) -> Result<(), Error> {
         while !self.ended && self.length() < limit {
             match body.frame().await {
                 Some(frame) => {
@@ -63,12 +63,12 @@ mod tests {
     use http_body::Frame;
     use http_body_util::StreamBody;
 
-    fn body(chunks: &[&'static str]) -> Frames {
+    fn body(chunks: &[&'static str]) -> BoxBody {
         let frames: Vec<_> = chunks
             .iter()
             .map(|c| Ok(Frame::data(Bytes::from_static(c.as_bytes()))))
             .collect();
-        Frames::new(StreamBody::new(futures_util::stream::iter(frames)))
+        BoxBody::new(StreamBody::new(futures_util::stream::iter(frames)))
     }
 
     #[tokio::test]

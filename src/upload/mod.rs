@@ -1,4 +1,4 @@
-//! The way in. [`Upload::run`] is the whole of it, a line a stage; each stage has a file.
+//! The way in. [`UploadService::run`] is the whole of it, a line a stage; each stage has a file.
 
 mod deliver;
 mod digest;
@@ -25,50 +25,53 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use tracing::Instrument;
 
-use crate::body::digest::{Slot, hex};
-use crate::body::pace::{self, Pace, caller_too_slow};
+use crate::body::digest::{DigestSlot, hex};
+use crate::body::pace::{self, MinRateBody, caller_too_slow};
 use crate::egain::accounts::LiveRules;
-use crate::egain::{Egain, NewAsset, Orphans};
-use crate::media::{AgreedName, MediaKind, Sniffed, agree, sniff};
-use crate::policy::Policy;
-use crate::signals::metrics::Metrics;
-use crate::storage::Storage;
+use crate::egain::{EgainClient, NewAsset, OrphanQueue};
+use crate::media::{AgreedName, MediaKind, SniffedType, agree, sniff};
+use crate::policy::UploadPolicy;
+use crate::signals::metrics::ServiceMetrics;
+use crate::storage::StorageClient;
 use crate::words::asset::{AssetId, Sender};
-use crate::words::caller::{Caller, Claimant};
-use crate::words::fault::{Code, Fault, Stage};
-pub use deliver::Timing;
-use deliver::{Consignment, Delivery};
-use fields::{Fields, Metadata};
-use framing::Framings;
-use length::Measured;
-pub use length::{LengthSource, Limits};
+use crate::words::caller::{AuthenticatedCaller, Principal};
+use crate::words::fault::{Error, ErrorCode, Stage};
+pub use deliver::UploadTiming;
+use deliver::{FileStore, StoreJob};
+use fields::{UploadFields, UploadMetadata};
+use framing::KnownFramings;
+use length::SizedFile;
+pub use length::{LengthLimits, LengthSource};
 use look_ahead::LookAhead;
-pub use offer::Request;
-use offer::{Offer, Reading};
-pub use once::Config as OnceConfig;
-use once::{Claim, Fingerprint, Found, Key, Ledger, Record, another_file};
+pub use offer::UploadRequest;
+use offer::{ParseContext, ParsedUpload};
+pub use once::IdempotencyConfig;
+use once::{
+    IdempotencyGuard, IdempotencyKey, IdempotencyLookup, IdempotencyRecord, IdempotencyStore,
+    UploadFingerprint, another_file,
+};
 use rules::UploadRules;
-pub use rules::{Allowance, KindAllowance};
-pub use spool::Config as SpoolConfig;
-use spool::Spools;
-use tally::Tally;
+pub use rules::{EffectiveRules, KindAllowance};
+use spool::SharedSpool;
+pub use spool::SpoolConfig;
+use tally::UploadMetrics;
 
 /// How uploads are read.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub struct UploadConfig {
     /// Sizes.
-    pub limits: Limits,
+    pub limits: LengthLimits,
     /// How slow a caller may be.
-    pub pace: pace::Limits,
+    pub pace: pace::PaceLimits,
     /// Files of unknown length.
     pub spool: SpoolConfig,
     /// Uploads with an `Idempotency-Key`.
-    pub once: OnceConfig,
+    pub once: IdempotencyConfig,
 }
 
 /// A file that storage has confirmed.
 #[derive(Debug, Clone)]
-pub struct Receipt {
+pub struct UploadReceipt {
     /// Its id at eGain.
     pub id: AssetId,
     /// Its name as stored.
@@ -86,46 +89,46 @@ pub struct Receipt {
     /// Its SHA-256 in hexadecimal, where it was wanted.
     pub sha256: Option<String>,
     /// Where the time went.
-    pub timing: Timing,
+    pub timing: UploadTiming,
 }
 
 /// Everything an upload needs.
 #[derive(Clone)]
-pub struct Upload {
-    config: Config,
-    policy: Arc<Policy>,
+pub struct UploadService {
+    config: UploadConfig,
+    policy: Arc<UploadPolicy>,
     live_rules: LiveRules,
-    delivery: Delivery,
-    spools: Spools,
-    framings: Framings,
-    ledger: Ledger,
-    metrics: Arc<Metrics>,
+    delivery: FileStore,
+    spools: SharedSpool,
+    framings: KnownFramings,
+    ledger: IdempotencyStore,
+    metrics: Arc<ServiceMetrics>,
 }
 
-impl Upload {
+impl UploadService {
     /// Fails where temporary files can't be made.
     pub fn new(
-        config: Config,
-        policy: Policy,
+        config: UploadConfig,
+        policy: UploadPolicy,
         live_rules: LiveRules,
-        (egain, storage, orphans): (Egain, Storage, Orphans),
-        metrics: Arc<Metrics>,
+        (egain, storage, orphans): (EgainClient, StorageClient, OrphanQueue),
+        metrics: Arc<ServiceMetrics>,
     ) -> io::Result<Self> {
-        let spools = Spools::new(config.spool.clone(), &metrics);
+        let spools = SharedSpool::new(config.spool.clone(), &metrics);
         spools.probe()?;
-        let delivery = Delivery {
+        let delivery = FileStore {
             egain,
             storage,
             orphans,
         };
-        let (policy, ledger) = (Arc::new(policy), Ledger::new(&config.once));
+        let (policy, ledger) = (Arc::new(policy), IdempotencyStore::new(&config.once));
         Ok(Self {
             config,
             policy,
             live_rules,
             delivery,
             spools,
-            framings: Framings::new(),
+            framings: KnownFramings::new(),
             ledger,
             metrics,
         })
@@ -138,14 +141,14 @@ impl Upload {
 
     /// From a request to a stored file. Dropping the future leaves nothing behind, but for an
     /// upload with a key whose bytes are all here: a retry will find its answer.
-    pub async fn run<B>(&self, request: Request<B>) -> Result<Receipt, Fault>
+    pub async fn run<B>(&self, request: UploadRequest<B>) -> Result<UploadReceipt, Error>
     where
-        B: Body<Data = Bytes, Error = Fault> + Send + Sync + Unpin + 'static,
+        B: Body<Data = Bytes, Error = Error> + Send + Sync + Unpin + 'static,
     {
-        let mut tally = Tally::begin(&self.metrics);
+        let mut tally = UploadMetrics::begin(&self.metrics);
         let stay = request.stay.clone();
         match self.prepare(request, &mut tally).await {
-            Ok(Next::Send(ready)) if ready.claim.is_some() => {
+            Ok(PrepareOutcome::Send(ready)) if ready.claim.is_some() => {
                 let upload = self.clone();
                 let finishing = async move {
                     let _stay = stay;
@@ -154,8 +157,8 @@ impl Upload {
                 let finishing = tokio::spawn(finishing.in_current_span());
                 finishing.await.unwrap_or_else(|_| Err(defect()))
             }
-            Ok(Next::Send(ready)) => self.finish(*ready, tally).await,
-            Ok(Next::Answer(receipt)) => {
+            Ok(PrepareOutcome::Send(ready)) => self.finish(*ready, tally).await,
+            Ok(PrepareOutcome::Answer(receipt)) => {
                 tally.replayed(receipt.length_source);
                 Ok(*receipt)
             }
@@ -167,28 +170,32 @@ impl Upload {
     }
 
     /// All that happens before anything is asked of eGain.
-    async fn prepare<B>(&self, request: Request<B>, tally: &mut Tally) -> Result<Next, Fault>
+    async fn prepare<B>(
+        &self,
+        request: UploadRequest<B>,
+        tally: &mut UploadMetrics,
+    ) -> Result<PrepareOutcome, Error>
     where
-        B: Body<Data = Bytes, Error = Fault> + Send + Sync + Unpin + 'static,
+        B: Body<Data = Bytes, Error = Error> + Send + Sync + Unpin + 'static,
     {
         let began = Instant::now();
         let rules = self.rules(&request.caller).await?;
         let request = request.bound_by(&rules);
-        let (claimant, caller) = (Claimant::from(&*request.caller), request.caller.clone());
-        let key = Key::of(&request.caller, &request.head.headers)?;
-        let paced = request.map(|body| Pace::new(body, self.config.pace, caller_too_slow));
+        let (claimant, caller) = (Principal::from(&*request.caller), request.caller.clone());
+        let key = IdempotencyKey::of(&request.caller, &request.head.headers)?;
+        let paced = request.map(|body| MinRateBody::new(body, self.config.pace, caller_too_slow));
         let (all, hash) = (&self.config.limits, key.is_some());
-        let reading = Reading {
+        let reading = ParseContext {
             framings: &self.framings,
             spools: &self.spools,
             limits: all,
             hash,
         };
-        let offer = Offer::of(paced, &reading).await?;
+        let offer = ParsedUpload::of(paced, &reading).await?;
         self.policy
             .judge_channel(&offer.metadata.channel, &caller.channels)
             .or_else(|fault| self.only_reported(fault))?;
-        let Metadata {
+        let UploadMetadata {
             channel, sender, ..
         } = &offer.metadata;
         let own = rules.size_limit(channel, sender.direction(), None);
@@ -199,20 +206,20 @@ impl Upload {
         };
         offer.declared.map_or(Ok(()), |size| limits.check(size))?;
         let claim = match key
-            .map(|key| self.ledger.claim(key, Fingerprint::of(&offer)))
+            .map(|key| self.ledger.claim(key, UploadFingerprint::of(&offer)))
             .transpose()?
         {
-            Some(Found::Done(record)) => {
+            Some(IdempotencyLookup::Done(record)) => {
                 return answer_again(offer, &record, &reading)
                     .await
-                    .map(Next::Answer);
+                    .map(PrepareOutcome::Answer);
             }
-            Some(Found::Fresh(claim)) => Some(claim),
+            Some(IdempotencyLookup::Fresh(claim)) => Some(claim),
             None => None,
         };
         let (offer, ahead) = look_ahead(offer, &reading).await?;
         let (sniffed, agreed) = self.inspect(&rules, &offer, &ahead)?;
-        let Metadata {
+        let UploadMetadata {
             channel, sender, ..
         } = &offer.metadata;
         let own = rules.size_limit(
@@ -231,12 +238,12 @@ impl Upload {
         tally.measured(file.source);
         own.check(file.length)
             .or_else(|fault| self.only_reported(fault))?;
-        let timing = Timing {
+        let timing = UploadTiming {
             read: began.elapsed(),
-            ..Timing::default()
+            ..UploadTiming::default()
         };
         let (name, content_type) = (agreed.name, sniffed.content_type());
-        Ok(Next::Send(Box::new(Ready {
+        Ok(PrepareOutcome::Send(Box::new(PreparedUpload {
             claimant,
             metadata,
             name,
@@ -250,7 +257,11 @@ impl Upload {
     }
 
     /// From the signed URL to the receipt.
-    async fn finish(&self, ready: Ready, mut tally: Tally) -> Result<Receipt, Fault> {
+    async fn finish(
+        &self,
+        ready: PreparedUpload,
+        mut tally: UploadMetrics,
+    ) -> Result<UploadReceipt, Error> {
         let outcome = self.store(ready).await;
         if let Ok(receipt) = &outcome {
             tally.measured(receipt.length_source);
@@ -259,8 +270,8 @@ impl Upload {
         outcome
     }
 
-    async fn store(&self, ready: Ready) -> Result<Receipt, Fault> {
-        let Ready {
+    async fn store(&self, ready: PreparedUpload) -> Result<UploadReceipt, Error> {
+        let PreparedUpload {
             claimant,
             metadata,
             name,
@@ -283,7 +294,7 @@ impl Upload {
             .metrics
             .transfer_bytes
             .with_label_values(&["upload", self.label(channel)]);
-        let mut consignment = Consignment {
+        let mut consignment = StoreJob {
             asset,
             content_type: &content_type,
             file: &mut file,
@@ -291,7 +302,7 @@ impl Upload {
         };
         let stored = self.delivery.deliver(&mut consignment, &mut timing).await?;
         let sum = sum.and_then(|slot| slot.get().copied());
-        let receipt = Receipt {
+        let receipt = UploadReceipt {
             id: stored.id,
             name: stored.other_name.unwrap_or(name),
             content_type,
@@ -320,17 +331,21 @@ impl Upload {
     ///
     /// # Errors
     /// As for an upload: fields that are wrong, a channel of others, an account that is closed.
-    pub async fn allowance(&self, caller: &Arc<Caller>, head: &Parts) -> Result<Allowance, Fault> {
+    pub async fn allowance(
+        &self,
+        caller: &Arc<AuthenticatedCaller>,
+        head: &Parts,
+    ) -> Result<EffectiveRules, Error> {
         let rules = self.rules(caller).await?;
         let caller = rules.bind(caller);
-        let metadata = Fields::of_query(head)?.understand(&caller, Stage::Admit)?;
+        let metadata = UploadFields::of_query(head)?.understand(&caller, Stage::Admit)?;
         self.policy
             .judge_channel(&metadata.channel, &caller.channels)?;
         Ok(rules.allowance(&metadata.channel, metadata.sender))
     }
 
     /// The rules of the caller's account are at hand once it was seen.
-    async fn rules(&self, caller: &Caller) -> Result<UploadRules, Fault> {
+    async fn rules(&self, caller: &AuthenticatedCaller) -> Result<UploadRules, Error> {
         let live = match &caller.account {
             Some(account) => Some(self.live_rules.channel_of(account).await?),
             None => None,
@@ -346,9 +361,9 @@ impl Upload {
     fn inspect(
         &self,
         rules: &UploadRules,
-        offer: &Offer,
+        offer: &ParsedUpload,
         ahead: &LookAhead,
-    ) -> Result<(Sniffed, AgreedName), Fault> {
+    ) -> Result<(SniffedType, AgreedName), Error> {
         let head = ahead.head(self.config.limits.look_ahead as usize);
         let name = offer
             .metadata
@@ -357,7 +372,7 @@ impl Upload {
             .or(offer.given_name.as_deref());
         let sniffed = sniff(&head, ahead.ended, offer.given_type.as_deref(), name);
         let agreed = agree(name, &sniffed);
-        let Metadata {
+        let UploadMetadata {
             channel, sender, ..
         } = &offer.metadata;
         let verdict = rules.judge(&sniffed, &agreed, channel, sender.direction());
@@ -366,7 +381,7 @@ impl Upload {
     }
 
     /// Lets a refusal pass, counted and logged, where the policy is only tried.
-    fn only_reported(&self, fault: Fault) -> Result<(), Fault> {
+    fn only_reported(&self, fault: Error) -> Result<(), Error> {
         if !self.policy.report_only {
             return Err(fault);
         }
@@ -384,29 +399,32 @@ impl Upload {
 }
 
 /// What follows from a request that is in order.
-enum Next {
+enum PrepareOutcome {
     /// A file to send.
-    Send(Box<Ready>),
+    Send(Box<PreparedUpload>),
     /// The answer that its key was given before.
-    Answer(Box<Receipt>),
+    Answer(Box<UploadReceipt>),
 }
 
 /// A file that may be sent.
-struct Ready {
-    claimant: Claimant,
-    metadata: Metadata,
+struct PreparedUpload {
+    claimant: Principal,
+    metadata: UploadMetadata,
     name: String,
     content_type: String,
-    file: Measured,
+    file: SizedFile,
     wants_sum: bool,
-    sum: Option<Slot>,
-    claim: Option<Claim>,
-    timing: Timing,
+    sum: Option<DigestSlot>,
+    claim: Option<IdempotencyGuard>,
+    timing: UploadTiming,
 }
 
 /// Reads the first bytes of the file. A raw body that begins as a form is opened, and the file is
 /// what lies in it.
-async fn look_ahead(mut offer: Offer, reading: &Reading<'_>) -> Result<(Offer, LookAhead), Fault> {
+async fn look_ahead(
+    mut offer: ParsedUpload,
+    reading: &ParseContext<'_>,
+) -> Result<(ParsedUpload, LookAhead), Error> {
     let most = reading.limits.look_ahead;
     let mut ahead = LookAhead::default();
     ahead.fill(&mut offer.body, most).await?;
@@ -421,10 +439,10 @@ async fn look_ahead(mut offer: Offer, reading: &Reading<'_>) -> Result<(Offer, L
 
 /// The first answer, once it is certain that this is the same file.
 async fn answer_again(
-    offer: Offer,
-    first: &Record,
-    reading: &Reading<'_>,
-) -> Result<Box<Receipt>, Fault> {
+    offer: ParsedUpload,
+    first: &IdempotencyRecord,
+    reading: &ParseContext<'_>,
+) -> Result<Box<UploadReceipt>, Error> {
     // A digest that is declared was compared already, and the file needn't be read.
     if offer.digest.expected.is_some() {
         return Ok(Box::new(first.receipt(offer.wants_sum())));
@@ -443,7 +461,7 @@ async fn answer_again(
     }
 }
 
-fn defect() -> Fault {
+fn defect() -> Error {
     let detail = "the gateway has a defect: report it with the request id; trying again may help";
-    Fault::gateway(Code::Internal, Stage::Store, detail).retryable(true)
+    Error::gateway(ErrorCode::Internal, Stage::Store, detail).retryable(true)
 }

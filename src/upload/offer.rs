@@ -14,25 +14,25 @@ use http_body::{Body, Frame};
 use http_body_util::{BodyExt, BodyStream, StreamBody};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::digest::{self, Declared};
-use super::fields::{Fields, Metadata};
+use super::digest::{self, DeclaredDigest};
+use super::fields::{UploadFields, UploadMetadata};
 use super::form_offer::FormOffer;
-use super::framing::{Derived, Framings};
-use super::length::Limits;
+use super::framing::{DerivedLength, KnownFramings};
+use super::length::LengthLimits;
 use super::look_ahead::LookAhead;
 use super::replay::ReplayableFile;
 use super::rules::UploadRules;
-use super::spool::Spools;
-use crate::body::Frames;
-use crate::body::digest::{Digesting, Slot, Sum};
+use super::spool::SharedSpool;
+use crate::body::BoxBody;
+use crate::body::digest::{DigestSlot, DigestingBody, Sha256Sum};
 use crate::body::multipart::{Boundary, file_name, form_inside, is_form};
-use crate::words::caller::Caller;
-use crate::words::fault::{Code, Fault, Stage};
+use crate::words::caller::AuthenticatedCaller;
+use crate::words::fault::{Error, ErrorCode, Stage};
 
 /// A file that is offered.
-pub struct Offer {
+pub struct ParsedUpload {
     /// What the caller says of it.
-    pub metadata: Metadata,
+    pub metadata: UploadMetadata,
     /// Its name as the caller's program gave it.
     pub given_name: Option<String>,
     /// Its type as the caller's program gave it.
@@ -40,29 +40,29 @@ pub struct Offer {
     /// Its length as declared.
     pub declared: Option<u64>,
     /// Its length as derived, for a framing that is known.
-    pub derived: Option<Derived>,
+    pub derived: Option<DerivedLength>,
     /// Its SHA-256 as asked for, and as promised.
-    pub digest: Declared,
+    pub digest: DeclaredDigest,
     /// Where its SHA-256 will be, if it is needed.
-    pub sum: Option<Slot>,
+    pub sum: Option<DigestSlot>,
     /// Its bytes. The end comes only when the whole request is in order.
-    pub body: Frames,
+    pub body: BoxBody,
     /// The whole file, where it had to be read for what came after it; then `body` gives the same
     /// bytes.
     pub whole: Option<WholeFile>,
     /// The request, where the file is the whole of its body.
-    pub(super) raw: Option<Raw>,
+    pub(super) raw: Option<RawBody>,
 }
 
 /// What is needed to read a raw body as a form after all.
-pub(super) struct Raw {
-    caller: Arc<Caller>,
+pub(super) struct RawBody {
+    caller: Arc<AuthenticatedCaller>,
     headers: HeaderMap,
     content_type: Option<String>,
-    fields: Fields,
+    fields: UploadFields,
 }
 
-impl Offer {
+impl ParsedUpload {
     /// Whether the answer shall tell its SHA-256.
     pub fn wants_sum(&self) -> bool {
         self.digest.wanted || self.digest.expected.is_some()
@@ -78,21 +78,21 @@ pub struct WholeFile {
 }
 
 /// What a request is understood with.
-pub struct Reading<'a> {
+pub struct ParseContext<'a> {
     /// How forms end.
-    pub framings: &'a Framings,
+    pub framings: &'a KnownFramings,
     /// Where a file waits for what comes after it.
-    pub spools: &'a Spools,
+    pub spools: &'a SharedSpool,
     /// Sizes.
-    pub limits: &'a Limits,
+    pub limits: &'a LengthLimits,
     /// Whether the file's SHA-256 is needed, whatever the caller asks for.
     pub hash: bool,
 }
 
 /// A request's head, with its body unread.
-pub struct Request<B> {
+pub struct UploadRequest<B> {
     /// Who calls: bounds what may be named, and is part of what is remembered of programs.
-    pub caller: Arc<Caller>,
+    pub caller: Arc<AuthenticatedCaller>,
     /// The head.
     pub head: Parts,
     /// The body.
@@ -102,7 +102,7 @@ pub struct Request<B> {
     pub stay: TaskTrackerToken,
 }
 
-impl<B> Request<B> {
+impl<B> UploadRequest<B> {
     /// The same request of a caller that is bound by these rules.
     pub fn bound_by(self, rules: &UploadRules) -> Self {
         Self {
@@ -112,8 +112,8 @@ impl<B> Request<B> {
     }
 
     /// The same request with another body.
-    pub fn map<T>(self, body: impl FnOnce(B) -> T) -> Request<T> {
-        Request {
+    pub fn map<T>(self, body: impl FnOnce(B) -> T) -> UploadRequest<T> {
+        UploadRequest {
             caller: self.caller,
             head: self.head,
             body: body(self.body),
@@ -122,18 +122,18 @@ impl<B> Request<B> {
     }
 }
 
-impl Offer {
+impl ParsedUpload {
     /// Understands a request, reading a form up to its file, or to its end where the channel may
     /// come after the file.
-    pub async fn of<B>(request: Request<B>, reading: &Reading<'_>) -> Result<Self, Fault>
+    pub async fn of<B>(request: UploadRequest<B>, reading: &ParseContext<'_>) -> Result<Self, Error>
     where
-        B: Body<Data = Bytes, Error = Fault> + Send + Sync + Unpin + 'static,
+        B: Body<Data = Bytes, Error = Error> + Send + Sync + Unpin + 'static,
     {
-        let Request {
+        let UploadRequest {
             caller, head, body, ..
         } = request;
         refuse_encoding(&head.headers)?;
-        let fields = Fields::of_query(&head)?;
+        let fields = UploadFields::of_query(&head)?;
         fields.check(&caller, Stage::Admit)?;
         let content_type = content_type(&head.headers)?;
         match content_type.as_deref().filter(|value| is_form(value)) {
@@ -144,7 +144,7 @@ impl Offer {
                 form.offer(&caller, reading).await
             }
             None => Self::of_raw(
-                Raw {
+                RawBody {
                     caller,
                     headers: head.headers,
                     content_type,
@@ -157,7 +157,7 @@ impl Offer {
     }
 
     /// The boundary of the form that a raw body begins, by its first bytes.
-    pub fn form_inside(&self, head: &[u8]) -> Result<Option<Boundary>, Fault> {
+    pub fn form_inside(&self, head: &[u8]) -> Result<Option<Boundary>, Error> {
         self.raw.as_ref().map_or(Ok(None), |raw| {
             form_inside(head, raw.content_type.as_deref())
         })
@@ -169,9 +169,9 @@ impl Offer {
         self,
         boundary: Boundary,
         mut ahead: LookAhead,
-        reading: &Reading<'_>,
-    ) -> Result<Self, Fault> {
-        let Some(Raw {
+        reading: &ParseContext<'_>,
+    ) -> Result<Self, Error> {
+        let Some(RawBody {
             caller,
             headers,
             fields,
@@ -194,23 +194,23 @@ impl Offer {
             .await
     }
 
-    fn of_raw<B>(raw: Raw, body: B, reading: &Reading<'_>) -> Result<Self, Fault>
+    fn of_raw<B>(raw: RawBody, body: B, reading: &ParseContext<'_>) -> Result<Self, Error>
     where
-        B: Body<Data = Bytes, Error = Fault> + Send + Sync + Unpin + 'static,
+        B: Body<Data = Bytes, Error = Error> + Send + Sync + Unpin + 'static,
     {
         let (caller, headers, fields) = (&*raw.caller, &raw.headers, raw.fields.clone());
         let metadata = fields.understand(caller, Stage::Admit)?;
         let declared = agree(metadata.size, content_length(headers))?;
         if declared == Some(0) {
-            return Err(Fault::caller(
-                Code::EmptyFile,
+            return Err(Error::caller(
+                ErrorCode::EmptyFile,
                 Stage::Admit,
                 "the body is empty: send the file's bytes as the body",
             ));
         }
         declared.map_or(Ok(()), |size| reading.limits.check(size))?;
         let expected = digest::promised(headers)?;
-        let digest = wishes(metadata.digest, headers)?.and(Declared {
+        let digest = wishes(metadata.digest, headers)?.and(DeclaredDigest {
             wanted: expected.is_some(),
             expected,
         })?;
@@ -235,41 +235,49 @@ impl Offer {
     }
 }
 
-pub(super) fn digesting<B>(body: B, digest: Declared, always: bool) -> (Option<Slot>, Frames)
+pub(super) fn digesting<B>(
+    body: B,
+    digest: DeclaredDigest,
+    always: bool,
+) -> (Option<DigestSlot>, BoxBody)
 where
-    B: Body<Data = Bytes, Error = Fault> + Send + Sync + Unpin + 'static,
+    B: Body<Data = Bytes, Error = Error> + Send + Sync + Unpin + 'static,
 {
     if !always && !digest.wanted && digest.expected.is_none() {
         return (None, body.boxed());
     }
-    let slot = Slot::default();
+    let slot = DigestSlot::default();
     (
         Some(slot.clone()),
-        Digesting::new(body, digest.expected, slot).boxed(),
+        DigestingBody::new(body, digest.expected, slot).boxed(),
     )
 }
 
-pub(super) fn wishes(field: Declared, headers: &HeaderMap) -> Result<Declared, Fault> {
-    field.and(Declared {
+pub(super) fn wishes(field: DeclaredDigest, headers: &HeaderMap) -> Result<DeclaredDigest, Error> {
+    field.and(DeclaredDigest {
         wanted: digest::wanted(headers),
-        expected: None::<Sum>,
+        expected: None::<Sha256Sum>,
     })
 }
 
 /// Two declarations of one length must be the same.
-pub(super) fn agree(one: Option<u64>, two: Option<u64>) -> Result<Option<u64>, Fault> {
+pub(super) fn agree(one: Option<u64>, two: Option<u64>) -> Result<Option<u64>, Error> {
     match (one, two) {
         (Some(one), Some(two)) if one != two => {
             let detail = format!(
                 "size says {one} bytes, Content-Length says {two}: declare the exact length of the file, once"
             );
-            Err(Fault::caller(Code::LengthMismatch, Stage::Admit, detail))
+            Err(Error::caller(
+                ErrorCode::LengthMismatch,
+                Stage::Admit,
+                detail,
+            ))
         }
         (one, two) => Ok(one.or(two)),
     }
 }
 
-fn refuse_encoding(headers: &HeaderMap) -> Result<(), Fault> {
+fn refuse_encoding(headers: &HeaderMap) -> Result<(), Error> {
     let plain = |coding: &[u8]| {
         coding.trim_ascii().is_empty() || coding.trim_ascii().eq_ignore_ascii_case(b"identity")
     };
@@ -281,8 +289,8 @@ fn refuse_encoding(headers: &HeaderMap) -> Result<(), Fault> {
         return Ok(());
     }
     let detail = "Content-Encoding isn't supported, as the encoded bytes would be stored: send the file as it is";
-    Err(Fault::caller(
-        Code::EncodingNotAllowed,
+    Err(Error::caller(
+        ErrorCode::EncodingNotAllowed,
         Stage::Admit,
         detail,
     ))
@@ -290,14 +298,14 @@ fn refuse_encoding(headers: &HeaderMap) -> Result<(), Fault> {
 
 /// The one type that the request declares. What stands in front of the gateway may have gone by the
 /// other of two.
-fn content_type(headers: &HeaderMap) -> Result<Option<String>, Fault> {
+fn content_type(headers: &HeaderMap) -> Result<Option<String>, Error> {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     let Some(first) = values.next() else {
         return Ok(None);
     };
     if values.any(|other| other != first) {
         let detail = "the request has two Content-Types: send one";
-        return Err(Fault::caller(Code::BadRequest, Stage::Admit, detail));
+        return Err(Error::caller(ErrorCode::BadRequest, Stage::Admit, detail));
     }
     Ok(Some(String::from_utf8_lossy(first.as_bytes()).into_owned()))
 }

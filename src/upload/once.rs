@@ -14,20 +14,20 @@ use moka::sync::Cache;
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
-use super::fields::Metadata;
-use super::offer::Offer;
-use super::{LengthSource, Receipt, Timing};
-use crate::body::digest::{Sum, hex};
+use super::fields::UploadMetadata;
+use super::offer::ParsedUpload;
+use super::{LengthSource, UploadReceipt, UploadTiming};
+use crate::body::digest::{Sha256Sum, hex};
 use crate::words::asset::{AssetId, Sender};
-use crate::words::caller::Caller;
-use crate::words::fault::{Code, Fault, Stage};
+use crate::words::caller::AuthenticatedCaller;
+use crate::words::fault::{Error, ErrorCode, Stage};
 
 /// The longest key in bytes; a UUID has 36.
 const LONGEST_KEY: usize = 255;
 
 /// How long keys are remembered, and how many.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub struct IdempotencyConfig {
     /// From the first answer on.
     pub ttl: Duration,
     /// Answers.
@@ -37,11 +37,11 @@ pub struct Config {
 /// A key is a caller's own: another caller's same key means something else. Kept as a hash, however
 /// long it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Key(Sum);
+pub struct IdempotencyKey(Sha256Sum);
 
-impl Key {
+impl IdempotencyKey {
     /// The request's key, if it has one.
-    pub fn of(caller: &Caller, headers: &HeaderMap) -> Result<Option<Self>, Fault> {
+    pub fn of(caller: &AuthenticatedCaller, headers: &HeaderMap) -> Result<Option<Self>, Error> {
         let Some(value) = headers.get("idempotency-key") else {
             return Ok(None);
         };
@@ -49,7 +49,7 @@ impl Key {
         if key.is_empty() || key.len() > LONGEST_KEY {
             let detail =
                 "Idempotency-Key is not 1 to 255 printable ASCII characters, such as a UUID";
-            return Err(Fault::caller(Code::InvalidField, Stage::Admit, detail));
+            return Err(Error::caller(ErrorCode::InvalidField, Stage::Admit, detail));
         }
         Ok(Some(Self(hash([Some(caller.id.as_str()), Some(key)]))))
     }
@@ -58,17 +58,17 @@ impl Key {
 /// What makes two uploads the same, as far as it is known before their bytes are. Never a form's
 /// raw bytes: its boundary is another one each time.
 #[derive(Debug, Clone, Copy)]
-pub struct Fingerprint {
+pub struct UploadFingerprint {
     /// Channel, sender, name and type as they were said.
-    said: Sum,
+    said: Sha256Sum,
     size: Option<u64>,
-    sum: Option<Sum>,
+    sum: Option<Sha256Sum>,
 }
 
-impl Fingerprint {
+impl UploadFingerprint {
     /// What an offer says of itself.
-    pub fn of(offer: &Offer) -> Self {
-        let Metadata {
+    pub fn of(offer: &ParsedUpload) -> Self {
+        let UploadMetadata {
             channel,
             sender,
             name,
@@ -88,7 +88,7 @@ impl Fingerprint {
         }
     }
 
-    fn differs_from(&self, first: &Record) -> bool {
+    fn differs_from(&self, first: &IdempotencyRecord) -> bool {
         let known_to_differ = self.size.is_some_and(|size| size != first.size)
             || self.sum.is_some_and(|sum| sum != first.sum);
         self.said != first.said || known_to_differ
@@ -96,7 +96,7 @@ impl Fingerprint {
 }
 
 /// Each text with its length before it, so that no two lists have one hash.
-fn hash<const N: usize>(texts: [Option<&str>; N]) -> Sum {
+fn hash<const N: usize>(texts: [Option<&str>; N]) -> Sha256Sum {
     let mut hasher = Sha256::new();
     for text in texts {
         hasher.update(
@@ -110,20 +110,20 @@ fn hash<const N: usize>(texts: [Option<&str>; N]) -> Sum {
 
 /// The keys under way and the answers that were given.
 #[derive(Clone)]
-pub struct Ledger(Arc<Book>);
+pub struct IdempotencyStore(Arc<StoreState>);
 
-struct Book {
-    done: Cache<Key, Arc<Record>>,
-    running: Mutex<HashSet<Key>>,
+struct StoreState {
+    done: Cache<IdempotencyKey, Arc<IdempotencyRecord>>,
+    running: Mutex<HashSet<IdempotencyKey>>,
     /// Keys that lead to these are free again.
     deleted: Cache<AssetId, ()>,
 }
 
 /// An upload that was answered. Small, as there may be many for a day.
 #[derive(Debug)]
-pub struct Record {
-    said: Sum,
-    sum: Sum,
+pub struct IdempotencyRecord {
+    said: Sha256Sum,
+    sum: Sha256Sum,
     size: u64,
     sender: Sender,
     length_source: LengthSource,
@@ -132,9 +132,9 @@ pub struct Record {
     ends: [u16; 3],
 }
 
-impl Record {
-    fn new(said: Sum, sum: Sum, receipt: &Receipt) -> Self {
-        let Receipt {
+impl IdempotencyRecord {
+    fn new(said: Sha256Sum, sum: Sha256Sum, receipt: &UploadReceipt) -> Self {
+        let UploadReceipt {
             id,
             channel,
             name,
@@ -178,13 +178,13 @@ impl Record {
     }
 
     /// Whether the file that came now is the one that came first.
-    pub fn has_sum(&self, sum: Option<&Sum>) -> bool {
+    pub fn has_sum(&self, sum: Option<&Sha256Sum>) -> bool {
         sum == Some(&self.sum)
     }
 
     /// The first answer, with the sum where it is asked for now.
-    pub fn receipt(&self, wants_sum: bool) -> Receipt {
-        Receipt {
+    pub fn receipt(&self, wants_sum: bool) -> UploadReceipt {
+        UploadReceipt {
             id: self.id(),
             channel: self.text(1).to_owned(),
             name: self.text(2).to_owned(),
@@ -193,29 +193,29 @@ impl Record {
             sender: self.sender,
             length_source: self.length_source,
             sha256: wants_sum.then(|| hex(&self.sum)),
-            timing: Timing::default(),
+            timing: UploadTiming::default(),
         }
     }
 }
 
 /// What the ledger says of a key.
-pub enum Found {
+pub enum IdempotencyLookup {
     /// Nobody has it: the upload may go on.
-    Fresh(Claim),
+    Fresh(IdempotencyGuard),
     /// It was answered, for a file that isn't known to be another one.
-    Done(Arc<Record>),
+    Done(Arc<IdempotencyRecord>),
 }
 
 /// A key that is under way; released when it is dropped.
-pub struct Claim {
-    book: Arc<Book>,
-    key: Key,
-    said: Sum,
+pub struct IdempotencyGuard {
+    book: Arc<StoreState>,
+    key: IdempotencyKey,
+    said: Sha256Sum,
 }
 
-impl Ledger {
+impl IdempotencyStore {
     /// An empty one.
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &IdempotencyConfig) -> Self {
         let done = Cache::builder()
             .max_capacity(config.capacity)
             .time_to_live(config.ttl)
@@ -223,7 +223,7 @@ impl Ledger {
         let deleted = Cache::builder()
             .max_capacity(config.capacity)
             .time_to_live(config.ttl);
-        Self(Arc::new(Book {
+        Self(Arc::new(StoreState {
             done: done.eviction_policy(EvictionPolicy::lru()).build(),
             running: Mutex::default(),
             deleted: deleted.eviction_policy(EvictionPolicy::lru()).build(),
@@ -231,7 +231,11 @@ impl Ledger {
     }
 
     /// Takes the key, or says how its first attempt was answered.
-    pub fn claim(&self, key: Key, fingerprint: Fingerprint) -> Result<Found, Fault> {
+    pub fn claim(
+        &self,
+        key: IdempotencyKey,
+        fingerprint: UploadFingerprint,
+    ) -> Result<IdempotencyLookup, Error> {
         let mut running = self.0.running.lock();
         if let Some(record) = self
             .0
@@ -242,18 +246,18 @@ impl Ledger {
             return if fingerprint.differs_from(&record) {
                 Err(another_file())
             } else {
-                Ok(Found::Done(record))
+                Ok(IdempotencyLookup::Done(record))
             };
         }
         if !running.insert(key) {
             let detail =
                 "an upload with this Idempotency-Key is still under way: wait for its answer";
             return Err(
-                Fault::caller(Code::IdempotencyInProgress, Stage::Admit, detail)
+                Error::caller(ErrorCode::IdempotencyInProgress, Stage::Admit, detail)
                     .retry_after(Duration::from_secs(1)),
             );
         }
-        Ok(Found::Fresh(Claim {
+        Ok(IdempotencyLookup::Fresh(IdempotencyGuard {
             book: self.0.clone(),
             key,
             said: fingerprint.said,
@@ -268,26 +272,27 @@ impl Ledger {
 
 /// Records of up to half a KiB count as one key, longer ones as more, so that all together have a
 /// bound in bytes, too.
-fn weight(_: &Key, record: &Arc<Record>) -> u32 {
+fn weight(_: &IdempotencyKey, record: &Arc<IdempotencyRecord>) -> u32 {
     1 + (record.texts.len() / 512) as u32
 }
 
 /// The key was used before, and not for this.
-pub fn another_file() -> Fault {
+pub fn another_file() -> Error {
     let detail = "this Idempotency-Key was used for another file: take a new key for each file";
-    Fault::caller(Code::IdempotencyMismatch, Stage::Admit, detail)
+    Error::caller(ErrorCode::IdempotencyMismatch, Stage::Admit, detail)
 }
 
-impl Claim {
+impl IdempotencyGuard {
     /// The file is stored: from now on the key is answered.
-    pub fn fulfil(self, receipt: &Receipt, sum: Sum) {
-        self.book
-            .done
-            .insert(self.key, Arc::new(Record::new(self.said, sum, receipt)));
+    pub fn fulfil(self, receipt: &UploadReceipt, sum: Sha256Sum) {
+        self.book.done.insert(
+            self.key,
+            Arc::new(IdempotencyRecord::new(self.said, sum, receipt)),
+        );
     }
 }
 
-impl Drop for Claim {
+impl Drop for IdempotencyGuard {
     fn drop(&mut self) {
         self.book.running.lock().remove(&self.key);
     }
@@ -297,23 +302,23 @@ impl Drop for Claim {
 mod tests {
     use super::*;
 
-    fn ledger() -> Ledger {
-        Ledger::new(&Config {
+    fn ledger() -> IdempotencyStore {
+        IdempotencyStore::new(&IdempotencyConfig {
             ttl: Duration::from_secs(60),
             capacity: 10,
         })
     }
 
-    fn fingerprint(name: &str, size: Option<u64>) -> Fingerprint {
-        Fingerprint {
+    fn fingerprint(name: &str, size: Option<u64>) -> UploadFingerprint {
+        UploadFingerprint {
             said: hash([Some(name)]),
             size,
             sum: None,
         }
     }
 
-    fn receipt(size: u64) -> Receipt {
-        Receipt {
+    fn receipt(size: u64) -> UploadReceipt {
+        UploadReceipt {
             id: AssetId::parse("a").unwrap(),
             name: "ä.jpg".into(),
             content_type: "image/jpeg".into(),
@@ -322,22 +327,27 @@ mod tests {
             sender: Sender::CustomBot,
             length_source: LengthSource::Derived,
             sha256: None,
-            timing: Timing::default(),
+            timing: UploadTiming::default(),
         }
     }
 
-    fn claim(ledger: &Ledger, caller: &str, name: &str, size: Option<u64>) -> Result<Found, Code> {
+    fn claim(
+        ledger: &IdempotencyStore,
+        caller: &str,
+        name: &str,
+        size: Option<u64>,
+    ) -> Result<IdempotencyLookup, ErrorCode> {
         ledger
             .claim(
-                Key(hash([Some(caller), Some("k")])),
+                IdempotencyKey(hash([Some(caller), Some("k")])),
                 fingerprint(name, size),
             )
             .map_err(|fault| fault.code())
     }
 
-    fn fresh(found: Result<Found, Code>) -> Claim {
+    fn fresh(found: Result<IdempotencyLookup, ErrorCode>) -> IdempotencyGuard {
         match found {
-            Ok(Found::Fresh(claim)) => claim,
+            Ok(IdempotencyLookup::Fresh(claim)) => claim,
             _ => panic!("expected the key to be free"),
         }
     }
@@ -348,7 +358,7 @@ mod tests {
         let first = fresh(claim(&ledger, "me", "a", None));
         assert!(matches!(
             claim(&ledger, "me", "a", None),
-            Err(Code::IdempotencyInProgress)
+            Err(ErrorCode::IdempotencyInProgress)
         ));
         drop(fresh(claim(&ledger, "you", "a", None)));
         drop(first);
@@ -361,25 +371,28 @@ mod tests {
         fresh(claim(&ledger, "me", "a", None)).fulfil(&receipt(7), [1; 32]);
         assert!(matches!(
             claim(&ledger, "me", "a", None),
-            Ok(Found::Done(_))
+            Ok(IdempotencyLookup::Done(_))
         ));
         assert!(matches!(
             claim(&ledger, "me", "a", Some(7)),
-            Ok(Found::Done(_))
+            Ok(IdempotencyLookup::Done(_))
         ));
         assert!(matches!(
             claim(&ledger, "me", "a", Some(8)),
-            Err(Code::IdempotencyMismatch)
+            Err(ErrorCode::IdempotencyMismatch)
         ));
         assert!(matches!(
             claim(&ledger, "me", "b", Some(7)),
-            Err(Code::IdempotencyMismatch)
+            Err(ErrorCode::IdempotencyMismatch)
         ));
     }
 
     #[test]
     fn a_record_holds_all_of_an_answer_in_little_room() {
-        let (first, record) = (receipt(7), Record::new([0; 32], [1; 32], &receipt(7)));
+        let (first, record) = (
+            receipt(7),
+            IdempotencyRecord::new([0; 32], [1; 32], &receipt(7)),
+        );
         let again = record.receipt(true);
         assert_eq!(
             (&again.id, &again.name, &again.content_type),
@@ -399,7 +412,7 @@ mod tests {
                 && !record.has_sum(Some(&[2; 32]))
                 && !record.has_sum(None)
         );
-        assert!(size_of::<Record>() + record.texts.len() < 150);
+        assert!(size_of::<IdempotencyRecord>() + record.texts.len() < 150);
     }
 
     #[test]
@@ -408,7 +421,7 @@ mod tests {
         fresh(claim(&ledger, "me", "a", None)).fulfil(&receipt(7), [1; 32]);
         ledger.forget(&AssetId::parse("a").unwrap());
         fresh(claim(&ledger, "me", "b", None)).fulfil(
-            &Receipt {
+            &UploadReceipt {
                 id: AssetId::parse("b").unwrap(),
                 ..receipt(8)
             },
@@ -416,7 +429,7 @@ mod tests {
         );
         assert!(matches!(
             claim(&ledger, "me", "b", None),
-            Ok(Found::Done(_))
+            Ok(IdempotencyLookup::Done(_))
         ));
     }
 }

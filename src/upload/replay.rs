@@ -11,9 +11,9 @@ use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use parking_lot::Mutex;
 
-use super::spool::{Kept, SpoolFile, Stored};
-use crate::body::Frames;
-use crate::words::fault::{Code, Fault, Stage};
+use super::spool::{DiskFile, SpoolContents, SpoolFile};
+use crate::body::BoxBody;
+use crate::words::fault::{Error, ErrorCode, Stage};
 
 /// A file's bytes, held or still coming.
 pub struct ReplayableFile(Arc<Mutex<Remainder>>);
@@ -22,7 +22,7 @@ pub struct ReplayableFile(Arc<Mutex<Remainder>>);
 struct Remainder {
     here: Here,
     /// None once it has ended.
-    body: Option<Frames>,
+    body: Option<BoxBody>,
     /// The latest attempt to send; the body of an earlier one may outlive it for a moment, and must
     /// take nothing.
     attempt: u32,
@@ -50,17 +50,17 @@ impl ReplayableFile {
     }
 
     /// A file whose rest is still to come. It can be sent again until more of it was taken.
-    pub fn stream(ahead: Vec<Bytes>, body: Frames) -> Self {
+    pub fn stream(ahead: Vec<Bytes>, body: BoxBody) -> Self {
         Self::new(Here::Memory(ahead), Some(body))
     }
 
     /// A file whose rest is still to come, and whose copy in the spool grows with what is sent: all
     /// of it can be sent again.
-    pub fn copied(copy: SpoolFile, body: Frames) -> Self {
+    pub fn copied(copy: SpoolFile, body: BoxBody) -> Self {
         Self::new(Here::Spool(Box::new(copy)), Some(body))
     }
 
-    fn new(here: Here, body: Option<Frames>) -> Self {
+    fn new(here: Here, body: Option<BoxBody>) -> Self {
         Self(Arc::new(Mutex::new(Remainder {
             here,
             body,
@@ -70,10 +70,10 @@ impl ReplayableFile {
 
     /// The bytes from the first on; None once some that were taken from the caller aren't here any
     /// more. Bodies that were given out before take nothing more from the caller.
-    pub fn body(&self) -> Option<Frames> {
+    pub fn body(&self) -> Option<BoxBody> {
         let mut remainder = self.0.lock();
         remainder.attempt += 1;
-        let Kept { disk, memory } = remainder.here.kept()?;
+        let SpoolContents { disk, memory } = remainder.here.kept()?;
         let (disk, memory) = (disk.map(pieces), memory.into_iter());
         Some(
             Attempt {
@@ -91,8 +91,8 @@ impl ReplayableFile {
     /// that were given out before take nothing more.
     pub async fn read_to_end(
         &self,
-        check: impl Fn(u64) -> Result<(), Fault>,
-    ) -> Result<Option<u64>, Fault> {
+        check: impl Fn(u64) -> Result<(), Error>,
+    ) -> Result<Option<u64>, Error> {
         self.0.lock().attempt += 1;
         while let Some(length) = self.spooled_length() {
             check(length)?;
@@ -113,9 +113,9 @@ impl ReplayableFile {
 }
 
 impl Here {
-    fn kept(&mut self) -> Option<Kept> {
+    fn kept(&mut self) -> Option<SpoolContents> {
         match self {
-            Self::Memory(chunks) => Some(Kept {
+            Self::Memory(chunks) => Some(SpoolContents {
                 disk: None,
                 memory: chunks.clone(),
             }),
@@ -149,7 +149,7 @@ impl Here {
 
 impl Remainder {
     /// Takes more from the caller.
-    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let Some(body) = &mut self.body else {
             return Poll::Ready(None);
         };
@@ -167,14 +167,14 @@ impl Remainder {
     }
 }
 
-type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, Fault>> + Send + Sync>>;
+type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send + Sync>>;
 
-fn pieces(stored: Stored) -> Pieces {
+fn pieces(stored: DiskFile) -> Pieces {
     Box::pin(stream::try_unfold(stored, async |mut stored| {
         let piece = stored.next().await.map_err(|error| {
             tracing::error!(%error, "the spool can't be read");
-            Fault::gateway(
-                Code::Internal,
+            Error::gateway(
+                ErrorCode::Internal,
                 Stage::Store,
                 "the gateway's spool can't be read: try again",
             )
@@ -195,12 +195,12 @@ struct Attempt {
 
 impl Body for Attempt {
     type Data = Bytes;
-    type Error = Fault;
+    type Error = Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         if let Some(disk) = &mut self.disk {
             match ready!(disk.as_mut().poll_next(cx)) {
                 Some(piece) => return Poll::Ready(Some(piece.map(Frame::data))),
@@ -219,9 +219,9 @@ impl Body for Attempt {
     }
 }
 
-fn superseded() -> Fault {
-    Fault::storage(
-        Code::UploadFailed,
+fn superseded() -> Error {
+    Error::storage(
+        ErrorCode::UploadFailed,
         Stage::Store,
         "this attempt to send was given up",
     )
@@ -232,7 +232,7 @@ mod tests {
     use super::*;
     use http_body_util::StreamBody;
 
-    fn rest() -> Frames {
+    fn rest() -> BoxBody {
         StreamBody::new(stream::iter([Ok(Frame::data(Bytes::from_static(b"cd")))])).boxed()
     }
 

@@ -5,20 +5,20 @@ use std::sync::Arc;
 
 use strum::IntoEnumIterator;
 
-use super::length::Limits;
+use super::length::LengthLimits;
 use crate::egain::accounts::Channel;
-use crate::media::{AgreedName, MediaKind, Sniffed};
-use crate::policy::Policy;
-use crate::policy::attachments::{AttachmentPolicy, Extensions};
-use crate::words::asset::{Direction, Sender};
-use crate::words::caller::Caller;
-use crate::words::fault::Fault;
+use crate::media::{AgreedName, MediaKind, SniffedType};
+use crate::policy::UploadPolicy;
+use crate::policy::attachments::{AttachmentPolicy, ExtensionRule};
+use crate::words::asset::{AssetDirection, Sender};
+use crate::words::caller::AuthenticatedCaller;
+use crate::words::fault::Error;
 use crate::words::limit::LimitSource;
 
 /// The rules of one upload.
 pub struct UploadRules {
-    policy: Arc<Policy>,
-    limits: Limits,
+    policy: Arc<UploadPolicy>,
+    limits: LengthLimits,
     /// The channel of the caller's account, as eGain has it.
     live: Option<Arc<Channel>>,
 }
@@ -36,7 +36,7 @@ pub struct KindAllowance {
 }
 
 /// What a caller may send to a channel, in one direction.
-pub struct Allowance {
+pub struct EffectiveRules {
     /// eGain's channel type.
     pub channel: String,
     /// As asked, or as the caller is bound.
@@ -46,12 +46,16 @@ pub struct Allowance {
     /// By kind.
     pub kinds: Vec<KindAllowance>,
     /// Extensions, as the channel at eGain lists them.
-    pub extensions: Extensions,
+    pub extensions: ExtensionRule,
 }
 
 impl UploadRules {
     /// Without `live` only the settings hold.
-    pub fn new(policy: Arc<Policy>, limits: Limits, live: Option<Arc<Channel>>) -> Self {
+    pub fn new(
+        policy: Arc<UploadPolicy>,
+        limits: LengthLimits,
+        live: Option<Arc<Channel>>,
+    ) -> Self {
         Self {
             policy,
             limits,
@@ -60,9 +64,9 @@ impl UploadRules {
     }
 
     /// The caller, bound to its account's channel where it has an account.
-    pub fn bind(&self, caller: &Arc<Caller>) -> Arc<Caller> {
+    pub fn bind(&self, caller: &Arc<AuthenticatedCaller>) -> Arc<AuthenticatedCaller> {
         match &self.live {
-            Some(channel) => Arc::new(Caller {
+            Some(channel) => Arc::new(AuthenticatedCaller {
                 channels: vec![channel.kind.clone()],
                 ..(**caller).clone()
             }),
@@ -71,7 +75,12 @@ impl UploadRules {
     }
 
     /// The strictest limit on the size; of a kind, as soon as that is known.
-    pub fn size_limit(&self, channel: &str, way: Direction, kind: Option<MediaKind>) -> Limits {
+    pub fn size_limit(
+        &self,
+        channel: &str,
+        way: AssetDirection,
+        kind: Option<MediaKind>,
+    ) -> LengthLimits {
         let of_settings = self
             .policy
             .max_size(channel, way, kind)
@@ -91,11 +100,11 @@ impl UploadRules {
     /// Judges a file by what its bytes are, and by the name that agrees with them.
     pub fn judge(
         &self,
-        sniffed: &Sniffed,
+        sniffed: &SniffedType,
         agreed: &AgreedName,
         channel: &str,
-        way: Direction,
-    ) -> Result<(), Fault> {
+        way: AssetDirection,
+    ) -> Result<(), Error> {
         self.policy.judge(sniffed, agreed, channel, way)?;
         match self.live_policy(way) {
             Some(policy) => policy.judge(
@@ -110,7 +119,7 @@ impl UploadRules {
     }
 
     /// Everything at once, for a caller who wants to know before it sends.
-    pub fn allowance(&self, channel: &str, sender: Sender) -> Allowance {
+    pub fn allowance(&self, channel: &str, sender: Sender) -> EffectiveRules {
         let way = sender.direction();
         let of_kind = |kind| {
             let limits = self.size_limit(channel, way, Some(kind));
@@ -127,7 +136,7 @@ impl UploadRules {
         };
         let live = self.live_policy(way).cloned().unwrap_or_default();
         let kinds = MediaKind::iter().map(of_kind).collect();
-        Allowance {
+        EffectiveRules {
             channel: channel.to_owned(),
             sender,
             enabled: live.enabled,
@@ -136,7 +145,7 @@ impl UploadRules {
         }
     }
 
-    fn live_policy(&self, way: Direction) -> Option<&AttachmentPolicy> {
+    fn live_policy(&self, way: AssetDirection) -> Option<&AttachmentPolicy> {
         self.live.as_ref().map(|channel| channel.policy(way))
     }
 }

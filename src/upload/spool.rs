@@ -13,14 +13,14 @@ use http_body_util::BodyExt;
 use prometheus::IntGauge;
 
 use super::look_ahead::LookAhead;
-use crate::body::Frames;
+use crate::body::BoxBody;
 use crate::body::compact::BLOCK;
-use crate::signals::metrics::Metrics;
+use crate::signals::metrics::ServiceMetrics;
 use crate::words::fair_limit::{FairLimit, FairShare, NoRoom};
-use crate::words::fault::{Code, Fault, Stage};
-use disk::Disk;
-pub use disk::Stored;
-pub use file::{Kept, SpoolFile};
+use crate::words::fault::{Error, ErrorCode, Stage};
+pub use disk::DiskFile;
+use disk::SpoolDisk;
+pub use file::{SpoolContents, SpoolFile};
 
 /// Bytes that a caller may always hold while there is room: a file of eGain's largest size, and a
 /// smaller one.
@@ -28,7 +28,7 @@ const LEAST_SHARE: u64 = 16 * 1024 * 1024;
 
 /// Bounds and place of spooled files.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub struct SpoolConfig {
     /// Bytes of one upload that are kept in memory.
     pub memory: u64,
     /// Bytes of all uploads together; 0 switches spooling off.
@@ -41,20 +41,20 @@ pub struct Config {
 
 /// The spool of the whole service.
 #[derive(Clone)]
-pub struct Spools {
-    config: Config,
-    disk: Disk,
+pub struct SharedSpool {
+    config: SpoolConfig,
+    disk: SpoolDisk,
     room: Arc<FairLimit>,
     gauge: IntGauge,
 }
 
-impl Spools {
+impl SharedSpool {
     /// An empty spool.
-    pub fn new(config: Config, metrics: &Metrics) -> Self {
+    pub fn new(config: SpoolConfig, metrics: &ServiceMetrics) -> Self {
         metrics
             .spool_limit
             .set(config.total.try_into().unwrap_or(i64::MAX));
-        let disk = Disk::new(config.dir.clone());
+        let disk = SpoolDisk::new(config.dir.clone());
         let room = if config.is_shared {
             FairLimit::new(config.total, LEAST_SHARE)
         } else {
@@ -93,9 +93,9 @@ impl Spools {
         &self,
         caller: &str,
         mut ahead: LookAhead,
-        body: &mut Frames,
-        check: impl Fn(u64) -> Result<(), Fault>,
-    ) -> Result<SpoolFile, Fault> {
+        body: &mut BoxBody,
+        check: impl Fn(u64) -> Result<(), Error>,
+    ) -> Result<SpoolFile, Error> {
         let mut file = SpoolFile::new(self.disk.clone(), self.share(caller)?, self.config.memory);
         for chunk in ahead.chunks.take() {
             file.append(chunk)?;
@@ -119,9 +119,9 @@ impl Spools {
         Some(SpoolFile::new(self.disk.clone(), share, BLOCK as u64))
     }
 
-    fn share(&self, caller: &str) -> Result<Share, Fault> {
+    fn share(&self, caller: &str) -> Result<SpoolShare, Error> {
         let held = self.room.take(caller, 0).map_err(no_room)?;
-        Ok(Share {
+        Ok(SpoolShare {
             held,
             total: self.config.total,
             gauge: self.gauge.clone(),
@@ -130,18 +130,18 @@ impl Spools {
 }
 
 /// An upload's share of the spool, given back when it is dropped.
-pub struct Share {
+pub struct SpoolShare {
     held: FairShare,
     total: u64,
     gauge: IntGauge,
 }
 
-impl Share {
+impl SpoolShare {
     /// Makes sure that it has so many bytes.
     ///
     /// # Errors
     /// `length-required` where they would never fit, `overloaded` where they don't fit now.
-    fn cover(&mut self, bytes: u64) -> Result<(), Fault> {
+    fn cover(&mut self, bytes: u64) -> Result<(), Error> {
         if bytes > self.total {
             return Err(never_fits(self.total));
         }
@@ -152,13 +152,13 @@ impl Share {
     }
 }
 
-impl Drop for Share {
+impl Drop for SpoolShare {
     fn drop(&mut self) {
         self.gauge.sub(self.held.units() as i64);
     }
 }
 
-fn no_room(why: NoRoom) -> Fault {
+fn no_room(why: NoRoom) -> Error {
     let detail = match why {
         NoRoom::Full => {
             "too many files of unknown length are being held: declare the length, or try again later"
@@ -167,16 +167,16 @@ fn no_room(why: NoRoom) -> Fault {
             "this caller has its share of what is held of files of unknown length: declare the length, or wait until one is stored"
         }
     };
-    Fault::gateway(Code::Overloaded, Stage::Read, detail).retry_after(Duration::from_secs(2))
+    Error::gateway(ErrorCode::Overloaded, Stage::Read, detail).retry_after(Duration::from_secs(2))
 }
 
 /// It would be refused again, however few others there are.
-fn never_fits(total: u64) -> Fault {
+fn never_fits(total: u64) -> Error {
     let detail = format!(
         "the file's length isn't known and it is larger than the {total} bytes that such files may take together: send \
          Content-Length (raw), or size in the query or as a form field before the file"
     );
-    Fault::caller(Code::LengthRequired, Stage::Read, detail)
+    Error::caller(ErrorCode::LengthRequired, Stage::Read, detail)
 }
 
 #[cfg(test)]
@@ -186,27 +186,27 @@ mod tests {
     use http_body::Frame;
     use http_body_util::StreamBody;
 
-    fn spools(memory: u64, total: u64) -> Spools {
-        Spools::new(
-            Config {
+    fn spools(memory: u64, total: u64) -> SharedSpool {
+        SharedSpool::new(
+            SpoolConfig {
                 memory,
                 total,
                 dir: std::env::temp_dir(),
                 is_shared: true,
             },
-            &Metrics::new(),
+            &ServiceMetrics::new(),
         )
     }
 
-    fn body(chunks: Vec<Bytes>) -> Frames {
+    fn body(chunks: Vec<Bytes>) -> BoxBody {
         let frames: Vec<_> = chunks
             .into_iter()
             .map(|chunk| Ok(Frame::data(chunk)))
             .collect();
-        Frames::new(StreamBody::new(futures_util::stream::iter(frames)))
+        BoxBody::new(StreamBody::new(futures_util::stream::iter(frames)))
     }
 
-    async fn collect(spools: &Spools, chunks: &[&'static str]) -> Result<SpoolFile, Fault> {
+    async fn collect(spools: &SharedSpool, chunks: &[&'static str]) -> Result<SpoolFile, Error> {
         let mut body = body(
             chunks
                 .iter()
@@ -219,7 +219,7 @@ mod tests {
     }
 
     async fn whole(file: &mut SpoolFile) -> Vec<u8> {
-        let Kept { disk, memory } = file.kept();
+        let SpoolContents { disk, memory } = file.kept();
         let mut bytes = Vec::new();
         if let Some(mut stored) = disk {
             while let Some(piece) = stored.next().await.unwrap() {
@@ -264,7 +264,7 @@ mod tests {
         let second = collect(&spools, &["ab", "c"]).await;
         assert_eq!(
             second.err().map(|fault| fault.code()),
-            Some(Code::Overloaded)
+            Some(ErrorCode::Overloaded)
         );
         drop(first);
         assert!(collect(&spools, &["abcdef"]).await.is_ok());
@@ -273,7 +273,7 @@ mod tests {
             alone
                 .err()
                 .map(|fault| (fault.code(), fault.is_retryable())),
-            Some((Code::LengthRequired, false))
+            Some((ErrorCode::LengthRequired, false))
         );
         assert_eq!((spools.room.taken(), spools.gauge.get()), (0, 0));
     }
@@ -303,7 +303,7 @@ mod tests {
             .unwrap();
         assert_eq!(
             (fault.code(), fault.detail().contains("share")),
-            (Code::Overloaded, true)
+            (ErrorCode::Overloaded, true)
         );
         assert!(spools.reserve("other", LEAST_SHARE).is_some());
     }

@@ -3,27 +3,27 @@
 use std::sync::Arc;
 
 use super::length::LengthSource;
-use crate::signals::metrics::Metrics;
-use crate::signals::transfer::{Direction, Transfer};
-use crate::words::fault::{Code, Fault};
+use crate::signals::metrics::ServiceMetrics;
+use crate::signals::transfer::{TransferDirection, TransferRecord};
+use crate::words::fault::{Error, ErrorCode};
 
 /// One upload in the metrics.
-pub struct Tally {
-    metrics: Arc<Metrics>,
-    transfer: Transfer,
+pub struct UploadMetrics {
+    metrics: Arc<ServiceMetrics>,
+    transfer: TransferRecord,
     length_source: &'static str,
     outcome: &'static str,
 }
 
-impl Tally {
+impl UploadMetrics {
     /// An upload has begun.
-    pub fn begin(metrics: &Arc<Metrics>) -> Self {
-        let transfer = Transfer::begin(metrics, Direction::Upload);
+    pub fn begin(metrics: &Arc<ServiceMetrics>) -> Self {
+        let transfer = TransferRecord::begin(metrics, TransferDirection::Upload);
         Self {
             metrics: metrics.clone(),
             transfer,
             length_source: "unknown",
-            outcome: Code::CallerLeft.name(),
+            outcome: ErrorCode::CallerLeft.name(),
         }
     }
 
@@ -40,13 +40,13 @@ impl Tally {
     }
 
     /// It has ended, well or not.
-    pub fn end(&mut self, fault: Option<&Fault>) {
+    pub fn end(&mut self, fault: Option<&Error>) {
         self.outcome = fault.map_or("stored", |fault| fault.code().name());
         self.transfer.end(fault);
     }
 }
 
-impl Drop for Tally {
+impl Drop for UploadMetrics {
     fn drop(&mut self) {
         self.metrics
             .uploads

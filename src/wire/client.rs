@@ -25,11 +25,11 @@ use rustls::crypto::aws_lc_rs;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-use super::paced_writer::{PacedWriter, SendProgress, bound_buffers};
-use super::read_ahead::{ReadAhead, Sparing};
-use crate::body::Frames;
-pub use preconnect::Origin;
-use preconnect::{Expected, Standby, Stream};
+use super::paced_writer::{PacedWriter, WriteProgress, bound_buffers};
+use super::read_ahead::{LimitedReads, ReadAhead};
+use crate::body::BoxBody;
+pub use preconnect::ConnectionOrigin;
+use preconnect::{ClientStream, PendingConnection, WarmConnection};
 
 /// What a full house of connections may each read ahead, in bytes. A download whose reader is slow
 /// holds one and a half times as much: what goes out, what hyper has ready behind it, and what is
@@ -47,7 +47,7 @@ const HEAD_START: Duration = Duration::from_millis(300);
 
 /// How servers are reached.
 #[derive(Debug, Clone, Copy)]
-pub struct Config {
+pub struct ClientConfig {
     /// Until a connection stands, TLS and all.
     pub connect_timeout: Duration,
     /// How long a connection that nobody uses is kept.
@@ -58,13 +58,13 @@ pub struct Config {
 
 /// A pool of connections. No redirects, no proxies, no credentials but what is in the request.
 #[derive(Clone)]
-pub struct Client<R> {
-    pool: Pool<Dialler<R>, Frames>,
-    dialler: Dialler<R>,
+pub struct HttpClient<R> {
+    pool: Pool<Connector<R>, BoxBody>,
+    dialler: Connector<R>,
     idle_timeout: Duration,
 }
 
-impl<R> Client<R>
+impl<R> HttpClient<R>
 where
     R: Service<Name, Response: Iterator<Item = SocketAddr>, Error: Into<Cause>, Future: Send>
         + Clone
@@ -76,7 +76,7 @@ where
     ///
     /// # Errors
     /// The machine has no CA certificates.
-    pub fn new(config: Config, resolver: R) -> io::Result<Self> {
+    pub fn new(config: ClientConfig, resolver: R) -> io::Result<Self> {
         let mut tcp = HttpConnector::new_with_resolver(resolver);
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -91,10 +91,10 @@ where
             .wrap_connector(TcpConnector(tcp));
         let read_ahead = Arc::new(ReadAhead::new(READ_AHEAD));
         let buffer = read_ahead.most();
-        let dialler = Dialler {
+        let dialler = Connector {
             line,
             limit: config.connect_timeout,
-            standby: Standby::default(),
+            standby: WarmConnection::default(),
             read_ahead,
         };
         let pool = Pool::builder(TokioExecutor::new())
@@ -117,7 +117,7 @@ where
     /// The server wasn't reached, or broke the connection.
     pub async fn send(
         &self,
-        mut request: Request<Frames>,
+        mut request: Request<BoxBody>,
     ) -> Result<Response<Incoming>, SendError> {
         request.headers_mut().insert(
             USER_AGENT,
@@ -132,8 +132,8 @@ where
     /// Dials ahead of need, in the background, unless a connection to there is likely to wait in
     /// the pool. The next request that finds none there takes this one; one at a time stands by,
     /// and no longer than the idle time.
-    pub fn preconnect(&self, origin: &Origin) {
-        let Dialler {
+    pub fn preconnect(&self, origin: &ConnectionOrigin) {
+        let Connector {
             line,
             limit,
             standby,
@@ -175,7 +175,7 @@ pub struct RequestProgress {
 
 impl RequestProgress {
     /// Of a request that is about to be sent.
-    pub fn of(request: &mut Request<Frames>) -> Self {
+    pub fn of(request: &mut Request<BoxBody>) -> Self {
         Self {
             connection: capture_connection(request),
             finished: false,
@@ -194,7 +194,7 @@ impl RequestProgress {
         self.finished = true;
     }
 
-    fn of_connection(&self) -> Option<Arc<SendProgress>> {
+    fn of_connection(&self) -> Option<Arc<WriteProgress>> {
         let mut extras = Extensions::new();
         self.connection
             .connection_metadata()
@@ -244,14 +244,14 @@ where
 
 /// Connects in time.
 #[derive(Clone)]
-struct Dialler<R> {
+struct Connector<R> {
     line: HttpsConnector<TcpConnector<R>>,
     limit: Duration,
-    standby: Standby,
+    standby: WarmConnection,
     read_ahead: Arc<ReadAhead>,
 }
 
-impl<R> Service<Uri> for Dialler<R>
+impl<R> Service<Uri> for Connector<R>
 where
     R: Service<Name, Response: Iterator<Item = SocketAddr>, Error: Into<Cause>, Future: Send>
         + Clone
@@ -259,7 +259,7 @@ where
         + Sync
         + 'static,
 {
-    type Response = TokioIo<Sparing<TokioIo<Stream>>>;
+    type Response = TokioIo<LimitedReads<TokioIo<ClientStream>>>;
     type Error = Cause;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
@@ -274,7 +274,7 @@ where
         let (limit, read_ahead) = (self.limit, Arc::clone(&self.read_ahead));
         let stream = in_time(limit, first_of(expected, dialled));
         Box::pin(async move {
-            Ok(TokioIo::new(Sparing::placed(
+            Ok(TokioIo::new(LimitedReads::placed(
                 TokioIo::new(stream.await?),
                 &read_ahead,
             )))
@@ -285,9 +285,9 @@ where
 /// The connection that stands by, or a new one where that fails or isn't there soon: one that hangs
 /// costs its caller no more.
 async fn first_of(
-    expected: Option<Expected>,
-    dialled: impl Future<Output = Result<Stream, Cause>>,
-) -> Result<Stream, Cause> {
+    expected: Option<PendingConnection>,
+    dialled: impl Future<Output = Result<ClientStream, Cause>>,
+) -> Result<ClientStream, Cause> {
     let Some(expected) = expected else {
         return dialled.await;
     };
@@ -305,8 +305,8 @@ async fn first_of(
 
 async fn in_time(
     limit: Duration,
-    dialled: impl Future<Output = Result<Stream, Cause>>,
-) -> Result<Stream, Cause> {
+    dialled: impl Future<Output = Result<ClientStream, Cause>>,
+) -> Result<ClientStream, Cause> {
     tokio::time::timeout(limit, dialled)
         .await
         .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
@@ -389,22 +389,22 @@ mod tests {
     }
 
     /// A client whose every name leads to these addresses.
-    fn client(connect_timeout: Duration, addresses: &[SocketAddr]) -> (Client<Host>, Host) {
+    fn client(connect_timeout: Duration, addresses: &[SocketAddr]) -> (HttpClient<Host>, Host) {
         let limit = Duration::from_secs(10);
-        let config = Config {
+        let config = ClientConfig {
             connect_timeout,
             idle_timeout: limit,
             max_idle: 4,
         };
         let host = Host(Arc::new(parking_lot::Mutex::new(addresses.to_vec())));
-        (Client::new(config, host.clone()).unwrap(), host)
+        (HttpClient::new(config, host.clone()).unwrap(), host)
     }
 
-    fn get() -> Request<Frames> {
+    fn get() -> Request<BoxBody> {
         let nothing = Empty::new().map_err(|never| match never {});
         // Without a port in the URI, those of the addresses hold.
         Request::get("http://storage.test/file")
-            .body(Frames::new(nothing))
+            .body(BoxBody::new(nothing))
             .unwrap()
     }
 
@@ -432,7 +432,7 @@ mod tests {
     async fn a_connection_ahead_of_need_that_hangs_costs_its_caller_little() {
         let dead = DeadAddress::new();
         let (client, host) = client(Duration::from_secs(8), &[dead.addr]);
-        client.preconnect(&Origin::of(get().uri()).unwrap());
+        client.preconnect(&ConnectionOrigin::of(get().uri()).unwrap());
         tokio::time::sleep(Duration::from_millis(50)).await;
         *host.0.lock() = vec![living_address().await];
         let began = std::time::Instant::now();

@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::body::pace::{Limits, PaceJudge};
+use crate::body::pace::{PaceJudge, PaceLimits};
 
 /// What the system may hold of one socket's outgoing bytes; Linux takes twice that, for its own
 /// needs. It would grow to several MiB for each slow reader, in memory that counts as ours.
@@ -47,7 +47,7 @@ pub(super) fn bound_buffers(stream: &TcpStream) {
 
 /// How the bytes that go out over one connection get on.
 #[derive(Debug)]
-pub(super) struct SendProgress {
+pub(super) struct WriteProgress {
     born: Instant,
     /// Milliseconds from `born` at which the peer last made room for a byte.
     moved: AtomicU64,
@@ -56,7 +56,7 @@ pub(super) struct SendProgress {
     writer: AtomicWaker,
 }
 
-impl SendProgress {
+impl WriteProgress {
     pub(super) fn new() -> Arc<Self> {
         let (born, moved, gave_up) = (Instant::now(), AtomicU64::new(0), AtomicBool::new(false));
         Arc::new(Self {
@@ -96,7 +96,7 @@ impl SendProgress {
 /// with `TimedOut`.
 pub(super) struct PacedWriter<I> {
     io: I,
-    progress: Arc<SendProgress>,
+    progress: Arc<WriteProgress>,
     judge: Option<Judge<I>>,
 }
 
@@ -111,7 +111,7 @@ impl<I> PacedWriter<I> {
     pub(super) fn noting(io: I) -> Self {
         Self {
             io,
-            progress: SendProgress::new(),
+            progress: WriteProgress::new(),
             judge: None,
         }
     }
@@ -120,8 +120,8 @@ impl<I> PacedWriter<I> {
     /// doesn't go on for its own account with what nobody takes.
     pub(super) fn judging(
         io: I,
-        limits: Limits,
-        progress: Arc<SendProgress>,
+        limits: PaceLimits,
+        progress: Arc<WriteProgress>,
         abandon: fn(&I),
     ) -> Self {
         Self {
@@ -245,23 +245,23 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
     use tokio::time::sleep;
 
-    const LIMITS: Limits = Limits {
+    const LIMITS: PaceLimits = PaceLimits {
         idle: Duration::from_secs(30),
         min_rate: 1024,
     };
 
     /// A writer with room for 1 KiB, and its reader.
-    fn writer(limits: Limits) -> (PacedWriter<DuplexStream>, DuplexStream) {
+    fn writer(limits: PaceLimits) -> (PacedWriter<DuplexStream>, DuplexStream) {
         let (here, there) = duplex(1024);
         (
-            PacedWriter::judging(here, limits, SendProgress::new(), |_| {}),
+            PacedWriter::judging(here, limits, WriteProgress::new(), |_| {}),
             there,
         )
     }
 
     /// Seconds until the reader, who takes so many bytes each time, is given up; none if it is
     /// served for ten minutes.
-    async fn given_up_after(limits: Limits, piece: usize, pause: Duration) -> Option<u64> {
+    async fn given_up_after(limits: PaceLimits, piece: usize, pause: Duration) -> Option<u64> {
         let (mut writer, mut reader) = writer(limits);
         let reading = tokio::spawn(async move {
             let mut room = vec![0; piece.max(1)];
@@ -308,7 +308,7 @@ mod tests {
             given_up_after(LIMITS, 1024, Duration::from_secs(1)).await,
             None
         );
-        let patient = Limits {
+        let patient = PaceLimits {
             min_rate: 0,
             ..LIMITS
         };

@@ -47,9 +47,9 @@ impl ReadAhead {
     }
 
     /// A place among those who share, until it is dropped.
-    pub(super) fn place(self: &Arc<Self>) -> Place {
+    pub(super) fn place(self: &Arc<Self>) -> ReadAheadShare {
         self.under_way.fetch_add(1, Relaxed);
-        Place(Arc::clone(self))
+        ReadAheadShare(Arc::clone(self))
     }
 
     /// The most that one read may bring while there are few others.
@@ -70,22 +70,22 @@ impl ReadAhead {
 
 /// A stream's place among those who share.
 #[derive(Debug)]
-pub(super) struct Place(Arc<ReadAhead>);
+pub(super) struct ReadAheadShare(Arc<ReadAhead>);
 
-impl Drop for Place {
+impl Drop for ReadAheadShare {
     fn drop(&mut self) {
         self.0.under_way.fetch_sub(1, Relaxed);
     }
 }
 
 /// A socket of which no more is read at once than its share.
-pub(super) struct Sparing<I> {
+pub(super) struct LimitedReads<I> {
     io: Take<I>,
     read_ahead: Arc<ReadAhead>,
-    _place: Option<Place>,
+    _place: Option<ReadAheadShare>,
 }
 
-impl<I: AsyncRead> Sparing<I> {
+impl<I: AsyncRead> LimitedReads<I> {
     /// Somebody else knows when it is one of those who share.
     pub(super) fn new(io: I, read_ahead: Arc<ReadAhead>) -> Self {
         Self {
@@ -104,7 +104,7 @@ impl<I: AsyncRead> Sparing<I> {
     }
 }
 
-impl<I: Connection> Connection for Sparing<TokioIo<I>>
+impl<I: Connection> Connection for LimitedReads<TokioIo<I>>
 where
     TokioIo<I>: AsyncRead,
 {
@@ -113,7 +113,7 @@ where
     }
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for Sparing<I> {
+impl<I: AsyncRead + Unpin> AsyncRead for LimitedReads<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -125,7 +125,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for Sparing<I> {
     }
 }
 
-impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Sparing<I> {
+impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LimitedReads<I> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -194,7 +194,7 @@ mod tests {
         let read_ahead = Arc::new(ReadAhead::new(LEAST));
         let _others: Vec<_> = (0..FULL_HOUSE).map(|_| read_ahead.place()).collect();
         let much = vec![0; 4 * LEAST];
-        let mut socket = Sparing::new(&much[..], read_ahead);
+        let mut socket = LimitedReads::new(&much[..], read_ahead);
         let mut room = vec![0; 4 * LEAST];
         assert_eq!(socket.read(&mut room).await.unwrap(), LEAST - 1);
         assert_eq!(

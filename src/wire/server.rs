@@ -28,11 +28,11 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use connection::Seat;
-pub use exchange::Running;
-pub use tls::{Files, Tls, TlsError};
+use connection::ConnectionContext;
+pub use exchange::InFlightGuard;
+pub use tls::{TlsError, TlsFiles, TlsIdentity};
 
-use super::paced_writer::SendProgress;
+use super::paced_writer::WriteProgress;
 use super::read_ahead::ReadAhead;
 
 /// Connections that the kernel may hold for us until they are accepted.
@@ -44,7 +44,7 @@ const EXHAUSTED_PAUSE: Duration = Duration::from_millis(500);
 
 /// What one connection, and all of them together, may take.
 #[derive(Debug, Clone)]
-pub struct Config {
+pub struct ListenerConfig {
     /// For a request's head, from its first byte, and for the first byte of a new connection: with
     /// TLS that is the first one that was encrypted.
     pub header_timeout: Duration,
@@ -66,10 +66,10 @@ pub struct Config {
     /// Connections open at one time. More are told 503, if they are in clear, and closed at once.
     pub max_connections: usize,
     /// Who we are, by TLS; without it all is in clear.
-    pub tls: Option<Tls>,
+    pub tls: Option<TlsIdentity>,
 }
 
-impl Default for Config {
+impl Default for ListenerConfig {
     fn default() -> Self {
         Self {
             header_timeout: Duration::from_secs(10),
@@ -88,7 +88,7 @@ impl Default for Config {
 ///
 /// An IPv4 caller is written as such, also on a socket that listens to IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Peer(pub SocketAddr);
+pub struct PeerAddress(pub SocketAddr);
 
 /// How serving ends, step by step.
 #[derive(Debug, Clone)]
@@ -135,9 +135,13 @@ pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
 /// ends when the last of them has. That has no deadline of its own: the caller waits as long as
 /// it wants and then cancels `ends.abort`, which cuts what is left. Dropping the future cuts too.
 ///
-/// Every request carries its [`Peer`] and a [`Running`] as extensions.
-pub async fn serve<S, B>(listener: TcpListener, config: Config, service: S, ends: ShutdownTokens)
-where
+/// Every request carries its [`PeerAddress`] and a [`InFlightGuard`] as extensions.
+pub async fn serve<S, B>(
+    listener: TcpListener,
+    config: ListenerConfig,
+    service: S,
+    ends: ShutdownTokens,
+) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
         + Clone
         + Send
@@ -166,12 +170,12 @@ where
             }
             continue;
         };
-        let seat = Seat {
+        let seat = ConnectionContext {
             peer,
             config: Arc::clone(&config),
             ends: ends.clone(),
             read_ahead: Arc::clone(&read_ahead),
-            progress: SendProgress::new(),
+            progress: WriteProgress::new(),
             _permit: permit,
         };
         connections.spawn(connection::serve(socket, seat, service.clone()));
@@ -182,13 +186,13 @@ where
 }
 
 /// The next connection. Errors are waited out: none of them is a reason to stop listening.
-async fn accept(listener: &TcpListener) -> (TcpStream, Peer) {
+async fn accept(listener: &TcpListener) -> (TcpStream, PeerAddress) {
     loop {
         match listener.accept().await {
             Ok((socket, peer)) => {
                 return (
                     socket,
-                    Peer(SocketAddr::new(peer.ip().to_canonical(), peer.port())),
+                    PeerAddress(SocketAddr::new(peer.ip().to_canonical(), peer.port())),
                 );
             }
             Err(error) if is_of_the_connection(&error) => {}

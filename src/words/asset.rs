@@ -83,10 +83,10 @@ impl Sender {
     }
 
     /// Only the customer sends inbound.
-    pub const fn direction(self) -> Direction {
+    pub const fn direction(self) -> AssetDirection {
         match self {
-            Self::Customer => Direction::Inbound,
-            _ => Direction::Outbound,
+            Self::Customer => AssetDirection::Inbound,
+            _ => AssetDirection::Outbound,
         }
     }
 
@@ -98,7 +98,7 @@ impl Sender {
 
 /// Which way a file goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
+pub enum AssetDirection {
     /// From the customer.
     Inbound,
     /// To the customer.
@@ -107,7 +107,7 @@ pub enum Direction {
 
 /// A signed URL and how long it is good for.
 #[derive(Debug, Clone)]
-pub struct Lease {
+pub struct ExpiringUrl {
     /// Where to read or write.
     pub url: SignedUrl,
     /// When it was asked for, on the monotonic clock.

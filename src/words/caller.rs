@@ -7,7 +7,7 @@ use super::asset::Sender;
 
 /// What a caller may do. Each role may do what those before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
+pub enum CallerRole {
     /// Reads assets.
     Reader,
     /// Uploads, too.
@@ -16,7 +16,7 @@ pub enum Role {
     Operator,
 }
 
-impl Role {
+impl CallerRole {
     const ALL: [Self; 3] = [Self::Reader, Self::Adapter, Self::Operator];
 
     /// The name in settings.
@@ -36,7 +36,7 @@ impl Role {
 
 /// What is done to assets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Deed {
+pub enum Permission {
     /// Reading metadata or bytes.
     Read,
     /// Uploading.
@@ -49,11 +49,11 @@ pub enum Deed {
 
 /// A caller that is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller {
+pub struct AuthenticatedCaller {
     /// Its name in logs.
     pub id: String,
     /// What it may do.
-    pub role: Role,
+    pub role: CallerRole,
     /// Whether it may delete, though it is no operator.
     pub delete: bool,
     /// eGain channel types that it is bound to; none for all.
@@ -64,12 +64,12 @@ pub struct Caller {
     pub account: Option<AccountId>,
 }
 
-impl Caller {
+impl AuthenticatedCaller {
     /// Whoever it is, where nobody is asked.
     pub fn anyone() -> Self {
         Self {
             id: "anyone".to_owned(),
-            role: Role::Operator,
+            role: CallerRole::Operator,
             delete: true,
             channels: Vec::new(),
             sender: None,
@@ -78,13 +78,13 @@ impl Caller {
     }
 
     /// Whether it may do this.
-    pub fn may(&self, deed: Deed) -> bool {
+    pub fn may(&self, deed: Permission) -> bool {
         match deed {
-            Deed::Read => true,
-            Deed::Upload => self.role >= Role::Adapter,
-            Deed::Manage => self.role == Role::Operator,
-            Deed::Delete => {
-                self.role == Role::Operator || self.role == Role::Adapter && self.delete
+            Permission::Read => true,
+            Permission::Upload => self.role >= CallerRole::Adapter,
+            Permission::Manage => self.role == CallerRole::Operator,
+            Permission::Delete => {
+                self.role == CallerRole::Operator || self.role == CallerRole::Adapter && self.delete
             }
         }
     }
@@ -92,22 +92,22 @@ impl Caller {
 
 /// On whose behalf eGain is asked. Each one has a queue of its own for the allowance of calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Claimant {
+pub enum Principal {
     /// A caller, by its id.
     Caller(Arc<str>),
     /// Nobody's in particular: the gateway's own work, such as deleting what wasn't kept.
     Gateway,
 }
 
-impl Claimant {
+impl Principal {
     /// The caller with this id.
     pub fn named(id: &str) -> Self {
         Self::Caller(id.into())
     }
 }
 
-impl From<&Caller> for Claimant {
-    fn from(caller: &Caller) -> Self {
+impl From<&AuthenticatedCaller> for Principal {
+    fn from(caller: &AuthenticatedCaller) -> Self {
         Self::named(&caller.id)
     }
 }
@@ -119,23 +119,23 @@ mod tests {
     #[test]
     fn deleting_takes_an_operator_or_a_permission_of_its_own() {
         let may = |role, delete| {
-            Caller {
+            AuthenticatedCaller {
                 role,
                 delete,
-                ..Caller::anyone()
+                ..AuthenticatedCaller::anyone()
             }
-            .may(Deed::Delete)
+            .may(Permission::Delete)
         };
-        assert!(may(Role::Operator, false) && may(Role::Adapter, true));
-        assert!(!may(Role::Adapter, false) && !may(Role::Reader, true));
+        assert!(may(CallerRole::Operator, false) && may(CallerRole::Adapter, true));
+        assert!(!may(CallerRole::Adapter, false) && !may(CallerRole::Reader, true));
     }
 
     #[test]
     fn a_reader_only_reads() {
-        let reader = Caller {
-            role: Role::Reader,
-            ..Caller::anyone()
+        let reader = AuthenticatedCaller {
+            role: CallerRole::Reader,
+            ..AuthenticatedCaller::anyone()
         };
-        assert!(reader.may(Deed::Read) && !reader.may(Deed::Upload));
+        assert!(reader.may(Permission::Read) && !reader.may(Permission::Upload));
     }
 }

@@ -2,11 +2,11 @@
 //! trying again makes sense. HTTP statuses are the front's business.
 
 use std::borrow::Cow;
-use std::error::Error;
+use std::error::Error as StdError;
 use std::time::Duration;
 
 use super::cause;
-use super::limit::Limit;
+use super::limit::AttachmentLimit;
 
 /// Declares an enum of names that leave the process: in problem documents, logs and label values.
 macro_rules! names {
@@ -29,7 +29,7 @@ macro_rules! names {
 
 names! {
     /// The stable name of a failure.
-    Code {
+    ErrorCode {
         /// The request makes no sense as a whole.
         BadRequest = "bad-request",
         /// The form can't be read (RFC 2046, RFC 7578).
@@ -146,7 +146,7 @@ names! {
     }
 }
 
-impl Code {
+impl ErrorCode {
     /// Whether the same request may succeed later, unless the fault says otherwise.
     const fn usually_retryable(self) -> bool {
         matches!(
@@ -182,11 +182,11 @@ pub struct UpstreamAnswer {
 /// A failure and what is known of it. One pointer wide, as it travels inside every `Result`.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{}", .0.detail)]
-pub struct Fault(Box<Known>);
+pub struct Error(Box<Known>);
 
 #[derive(Debug, Clone)]
 struct Known {
-    code: Code,
+    code: ErrorCode,
     blame: Blame,
     stage: Stage,
     detail: Cow<'static, str>,
@@ -194,31 +194,31 @@ struct Known {
     wait: Option<Duration>,
     upstream: Option<UpstreamAnswer>,
     cause: Option<Box<str>>,
-    limit: Option<Limit>,
+    limit: Option<AttachmentLimit>,
 }
 
-impl Fault {
+impl Error {
     /// A fault of the caller. `detail` says what to do about it.
-    pub fn caller(code: Code, stage: Stage, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub fn caller(code: ErrorCode, stage: Stage, detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(code, Blame::Caller, stage, detail.into())
     }
 
     /// A fault of the gateway, its machine or its settings.
-    pub fn gateway(code: Code, stage: Stage, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub fn gateway(code: ErrorCode, stage: Stage, detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(code, Blame::Gateway, stage, detail.into())
     }
 
     /// A fault of eGain's API.
-    pub fn egain(code: Code, stage: Stage, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub fn egain(code: ErrorCode, stage: Stage, detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(code, Blame::Egain, stage, detail.into())
     }
 
     /// A fault of the storage behind signed URLs.
-    pub fn storage(code: Code, stage: Stage, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub fn storage(code: ErrorCode, stage: Stage, detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(code, Blame::Storage, stage, detail.into())
     }
 
-    fn new(code: Code, blame: Blame, stage: Stage, detail: Cow<'static, str>) -> Self {
+    fn new(code: ErrorCode, blame: Blame, stage: Stage, detail: Cow<'static, str>) -> Self {
         let retryable = code.usually_retryable();
         Self(Box::new(Known {
             code,
@@ -254,7 +254,7 @@ impl Fault {
 
     /// What it came from, for the log only: an expired certificate, say, where callers hear that
     /// storage can't be reached.
-    pub fn because(mut self, error: &(dyn Error + 'static)) -> Self {
+    pub fn because(mut self, error: &(dyn StdError + 'static)) -> Self {
         self.0.cause = Some(cause::chain(error).into());
         self
     }
@@ -277,18 +277,18 @@ impl Fault {
     }
 
     /// The limit that was passed, so that a caller can be told who sets it.
-    pub fn with_limit(mut self, limit: Limit) -> Self {
+    pub fn with_limit(mut self, limit: AttachmentLimit) -> Self {
         self.0.limit = Some(limit);
         self
     }
 
     /// The limit that was passed.
-    pub fn limit(&self) -> Option<&Limit> {
+    pub fn limit(&self) -> Option<&AttachmentLimit> {
         self.0.limit.as_ref()
     }
 
     /// The stable name.
-    pub fn code(&self) -> Code {
+    pub fn code(&self) -> ErrorCode {
         self.0.code
     }
 
@@ -317,12 +317,12 @@ impl Fault {
     pub fn is_refusal(&self) -> bool {
         let failed = matches!(
             self.0.code,
-            Code::CallerLeft
-                | Code::Internal
-                | Code::UpstreamError
-                | Code::UpstreamUnavailable
-                | Code::UpstreamTimeout
-                | Code::UploadFailed
+            ErrorCode::CallerLeft
+                | ErrorCode::Internal
+                | ErrorCode::UpstreamError
+                | ErrorCode::UpstreamUnavailable
+                | ErrorCode::UpstreamTimeout
+                | ErrorCode::UploadFailed
         );
         matches!(self.0.blame, Blame::Caller | Blame::Gateway) && !failed
     }
@@ -346,7 +346,7 @@ impl Fault {
     ///
     /// A typed error inside a request body survives the way through hyper; it is found
     /// by walking `source()`.
-    pub fn find_in<'e>(error: &'e (dyn Error + 'static)) -> Option<&'e Self> {
+    pub fn find_in<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e Self> {
         std::iter::successors(Some(error), |&e| e.source()).find_map(|e| e.downcast_ref())
     }
 }
@@ -357,34 +357,38 @@ mod tests {
 
     #[derive(Debug, thiserror::Error)]
     #[error("a client library's own words")]
-    struct Wrapper(#[source] Fault);
+    struct Wrapper(#[source] Error);
 
     #[test]
     fn a_fault_is_found_behind_other_errors() {
-        let wrapped = Wrapper(Fault::caller(Code::EmptyFile, Stage::Read, "send a file"));
+        let wrapped = Wrapper(Error::caller(
+            ErrorCode::EmptyFile,
+            Stage::Read,
+            "send a file",
+        ));
         assert_eq!(
-            Fault::find_in(&wrapped).map(Fault::code),
-            Some(Code::EmptyFile)
+            Error::find_in(&wrapped).map(Error::code),
+            Some(ErrorCode::EmptyFile)
         );
-        assert!(Fault::find_in(&std::fmt::Error).is_none());
+        assert!(Error::find_in(&std::fmt::Error).is_none());
     }
 
     #[test]
     fn what_failed_is_no_refusal() {
-        let gateway = |code| Fault::gateway(code, Stage::Sign, "x").is_refusal();
+        let gateway = |code| Error::gateway(code, Stage::Sign, "x").is_refusal();
         for limit in [
-            Code::Overloaded,
-            Code::UpstreamBudget,
-            Code::UpstreamQuota,
-            Code::Draining,
-            Code::FramingMispredicted,
+            ErrorCode::Overloaded,
+            ErrorCode::UpstreamBudget,
+            ErrorCode::UpstreamQuota,
+            ErrorCode::Draining,
+            ErrorCode::FramingMispredicted,
         ] {
             assert!(gateway(limit), "{}", limit.name());
         }
         for failure in [
-            Code::UpstreamError,
-            Code::UpstreamUnavailable,
-            Code::Internal,
+            ErrorCode::UpstreamError,
+            ErrorCode::UpstreamUnavailable,
+            ErrorCode::Internal,
         ] {
             assert!(
                 !gateway(failure),
@@ -392,14 +396,14 @@ mod tests {
                 failure.name()
             );
         }
-        assert!(Fault::caller(Code::Forbidden, Stage::Admit, "x").is_refusal());
-        assert!(!Fault::caller(Code::CallerLeft, Stage::Read, "x").is_refusal());
-        assert!(!Fault::egain(Code::UpstreamBudget, Stage::Sign, "x").is_refusal());
+        assert!(Error::caller(ErrorCode::Forbidden, Stage::Admit, "x").is_refusal());
+        assert!(!Error::caller(ErrorCode::CallerLeft, Stage::Read, "x").is_refusal());
+        assert!(!Error::egain(ErrorCode::UpstreamBudget, Stage::Sign, "x").is_refusal());
     }
 
     #[test]
     fn a_wait_makes_a_fault_retryable() {
-        let fault = Fault::egain(Code::UpstreamError, Stage::Sign, "x");
+        let fault = Error::egain(ErrorCode::UpstreamError, Stage::Sign, "x");
         assert!(!fault.is_retryable());
         assert!(fault.retry_after(Duration::from_secs(1)).is_retryable());
     }

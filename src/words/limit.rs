@@ -14,7 +14,7 @@ pub enum LimitSource {
 
 /// What may be sent, as far as one source says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limit {
+pub struct AttachmentLimit {
     /// Who says so.
     pub source: LimitSource,
     /// Bytes.

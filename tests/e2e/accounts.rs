@@ -1,6 +1,6 @@
 //! The routes of accounts and channels: for operators, typed, and without a word of a secret.
 
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use http::StatusCode;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
@@ -172,7 +172,10 @@ async fn everything_that_is_wrong_is_told_at_once_and_nothing_is_sent() {
         (400, true),
         "{said}"
     );
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAccount), 0);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAccount),
+        0
+    );
 }
 
 #[tokio::test]
@@ -196,7 +199,7 @@ async fn a_body_that_is_no_account_is_refused_without_a_call() {
     );
     let calls = house.sandbox.stats();
     assert_eq!(
-        calls.calls(Operation::CreateAccount) + calls.calls(Operation::GetChannel),
+        calls.calls(SandboxOperation::CreateAccount) + calls.calls(SandboxOperation::GetChannel),
         0
     );
 }
@@ -237,9 +240,9 @@ async fn only_an_operator_works_on_accounts_and_others_cost_no_call() {
     let calls = house.sandbox.stats();
     assert_eq!(
         [
-            Operation::ListAccounts,
-            Operation::GetAccount,
-            Operation::GetChannel
+            SandboxOperation::ListAccounts,
+            SandboxOperation::GetAccount,
+            SandboxOperation::GetChannel
         ]
         .map(|each| calls.calls(each)),
         [0; 3]
@@ -281,7 +284,10 @@ async fn lists_are_passed_on_page_by_page() {
             .unwrap();
         assert_eq!(problem(refused).await.1, "invalid-field", "{query}");
     }
-    assert_eq!(house.sandbox.stats().calls(Operation::ListAccounts), 0);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::ListAccounts),
+        0
+    );
 }
 
 #[tokio::test]
@@ -289,7 +295,7 @@ async fn a_failing_egain_is_told_as_what_it_is_and_a_creation_isnt_repeated() {
     let house = House::open().await;
     let document = account(&house, "whatsapp", "14155550100");
     house.sandbox.fault(
-        Fault::at(Operation::CreateAccount)
+        Fault::at(SandboxOperation::CreateAccount)
             .status(StatusCode::INTERNAL_SERVER_ERROR)
             .once(),
     );
@@ -304,9 +310,12 @@ async fn a_failing_egain_is_told_as_what_it_is_and_a_creation_isnt_repeated() {
             true
         )
     );
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAccount), 1);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAccount),
+        1
+    );
     house.sandbox.fault(
-        Fault::at(Operation::ListAccounts)
+        Fault::at(SandboxOperation::ListAccounts)
             .status(StatusCode::SERVICE_UNAVAILABLE)
             .once(),
     );

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use asset_gateway::signals::metrics::TABLE;
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
@@ -51,7 +51,7 @@ async fn the_gateway_is_ready_though_egain_is_down_and_says_that_it_is() {
     let house = House::open().await;
     house
         .sandbox
-        .fault(Fault::at(Operation::Token).status(StatusCode::SERVICE_UNAVAILABLE));
+        .fault(Fault::at(SandboxOperation::Token).status(StatusCode::SERVICE_UNAVAILABLE));
     assert_eq!(
         house.get("/v1/assets/a").send().await.unwrap().status(),
         StatusCode::SERVICE_UNAVAILABLE
@@ -116,10 +116,10 @@ async fn an_asset_that_cant_be_deleted_is_told_to_the_operator() {
     let house = House::open().await;
     house
         .sandbox
-        .fault(Fault::at(Operation::Upload).status(StatusCode::FORBIDDEN));
+        .fault(Fault::at(SandboxOperation::Upload).status(StatusCode::FORBIDDEN));
     house
         .sandbox
-        .fault(Fault::at(Operation::DeleteAsset).status(StatusCode::FORBIDDEN));
+        .fault(Fault::at(SandboxOperation::DeleteAsset).status(StatusCode::FORBIDDEN));
     let failed = house
         .post("/v1/assets?channel=sms&name=a.bin")
         .body(noise(10, 1))
@@ -127,12 +127,12 @@ async fn an_asset_that_cant_be_deleted_is_told_to_the_operator() {
         .await
         .unwrap();
     assert_eq!(failed.status(), StatusCode::BAD_GATEWAY);
-    let created = house.sandbox.stats().calls(Operation::CreateAsset);
+    let created = house.sandbox.stats().calls(SandboxOperation::CreateAsset);
     let deletes = || {
         house
             .sandbox
             .stats()
-            .answers(Operation::DeleteAsset, StatusCode::FORBIDDEN)
+            .answers(SandboxOperation::DeleteAsset, StatusCode::FORBIDDEN)
     };
     assert!(eventually(|| deletes() == created).await);
     let mut told = Vec::new();
@@ -234,12 +234,12 @@ async fn only_what_was_refused_counts_as_rejected() {
     assert_eq!(upload(2000).await, 413);
     house
         .sandbox
-        .fault(Fault::at(Operation::CreateAsset).stall());
+        .fault(Fault::at(SandboxOperation::CreateAsset).stall());
     assert_eq!(upload(10).await, 504);
     house.sandbox.reset();
     house
         .sandbox
-        .fault(Fault::at(Operation::Upload).status(StatusCode::FORBIDDEN));
+        .fault(Fault::at(SandboxOperation::Upload).status(StatusCode::FORBIDDEN));
     assert_eq!(upload(10).await, 502);
     let metrics = admin(&house, "/metrics").await.text().await.unwrap();
     let counted: Vec<_> = metrics
@@ -283,7 +283,7 @@ async fn the_caches_size_is_told_as_of_now() {
 async fn what_egain_refuses_isnt_counted_as_a_refused_caller() {
     let house = House::open().await;
     house.sandbox.fault(
-        Fault::at(Operation::GetAsset)
+        Fault::at(SandboxOperation::GetAsset)
             .status(StatusCode::FORBIDDEN)
             .once(),
     );

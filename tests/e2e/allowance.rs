@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use asset_gateway::sandbox::config::Config;
-use asset_gateway::sandbox::faults::{Fault, Operation};
-use asset_gateway::sandbox::limits::{Plan, Rate};
+use asset_gateway::sandbox::config::SandboxConfig;
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
+use asset_gateway::sandbox::limits::{Plan, PlanRate};
 use http::HeaderValue;
 use http::header::RETRY_AFTER;
 use reqwest::StatusCode;
@@ -14,7 +14,7 @@ use crate::house::House;
 use crate::refusal::Refusal;
 
 fn calls(house: &House) -> u64 {
-    house.sandbox.stats().calls(Operation::CreateAsset)
+    house.sandbox.stats().calls(SandboxOperation::CreateAsset)
 }
 
 async fn upload(house: &House) -> reqwest::Response {
@@ -27,18 +27,18 @@ async fn upload(house: &House) -> reqwest::Response {
 }
 
 /// An eGain that really allows one call a second.
-fn strict() -> Config {
-    let one = Rate {
+fn strict() -> SandboxConfig {
+    let one = PlanRate {
         per_second: 1.0,
         burst: 1,
     };
-    Config {
+    SandboxConfig {
         plan: Some(Plan {
             assets: one,
             other: one,
             monthly: 1000,
         }),
-        ..Config::default()
+        ..SandboxConfig::default()
     }
 }
 
@@ -60,7 +60,7 @@ async fn uploads_queue_for_their_calls_and_egain_never_says_too_many() {
         house
             .sandbox
             .stats()
-            .answers(Operation::CreateAsset, StatusCode::TOO_MANY_REQUESTS),
+            .answers(SandboxOperation::CreateAsset, StatusCode::TOO_MANY_REQUESTS),
         0
     );
     assert_eq!(calls(&house), 3);
@@ -137,7 +137,7 @@ async fn a_refused_upload_costs_nothing_of_the_allowance() {
 #[tokio::test]
 async fn egains_too_many_holds_back_the_other_uploads_too() {
     let house = House::set(&[("egain.budget_wait", "100ms")]).await;
-    let fault = Fault::at(Operation::CreateAsset).status(StatusCode::TOO_MANY_REQUESTS);
+    let fault = Fault::at(SandboxOperation::CreateAsset).status(StatusCode::TOO_MANY_REQUESTS);
     house.sandbox.fault(
         fault
             .header(RETRY_AFTER, HeaderValue::from_static("30"))

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use asset_gateway::sandbox::config::Config;
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::config::SandboxConfig;
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::client::{SendRequest, handshake};
@@ -92,16 +92,16 @@ impl Storage {
         ];
         let all: Vec<_> = usual.iter().chain(settings).copied().collect();
         let house = House::with(
-            Config {
+            SandboxConfig {
                 max_size: LARGE as u64,
-                ..Config::default()
+                ..SandboxConfig::default()
             },
             &all,
         )
         .await;
         house
             .sandbox
-            .fault(Fault::at(Operation::CreateAsset).field("contentUrl", self.url()));
+            .fault(Fault::at(SandboxOperation::CreateAsset).field("contentUrl", self.url()));
         house
     }
 
@@ -115,7 +115,7 @@ impl Storage {
         let house = House::set(&all).await;
         let path = stored(&house, "a.bin", noise(10, 1)).await;
         house.sandbox.fault(
-            Fault::at(Operation::GetAsset)
+            Fault::at(SandboxOperation::GetAsset)
                 .field("contentUrl", self.url())
                 .field("size", ENDLESS),
         );

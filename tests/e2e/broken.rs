@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use asset_gateway::sandbox::config::Config;
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::config::SandboxConfig;
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use reqwest::StatusCode;
 use reqwest::header::{CONTENT_RANGE, ETAG, HeaderValue, RANGE};
 
@@ -14,7 +14,9 @@ use crate::house::{House, noise, problem};
 const SIZE: usize = 300_000;
 
 fn cut(after: u64) -> Fault {
-    Fault::at(Operation::Download).cut_after(after).once()
+    Fault::at(SandboxOperation::Download)
+        .cut_after(after)
+        .once()
 }
 
 async fn shelf() -> (House, String) {
@@ -35,8 +37,8 @@ async fn a_stream_that_breaks_is_taken_up_where_it_stopped() {
             "cut after {after}"
         );
     }
-    assert_eq!(house.sandbox.stats().calls(Operation::Download), 8);
-    assert_eq!(house.sandbox.stats().calls(Operation::GetAsset), 1);
+    assert_eq!(house.sandbox.stats().calls(SandboxOperation::Download), 8);
+    assert_eq!(house.sandbox.stats().calls(SandboxOperation::GetAsset), 1);
     let failures =
         "transfer_failures_total{blame=\"storage\",direction=\"download\",stage=\"fetch\"}";
     assert_eq!(house.metric(failures).await, 0.0);
@@ -57,7 +59,7 @@ async fn a_stream_that_breaks_again_and_again_gets_on_nevertheless() {
             .unwrap()
             == noise(SIZE, 5)
     );
-    assert_eq!(house.sandbox.stats().calls(Operation::Download), 11);
+    assert_eq!(house.sandbox.stats().calls(SandboxOperation::Download), 11);
 }
 
 #[tokio::test]
@@ -77,20 +79,20 @@ async fn a_range_that_breaks_is_taken_up_within_itself() {
         "bytes 100000-199999/300000"
     );
     assert!(answer.bytes().await.unwrap() == noise(SIZE, 5)[100_000..200_000]);
-    assert_eq!(house.sandbox.stats().calls(Operation::Download), 3);
+    assert_eq!(house.sandbox.stats().calls(SandboxOperation::Download), 3);
 }
 
 #[tokio::test]
 async fn a_stream_that_breaks_when_its_url_has_died_goes_on_with_a_fresh_one() {
-    let config = Config {
+    let config = SandboxConfig {
         download_life: Duration::from_secs(2),
-        ..Config::default()
+        ..SandboxConfig::default()
     };
     let house = House::with(config, &[]).await;
     let path = stored(&house, "a.bin", noise(SIZE, 5)).await;
     house.sandbox.fault(cut(1000));
     house.sandbox.fault(
-        Fault::at(Operation::Download)
+        Fault::at(SandboxOperation::Download)
             .status(StatusCode::FORBIDDEN)
             .once(),
     );
@@ -105,7 +107,7 @@ async fn a_stream_that_breaks_when_its_url_has_died_goes_on_with_a_fresh_one() {
             .unwrap()
             == noise(SIZE, 5)
     );
-    assert_eq!(house.sandbox.stats().calls(Operation::GetAsset), 2);
+    assert_eq!(house.sandbox.stats().calls(SandboxOperation::GetAsset), 2);
 }
 
 #[tokio::test]
@@ -123,7 +125,7 @@ async fn a_break_without_a_strong_validator_is_seen_by_the_caller() {
             "a short body never ends as if it were whole"
         );
     }
-    assert_eq!(house.sandbox.stats().calls(Operation::Download), 2);
+    assert_eq!(house.sandbox.stats().calls(SandboxOperation::Download), 2);
     let failures =
         "transfer_failures_total{blame=\"storage\",direction=\"download\",stage=\"fetch\"}";
     assert_eq!(house.metric(failures).await, 2.0);
@@ -201,7 +203,9 @@ async fn a_storage_that_falls_silent_in_the_middle_is_given_up_visibly() {
 async fn a_storage_that_never_answers_is_a_timeout() {
     let house = House::set(&[("egain.transfer_idle_timeout", "500ms")]).await;
     let path = stored(&house, "a.bin", noise(10, 5)).await;
-    house.sandbox.fault(Fault::at(Operation::Download).stall());
+    house
+        .sandbox
+        .fault(Fault::at(SandboxOperation::Download).stall());
     let answer = house.get(&path).send().await.unwrap();
     assert_eq!(
         problem(answer).await,
@@ -221,7 +225,7 @@ async fn a_storage_that_is_down_is_storages_fault() {
     let path = stored(&house, "a.bin", noise(10, 5)).await;
     house
         .sandbox
-        .fault(Fault::at(Operation::Download).close().once());
+        .fault(Fault::at(SandboxOperation::Download).close().once());
     let closed = house.get(&path).send().await.unwrap();
     assert_eq!(
         problem(closed).await,
@@ -233,9 +237,9 @@ async fn a_storage_that_is_down_is_storages_fault() {
             true
         )
     );
-    house
-        .sandbox
-        .fault(Fault::at(Operation::GetAsset).field("contentUrl", "http://127.0.0.1:1/file"));
+    house.sandbox.fault(
+        Fault::at(SandboxOperation::GetAsset).field("contentUrl", "http://127.0.0.1:1/file"),
+    );
     let fresh = house
         .get(path.trim_end_matches("/content"))
         .header("cache-control", "no-cache")

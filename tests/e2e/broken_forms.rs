@@ -1,6 +1,6 @@
 //! Forms that can't be read: refused, whatever of them came first, and nothing is kept.
 
-use asset_gateway::sandbox::faults::Operation;
+use asset_gateway::sandbox::faults::SandboxOperation;
 use reqwest::Response;
 use reqwest::header::CONTENT_TYPE;
 
@@ -89,7 +89,10 @@ async fn a_form_that_cant_be_read_costs_no_call() {
             "{what}"
         );
     }
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        0
+    );
 }
 
 #[tokio::test]
@@ -150,7 +153,10 @@ async fn a_form_without_a_file_or_with_too_much_beside_it_is_refused() {
     )
     .await;
     assert_eq!(Refusal::of(bulky).await.kind(), (413, "too-large"));
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        0
+    );
     let unknown = send(
         &house,
         FORM,

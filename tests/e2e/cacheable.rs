@@ -1,6 +1,6 @@
 //! An id's bytes never change: what a caller has already is neither asked for nor sent again.
 
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use reqwest::header::{
     CACHE_CONTROL, CONTENT_LENGTH, ETAG, HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE,
     IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE,
@@ -32,7 +32,8 @@ impl Shelf {
     async fn weak() -> Self {
         let shelf = Self::open().await;
         shelf.house.sandbox.fault(
-            Fault::at(Operation::Download).header(ETAG, HeaderValue::from_static("W/\"weak\"")),
+            Fault::at(SandboxOperation::Download)
+                .header(ETAG, HeaderValue::from_static("W/\"weak\"")),
         );
         shelf
     }
@@ -64,8 +65,8 @@ impl Shelf {
     fn asked(&self) -> (u64, u64) {
         let stats = self.house.sandbox.stats();
         (
-            stats.calls(Operation::GetAsset),
-            stats.calls(Operation::Download),
+            stats.calls(SandboxOperation::GetAsset),
+            stats.calls(SandboxOperation::Download),
         )
     }
 }
@@ -130,7 +131,7 @@ async fn storages_strong_validator_is_passed_on_and_another_replaced() {
     shelf
         .house
         .sandbox
-        .fault(Fault::at(Operation::Download).no_etag());
+        .fault(Fault::at(SandboxOperation::Download).no_etag());
     assert_eq!(shelf.get(&[]).await.headers()[ETAG], shelf.own_tag());
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use asset_gateway::sandbox::faults::Operation;
+use asset_gateway::sandbox::faults::SandboxOperation;
 use reqwest::{Method, Response};
 use serde_json::json;
 use tokio::time::sleep;
@@ -101,7 +101,10 @@ async fn somebody_unknown_is_refused_before_anything_is_asked_of_egain() {
         problem(call(&house, Method::GET, "/v1/assets/a", "wrong").await).await,
         refused
     );
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        0
+    );
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
@@ -30,7 +30,7 @@ async fn is_forgotten(house: &House, length_source: &str) {
     let failure = "transfer_failures_total{blame=\"caller\",direction=\"upload\",stage=\"read\"}";
     assert!(house.counts(failure, 1.0).await);
     assert_eq!(house.left_upstream(0).await, 0);
-    let created = house.sandbox.stats().calls(Operation::CreateAsset);
+    let created = house.sandbox.stats().calls(SandboxOperation::CreateAsset);
     assert!(
         house
             .counts("orphans_total{result=\"deleted\"}", created as f64)
@@ -68,7 +68,10 @@ async fn within_the_fields() {
     );
     drop(wire);
     is_forgotten(&house, "unknown").await;
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        0
+    );
 }
 
 #[tokio::test]
@@ -82,7 +85,10 @@ async fn within_the_look_ahead() {
     );
     drop(wire);
     is_forgotten(&house, "unknown").await;
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        0
+    );
 }
 
 #[tokio::test]
@@ -123,12 +129,12 @@ async fn while_storage_makes_up_its_mind() {
     let house = House::open().await;
     house
         .sandbox
-        .fault(Fault::at(Operation::Upload).delay(Duration::from_secs(30)));
+        .fault(Fault::at(SandboxOperation::Upload).delay(Duration::from_secs(30)));
     let mut wire = Wire::to(house.addr).await;
     wire.send_head("channel=sms", "Content-Length: 1000\r\n")
         .await;
     wire.send(noise(1000, 2)).await;
-    assert!(eventually(|| house.sandbox.stats().calls(Operation::Upload) == 1).await);
+    assert!(eventually(|| house.sandbox.stats().calls(SandboxOperation::Upload) == 1).await);
     drop(wire);
     let outcome = "uploads_total{length_source=\"declared\",outcome=\"caller-left\"}";
     assert!(house.counts(outcome, 1.0).await);
@@ -141,7 +147,10 @@ async fn while_storage_makes_up_its_mind() {
             .await
     );
     assert_eq!(house.left_upstream(0).await, 0);
-    assert_eq!(house.sandbox.stats().calls(Operation::DeleteAsset), 1);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::DeleteAsset),
+        1
+    );
 }
 
 /// An eGain that creates an asset and takes its time to say so. Tells what it is asked, and answers
@@ -231,7 +240,7 @@ async fn while_it_waits_for_the_allowance_of_calls() {
     );
     house.upload("b.txt", b"text".to_vec()).await;
     assert_eq!(
-        house.sandbox.stats().calls(Operation::CreateAsset),
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
         2,
         "it took no call with it"
     );

@@ -4,8 +4,8 @@
 use std::net::SocketAddr;
 
 use asset_gateway::sandbox::Sandbox;
-use asset_gateway::sandbox::config::Config;
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::config::SandboxConfig;
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use serde_json::Value;
 
 use crate::binary::{Running, owned, program, settings};
@@ -58,7 +58,7 @@ fn https(front: SocketAddr, path: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_tells_apart_why_egain_cant_be_reached() {
-    let sandbox = Sandbox::start(Config::default()).unwrap();
+    let sandbox = Sandbox::start(SandboxConfig::default()).unwrap();
     let ((good, _), (stranger, _), expired) =
         (Identity::new(), Identity::new(), Identity::expired());
     let path = sandbox.base_url().path().to_owned();
@@ -93,7 +93,7 @@ async fn the_log_tells_apart_why_egain_cant_be_reached() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_tells_apart_why_storage_and_the_sign_in_cant_be_reached() {
-    let sandbox = Sandbox::start(Config::default()).unwrap();
+    let sandbox = Sandbox::start(SandboxConfig::default()).unwrap();
     let ((good, _), (stranger, _)) = (Identity::new(), Identity::new());
     let front = terminate(&good, sandbox.addr()).await;
     for (url, cause) in [
@@ -104,7 +104,7 @@ async fn the_log_tells_apart_why_storage_and_the_sign_in_cant_be_reached() {
             "failed to lookup address",
         ),
     ] {
-        sandbox.fault(Fault::at(Operation::CreateAsset).field("contentUrl", url.as_str()));
+        sandbox.fault(Fault::at(SandboxOperation::CreateAsset).field("contentUrl", url.as_str()));
         let hosts = ("EGAIN__CONTENT_HOSTS", "127.0.0.1,nowhere.invalid");
         let told = told(&sandbox, &[hosts], &stranger).await.exchange;
         assert!(
@@ -134,7 +134,7 @@ async fn the_log_tells_apart_why_storage_and_the_sign_in_cant_be_reached() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_tells_apart_why_an_issuer_cant_be_reached() {
-    let sandbox = Sandbox::start(Config::default()).unwrap();
+    let sandbox = Sandbox::start(SandboxConfig::default()).unwrap();
     let ((good, _), (stranger, _)) = (Identity::new(), Identity::new());
     let front = terminate(&good, sandbox.addr()).await;
     for (url, cause) in [

@@ -1,6 +1,6 @@
 //! What a channel takes, by direction.
 
-use asset_gateway::sandbox::faults::Operation;
+use asset_gateway::sandbox::faults::SandboxOperation;
 use reqwest::Response;
 
 use crate::house::{House, form, noise, problem, receipt};
@@ -37,7 +37,10 @@ async fn a_channel_takes_its_own_types_to_the_customer_and_any_from_there() {
             false
         )
     );
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        0
+    );
     receipt(
         upload(
             &house,
@@ -206,7 +209,10 @@ async fn no_spelling_of_a_channel_passes_its_rules_by() {
             "{none} in a form"
         );
     }
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        0
+    );
     let stored = receipt(upload(&house, "channel=WhatsApp&name=a.png", PNG.to_vec()).await).await;
     assert_eq!(
         stored["channel"], "WhatsApp",
@@ -245,7 +251,7 @@ async fn channels_that_nobody_names_are_refused_where_the_policy_says_so() {
     ] {
         receipt(send(id, query).await.unwrap()).await;
     }
-    let calls = house.sandbox.stats().calls(Operation::CreateAsset);
+    let calls = house.sandbox.stats().calls(SandboxOperation::CreateAsset);
     let refused = send("any", "channel=fax").await.unwrap();
     assert_eq!(
         problem(refused).await,
@@ -257,7 +263,10 @@ async fn channels_that_nobody_names_are_refused_where_the_policy_says_so() {
             false
         )
     );
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), calls);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        calls
+    );
 }
 
 #[tokio::test]
@@ -288,7 +297,10 @@ async fn a_kind_of_media_has_limits_of_its_own() {
         problem(upload(&house, &format!("{query}&name=a.bin"), noise(4097, 1)).await).await,
         too_large
     );
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 2);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        2
+    );
 }
 
 #[tokio::test]

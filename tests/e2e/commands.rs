@@ -4,8 +4,8 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use asset_gateway::sandbox::Sandbox;
-use asset_gateway::sandbox::config::Config;
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::config::SandboxConfig;
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use bytes::Bytes;
 use http_body_util::channel::Channel;
 use reqwest::{Body, StatusCode};
@@ -185,7 +185,7 @@ struct HalfDone {
 
 #[tokio::test]
 async fn sigterm_lets_a_running_upload_finish_and_ends_well() {
-    let sandbox = Sandbox::start(Config::default()).unwrap();
+    let sandbox = Sandbox::start(SandboxConfig::default()).unwrap();
     let (mut gateway, mut upload) = half_done(&sandbox, &[("SERVER__DRAIN_DELAY", "100ms")]).await;
     gateway.signal("TERM");
     gateway
@@ -204,7 +204,7 @@ async fn sigterm_lets_a_running_upload_finish_and_ends_well() {
 
 #[tokio::test]
 async fn a_second_signal_cuts_what_is_running_and_says_so_by_the_exit_code() {
-    let sandbox = Sandbox::start(Config::default()).unwrap();
+    let sandbox = Sandbox::start(SandboxConfig::default()).unwrap();
     let (mut gateway, upload) = half_done(&sandbox, &[("SERVER__DRAIN_DELAY", "1m")]).await;
     gateway.signal("TERM");
     gateway
@@ -222,8 +222,8 @@ async fn a_second_signal_cuts_what_is_running_and_says_so_by_the_exit_code() {
 
 #[tokio::test]
 async fn an_asset_that_cant_be_deleted_in_time_is_named_at_the_end() {
-    let sandbox = Sandbox::start(Config::default()).unwrap();
-    sandbox.fault(Fault::at(Operation::DeleteAsset).stall());
+    let sandbox = Sandbox::start(SandboxConfig::default()).unwrap();
+    sandbox.fault(Fault::at(SandboxOperation::DeleteAsset).stall());
     let (mut gateway, upload) = half_done(&sandbox, &[("SERVER__SHUTDOWN_GRACE", "0s")]).await;
     gateway.signal("TERM");
     assert_eq!(gateway.ending().await.code(), Some(1));
@@ -236,15 +236,15 @@ async fn an_asset_that_cant_be_deleted_in_time_is_named_at_the_end() {
 
 #[tokio::test]
 async fn a_caller_that_left_is_in_the_log() {
-    let sandbox = Sandbox::start(Config::default()).unwrap();
+    let sandbox = Sandbox::start(SandboxConfig::default()).unwrap();
     let gateway = Running::start(program(&["serve"], &settings(&sandbox)));
     let (addr, _) = gateway.listens().await;
-    sandbox.fault(Fault::at(Operation::GetAsset).stall());
+    sandbox.fault(Fault::at(SandboxOperation::GetAsset).stall());
     let request = client()
         .get(format!("http://{addr}/v1/assets/a-1"))
         .header("x-request-id", "who-left");
     let caller = tokio::spawn(request.send());
-    assert!(eventually(|| sandbox.stats().calls(Operation::GetAsset) == 1).await);
+    assert!(eventually(|| sandbox.stats().calls(SandboxOperation::GetAsset) == 1).await);
     caller.abort();
     let logged = gateway
         .line(|line| {
@@ -279,7 +279,7 @@ fn a_new_key_comes_with_the_hash_of_itself_in_an_entry_that_loads() {
 
 #[tokio::test]
 async fn health_asks_the_service_of_the_same_settings() {
-    let sandbox = Sandbox::start(Config::default()).unwrap();
+    let sandbox = Sandbox::start(SandboxConfig::default()).unwrap();
     let gateway = Running::start(program(&["serve"], &settings(&sandbox)));
     let (_, admin) = gateway.listens().await;
     let health = async |listen: String| {
@@ -299,7 +299,7 @@ async fn health_asks_the_service_of_the_same_settings() {
 
 #[tokio::test]
 async fn few_file_descriptors_are_told_at_the_start_and_leave_enough_for_probes_and_transfers() {
-    let sandbox = Sandbox::start(Config::default()).unwrap();
+    let sandbox = Sandbox::start(SandboxConfig::default()).unwrap();
     let mut limited = std::process::Command::new("sh");
     limited
         .args([

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use reqwest::{StatusCode, Version};
 
 use crate::client::Client;
@@ -70,7 +70,7 @@ async fn http_2_shows_a_broken_stream_and_goes_on_with_the_others() {
     let path = stored(&house, "a.bin", noise(300_000, 7)).await;
     let client = http2();
     house.sandbox.fault(
-        Fault::at(Operation::Download)
+        Fault::at(SandboxOperation::Download)
             .cut_after(100_000)
             .no_etag()
             .once(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use reqwest::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH,
     CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderValue, LAST_MODIFIED, LOCATION,
@@ -195,7 +195,7 @@ async fn a_head_request_is_answered_from_metadata_and_storage_isnt_asked() {
     );
     assert_eq!(text(&head, X_CONTENT_TYPE_OPTIONS.as_str()), "nosniff");
     assert!(head.bytes().await.unwrap().is_empty());
-    assert_eq!(house.sandbox.stats().calls(Operation::Download), 0);
+    assert_eq!(house.sandbox.stats().calls(SandboxOperation::Download), 0);
     let counted =
         "http_requests_total{method=\"HEAD\",route=\"/v1/assets/{id}/content\",status=\"200\"}";
     assert_eq!(house.metric(counted).await, 1.0);
@@ -207,7 +207,7 @@ async fn a_head_request_for_an_asset_of_unknown_size_claims_no_length() {
     let path = stored(&house, "a.txt", b"0123456789".to_vec()).await;
     house
         .sandbox
-        .fault(Fault::at(Operation::GetAsset).missing_field("size"));
+        .fault(Fault::at(SandboxOperation::GetAsset).missing_field("size"));
     let head = house.client.head(house.url(&path)).send().await.unwrap();
     assert_eq!(
         (head.status(), head.headers().get(CONTENT_LENGTH)),
@@ -231,9 +231,11 @@ async fn an_asset_of_which_nothing_but_its_url_is_known_is_served_safely() {
     let house = House::open().await;
     for field in ["name", "contentType", "size", "id"] {
         let path = stored(&house, "a.html", b"<!DOCTYPE html><html></html>".to_vec()).await;
-        house
-            .sandbox
-            .fault(Fault::at(Operation::GetAsset).missing_field(field).once());
+        house.sandbox.fault(
+            Fault::at(SandboxOperation::GetAsset)
+                .missing_field(field)
+                .once(),
+        );
         let answer = house.get(&path).send().await.unwrap();
         assert!(
             text(&answer, "content-disposition").starts_with("attachment"),
@@ -260,7 +262,7 @@ async fn a_redirect_is_given_where_the_query_or_the_setting_asks_for_one() {
             "{mode} {query}"
         );
         assert_eq!(
-            house.sandbox.stats().calls(Operation::Download),
+            house.sandbox.stats().calls(SandboxOperation::Download),
             u64::from(!redirects)
         );
         if redirects {
@@ -295,7 +297,7 @@ async fn an_object_stored_in_an_encoding_passes_as_it_is() {
     let gzip = HeaderValue::from_static("gzip");
     house
         .sandbox
-        .fault(Fault::at(Operation::Download).header(CONTENT_ENCODING, gzip.clone()));
+        .fault(Fault::at(SandboxOperation::Download).header(CONTENT_ENCODING, gzip.clone()));
     let answer = house.get(&path).send().await.unwrap();
     assert_eq!(
         (

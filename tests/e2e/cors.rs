@@ -1,6 +1,6 @@
 //! Web pages that call, as browsers tell of them.
 
-use asset_gateway::sandbox::faults::Operation;
+use asset_gateway::sandbox::faults::SandboxOperation;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, VARY};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
@@ -52,7 +52,7 @@ async fn a_foreign_page_stores_and_reads_nothing() {
     let house = House::set(&[("server.cors_origins", PAGE)]).await;
     let stored = house.upload("a.txt", b"text".to_vec()).await;
     let content = format!("/v1/assets/{}/content", stored["id"].as_str().unwrap());
-    let calls = house.sandbox.stats().calls(Operation::CreateAsset);
+    let calls = house.sandbox.stats().calls(SandboxOperation::CreateAsset);
     for page in [
         &[("origin", "https://evil.example.com")][..],
         &[("origin", "null")],
@@ -85,8 +85,11 @@ async fn a_foreign_page_stores_and_reads_nothing() {
             );
         }
     }
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), calls);
-    assert_eq!(house.sandbox.stats().calls(Operation::GetAsset), 0);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        calls
+    );
+    assert_eq!(house.sandbox.stats().calls(SandboxOperation::GetAsset), 0);
 }
 
 #[tokio::test]

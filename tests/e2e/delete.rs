@@ -1,6 +1,6 @@
 //! `DELETE /v1/assets/{id}`.
 
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use reqwest::{Response, StatusCode};
 use serde_json::json;
 
@@ -36,7 +36,7 @@ async fn a_deleted_asset_is_gone_at_once_though_its_url_was_remembered() {
         );
     }
     assert_eq!(
-        house.sandbox.stats().calls(Operation::GetAsset),
+        house.sandbox.stats().calls(SandboxOperation::GetAsset),
         2,
         "eGain was asked, once"
     );
@@ -92,7 +92,7 @@ async fn an_asset_in_use_cant_be_deleted_and_is_still_served() {
     let path = stored(&house).await;
     let said = json!({"code": "409-100", "developerMessage": "in use"});
     house.sandbox.fault(
-        Fault::at(Operation::DeleteAsset)
+        Fault::at(SandboxOperation::DeleteAsset)
             .status(StatusCode::CONFLICT)
             .body(said),
     );
@@ -120,13 +120,13 @@ async fn a_url_is_forgotten_also_when_nobody_knows_whether_the_asset_is_deleted(
     house.get(&path).send().await.unwrap();
     house
         .sandbox
-        .fault(Fault::at(Operation::DeleteAsset).stall());
+        .fault(Fault::at(SandboxOperation::DeleteAsset).stall());
     assert_eq!(
         problem(delete(&house, &path).await).await.1,
         "upstream-timeout"
     );
     house.get(&path).send().await.unwrap();
-    assert_eq!(house.sandbox.stats().calls(Operation::GetAsset), 2);
+    assert_eq!(house.sandbox.stats().calls(SandboxOperation::GetAsset), 2);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Forms as programs in the field send them: taken as long as they have one meaning.
 
-use asset_gateway::sandbox::faults::Operation;
+use asset_gateway::sandbox::faults::SandboxOperation;
 use reqwest::Response;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::Value;
@@ -189,7 +189,7 @@ async fn a_form_under_another_type_is_opened_and_never_stored_with_its_envelope(
             ("Content-Type: image/jpeg", JPEG),
         ],
     );
-    let calls = house.sandbox.stats().calls(Operation::CreateAsset);
+    let calls = house.sandbox.stats().calls(SandboxOperation::CreateAsset);
     for (what, content_type, body) in [
         (
             "two boundaries",
@@ -207,7 +207,10 @@ async fn a_form_under_another_type_is_opened_and_never_stored_with_its_envelope(
         let refusal = Refusal::of(send(&house, "channel=sms", content_type, body).await).await;
         assert_eq!(refusal.kind(), (400, "malformed-multipart"), "{what}");
     }
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), calls);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        calls
+    );
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Digests: what is declared is verified before anything is kept, what is wanted is told.
 
-use asset_gateway::sandbox::faults::Operation;
+use asset_gateway::sandbox::faults::SandboxOperation;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::Response;
@@ -152,7 +152,7 @@ async fn a_wrong_digest_keeps_nothing_however_it_was_declared() {
     assert_eq!(house.left_upstream(0).await, 0);
     let stats = house.sandbox.stats();
     assert!(
-        stats.calls(Operation::CreateAsset) <= 5,
+        stats.calls(SandboxOperation::CreateAsset) <= 5,
         "within the look-ahead it is seen before eGain is asked"
     );
 }
@@ -163,7 +163,10 @@ async fn a_wrong_digest_of_a_spooled_file_costs_no_call() {
     let file = noise(200_000, 4);
     let refusal = Refusal::of(in_form(&house, &hex(b"other"), &file, |_| None).await).await;
     assert_eq!(refusal.kind(), (400, "digest-mismatch"));
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        0
+    );
 }
 
 #[tokio::test]
@@ -202,5 +205,8 @@ async fn digests_that_contradict_each_other_or_cant_be_read_are_refused_from_the
             answer.body
         );
     }
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        0
+    );
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 
 use crate::content::stored;
 use crate::house::{House, eventually, form, noise};
@@ -49,7 +49,10 @@ async fn have_left(house: &House, count: usize) {
     let outcome = "uploads_total{length_source=\"declared\",outcome=\"caller-left\"}";
     assert!(house.counts(outcome, count as f64).await);
     house.upload("b.txt", b"text".to_vec()).await;
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 2);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        2
+    );
 }
 
 #[tokio::test]
@@ -100,12 +103,14 @@ async fn a_client_that_closes_its_sending_side_gets_its_answer() {
     let house = House::open().await;
     let (content_type, form) = form(&[("channel", "sms")], "a.bin", &noise(LARGE, 1), "");
     for delay in [Duration::ZERO, Duration::from_millis(700)] {
+        house.sandbox.fault(
+            Fault::at(SandboxOperation::CreateAsset)
+                .delay(delay)
+                .times(3),
+        );
         house
             .sandbox
-            .fault(Fault::at(Operation::CreateAsset).delay(delay).times(3));
-        house
-            .sandbox
-            .fault(Fault::at(Operation::Upload).delay(delay).times(3));
+            .fault(Fault::at(SandboxOperation::Upload).delay(delay).times(3));
         for (kind, body) in [
             ("text/plain", &b"text"[..]),
             ("image/x-any", &noise(LARGE, 1)),
@@ -129,7 +134,7 @@ async fn a_client_that_closes_its_sending_side_gets_a_slow_download() {
     let path = stored(&house, "a.bin", noise(LARGE, 7)).await;
     house
         .sandbox
-        .fault(Fault::at(Operation::Download).delay(Duration::from_millis(700)));
+        .fault(Fault::at(SandboxOperation::Download).delay(Duration::from_millis(700)));
     let mut wire = Wire::to(house.addr).await;
     wire.send(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n"))
         .await;
@@ -144,11 +149,11 @@ async fn a_client_of_http_1_0_that_closes_its_sending_side_is_told_nothing_in_be
     let house = House::open().await;
     house
         .sandbox
-        .fault(Fault::at(Operation::Upload).delay(Duration::from_millis(700)));
+        .fault(Fault::at(SandboxOperation::Upload).delay(Duration::from_millis(700)));
     let mut wire = Wire::to(house.addr).await;
     wire.send("POST /v1/assets?channel=sms HTTP/1.0\r\nContent-Length: 4\r\n\r\ntext")
         .await;
-    assert!(eventually(|| house.sandbox.stats().calls(Operation::Upload) == 1).await);
+    assert!(eventually(|| house.sandbox.stats().calls(SandboxOperation::Upload) == 1).await);
     wire.close_sending().await;
     assert!(wire.ends().await, "it can't be asked, and counts as gone");
     assert_eq!(house.left_upstream(0).await, 0);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use reqwest::header::{CONNECTION, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
@@ -165,15 +165,15 @@ async fn orphans_that_wait_for_their_deletion_at_the_end_are_deleted() {
     let house = House::open().await;
     house
         .sandbox
-        .fault(Fault::at(Operation::Upload).status(StatusCode::FORBIDDEN));
+        .fault(Fault::at(SandboxOperation::Upload).status(StatusCode::FORBIDDEN));
     house.sandbox.fault(
-        Fault::at(Operation::DeleteAsset)
+        Fault::at(SandboxOperation::DeleteAsset)
             .status(StatusCode::INTERNAL_SERVER_ERROR)
             .times(4),
     );
     assert_eq!(upload(&house).await.status(), StatusCode::BAD_GATEWAY);
     assert!(
-        eventually(|| house.sandbox.stats().calls(Operation::DeleteAsset) == 4).await,
+        eventually(|| house.sandbox.stats().calls(SandboxOperation::DeleteAsset) == 4).await,
         "each one was tried twice"
     );
     assert!(!house.sandbox.assets().is_empty());
@@ -226,7 +226,7 @@ async fn downloads_that_keep_coming_dont_keep_it_from_stopping() {
     let path = stored(&house, "a.bin", noise(10, 5)).await;
     house
         .sandbox
-        .fault(Fault::at(Operation::Download).delay(Duration::from_millis(400)));
+        .fault(Fault::at(SandboxOperation::Download).delay(Duration::from_millis(400)));
     let (client, url) = (house.client.clone(), house.url(&path));
     let callers = tokio::spawn(async move {
         loop {
@@ -234,7 +234,7 @@ async fn downloads_that_keep_coming_dont_keep_it_from_stopping() {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     });
-    assert!(eventually(|| house.sandbox.stats().calls(Operation::Download) > 5).await);
+    assert!(eventually(|| house.sandbox.stats().calls(SandboxOperation::Download) > 5).await);
     house.stop();
     let ended = timeout(Duration::from_secs(5), house.ending())
         .await

@@ -1,6 +1,6 @@
 //! `Expect: 100-continue`, answers before the end of a body, and connections that live on.
 
-use asset_gateway::sandbox::faults::Operation;
+use asset_gateway::sandbox::faults::SandboxOperation;
 
 use crate::house::{House, noise};
 use crate::wire::Wire;
@@ -40,7 +40,10 @@ async fn what_the_head_refuses_is_refused_before_the_body_is_asked_for() {
         );
         assert!(wire.ends().await, "no 100 Continue behind it either");
     }
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        0
+    );
 }
 
 #[tokio::test]

@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use asset_gateway::sandbox::config::Config;
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::config::SandboxConfig;
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use http::HeaderValue;
 use http::header::{AGE, DATE};
 use jiff::{SignedDuration, Timestamp};
@@ -26,10 +26,10 @@ async fn a_clock_that_is_ten_minutes_off_changes_nothing() {
     for minutes in [-10, 0, 10] {
         let clock_skew = SignedDuration::from_mins(minutes);
         let house = House::with(
-            Config {
+            SandboxConfig {
                 clock_skew,
                 download_life: HOUR,
-                ..Config::default()
+                ..SandboxConfig::default()
             },
             &[],
         )
@@ -46,9 +46,9 @@ async fn a_clock_that_is_ten_minutes_off_changes_nothing() {
 #[tokio::test]
 async fn the_margin_is_a_setting_but_at_most_a_quarter_of_the_life() {
     for (margin, least, most) in [("0s", 3590, 3600), ("10m", 2990, 3000), ("1h", 2690, 2700)] {
-        let config = Config {
+        let config = SandboxConfig {
             download_life: HOUR,
-            ..Config::default()
+            ..SandboxConfig::default()
         };
         let house = House::with(config, &[("cache.safety_margin", margin)]).await;
         let path = stored(&house).await;
@@ -60,9 +60,9 @@ async fn the_margin_is_a_setting_but_at_most_a_quarter_of_the_life() {
 /// Also one that lives for two seconds, where the whole seconds of `Date` are half its life.
 #[tokio::test]
 async fn every_url_that_is_given_out_is_still_good() {
-    let config = Config {
+    let config = SandboxConfig {
         download_life: Duration::from_secs(2),
-        ..Config::default()
+        ..SandboxConfig::default()
     };
     let house = House::with(config, &[]).await;
     let path = stored(&house).await;
@@ -87,7 +87,7 @@ async fn every_url_that_is_given_out_is_still_good() {
         asked += 1;
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let calls = house.sandbox.stats().calls(Operation::GetAsset);
+    let calls = house.sandbox.stats().calls(SandboxOperation::GetAsset);
     assert!(
         (2..=6).contains(&calls),
         "{calls} calls for {asked} requests"
@@ -99,7 +99,7 @@ async fn an_expiry_that_is_past_missing_or_no_time_is_given_once_and_not_kept() 
     let house = House::open().await;
     let path = stored(&house).await;
     let past = (Timestamp::now() - SignedDuration::from_hours(1)).to_string();
-    let odd = Fault::at(Operation::GetAsset).once();
+    let odd = Fault::at(SandboxOperation::GetAsset).once();
     let faults = [
         odd.clone().field("contentUrlExpiry", past),
         odd.clone().missing_field("contentUrlExpiry"),
@@ -114,7 +114,7 @@ async fn an_expiry_that_is_past_missing_or_no_time_is_given_once_and_not_kept() 
             (StatusCode::OK, 0)
         );
         assert_eq!(
-            house.sandbox.stats().calls(Operation::GetAsset),
+            house.sandbox.stats().calls(SandboxOperation::GetAsset),
             before as u64 + 1
         );
     }
@@ -126,7 +126,7 @@ async fn an_expiry_at_the_end_of_time_is_believed_for_a_week() {
     for (expiry, fresh) in [("9999-12-31T23:59:59Z", 1), ("9999-12-31T23:59:59.999Z", 2)] {
         let path = stored(&house).await;
         house.sandbox.fault(
-            Fault::at(Operation::GetAsset)
+            Fault::at(SandboxOperation::GetAsset)
                 .field("contentUrlExpiry", expiry)
                 .once(),
         );
@@ -137,7 +137,10 @@ async fn an_expiry_at_the_end_of_time_is_believed_for_a_week() {
             answer.headers()
         );
         house.get(&path).send().await.unwrap();
-        assert_eq!(house.sandbox.stats().calls(Operation::GetAsset), fresh);
+        assert_eq!(
+            house.sandbox.stats().calls(SandboxOperation::GetAsset),
+            fresh
+        );
     }
 }
 
@@ -147,9 +150,9 @@ async fn a_date_that_is_a_day_off_keeps_no_dead_url_alive() {
     for hours in [-24, 24] {
         for signed in [true, false] {
             let house = House::with(
-                Config {
+                SandboxConfig {
                     download_life: HOUR,
-                    ..Config::default()
+                    ..SandboxConfig::default()
                 },
                 &[],
             )
@@ -157,7 +160,7 @@ async fn a_date_that_is_a_day_off_keeps_no_dead_url_alive() {
             let path = stored(&house).await;
             let wrong = Timestamp::now() + SignedDuration::from_hours(hours);
             let date = HeaderValue::try_from(httpdate::fmt_http_date(wrong.into())).unwrap();
-            let mut fault = Fault::at(Operation::GetAsset).header(DATE, date);
+            let mut fault = Fault::at(SandboxOperation::GetAsset).header(DATE, date);
             if !signed {
                 fault = fault.field(
                     "contentUrl",
@@ -181,9 +184,9 @@ async fn a_date_that_is_a_day_off_keeps_no_dead_url_alive() {
 #[tokio::test]
 async fn what_lay_in_a_cache_on_the_way_is_that_much_older() {
     let house = House::with(
-        Config {
+        SandboxConfig {
             download_life: HOUR,
-            ..Config::default()
+            ..SandboxConfig::default()
         },
         &[],
     )
@@ -191,7 +194,7 @@ async fn what_lay_in_a_cache_on_the_way_is_that_much_older() {
     let path = stored(&house).await;
     let url = format!("http://{}/storage/x?signature=0a1b2c", house.sandbox.addr());
     house.sandbox.fault(
-        Fault::at(Operation::GetAsset)
+        Fault::at(SandboxOperation::GetAsset)
             .header(AGE, HeaderValue::from_static("600"))
             .field("contentUrl", url),
     );
@@ -206,7 +209,7 @@ async fn an_expiry_as_a_number_is_read_as_the_time_it_is() {
     let in_an_hour = (Timestamp::now() + HOUR).as_second();
     for expiry in [in_an_hour.to_string(), (in_an_hour * 1000).to_string()] {
         house.sandbox.fault(
-            Fault::at(Operation::GetAsset)
+            Fault::at(SandboxOperation::GetAsset)
                 .field("contentUrlExpiry", expiry.clone())
                 .once(),
         );

@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use asset_gateway::sandbox::config::Config;
-use asset_gateway::sandbox::faults::{Fault, Operation};
-use asset_gateway::sandbox::limits::{Plan, Rate};
+use asset_gateway::sandbox::config::SandboxConfig;
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
+use asset_gateway::sandbox::limits::{Plan, PlanRate};
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -41,7 +41,7 @@ fn send(house: &House, id: &str) -> JoinHandle<Response> {
 /// So many uploads of one caller, of which one was made and all others wait.
 async fn crowd(house: &House, uploads: usize) -> Vec<JoinHandle<Response>> {
     let crowd = (0..uploads).map(|_| send(house, "one")).collect();
-    eventually(|| house.sandbox.stats().calls(Operation::CreateAsset) > 0).await;
+    eventually(|| house.sandbox.stats().calls(SandboxOperation::CreateAsset) > 0).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     crowd
 }
@@ -134,17 +134,17 @@ async fn whoever_shares_a_call_that_had_no_turn_gets_a_turn_of_their_own() {
 /// way.
 #[tokio::test]
 async fn at_exactly_egains_own_rate_it_never_says_too_many() {
-    let five = Rate {
+    let five = PlanRate {
         per_second: 5.0,
         burst: 1,
     };
-    let strict = Config {
+    let strict = SandboxConfig {
         plan: Some(Plan {
             assets: five,
             other: five,
             monthly: 1000,
         }),
-        ..Config::default()
+        ..SandboxConfig::default()
     };
     let house = House::with(
         strict,
@@ -156,12 +156,12 @@ async fn at_exactly_egains_own_rate_it_never_says_too_many() {
     )
     .await;
     house.sandbox.fault(
-        Fault::at(Operation::Token)
+        Fault::at(SandboxOperation::Token)
             .delay(Duration::from_millis(300))
             .once(),
     );
     house.sandbox.fault(
-        Fault::at(Operation::CreateAsset)
+        Fault::at(SandboxOperation::CreateAsset)
             .delay(Duration::from_millis(150))
             .once(),
     );
@@ -173,7 +173,7 @@ async fn at_exactly_egains_own_rate_it_never_says_too_many() {
         house
             .sandbox
             .stats()
-            .answers(Operation::CreateAsset, StatusCode::TOO_MANY_REQUESTS),
+            .answers(SandboxOperation::CreateAsset, StatusCode::TOO_MANY_REQUESTS),
         0
     );
 }

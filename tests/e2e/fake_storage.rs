@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -116,7 +116,7 @@ impl Storage {
         let house = House::set(&all).await;
         let url = format!("http://{}/file?signature=s", self.addr);
         house.sandbox.fault(answer(
-            Fault::at(Operation::GetAsset).field("contentUrl", url),
+            Fault::at(SandboxOperation::GetAsset).field("contentUrl", url),
         ));
         house
     }

@@ -15,7 +15,7 @@ mod storing;
 
 use std::fmt::Write;
 
-use asset_gateway::words::fault::Code;
+use asset_gateway::words::fault::ErrorCode;
 use futures_util::{StreamExt, stream};
 
 use scene::Row;
@@ -55,7 +55,7 @@ async fn every_fault_is_told_as_it_is_written_down() {
             .await;
         text += &lines.concat();
     }
-    for code in Code::ALL {
+    for code in ErrorCode::ALL {
         assert!(
             text.contains(&format!("| `{}` |", code.name())),
             "no row has {}",

@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use asset_gateway::app::{self, Ending};
+use asset_gateway::app::{self, ShutdownOutcome};
 use asset_gateway::config::Settings;
 use asset_gateway::sandbox::Sandbox;
-use asset_gateway::sandbox::config::Config;
-use asset_gateway::sandbox::oddities::Oddity;
+use asset_gateway::sandbox::config::SandboxConfig;
+use asset_gateway::sandbox::oddities::ResponseOddity;
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -25,46 +25,46 @@ pub struct House {
     pub client: Client,
     stop: CancellationToken,
     abort: CancellationToken,
-    running: JoinHandle<Ending>,
+    running: JoinHandle<ShutdownOutcome>,
 }
 
 impl House {
     /// With a generous allowance of calls and nothing else out of the ordinary.
     pub async fn open() -> Self {
-        Self::with(Config::default(), &[]).await
+        Self::with(SandboxConfig::default(), &[]).await
     }
 
     /// With these settings, such as `("limits.spool_total", "0")`.
     pub async fn set(settings: &[(&str, &str)]) -> Self {
-        Self::with(Config::default(), settings).await
+        Self::with(SandboxConfig::default(), settings).await
     }
 
     /// With a stand-in of this character, too.
-    pub async fn with(sandbox: Config, settings: &[(&str, &str)]) -> Self {
+    pub async fn with(sandbox: SandboxConfig, settings: &[(&str, &str)]) -> Self {
         Self::build(sandbox, None, &[], settings).await
     }
 
     /// With a stand-in that answers in these odd forms from the first sign-in on.
-    pub async fn odd(oddities: &[Oddity]) -> Self {
-        Self::build(Config::default(), None, oddities, &[]).await
+    pub async fn odd(oddities: &[ResponseOddity]) -> Self {
+        Self::build(SandboxConfig::default(), None, oddities, &[]).await
     }
 
     /// With a settings file, for what can only stand there.
     pub async fn with_file(text: &str, settings: &[(&str, &str)]) -> Self {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
-        Self::build(Config::default(), Some(file.path()), &[], settings).await
+        Self::build(SandboxConfig::default(), Some(file.path()), &[], settings).await
     }
 
     /// With a settings file that stays, and that the test may change.
     pub async fn with_file_at(file: &Path, settings: &[(&str, &str)]) -> Self {
-        Self::build(Config::default(), Some(file), &[], settings).await
+        Self::build(SandboxConfig::default(), Some(file), &[], settings).await
     }
 
     async fn build(
-        sandbox: Config,
+        sandbox: SandboxConfig,
         file: Option<&Path>,
-        oddities: &[Oddity],
+        oddities: &[ResponseOddity],
         settings: &[(&str, &str)],
     ) -> Self {
         planted::watch();
@@ -205,12 +205,12 @@ impl House {
     }
 
     /// Waits until it has stopped.
-    pub async fn ending(self) -> Ending {
+    pub async fn ending(self) -> ShutdownOutcome {
         self.ending_and_sandbox().await.1
     }
 
     /// Waits until it has stopped, and leaves what it left.
-    pub async fn ending_and_sandbox(self) -> (Sandbox, Ending) {
+    pub async fn ending_and_sandbox(self) -> (Sandbox, ShutdownOutcome) {
         (self.sandbox, self.running.await.unwrap())
     }
 }

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use futures_util::future::join_all;
 use reqwest::StatusCode;
 
@@ -71,7 +71,10 @@ async fn streams_that_are_taken_back_at_once_cost_the_client_its_connection_and_
         "after {opened} streams: {ended:?}"
     );
     house.upload("a.bin", noise(100, 1)).await;
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 1);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        1
+    );
 }
 
 #[tokio::test]
@@ -95,7 +98,7 @@ async fn more_streams_than_are_taken_at_one_time_wait_for_their_turn() {
     assert_eq!(ask(0).await, 200);
     let statuses = futures_util::future::join_all((1..300).map(ask)).await;
     assert!(statuses.iter().all(|status| *status == 200));
-    assert_eq!(house.sandbox.stats().calls(Operation::GetAsset), 1);
+    assert_eq!(house.sandbox.stats().calls(SandboxOperation::GetAsset), 1);
 }
 
 /// A frame's head (RFC 9113 section 4.1).
@@ -223,9 +226,11 @@ async fn clients_that_take_nothing_dont_use_up_the_grace_time() {
 async fn streams_that_stand_still_starve_no_other_one_of_their_connection() {
     const STALLED: usize = 12;
     let house = House::set(&[("server.body_idle_timeout", "2s")]).await;
-    house
-        .sandbox
-        .fault(Fault::at(Operation::Upload).stall().times(STALLED as u32));
+    house.sandbox.fault(
+        Fault::at(SandboxOperation::Upload)
+            .stall()
+            .times(STALLED as u32),
+    );
     let client = Client::with(|builder| builder.http2_prior_knowledge());
     let stalled: Vec<_> = (0..STALLED)
         .map(|number| {
@@ -237,7 +242,10 @@ async fn streams_that_stand_still_starve_no_other_one_of_their_connection() {
             answer
         })
         .collect();
-    assert!(eventually(|| house.sandbox.stats().calls(Operation::Upload) == STALLED as u64).await);
+    assert!(
+        eventually(|| house.sandbox.stats().calls(SandboxOperation::Upload) == STALLED as u64)
+            .await
+    );
     // Until the sockets on the way are full.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let small = client

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use http::StatusCode;
 use reqwest::header::CONTENT_TYPE;
 
@@ -56,7 +56,7 @@ async fn a_retry_is_answered_as_the_first_time_without_a_second_asset() {
     assert_eq!(
         (
             house.sandbox.assets().len(),
-            house.sandbox.stats().calls(Operation::CreateAsset)
+            house.sandbox.stats().calls(SandboxOperation::CreateAsset)
         ),
         (2, 2)
     );
@@ -88,14 +88,17 @@ async fn the_same_key_for_another_file_is_refused() {
             )
         );
     }
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 1);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        1
+    );
 }
 
 #[tokio::test]
 async fn of_many_at_one_time_one_is_stored_and_the_others_are_told_to_wait() {
     let house = House::open().await;
     house.sandbox.fault(
-        Fault::at(Operation::CreateAsset)
+        Fault::at(SandboxOperation::CreateAsset)
             .once()
             .delay(Duration::from_millis(300)),
     );
@@ -118,7 +121,7 @@ async fn of_many_at_one_time_one_is_stored_and_the_others_are_told_to_wait() {
 async fn a_failed_attempt_releases_its_key_at_once() {
     let house = House::open().await;
     house.sandbox.fault(
-        Fault::at(Operation::CreateAsset)
+        Fault::at(SandboxOperation::CreateAsset)
             .once()
             .status(StatusCode::BAD_REQUEST),
     );
@@ -140,7 +143,7 @@ async fn a_failed_attempt_releases_its_key_at_once() {
 async fn a_file_with_a_key_is_kept_when_its_caller_leaves_after_the_last_byte() {
     let house = House::open().await;
     house.sandbox.fault(
-        Fault::at(Operation::Upload)
+        Fault::at(SandboxOperation::Upload)
             .once()
             .delay(Duration::from_millis(500)),
     );
@@ -162,7 +165,10 @@ async fn a_file_with_a_key_is_kept_when_its_caller_leaves_after_the_last_byte() 
             .unwrap();
     }
     receipt(again).await;
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 1);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        1
+    );
 }
 
 #[tokio::test]
@@ -197,7 +203,10 @@ async fn another_file_in_a_form_without_a_size_is_told_apart() {
             "the key is still its own"
         );
     }
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 2);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        2
+    );
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use asset_gateway::sandbox::faults::Operation;
+use asset_gateway::sandbox::faults::SandboxOperation;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use parking_lot::Mutex;
 use rcgen::{
@@ -349,7 +349,10 @@ async fn a_token_with_anything_wrong_is_refused_with_the_reason_and_nothing_of_i
     assert_eq!(nothing.headers()["www-authenticate"], "Bearer");
     assert_eq!(problem(nothing).await.1, "unauthenticated");
     assert_eq!(status(&house, &good).await, 201);
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 1);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        1
+    );
     assert_eq!(
         issuer.asked(),
         1,
@@ -638,7 +641,7 @@ async fn each_subject_has_a_rate_of_its_own_whatever_number_of_tokens_it_has() {
             true
         )
     );
-    assert_eq!(house.sandbox.stats().calls(Operation::GetAsset), 0);
+    assert_eq!(house.sandbox.stats().calls(SandboxOperation::GetAsset), 0);
     assert_eq!(
         status(&house, &signer.sign(&but("sub", json!("bot-8")))).await,
         201

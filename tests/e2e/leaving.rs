@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use bytes::Bytes;
 use http_body_util::channel::{Channel, Sender};
 use reqwest::header::RETRY_AFTER;
@@ -117,9 +117,9 @@ async fn a_caller_that_leaves_before_the_answer_gives_its_place_back() {
     let path = stored(&house, "a.bin", noise(10, 5)).await;
     house
         .sandbox
-        .fault(Fault::at(Operation::Download).stall().once());
+        .fault(Fault::at(SandboxOperation::Download).stall().once());
     let caller = tokio::spawn(house.get(&path).send());
-    assert!(eventually(|| house.sandbox.stats().calls(Operation::Download) == 1).await);
+    assert!(eventually(|| house.sandbox.stats().calls(SandboxOperation::Download) == 1).await);
     caller.abort();
     let (began, mut next) = (Instant::now(), house.get(&path).send().await.unwrap());
     while next.status() != StatusCode::OK && began.elapsed() < Duration::from_secs(5) {
@@ -171,7 +171,7 @@ async fn an_upload_too_many_is_refused_at_once_and_nothing_else_is() {
         began.elapsed()
     );
     assert_eq!(
-        house.sandbox.stats().calls(Operation::CreateAsset),
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
         2,
         "the refused one cost no call"
     );

@@ -3,7 +3,7 @@
 use reqwest::Response;
 use reqwest::header::CONTENT_TYPE;
 
-use asset_gateway::sandbox::faults::Operation;
+use asset_gateway::sandbox::faults::SandboxOperation;
 
 use crate::client::RequestBuilder;
 use crate::house::{House, form, noise, receipt};
@@ -173,7 +173,10 @@ async fn without_a_spool_a_length_must_be_known() {
             refusal.detail
         );
     }
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        0
+    );
     let small = noise(1000, 7);
     assert_eq!(
         rung(&house, form_of(&small).send().await.unwrap(), &small).await,
@@ -296,5 +299,8 @@ async fn what_comes_after_the_file_with_the_channel_counts_as_if_before_it() {
             "{fields:?}"
         );
     }
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 1);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        1
+    );
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use futures_util::future::join_all;
 use http::StatusCode;
 use reqwest::Response;
@@ -51,7 +51,7 @@ async fn refusal(response: Response) -> (u16, Value) {
 }
 
 fn creations(house: &House) -> u64 {
-    house.sandbox.stats().calls(Operation::CreateAsset)
+    house.sandbox.stats().calls(SandboxOperation::CreateAsset)
 }
 
 #[tokio::test]
@@ -188,7 +188,7 @@ async fn a_changed_rule_holds_within_the_refresh_time_and_no_upload_waits_for_it
     // A refresh that hangs holds up nobody.
     house
         .sandbox
-        .fault(Fault::at(Operation::GetAccount).stall());
+        .fault(Fault::at(SandboxOperation::GetAccount).stall());
     tokio::time::sleep(Duration::from_millis(400)).await;
     assert_eq!(
         upload(&house, "sender=custom_bot&name=a.png", PNG.to_vec())
@@ -204,7 +204,7 @@ async fn the_last_good_rules_hold_while_egain_is_down_and_unknown_ones_arent_gue
     receipt(upload(&house, "sender=custom_bot&name=a.png", PNG.to_vec()).await).await;
     house
         .sandbox
-        .fault(Fault::at(Operation::GetAccount).status(StatusCode::SERVICE_UNAVAILABLE));
+        .fault(Fault::at(SandboxOperation::GetAccount).status(StatusCode::SERVICE_UNAVAILABLE));
     tokio::time::sleep(Duration::from_millis(1100)).await;
     receipt(upload(&house, "sender=custom_bot&name=a.png", PNG.to_vec()).await).await;
     assert_eq!(
@@ -220,7 +220,7 @@ async fn the_last_good_rules_hold_while_egain_is_down_and_unknown_ones_arent_gue
     let other = self::house("whatsapp", &[]).await;
     other
         .sandbox
-        .fault(Fault::at(Operation::GetAccount).status(StatusCode::SERVICE_UNAVAILABLE));
+        .fault(Fault::at(SandboxOperation::GetAccount).status(StatusCode::SERVICE_UNAVAILABLE));
     let unseen = upload(&other, "sender=custom_bot&name=a.png", PNG.to_vec()).await;
     assert!(unseen.headers().contains_key("retry-after"));
     assert_eq!(
@@ -279,8 +279,8 @@ async fn all_callers_of_an_account_cost_one_fetch_a_period() {
     let stats = house.sandbox.stats();
     assert_eq!(
         (
-            stats.calls(Operation::GetAccount),
-            stats.calls(Operation::GetChannel)
+            stats.calls(SandboxOperation::GetAccount),
+            stats.calls(SandboxOperation::GetChannel)
         ),
         (1, 1)
     );

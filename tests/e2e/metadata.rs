@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use futures_util::future::join_all;
 use reqwest::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderMap};
 use reqwest::{StatusCode, Url};
@@ -17,7 +17,7 @@ async fn stored(house: &House) -> String {
 }
 
 fn calls(house: &House) -> u64 {
-    house.sandbox.stats().calls(Operation::GetAsset)
+    house.sandbox.stats().calls(SandboxOperation::GetAsset)
 }
 
 pub fn max_age(headers: &HeaderMap) -> u64 {
@@ -123,7 +123,7 @@ async fn a_forced_refresh_that_fails_leaves_the_url_that_is_there() {
     let (age, old) = (max_age(old.headers()), old.text().await.unwrap());
     house
         .sandbox
-        .fault(Fault::at(Operation::GetAsset).status(StatusCode::INTERNAL_SERVER_ERROR));
+        .fault(Fault::at(SandboxOperation::GetAsset).status(StatusCode::INTERNAL_SERVER_ERROR));
     let kept = house
         .get(&path)
         .header(CACHE_CONTROL, "no-cache")
@@ -198,7 +198,7 @@ async fn a_hundred_callers_of_a_cold_id_cost_one_call() {
     let path = stored(&house).await;
     house
         .sandbox
-        .fault(Fault::at(Operation::GetAsset).delay(Duration::from_millis(200)));
+        .fault(Fault::at(SandboxOperation::GetAsset).delay(Duration::from_millis(200)));
     let answers = join_all((0..100).map(|_| house.get(&path).send())).await;
     assert!(
         answers
@@ -219,7 +219,7 @@ async fn a_hundred_callers_of_an_unknown_id_or_of_a_url_without_expiry_cost_one_
     let house = House::open().await;
     let path = stored(&house).await;
     let slow = || {
-        Fault::at(Operation::GetAsset)
+        Fault::at(SandboxOperation::GetAsset)
             .delay(Duration::from_millis(200))
             .once()
     };
@@ -249,7 +249,7 @@ async fn a_leader_that_leaves_doesnt_make_those_who_wait_with_it_ask_again() {
     let path = stored(&house).await;
     house
         .sandbox
-        .fault(Fault::at(Operation::GetAsset).delay(Duration::from_millis(300)));
+        .fault(Fault::at(SandboxOperation::GetAsset).delay(Duration::from_millis(300)));
     let leader = tokio::spawn(house.get(&path).send());
     assert!(eventually(|| calls(&house) == 1).await);
     let follower = tokio::spawn(house.get(&path).send());
@@ -286,7 +286,7 @@ async fn a_failure_of_egain_is_not_remembered() {
     let house = House::open().await;
     let path = stored(&house).await;
     house.sandbox.fault(
-        Fault::at(Operation::GetAsset)
+        Fault::at(SandboxOperation::GetAsset)
             .status(StatusCode::BAD_REQUEST)
             .body(json!({"code": "400-152"}))
             .once(),

@@ -1,7 +1,7 @@
 //! Forms that are well-formed and end otherwise than most: never a wrong byte, and hardly ever one
 //! more try.
 
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use reqwest::Response;
 use reqwest::header::CONTENT_TYPE;
 
@@ -108,7 +108,7 @@ async fn an_ending_that_stays_the_same_is_learnt_at_once() {
             );
         }
         assert_eq!(
-            house.sandbox.stats().calls(Operation::CreateAsset),
+            house.sandbox.stats().calls(SandboxOperation::CreateAsset),
             21,
             "{what}"
         );
@@ -164,7 +164,7 @@ async fn a_wrong_guess_is_put_right_unseen_by_the_caller() {
         let house = House::open().await;
         for size in [LARGE, 1_000_000] {
             let file = noise(size, 3);
-            let calls = house.sandbox.stats().calls(Operation::CreateAsset);
+            let calls = house.sandbox.stats().calls(SandboxOperation::CreateAsset);
             for _ in 0..2 {
                 stored(&house, send(&house, usual(&file)).await, &file, what).await;
             }
@@ -173,7 +173,7 @@ async fn a_wrong_guess_is_put_right_unseen_by_the_caller() {
                 "spooled",
                 "{what}"
             );
-            let more = house.sandbox.stats().calls(Operation::CreateAsset) - calls;
+            let more = house.sandbox.stats().calls(SandboxOperation::CreateAsset) - calls;
             assert!(
                 size > LARGE || more == 4,
                 "{what}: {more} calls, one more than there are files"
@@ -214,7 +214,7 @@ async fn forms_that_end_in_two_ways_are_never_refused_and_cost_hardly_a_call_mor
         )
         .await;
     }
-    let calls = house.sandbox.stats().calls(Operation::CreateAsset);
+    let calls = house.sandbox.stats().calls(SandboxOperation::CreateAsset);
     assert!(calls <= 42, "{calls} calls for 40 files");
     assert_eq!(house.left_upstream(40).await, 40);
 }
@@ -233,7 +233,10 @@ async fn other_fields_before_the_file_are_another_framing() {
             assert_eq!(source, if turn == 0 { "spooled" } else { "derived" });
         }
     }
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 10);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        10
+    );
 }
 
 /// Learns an ending so well that no copy is made any more.
@@ -324,8 +327,8 @@ async fn without_room_for_a_copy_a_wrong_guess_is_refused() {
 #[tokio::test]
 async fn a_send_that_breaks_is_repeated_from_the_safety_copy() {
     for broken in [
-        Fault::at(Operation::Upload).cut_after(300_000),
-        Fault::at(Operation::Upload).status(reqwest::StatusCode::FORBIDDEN),
+        Fault::at(SandboxOperation::Upload).cut_after(300_000),
+        Fault::at(SandboxOperation::Upload).status(reqwest::StatusCode::FORBIDDEN),
     ] {
         let house = House::open().await;
         let file = noise(1_000_000, 12);

@@ -1,6 +1,6 @@
 //! What a file is called and what type it is sent with agree with its bytes, whatever was claimed.
 
-use asset_gateway::sandbox::faults::Operation;
+use asset_gateway::sandbox::faults::SandboxOperation;
 use reqwest::Response;
 use reqwest::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 
@@ -280,7 +280,10 @@ async fn a_policy_may_refuse_what_isnt_what_it_says() {
             "{name} declared as {declared}"
         );
     }
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        0
+    );
     assert_eq!(
         stored(&house, post(&house, "scan", "image/png", PNG).await)
             .await
@@ -323,7 +326,10 @@ async fn programs_and_scripts_are_refused_whatever_they_call_themselves() {
     }
     let chunked = in_chunks(house.post("/v1/assets?channel=sms&name=photo.jpg"), &large).await;
     assert_eq!(Refusal::of(chunked).await.kind(), (415, "type-not-allowed"));
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        0
+    );
 }
 
 #[tokio::test]

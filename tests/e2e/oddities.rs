@@ -1,8 +1,8 @@
 //! eGain's answers in other forms than documented: what can be understood is, and what has a name
 //! never stays behind.
 
-use asset_gateway::sandbox::faults::{Fault, Operation};
-use asset_gateway::sandbox::oddities::Oddity;
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
+use asset_gateway::sandbox::oddities::ResponseOddity;
 use futures_util::future::join_all;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use crate::house::{House, noise};
 use crate::refusal::Refusal;
 
 /// Up, down and away, with answers that are odd in these ways.
-async fn round_trip(oddities: &[Oddity]) {
+async fn round_trip(oddities: &[ResponseOddity]) {
     let house = House::odd(oddities).await;
     let receipt = house.upload("a.bin", noise(5000, 1)).await;
     let id = receipt["id"].as_str().unwrap();
@@ -50,8 +50,8 @@ async fn round_trip(oddities: &[Oddity]) {
     let stats = house.sandbox.stats();
     assert_eq!(
         (
-            stats.calls(Operation::Token),
-            stats.calls(Operation::CreateAsset)
+            stats.calls(SandboxOperation::Token),
+            stats.calls(SandboxOperation::CreateAsset)
         ),
         (1, 1),
         "{oddities:?}"
@@ -61,12 +61,12 @@ async fn round_trip(oddities: &[Oddity]) {
 #[tokio::test]
 async fn a_file_goes_up_down_and_away_whatever_is_odd() {
     join_all(
-        Oddity::ALL
+        ResponseOddity::ALL
             .iter()
             .map(|oddity| round_trip(std::slice::from_ref(oddity))),
     )
     .await;
-    use Oddity::{
+    use ResponseOddity::{
         Accepted, Blanks, CapitalNames, ExpiryInSeconds, IdAsNumber, LifeAsText, NameAsObject,
         SizeAsText, TypeAsList,
     };
@@ -87,9 +87,9 @@ async fn a_file_goes_up_down_and_away_whatever_is_odd() {
 #[tokio::test]
 async fn what_was_odd_is_counted_by_its_field() {
     let house = House::odd(&[
-        Oddity::IdAsNumber,
-        Oddity::ExpiryInMilliseconds,
-        Oddity::LifeAsText,
+        ResponseOddity::IdAsNumber,
+        ResponseOddity::ExpiryInMilliseconds,
+        ResponseOddity::LifeAsText,
     ])
     .await;
     let receipt = house.upload("a.bin", noise(10, 1)).await;
@@ -114,10 +114,10 @@ async fn what_was_odd_is_counted_by_its_field() {
 #[tokio::test]
 async fn an_asset_that_can_be_named_is_deleted_whatever_else_is_wrong() {
     for fault in [
-        Fault::at(Operation::CreateAsset).missing_field("contentUrl"),
-        Fault::at(Operation::CreateAsset).field("contentUrl", json!(["nowhere"])),
-        Fault::at(Operation::CreateAsset).field("contentUrl", 7),
-        Fault::at(Operation::CreateAsset)
+        Fault::at(SandboxOperation::CreateAsset).missing_field("contentUrl"),
+        Fault::at(SandboxOperation::CreateAsset).field("contentUrl", json!(["nowhere"])),
+        Fault::at(SandboxOperation::CreateAsset).field("contentUrl", 7),
+        Fault::at(SandboxOperation::CreateAsset)
             .field("contentUrl", json!({"href": "https://x.test"}))
             .field("size", "many"),
     ] {
@@ -145,7 +145,7 @@ async fn an_asset_that_can_be_named_is_deleted_whatever_else_is_wrong() {
 async fn an_endless_answer_is_cut_and_its_asset_deleted() {
     let house = House::open().await;
     house.sandbox.fault(
-        Fault::at(Operation::CreateAsset)
+        Fault::at(SandboxOperation::CreateAsset)
             .field("padding", "x".repeat(400_000))
             .missing_field("contentUrl"),
     );

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use reqwest::StatusCode;
 
 use crate::house::{House, eventually};
@@ -10,7 +10,7 @@ use crate::house::{House, eventually};
 /// So many uploads that storage refuses, each with its replay: twice as many orphans.
 async fn leave_orphans(house: &House, uploads: u32) {
     house.sandbox.fault(
-        Fault::at(Operation::Upload)
+        Fault::at(SandboxOperation::Upload)
             .status(StatusCode::FORBIDDEN)
             .times(2 * uploads),
     );
@@ -29,13 +29,13 @@ async fn leave_orphans(house: &House, uploads: u32) {
 async fn an_asset_that_cant_be_deleted_holds_up_no_other_and_costs_one_call_an_attempt() {
     let house = House::open().await;
     house.sandbox.fault(
-        Fault::at(Operation::DeleteAsset)
+        Fault::at(SandboxOperation::DeleteAsset)
             .status(StatusCode::INTERNAL_SERVER_ERROR)
             .times(1),
     );
     let began = Instant::now();
     leave_orphans(&house, 3).await;
-    let deletes = || house.sandbox.stats().calls(Operation::DeleteAsset);
+    let deletes = || house.sandbox.stats().calls(SandboxOperation::DeleteAsset);
     assert!(
         eventually(|| deletes() == 6).await,
         "each one once: {}",
@@ -58,7 +58,7 @@ async fn orphans_outlive_an_outage_that_is_longer_than_an_attempt() {
     let house = House::set(&[("egain.request_timeout", "100ms")]).await;
     house
         .sandbox
-        .fault(Fault::at(Operation::DeleteAsset).stall().times(6));
+        .fault(Fault::at(SandboxOperation::DeleteAsset).stall().times(6));
     leave_orphans(&house, 2).await;
     for _ in 0..3 {
         if house.left_upstream(0).await == 0 {

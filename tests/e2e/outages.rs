@@ -3,8 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use asset_gateway::sandbox::config::Config;
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::config::SandboxConfig;
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use futures_util::future::join_all;
 use http::HeaderValue;
 use http::header::RETRY_AFTER;
@@ -16,7 +16,7 @@ use crate::late_egain::LateEgain;
 use crate::refusal::Refusal;
 
 fn create() -> Fault {
-    Fault::at(Operation::CreateAsset)
+    Fault::at(SandboxOperation::CreateAsset)
 }
 
 async fn upload(house: &House) -> reqwest::Response {
@@ -29,7 +29,7 @@ async fn upload(house: &House) -> reqwest::Response {
 }
 
 fn created(house: &House) -> u64 {
-    house.sandbox.stats().calls(Operation::CreateAsset)
+    house.sandbox.stats().calls(SandboxOperation::CreateAsset)
 }
 
 #[tokio::test]
@@ -60,10 +60,10 @@ async fn what_egain_may_have_done_is_never_asked_for_again() {
 #[tokio::test]
 async fn reads_and_deletions_are_repeated_freely() {
     let failures = [StatusCode::INTERNAL_SERVER_ERROR, StatusCode::BAD_GATEWAY]
-        .map(|status| Fault::at(Operation::GetAsset).status(status));
+        .map(|status| Fault::at(SandboxOperation::GetAsset).status(status));
     for fault in failures
         .into_iter()
-        .chain([Fault::at(Operation::GetAsset).close()])
+        .chain([Fault::at(SandboxOperation::GetAsset).close()])
     {
         let house = House::open().await;
         let stored = house.upload("a.txt", b"text".to_vec()).await;
@@ -76,7 +76,7 @@ async fn reads_and_deletions_are_repeated_freely() {
         );
         house.sandbox.fault(
             Fault {
-                at: Operation::DeleteAsset,
+                at: SandboxOperation::DeleteAsset,
                 ..fault
             }
             .times(2),
@@ -138,7 +138,7 @@ async fn an_outage_costs_five_calls_and_then_one_at_each_probe() {
         (503, "upstream-unavailable"),
         "a call of the same kind of routes"
     );
-    assert_eq!(house.sandbox.stats().calls(Operation::GetAsset), 0);
+    assert_eq!(house.sandbox.stats().calls(SandboxOperation::GetAsset), 0);
     let deleted = house
         .client
         .request(Method::DELETE, house.url("/v1/assets/a1"))
@@ -273,8 +273,8 @@ async fn no_more_than_a_burst_of_calls_are_in_flight() {
     .await;
     // Longer than the bucket alone would hold a call's place.
     let slow = |operation| Fault::at(operation).delay(Duration::from_millis(1200));
-    house.sandbox.fault(slow(Operation::CreateAsset));
-    house.sandbox.fault(slow(Operation::DeleteAsset));
+    house.sandbox.fault(slow(SandboxOperation::CreateAsset));
+    house.sandbox.fault(slow(SandboxOperation::DeleteAsset));
     let uploads = join_all((0..4).map(|_| upload(&house))).await;
     assert!(
         uploads
@@ -298,14 +298,14 @@ async fn no_more_than_a_burst_of_calls_are_in_flight() {
         assert_eq!(deleted.unwrap().status(), StatusCode::NO_CONTENT);
     }
     let calls = house.sandbox.stats().operations;
-    assert_eq!(calls[&Operation::CreateAsset].most_at_once, 2);
-    assert_eq!(calls[&Operation::DeleteAsset].most_at_once, 1);
+    assert_eq!(calls[&SandboxOperation::CreateAsset].most_at_once, 2);
+    assert_eq!(calls[&SandboxOperation::DeleteAsset].most_at_once, 1);
 }
 
 #[tokio::test]
 async fn what_could_be_asked_is_reckoned_when_it_is_scraped() {
     let house = House::with(
-        Config::default(),
+        SandboxConfig::default(),
         &[("egain.rate", "5"), ("egain.burst", "3")],
     )
     .await;

@@ -1,7 +1,7 @@
 //! What eGain refuses of a file's own fields: the caller's to mend, unless plain characters in its
 //! name do.
 
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::refusal::Refusal;
 
 fn refuses(code: &str, details: Value) -> Fault {
     let body = json!({"code": code, "developerMessage": "an attribute has an invalid value", "details": details});
-    Fault::at(Operation::CreateAsset)
+    Fault::at(SandboxOperation::CreateAsset)
         .status(StatusCode::BAD_REQUEST)
         .body(body)
 }
@@ -52,7 +52,7 @@ async fn a_field_that_egain_refuses_is_the_callers() {
         );
         assert_eq!(refusal.upstream["code"], "400-152");
         assert_eq!(
-            house.sandbox.stats().calls(Operation::CreateAsset),
+            house.sandbox.stats().calls(SandboxOperation::CreateAsset),
             1,
             "{details}"
         );
@@ -116,7 +116,7 @@ async fn a_name_that_egain_refuses_is_tried_once_more_in_plain_characters() {
             stored["name"].as_str().unwrap()
         );
         assert_eq!(
-            house.sandbox.stats().calls(Operation::CreateAsset),
+            house.sandbox.stats().calls(SandboxOperation::CreateAsset),
             2,
             "{name}"
         );
@@ -142,7 +142,7 @@ async fn a_name_is_tried_no_third_time_and_a_plain_one_no_second() {
             (400, "invalid-field", "caller", "sign")
         );
         assert_eq!(
-            house.sandbox.stats().calls(Operation::CreateAsset),
+            house.sandbox.stats().calls(SandboxOperation::CreateAsset),
             calls,
             "{name}"
         );

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use futures_util::future::join_all;
 use http::header::RETRY_AFTER;
 use http::{HeaderName, HeaderValue};
@@ -18,7 +18,7 @@ type Written = fn(Timestamp) -> String;
 
 const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
-fn too_many(operation: Operation, name: HeaderName, value: impl ToString) -> Fault {
+fn too_many(operation: SandboxOperation, name: HeaderName, value: impl ToString) -> Fault {
     let value = HeaderValue::try_from(value.to_string()).unwrap();
     Fault::at(operation)
         .status(StatusCode::TOO_MANY_REQUESTS)
@@ -35,7 +35,7 @@ async fn upload(house: &House) -> reqwest::Response {
 }
 
 fn created(house: &House) -> u64 {
-    house.sandbox.stats().calls(Operation::CreateAsset)
+    house.sandbox.stats().calls(SandboxOperation::CreateAsset)
 }
 
 #[tokio::test]
@@ -53,7 +53,7 @@ async fn a_reset_is_understood_in_seconds_in_milliseconds_and_as_a_date() {
         let value = form(soon());
         house
             .sandbox
-            .fault(too_many(Operation::CreateAsset, name, &value).once());
+            .fault(too_many(SandboxOperation::CreateAsset, name, &value).once());
         let began = Instant::now();
         assert_eq!(
             upload(&house).await.status(),
@@ -84,7 +84,7 @@ async fn whatever_one_429_asks_for_calls_go_again_after_the_longest_pause() {
         let house = House::set(&[("egain.max_pause", "1s")]).await;
         house
             .sandbox
-            .fault(too_many(Operation::CreateAsset, name, &value).once());
+            .fault(too_many(SandboxOperation::CreateAsset, name, &value).once());
         assert_eq!(
             upload(&house).await.status(),
             StatusCode::CREATED,
@@ -100,7 +100,7 @@ async fn a_pause_is_told_and_shown_as_long_as_it_really_is() {
     let house = House::open().await;
     house
         .sandbox
-        .fault(too_many(Operation::CreateAsset, RETRY_AFTER, 3600).once());
+        .fault(too_many(SandboxOperation::CreateAsset, RETRY_AFTER, 3600).once());
     let first = Refusal::of(upload(&house).await).await;
     assert_eq!(first.told(), (503, "upstream-budget", "egain", "sign"));
     let second = Refusal::of(upload(&house).await).await;
@@ -143,8 +143,8 @@ async fn a_pause_is_told_and_shown_as_long_as_it_really_is() {
 #[tokio::test]
 async fn after_a_pause_one_call_probes_and_the_pause_doubles_while_it_is_refused() {
     let house = House::set(&[("egain.max_pause", "1s"), ("egain.budget_wait", "0s")]).await;
-    let slow =
-        too_many(Operation::CreateAsset, RETRY_AFTER, 3600).delay(Duration::from_millis(200));
+    let slow = too_many(SandboxOperation::CreateAsset, RETRY_AFTER, 3600)
+        .delay(Duration::from_millis(200));
     house.sandbox.fault(slow);
     assert_eq!(
         upload(&house).await.status(),
@@ -172,13 +172,13 @@ async fn after_a_pause_one_call_probes_and_the_pause_doubles_while_it_is_refused
 async fn a_429_on_a_deletion_loses_no_orphan() {
     let house = House::set(&[("egain.max_pause", "1s"), ("egain.budget_wait", "0s")]).await;
     house.sandbox.fault(
-        Fault::at(Operation::Upload)
+        Fault::at(SandboxOperation::Upload)
             .status(StatusCode::FORBIDDEN)
             .times(6),
     );
     house
         .sandbox
-        .fault(too_many(Operation::DeleteAsset, RETRY_AFTER, 86_400).times(2));
+        .fault(too_many(SandboxOperation::DeleteAsset, RETRY_AFTER, 86_400).times(2));
     for _ in 0..3 {
         assert_eq!(upload(&house).await.status(), StatusCode::BAD_GATEWAY);
     }
@@ -186,7 +186,7 @@ async fn a_429_on_a_deletion_loses_no_orphan() {
     assert_eq!(house.left_upstream(0).await, 0);
     assert_eq!(house.metric("orphans_total{result=\"failed\"}").await, 0.0);
     assert_eq!(
-        house.sandbox.stats().calls(Operation::DeleteAsset),
+        house.sandbox.stats().calls(SandboxOperation::DeleteAsset),
         8,
         "nothing was asked during the pauses"
     );

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use reqwest::StatusCode;
 use reqwest::header::RETRY_AFTER;
 use serde_json::json;
@@ -11,7 +11,7 @@ use crate::house::{House, noise, problem};
 
 fn refusal(code: &str) -> Fault {
     let body = json!({"code": code, "developerMessage": "as eGain says it"});
-    Fault::at(Operation::GetAsset)
+    Fault::at(SandboxOperation::GetAsset)
         .status(StatusCode::BAD_REQUEST)
         .body(body)
 }
@@ -30,7 +30,7 @@ async fn an_asset_that_becomes_available_in_time_is_waited_for() {
         house.get(&path).send().await.unwrap().status(),
         StatusCode::OK
     );
-    assert_eq!(house.sandbox.stats().calls(Operation::GetAsset), 2);
+    assert_eq!(house.sandbox.stats().calls(SandboxOperation::GetAsset), 2);
 }
 
 #[tokio::test]
@@ -60,12 +60,12 @@ async fn an_asset_that_doesnt_is_told_as_pending_and_remembered_as_such_for_a_wh
         "{:?}",
         began.elapsed()
     );
-    let calls = house.sandbox.stats().calls(Operation::GetAsset);
+    let calls = house.sandbox.stats().calls(SandboxOperation::GetAsset);
     assert!(calls >= 2, "it was waited for");
     let content = house.get(&format!("{path}/content")).send().await.unwrap();
     assert_eq!(problem(content).await.1, "asset-pending");
     assert_eq!(
-        house.sandbox.stats().calls(Operation::GetAsset),
+        house.sandbox.stats().calls(SandboxOperation::GetAsset),
         calls,
         "it was remembered"
     );
@@ -87,7 +87,7 @@ async fn malicious_content_is_told_at_once_and_for_good() {
             false
         )
     );
-    assert_eq!(house.sandbox.stats().calls(Operation::GetAsset), 1);
+    assert_eq!(house.sandbox.stats().calls(SandboxOperation::GetAsset), 1);
 }
 
 #[tokio::test]

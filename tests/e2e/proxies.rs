@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use asset_gateway::sandbox::Sandbox;
-use asset_gateway::sandbox::config::Config;
+use asset_gateway::sandbox::config::SandboxConfig;
 use serde_json::Value;
 
 use crate::binary::{Running, owned, program, run, settings};
@@ -17,7 +17,7 @@ struct Logged {
 
 impl Logged {
     async fn trusting(proxies: &str) -> Self {
-        let sandbox = Sandbox::start(Config::default()).unwrap();
+        let sandbox = Sandbox::start(SandboxConfig::default()).unwrap();
         let mut variables = settings(&sandbox);
         variables.extend(owned(&[("SERVER__TRUSTED_PROXIES", proxies)]));
         let gateway = Running::start(program(&["serve"], &variables));

@@ -1,7 +1,7 @@
 //! The month's quota: counted for each method, told as a metric, and refused only where that is
 //! wanted.
 
-use asset_gateway::sandbox::faults::Operation;
+use asset_gateway::sandbox::faults::SandboxOperation;
 use reqwest::{Method, StatusCode};
 
 use crate::house::House;
@@ -41,7 +41,10 @@ async fn an_enforced_quota_refuses_what_is_above_it_without_a_call() {
             .is_some_and(|wait| (1..=DAY).contains(&wait)),
         "{refusal:?}"
     );
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 2);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        2
+    );
     let one = format!("/v1/assets/{}", stored["id"].as_str().unwrap());
     assert_eq!(
         house.get(&one).send().await.unwrap().status(),

@@ -1,6 +1,6 @@
 //! Parts of files, and conditions: storage decides, the gateway passes on.
 
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use reqwest::header::{
     ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName, HeaderValue,
     IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, LAST_MODIFIED, RANGE,
@@ -72,7 +72,7 @@ async fn a_range_outside_the_file_is_told_with_the_files_size() {
 #[tokio::test]
 async fn a_range_outside_the_file_is_no_failed_transfer_though_storage_says_more_about_it() {
     let shelf = Shelf::open().await;
-    let beyond = Fault::at(Operation::Download)
+    let beyond = Fault::at(SandboxOperation::Download)
         .status(StatusCode::RANGE_NOT_SATISFIABLE)
         .body("<Error>InvalidRange</Error>");
     shelf.house.sandbox.fault(beyond);

@@ -1,6 +1,6 @@
 //! What a stored file's answer tells, and how many uploads are taken at one time.
 
-use asset_gateway::sandbox::faults::Operation;
+use asset_gateway::sandbox::faults::SandboxOperation;
 use reqwest::StatusCode;
 use serde_json::Value;
 
@@ -77,7 +77,10 @@ async fn no_more_uploads_are_taken_at_one_time_than_are_allowed() {
     pen.end();
     receipt(answer.await.unwrap().unwrap()).await;
     house.upload("a.txt", b"text".to_vec()).await;
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 2);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        2
+    );
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use futures_util::future::join_all;
 use reqwest::StatusCode;
 use reqwest::header::RETRY_AFTER;
@@ -16,8 +16,8 @@ async fn asked(house: &House) -> (u64, u64, f64) {
         house.metric("url_early_death_total").await,
     );
     (
-        stats.calls(Operation::GetAsset),
-        stats.calls(Operation::Download),
+        stats.calls(SandboxOperation::GetAsset),
+        stats.calls(SandboxOperation::Download),
         early,
     )
 }
@@ -29,7 +29,7 @@ async fn a_url_that_storage_refuses_is_replaced_once_unseen_by_the_caller() {
         let path = stored(&house, "a.bin", noise(100, 1)).await;
         house.download(path.split('/').nth(3).unwrap()).await;
         house.sandbox.fault(
-            Fault::at(Operation::Download)
+            Fault::at(SandboxOperation::Download)
                 .status(StatusCode::from_u16(status).unwrap())
                 .once(),
         );
@@ -49,7 +49,7 @@ async fn a_url_that_dies_under_many_callers_is_replaced_by_one_call() {
     let house = House::open().await;
     let path = stored(&house, "a.bin", noise(100, 1)).await;
     house.download(path.split('/').nth(3).unwrap()).await;
-    let slow = Fault::at(Operation::Download).delay(Duration::from_millis(200));
+    let slow = Fault::at(SandboxOperation::Download).delay(Duration::from_millis(200));
     house
         .sandbox
         .fault(slow.status(StatusCode::FORBIDDEN).times(50));
@@ -67,7 +67,7 @@ async fn a_url_that_is_refused_twice_is_storages_fault() {
     let house = House::set(&[("cache.negative_ttl", "200ms")]).await;
     let path = stored(&house, "a.bin", noise(100, 1)).await;
     house.sandbox.fault(
-        Fault::at(Operation::Download)
+        Fault::at(SandboxOperation::Download)
             .status(StatusCode::FORBIDDEN)
             .body("<Signature>abc</Signature>")
             .times(2),
@@ -105,9 +105,9 @@ async fn an_asset_whose_bytes_are_gone_costs_a_few_calls_however_often_it_is_ask
     let house = House::set(&[("cache.negative_ttl", "200ms")]).await;
     for status in [401, 403, 404, 410] {
         let path = stored(&house, "a.bin", noise(100, 1)).await;
-        house
-            .sandbox
-            .fault(Fault::at(Operation::Download).status(StatusCode::from_u16(status).unwrap()));
+        house.sandbox.fault(
+            Fault::at(SandboxOperation::Download).status(StatusCode::from_u16(status).unwrap()),
+        );
         let before = asked(&house).await;
         let (began, mut downloads) = (Instant::now(), 0);
         while began.elapsed() < Duration::from_millis(1500) {
@@ -152,7 +152,7 @@ async fn a_storage_that_refuses_everything_uses_no_calls_up_and_no_good_url() {
     }
     let before = asked(&house).await.0;
     house.sandbox.fault(
-        Fault::at(Operation::Download)
+        Fault::at(SandboxOperation::Download)
             .status(StatusCode::FORBIDDEN)
             .times(80),
     );
@@ -166,7 +166,7 @@ async fn a_storage_that_refuses_everything_uses_no_calls_up_and_no_good_url() {
         paths.len()
     );
     assert!(house.metric("url_early_death_total").await >= 40.0);
-    while house.sandbox.stats().calls(Operation::Download) < 120 {
+    while house.sandbox.stats().calls(SandboxOperation::Download) < 120 {
         house.get(&paths[39]).send().await.unwrap();
     }
     assert_eq!(
@@ -183,7 +183,7 @@ async fn any_other_failure_of_storage_costs_no_call() {
     let path = stored(&house, "a.bin", noise(100, 1)).await;
     for status in [500, 503, 302, 204] {
         house.sandbox.fault(
-            Fault::at(Operation::Download)
+            Fault::at(SandboxOperation::Download)
                 .status(StatusCode::from_u16(status).unwrap())
                 .once(),
         );
@@ -227,7 +227,7 @@ async fn a_url_that_names_another_host_is_never_asked() {
         "no url",
     ] {
         house.sandbox.fault(
-            Fault::at(Operation::GetAsset)
+            Fault::at(SandboxOperation::GetAsset)
                 .field("contentUrl", url)
                 .once(),
         );

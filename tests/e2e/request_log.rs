@@ -2,8 +2,8 @@
 //! answered.
 
 use asset_gateway::sandbox::Sandbox;
-use asset_gateway::sandbox::config::Config;
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::config::SandboxConfig;
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use reqwest::{Response, StatusCode};
 use serde_json::{Map, Value};
 
@@ -20,7 +20,7 @@ struct Logged {
 
 impl Logged {
     async fn start(more: &[(&str, &str)]) -> Self {
-        let sandbox = Sandbox::start(Config::default()).unwrap();
+        let sandbox = Sandbox::start(SandboxConfig::default()).unwrap();
         let mut variables = settings(&sandbox);
         variables.extend(owned(more));
         let gateway = Running::start(program(&["serve"], &variables));
@@ -80,7 +80,7 @@ async fn a_retry_names_its_request_also_in_a_task_of_its_own() {
     let logged = Logged::start(&[]).await;
     for (id, key) in [("without-a-key", None), ("with-a-key", Some("k1"))] {
         logged.sandbox.fault(
-            Fault::at(Operation::Upload)
+            Fault::at(SandboxOperation::Upload)
                 .status(StatusCode::FORBIDDEN)
                 .once(),
         );
@@ -118,9 +118,11 @@ async fn a_stream_that_is_taken_up_again_names_its_request_and_asset() {
     let logged = Logged::start(&[]).await;
     let stored = receipt(logged.upload("stored", |request| request).await).await;
     let id = stored["id"].as_str().unwrap();
-    logged
-        .sandbox
-        .fault(Fault::at(Operation::Download).cut_after(50_000).once());
+    logged.sandbox.fault(
+        Fault::at(SandboxOperation::Download)
+            .cut_after(50_000)
+            .once(),
+    );
     let bytes = logged
         .get("fetched", &format!("/{id}/content"))
         .await
@@ -141,10 +143,10 @@ async fn an_orphan_names_the_request_that_left_it() {
     let logged = Logged::start(&[]).await;
     logged
         .sandbox
-        .fault(Fault::at(Operation::DeleteAsset).status(StatusCode::CONFLICT));
+        .fault(Fault::at(SandboxOperation::DeleteAsset).status(StatusCode::CONFLICT));
     for (id, key) in [("left-an-asset", None), ("left-another", Some("k1"))] {
         logged.sandbox.fault(
-            Fault::at(Operation::Upload)
+            Fault::at(SandboxOperation::Upload)
                 .status(StatusCode::FORBIDDEN)
                 .times(2),
         );
@@ -199,7 +201,7 @@ async fn a_strict_filter_hides_no_requests_id() {
     )])
     .await;
     logged.sandbox.fault(
-        Fault::at(Operation::GetAsset)
+        Fault::at(SandboxOperation::GetAsset)
             .status(StatusCode::FORBIDDEN)
             .once(),
     );

@@ -1,6 +1,6 @@
 //! What is a route and what isn't, and what every answer carries.
 
-use asset_gateway::sandbox::faults::Operation;
+use asset_gateway::sandbox::faults::SandboxOperation;
 use reqwest::{Method, StatusCode, Version};
 use serde_json::Value;
 
@@ -41,8 +41,8 @@ async fn what_cant_be_an_id_isnt_found_and_nobody_is_asked() {
     let stats = house.sandbox.stats();
     assert_eq!(
         (
-            stats.calls(Operation::GetAsset),
-            stats.calls(Operation::DeleteAsset)
+            stats.calls(SandboxOperation::GetAsset),
+            stats.calls(SandboxOperation::DeleteAsset)
         ),
         (0, 0)
     );
@@ -53,7 +53,7 @@ async fn what_cant_be_an_id_isnt_found_and_nobody_is_asked() {
     )
     .await;
     assert_eq!(
-        house.sandbox.stats().calls(Operation::GetAsset),
+        house.sandbox.stats().calls(SandboxOperation::GetAsset),
         1,
         "this one could be"
     );
@@ -269,5 +269,5 @@ async fn a_request_that_others_might_read_otherwise_is_refused() {
             "{headers}: {head}"
         );
     }
-    assert_eq!(house.sandbox.stats().calls(Operation::GetAsset), 0);
+    assert_eq!(house.sandbox.stats().calls(SandboxOperation::GetAsset), 0);
 }

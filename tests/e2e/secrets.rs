@@ -2,8 +2,8 @@
 //! test: see [`crate::planted`].
 
 use asset_gateway::sandbox::Sandbox;
-use asset_gateway::sandbox::config::Config;
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::config::SandboxConfig;
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -73,9 +73,9 @@ impl Witnessed {
 
 #[tokio::test]
 async fn no_secret_comes_out_whatever_happens() {
-    let sandbox = Sandbox::start(Config {
+    let sandbox = Sandbox::start(SandboxConfig {
         client_secret: SECRET.into(),
-        ..Config::default()
+        ..SandboxConfig::default()
     })
     .unwrap();
     let mut witnessed = Witnessed::start(&sandbox).await;
@@ -109,21 +109,21 @@ async fn no_secret_comes_out_whatever_happens() {
     );
     let quoting = format!("<Error>{url}</Error>");
     for fault in [
-        Fault::at(Operation::Download)
+        Fault::at(SandboxOperation::Download)
             .status(StatusCode::FORBIDDEN)
             .body(quoting.clone())
             .times(2),
-        Fault::at(Operation::Download)
+        Fault::at(SandboxOperation::Download)
             .status(StatusCode::BAD_REQUEST)
             .body(quoting.clone())
             .once(),
-        Fault::at(Operation::Download).close().once(),
+        Fault::at(SandboxOperation::Download).close().once(),
     ] {
         sandbox.fault(fault);
         assert_eq!(witnessed.note(content()).await, StatusCode::BAD_GATEWAY);
     }
     sandbox.fault(
-        Fault::at(Operation::Upload)
+        Fault::at(SandboxOperation::Upload)
             .status(StatusCode::FORBIDDEN)
             .body(quoting)
             .times(2),
@@ -140,7 +140,7 @@ async fn no_secret_comes_out_whatever_happens() {
     for said in said {
         let quoting = json!({"error": "invalid_client", "error_description": said});
         sandbox.fault(
-            Fault::at(Operation::Token)
+            Fault::at(SandboxOperation::Token)
                 .status(StatusCode::UNAUTHORIZED)
                 .body(quoting),
         );
@@ -157,14 +157,14 @@ async fn no_secret_comes_out_whatever_happens() {
         sandbox.reset();
     }
     sandbox.fault(
-        Fault::at(Operation::Token)
+        Fault::at(SandboxOperation::Token)
             .status(StatusCode::OK)
             .body(json!({"access_token": TOKEN}))
             .once(),
     );
     let quoting = json!({"code": "403-197", "developerMessage": format!("{TOKEN} lacks a scope")});
     sandbox.fault(
-        Fault::at(Operation::GetAsset)
+        Fault::at(SandboxOperation::GetAsset)
             .status(StatusCode::FORBIDDEN)
             .body(quoting)
             .once(),
@@ -208,7 +208,7 @@ async fn told_by_another(sandbox: &Sandbox) -> (String, String) {
 
 /// Faults of every kind that an operation can have, each quoting what it shouldn't. Nobody quotes a
 /// token that nobody has sent.
-fn faults(at: Operation, token: &str) -> Vec<Fault> {
+fn faults(at: SandboxOperation, token: &str) -> Vec<Fault> {
     let url = "https://storage.example.com/x?signature=1234567890";
     let text = format!("<p>{token} {SECRET} <a href='{url}'>{url}</a>");
     let json = json!({"code": "400-143", "developerMessage": format!("{token} at {url}"), "error": "x", "error_description": text});
@@ -345,9 +345,9 @@ impl Witnessed {
 
 #[tokio::test]
 async fn no_key_token_or_signature_comes_out_of_any_fault() {
-    let sandbox = Sandbox::start(Config {
+    let sandbox = Sandbox::start(SandboxConfig {
         client_secret: SECRET.into(),
-        ..Config::default()
+        ..SandboxConfig::default()
     })
     .unwrap();
     let file = callers();
@@ -362,18 +362,18 @@ async fn no_key_token_or_signature_comes_out_of_any_fault() {
     let arguments = ["serve", "--config", file.path().to_str().unwrap()];
     let token = known_token(&sandbox).await;
     let mut met = 0;
-    for fault in faults(Operation::Token, "") {
+    for fault in faults(SandboxOperation::Token, "") {
         sandbox.fault(fault);
         let mut witnessed = Witnessed::start_with(&sandbox, &arguments, &more).await;
         witnessed.ask_for_everything().await;
-        met += sandbox.stats().operations[&Operation::Token].faulted;
+        met += sandbox.stats().operations[&SandboxOperation::Token].faulted;
         sandbox.reset();
     }
     assert!(met >= 12, "{met} sign-ins met a fault");
-    sandbox.fault(Fault::at(Operation::Token).field("access_token", token.clone()));
+    sandbox.fault(Fault::at(SandboxOperation::Token).field("access_token", token.clone()));
     let mut witnessed = Witnessed::start_with(&sandbox, &arguments, &more).await;
     witnessed.ask_with_wrong_keys().await;
-    for at in &Operation::ALL[1..] {
+    for at in &SandboxOperation::ALL[1..] {
         for fault in faults(*at, &token) {
             sandbox.fault(fault);
             witnessed.ask_for_everything().await;

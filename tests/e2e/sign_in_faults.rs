@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use futures_util::future::join_all;
 use reqwest::StatusCode;
 use serde_json::json;
@@ -12,7 +12,7 @@ use crate::house::House;
 use crate::refusal::Refusal;
 
 fn token() -> Fault {
-    Fault::at(Operation::Token)
+    Fault::at(SandboxOperation::Token)
 }
 
 /// A house whose eGain has given out no token yet, and fails in giving one.
@@ -83,7 +83,7 @@ async fn without_a_token_no_call_is_spent_and_the_blame_is_where_it_belongs() {
         assert_eq!(refusal.told(), told, "{fault:?}");
         assert_eq!(refusal.retry_after.is_some(), told.0 == 503, "{fault:?}");
         assert_eq!(
-            house.sandbox.stats().calls(Operation::CreateAsset),
+            house.sandbox.stats().calls(SandboxOperation::CreateAsset),
             0,
             "{fault:?}"
         );
@@ -120,7 +120,7 @@ async fn refused_credentials_cost_a_few_sign_ins_however_many_call() {
             requests += 1;
         }
     }
-    let sign_ins = house.sandbox.stats().calls(Operation::Token);
+    let sign_ins = house.sandbox.stats().calls(SandboxOperation::Token);
     assert_eq!(sign_ins, 2, "for {requests} requests");
 }
 
@@ -133,7 +133,7 @@ async fn a_sign_in_that_outlasts_its_callers_serves_the_next_ones() {
         .timeout(Duration::from_millis(300));
     assert!(impatient.send().await.is_err());
     house.upload("a.txt", b"text".to_vec()).await;
-    assert_eq!(house.sandbox.stats().calls(Operation::Token), 1);
+    assert_eq!(house.sandbox.stats().calls(SandboxOperation::Token), 1);
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn a_slow_sign_in_is_waited_for_and_shared() {
     let house = house_with(&token().delay(Duration::from_millis(300)), &[]).await;
     let uploads = (0..5).map(|_| house.upload("a.txt", b"text".to_vec()));
     join_all(uploads).await;
-    assert_eq!(house.sandbox.stats().calls(Operation::Token), 1);
+    assert_eq!(house.sandbox.stats().calls(SandboxOperation::Token), 1);
     assert_eq!(house.left_upstream(5).await, 5);
 }
 
@@ -150,7 +150,9 @@ async fn a_token_that_is_refused_or_lacks_rights_is_replaced_once_it_isnt_young(
     join_all(
         [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].map(async |status| {
             let house = House::open().await;
-            let refused = Fault::at(Operation::CreateAsset).status(status).once();
+            let refused = Fault::at(SandboxOperation::CreateAsset)
+                .status(status)
+                .once();
             house.sandbox.fault(refused.clone());
             let own = Refusal::of(
                 house
@@ -167,7 +169,7 @@ async fn a_token_that_is_refused_or_lacks_rights_is_replaced_once_it_isnt_young(
                 "a young token isn't to blame"
             );
             house.upload("a.txt", b"text".to_vec()).await;
-            assert_eq!(house.sandbox.stats().calls(Operation::Token), 1);
+            assert_eq!(house.sandbox.stats().calls(SandboxOperation::Token), 1);
 
             tokio::time::sleep(Duration::from_millis(10_100)).await;
             house.sandbox.fault(refused);
@@ -175,8 +177,8 @@ async fn a_token_that_is_refused_or_lacks_rights_is_replaced_once_it_isnt_young(
             let stats = house.sandbox.stats();
             assert_eq!(
                 (
-                    stats.calls(Operation::Token),
-                    stats.calls(Operation::CreateAsset)
+                    stats.calls(SandboxOperation::Token),
+                    stats.calls(SandboxOperation::CreateAsset)
                 ),
                 (2, 4),
                 "{status}"
@@ -194,7 +196,7 @@ async fn one_assets_refusal_takes_nobodys_token_away() {
         .unwrap()
         .to_owned();
     house.sandbox.fault(
-        Fault::at(Operation::GetAsset)
+        Fault::at(SandboxOperation::GetAsset)
             .status(StatusCode::UNAUTHORIZED)
             .times(20),
     );
@@ -206,8 +208,8 @@ async fn one_assets_refusal_takes_nobodys_token_away() {
     let stats = house.sandbox.stats();
     assert_eq!(
         (
-            stats.calls(Operation::Token),
-            stats.calls(Operation::GetAsset)
+            stats.calls(SandboxOperation::Token),
+            stats.calls(SandboxOperation::GetAsset)
         ),
         (1, 20)
     );
@@ -226,7 +228,7 @@ async fn a_lifetime_in_any_form_is_understood() {
         let house = house_with(&fault, &[]).await;
         house.upload("a.txt", b"text".to_vec()).await;
         assert_eq!(
-            house.sandbox.stats().calls(Operation::Token),
+            house.sandbox.stats().calls(SandboxOperation::Token),
             1,
             "{fault:?}"
         );
@@ -239,7 +241,7 @@ async fn a_life_of_a_second_costs_no_sign_in_a_second() {
     house.upload("a.txt", b"text".to_vec()).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     house.upload("b.txt", b"text".to_vec()).await;
-    assert_eq!(house.sandbox.stats().calls(Operation::Token), 1);
+    assert_eq!(house.sandbox.stats().calls(SandboxOperation::Token), 1);
 }
 
 /// A secret in a file, as a mounted one, and what to set for a house that reads it.
@@ -348,5 +350,8 @@ async fn a_fixed_token_that_is_refused_costs_one_call_as_there_is_no_other_one()
     )
     .await;
     assert_eq!(refusal.told(), (502, "upstream-error", "gateway", "sign"));
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 1);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        1
+    );
 }

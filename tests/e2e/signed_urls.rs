@@ -1,8 +1,8 @@
 //! Presigned URLs: asked byte for byte as they were signed, by the method that they were signed
 //! for.
 
-use asset_gateway::sandbox::config::Config;
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::config::SandboxConfig;
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use reqwest::StatusCode;
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ async fn sent_to(target: &str) -> (String, String) {
     let url = format!("http://{}{target}", storage.addr());
     house
         .sandbox
-        .fault(Fault::at(Operation::CreateAsset).field("contentUrl", url));
+        .fault(Fault::at(SandboxOperation::CreateAsset).field("contentUrl", url));
     house.upload("a.txt", b"text".to_vec()).await;
     (storage.request_line(), storage.heads().remove(0))
 }
@@ -62,7 +62,7 @@ async fn a_url_that_no_request_can_carry_as_signed_is_refused_and_its_asset_dele
     for target in ["/up/a b?sig=a", "/up/x?sig=a`b<c>", "/up/a\tb"] {
         let house = House::set(&[("egain.content_hosts", "127.0.0.1")]).await;
         house.sandbox.fault(
-            Fault::at(Operation::CreateAsset)
+            Fault::at(SandboxOperation::CreateAsset)
                 .field("contentUrl", format!("http://127.0.0.1:1{target}")),
         );
         let refusal = Refusal::of(
@@ -87,15 +87,13 @@ async fn a_url_that_no_request_can_carry_as_signed_is_refused_and_its_asset_dele
 async fn a_signed_url_is_given_out_byte_for_byte() {
     let house = House::set(&[("egain.content_hosts", "*.egain.cloud")]).await;
     let given = "https://in.egain.cloud/a/./fred's {1}?sig=a'b%2B".replace(' ', "");
-    house
-        .sandbox
-        .fault(
-            Fault::at(Operation::GetAsset)
-                .status(StatusCode::OK)
-                .body(serde_json::json!({
-                    "id": "a", "contentUrl": given, "contentUrlExpiry": "9999-12-31T23:59:59Z"
-                })),
-        );
+    house.sandbox.fault(
+        Fault::at(SandboxOperation::GetAsset)
+            .status(StatusCode::OK)
+            .body(serde_json::json!({
+                "id": "a", "contentUrl": given, "contentUrlExpiry": "9999-12-31T23:59:59Z"
+            })),
+    );
     let metadata: Value = house
         .get("/v1/assets/a")
         .send()
@@ -115,9 +113,9 @@ async fn a_signed_url_is_given_out_byte_for_byte() {
 
 #[tokio::test]
 async fn a_file_that_storage_takes_for_later_isnt_stored() {
-    let config = Config {
+    let config = SandboxConfig {
         upload_status: StatusCode::ACCEPTED,
-        ..Config::default()
+        ..SandboxConfig::default()
     };
     let house = House::with(config, &[]).await;
     let refusal = Refusal::of(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use futures_util::future::join_all;
 use http::HeaderValue;
 use http::header::RETRY_AFTER;
@@ -13,7 +13,7 @@ use crate::house::{House, eventually, receipt};
 use crate::refusal::Refusal;
 
 fn create() -> Fault {
-    Fault::at(Operation::CreateAsset)
+    Fault::at(SandboxOperation::CreateAsset)
 }
 
 async fn refused(house: &House) -> Refusal {
@@ -29,7 +29,7 @@ async fn refused(house: &House) -> Refusal {
 }
 
 fn asked(house: &House) -> u64 {
-    house.sandbox.stats().calls(Operation::CreateAsset)
+    house.sandbox.stats().calls(SandboxOperation::CreateAsset)
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn a_failing_egain_is_told_for_what_it_is() {
             fault.status.map(|status| status.as_u16().into()),
             "{fault:?}"
         );
-        assert_eq!(house.sandbox.stats().calls(Operation::Upload), 0);
+        assert_eq!(house.sandbox.stats().calls(SandboxOperation::Upload), 0);
     }))
     .await;
 }
@@ -121,12 +121,15 @@ async fn what_egain_says_is_passed_on() {
 #[tokio::test]
 async fn a_fault_that_passes_is_unseen_where_nothing_was_done() {
     let house = House::open().await;
-    assert!(eventually(|| house.sandbox.stats().calls(Operation::Token) == 1).await);
+    assert!(eventually(|| house.sandbox.stats().calls(SandboxOperation::Token) == 1).await);
     let busy = create().status(StatusCode::TOO_MANY_REQUESTS).once();
     house.sandbox.fault(busy);
     house.upload("a.txt", b"text".to_vec()).await;
     assert_eq!(
-        (asked(&house), house.sandbox.stats().calls(Operation::Token)),
+        (
+            asked(&house),
+            house.sandbox.stats().calls(SandboxOperation::Token)
+        ),
         (2, 1)
     );
 }

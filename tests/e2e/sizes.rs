@@ -1,6 +1,6 @@
 //! What is too large is refused on every rung, as early as that rung knows.
 
-use asset_gateway::sandbox::faults::Operation;
+use asset_gateway::sandbox::faults::SandboxOperation;
 use reqwest::header::CONTENT_TYPE;
 
 use crate::house::{House, form, noise, receipt};
@@ -42,7 +42,10 @@ async fn a_declared_length_is_refused_before_any_of_the_body() {
             answer.body
         );
     }
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        0
+    );
 }
 
 #[tokio::test]
@@ -82,7 +85,10 @@ async fn a_form_that_would_be_derived_is_refused_as_too_large_and_not_as_mispred
     assert_eq!(receipt(send(MOST).await).await["lengthSource"], "derived");
     let refusal = Refusal::of(send(MOST + 1).await).await;
     assert_eq!(refusal.told(), (413, "too-large", "caller", "policy"));
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 2);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        2
+    );
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 
 use crate::house::{House, eventually, form, noise, receipt};
 use crate::wire::{Wire, by_hand};
@@ -72,14 +72,17 @@ async fn a_spooled_caller_that_stops_gives_the_spool_back() {
     pen.write(noise(LARGE, 2)).await;
     assert_eq!(answer.await.unwrap().unwrap().status(), 408);
     assert!(house.counts("spool_bytes", 0.0).await);
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        0
+    );
 }
 
 #[tokio::test]
 async fn a_slow_storage_isnt_held_against_the_caller() {
     let house = impatient().await;
     house.sandbox.fault(
-        Fault::at(Operation::Upload)
+        Fault::at(SandboxOperation::Upload)
             .delay(Duration::from_millis(1200))
             .once(),
     );

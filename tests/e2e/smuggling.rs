@@ -1,6 +1,6 @@
 //! Requests that two servers might read differently: never as two.
 
-use asset_gateway::sandbox::faults::Operation;
+use asset_gateway::sandbox::faults::SandboxOperation;
 
 use crate::house::{House, eventually, noise};
 use crate::wire::Wire;
@@ -42,7 +42,10 @@ async fn an_ambiguous_head_is_refused_and_its_connection_closed() {
         );
         assert!(wire.ends().await, "{lines}: nothing else is answered");
     }
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        0
+    );
 }
 
 #[tokio::test]
@@ -154,7 +157,10 @@ async fn chunks_that_cant_be_read_keep_nothing() {
         );
         assert!(answer.body.contains("\"bad-request\""), "{}", answer.body);
     }
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        0
+    );
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
@@ -168,7 +168,7 @@ async fn house_before(storage: SocketAddr) -> House {
     let url = format!("http://{storage}/file?signature=s");
     house
         .sandbox
-        .fault(Fault::at(Operation::CreateAsset).field("contentUrl", url));
+        .fault(Fault::at(SandboxOperation::CreateAsset).field("contentUrl", url));
     house
 }
 

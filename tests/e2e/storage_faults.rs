@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use asset_gateway::sandbox::config::Config;
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::config::SandboxConfig;
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use reqwest::StatusCode;
 
 use crate::house::{House, eventually, noise, receipt};
@@ -16,8 +16,8 @@ const LARGE: usize = 1_000_000;
 fn calls(house: &House) -> (u64, u64) {
     let stats = house.sandbox.stats();
     (
-        stats.calls(Operation::CreateAsset),
-        stats.calls(Operation::Upload),
+        stats.calls(SandboxOperation::CreateAsset),
+        stats.calls(SandboxOperation::Upload),
     )
 }
 
@@ -30,9 +30,9 @@ async fn deleted(house: &House, assets: f64) -> bool {
 #[tokio::test]
 async fn any_success_of_storage_is_one() {
     for status in [StatusCode::OK, StatusCode::CREATED, StatusCode::NO_CONTENT] {
-        let config = Config {
+        let config = SandboxConfig {
             upload_status: status,
-            ..Config::default()
+            ..SandboxConfig::default()
         };
         let house = House::with(config, &[]).await;
         let file = noise(200_000, 1);
@@ -47,13 +47,13 @@ async fn any_success_of_storage_is_one() {
 #[tokio::test]
 async fn a_small_file_that_was_refused_once_is_sent_again_unseen() {
     for fault in [
-        Fault::at(Operation::Upload).status(StatusCode::FORBIDDEN),
-        Fault::at(Operation::Upload).status(StatusCode::SERVICE_UNAVAILABLE),
-        Fault::at(Operation::Upload)
+        Fault::at(SandboxOperation::Upload).status(StatusCode::FORBIDDEN),
+        Fault::at(SandboxOperation::Upload).status(StatusCode::SERVICE_UNAVAILABLE),
+        Fault::at(SandboxOperation::Upload)
             .cut_after(1)
             .status(StatusCode::PAYLOAD_TOO_LARGE),
-        Fault::at(Operation::Upload).cut_after(1),
-        Fault::at(Operation::Upload).close(),
+        Fault::at(SandboxOperation::Upload).cut_after(1),
+        Fault::at(SandboxOperation::Upload).close(),
     ] {
         let house = House::open().await;
         house.sandbox.fault(fault.once());
@@ -70,7 +70,7 @@ async fn a_small_file_that_was_refused_once_is_sent_again_unseen() {
 async fn a_large_file_is_sent_again_while_all_that_came_of_it_lies_in_the_look_ahead() {
     let house = House::open().await;
     house.sandbox.fault(
-        Fault::at(Operation::Upload)
+        Fault::at(SandboxOperation::Upload)
             .cut_after(1)
             .status(StatusCode::FORBIDDEN)
             .once(),
@@ -91,9 +91,11 @@ async fn a_large_file_is_sent_again_while_all_that_came_of_it_lies_in_the_look_a
 async fn a_spooled_file_is_sent_again_from_memory_and_from_disk() {
     for spool_memory in ["10MiB", "1KiB"] {
         let house = House::set(&[("limits.spool_memory", spool_memory)]).await;
-        house
-            .sandbox
-            .fault(Fault::at(Operation::Upload).cut_after(300_000).once());
+        house.sandbox.fault(
+            Fault::at(SandboxOperation::Upload)
+                .cut_after(300_000)
+                .once(),
+        );
         let file = noise(LARGE, 3);
         let stored =
             receipt(in_chunks(house.post("/v1/assets?channel=sms&sha256=1"), &file).await).await;
@@ -109,7 +111,7 @@ async fn a_file_that_is_refused_twice_is_given_up() {
     let house = House::open().await;
     house
         .sandbox
-        .fault(Fault::at(Operation::Upload).status(StatusCode::FORBIDDEN));
+        .fault(Fault::at(SandboxOperation::Upload).status(StatusCode::FORBIDDEN));
     let refusal = Refusal::of(
         house
             .post("/v1/assets?channel=sms")
@@ -131,12 +133,12 @@ async fn a_file_that_is_refused_twice_is_given_up() {
 async fn a_large_file_that_is_refused_on_the_way_is_told_while_the_caller_still_sends() {
     for (fault, status) in [
         (
-            Fault::at(Operation::Upload)
+            Fault::at(SandboxOperation::Upload)
                 .cut_after(200_000)
                 .status(StatusCode::FORBIDDEN),
             Some(403),
         ),
-        (Fault::at(Operation::Upload).cut_after(200_000), None),
+        (Fault::at(SandboxOperation::Upload).cut_after(200_000), None),
     ] {
         let house = House::open().await;
         house.sandbox.fault(fault.once());
@@ -158,7 +160,7 @@ async fn a_large_file_that_is_refused_on_the_way_is_told_while_the_caller_still_
 async fn a_large_file_that_is_refused_at_its_end_is_told_and_deleted() {
     let house = House::open().await;
     house.sandbox.fault(
-        Fault::at(Operation::Upload)
+        Fault::at(SandboxOperation::Upload)
             .status(StatusCode::INTERNAL_SERVER_ERROR)
             .once(),
     );
@@ -186,7 +188,7 @@ async fn a_large_file_that_is_refused_at_its_end_is_told_and_deleted() {
 async fn storage_that_confirms_before_it_has_the_whole_file_isnt_believed() {
     let house = House::open().await;
     house.sandbox.fault(
-        Fault::at(Operation::Upload)
+        Fault::at(SandboxOperation::Upload)
             .cut_after(200_000)
             .status(StatusCode::CREATED)
             .once(),
@@ -201,7 +203,9 @@ async fn storage_that_confirms_before_it_has_the_whole_file_isnt_believed() {
 #[tokio::test]
 async fn storage_that_stalls_is_given_up_after_its_idle_time() {
     let house = House::set(&[("egain.transfer_idle_timeout", "300ms")]).await;
-    house.sandbox.fault(Fault::at(Operation::Upload).stall());
+    house
+        .sandbox
+        .fault(Fault::at(SandboxOperation::Upload).stall());
     for size in [1000, 8 * LARGE] {
         let refusal = Refusal::of(
             house

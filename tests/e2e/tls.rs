@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use asset_gateway::sandbox::Sandbox;
-use asset_gateway::sandbox::config::Config;
+use asset_gateway::sandbox::config::SandboxConfig;
 use reqwest::{Certificate, Version};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
@@ -266,7 +266,7 @@ async fn who_comes_when_there_are_too_many_is_closed_at_once() {
 async fn serve_names_the_file_that_it_cant_use() {
     let (identity, _) = Identity::new();
     let (other, _) = Identity::new();
-    let sandbox = Sandbox::start(Config::default()).unwrap();
+    let sandbox = Sandbox::start(SandboxConfig::default()).unwrap();
     for (cert, key, named) in [
         (
             "/no/such".to_owned(),
@@ -324,7 +324,7 @@ pub async fn terminate(identity: &Identity, behind: SocketAddr) -> SocketAddr {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn egain_is_asked_over_tls_if_its_certificate_is_trusted_and_else_not() {
-    let sandbox = Sandbox::start(Config::default()).unwrap();
+    let sandbox = Sandbox::start(SandboxConfig::default()).unwrap();
     let ((egains, _), (strangers, _)) = (Identity::new(), Identity::new());
     let front = terminate(&egains, sandbox.addr()).await;
     for (trusted, status) in [(&strangers, 503), (&egains, 201)] {

@@ -1,6 +1,6 @@
 //! A body that isn't as long as it was said to be: nothing is kept, and both numbers are told.
 
-use asset_gateway::sandbox::faults::Operation;
+use asset_gateway::sandbox::faults::SandboxOperation;
 use reqwest::Response;
 use reqwest::header::CONTENT_TYPE;
 
@@ -104,7 +104,10 @@ async fn a_wrong_length_that_the_look_ahead_shows_costs_no_call() {
             (400, "length-mismatch")
         );
     }
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        0
+    );
 }
 
 #[tokio::test]
@@ -120,7 +123,10 @@ async fn two_declarations_that_differ_are_refused_before_the_body() {
             && answer.body.contains("1000")
             && answer.body.contains("1001")
     );
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        0
+    );
 }
 
 #[tokio::test]

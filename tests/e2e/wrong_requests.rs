@@ -1,6 +1,6 @@
 //! Requests that make no sense: told what is wrong with them, at the cost of no call to eGain.
 
-use asset_gateway::sandbox::faults::Operation;
+use asset_gateway::sandbox::faults::SandboxOperation;
 use reqwest::Response;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 
@@ -70,7 +70,10 @@ async fn a_wrong_field_has_its_own_code_and_costs_no_call() {
             assert_eq!(refusal.kind(), (400, code), "{query} as fields of a form");
         }
     }
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        0
+    );
 }
 
 fn as_fields(query: &str) -> Option<Vec<(&str, &str)>> {
@@ -120,7 +123,10 @@ async fn an_empty_file_is_refused_in_every_shape() {
     ] {
         assert_eq!(Refusal::of(response).await.kind(), (400, "empty-file"));
     }
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        0
+    );
 }
 
 #[tokio::test]
@@ -179,7 +185,10 @@ async fn bytes_that_would_be_stored_encoded_are_refused() {
             (415, "encoding-not-allowed", "caller", "read")
         );
     }
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        0
+    );
     for plain in ["binary", "8bit", "7BIT"] {
         receipt(send_form(&house, "channel=sms", in_part(plain)).await).await;
     }
@@ -213,7 +222,10 @@ async fn of_two_types_neither_is_believed() {
             "{first} and {second}"
         );
     }
-    assert_eq!(house.sandbox.stats().calls(Operation::CreateAsset), 0);
+    assert_eq!(
+        house.sandbox.stats().calls(SandboxOperation::CreateAsset),
+        0
+    );
     let twice = house
         .post("/v1/assets")
         .header(CONTENT_TYPE, &content_type)

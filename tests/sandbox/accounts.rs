@@ -1,6 +1,6 @@
 //! The Account and Channel APIs.
 
-use asset_gateway::sandbox::{config::Config, faults::Operation, limits::Plan};
+use asset_gateway::sandbox::{config::SandboxConfig, faults::SandboxOperation, limits::Plan};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
@@ -216,9 +216,9 @@ async fn a_channel_tells_what_may_be_attached_and_can_be_changed_by_a_test() {
 #[tokio::test]
 async fn accounts_need_scopes_of_their_own_and_count_against_the_other_routes() {
     let scope = |name: &str| vec![format!("app.conversation.conversationmgr.{name}")];
-    let customer = Customer::of(Config {
+    let customer = Customer::of(SandboxConfig {
         scopes: scope("read"),
-        ..Config::default()
+        ..SandboxConfig::default()
     })
     .await;
     assert_eq!(
@@ -246,18 +246,18 @@ async fn accounts_need_scopes_of_their_own_and_count_against_the_other_routes() 
             .status(),
         403
     );
-    let customer = Customer::of(Config {
+    let customer = Customer::of(SandboxConfig {
         scopes: scope("interaction.manage"),
-        ..Config::default()
+        ..SandboxConfig::default()
     })
     .await;
     assert_eq!(
         customer.call(Method::GET, "/accounts", None).await.status(),
         403
     );
-    let customer = Customer::of(Config {
+    let customer = Customer::of(SandboxConfig {
         plan: Some(Plan::BASIC),
-        ..Config::default()
+        ..SandboxConfig::default()
     })
     .await;
     for _ in 0..2 {
@@ -270,5 +270,11 @@ async fn accounts_need_scopes_of_their_own_and_count_against_the_other_routes() 
         refusal(customer.call(Method::GET, "/channels", None).await).await,
         (429, "429-001".into())
     );
-    assert_eq!(customer.sandbox.stats().calls(Operation::ListAccounts), 2);
+    assert_eq!(
+        customer
+            .sandbox
+            .stats()
+            .calls(SandboxOperation::ListAccounts),
+        2
+    );
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use asset_gateway::sandbox::{config::Config, faults::Operation, limits::Plan};
+use asset_gateway::sandbox::{config::SandboxConfig, faults::SandboxOperation, limits::Plan};
 use jiff::{SignedDuration, Timestamp, fmt::rfc2822};
 use serde_json::json;
 
@@ -68,9 +68,9 @@ async fn a_file_goes_in_and_comes_out_again() {
 
 #[tokio::test]
 async fn the_api_is_closed_without_a_good_token() {
-    let mut customer = Customer::of(Config {
+    let mut customer = Customer::of(SandboxConfig {
         token_life: Duration::from_millis(300),
-        ..Config::default()
+        ..SandboxConfig::default()
     })
     .await;
     assert_eq!(
@@ -102,9 +102,9 @@ async fn a_token_opens_what_its_scopes_say() {
         read.to_owned(),
         "app.conversation.conversationmgr.manage".to_owned(),
     ];
-    let customer = Customer::of(Config {
+    let customer = Customer::of(SandboxConfig {
         scopes,
-        ..Config::default()
+        ..SandboxConfig::default()
     })
     .await;
     assert_eq!(
@@ -217,9 +217,9 @@ async fn an_asset_without_its_file_is_not_available_yet() {
 
 #[tokio::test]
 async fn calls_beyond_the_plan_are_told_when_to_come_back() {
-    let customer = Customer::of(Config {
+    let customer = Customer::of(SandboxConfig {
         plan: Some(Plan::BASIC),
-        ..Config::default()
+        ..SandboxConfig::default()
     })
     .await;
     for _ in 0..3 {
@@ -241,16 +241,16 @@ async fn calls_beyond_the_plan_are_told_when_to_come_back() {
         customer
             .sandbox
             .stats()
-            .answers(Operation::GetAsset, http::StatusCode::NOT_FOUND),
+            .answers(SandboxOperation::GetAsset, http::StatusCode::NOT_FOUND),
         3
     );
 }
 
 #[tokio::test]
 async fn a_skewed_clock_shows_in_the_date_and_in_every_expiry() {
-    let customer = Customer::of(Config {
+    let customer = Customer::of(SandboxConfig {
         clock_skew: SignedDuration::from_hours(-2),
-        ..Config::default()
+        ..SandboxConfig::default()
     })
     .await;
     let answer = customer.declare(declaration("a.txt", 1)).await;
@@ -267,8 +267,8 @@ async fn a_skewed_clock_shows_in_the_date_and_in_every_expiry() {
 #[tokio::test]
 async fn signed_urls_lead_to_the_public_base() {
     let public_base = Some("https://assets.example/egain".parse().unwrap());
-    let listen = Config::default();
-    let sandbox = asset_gateway::sandbox::Sandbox::start(Config {
+    let listen = SandboxConfig::default();
+    let sandbox = asset_gateway::sandbox::Sandbox::start(SandboxConfig {
         public_base,
         ..listen
     })

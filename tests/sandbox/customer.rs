@@ -1,6 +1,6 @@
 //! A customer of the stand-in, who knows how to ask for things properly.
 
-use asset_gateway::sandbox::{Sandbox, config::Config};
+use asset_gateway::sandbox::{Sandbox, config::SandboxConfig};
 use reqwest::{Client, RequestBuilder, Response, Url};
 use serde_json::{Value, json};
 
@@ -14,10 +14,10 @@ pub struct Customer {
 
 impl Customer {
     pub async fn new() -> Self {
-        Self::of(Config::default()).await
+        Self::of(SandboxConfig::default()).await
     }
 
-    pub async fn of(config: Config) -> Self {
+    pub async fn of(config: SandboxConfig) -> Self {
         let sandbox = Sandbox::start(config).unwrap();
         let client = Client::builder().no_proxy().build().unwrap();
         let mut customer = Self {

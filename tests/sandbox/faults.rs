@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
@@ -26,7 +26,7 @@ async fn set(customer: &Customer, fault: Value) -> u16 {
 #[tokio::test]
 async fn a_fault_happens_as_often_as_it_was_asked_for() {
     let customer = Customer::new().await;
-    let fault = Fault::at(Operation::GetAsset)
+    let fault = Fault::at(SandboxOperation::GetAsset)
         .times(2)
         .status(StatusCode::BAD_REQUEST);
     customer
@@ -36,15 +36,15 @@ async fn a_fault_happens_as_often_as_it_was_asked_for() {
         assert_eq!(refusal(customer.get("1").await).await.1, code);
     }
     let stats = customer.sandbox.stats();
-    assert_eq!(stats.operations[&Operation::GetAsset].faulted, 2);
-    assert_eq!(stats.calls(Operation::GetAsset), 3);
+    assert_eq!(stats.operations[&SandboxOperation::GetAsset].faulted, 2);
+    assert_eq!(stats.calls(SandboxOperation::GetAsset), 3);
     assert!(stats.faults.is_empty());
 }
 
 #[tokio::test]
 async fn a_load_balancer_can_answer_in_html() {
     let customer = Customer::new().await;
-    let fault = Fault::at(Operation::CreateAsset)
+    let fault = Fault::at(SandboxOperation::CreateAsset)
         .once()
         .status(StatusCode::BAD_GATEWAY)
         .body("<h1>Bad Gateway</h1>");
@@ -70,7 +70,7 @@ async fn a_load_balancer_can_answer_in_html() {
 async fn answers_can_lack_fields_or_lie_in_them() {
     let customer = Customer::new().await;
     customer.sandbox.fault(
-        Fault::at(Operation::Token)
+        Fault::at(SandboxOperation::Token)
             .once()
             .missing_field("expires_in"),
     );
@@ -80,7 +80,7 @@ async fn answers_can_lack_fields_or_lie_in_them() {
             .get("expires_in")
             .is_none()
     );
-    let fault = Fault::at(Operation::CreateAsset)
+    let fault = Fault::at(SandboxOperation::CreateAsset)
         .once()
         .field("contentUrl", "https://elsewhere.example/1");
     customer
@@ -100,20 +100,20 @@ async fn an_answer_can_be_late_or_never_come() {
     let customer = Customer::new().await;
     customer
         .sandbox
-        .fault(Fault::at(Operation::GetAsset).once().delay(SOON));
+        .fault(Fault::at(SandboxOperation::GetAsset).once().delay(SOON));
     let begun = Instant::now();
     assert_eq!(customer.get("1").await.status(), 404);
     assert!(begun.elapsed() >= SOON);
     customer
         .sandbox
-        .fault(Fault::at(Operation::GetAsset).once().stall());
+        .fault(Fault::at(SandboxOperation::GetAsset).once().stall());
     assert!(tokio::time::timeout(SOON, customer.get("1")).await.is_err());
 }
 
 #[tokio::test]
 async fn a_connection_can_be_closed_without_a_word() {
     let customer = Customer::new().await;
-    for operation in [Operation::Upload, Operation::GetAsset] {
+    for operation in [SandboxOperation::Upload, SandboxOperation::GetAsset] {
         customer.sandbox.fault(Fault::at(operation).close());
     }
     let request = customer
@@ -125,7 +125,7 @@ async fn a_connection_can_be_closed_without_a_word() {
     let (_, url) = customer.create("note.txt", 5).await;
     assert!(customer.upload(&url, "hello").send().await.is_err());
     assert_eq!(
-        customer.sandbox.stats().operations[&Operation::Upload]
+        customer.sandbox.stats().operations[&SandboxOperation::Upload]
             .answers
             .len(),
         0
@@ -137,9 +137,11 @@ async fn a_download_breaks_off_exactly_where_it_should() {
     let customer = Customer::new().await;
     let (_, url) = customer.store(&"0123456789".repeat(20_000)).await;
     for after in [0, 1, 100_000] {
-        customer
-            .sandbox
-            .fault(Fault::at(Operation::Download).once().cut_after(after));
+        customer.sandbox.fault(
+            Fault::at(SandboxOperation::Download)
+                .once()
+                .cut_after(after),
+        );
         let mut answer = customer.client.get(url.clone()).send().await.unwrap();
         assert_eq!(
             (answer.status().as_u16(), answer.content_length()),
@@ -173,11 +175,11 @@ async fn an_upload_is_refused_early_or_cut_in_the_middle() {
     let (_, url) = customer.create("note.txt", content.len()).await;
     customer
         .sandbox
-        .fault(Fault::at(Operation::Upload).once().cut_after(1));
+        .fault(Fault::at(SandboxOperation::Upload).once().cut_after(1));
     assert!(customer.upload(&url, &content).send().await.is_err());
     let (_, url) = customer.create("note.txt", 9).await;
     customer.sandbox.fault(
-        Fault::at(Operation::Upload)
+        Fault::at(SandboxOperation::Upload)
             .once()
             .cut_after(0)
             .status(StatusCode::FORBIDDEN),
@@ -206,7 +208,7 @@ async fn a_status_at_an_upload_comes_after_the_whole_body_and_spares_the_signatu
     let content = "x".repeat(1_000_000);
     let (_, url) = customer.create("note.txt", content.len()).await;
     customer.sandbox.fault(
-        Fault::at(Operation::Upload)
+        Fault::at(SandboxOperation::Upload)
             .once()
             .status(StatusCode::SERVICE_UNAVAILABLE),
     );
@@ -236,7 +238,7 @@ async fn a_download_can_lack_its_validator() {
     let (_, url) = customer.store("hello").await;
     customer
         .sandbox
-        .fault(Fault::at(Operation::Download).once().no_etag());
+        .fault(Fault::at(SandboxOperation::Download).once().no_etag());
     assert!(
         customer
             .client
@@ -319,7 +321,9 @@ async fn faults_and_counts_are_at_hand_over_http() {
     );
     let stats = customer.sandbox.stats();
     assert!(
-        stats.faults.is_empty() && stats.assets.is_empty() && stats.calls(Operation::GetAsset) == 0
+        stats.faults.is_empty()
+            && stats.assets.is_empty()
+            && stats.calls(SandboxOperation::GetAsset) == 0
     );
     assert_eq!(customer.get("1").await.status(), 404);
 }

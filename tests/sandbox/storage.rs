@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use asset_gateway::sandbox::config::Config;
+use asset_gateway::sandbox::config::SandboxConfig;
 use http::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -57,9 +57,9 @@ async fn a_signature_is_good_for_one_upload() {
 
 #[tokio::test]
 async fn a_signature_expires_and_cannot_be_forged() {
-    let customer = Customer::of(Config {
+    let customer = Customer::of(SandboxConfig {
         upload_life: SOON,
-        ..Config::default()
+        ..SandboxConfig::default()
     })
     .await;
     let (id, url) = customer.create("note.txt", 5).await;
@@ -298,10 +298,10 @@ async fn a_large_file_survives_the_round_trip() {
 
 #[tokio::test]
 async fn storage_can_be_told_to_be_generous_and_to_answer_otherwise() {
-    let config = Config {
+    let config = SandboxConfig {
         check_type: false,
         upload_status: StatusCode::NO_CONTENT,
-        ..Config::default()
+        ..SandboxConfig::default()
     };
     let customer = Customer::of(config).await;
     let (_, url) = customer.create("note.txt", 5).await;

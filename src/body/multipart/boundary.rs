@@ -1,8 +1,8 @@
 //! The boundary that a request's `Content-Type` names.
 
 use crate::body::multipart::malformed;
-use crate::body::multipart::parameters::Parameter;
-use crate::words::fault::Fault;
+use crate::body::multipart::parameters::HeaderParameter;
+use crate::words::fault::Error;
 
 /// In bytes (RFC 2046 section 5.1.1).
 pub(super) const LONGEST: usize = 70;
@@ -24,7 +24,7 @@ impl Boundary {
     ///
     /// # Errors
     /// `malformed-multipart` when the value isn't `multipart/form-data` with one valid boundary.
-    pub fn from_content_type(value: &str) -> Result<Self, Fault> {
+    pub fn from_content_type(value: &str) -> Result<Self, Error> {
         let value = value.trim();
         if !is_form(value) {
             return Err(malformed("the Content-Type isn't multipart/form-data"));
@@ -40,7 +40,7 @@ impl Boundary {
     ///
     /// # Errors
     /// `malformed-multipart` when there are two, or it isn't valid.
-    pub(super) fn of_parameters(content_type: &str) -> Result<Option<Self>, Fault> {
+    pub(super) fn of_parameters(content_type: &str) -> Result<Option<Self>, Error> {
         content_type
             .split_once(';')
             .map_or(Ok(None), |(_, parameters)| named(parameters))
@@ -68,10 +68,10 @@ pub fn is_form(content_type: &str) -> bool {
         && matches!(rest.bytes().next(), None | Some(b';' | b',' | b' ' | b'\t'))
 }
 
-fn named(parameters: &str) -> Result<Option<Boundary>, Fault> {
+fn named(parameters: &str) -> Result<Option<Boundary>, Error> {
     let (mut rest, mut boundary) = (parameters.as_bytes(), None);
-    while let Some(Parameter { key, value, quoted }) =
-        Parameter::take(&mut rest).map_err(|_| unreadable())?
+    while let Some(HeaderParameter { key, value, quoted }) =
+        HeaderParameter::take(&mut rest).map_err(|_| unreadable())?
     {
         if !key.eq_ignore_ascii_case(b"boundary") {
             continue;
@@ -100,13 +100,13 @@ fn is_allowed(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')
 }
 
-fn unreadable() -> Fault {
+fn unreadable() -> Error {
     malformed(
         "the Content-Type can't be read: send multipart/form-data; boundary=\"...\", with the quotes",
     )
 }
 
-fn invalid() -> Fault {
+fn invalid() -> Error {
     malformed(
         "the boundary is not 1 to 70 visible ASCII characters without quotes: let the HTTP client set it with the form",
     )
@@ -115,7 +115,7 @@ fn invalid() -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words::fault::{Blame, Code, Stage};
+    use crate::words::fault::{Blame, ErrorCode, Stage};
 
     fn read(value: &str) -> Option<String> {
         Boundary::from_content_type(value)
@@ -188,7 +188,7 @@ mod tests {
             let fault = Boundary::from_content_type(value).unwrap_err();
             assert_eq!(
                 (fault.code(), fault.blame(), fault.stage()),
-                (Code::MalformedMultipart, Blame::Caller, Stage::Read),
+                (ErrorCode::MalformedMultipart, Blame::Caller, Stage::Read),
                 "{value}"
             );
         }

@@ -7,14 +7,14 @@ use percent_encoding::percent_decode;
 
 use crate::body::multipart::malformed;
 use crate::media::charset;
-use crate::words::fault::Fault;
+use crate::words::fault::Error;
 
 /// Most pieces of one name; with 60 bytes in each, that is ten times the longest name.
 const MOST: usize = 200;
 
 /// The pieces as they came.
 #[derive(Default)]
-pub(super) struct Pieces<'v>(Vec<Piece<'v>>);
+pub(super) struct ContinuedName<'v>(Vec<Piece<'v>>);
 
 struct Piece<'v> {
     number: usize,
@@ -22,13 +22,13 @@ struct Piece<'v> {
     value: Cow<'v, [u8]>,
 }
 
-impl<'v> Pieces<'v> {
+impl<'v> ContinuedName<'v> {
     /// Takes a piece; `place` is what follows the name of its parameter, such as `*0` or `*12*`.
     /// Ignores what isn't one.
     ///
     /// # Errors
     /// A piece that was given before, and more than [`MOST`].
-    pub fn take(&mut self, place: &[u8], value: Cow<'v, [u8]>) -> Result<(), Fault> {
+    pub fn take(&mut self, place: &[u8], value: Cow<'v, [u8]>) -> Result<(), Error> {
         let Some(digits) = place.strip_prefix(b"*") else {
             return Ok(());
         };
@@ -102,8 +102,8 @@ fn take_charset(value: &mut Cow<'_, [u8]>) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    fn joined(pieces: &[(&str, &str)]) -> Result<Option<String>, Fault> {
-        let mut taken = Pieces::default();
+    fn joined(pieces: &[(&str, &str)]) -> Result<Option<String>, Error> {
+        let mut taken = ContinuedName::default();
         for (place, value) in pieces {
             taken.take(place.as_bytes(), Cow::Borrowed(value.as_bytes()))?;
         }

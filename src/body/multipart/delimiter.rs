@@ -5,7 +5,7 @@ use memchr::memmem::Finder;
 
 use crate::body::multipart::boundary::Boundary;
 use crate::body::multipart::malformed;
-use crate::words::fault::Fault;
+use crate::words::fault::Error;
 
 /// Most blanks between a boundary and its CRLF. No client is known to send any; they are held back
 /// until the line's end is seen.
@@ -13,11 +13,11 @@ const PADDING_LIMIT: usize = 256;
 
 /// Finds delimiters in data.
 #[derive(Debug)]
-pub(super) struct Delimiter(Finder<'static>);
+pub(super) struct DelimiterFinder(Finder<'static>);
 
 /// How much of a delimiter was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Progress {
+pub(super) enum DelimiterProgress {
     /// So many bytes of `CRLF "--" boundary`.
     Within(usize),
     /// All of these, and so many blanks.
@@ -30,7 +30,7 @@ pub(super) enum Progress {
 
 /// What a delimiter announces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(super) enum DelimiterKind {
     /// Another part.
     Part,
     /// The form's end.
@@ -41,21 +41,21 @@ pub(super) enum Ending {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// It may still become a delimiter.
-    Reading(Progress),
+    Reading(DelimiterProgress),
     /// It isn't one; the last byte is not part of what was judged.
     Not,
     /// It is one, and this was its last byte.
-    Found(Ending),
+    Found(DelimiterKind),
 }
 
-impl Progress {
+impl DelimiterProgress {
     /// In front of the delimiter's CRLF.
     pub const START: Self = Self::Within(0);
     /// At the start of a line, whose CRLF belongs to something else.
     pub const LINE_START: Self = Self::Within(2);
 }
 
-impl Delimiter {
+impl DelimiterFinder {
     pub fn new(boundary: &Boundary) -> Self {
         let needle = format!("\r\n--{}", boundary.as_str());
         Self(Finder::new(&needle).into_owned())
@@ -75,21 +75,23 @@ impl Delimiter {
     ///
     /// # Errors
     /// More padding than [`PADDING_LIMIT`]. That is no data either: others would read a delimiter.
-    pub fn step(&self, progress: Progress, byte: u8) -> Result<Verdict, Fault> {
+    pub fn step(&self, progress: DelimiterProgress, byte: u8) -> Result<Verdict, Error> {
         let further = match (progress, byte) {
-            (Progress::Within(read), _) if byte != self.0.needle()[read] => {
+            (DelimiterProgress::Within(read), _) if byte != self.0.needle()[read] => {
                 return Ok(Verdict::Not);
             }
-            (Progress::Within(read), _) if read + 1 == self.0.needle().len() => {
-                Progress::Padding(0)
+            (DelimiterProgress::Within(read), _) if read + 1 == self.0.needle().len() => {
+                DelimiterProgress::Padding(0)
             }
-            (Progress::Within(read), _) => Progress::Within(read + 1),
-            (Progress::Padding(PADDING_LIMIT), b' ' | b'\t') => return Err(overlong()),
-            (Progress::Padding(blanks), b' ' | b'\t') => Progress::Padding(blanks + 1),
-            (Progress::Padding(_), b'\r') => Progress::Return,
-            (Progress::Padding(0), b'-') => Progress::Hyphen,
-            (Progress::Hyphen, b'-') => return Ok(Verdict::Found(Ending::Close)),
-            (Progress::Return, b'\n') => return Ok(Verdict::Found(Ending::Part)),
+            (DelimiterProgress::Within(read), _) => DelimiterProgress::Within(read + 1),
+            (DelimiterProgress::Padding(PADDING_LIMIT), b' ' | b'\t') => return Err(overlong()),
+            (DelimiterProgress::Padding(blanks), b' ' | b'\t') => {
+                DelimiterProgress::Padding(blanks + 1)
+            }
+            (DelimiterProgress::Padding(_), b'\r') => DelimiterProgress::Return,
+            (DelimiterProgress::Padding(0), b'-') => DelimiterProgress::Hyphen,
+            (DelimiterProgress::Hyphen, b'-') => return Ok(Verdict::Found(DelimiterKind::Close)),
+            (DelimiterProgress::Return, b'\n') => return Ok(Verdict::Found(DelimiterKind::Part)),
             _ => return Ok(Verdict::Not),
         };
         Ok(Verdict::Reading(further))
@@ -111,7 +113,7 @@ impl Delimiter {
 
     /// Whether `rest`, right after the boundary, doesn't rule out a delimiter.
     fn may_end_with(&self, rest: &[u8]) -> bool {
-        let mut progress = Progress::Padding(0);
+        let mut progress = DelimiterProgress::Padding(0);
         for &byte in rest {
             match self.step(progress, byte) {
                 Ok(Verdict::Reading(further)) => progress = further,
@@ -136,7 +138,7 @@ impl Delimiter {
     }
 }
 
-fn overlong() -> Fault {
+fn overlong() -> Error {
     malformed("a boundary is followed by more than 256 blanks: end its line right after it")
 }
 
@@ -146,7 +148,7 @@ mod tests {
 
     fn data_before(data: &[u8]) -> usize {
         let boundary = Boundary::from_content_type("multipart/form-data; boundary=bound").unwrap();
-        Delimiter::new(&boundary).data_before(data)
+        DelimiterFinder::new(&boundary).data_before(data)
     }
 
     #[test]

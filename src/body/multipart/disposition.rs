@@ -4,16 +4,16 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode;
 
-use crate::body::multipart::continued::Pieces;
+use crate::body::multipart::continued::ContinuedName;
 use crate::body::multipart::head::set_once;
 use crate::body::multipart::malformed;
-use crate::body::multipart::parameters::{Parameter, Unreadable};
+use crate::body::multipart::parameters::{HeaderParameter, InvalidParameters};
 use crate::media::charset;
-use crate::words::fault::Fault;
+use crate::words::fault::Error;
 
 /// The names that a part gives, decoded. Its type is not looked at.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Disposition {
+pub(super) struct PartDisposition {
     pub name: Option<String>,
     pub file_name: Option<String>,
 }
@@ -21,7 +21,7 @@ pub(super) struct Disposition {
 /// The file name in a request's own `Content-Disposition`. None where there is none that can be
 /// read.
 pub fn file_name(value: &[u8]) -> Option<String> {
-    Disposition::parse(value)
+    PartDisposition::parse(value)
         .ok()?
         .file_name
         .filter(|name| !name.is_empty())
@@ -34,16 +34,16 @@ struct Given<'v> {
     extended: Option<Cow<'v, [u8]>>,
 }
 
-impl Disposition {
+impl PartDisposition {
     /// # Errors
     /// `malformed-multipart` when the parameters can't be told apart, or one is given twice.
-    pub fn parse(value: &[u8]) -> Result<Self, Fault> {
+    pub fn parse(value: &[u8]) -> Result<Self, Error> {
         let (mut name, mut file_name, mut pieces) =
-            (Given::default(), Given::default(), Pieces::default());
+            (Given::default(), Given::default(), ContinuedName::default());
         let type_end = memchr::memchr(b';', value).unwrap_or(value.len());
         let mut rest = &value[type_end..];
-        while let Some(Parameter { key, value, .. }) =
-            Parameter::take(&mut rest).map_err(unreadable)?
+        while let Some(HeaderParameter { key, value, .. }) =
+            HeaderParameter::take(&mut rest).map_err(unreadable)?
         {
             match key.to_ascii_lowercase().as_slice() {
                 b"name" => set_once(&mut name.plain, value, "name")?,
@@ -123,12 +123,12 @@ fn decode_extended(value: &[u8]) -> Option<String> {
     Some(unquoted.map_or_else(|| name.clone(), str::to_owned))
 }
 
-fn unreadable(why: Unreadable) -> Fault {
+fn unreadable(why: InvalidParameters) -> Error {
     malformed(match why {
-        Unreadable::Incomplete => {
+        InvalidParameters::Incomplete => {
             "a part's Content-Disposition can't be read: send form-data; name=\"...\"; filename=\"...\""
         }
-        Unreadable::QuoteInside => {
+        InvalidParameters::QuoteInside => {
             "a quote within a name in a part's Content-Disposition isn't escaped: send it as %22"
         }
     })
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     fn file_name(parameters: &[u8]) -> Option<String> {
-        Disposition::parse(&[b"form-data; name=\"file\"; ", parameters].concat())
+        PartDisposition::parse(&[b"form-data; name=\"file\"; ", parameters].concat())
             .unwrap()
             .file_name
     }
@@ -234,10 +234,13 @@ mod tests {
     fn a_field_has_no_file_name() {
         assert_eq!(file_name(b""), None);
         assert_eq!(
-            Disposition::parse(b"form-data").unwrap(),
-            Disposition::default()
+            PartDisposition::parse(b"form-data").unwrap(),
+            PartDisposition::default()
         );
-        assert_eq!(Disposition::parse(b"").unwrap(), Disposition::default());
+        assert_eq!(
+            PartDisposition::parse(b"").unwrap(),
+            PartDisposition::default()
+        );
     }
 
     #[test]
@@ -250,7 +253,7 @@ mod tests {
             "filename=a; filename=b",
         ] {
             assert!(
-                Disposition::parse(format!("form-data; {bad}").as_bytes()).is_err(),
+                PartDisposition::parse(format!("form-data; {bad}").as_bytes()).is_err(),
                 "{bad}"
             );
         }
@@ -263,7 +266,7 @@ mod tests {
             r#"filename="5" screen.jpg""#,
             r#"name="fi"le"; filename="a.jpg""#,
         ] {
-            let fault = Disposition::parse(format!("form-data; {bad}").as_bytes()).unwrap_err();
+            let fault = PartDisposition::parse(format!("form-data; {bad}").as_bytes()).unwrap_err();
             assert!(
                 fault.detail().contains("quote within a name"),
                 "{bad}: {}",

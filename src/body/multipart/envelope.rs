@@ -3,7 +3,7 @@
 
 use crate::body::multipart::boundary::{Boundary, LONGEST};
 use crate::body::multipart::malformed;
-use crate::words::fault::Fault;
+use crate::words::fault::Error;
 
 /// Most bytes of a form's first line: hyphens, boundary, a few blanks.
 const LONGEST_LINE: usize = 2 + LONGEST + 64;
@@ -18,7 +18,7 @@ const LONGEST_LINE: usize = 2 + LONGEST + 64;
 /// # Errors
 /// `malformed-multipart` for a form whose declared type names another boundary, and for what
 /// declares itself an envelope of another kind (`multipart/related`).
-pub fn form_inside(head: &[u8], content_type: Option<&str>) -> Result<Option<Boundary>, Fault> {
+pub fn form_inside(head: &[u8], content_type: Option<&str>) -> Result<Option<Boundary>, Error> {
     if !head.trim_ascii_start().starts_with(b"--") {
         return Ok(None);
     }

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use httparse::{EMPTY_HEADER, Header, Status};
 use memchr::memmem;
 
-use crate::body::multipart::disposition::Disposition;
+use crate::body::multipart::disposition::PartDisposition;
 use crate::body::multipart::malformed;
-use crate::words::fault::Fault;
+use crate::words::fault::Error;
 
 /// Most header fields of one part. Real ones have two or three.
 const FIELDS_LIMIT: usize = 64;
@@ -29,7 +29,7 @@ pub struct PartHead {
 
 impl PartHead {
     /// Reads a whole head, with its blank line.
-    pub(super) fn parse(head: &[u8]) -> Result<Self, Fault> {
+    pub(super) fn parse(head: &[u8]) -> Result<Self, Error> {
         let head = unfold(head);
         let mut fields = [EMPTY_HEADER; FIELDS_LIMIT];
         let fields = match httparse::parse_headers(&head, &mut fields) {
@@ -57,7 +57,7 @@ impl PartHead {
             head.take(field, &mut disposition)?;
         }
         let disposition = disposition
-            .map(Disposition::parse)
+            .map(PartDisposition::parse)
             .transpose()?
             .unwrap_or_default();
         Ok(Self {
@@ -71,7 +71,7 @@ impl PartHead {
         &mut self,
         field: &Header<'v>,
         disposition: &mut Option<&'v [u8]>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), Error> {
         match field.name.to_ascii_lowercase().as_str() {
             "content-disposition" => set_once(disposition, field.value, "Content-Disposition"),
             "content-type" => set_once(&mut self.content_type, text(field.value), "Content-Type"),
@@ -111,7 +111,7 @@ pub(super) fn has_bare_line_feed(head: &[u8]) -> bool {
     memchr::memchr_iter(b'\n', head).any(|at| at == 0 || head[at - 1] != b'\r')
 }
 
-pub(super) fn bare_line_feed() -> Fault {
+pub(super) fn bare_line_feed() -> Error {
     malformed("the form's lines end with bare line feeds: end them with CR and LF")
 }
 
@@ -129,7 +129,7 @@ pub(super) fn set_once<T: PartialEq>(
     slot: &mut Option<T>,
     value: T,
     what: &str,
-) -> Result<(), Fault> {
+) -> Result<(), Error> {
     match slot {
         Some(given) if *given != value => Err(malformed(format!(
             "a part gives {what} twice, differently: give it once"
@@ -145,7 +145,7 @@ fn text(value: &[u8]) -> String {
     String::from_utf8_lossy(value.trim_ascii()).into_owned()
 }
 
-fn number(value: &[u8]) -> Result<u64, Fault> {
+fn number(value: &[u8]) -> Result<u64, Error> {
     // `parse` alone would take a sign.
     str::from_utf8(value.trim_ascii())
         .ok()

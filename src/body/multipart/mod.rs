@@ -26,10 +26,10 @@ use std::collections::VecDeque;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use crate::words::fault::{Code, Fault, Stage};
+use crate::words::fault::{Error, ErrorCode, Stage};
 
 pub use boundary::{Boundary, is_form};
-use delimiter::{Delimiter, Ending, Progress, Verdict};
+use delimiter::{DelimiterFinder, DelimiterKind, DelimiterProgress, Verdict};
 pub use derived::FormEnding;
 pub use disposition::file_name;
 pub use envelope::form_inside;
@@ -47,7 +47,7 @@ pub const PARTS_LIMIT: usize = 1_000;
 
 /// What comes next in a form.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
+pub enum FormEvent {
     /// A part begins; its data follows.
     Part(PartHead),
     /// Some of the part's data, never empty.
@@ -63,8 +63,8 @@ pub enum Event {
 /// Push a chunk, take events until there are none, push the next, and [finish](Self::finish). Kept
 /// to that order, it holds no more than one chunk and [`HEAD_LIMIT`] bytes.
 #[derive(Debug)]
-pub struct Parser {
-    delimiter: Delimiter,
+pub struct FormParser {
+    delimiter: DelimiterFinder,
     state: State,
     /// Chunks that wait behind `chunk`; only where they are pushed faster than read.
     waiting: VecDeque<Bytes>,
@@ -81,7 +81,10 @@ enum State {
     /// Nothing was read yet.
     Start,
     /// In what may be the first delimiter; `first` where nothing stands in front of it.
-    Opening { progress: Progress, first: bool },
+    Opening {
+        progress: DelimiterProgress,
+        first: bool,
+    },
     /// In front of the first delimiter.
     Preamble,
     /// Within a part's head.
@@ -89,26 +92,26 @@ enum State {
     /// Within a part's data.
     Data,
     /// Within a part's data, on what may be a delimiter.
-    Line(Progress),
+    Line(DelimiterProgress),
     /// Behind a delimiter of so many bytes, which aren't counted as consumed yet.
-    Delimited(Ending, u64),
+    Delimited(DelimiterKind, u64),
     /// Behind the closing delimiter, on its line or below.
     Epilogue { own_line: bool },
     /// Broken for good.
-    Failed(Fault),
+    Failed(Error),
 }
 
 enum Step {
-    Tell(Event),
+    Tell(FormEvent),
     Again,
     Starved,
 }
 
-impl Parser {
+impl FormParser {
     /// A parser in front of a body's first byte.
     pub fn new(boundary: &Boundary) -> Self {
         Self {
-            delimiter: Delimiter::new(boundary),
+            delimiter: DelimiterFinder::new(boundary),
             state: State::Start,
             waiting: VecDeque::new(),
             chunk: Bytes::new(),
@@ -127,7 +130,7 @@ impl Parser {
     ///
     /// # Errors
     /// `malformed-multipart` when the bytes aren't a form or exceed a limit. It stays that way.
-    pub fn next_event(&mut self) -> Result<Option<Event>, Fault> {
+    pub fn next_event(&mut self) -> Result<Option<FormEvent>, Error> {
         loop {
             match self.step() {
                 Ok(Step::Tell(event)) => return Ok(Some(event)),
@@ -153,7 +156,7 @@ impl Parser {
     /// # Errors
     /// `malformed-multipart` unless the closing delimiter was seen: without it nobody can tell a
     /// whole file from a shorter one.
-    pub fn finish(&self) -> Result<(), Fault> {
+    pub fn finish(&self) -> Result<(), Error> {
         match &self.state {
             State::Epilogue { .. } => Ok(()),
             State::Failed(fault) => Err(fault.clone()),
@@ -166,9 +169,9 @@ impl Parser {
 
     /// Bytes of the body up to where the parser stands.
     ///
-    /// That is the part's first data byte after [`Event::Part`], just past its last one after
-    /// [`Event::PartEnd`], and just past `--boundary--` after [`Event::End`]. Then it counts the
-    /// epilogue.
+    /// That is the part's first data byte after [`FormEvent::Part`], just past its last one after
+    /// [`FormEvent::PartEnd`], and just past `--boundary--` after [`FormEvent::End`]. Then it
+    /// counts the epilogue.
     pub fn consumed(&self) -> u64 {
         self.consumed
     }
@@ -188,7 +191,7 @@ impl Parser {
         FormEnding::of(bytes, boundaries as u64, self.delimiter.boundary_len())
     }
 
-    fn step(&mut self) -> Result<Step, Fault> {
+    fn step(&mut self) -> Result<Step, Error> {
         match self.state {
             State::Start => Ok(self.start()),
             State::Opening { progress, first } => self.open(progress, first),
@@ -207,9 +210,9 @@ impl Parser {
             return Step::Starved;
         };
         let progress = if first == b'\r' {
-            Progress::START
+            DelimiterProgress::START
         } else {
-            Progress::LINE_START
+            DelimiterProgress::LINE_START
         };
         self.state = State::Opening {
             progress,
@@ -218,7 +221,7 @@ impl Parser {
         Step::Again
     }
 
-    fn open(&mut self, progress: Progress, first: bool) -> Result<Step, Fault> {
+    fn open(&mut self, progress: DelimiterProgress, first: bool) -> Result<Step, Error> {
         match self.read_delimiter(progress)? {
             Verdict::Reading(progress) => {
                 self.state = State::Opening { progress, first };
@@ -245,7 +248,7 @@ impl Parser {
     }
 
     /// Keeps the preamble until the delimiter is found, whose length it then counts to.
-    fn skip_preamble(&mut self) -> Result<Step, Fault> {
+    fn skip_preamble(&mut self) -> Result<Step, Error> {
         let skipped = self.delimiter.data_before(&self.chunk);
         if self.held.len() + skipped > PREAMBLE_LIMIT {
             return Err(never_begins());
@@ -255,14 +258,14 @@ impl Parser {
             return Ok(Step::Starved);
         }
         self.state = State::Opening {
-            progress: Progress::START,
+            progress: DelimiterProgress::START,
             first: false,
         };
         Ok(Step::Again)
     }
 
     /// Copies at most [`HEAD_LIMIT`] bytes, and takes from the chunk only those of the head.
-    fn read_head(&mut self) -> Result<Step, Fault> {
+    fn read_head(&mut self) -> Result<Step, Error> {
         let before = self.held.len();
         let taken = self.chunk.len().min(HEAD_LIMIT - before);
         self.held.put_slice(&self.chunk[..taken]);
@@ -283,20 +286,20 @@ impl Parser {
         Ok(Step::Starved)
     }
 
-    fn enter_part(&mut self) -> Result<Event, Fault> {
+    fn enter_part(&mut self) -> Result<FormEvent, Error> {
         let head = PartHead::parse(&self.held)?;
         self.consumed += self.held.len() as u64;
         // Up to 16 KiB were copied to find the head's end, and the part may take long.
         self.held = BytesMut::new();
         // The blank line's CRLF may be the next delimiter's too: a part without any body.
-        self.state = State::Line(Progress::LINE_START);
-        Ok(Event::Part(head))
+        self.state = State::Line(DelimiterProgress::LINE_START);
+        Ok(FormEvent::Part(head))
     }
 
     fn pass_data(&mut self) -> Step {
         let sure = self.delimiter.data_before(&self.chunk);
         if sure < self.chunk.len() {
-            self.state = State::Line(Progress::START);
+            self.state = State::Line(DelimiterProgress::START);
         } else if sure == 0 {
             return Step::Starved;
         }
@@ -304,7 +307,7 @@ impl Parser {
         self.tell_data(data)
     }
 
-    fn judge_line(&mut self, progress: Progress) -> Result<Step, Fault> {
+    fn judge_line(&mut self, progress: DelimiterProgress) -> Result<Step, Error> {
         match self.read_delimiter(progress)? {
             Verdict::Reading(progress) => {
                 self.state = State::Line(progress);
@@ -319,7 +322,7 @@ impl Parser {
             }
             Verdict::Found(ending) => {
                 self.enter_delimiter(ending);
-                Ok(Step::Tell(Event::PartEnd))
+                Ok(Step::Tell(FormEvent::PartEnd))
             }
         }
     }
@@ -329,12 +332,12 @@ impl Parser {
         if data.is_empty() {
             Step::Again
         } else {
-            Step::Tell(Event::Data(data))
+            Step::Tell(FormEvent::Data(data))
         }
     }
 
     /// Moves bytes from the chunk to `held` for as long as they continue a delimiter.
-    fn read_delimiter(&mut self, mut progress: Progress) -> Result<Verdict, Fault> {
+    fn read_delimiter(&mut self, mut progress: DelimiterProgress) -> Result<Verdict, Error> {
         while let Some(&byte) = self.chunk.first() {
             let verdict = self.delimiter.step(progress, byte)?;
             if matches!(verdict, Verdict::Not) {
@@ -350,22 +353,22 @@ impl Parser {
         Ok(Verdict::Reading(progress))
     }
 
-    fn enter_delimiter(&mut self, ending: Ending) {
+    fn enter_delimiter(&mut self, ending: DelimiterKind) {
         self.state = State::Delimited(ending, self.held.len() as u64);
         self.held.clear();
     }
 
-    fn leave_delimiter(&mut self, ending: Ending, length: u64) -> Result<Step, Fault> {
+    fn leave_delimiter(&mut self, ending: DelimiterKind, length: u64) -> Result<Step, Error> {
         self.consumed += length;
         match ending {
-            Ending::Close => {
+            DelimiterKind::Close => {
                 self.state = State::Epilogue { own_line: true };
-                Ok(Step::Tell(Event::End))
+                Ok(Step::Tell(FormEvent::End))
             }
-            Ending::Part if self.parts == PARTS_LIMIT => Err(malformed(
+            DelimiterKind::Part if self.parts == PARTS_LIMIT => Err(malformed(
                 "the form has more than 1000 parts: send one file and only the fields that are documented",
             )),
-            Ending::Part => {
+            DelimiterKind::Part => {
                 self.parts += 1;
                 self.state = State::Head;
                 Ok(Step::Again)
@@ -373,7 +376,7 @@ impl Parser {
         }
     }
 
-    fn read_epilogue(&mut self, own_line: bool) -> Result<Step, Fault> {
+    fn read_epilogue(&mut self, own_line: bool) -> Result<Step, Error> {
         if own_line && let Some(byte) = self.chunk.iter().find(|byte| !matches!(byte, b' ' | b'\t'))
         {
             if !matches!(byte, b'\r' | b'\n') {
@@ -389,14 +392,14 @@ impl Parser {
     }
 }
 
-fn never_begins() -> Fault {
+fn never_begins() -> Error {
     malformed(
         "the body doesn't begin with the boundary that its Content-Type names, on a line of its own",
     )
 }
 
-fn malformed(detail: impl Into<std::borrow::Cow<'static, str>>) -> Fault {
-    Fault::caller(Code::MalformedMultipart, Stage::Read, detail)
+fn malformed(detail: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+    Error::caller(ErrorCode::MalformedMultipart, Stage::Read, detail)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 /// One parameter.
 #[derive(Debug)]
-pub(super) struct Parameter<'v> {
+pub(super) struct HeaderParameter<'v> {
     /// In the case that was sent.
     pub key: &'v [u8],
     /// Without its quotes.
@@ -20,19 +20,19 @@ pub(super) struct Parameter<'v> {
 
 /// Why parameters can't be told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unreadable {
+pub(super) enum InvalidParameters {
     /// A key without a value, or a quote that is never closed.
     Incomplete,
     /// Something follows a closing quote: most likely the quote was meant as a part of the value.
     QuoteInside,
 }
 
-impl<'v> Parameter<'v> {
+impl<'v> HeaderParameter<'v> {
     /// The next one, taken off `rest`, or `None` at its end.
     ///
     /// # Errors
     /// What two readers could read differently.
-    pub fn take(rest: &mut &'v [u8]) -> Result<Option<Self>, Unreadable> {
+    pub fn take(rest: &mut &'v [u8]) -> Result<Option<Self>, InvalidParameters> {
         while let [b';' | b' ' | b'\t', further @ ..] = *rest {
             *rest = further;
         }
@@ -41,7 +41,7 @@ impl<'v> Parameter<'v> {
         }
         let key_end = memchr::memchr2(b'=', b';', rest)
             .filter(|&end| rest[end] == b'=')
-            .ok_or(Unreadable::Incomplete)?;
+            .ok_or(InvalidParameters::Incomplete)?;
         let key = rest[..key_end].trim_ascii();
         *rest = rest[key_end + 1..].trim_ascii_start();
         let (value, quoted) = match rest.strip_prefix(b"\"") {
@@ -71,7 +71,7 @@ fn bare<'v>(rest: &mut &'v [u8]) -> &'v [u8] {
 }
 
 /// Undoes a backslash only in front of `"` and `\`: old clients send Windows paths as they are.
-fn unquote<'v>(mut quoted: &'v [u8], rest: &mut &'v [u8]) -> Result<Vec<u8>, Unreadable> {
+fn unquote<'v>(mut quoted: &'v [u8], rest: &mut &'v [u8]) -> Result<Vec<u8>, InvalidParameters> {
     let mut value = Vec::new();
     loop {
         quoted = match *quoted {
@@ -85,10 +85,10 @@ fn unquote<'v>(mut quoted: &'v [u8], rest: &mut &'v [u8]) -> Result<Vec<u8>, Unr
                 return if matches!(rest.first(), None | Some(b';')) {
                     Ok(value)
                 } else {
-                    Err(Unreadable::QuoteInside)
+                    Err(InvalidParameters::QuoteInside)
                 };
             }
-            [] => return Err(Unreadable::Incomplete),
+            [] => return Err(InvalidParameters::Incomplete),
         };
     }
 }
@@ -97,10 +97,10 @@ fn unquote<'v>(mut quoted: &'v [u8], rest: &mut &'v [u8]) -> Result<Vec<u8>, Unr
 mod tests {
     use super::*;
 
-    fn read(mut value: &str) -> Result<Vec<(String, String)>, Unreadable> {
+    fn read(mut value: &str) -> Result<Vec<(String, String)>, InvalidParameters> {
         let mut rest = std::mem::take(&mut value).as_bytes();
         let mut read = Vec::new();
-        while let Some(Parameter { key, value, .. }) = Parameter::take(&mut rest)? {
+        while let Some(HeaderParameter { key, value, .. }) = HeaderParameter::take(&mut rest)? {
             read.push((
                 String::from_utf8_lossy(key).into(),
                 String::from_utf8_lossy(&value).into(),
@@ -130,10 +130,10 @@ mod tests {
     #[test]
     fn what_cant_be_told_apart_says_why() {
         for value in ["a", "a;b=c", "a=\"b", "a=\"b\\\""] {
-            assert_eq!(read(value), Err(Unreadable::Incomplete), "{value}");
+            assert_eq!(read(value), Err(InvalidParameters::Incomplete), "{value}");
         }
         for value in ["a=\"b\"c\"", "a=\"b\" c", "a=\"b\"\"c\""] {
-            assert_eq!(read(value), Err(Unreadable::QuoteInside), "{value}");
+            assert_eq!(read(value), Err(InvalidParameters::QuoteInside), "{value}");
         }
     }
 }

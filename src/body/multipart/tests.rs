@@ -13,20 +13,20 @@ fn bound() -> Boundary {
 /// What was read: events with the offset behind each, neighbouring data joined, and how it ended.
 #[derive(Debug, PartialEq)]
 struct Account {
-    events: Vec<(Event, u64)>,
+    events: Vec<(FormEvent, u64)>,
     end: Result<(), String>,
 }
 
 impl Account {
     fn data(&self) -> Vec<u8> {
         let pieces = self.events.iter().filter_map(|(event, _)| match event {
-            Event::Data(data) => Some(&data[..]),
+            FormEvent::Data(data) => Some(&data[..]),
             _ => None,
         });
         pieces.collect::<Vec<_>>().concat()
     }
 
-    fn offset(&self, wanted: impl Fn(&Event) -> bool) -> u64 {
+    fn offset(&self, wanted: impl Fn(&FormEvent) -> bool) -> u64 {
         self.events
             .iter()
             .rfind(|(event, _)| wanted(event))
@@ -35,16 +35,16 @@ impl Account {
     }
 
     fn file_start(&self) -> u64 {
-        self.offset(|event| matches!(event, Event::Part(_)))
+        self.offset(|event| matches!(event, FormEvent::Part(_)))
     }
 
     fn file_end(&self) -> u64 {
-        self.offset(|event| *event == Event::PartEnd)
+        self.offset(|event| *event == FormEvent::PartEnd)
     }
 
-    fn tell(&mut self, event: Event, consumed: u64) {
+    fn tell(&mut self, event: FormEvent, consumed: u64) {
         match (self.events.last_mut(), event) {
-            (Some((Event::Data(before), offset)), Event::Data(data)) => {
+            (Some((FormEvent::Data(before), offset)), FormEvent::Data(data)) => {
                 *before = [&before[..], &data].concat().into();
                 *offset = consumed;
             }
@@ -53,7 +53,7 @@ impl Account {
     }
 }
 
-fn read_with(parser: &mut Parser, chunks: &[&[u8]]) -> Account {
+fn read_with(parser: &mut FormParser, chunks: &[&[u8]]) -> Account {
     let mut account = Account {
         events: Vec::new(),
         end: Ok(()),
@@ -72,12 +72,12 @@ fn read_with(parser: &mut Parser, chunks: &[&[u8]]) -> Account {
         }
         parser.finish()
     })()
-    .map_err(|fault: Fault| fault.detail().to_owned());
+    .map_err(|fault: Error| fault.detail().to_owned());
     account
 }
 
 fn read(chunks: &[&[u8]]) -> Account {
-    read_with(&mut Parser::new(&bound()), chunks)
+    read_with(&mut FormParser::new(&bound()), chunks)
 }
 
 fn read_whole(body: impl AsRef<[u8]>) -> Account {
@@ -95,7 +95,7 @@ fn fields_and_files_come_in_their_order_with_their_offsets() {
         Content-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nhello\r\n--bound\r\n\
         Content-Disposition: form-data; name=\"late\"\r\n\r\n\r\n--bound--\r\n";
     let field = |name: &str, file_name: Option<&str>| {
-        Event::Part(PartHead {
+        FormEvent::Part(PartHead {
             name: Some(name.into()),
             file_name: file_name.map(Into::into),
             ..PartHead::default()
@@ -104,14 +104,14 @@ fn fields_and_files_come_in_their_order_with_their_offsets() {
     let after = |text: &str| (body.find(text).unwrap() + text.len()) as u64;
     let expected = vec![
         (field("channel", None), after("\"channel\"\r\n\r\n")),
-        (Event::Data("chat".into()), after("chat")),
-        (Event::PartEnd, after("chat")),
+        (FormEvent::Data("chat".into()), after("chat")),
+        (FormEvent::PartEnd, after("chat")),
         (field("file", Some("a.txt")), after("\"a.txt\"\r\n\r\n")),
-        (Event::Data("hello".into()), after("hello")),
-        (Event::PartEnd, after("hello")),
+        (FormEvent::Data("hello".into()), after("hello")),
+        (FormEvent::PartEnd, after("hello")),
         (field("late", None), after("\"late\"\r\n\r\n")),
-        (Event::PartEnd, after("\"late\"\r\n\r\n")),
-        (Event::End, after("--bound--")),
+        (FormEvent::PartEnd, after("\"late\"\r\n\r\n")),
+        (FormEvent::End, after("--bound--")),
     ];
     assert_eq!(
         read_whole(body),
@@ -125,10 +125,10 @@ fn fields_and_files_come_in_their_order_with_their_offsets() {
 #[test]
 fn data_is_the_pushed_bytes_themselves() {
     let chunk = Bytes::from(form(&[b'x'; 1000]));
-    let mut parser = Parser::new(&bound());
+    let mut parser = FormParser::new(&bound());
     parser.push(chunk.clone());
     parser.next_event().unwrap();
-    let Some(Event::Data(data)) = parser.next_event().unwrap() else {
+    let Some(FormEvent::Data(data)) = parser.next_event().unwrap() else {
         panic!("data follows the head")
     };
     assert_eq!(data.len(), 1000);
@@ -140,7 +140,7 @@ fn data_is_the_pushed_bytes_themselves() {
 
 #[test]
 fn chunks_may_be_pushed_before_the_last_one_is_read() {
-    let mut parser = Parser::new(&bound());
+    let mut parser = FormParser::new(&bound());
     form(b"abc")
         .chunks(2)
         .for_each(|chunk| parser.push(Bytes::copy_from_slice(chunk)));
@@ -233,14 +233,14 @@ fn bare_line_feeds_are_told_wherever_they_come_first() {
 
 #[test]
 fn a_form_may_have_no_parts_and_a_part_no_body() {
-    assert_eq!(read_whole("--bound--\r\n").events, [(Event::End, 9)]);
+    assert_eq!(read_whole("--bound--\r\n").events, [(FormEvent::End, 9)]);
     let bare = read_whole("--bound\r\n\r\n--bound--");
     assert_eq!(
         bare.events,
         [
-            (Event::Part(PartHead::default()), 11),
-            (Event::PartEnd, 11),
-            (Event::End, 20)
+            (FormEvent::Part(PartHead::default()), 11),
+            (FormEvent::PartEnd, 11),
+            (FormEvent::End, 20)
         ]
     );
 }
@@ -262,11 +262,11 @@ fn padding_after_a_boundary_belongs_to_the_delimiter() {
 // Pitfalls that others fell into.
 
 /// How a form ended behind its first part, which is the file.
-fn ending(parser: &Parser, account: &Account) -> FormEnding {
+fn ending(parser: &FormParser, account: &Account) -> FormEnding {
     let file_end = account
         .events
         .iter()
-        .find(|(event, _)| *event == Event::PartEnd)
+        .find(|(event, _)| *event == FormEvent::PartEnd)
         .unwrap()
         .1;
     parser.ending(1, file_end).unwrap()
@@ -289,7 +289,7 @@ fn every_constant_ending_gives_the_size_of_the_next_file() {
             let end = end.replace("bound", boundary);
             format!("--{boundary}\r\n{HEAD}{file}\r\n--{boundary}{end}")
         };
-        let mut parser = Parser::new(&bound());
+        let mut parser = FormParser::new(&bound());
         let first = body("bound", "abc");
         let account = read_with(&mut parser, &[first.as_bytes()]);
         assert_eq!(account.end, Ok(()), "{end:?} is well-formed");
@@ -313,7 +313,7 @@ fn every_constant_ending_gives_the_size_of_the_next_file() {
 #[test]
 fn forms_that_end_otherwise_have_other_endings() {
     let of = |end: &str| {
-        let mut parser = Parser::new(&bound());
+        let mut parser = FormParser::new(&bound());
         let account = read_with(
             &mut parser,
             &[format!("--bound\r\n{HEAD}abc\r\n--bound{end}").as_bytes()],
@@ -356,7 +356,7 @@ fn text_on_the_closing_line_is_refused_not_taken_for_an_epilogue() {
 #[test]
 fn an_epilogue_is_counted_and_ignored_however_it_is_cut() {
     let body = [&form(b"abc")[..], b"--bound\r\nnot a part\r\n--bound--\r\n"].concat();
-    let mut parser = Parser::new(&bound());
+    let mut parser = FormParser::new(&bound());
     let chunks: Vec<_> = body.chunks(1).collect();
     let account = read_with(&mut parser, &chunks);
     assert_eq!((account.data(), account.end), (b"abc".to_vec(), Ok(())));
@@ -405,7 +405,7 @@ fn a_form_has_at_most_1000_parts() {
 
 #[test]
 fn a_broken_form_stays_broken() {
-    let mut parser = Parser::new(&bound());
+    let mut parser = FormParser::new(&bound());
     parser.push("garbage".into());
     parser.push(form(b"abc").into());
     let first = parser.next_event().unwrap_err();
@@ -476,7 +476,7 @@ proptest! {
     #[test]
     fn a_file_arrives_whole_and_its_size_can_be_derived(file in files(), crlf: bool, cuts in cuts()) {
         let body = [if crlf { &b"\r\n"[..] } else { b"" }, &form(&file)].concat();
-        let mut parser = Parser::new(&bound());
+        let mut parser = FormParser::new(&bound());
         let account = read_with(&mut parser, &cut(&body, &cuts));
         let file_start = if crlf { 2 } else { 0 } + (b"--bound\r\n".len() + HEAD.len()) as u64;
         prop_assert_eq!(account.data(), &file[..]);
@@ -500,7 +500,7 @@ proptest! {
     #[test]
     fn garbage_is_refused_without_a_panic(garbage in vec(any::<u8>(), 0..300), boundary in "[a-z]{1,2}", cuts in cuts()) {
         let boundary = Boundary::from_content_type(&format!("multipart/form-data; boundary={boundary}")).unwrap();
-        let mut parser = Parser::new(&boundary);
+        let mut parser = FormParser::new(&boundary);
         let _ = read_with(&mut parser, &cut(&garbage, &cuts));
         prop_assert!(parser.consumed() <= garbage.len() as u64);
     }
@@ -508,7 +508,7 @@ proptest! {
     #[test]
     fn a_garbled_head_never_panics(head in vec(any::<u8>(), 0..200), lines in "(Content-Disposition: [ -~]{0,60}\r\n){0,3}") {
         let _ = read_whole([b"--bound\r\n", lines.as_bytes(), &head, b"\r\n\r\n"].concat());
-        let _ = disposition::Disposition::parse(&head);
+        let _ = disposition::PartDisposition::parse(&head);
         let _ = Boundary::from_content_type(&lines);
     }
 }

@@ -14,11 +14,11 @@ use tokio::sync::Mutex;
 
 use super::block_on;
 use super::sandbox::settings;
-use super::stop::Stop;
+use super::stop::StopSignals;
 use crate::app;
 use crate::config::Settings;
 use crate::sandbox::Sandbox;
-use crate::sandbox::config::Config;
+use crate::sandbox::config::SandboxConfig;
 use crate::signals::telemetry;
 use round_trip::RoundTrip;
 
@@ -26,7 +26,7 @@ use round_trip::RoundTrip;
 const PAGE: &str = include_str!("page.html");
 
 #[derive(Debug, Args)]
-pub struct Dev {
+pub struct DevArgs {
     /// Where the gateway listens; a port that is taken is replaced by a free one.
     #[arg(long, default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
@@ -39,18 +39,18 @@ pub struct Dev {
 }
 
 /// Serves until told to stop.
-pub fn run(dev: &Dev) -> ExitCode {
+pub fn run(dev: &DevArgs) -> ExitCode {
     block_on(serve(dev))
 }
 
-async fn serve(dev: &Dev) -> Result<ExitCode, String> {
+async fn serve(dev: &DevArgs) -> Result<ExitCode, String> {
     let _log = telemetry::start(None, "warn")?;
     let signals = Arc::new(Mutex::new(
-        Stop::listen().map_err(|error| error.to_string())?,
+        StopSignals::listen().map_err(|error| error.to_string())?,
     ));
-    let sandbox = Config {
+    let sandbox = SandboxConfig {
         listen: free("the eGain stand-in", dev.sandbox_listen),
-        ..Config::default()
+        ..SandboxConfig::default()
     };
     let sandbox = Sandbox::start(sandbox)
         .map_err(|error| format!("the eGain stand-in can't start: {error}"))?;
@@ -92,7 +92,7 @@ async fn prove(addr: SocketAddr, photo: &Path) -> Result<String, String> {
 }
 
 /// The settings' own rules hold here, too; only the sources are others.
-fn gateway(dev: &Dev, sandbox: &Sandbox) -> Result<Settings, String> {
+fn gateway(dev: &DevArgs, sandbox: &Sandbox) -> Result<Settings, String> {
     let mine = [
         (
             "SERVER__LISTEN",

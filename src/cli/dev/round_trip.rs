@@ -8,7 +8,7 @@ use reqwest::{Client, Response, StatusCode};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::body::digest::{Sum, hex};
+use crate::body::digest::{Sha256Sum, hex};
 
 /// The range that is asked for.
 const PART: std::ops::RangeInclusive<usize> = 1000..=1999;
@@ -22,7 +22,7 @@ pub struct RoundTrip {
 /// What a 201 says.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Stored {
+pub struct StoredAsset {
     /// The asset's id.
     pub id: String,
     name: String,
@@ -78,9 +78,9 @@ impl RoundTrip {
     }
 
     /// Sends the file and checks the receipt.
-    pub async fn upload(&self, file: &[u8]) -> Result<Stored, String> {
+    pub async fn upload(&self, file: &[u8]) -> Result<StoredAsset, String> {
         let target = format!("{}?channel=sms&name=photo.png&sha256=1", self.assets);
-        let stored: Stored = read(
+        let stored: StoredAsset = read(
             self.client.post(target).body(file.to_vec()).send().await,
             StatusCode::CREATED,
         )
@@ -133,7 +133,7 @@ impl RoundTrip {
 }
 
 fn sum(bytes: &[u8]) -> String {
-    hex(&Sum::from(Sha256::digest(bytes)))
+    hex(&Sha256Sum::from(Sha256::digest(bytes)))
 }
 
 async fn answer(sent: reqwest::Result<Response>, expected: StatusCode) -> Result<Response, String> {

@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::field_reader::{FieldError, FieldReader};
-use super::variant::Variant;
+use super::variant::AccountVariant;
 
 /// eGain's limits, in characters.
 const NAME: std::ops::RangeInclusive<usize> = 1..=255;
@@ -32,7 +32,7 @@ pub struct Account {
     /// What its provider calls it; its form depends on the variant.
     pub address: String,
     /// The channel, whose restrictions hold for it.
-    pub channel: Reference,
+    pub channel: ObjectReference,
     /// How messages become cases.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub case_management: Option<CaseManagement>,
@@ -47,7 +47,7 @@ pub struct Account {
 
 /// Something else of eGain's, by its id.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct Reference {
+pub struct ObjectReference {
     /// 36 characters, but for an entry point.
     pub id: String,
     #[serde(flatten)]
@@ -83,9 +83,9 @@ pub struct ChatConfigurations {
     /// False by default.
     pub allow_queue_transfer_on_agent_unavailability: bool,
     /// 36 characters.
-    pub orchestration: Reference,
+    pub orchestration: ObjectReference,
     /// 1 to 255 characters.
-    pub entry_point: Reference,
+    pub entry_point: ObjectReference,
     #[serde(flatten)]
     rest: Map<String, Value>,
 }
@@ -116,7 +116,7 @@ impl Account {
     /// Everything that is wrong, a field each.
     pub fn read(
         document: &Map<String, Value>,
-        variant: Variant,
+        variant: AccountVariant,
         current: Option<&Value>,
     ) -> Result<Self, Vec<FieldError>> {
         let mut errors = Vec::new();
@@ -132,7 +132,7 @@ impl Account {
         }
     }
 
-    fn of(fields: &mut FieldReader, variant: Variant, current: Option<&Value>) -> Self {
+    fn of(fields: &mut FieldReader, variant: AccountVariant, current: Option<&Value>) -> Self {
         let name = fields.text("name", NAME);
         let address = fields.text("address", NAME);
         if let Some(wrong) = address
@@ -142,7 +142,7 @@ impl Account {
             fields.mistake::<()>("address", wrong);
         }
         let channel = fields.object("channel", |channel| {
-            Reference::of(channel, ID, within(current, "channel"))
+            ObjectReference::of(channel, ID, within(current, "channel"))
         });
         let chat = within(current, "chatConfigurations");
         let chat_configurations = fields.object("chatConfigurations", |fields| {
@@ -196,7 +196,7 @@ fn within<'v>(current: Option<&'v Value>, name: &str) -> Option<&'v Value> {
     current?.get(name)
 }
 
-impl Reference {
+impl ObjectReference {
     fn of(
         fields: &mut FieldReader,
         length: std::ops::RangeInclusive<usize>,
@@ -223,10 +223,10 @@ impl CaseManagement {
 impl ChatConfigurations {
     fn of(fields: &mut FieldReader, current: Option<&Value>) -> Self {
         let orchestration = fields.object("orchestration", |fields| {
-            Reference::of(fields, ID, within(current, "orchestration"))
+            ObjectReference::of(fields, ID, within(current, "orchestration"))
         });
         let entry_point = fields.object("entryPoint", |fields| {
-            Reference::of(fields, NAME, within(current, "entryPoint"))
+            ObjectReference::of(fields, NAME, within(current, "entryPoint"))
         });
         let unavailable = fields.word("onAgentUnavailability", &["off_hours", "retain_and_retry"]);
         Self {

@@ -6,22 +6,22 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::{Account, Channel};
-use crate::egain::calls::{Operation, Question};
-use crate::egain::{Answer, Egain};
+use crate::egain::calls::{ApiRequest, EgainOperation};
+use crate::egain::{ApiResponse, EgainClient};
 use crate::words::account::{AccountId, ChannelId};
-use crate::words::caller::Claimant;
-use crate::words::fault::{Fault, Stage};
+use crate::words::caller::Principal;
+use crate::words::fault::{Error, Stage};
 
-impl Egain {
+impl EgainClient {
     /// `POST /accounts`: the id of the new account.
     pub async fn create_account(
         &self,
         account: &Account,
-        claimant: &Claimant,
-    ) -> Result<String, Fault> {
+        claimant: &Principal,
+    ) -> Result<String, Error> {
         let answer = self
             .manage(
-                Operation::CreateAccount,
+                EgainOperation::CreateAccount,
                 "/accounts".to_owned(),
                 to_json(account),
                 claimant,
@@ -36,9 +36,9 @@ impl Egain {
     }
 
     /// `GET /accounts`, with a query as eGain knows it: the answer as it came.
-    pub async fn list_accounts(&self, query: &str, claimant: &Claimant) -> Result<Value, Fault> {
+    pub async fn list_accounts(&self, query: &str, claimant: &Principal) -> Result<Value, Error> {
         self.get(
-            Operation::ListAccounts,
+            EgainOperation::ListAccounts,
             with_query("/accounts", query),
             claimant,
         )
@@ -46,9 +46,13 @@ impl Egain {
     }
 
     /// `GET /accounts/{id}`, as it came, secrets and all.
-    pub async fn get_account(&self, id: &AccountId, claimant: &Claimant) -> Result<Value, Fault> {
-        self.get(Operation::GetAccount, format!("/accounts/{id}"), claimant)
-            .await
+    pub async fn get_account(&self, id: &AccountId, claimant: &Principal) -> Result<Value, Error> {
+        self.get(
+            EgainOperation::GetAccount,
+            format!("/accounts/{id}"),
+            claimant,
+        )
+        .await
     }
 
     /// `PUT /accounts/{id}`: a full replacement, refused where `modified` isn't the account's any
@@ -58,15 +62,15 @@ impl Egain {
         id: &AccountId,
         account: &Account,
         modified: &Value,
-        claimant: &Claimant,
-    ) -> Result<(), Fault> {
+        claimant: &Principal,
+    ) -> Result<(), Error> {
         let mut document = serde_json::to_value(account).expect("it has string keys");
         if !modified.is_null() {
             document["modified"] = modified.clone();
         }
         let body = to_json(&document);
         self.manage(
-            Operation::ReplaceAccount,
+            EgainOperation::ReplaceAccount,
             format!("/accounts/{id}"),
             body,
             claimant,
@@ -76,9 +80,9 @@ impl Egain {
     }
 
     /// `DELETE /accounts/{id}`
-    pub async fn delete_account(&self, id: &AccountId, claimant: &Claimant) -> Result<(), Fault> {
+    pub async fn delete_account(&self, id: &AccountId, claimant: &Principal) -> Result<(), Error> {
         self.manage(
-            Operation::DeleteAccount,
+            EgainOperation::DeleteAccount,
             format!("/accounts/{id}"),
             Bytes::new(),
             claimant,
@@ -88,9 +92,9 @@ impl Egain {
     }
 
     /// `GET /channels`, with a query as eGain knows it: the answer as it came.
-    pub async fn list_channels(&self, query: &str, claimant: &Claimant) -> Result<Value, Fault> {
+    pub async fn list_channels(&self, query: &str, claimant: &Principal) -> Result<Value, Error> {
         self.get(
-            Operation::ListChannels,
+            EgainOperation::ListChannels,
             with_query("/channels", query),
             claimant,
         )
@@ -98,29 +102,33 @@ impl Egain {
     }
 
     /// `GET /channels/{id}`, as it came; see [`Channel::read`].
-    pub async fn get_channel(&self, id: &ChannelId, claimant: &Claimant) -> Result<Value, Fault> {
-        self.get(Operation::GetChannel, format!("/channels/{id}"), claimant)
-            .await
+    pub async fn get_channel(&self, id: &ChannelId, claimant: &Principal) -> Result<Value, Error> {
+        self.get(
+            EgainOperation::GetChannel,
+            format!("/channels/{id}"),
+            claimant,
+        )
+        .await
     }
 
     async fn get(
         &self,
-        operation: Operation,
+        operation: EgainOperation,
         path: String,
-        claimant: &Claimant,
-    ) -> Result<Value, Fault> {
+        claimant: &Principal,
+    ) -> Result<Value, Error> {
         let answer = self.manage(operation, path, Bytes::new(), claimant).await?;
         self.read(&answer)
     }
 
     async fn manage(
         &self,
-        operation: Operation,
+        operation: EgainOperation,
         path: String,
         body: Bytes,
-        claimant: &Claimant,
-    ) -> Result<Answer, Fault> {
-        let question = Question::Manage {
+        claimant: &Principal,
+    ) -> Result<ApiResponse, Error> {
+        let question = ApiRequest::Manage {
             operation,
             path,
             body,
@@ -131,7 +139,7 @@ impl Egain {
             .map(|(answer, _)| answer)
     }
 
-    fn read(&self, answer: &Answer) -> Result<Value, Fault> {
+    fn read(&self, answer: &ApiResponse) -> Result<Value, Error> {
         let value = serde_json::from_slice(&answer.body)
             .ok()
             .filter(Value::is_object);
@@ -140,7 +148,7 @@ impl Egain {
         })
     }
 
-    fn unusable_account(&self, answer: &Answer, what: &str) -> Fault {
+    fn unusable_account(&self, answer: &ApiResponse, what: &str) -> Error {
         answer.unusable(Stage::Manage, &answer.fields(&self.metrics), what)
     }
 }
@@ -150,11 +158,15 @@ impl Channel {
     ///
     /// # Errors
     /// eGain can't be asked, knows no such channel, or doesn't say its type.
-    pub async fn fetch(egain: &Egain, id: &ChannelId, claimant: &Claimant) -> Result<Self, Fault> {
+    pub async fn fetch(
+        egain: &EgainClient,
+        id: &ChannelId,
+        claimant: &Principal,
+    ) -> Result<Self, Error> {
         let channel = egain.get_channel(id, claimant).await?;
         let untyped = || {
-            Fault::egain(
-                crate::words::fault::Code::UpstreamError,
+            Error::egain(
+                crate::words::fault::ErrorCode::UpstreamError,
                 Stage::Manage,
                 "eGain's channel has no type: ask eGain's support",
             )

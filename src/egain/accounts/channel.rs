@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::policy::attachments::{AttachmentPolicy, Extensions, LARGEST};
-use crate::words::asset::Direction;
+use crate::policy::attachments::{AttachmentPolicy, ExtensionRule, LARGEST};
+use crate::words::asset::AssetDirection;
 
 /// A channel, as far as the gateway needs it. Read leniently: only what is documented is relied on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,25 +25,28 @@ impl Channel {
                 .filter(|kind| !kind.is_empty())?
                 .to_owned(),
             active: channel["active"].as_bool().unwrap_or(true),
-            inbound: policy(&channel["restrictions"]["inbound"], Direction::Inbound),
-            outbound: policy(&channel["restrictions"]["outbound"], Direction::Outbound),
+            inbound: policy(&channel["restrictions"]["inbound"], AssetDirection::Inbound),
+            outbound: policy(
+                &channel["restrictions"]["outbound"],
+                AssetDirection::Outbound,
+            ),
         })
     }
 
     /// What may be attached in a direction.
-    pub fn policy(&self, direction: Direction) -> &AttachmentPolicy {
+    pub fn policy(&self, direction: AssetDirection) -> &AttachmentPolicy {
         match direction {
-            Direction::Inbound => &self.inbound,
-            Direction::Outbound => &self.outbound,
+            AssetDirection::Inbound => &self.inbound,
+            AssetDirection::Outbound => &self.outbound,
         }
     }
 }
 
 /// Where `features` is absent, all is allowed inbound and nothing outbound (eGain's Channel API).
-fn policy(restrictions: &Value, direction: Direction) -> AttachmentPolicy {
+fn policy(restrictions: &Value, direction: AssetDirection) -> AttachmentPolicy {
     let attachments = match restrictions["features"].as_array() {
         Some(features) => features.iter().any(|feature| feature == "attachments"),
-        None => direction == Direction::Inbound,
+        None => direction == AssetDirection::Inbound,
     };
     let written = &restrictions["attachmentPolicy"];
     if !attachments || written["enabled"] == false {
@@ -63,9 +66,9 @@ fn policy(restrictions: &Value, direction: Direction) -> AttachmentPolicy {
             .unwrap_or(LARGEST)
             .clamp(1, LARGEST),
         extensions: match written["type"].as_str() {
-            Some("allow") => Extensions::Allow(listed),
-            Some("block") => Extensions::Block(listed),
-            _ => Extensions::Any,
+            Some("allow") => ExtensionRule::Allow(listed),
+            Some("block") => ExtensionRule::Block(listed),
+            _ => ExtensionRule::Any,
         },
     }
 }
@@ -84,11 +87,11 @@ mod tests {
     fn absent_features_allow_all_inbound_and_nothing_outbound() {
         let channel = Channel::read(&json!({"type": "sms"})).unwrap();
         assert_eq!(
-            channel.policy(Direction::Inbound),
+            channel.policy(AssetDirection::Inbound),
             &AttachmentPolicy::default()
         );
         assert_eq!(
-            channel.policy(Direction::Outbound),
+            channel.policy(AssetDirection::Outbound),
             &AttachmentPolicy::nothing()
         );
         let policy = json!({"type": "block", "extensions": ["bat", ".EXE"], "maxSize": "12345"});
@@ -96,13 +99,13 @@ mod tests {
             &json!({"type": "sms", "restrictions": {"inbound": {"attachmentPolicy": policy}}}),
         )
         .unwrap();
-        let blocked = Extensions::Block(["bat", "exe"].map(str::to_owned).into());
+        let blocked = ExtensionRule::Block(["bat", "exe"].map(str::to_owned).into());
         let expected = AttachmentPolicy {
             enabled: true,
             max_size: 12_345,
             extensions: blocked,
         };
-        assert_eq!(channel.policy(Direction::Inbound), &expected);
+        assert_eq!(channel.policy(AssetDirection::Inbound), &expected);
     }
 
     #[test]
@@ -116,7 +119,7 @@ mod tests {
                 Channel::read(&json!({"type": "sms", "restrictions": {"inbound": inbound}}))
                     .unwrap();
             assert_eq!(
-                channel.policy(Direction::Inbound),
+                channel.policy(AssetDirection::Inbound),
                 &AttachmentPolicy::nothing(),
                 "{inbound}"
             );
@@ -129,7 +132,7 @@ mod tests {
             json!({"features": ["attachments"], "attachmentPolicy": {"maxSize": 99_999_999}});
         let channel =
             Channel::read(&json!({"type": "sms", "restrictions": {"outbound": outbound}})).unwrap();
-        assert_eq!(channel.policy(Direction::Outbound).max_size, LARGEST);
+        assert_eq!(channel.policy(AssetDirection::Outbound).max_size, LARGEST);
         assert!(Channel::read(&json!({"type": 7})).is_none());
     }
 }

@@ -14,11 +14,11 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::Channel;
-use crate::egain::Egain;
-use crate::signals::metrics::Metrics;
+use crate::egain::EgainClient;
+use crate::signals::metrics::ServiceMetrics;
 use crate::words::account::{AccountId, ChannelId};
-use crate::words::caller::Claimant;
-use crate::words::fault::{Code, Fault, Stage};
+use crate::words::caller::Principal;
+use crate::words::fault::{Error, ErrorCode, Stage};
 
 /// Accounts that are kept; callers' tokens may name any.
 const MOST_ACCOUNTS: u64 = 10_000;
@@ -32,7 +32,7 @@ const LOOKS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 /// The rules of all accounts that callers are bound to.
 #[derive(Clone)]
 pub struct LiveRules {
-    egain: Egain,
+    egain: EgainClient,
     /// How old a copy may become before it is refreshed.
     ttl: Duration,
     accounts: Cache<AccountId, Arc<Entry>>,
@@ -59,7 +59,7 @@ enum Verdict {
 
 impl LiveRules {
     /// Knows no account yet.
-    pub fn new(egain: Egain, ttl: Duration, metrics: &Metrics) -> Self {
+    pub fn new(egain: EgainClient, ttl: Duration, metrics: &ServiceMetrics) -> Self {
         let accounts = Cache::builder()
             .max_capacity(MOST_ACCOUNTS)
             .time_to_idle(UNUSED)
@@ -79,7 +79,7 @@ impl LiveRules {
     /// # Errors
     /// `forbidden` for an account or channel that is deleted or inactive; `upstream-unavailable`
     /// where eGain can't be asked.
-    pub async fn channel_of(&self, account: &AccountId) -> Result<Arc<Channel>, Fault> {
+    pub async fn channel_of(&self, account: &AccountId) -> Result<Arc<Channel>, Error> {
         let entry = match self.accounts.get(account).await {
             Some(entry) => entry,
             None => self.first(account).await?,
@@ -87,12 +87,12 @@ impl LiveRules {
         let verdict = entry.0.read().verdict.clone();
         match verdict {
             Verdict::Open(channel) => Ok(channel),
-            Verdict::Closed(why) => Err(Fault::caller(Code::Forbidden, Stage::Policy, why)),
+            Verdict::Closed(why) => Err(Error::caller(ErrorCode::Forbidden, Stage::Policy, why)),
         }
     }
 
     /// Single flight: all who wait for one account share one fetch.
-    async fn first(&self, account: &AccountId) -> Result<Arc<Entry>, Fault> {
+    async fn first(&self, account: &AccountId) -> Result<Arc<Entry>, Error> {
         let (rules, id) = (self.clone(), account.clone());
         // In a task of its own, so that a caller that leaves doesn't make the others ask once more.
         let fetch = async move {
@@ -138,11 +138,11 @@ impl LiveRules {
     }
 
     /// Two calls: the account, and the channel that it names.
-    async fn fetch(&self, id: &AccountId) -> Result<Verdict, Fault> {
-        let by = &Claimant::Gateway;
+    async fn fetch(&self, id: &AccountId) -> Result<Verdict, Error> {
+        let by = &Principal::Gateway;
         let account = match self.egain.get_account(id, by).await {
             Ok(account) => account,
-            Err(fault) if fault.code() == Code::NotFound => {
+            Err(fault) if fault.code() == ErrorCode::NotFound => {
                 return Ok(Verdict::Closed(
                     "this caller's account doesn't exist at eGain any more: an operator must bind it to another",
                 ));
@@ -197,21 +197,22 @@ impl Seen {
 }
 
 /// Without rules nothing can be judged, whatever the reason: the caller may come back.
-fn never_seen(fault: &Fault) -> Fault {
+fn never_seen(fault: &Error) -> Error {
     let detail = "the rules of this caller's account can't be read from eGain, and none were read before: try again later; if it \
                   lasts, an operator must check that the client has the scope app.conversation.conversationmgr.read or .manage";
     let wait = fault.wait().unwrap_or(Duration::from_secs(5));
-    let refused = Fault::egain(Code::UpstreamUnavailable, Stage::Policy, detail).retry_after(wait);
+    let refused =
+        Error::egain(ErrorCode::UpstreamUnavailable, Stage::Policy, detail).retry_after(wait);
     fault
         .upstream_answer()
         .cloned()
         .into_iter()
-        .fold(refused, Fault::upstream)
+        .fold(refused, Error::upstream)
 }
 
-fn defect() -> Fault {
-    Fault::gateway(
-        Code::Internal,
+fn defect() -> Error {
+    Error::gateway(
+        ErrorCode::Internal,
         Stage::Policy,
         "the gateway has a defect: report it with the request id",
     )

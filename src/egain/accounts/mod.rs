@@ -11,9 +11,10 @@ mod tests;
 mod variant;
 
 pub use account::{
-    Account, Attribute, CaseManagement, ChatConfigurations, Reference, is_secret, without_secrets,
+    Account, Attribute, CaseManagement, ChatConfigurations, ObjectReference, is_secret,
+    without_secrets,
 };
 pub use channel::Channel;
 pub use field_reader::FieldError;
 pub use live_rules::LiveRules;
-pub use variant::Variant;
+pub use variant::AccountVariant;

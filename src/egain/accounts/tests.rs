@@ -23,7 +23,7 @@ fn object(value: &Value) -> &Map<String, Value> {
 }
 
 /// What an operator is told about the good account with one value changed; null takes it away.
-fn told(variant: Variant, pointer: &str, value: Value) -> String {
+fn told(variant: AccountVariant, pointer: &str, value: Value) -> String {
     let mut account = good();
     let (above, name) = pointer.rsplit_once('/').unwrap();
     let above = account.pointer_mut(above).unwrap();
@@ -164,7 +164,7 @@ fn each_field_is_held_to_its_bounds_and_says_which() {
         ),
     ] {
         assert_eq!(
-            told(Variant::TwilioSms, pointer, value),
+            told(AccountVariant::TwilioSms, pointer, value),
             expected,
             "{pointer}"
         );
@@ -176,11 +176,15 @@ fn an_address_is_as_its_provider_writes_it() {
     let uuid = "3f2504e0-4f89-11d3-9a0c-0305e82c3301";
     let brand = format!("brands/{uuid}/agents/{uuid}");
     for (variant, right, wrong) in [
-        (Variant::TwilioSms, "+14155550100", "14155550100"),
-        (Variant::TwilioSms, "+123456789012345", "+1234567890123456"),
-        (Variant::WhatsApp, "14155550100", "+14155550100"),
+        (AccountVariant::TwilioSms, "+14155550100", "14155550100"),
         (
-            Variant::GoogleBusinessMessaging,
+            AccountVariant::TwilioSms,
+            "+123456789012345",
+            "+1234567890123456",
+        ),
+        (AccountVariant::WhatsApp, "14155550100", "+14155550100"),
+        (
+            AccountVariant::GoogleBusinessMessaging,
             &brand,
             "brands/1/agents/2",
         ),
@@ -192,17 +196,20 @@ fn an_address_is_as_its_provider_writes_it() {
         );
     }
     assert_eq!(
-        told(Variant::Custom, "/address", json!("anything at all")),
+        told(AccountVariant::Custom, "/address", json!("anything at all")),
         "taken"
     );
     let said = "address: + and up to 15 digits for Twilio SMS, is \"+1 415\"";
-    assert_eq!(told(Variant::TwilioSms, "/address", json!("+1 415")), said);
+    assert_eq!(
+        told(AccountVariant::TwilioSms, "/address", json!("+1 415")),
+        said
+    );
 }
 
 #[test]
 fn all_mistakes_are_told_at_once_and_none_shows_a_secret() {
     let document = json!({"name": "", "chatConfigurations": {"timeout": 1}, "attributes": [{"name": "authToken", "value": ["planted"]}]});
-    let errors = Account::read(object(&document), Variant::WhatsApp, None).unwrap_err();
+    let errors = Account::read(object(&document), AccountVariant::WhatsApp, None).unwrap_err();
     let paths: Vec<_> = errors.iter().map(|error| error.path.as_str()).collect();
     let expected = [
         "name",
@@ -220,7 +227,7 @@ fn all_mistakes_are_told_at_once_and_none_shows_a_secret() {
 
 #[test]
 fn defaults_are_written_out_and_a_secret_goes_to_egain_only() {
-    let account = Account::read(object(&good()), Variant::TwilioSms, None).unwrap();
+    let account = Account::read(object(&good()), AccountVariant::TwilioSms, None).unwrap();
     let sent = serde_json::to_value(&account).unwrap();
     assert_eq!(
         (&sent["active"], &sent["chatConfigurations"]["timeout"]),
@@ -250,7 +257,8 @@ fn what_egain_sends_beyond_its_documents_survives_a_replacement() {
         .as_object_mut()
         .unwrap()
         .remove("colour");
-    let account = Account::read(object(&document), Variant::TwilioSms, Some(&current)).unwrap();
+    let account =
+        Account::read(object(&document), AccountVariant::TwilioSms, Some(&current)).unwrap();
     let sent = serde_json::to_value(&account).unwrap();
     assert_eq!(
         (&sent["department"], &sent["chatConfigurations"]["colour"]),
@@ -262,7 +270,7 @@ fn what_egain_sends_beyond_its_documents_survives_a_replacement() {
     );
     assert!(sent.get("modified").is_none());
     document["departments"] = json!(1);
-    assert!(Account::read(object(&document), Variant::TwilioSms, Some(&current)).is_err());
+    assert!(Account::read(object(&document), AccountVariant::TwilioSms, Some(&current)).is_err());
 }
 
 #[test]

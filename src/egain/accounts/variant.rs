@@ -4,7 +4,7 @@ use super::account::Attribute;
 
 /// A provider's kind of account; the channel's type tells which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
-pub enum Variant {
+pub enum AccountVariant {
     /// Bring your own channel: addresses are free text.
     #[strum(serialize = "a channel of your own")]
     Custom,
@@ -22,7 +22,7 @@ pub enum Variant {
 /// ITU-T E.164 section 6.2.1: a number has no more digits.
 const LONGEST_NUMBER: usize = 15;
 
-impl Variant {
+impl AccountVariant {
     /// By the channel's `type`, such as `sms_twilio`.
     pub fn of_channel(channel_type: &str) -> Self {
         match channel_type {

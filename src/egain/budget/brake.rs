@@ -21,7 +21,7 @@ const LONGEST_OUTAGE_PAUSE: Duration = Duration::from_secs(10);
 
 /// What became of a call, as far as the next ones are concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum CallVerdict {
     /// eGain answered, and takes calls.
     Taken,
     /// 429, with the wait that it asked for.
@@ -34,27 +34,27 @@ pub enum Verdict {
 
 /// Why no call is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Cause {
+pub(super) enum PauseCause {
     TooMany,
     Outage,
 }
 
 /// What an operator should hear of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum News {
+pub(super) enum BreakerEvent {
     Stopped {
-        cause: Cause,
+        cause: PauseCause,
         asked: Option<Duration>,
         pause: Duration,
     },
     Over {
-        cause: Cause,
+        cause: PauseCause,
     },
 }
 
 /// Whether calls may be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Gate {
+pub(super) enum CallGate {
     Open,
     /// None for so long, and then one.
     Shut(Duration),
@@ -62,7 +62,7 @@ pub(super) enum Gate {
     Probing,
 }
 
-pub(super) struct Brake {
+pub(super) struct CircuitBreaker {
     max_pause: Duration,
     /// Failures in a row.
     failures: u32,
@@ -72,14 +72,14 @@ pub(super) struct Brake {
 }
 
 struct Stop {
-    cause: Cause,
+    cause: PauseCause,
     until: Instant,
     pause: Duration,
     /// The number of the call that probes.
     probe: Option<u64>,
 }
 
-impl Brake {
+impl CircuitBreaker {
     pub(super) fn new(max_pause: Duration) -> Self {
         Self {
             max_pause,
@@ -89,16 +89,16 @@ impl Brake {
         }
     }
 
-    pub(super) fn gate(&self, now: Instant) -> Gate {
+    pub(super) fn gate(&self, now: Instant) -> CallGate {
         match &self.stop {
-            None => Gate::Open,
-            Some(Stop { probe: Some(_), .. }) => Gate::Probing,
-            Some(stop) => Gate::Shut(stop.until.saturating_duration_since(now)),
+            None => CallGate::Open,
+            Some(Stop { probe: Some(_), .. }) => CallGate::Probing,
+            Some(stop) => CallGate::Shut(stop.until.saturating_duration_since(now)),
         }
     }
 
     /// Why calls wait or are refused, if they are.
-    pub(super) fn cause(&self) -> Option<Cause> {
+    pub(super) fn cause(&self) -> Option<PauseCause> {
         self.stop.as_ref().map(|stop| stop.cause)
     }
 
@@ -130,7 +130,12 @@ impl Brake {
     }
 
     /// A call has ended.
-    pub(super) fn ended(&mut self, number: u64, verdict: Verdict, now: Instant) -> Option<News> {
+    pub(super) fn ended(
+        &mut self,
+        number: u64,
+        verdict: CallVerdict,
+        now: Instant,
+    ) -> Option<BreakerEvent> {
         match &self.stop {
             None => self.ended_in_peace(verdict, now),
             Some(stop) if stop.probe == Some(number) => self.probed(verdict, now),
@@ -141,24 +146,24 @@ impl Brake {
         }
     }
 
-    fn ended_in_peace(&mut self, verdict: Verdict, now: Instant) -> Option<News> {
+    fn ended_in_peace(&mut self, verdict: CallVerdict, now: Instant) -> Option<BreakerEvent> {
         match verdict {
-            Verdict::Taken => {
+            CallVerdict::Taken => {
                 (self.failures, self.asked) = (0, Duration::ZERO);
                 None
             }
-            Verdict::TooMany(asked) => Some(self.stop(
-                Cause::TooMany,
+            CallVerdict::TooMany(asked) => Some(self.stop(
+                PauseCause::TooMany,
                 asked,
                 asked.unwrap_or(FIRST_PAUSE).min(self.max_pause),
                 now,
             )),
-            Verdict::Failed(asked) => self.failed(asked, now),
-            Verdict::Unsent => self.failed(None, now),
+            CallVerdict::Failed(asked) => self.failed(asked, now),
+            CallVerdict::Unsent => self.failed(None, now),
         }
     }
 
-    fn failed(&mut self, asked: Option<Duration>, now: Instant) -> Option<News> {
+    fn failed(&mut self, asked: Option<Duration>, now: Instant) -> Option<BreakerEvent> {
         self.failures += 1;
         self.asked = self
             .asked
@@ -166,23 +171,23 @@ impl Brake {
             .min(self.max_pause);
         let asked = (!self.asked.is_zero()).then_some(self.asked);
         (self.failures >= FAILURES)
-            .then(|| self.stop(Cause::Outage, asked, self.asked.max(FIRST_PAUSE), now))
+            .then(|| self.stop(PauseCause::Outage, asked, self.asked.max(FIRST_PAUSE), now))
     }
 
     fn stop(
         &mut self,
-        cause: Cause,
+        cause: PauseCause,
         asked: Option<Duration>,
         pause: Duration,
         now: Instant,
-    ) -> News {
+    ) -> BreakerEvent {
         self.stop = Some(Stop {
             cause,
             until: now + pause,
             pause,
             probe: None,
         });
-        News::Stopped {
+        BreakerEvent::Stopped {
             cause,
             asked,
             pause,
@@ -190,7 +195,7 @@ impl Brake {
     }
 
     /// The probe's verdict: all go again, or nobody for twice as long.
-    fn probed(&mut self, verdict: Verdict, now: Instant) -> Option<News> {
+    fn probed(&mut self, verdict: CallVerdict, now: Instant) -> Option<BreakerEvent> {
         let before = self.stop.take()?;
         let twice = |cause| {
             if before.cause == cause {
@@ -200,26 +205,28 @@ impl Brake {
             }
         };
         let (cause, pause) = match verdict {
-            Verdict::Taken => {
+            CallVerdict::Taken => {
                 (self.failures, self.asked) = (0, Duration::ZERO);
-                return Some(News::Over {
+                return Some(BreakerEvent::Over {
                     cause: before.cause,
                 });
             }
-            Verdict::TooMany(asked) => (
-                Cause::TooMany,
-                twice(Cause::TooMany).min(asked.unwrap_or(self.max_pause)),
+            CallVerdict::TooMany(asked) => (
+                PauseCause::TooMany,
+                twice(PauseCause::TooMany).min(asked.unwrap_or(self.max_pause)),
             ),
-            Verdict::Failed(asked) => {
+            CallVerdict::Failed(asked) => {
                 let asked = asked.unwrap_or_default().min(self.max_pause);
                 (
-                    Cause::Outage,
-                    twice(Cause::Outage).min(LONGEST_OUTAGE_PAUSE).max(asked),
+                    PauseCause::Outage,
+                    twice(PauseCause::Outage)
+                        .min(LONGEST_OUTAGE_PAUSE)
+                        .max(asked),
                 )
             }
-            Verdict::Unsent => (
-                Cause::Outage,
-                twice(Cause::Outage).min(LONGEST_OUTAGE_PAUSE),
+            CallVerdict::Unsent => (
+                PauseCause::Outage,
+                twice(PauseCause::Outage).min(LONGEST_OUTAGE_PAUSE),
             ),
         };
         self.stop = Some(Stop {
@@ -233,10 +240,10 @@ impl Brake {
 
     /// A call that was sent before the stop: another 429 may ask for more, and an answer ends an
     /// outage.
-    fn straggled(&mut self, cause: Cause, verdict: Verdict, now: Instant) {
+    fn straggled(&mut self, cause: PauseCause, verdict: CallVerdict, now: Instant) {
         match (cause, verdict) {
-            (Cause::Outage, Verdict::Taken) => *self = Self::new(self.max_pause),
-            (Cause::TooMany, Verdict::TooMany(Some(asked))) => {
+            (PauseCause::Outage, CallVerdict::Taken) => *self = Self::new(self.max_pause),
+            (PauseCause::TooMany, CallVerdict::TooMany(Some(asked))) => {
                 let pause = asked.min(self.max_pause);
                 if let Some(stop) = self.stop.as_mut().filter(|stop| stop.pause < pause) {
                     (stop.until, stop.pause) = (stop.until.max(now + pause), pause);
@@ -256,14 +263,19 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     /// Lets probes fail, and says how long each pause was.
-    fn pauses(brake: &mut Brake, first: Instant, verdict: Verdict, probes: u64) -> Vec<u64> {
+    fn pauses(
+        brake: &mut CircuitBreaker,
+        first: Instant,
+        verdict: CallVerdict,
+        probes: u64,
+    ) -> Vec<u64> {
         let mut now = first;
         let mut one = |number| {
             let left = brake.left(now);
             now += left;
-            assert_eq!(brake.gate(now), Gate::Shut(Duration::ZERO));
+            assert_eq!(brake.gate(now), CallGate::Shut(Duration::ZERO));
             brake.goes(number);
-            assert_eq!(brake.gate(now), Gate::Probing);
+            assert_eq!(brake.gate(now), CallGate::Probing);
             assert_eq!(brake.ended(number, verdict, now), None, "it is told once");
             left.as_secs()
         };
@@ -278,17 +290,17 @@ mod tests {
             (Some(5 * SECOND), 5 * SECOND),
             (Some(HOUR), MINUTE),
         ] {
-            let mut brake = Brake::new(MINUTE);
-            let news = brake.ended(0, Verdict::TooMany(asked), now);
+            let mut brake = CircuitBreaker::new(MINUTE);
+            let news = brake.ended(0, CallVerdict::TooMany(asked), now);
             assert_eq!(
                 news,
-                Some(News::Stopped {
-                    cause: Cause::TooMany,
+                Some(BreakerEvent::Stopped {
+                    cause: PauseCause::TooMany,
                     asked,
                     pause
                 })
             );
-            assert_eq!(brake.gate(now), Gate::Shut(pause));
+            assert_eq!(brake.gate(now), CallGate::Shut(pause));
         }
     }
 
@@ -299,14 +311,17 @@ mod tests {
             (Some(HOUR), [60, 120, 240, 480, 960, 1920, 3600, 3600]),
             (Some(3 * SECOND), [3; 8]),
         ] {
-            let mut brake = Brake::new(MINUTE);
-            brake.ended(0, Verdict::TooMany(asked), now);
-            assert_eq!(pauses(&mut brake, now, Verdict::TooMany(asked), 8), seen);
+            let mut brake = CircuitBreaker::new(MINUTE);
+            brake.ended(0, CallVerdict::TooMany(asked), now);
+            assert_eq!(
+                pauses(&mut brake, now, CallVerdict::TooMany(asked), 8),
+                seen
+            );
         }
-        let mut brake = Brake::new(MINUTE);
-        brake.ended(0, Verdict::TooMany(None), now);
+        let mut brake = CircuitBreaker::new(MINUTE);
+        brake.ended(0, CallVerdict::TooMany(None), now);
         assert_eq!(
-            pauses(&mut brake, now, Verdict::TooMany(None), 8),
+            pauses(&mut brake, now, CallVerdict::TooMany(None), 8),
             [1, 2, 4, 8, 16, 32, 60, 60]
         );
     }
@@ -314,46 +329,46 @@ mod tests {
     #[test]
     fn a_probe_that_is_taken_lets_all_go_and_one_that_isnt_made_another() {
         let now = Instant::now();
-        let mut brake = Brake::new(MINUTE);
-        brake.ended(0, Verdict::TooMany(None), now);
+        let mut brake = CircuitBreaker::new(MINUTE);
+        brake.ended(0, CallVerdict::TooMany(None), now);
         brake.goes(1);
         brake.stays(1);
         assert_eq!(
             brake.gate(now + SECOND),
-            Gate::Shut(Duration::ZERO),
+            CallGate::Shut(Duration::ZERO),
             "the next one may probe"
         );
         brake.goes(2);
         brake.stays(1);
-        assert_eq!(brake.gate(now + SECOND), Gate::Probing);
+        assert_eq!(brake.gate(now + SECOND), CallGate::Probing);
         assert_eq!(
-            brake.ended(2, Verdict::Taken, now + SECOND),
-            Some(News::Over {
-                cause: Cause::TooMany
+            brake.ended(2, CallVerdict::Taken, now + SECOND),
+            Some(BreakerEvent::Over {
+                cause: PauseCause::TooMany
             })
         );
-        assert_eq!(brake.gate(now + SECOND), Gate::Open);
+        assert_eq!(brake.gate(now + SECOND), CallGate::Open);
     }
 
     #[test]
     fn five_failures_in_a_row_are_an_outage_and_four_arent() {
         let now = Instant::now();
-        let mut brake = Brake::new(MINUTE);
+        let mut brake = CircuitBreaker::new(MINUTE);
         for number in 0..4 {
-            assert_eq!(brake.ended(number, Verdict::Failed(None), now), None);
+            assert_eq!(brake.ended(number, CallVerdict::Failed(None), now), None);
         }
-        brake.ended(4, Verdict::Taken, now);
+        brake.ended(4, CallVerdict::Taken, now);
         for number in 5..9 {
-            assert_eq!(brake.ended(number, Verdict::Unsent, now), None);
+            assert_eq!(brake.ended(number, CallVerdict::Unsent, now), None);
         }
-        assert_eq!(brake.gate(now), Gate::Open);
-        assert!(brake.ended(9, Verdict::Failed(None), now).is_some());
+        assert_eq!(brake.gate(now), CallGate::Open);
+        assert!(brake.ended(9, CallVerdict::Failed(None), now).is_some());
         assert_eq!(
             (brake.gate(now), brake.cause()),
-            (Gate::Shut(SECOND), Some(Cause::Outage))
+            (CallGate::Shut(SECOND), Some(PauseCause::Outage))
         );
         assert_eq!(
-            pauses(&mut brake, now, Verdict::Failed(None), 6),
+            pauses(&mut brake, now, CallVerdict::Failed(None), 6),
             [1, 2, 4, 8, 10, 10]
         );
     }
@@ -361,16 +376,16 @@ mod tests {
     #[test]
     fn a_wait_that_a_failure_asks_for_is_the_least_pause_of_its_outage() {
         let now = Instant::now();
-        let mut brake = Brake::new(MINUTE);
+        let mut brake = CircuitBreaker::new(MINUTE);
         for number in 0..5 {
             brake.ended(
                 number,
-                Verdict::Failed((number == 2).then_some(30 * SECOND)),
+                CallVerdict::Failed((number == 2).then_some(30 * SECOND)),
                 now,
             );
         }
         assert_eq!(
-            pauses(&mut brake, now, Verdict::Failed(Some(HOUR)), 3),
+            pauses(&mut brake, now, CallVerdict::Failed(Some(HOUR)), 3),
             [30, 60, 60]
         );
     }
@@ -378,18 +393,18 @@ mod tests {
     #[test]
     fn calls_from_before_the_stop_end_an_outage_but_no_429() {
         let now = Instant::now();
-        let mut brake = Brake::new(MINUTE);
+        let mut brake = CircuitBreaker::new(MINUTE);
         for number in 0..5 {
-            brake.ended(number, Verdict::Failed(None), now);
+            brake.ended(number, CallVerdict::Failed(None), now);
         }
-        brake.ended(5, Verdict::Taken, now);
-        assert_eq!(brake.gate(now), Gate::Open);
-        brake.ended(6, Verdict::TooMany(Some(2 * SECOND)), now);
-        brake.ended(7, Verdict::Taken, now);
-        brake.ended(8, Verdict::TooMany(Some(HOUR)), now);
+        brake.ended(5, CallVerdict::Taken, now);
+        assert_eq!(brake.gate(now), CallGate::Open);
+        brake.ended(6, CallVerdict::TooMany(Some(2 * SECOND)), now);
+        brake.ended(7, CallVerdict::Taken, now);
+        brake.ended(8, CallVerdict::TooMany(Some(HOUR)), now);
         assert_eq!(
             brake.gate(now),
-            Gate::Shut(MINUTE),
+            CallGate::Shut(MINUTE),
             "another one asked for more"
         );
     }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 /// So many calls a second, and so many at once.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rate {
+pub struct CallRate {
     /// Calls a second, above 0.
     pub per_second: f64,
     /// Calls at once, at least 1.
@@ -24,16 +24,16 @@ pub struct Rate {
 /// loop.
 const DUST: f64 = 1e-9;
 
-pub(super) struct Bucket {
-    rate: Rate,
+pub(super) struct TokenBucket {
+    rate: CallRate,
     tokens: f64,
     filled: Instant,
     /// Calls that are promised or under way.
     held: u32,
 }
 
-impl Bucket {
-    pub(super) fn full(rate: Rate, now: Instant) -> Self {
+impl TokenBucket {
+    pub(super) fn full(rate: CallRate, now: Instant) -> Self {
         Self {
             rate,
             tokens: f64::from(rate.burst),
@@ -104,9 +104,9 @@ mod tests {
 
     const ONE: Duration = Duration::from_secs(1);
 
-    fn bucket(burst: u32, now: Instant) -> Bucket {
-        Bucket::full(
-            Rate {
+    fn bucket(burst: u32, now: Instant) -> TokenBucket {
+        TokenBucket::full(
+            CallRate {
                 per_second: 1.0,
                 burst,
             },

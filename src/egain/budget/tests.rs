@@ -3,45 +3,55 @@ use std::ops::Range;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::signals::metrics::Metrics;
-use Kind::{Read, Write};
+use crate::signals::metrics::ServiceMetrics;
+use CallKind::{Read, Write};
 
 fn budget(per_second: f64, burst: u32, max_wait: u64) -> Arc<Budget> {
-    let limits = Limits {
+    let limits = BudgetLimits {
         max_wait: Duration::from_secs(max_wait),
         max_pause: Duration::from_secs(60),
     };
     Budget::new(
-        Rate { per_second, burst },
+        CallRate { per_second, burst },
         limits,
         "assets",
-        &Metrics::new(),
+        &ServiceMetrics::new(),
     )
 }
 
 /// Makes a call that is answered at once.
-async fn call(budget: &Arc<Budget>, name: &str, kind: Kind) -> Result<(), Fault> {
-    ends(budget, name, kind, Verdict::Taken).await
+async fn call(budget: &Arc<Budget>, name: &str, kind: CallKind) -> Result<(), Error> {
+    ends(budget, name, kind, CallVerdict::Taken).await
 }
 
 /// Makes a call that ends so.
-async fn ends(budget: &Arc<Budget>, name: &str, kind: Kind, verdict: Verdict) -> Result<(), Fault> {
+async fn ends(
+    budget: &Arc<Budget>,
+    name: &str,
+    kind: CallKind,
+    verdict: CallVerdict,
+) -> Result<(), Error> {
     budget
-        .spend(&Claimant::named(name), kind, Stage::Sign)
+        .spend(&Principal::named(name), kind, Stage::Sign)
         .await?
         .make(async {}, |()| verdict)
         .await;
     Ok(())
 }
 
-async fn spend(budget: &Arc<Budget>) -> Result<(), Fault> {
+async fn spend(budget: &Arc<Budget>) -> Result<(), Error> {
     call(budget, "one", Write).await
 }
 
-type Call = JoinHandle<(Result<(), Fault>, Duration)>;
+type Call = JoinHandle<(Result<(), Error>, Duration)>;
 
 /// So many calls, in the queue already. Each tells how long it took.
-async fn begin(budget: &Arc<Budget>, name: &'static str, kind: Kind, calls: usize) -> Vec<Call> {
+async fn begin(
+    budget: &Arc<Budget>,
+    name: &'static str,
+    kind: CallKind,
+    calls: usize,
+) -> Vec<Call> {
     let one = || {
         let budget = budget.clone();
         let began = Instant::now();
@@ -166,7 +176,7 @@ async fn whom_others_make_wait_too_long_is_refused_when_the_time_is_over() {
     let mut five = begin(&budget, "one", Write, 5).await;
     let _others = begin(&budget, "other", Write, 2).await;
     let (refused, took) = five.pop().unwrap().await.unwrap();
-    assert_eq!(refused.unwrap_err().code(), Code::UpstreamBudget);
+    assert_eq!(refused.unwrap_err().code(), ErrorCode::UpstreamBudget);
     assert!(within(took, 5000..5010), "{took:?}");
 }
 
@@ -201,7 +211,7 @@ async fn the_one_who_wakes_the_others_may_leave() {
 async fn a_turn_that_is_not_used_is_the_next_ones_at_once() {
     let budget = budget(0.01, 1, 500);
     let unused = budget
-        .spend(&Claimant::Gateway, Write, Stage::Sign)
+        .spend(&Principal::Gateway, Write, Stage::Sign)
         .await
         .unwrap();
     let next = begin(&budget, "one", Write, 1).await.remove(0);
@@ -214,10 +224,10 @@ async fn no_more_calls_than_a_burst_are_in_flight() {
     let budget = budget(100.0, 2, 60);
     let hang = async |seconds| {
         let turn = budget
-            .spend(&Claimant::Gateway, Write, Stage::Sign)
+            .spend(&Principal::Gateway, Write, Stage::Sign)
             .await
             .unwrap();
-        tokio::spawn(turn.make(sleep(Duration::from_secs(seconds)), |()| Verdict::Taken));
+        tokio::spawn(turn.make(sleep(Duration::from_secs(seconds)), |()| CallVerdict::Taken));
     };
     hang(10).await;
     hang(4).await;
@@ -237,10 +247,10 @@ async fn no_more_calls_than_a_burst_are_in_flight() {
 async fn a_call_that_hangs_is_counted_after_a_second_and_not_twice() {
     let budget = budget(1.0, 2, 60);
     let turn = budget
-        .spend(&Claimant::Gateway, Write, Stage::Sign)
+        .spend(&Principal::Gateway, Write, Stage::Sign)
         .await
         .unwrap();
-    tokio::spawn(turn.make(sleep(Duration::from_secs(10)), |()| Verdict::Taken));
+    tokio::spawn(turn.make(sleep(Duration::from_secs(10)), |()| CallVerdict::Taken));
     sleep(Duration::from_secs(9)).await;
     assert_eq!(budget.state.lock().bucket.left(Instant::now()), 2.0);
     sleep(Duration::from_secs(2)).await;
@@ -252,11 +262,13 @@ async fn a_call_that_was_never_sent_costs_nothing() {
     let budget = budget(0.001, 2, 0);
     for seconds in [0, 5] {
         let turn = budget
-            .spend(&Claimant::Gateway, Write, Stage::Sign)
+            .spend(&Principal::Gateway, Write, Stage::Sign)
             .await
             .unwrap();
-        turn.make(sleep(Duration::from_secs(seconds)), |()| Verdict::Unsent)
-            .await;
+        turn.make(sleep(Duration::from_secs(seconds)), |()| {
+            CallVerdict::Unsent
+        })
+        .await;
         assert!(
             budget.state.lock().bucket.left(Instant::now()) > 1.99,
             "after {seconds} s"
@@ -271,18 +283,18 @@ async fn a_pause_holds_everybody_and_then_one_call_probes() {
         &budget,
         "one",
         Write,
-        Verdict::TooMany(Some(Duration::from_secs(3))),
+        CallVerdict::TooMany(Some(Duration::from_secs(3))),
     )
     .await
     .unwrap();
     let began = Instant::now();
     let turn = budget
-        .spend(&Claimant::Gateway, Write, Stage::Sign)
+        .spend(&Principal::Gateway, Write, Stage::Sign)
         .await
         .unwrap();
     assert_eq!(began.elapsed().as_secs(), 3);
     let others = begin(&budget, "one", Write, 4).await;
-    turn.make(sleep(Duration::from_secs(1)), |()| Verdict::Taken)
+    turn.make(sleep(Duration::from_secs(1)), |()| CallVerdict::Taken)
         .await;
     for took in all(others).await {
         assert!(
@@ -299,14 +311,14 @@ async fn a_pause_that_is_too_long_to_wait_for_is_told_as_long_as_it_is() {
         &budget,
         "one",
         Write,
-        Verdict::TooMany(Some(Duration::from_secs(3600))),
+        CallVerdict::TooMany(Some(Duration::from_secs(3600))),
     )
     .await
     .unwrap();
     let refused = spend(&budget).await.unwrap_err();
     assert_eq!(
         (refused.code(), refused.wait().unwrap().as_secs()),
-        (Code::UpstreamBudget, 60),
+        (ErrorCode::UpstreamBudget, 60),
         "not the hour"
     );
     budget.report();
@@ -317,40 +329,43 @@ async fn a_pause_that_is_too_long_to_wait_for_is_told_as_long_as_it_is() {
 async fn an_outage_sends_away_who_waits_and_who_comes_until_a_probe_is_answered() {
     let budget = budget(1000.0, 10, 60);
     let hanging = budget
-        .spend(&Claimant::Gateway, Write, Stage::Sign)
+        .spend(&Principal::Gateway, Write, Stage::Sign)
         .await
         .unwrap();
     let mut waiting = Vec::new();
     for _ in 0..4 {
-        ends(&budget, "one", Write, Verdict::Failed(None))
+        ends(&budget, "one", Write, CallVerdict::Failed(None))
             .await
             .unwrap();
     }
     // No place is free any more when the fifth fails.
     let turns: Vec<_> = (0..9)
-        .map(|_| budget.spend(&Claimant::Gateway, Write, Stage::Sign))
+        .map(|_| budget.spend(&Principal::Gateway, Write, Stage::Sign))
         .collect();
     let turns = futures_util::future::join_all(turns).await;
     waiting.extend(begin(&budget, "other", Write, 3).await);
-    hanging.make(async {}, |()| Verdict::Failed(None)).await;
+    hanging.make(async {}, |()| CallVerdict::Failed(None)).await;
     for call in waiting {
         let (sent_away, took) = call.await.unwrap();
-        assert_eq!(sent_away.unwrap_err().code(), Code::UpstreamUnavailable);
+        assert_eq!(
+            sent_away.unwrap_err().code(),
+            ErrorCode::UpstreamUnavailable
+        );
         assert!(within(took, 0..10), "{took:?}");
     }
     drop(turns);
     let refused = spend(&budget).await.unwrap_err();
     assert_eq!(
         (refused.code(), refused.wait().unwrap().as_secs()),
-        (Code::UpstreamUnavailable, 1)
+        (ErrorCode::UpstreamUnavailable, 1)
     );
     sleep(Duration::from_secs(1)).await;
     let probe = budget
-        .spend(&Claimant::Gateway, Write, Stage::Sign)
+        .spend(&Principal::Gateway, Write, Stage::Sign)
         .await
         .unwrap();
     assert!(spend(&budget).await.is_err(), "one at a time");
-    probe.make(async {}, |()| Verdict::Taken).await;
+    probe.make(async {}, |()| CallVerdict::Taken).await;
     spend(&budget).await.unwrap();
 }
 
@@ -373,7 +388,7 @@ async fn what_is_left_is_reckoned_when_it_is_reported() {
 
 /// eGain's bucket, as exact as can be.
 struct Theirs {
-    rate: Rate,
+    rate: CallRate,
     full_at: Instant,
 }
 
@@ -389,7 +404,7 @@ impl Theirs {
 #[tokio::test(start_paused = true)]
 async fn however_long_calls_are_under_way_egain_never_has_to_refuse_one() {
     for burst in [1, 3, 15] {
-        let rate = Rate {
+        let rate = CallRate {
             per_second: 5.0,
             burst,
         };
@@ -407,7 +422,7 @@ async fn however_long_calls_are_under_way_egain_never_has_to_refuse_one() {
             let (budget, theirs) = (budget.clone(), theirs.clone());
             calls.push(tokio::spawn(async move {
                 let turn = budget
-                    .spend(&Claimant::Gateway, Write, Stage::Sign)
+                    .spend(&Principal::Gateway, Write, Stage::Sign)
                     .await
                     .unwrap();
                 let exchange = async {
@@ -416,7 +431,7 @@ async fn however_long_calls_are_under_way_egain_never_has_to_refuse_one() {
                     sleep(random(2 * n + 1)).await;
                     allowed
                 };
-                turn.make(exchange, |_| Verdict::Taken).await
+                turn.make(exchange, |_| CallVerdict::Taken).await
             }));
             if n % 40 == 0 {
                 sleep(random(n) * 40).await;

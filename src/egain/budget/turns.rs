@@ -9,18 +9,18 @@ use std::collections::VecDeque;
 
 use tokio::sync::oneshot;
 
-use crate::words::caller::Claimant;
+use crate::words::caller::Principal;
 
 /// What a call does at eGain. Neither kind can use up the other's half.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum CallKind {
     /// Creates or deletes, as uploads do.
     Write,
     /// Reads, as downloads do.
     Read,
 }
 
-impl Kind {
+impl CallKind {
     const fn other(self) -> Self {
         match self {
             Self::Write => Self::Read,
@@ -30,7 +30,7 @@ impl Kind {
 }
 
 /// One who waits.
-pub(super) struct Ticket {
+pub(super) struct Waiter {
     /// Not the same twice.
     pub(super) number: u64,
     /// Told when it is its turn.
@@ -38,25 +38,25 @@ pub(super) struct Ticket {
 }
 
 /// Those who wait. Callers with nobody waiting aren't in it.
-pub(super) struct Turns {
+pub(super) struct FairQueue {
     rings: [Ring; 2],
     /// Goes first where both wait.
-    first: Kind,
+    first: CallKind,
 }
 
 /// One kind's callers, the next one in front.
 type Ring = VecDeque<Queue>;
 
 struct Queue {
-    claimant: Claimant,
-    waiting: VecDeque<Ticket>,
+    claimant: Principal,
+    waiting: VecDeque<Waiter>,
 }
 
-impl Turns {
+impl FairQueue {
     pub(super) fn new() -> Self {
         Self {
             rings: Default::default(),
-            first: Kind::Write,
+            first: CallKind::Write,
         }
     }
 
@@ -65,7 +65,7 @@ impl Turns {
     }
 
     /// How many would go before one that came now, if nobody came after it.
-    pub(super) fn ahead(&self, claimant: &Claimant, kind: Kind) -> usize {
+    pub(super) fn ahead(&self, claimant: &Principal, kind: CallKind) -> usize {
         let (ring, others) = (
             &self.rings[kind as usize],
             &self.rings[kind.other() as usize],
@@ -76,7 +76,7 @@ impl Turns {
         same_kind + other_kind.min(same_kind + head_start)
     }
 
-    pub(super) fn join(&mut self, claimant: &Claimant, kind: Kind, ticket: Ticket) {
+    pub(super) fn join(&mut self, claimant: &Principal, kind: CallKind, ticket: Waiter) {
         let ring = &mut self.rings[kind as usize];
         match ring.iter_mut().find(|queue| queue.claimant == *claimant) {
             Some(queue) => queue.waiting.push_back(ticket),
@@ -88,7 +88,7 @@ impl Turns {
     }
 
     /// Whether it was still waiting.
-    pub(super) fn leave(&mut self, claimant: &Claimant, kind: Kind, number: u64) -> bool {
+    pub(super) fn leave(&mut self, claimant: &Principal, kind: CallKind, number: u64) -> bool {
         let ring = &mut self.rings[kind as usize];
         let Some(at) = ring.iter().position(|queue| queue.claimant == *claimant) else {
             return false;
@@ -104,7 +104,7 @@ impl Turns {
     }
 
     /// The next one, who doesn't wait any more.
-    pub(super) fn next(&mut self) -> Option<Ticket> {
+    pub(super) fn next(&mut self) -> Option<Waiter> {
         let kind = if self.rings[self.first as usize].is_empty() {
             self.first.other()
         } else {
@@ -122,7 +122,7 @@ impl Turns {
 }
 
 /// Every round lets each caller go once, those in front of this one once more.
-fn ahead_in(ring: &Ring, claimant: &Claimant) -> usize {
+fn ahead_in(ring: &Ring, claimant: &Principal) -> usize {
     let at = ring.iter().position(|queue| queue.claimant == *claimant);
     let rounds = at.map_or(0, |at| ring[at].waiting.len());
     let place = at.unwrap_or(ring.len());
@@ -139,28 +139,28 @@ fn ahead_in(ring: &Ring, claimant: &Claimant) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Kind::{Read, Write};
+    use CallKind::{Read, Write};
 
     #[derive(Default)]
     struct Hall {
-        turns: Option<Turns>,
+        turns: Option<FairQueue>,
         names: Vec<String>,
     }
 
     impl Hall {
-        fn join(&mut self, name: &str, kind: Kind) -> u64 {
+        fn join(&mut self, name: &str, kind: CallKind) -> u64 {
             let number = self.names.len() as u64;
             self.names.push(name.to_owned());
-            let ticket = Ticket {
+            let ticket = Waiter {
                 number,
                 go: oneshot::channel().0,
             };
-            self.turns().join(&Claimant::named(name), kind, ticket);
+            self.turns().join(&Principal::named(name), kind, ticket);
             number
         }
 
-        fn turns(&mut self) -> &mut Turns {
-            self.turns.get_or_insert_with(Turns::new)
+        fn turns(&mut self) -> &mut FairQueue {
+            self.turns.get_or_insert_with(FairQueue::new)
         }
 
         fn order(mut self) -> String {
@@ -173,7 +173,7 @@ mod tests {
         }
     }
 
-    fn hall(waiting: &[(&str, Kind)]) -> Hall {
+    fn hall(waiting: &[(&str, CallKind)]) -> Hall {
         let mut hall = Hall::default();
         for (name, kind) in waiting {
             hall.join(name, *kind);
@@ -216,7 +216,7 @@ mod tests {
         {
             let mut hall = hall(&crowd);
             (0..served).for_each(|_| drop(hall.turns().next()));
-            let ahead = hall.turns().ahead(&Claimant::named(name), kind);
+            let ahead = hall.turns().ahead(&Principal::named(name), kind);
             let number = hall.join(name, kind);
             let went = std::iter::from_fn(|| hall.turns().next())
                 .position(|ticket| ticket.number == number);
@@ -227,12 +227,12 @@ mod tests {
     #[test]
     fn who_leaves_leaves_nothing_behind() {
         let mut hall = hall(&[("a", Write), ("b", Write), ("b", Write)]);
-        assert!(hall.turns().leave(&Claimant::named("a"), Write, 0));
+        assert!(hall.turns().leave(&Principal::named("a"), Write, 0));
         assert!(
-            !hall.turns().leave(&Claimant::named("a"), Write, 0),
+            !hall.turns().leave(&Principal::named("a"), Write, 0),
             "it isn't there any more"
         );
-        assert!(hall.turns().leave(&Claimant::named("b"), Write, 1));
+        assert!(hall.turns().leave(&Principal::named("b"), Write, 1));
         assert_eq!(
             hall.turns().rings[0].len(),
             1,

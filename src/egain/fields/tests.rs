@@ -2,11 +2,11 @@ use serde_json::json;
 
 use super::*;
 
-fn metrics() -> Metrics {
-    Metrics::new()
+fn metrics() -> ServiceMetrics {
+    ServiceMetrics::new()
 }
 
-fn odd(metrics: &Metrics, field: &str) -> u64 {
+fn odd(metrics: &ServiceMetrics, field: &str) -> u64 {
     metrics.upstream_oddities.with_label_values(&[field]).get()
 }
 
@@ -14,7 +14,7 @@ fn odd(metrics: &Metrics, field: &str) -> u64 {
 fn what_is_documented_is_read_and_isnt_odd() {
     let metrics = metrics();
     let body = json!({"id": "a-1", "name": "a.txt", "size": 5, "contentUrlExpiry": "2022-01-27T20:04:25.498Z", "more": {}});
-    let fields = Fields::read(body.to_string().as_bytes(), &metrics);
+    let fields = JsonFields::read(body.to_string().as_bytes(), &metrics);
     assert_eq!(fields.id().unwrap().as_str(), "a-1");
     assert_eq!(
         (fields.text("name").as_deref(), fields.size("size")),
@@ -49,7 +49,7 @@ fn a_field_of_another_form_is_read_and_counted() {
     ] {
         let metrics = metrics();
         assert_eq!(
-            Fields::read(body.as_bytes(), &metrics)
+            JsonFields::read(body.as_bytes(), &metrics)
                 .id()
                 .unwrap()
                 .as_str(),
@@ -60,7 +60,7 @@ fn a_field_of_another_form_is_read_and_counted() {
     for size in [json!("4"), json!(4.0), json!(" 4 ")] {
         let metrics = metrics();
         assert_eq!(
-            Fields::read(json!({"size": size}).to_string().as_bytes(), &metrics).size("size"),
+            JsonFields::read(json!({"size": size}).to_string().as_bytes(), &metrics).size("size"),
             Some(4)
         );
         assert_eq!(odd(&metrics, "size"), 1);
@@ -73,7 +73,7 @@ fn a_field_of_another_form_is_read_and_counted() {
     ] {
         let metrics = metrics();
         assert_eq!(
-            Fields::read(
+            JsonFields::read(
                 json!({"content_type": given}).to_string().as_bytes(),
                 &metrics
             )
@@ -95,7 +95,7 @@ fn an_expiry_in_seconds_milliseconds_or_text_is_the_same_time() {
         json!(1.79e9),
     ] {
         let metrics = metrics();
-        let fields = Fields::read(
+        let fields = JsonFields::read(
             json!({"contentUrlExpiry": expiry}).to_string().as_bytes(),
             &metrics,
         );
@@ -108,7 +108,7 @@ fn an_expiry_in_seconds_milliseconds_or_text_is_the_same_time() {
     }
     for nonsense in [json!("soon"), json!({}), json!([]), json!(null)] {
         let metrics = metrics();
-        let fields = Fields::read(
+        let fields = JsonFields::read(
             json!({"contentUrlExpiry": nonsense}).to_string().as_bytes(),
             &metrics,
         );
@@ -129,7 +129,7 @@ fn an_id_is_read_however_the_rest_of_the_answer_ends() {
         r#"{"data": {"asset": [{"id": "a"}]}}"#,
     ] {
         assert_eq!(
-            Fields::read(body.as_bytes(), &metrics())
+            JsonFields::read(body.as_bytes(), &metrics())
                 .id()
                 .map(|id| id.to_string())
                 .as_deref(),
@@ -153,7 +153,7 @@ fn what_is_no_object_has_no_fields() {
         "{\"id\": \"../x\"}",
     ] {
         assert!(
-            Fields::read(body.as_bytes(), &metrics()).id().is_none(),
+            JsonFields::read(body.as_bytes(), &metrics()).id().is_none(),
             "{body}"
         );
     }

@@ -7,10 +7,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::schedule::{FailurePace, LEAST_AGE};
-use super::sign_in::{Grant, Grants, Life};
+use super::sign_in::{TokenGrant, TokenLifetime, TokenSource};
 use super::{AccessToken, Shared, SignInFailure};
-use crate::egain::Credentials;
-use crate::words::fault::{Code, Fault, Stage};
+use crate::egain::ClientCredentials;
+use crate::words::fault::{Error, ErrorCode, Stage};
 use crate::words::peer_time::LONGEST_TOKEN_LIFE;
 
 /// The longest lead for a refresh; a short-lived token gets a tenth of its life.
@@ -28,7 +28,7 @@ pub struct TokenKeeper<S> {
     failures: FailurePace,
 }
 
-impl<S: Grants> TokenKeeper<S> {
+impl<S: TokenSource> TokenKeeper<S> {
     pub(super) fn new(shared: Arc<Shared>, sign_in: S) -> Self {
         Self {
             shared,
@@ -60,7 +60,7 @@ impl<S: Grants> TokenKeeper<S> {
     }
 
     /// Signs in, with the newest credentials. When to do it next.
-    async fn renew(&mut self, credentials: &mut watch::Receiver<Credentials>) -> Instant {
+    async fn renew(&mut self, credentials: &mut watch::Receiver<ClientCredentials>) -> Instant {
         loop {
             let current = credentials.borrow_and_update().clone();
             tokio::select! {
@@ -74,15 +74,15 @@ impl<S: Grants> TokenKeeper<S> {
         }
     }
 
-    fn take(&mut self, grant: Grant) -> Instant {
+    fn take(&mut self, grant: TokenGrant) -> Instant {
         self.failures.reset();
         let now = Instant::now();
         let life = match grant.life {
-            Life::Unending => LONGEST_TOKEN_LIFE,
-            Life::Unknown => ASSUMED_LIFE,
-            Life::Told(life) => life.clamp(SHORTEST_LIFE, LONGEST_TOKEN_LIFE),
+            TokenLifetime::Unending => LONGEST_TOKEN_LIFE,
+            TokenLifetime::Unknown => ASSUMED_LIFE,
+            TokenLifetime::Told(life) => life.clamp(SHORTEST_LIFE, LONGEST_TOKEN_LIFE),
         };
-        let expires = (grant.life != Life::Unending).then(|| now + life);
+        let expires = (grant.life != TokenLifetime::Unending).then(|| now + life);
         if expires.is_some() {
             self.shared
                 .expiry
@@ -102,7 +102,7 @@ impl<S: Grants> TokenKeeper<S> {
         now + (life - LEAD.min(life / 10)).max(LEAST_AGE)
     }
 
-    fn fail(&mut self, fault: Fault) -> Instant {
+    fn fail(&mut self, fault: Error) -> Instant {
         let pause = self.failures.after_failure(fault.wait());
         let said = fault.upstream_answer();
         tracing::warn!(
@@ -134,7 +134,7 @@ impl<S: Grants> TokenKeeper<S> {
 impl<S> Drop for TokenKeeper<S> {
     fn drop(&mut self) {
         let detail = "the gateway doesn't sign in at eGain any more: it is about to stop, or has a defect; try again";
-        let fault = Fault::gateway(Code::Internal, Stage::Sign, detail).retryable(true);
+        let fault = Error::gateway(ErrorCode::Internal, Stage::Sign, detail).retryable(true);
         let failure = SignInFailure {
             fault,
             retry_at: Instant::now(),

@@ -8,23 +8,23 @@ use http::{Method, Request, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use url::{Url, form_urlencoded};
 
-use crate::egain::Credentials;
-use crate::egain::answer::Answer;
-use crate::egain::line::Line;
-use crate::words::fault::{Code, Fault, Stage};
+use crate::egain::ClientCredentials;
+use crate::egain::answer::ApiResponse;
+use crate::egain::line::Transport;
+use crate::words::fault::{Error, ErrorCode, Stage};
 
 /// What a sign-in gave.
-pub struct Grant {
+pub struct TokenGrant {
     pub value: SecretString,
     /// The header `Authorization`.
     pub header: HeaderValue,
     /// How long it is good for.
-    pub life: Life,
+    pub life: TokenLifetime,
 }
 
 /// How long a token is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Life {
+pub enum TokenLifetime {
     /// An operator gave it, and there is no other one.
     Unending,
     /// Nobody says.
@@ -34,21 +34,27 @@ pub enum Life {
 }
 
 /// Whoever gives tokens.
-pub trait Grants {
+pub trait TokenSource {
     /// A token, or why there is none. Dropping the future gives it up.
-    fn grant(&self, credentials: &Credentials)
-    -> impl Future<Output = Result<Grant, Fault>> + Send;
+    fn grant(
+        &self,
+        credentials: &ClientCredentials,
+    ) -> impl Future<Output = Result<TokenGrant, Error>> + Send;
 }
 
 /// The way to the token endpoint.
-pub struct SignIn(Line);
+pub struct SignIn(Transport);
 
 impl SignIn {
-    pub fn over(line: Line) -> Self {
+    pub fn over(line: Transport) -> Self {
         Self(line)
     }
 
-    async fn ask(&self, request: Request<Bytes>, secret: &SecretString) -> Result<Grant, Fault> {
+    async fn ask(
+        &self,
+        request: Request<Bytes>,
+        secret: &SecretString,
+    ) -> Result<TokenGrant, Error> {
         let answer = self.0.exchange("token", Stage::Sign, request).await?;
         if !answer.status.is_success() {
             return Err(refused(&answer, secret.expose_secret()));
@@ -59,10 +65,12 @@ impl SignIn {
             .map(SecretString::from)
             .ok_or_else(no_token)?;
         let header = bearer(&value).ok_or_else(no_token)?;
-        let life = fields.life("expires_in").map_or(Life::Unknown, |until| {
-            Life::Told(answer.clock().token_life(until))
-        });
-        Ok(Grant {
+        let life = fields
+            .life("expires_in")
+            .map_or(TokenLifetime::Unknown, |until| {
+                TokenLifetime::Told(answer.clock().token_life(until))
+            });
+        Ok(TokenGrant {
             value,
             header,
             life,
@@ -70,18 +78,18 @@ impl SignIn {
     }
 }
 
-impl Grants for SignIn {
-    async fn grant(&self, credentials: &Credentials) -> Result<Grant, Fault> {
+impl TokenSource for SignIn {
+    async fn grant(&self, credentials: &ClientCredentials) -> Result<TokenGrant, Error> {
         match credentials {
-            Credentials::Fixed(token) => {
+            ClientCredentials::Fixed(token) => {
                 let header = bearer(token).ok_or_else(unusable)?;
-                Ok(Grant {
+                Ok(TokenGrant {
                     value: token.clone(),
                     header,
-                    life: Life::Unending,
+                    life: TokenLifetime::Unending,
                 })
             }
-            Credentials::Client {
+            ClientCredentials::Client {
                 token_url,
                 id,
                 secret,
@@ -127,32 +135,32 @@ fn bearer(token: &SecretString) -> Option<HeaderValue> {
     Some(header)
 }
 
-fn no_token() -> Fault {
+fn no_token() -> Error {
     let detail = "eGain's sign-in gave no access token that can be used: try again; if it lasts, an operator must check \
                   egain.token_url";
-    Fault::egain(Code::UpstreamError, Stage::Sign, detail).retryable(true)
+    Error::egain(ErrorCode::UpstreamError, Stage::Sign, detail).retryable(true)
 }
 
-fn unusable() -> Fault {
-    Fault::gateway(
-        Code::UpstreamError,
+fn unusable() -> Error {
+    Error::gateway(
+        ErrorCode::UpstreamError,
         Stage::Sign,
         "egain.token can't stand in a header: an operator must mend it",
     )
 }
 
-fn refused(answer: &Answer, secret: &str) -> Fault {
+fn refused(answer: &ApiResponse, secret: &str) -> Error {
     let (status, upstream) = (answer.status, answer.oauth_said(secret));
     if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
         let wait = answer.asked_wait().unwrap_or(Duration::from_secs(1));
         let detail = "eGain's sign-in is down: try again later";
-        return Fault::egain(Code::UpstreamUnavailable, Stage::Sign, detail)
+        return Error::egain(ErrorCode::UpstreamUnavailable, Stage::Sign, detail)
             .retry_after(wait)
             .upstream(upstream);
     }
     let detail = "eGain refused the gateway's credentials: an operator must check egain.client_id, egain.client_secret, \
                   egain.scope and egain.token_url";
-    Fault::gateway(Code::UpstreamError, Stage::Sign, detail).upstream(upstream)
+    Error::gateway(ErrorCode::UpstreamError, Stage::Sign, detail).upstream(upstream)
 }
 
 #[cfg(test)]

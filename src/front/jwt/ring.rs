@@ -15,8 +15,8 @@ use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, sleep};
 use url::Url;
 
-use crate::signals::metrics::Metrics;
-use crate::signals::upstream::Outcome;
+use crate::signals::metrics::ServiceMetrics;
+use crate::signals::upstream::UpstreamOutcome;
 use crate::words::cause;
 
 /// The only ones that keys are used with; all others are older, rarer, or secrets that both sides
@@ -40,7 +40,7 @@ const LONGEST_ANSWER: usize = 256 * 1024;
 
 /// A key of the issuer's, with the one algorithm that it is for.
 #[derive(Clone)]
-pub struct Entry {
+pub struct VerificationKey {
     /// Its name.
     kid: Option<String>,
     /// By its own type.
@@ -53,7 +53,7 @@ pub struct Entry {
 
 /// Why there is no key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Missing {
+pub enum KeyNotFound {
     /// The issuer has none like it.
     Unknown,
     /// The issuer's keys were never seen.
@@ -61,20 +61,20 @@ pub enum Missing {
 }
 
 /// The issuer's keys.
-pub struct Ring {
+pub struct JwksCache {
     http: reqwest::Client,
     url: Url,
-    entries: RwLock<Option<Arc<[Arc<Entry>]>>>,
+    entries: RwLock<Option<Arc<[Arc<VerificationKey>]>>>,
     /// Held while fetching, so that all who wait share one request. When an unknown key was last a
     /// reason to fetch.
     fetching: Mutex<Option<Instant>>,
     /// A key is missing in the last answer.
     doubted: Notify,
-    metrics: Arc<Metrics>,
+    metrics: Arc<ServiceMetrics>,
 }
 
-impl Ring {
-    pub fn new(url: Url, metrics: Arc<Metrics>) -> Result<Self, reqwest::Error> {
+impl JwksCache {
+    pub fn new(url: Url, metrics: Arc<ServiceMetrics>) -> Result<Self, reqwest::Error> {
         let http = reqwest::Client::builder()
             .timeout(FETCH_LIMIT)
             .pool_max_idle_per_host(0)
@@ -110,7 +110,7 @@ impl Ring {
         self: &Arc<Self>,
         kid: Option<String>,
         algorithm: Algorithm,
-    ) -> Result<Arc<Entry>, Missing> {
+    ) -> Result<Arc<VerificationKey>, KeyNotFound> {
         if let Some(entry) = self.look(kid.as_deref(), algorithm) {
             return Ok(entry);
         }
@@ -122,9 +122,9 @@ impl Ring {
         });
         let missing = || {
             if self.entries.read().is_some() {
-                Missing::Unknown
+                KeyNotFound::Unknown
             } else {
-                Missing::NoKeys
+                KeyNotFound::NoKeys
             }
         };
         asking.await.ok().flatten().ok_or_else(missing)
@@ -141,9 +141,10 @@ impl Ring {
     }
 
     /// By its name; without one it must be the only one for the algorithm that the issuer shows.
-    fn look(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<Arc<Entry>> {
+    fn look(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<Arc<VerificationKey>> {
         let entries = self.entries.read().clone()?;
-        let is_shown = |entry: &&Arc<Entry>| kid.is_some() || entry.missing_since.is_none();
+        let is_shown =
+            |entry: &&Arc<VerificationKey>| kid.is_some() || entry.missing_since.is_none();
         let mut alike = entries
             .iter()
             .filter(|entry| entry.algorithm == algorithm)
@@ -167,9 +168,9 @@ impl Ring {
         let began = Instant::now();
         let received = self.receive().await;
         let outcome = match &received {
-            Ok((status, _)) => Outcome::Answered(*status),
-            Err(error) if error.is_timeout() => Outcome::TimedOut,
-            Err(_) => Outcome::Failed,
+            Ok((status, _)) => UpstreamOutcome::Answered(*status),
+            Err(error) if error.is_timeout() => UpstreamOutcome::TimedOut,
+            Err(_) => UpstreamOutcome::Failed,
         };
         self.metrics.upstream_answered("jwks", began, outcome);
         let entries = match received {
@@ -222,8 +223,12 @@ impl Ring {
 
 /// What the issuer shows, and what it showed until a moment ago. A key without a name is known by
 /// its algorithm only, and so is replaced by any other one for it.
-fn with_missing(shown: Vec<Arc<Entry>>, before: &[Arc<Entry>], now: Instant) -> Vec<Arc<Entry>> {
-    let is_replaced = |old: &Entry| {
+fn with_missing(
+    shown: Vec<Arc<VerificationKey>>,
+    before: &[Arc<VerificationKey>],
+    now: Instant,
+) -> Vec<Arc<VerificationKey>> {
+    let is_replaced = |old: &VerificationKey| {
         shown
             .iter()
             .any(|new| new.algorithm == old.algorithm && (old.kid.is_none() || new.kid == old.kid))
@@ -234,9 +239,9 @@ fn with_missing(shown: Vec<Arc<Entry>>, before: &[Arc<Entry>], now: Instant) -> 
         .filter_map(|old| {
             let since = old.missing_since.unwrap_or(now);
             (now - since < CONFIRM).then(|| {
-                Arc::new(Entry {
+                Arc::new(VerificationKey {
                     missing_since: Some(since),
-                    ..Entry::clone(old)
+                    ..VerificationKey::clone(old)
                 })
             })
         });
@@ -250,7 +255,7 @@ struct Set {
 }
 
 /// All keys that can be used; the others may be for other uses.
-fn read(body: &[u8]) -> Result<Vec<Arc<Entry>>, String> {
+fn read(body: &[u8]) -> Result<Vec<Arc<VerificationKey>>, String> {
     if body.len() > LONGEST_ANSWER {
         return Err(format!("the answer has more than {LONGEST_ANSWER} bytes"));
     }
@@ -268,7 +273,7 @@ fn read(body: &[u8]) -> Result<Vec<Arc<Entry>>, String> {
     }
 }
 
-fn entry(key: Value) -> Option<Entry> {
+fn entry(key: Value) -> Option<VerificationKey> {
     let jwk: Jwk = serde_json::from_value(key).ok()?;
     let common = &jwk.common;
     let (algorithm, name) = match &jwk.algorithm {
@@ -293,7 +298,7 @@ fn entry(key: Value) -> Option<Entry> {
     if !(for_it && for_signatures && to_verify) {
         return None;
     }
-    Some(Entry {
+    Some(VerificationKey {
         kid: common.key_id.clone(),
         algorithm,
         key: DecodingKey::from_jwk(&jwk).ok()?,
@@ -357,7 +362,7 @@ mod tests {
                 .collect();
             read(&serde_json::to_vec(&json!({"keys": keys})).unwrap()).unwrap()
         };
-        let kids = |entries: &[Arc<Entry>]| {
+        let kids = |entries: &[Arc<VerificationKey>]| {
             entries
                 .iter()
                 .map(|entry| entry.kid.clone().unwrap())
@@ -386,9 +391,9 @@ mod tests {
     #[test]
     fn a_token_that_names_no_key_gets_the_only_one_for_its_algorithm() {
         let keys = |keys: Value| {
-            let ring = Ring::new(
+            let ring = JwksCache::new(
                 "http://localhost/".parse().unwrap(),
-                Arc::new(Metrics::new()),
+                Arc::new(ServiceMetrics::new()),
             )
             .unwrap();
             *ring.entries.write() = Some(

@@ -1,8 +1,8 @@
 //! Bare audio frames, which begin with a few set bits rather than a signature: every field of the
 //! first header must make sense.
 
-use super::Found;
-use crate::media::table::Form;
+use super::Detection;
+use crate::media::table::MediaForm;
 
 /// Most ID3 tags in front of the sound. Some programs put a new one in front of the old.
 const MAX_TAGS: usize = 4;
@@ -18,25 +18,25 @@ const TAGGED: &[(&[u8], &str)] = &[
 /// MPEG audio and AAC in ADTS, and what follows an ID3v2 tag, which says nothing of it.
 ///
 /// A tag may hold a picture and be larger than the look-ahead: then the claim decides.
-pub(super) fn read(head: &[u8]) -> Option<Found> {
+pub(super) fn read(head: &[u8]) -> Option<Detection> {
     let mut sound = head;
     for _ in 0..MAX_TAGS {
         let Some(length) = id3_length(sound) else {
             break;
         };
         let Some(behind) = sound.get(length..).filter(|behind| !behind.is_empty()) else {
-            return Some(Found::open("audio/mpeg", &[Form::Tagged]));
+            return Some(Detection::open("audio/mpeg", &[MediaForm::Tagged]));
         };
         sound = behind;
     }
     if sound.len() < head.len() {
-        return Some(Found::only(
+        return Some(Detection::only(
             tagged(sound)
                 .or_else(|| frame(sound))
                 .unwrap_or("audio/mpeg"),
         ));
     }
-    frame(sound).map(Found::only)
+    frame(sound).map(Detection::only)
 }
 
 fn tagged(sound: &[u8]) -> Option<&'static str> {
@@ -130,7 +130,7 @@ mod tests {
         let found = read(b"ID3\x03\0\0\0\x0f\x00\x00APIC").unwrap();
         assert_eq!(
             (found.row.essence, found.open),
-            ("audio/mpeg", &[Form::Tagged][..])
+            ("audio/mpeg", &[MediaForm::Tagged][..])
         );
     }
 

@@ -1,14 +1,19 @@
 //! ISO base media files (ISO/IEC 14496-12): one container, told apart by the brands in its first
 //! box. Brands are those registered at mp4ra.org and those that phones were seen to write.
 
-use super::{Found, tracks};
-use crate::media::table::Form;
+use super::{Detection, tracks};
+use crate::media::table::MediaForm;
 
 /// Phones write each under the other's brand: a voice note `.m4a` of the brand `3gp4`, a clip
 /// `.3gp` of `isom`.
-const MOVIE: &[Form] = &[Form::Mp4, Form::Mp4Sound, Form::ThreeGp, Form::ThreeGpSound];
+const MOVIE: &[MediaForm] = &[
+    MediaForm::Mp4,
+    MediaForm::Mp4Sound,
+    MediaForm::ThreeGp,
+    MediaForm::ThreeGpSound,
+];
 /// The same, where no track shows a picture.
-const SOUND: &[Form] = &[Form::Mp4Sound, Form::ThreeGpSound];
+const SOUND: &[MediaForm] = &[MediaForm::Mp4Sound, MediaForm::ThreeGpSound];
 /// The bound on compatible brands that are looked at; real files list fewer than ten.
 const MAX_BRANDS: usize = 64;
 
@@ -19,18 +24,18 @@ const MAX_ATOMS: usize = 8;
 ///
 /// A preview, free space and padding may stand in front of what tells (QuickTime File Format,
 /// "Atoms").
-pub(super) fn read(head: &[u8]) -> Option<Found> {
+pub(super) fn read(head: &[u8]) -> Option<Detection> {
     let mut atom = head;
     for _ in 0..MAX_ATOMS {
         match atom.get(4..8) {
             Some(b"ftyp") => return Some(by_brands(atom)),
             Some(b"moov" | b"mdat" | b"wide" | b"pnot") => {
-                return Some(Found::only("video/quicktime"));
+                return Some(Detection::only("video/quicktime"));
             }
             Some(b"free" | b"skip" | b"junk" | b"PICT" | b"pict" | b"uuid") => {}
             // What follows isn't seen.
             None if atom.len() < head.len() => {
-                return Some(Found::open("video/quicktime", &[Form::Mp4]));
+                return Some(Detection::open("video/quicktime", &[MediaForm::Mp4]));
             }
             _ => return None,
         }
@@ -45,7 +50,7 @@ pub(super) fn read(head: &[u8]) -> Option<Found> {
 }
 
 /// The major brand decides; one that is only a structure (`mif1`) or unknown asks its companions.
-fn by_brands(head: &[u8]) -> Found {
+fn by_brands(head: &[u8]) -> Detection {
     let major = head.get(8..12).unwrap_or_default();
     let found = by_brand(major)
         .or_else(|| {
@@ -53,36 +58,36 @@ fn by_brands(head: &[u8]) -> Found {
                 .filter(|brand| !is_structure(brand))
                 .find_map(by_brand)
         })
-        .or_else(|| is_structure(major).then(|| Found::open("image/heif", &[Form::Heif])))
-        .unwrap_or_else(|| Found::open("video/mp4", MOVIE));
+        .or_else(|| is_structure(major).then(|| Detection::open("image/heif", &[MediaForm::Heif])))
+        .unwrap_or_else(|| Detection::open("video/mp4", MOVIE));
     match found.row.form {
-        Form::Mp4 if found.open == MOVIE && tracks::has_sound_only(head) => {
-            Found::open("audio/mp4", SOUND)
+        MediaForm::Mp4 if found.open == MOVIE && tracks::has_sound_only(head) => {
+            Detection::open("audio/mp4", SOUND)
         }
-        Form::ThreeGp if tracks::has_sound_only(head) => Found::open("audio/3gpp", SOUND),
+        MediaForm::ThreeGp if tracks::has_sound_only(head) => Detection::open("audio/3gpp", SOUND),
         _ => found,
     }
 }
 
-fn by_brand(brand: &[u8]) -> Option<Found> {
+fn by_brand(brand: &[u8]) -> Option<Detection> {
     Some(match brand {
-        b"avif" | b"avis" => Found::only("image/avif"),
+        b"avif" | b"avis" => Detection::only("image/avif"),
         b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"hevm" | b"hevs" => {
-            Found::open("image/heic", &[Form::Heif])
+            Detection::open("image/heic", &[MediaForm::Heif])
         }
-        b"crx " => Found::only("image/x-canon-cr3"),
-        b"qt  " => Found::only("video/quicktime"),
-        b"M4A " | b"M4B " | b"M4P " | b"F4A " | b"F4B " => Found::only("audio/mp4"),
-        b"M4V " | b"M4VH" | b"M4VP" | b"F4V " | b"F4P " => Found::only("video/mp4"),
-        [b'3', b'g', b'2', _] | b"KDDI" | b"kddi" => Found::only("video/3gpp2"),
-        [b'3', b'g', ..] => Found::open("video/3gpp", MOVIE),
+        b"crx " => Detection::only("image/x-canon-cr3"),
+        b"qt  " => Detection::only("video/quicktime"),
+        b"M4A " | b"M4B " | b"M4P " | b"F4A " | b"F4B " => Detection::only("audio/mp4"),
+        b"M4V " | b"M4VH" | b"M4VP" | b"F4V " | b"F4P " => Detection::only("video/mp4"),
+        [b'3', b'g', b'2', _] | b"KDDI" | b"kddi" => Detection::only("video/3gpp2"),
+        [b'3', b'g', ..] => Detection::open("video/3gpp", MOVIE),
         [b'i', b's', b'o', _]
         | [b'm', b'p', b'4' | b'7', _]
         | b"avc1"
         | b"XAVC"
         | b"dash"
         | b"cmfc"
-        | b"MSNV" => Found::open("video/mp4", MOVIE),
+        | b"MSNV" => Detection::open("video/mp4", MOVIE),
         _ => return None,
     })
 }

@@ -1,8 +1,8 @@
 //! WebM and Matroska (RFC 8794, RFC 9559), told apart by the header's DocType, and sound from film
 //! by the tracks.
 
-use super::Found;
-use crate::media::table::Form;
+use super::Detection;
+use crate::media::table::MediaForm;
 
 const HEADER: u32 = 0x1A45_DFA3;
 const DOC_TYPE: u32 = 0x4282;
@@ -17,7 +17,7 @@ const MAX_ELEMENTS: usize = 64;
 
 /// The type of an EBML file. A recorder's voice note has a film's extension; where its tracks are
 /// seen and none shows a picture, it is sound.
-pub(super) fn read(head: &[u8]) -> Option<Found> {
+pub(super) fn read(head: &[u8]) -> Option<Detection> {
     if !head.starts_with(&HEADER.to_be_bytes()) {
         return None;
     }
@@ -32,12 +32,15 @@ pub(super) fn read(head: &[u8]) -> Option<Found> {
             doc_type.starts_with(b"webm"),
             tracks.is_some_and(has_sound_only),
         ) {
-            (true, true) => Found::only("audio/webm"),
-            (true, false) => Found::open("video/webm", &[Form::Webm, Form::WebmSound]),
-            (false, true) => Found::only("audio/x-matroska"),
-            (false, false) => {
-                Found::open("video/x-matroska", &[Form::Matroska, Form::MatroskaSound])
+            (true, true) => Detection::only("audio/webm"),
+            (true, false) => {
+                Detection::open("video/webm", &[MediaForm::Webm, MediaForm::WebmSound])
             }
+            (false, true) => Detection::only("audio/x-matroska"),
+            (false, false) => Detection::open(
+                "video/x-matroska",
+                &[MediaForm::Matroska, MediaForm::MatroskaSound],
+            ),
         },
     )
 }

@@ -2,8 +2,8 @@
 //! with a password, and Windows installers. The directory that tells them apart may lie anywhere in
 //! the file, so it is read only where the look-ahead holds it; otherwise the claim decides.
 
-use super::Found;
-use crate::media::table::Form;
+use super::Detection;
+use crate::media::table::MediaForm;
 
 const MAGIC: &[u8] = b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1";
 const ENTRY_LEN: usize = 128;
@@ -11,14 +11,19 @@ const ENTRY_LEN: usize = 128;
 /// What a compound file may be whose directory tells nothing. With a password a `docx` is one, too,
 /// and which it is lies within what is encrypted (\[MS-OFFCRYPTO\] 2.3); so may be an `xls` with
 /// one.
-const UNTOLD: &[Form] = &[Form::Ole, Form::Word, Form::Excel, Form::Slides];
+const UNTOLD: &[MediaForm] = &[
+    MediaForm::Ole,
+    MediaForm::Word,
+    MediaForm::Excel,
+    MediaForm::Slides,
+];
 
 /// The type of a compound file.
-pub(super) fn read(head: &[u8]) -> Option<Found> {
+pub(super) fn read(head: &[u8]) -> Option<Detection> {
     let found = directory(head.strip_prefix(MAGIC).map(|_| head)?).and_then(by_directory);
     Some(found.map_or_else(
-        || Found::open("application/x-ole-storage", UNTOLD),
-        Found::only,
+        || Detection::open("application/x-ole-storage", UNTOLD),
+        Detection::only,
     ))
 }
 
@@ -86,11 +91,11 @@ mod tests {
     fn a_document_is_told_by_its_class_or_its_stream() {
         assert_eq!(
             read(&ole(0x0002_0906, "Root Entry")).unwrap(),
-            Found::only("application/msword")
+            Detection::only("application/msword")
         );
         assert_eq!(
             read(&ole(0, "Workbook")).unwrap(),
-            Found::only("application/vnd.ms-excel")
+            Detection::only("application/vnd.ms-excel")
         );
     }
 
@@ -98,7 +103,7 @@ mod tests {
     fn an_installer_is_told_by_its_class() {
         assert_eq!(
             read(&ole(0x000C_1084, "Root Entry")).unwrap(),
-            Found::only("application/x-msi")
+            Detection::only("application/x-msi")
         );
     }
 
@@ -107,11 +112,11 @@ mod tests {
         let head = &ole(0x0002_0906, "Root Entry")[..600];
         assert_eq!(
             read(head).unwrap(),
-            Found::open("application/x-ole-storage", UNTOLD)
+            Detection::open("application/x-ole-storage", UNTOLD)
         );
         assert_eq!(
             read(&head[..8]).unwrap(),
-            Found::open("application/x-ole-storage", UNTOLD)
+            Detection::open("application/x-ole-storage", UNTOLD)
         );
     }
 
@@ -121,7 +126,7 @@ mod tests {
         file.extend(ole(0, "EncryptedPackage").split_off(512));
         assert_eq!(
             read(&file).unwrap(),
-            Found::open("application/x-ole-storage", UNTOLD)
+            Detection::open("application/x-ole-storage", UNTOLD)
         );
     }
 }

@@ -3,8 +3,8 @@
 
 use memchr::{memchr, memmem};
 
-use super::{Found, audio, bmff, ole, stream, zip};
-use crate::media::table::{self, Form};
+use super::{Detection, audio, bmff, ole, stream, zip};
+use crate::media::table::{self, MediaForm};
 
 /// Signatures that readable text may carry on from, and that no other text begins with.
 const IN_ASCII: &[(&[u8], &str)] = &[
@@ -111,41 +111,41 @@ const OURS_ALONE: &[&str] = &[
 ];
 
 /// A type whose signature is readable text, so that it must be asked before text is.
-pub(super) fn in_ascii(head: &[u8]) -> Option<Found> {
+pub(super) fn in_ascii(head: &[u8]) -> Option<Detection> {
     by_prefix(IN_ASCII, head)
 }
 
 /// A type of bytes that aren't text.
-pub(super) fn binary(head: &[u8], whole: bool) -> Option<Found> {
+pub(super) fn binary(head: &[u8], whole: bool) -> Option<Detection> {
     bmff::read(head)
         .or_else(|| zip::read(head, whole))
         .or_else(|| ole::read(head))
         .or_else(|| stream::read(head))
         .or_else(|| raw_photo(head))
         .or_else(|| by_prefix(BINARY, head))
-        .or_else(|| code(head).or_else(|| bitmap(head)).map(Found::only))
+        .or_else(|| code(head).or_else(|| bitmap(head)).map(Detection::only))
         .or_else(|| audio::read(head))
         .or_else(|| inferred(head))
         .or_else(|| late_pdf(head))
 }
 
-fn by_prefix(signatures: &[(&[u8], &str)], head: &[u8]) -> Option<Found> {
+fn by_prefix(signatures: &[(&[u8], &str)], head: &[u8]) -> Option<Detection> {
     let (_, essence) = signatures
         .iter()
         .find(|(signature, _)| head.starts_with(signature))?;
-    let open: &[Form] = match *essence {
-        "image/tiff" => &[Form::Tiff],
-        "application/gzip" => &[Form::Gzip, Form::Svg],
-        "video/x-ms-wmv" => &[Form::Asf],
+    let open: &[MediaForm] = match *essence {
+        "image/tiff" => &[MediaForm::Tiff],
+        "application/gzip" => &[MediaForm::Gzip, MediaForm::Svg],
+        "video/x-ms-wmv" => &[MediaForm::Asf],
         _ => &[],
     };
-    Some(Found::open(essence, open))
+    Some(Detection::open(essence, open))
 }
 
 /// Canon's raw photos are TIFF with a mark behind the header.
-fn raw_photo(head: &[u8]) -> Option<Found> {
+fn raw_photo(head: &[u8]) -> Option<Detection> {
     (head.starts_with(b"II*\0") && head.get(8..10) == Some(b"CR"))
-        .then(|| Found::only("image/x-canon-cr2"))
+        .then(|| Detection::only("image/x-canon-cr2"))
 }
 
 /// Code whose signature begins like a sentence (`MZ`) or is shared (`CAFEBABE`).
@@ -178,15 +178,16 @@ fn bitmap(head: &[u8]) -> Option<&'static str> {
 }
 
 /// What `infer` says, as far as it has a row and isn't known to guess.
-fn inferred(head: &[u8]) -> Option<Found> {
+fn inferred(head: &[u8]) -> Option<Detection> {
     let kind = infer::get(head)?;
     let row = table::by_extension(kind.extension()).next()?;
-    (!OURS_ALONE.contains(&row.essence)).then(|| Found::only(row.essence))
+    (!OURS_ALONE.contains(&row.essence)).then(|| Detection::only(row.essence))
 }
 
 /// Readers accept a PDF header anywhere in the first 1024 bytes (PDF 1.7, appendix H, note 13).
-fn late_pdf(head: &[u8]) -> Option<Found> {
-    memmem::find(&head[..head.len().min(1024)], b"%PDF-").map(|_| Found::only("application/pdf"))
+fn late_pdf(head: &[u8]) -> Option<Detection> {
+    memmem::find(&head[..head.len().min(1024)], b"%PDF-")
+        .map(|_| Detection::only("application/pdf"))
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! Containers of sound and film other than ISO base media: Ogg, WebM and Matroska, RIFF, AIFF,
 //! MPEG transport streams.
 
-use super::{Found, ebml};
-use crate::media::table::Form;
+use super::{Detection, ebml};
+use crate::media::table::MediaForm;
 
 /// The type by whichever of the containers it is.
-pub(super) fn read(head: &[u8]) -> Option<Found> {
+pub(super) fn read(head: &[u8]) -> Option<Detection> {
     ogg(head)
         .or_else(|| ebml::read(head))
         .or_else(|| chunked(head))
@@ -13,28 +13,28 @@ pub(super) fn read(head: &[u8]) -> Option<Found> {
 }
 
 /// By the first packet of the first page (RFC 3533, section 6), which names the codec.
-fn ogg(head: &[u8]) -> Option<Found> {
+fn ogg(head: &[u8]) -> Option<Detection> {
     let page = head.strip_prefix(b"OggS")?;
     let packet = page
         .get(22)
         .and_then(|segments| page.get(23 + usize::from(*segments)..))
         .unwrap_or_default();
     Some(match packet {
-        [b'O', b'p', b'u', b's', b'H', ..] => Found {
+        [b'O', b'p', b'u', b's', b'H', ..] => Detection {
             codecs: Some("opus"),
-            ..Found::only("audio/ogg")
+            ..Detection::only("audio/ogg")
         },
         [0x80, b't', b'h', b'e', b'o', b'r', b'a', ..]
-        | [0x01, b'v', b'i', b'd', b'e', b'o', ..] => Found::only("video/ogg"),
+        | [0x01, b'v', b'i', b'd', b'e', b'o', ..] => Detection::only("video/ogg"),
         [0x01, b'v', b'o', b'r', b'b', b'i', b's', ..]
         | [b'S', b'p', b'e', b'e', b'x', ..]
-        | [0x7f, b'F', b'L', b'A', b'C', ..] => Found::only("audio/ogg"),
-        _ => Found::open("audio/ogg", &[Form::Ogg]),
+        | [0x7f, b'F', b'L', b'A', b'C', ..] => Detection::only("audio/ogg"),
+        _ => Detection::open("audio/ogg", &[MediaForm::Ogg]),
     })
 }
 
 /// RIFF and its relatives: four letters, a size, four letters.
-fn chunked(head: &[u8]) -> Option<Found> {
+fn chunked(head: &[u8]) -> Option<Detection> {
     let essence = match (head.get(..4)?, head.get(8..12)?) {
         (b"RIFF" | b"RF64" | b"BW64", b"WAVE") => "audio/wav",
         (b"RIFF", b"AVI ") => "video/x-msvideo",
@@ -44,17 +44,17 @@ fn chunked(head: &[u8]) -> Option<Found> {
         (b"FORM", b"AIFF" | b"AIFC") => "audio/x-aiff",
         _ => return None,
     };
-    Some(Found::only(essence))
+    Some(Detection::only(essence))
 }
 
 /// Packets of 188 bytes that begin with 0x47 (ISO/IEC 13818-1, 2.4.3.2), or of 192 with a time in
 /// front (Blu-ray, AVCHD). Three in a row: one byte alone is a `G`.
-fn transport_stream(head: &[u8]) -> Option<Found> {
+fn transport_stream(head: &[u8]) -> Option<Detection> {
     const PACKETS: usize = 3;
     let synced = |offset: usize, len: usize| {
         (0..PACKETS).all(|packet| head.get(offset + packet * len) == Some(&0x47))
     };
-    (synced(0, 188) || synced(4, 192)).then(|| Found::only("video/mp2t"))
+    (synced(0, 188) || synced(4, 192)).then(|| Detection::only("video/mp2t"))
 }
 
 #[cfg(test)]
@@ -79,11 +79,11 @@ mod tests {
         );
         assert_eq!(
             read(&ogg_page(b"fishead\0")).unwrap(),
-            Found::open("audio/ogg", &[Form::Ogg])
+            Detection::open("audio/ogg", &[MediaForm::Ogg])
         );
         assert_eq!(
             read(b"OggS").unwrap(),
-            Found::open("audio/ogg", &[Form::Ogg])
+            Detection::open("audio/ogg", &[MediaForm::Ogg])
         );
     }
 

@@ -4,15 +4,15 @@ use std::borrow::Cow;
 
 use encoding_rs::mem::decode_latin1;
 
-use super::Found;
-use crate::media::charset::Seen;
-use crate::media::table::Form;
+use super::Detection;
+use crate::media::charset::CharsetEvidence;
+use crate::media::table::MediaForm;
 
 mod markup;
 
 /// What the bytes are as text.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Decoded<'a> {
+pub(super) enum DecodedText<'a> {
     /// UTF-8, or UTF-16 made into it, without its byte order mark.
     Text(Cow<'a, str>),
     /// No control characters, so it may be Windows-1252 and the like; no proof that it is.
@@ -20,52 +20,59 @@ pub(super) enum Decoded<'a> {
     Binary,
 }
 
-const PLAIN: &[Form] = &[Form::Text, Form::Script, Form::Html];
+const PLAIN: &[MediaForm] = &[MediaForm::Text, MediaForm::Script, MediaForm::Html];
 
 /// What text with controls may be claimed to be: no text, too.
-const BLEMISHED: &[Form] = &[Form::Text, Form::Script, Form::Html, Form::Opaque];
+const BLEMISHED: &[MediaForm] = &[
+    MediaForm::Text,
+    MediaForm::Script,
+    MediaForm::Html,
+    MediaForm::Opaque,
+];
 
 /// Decodes the look-ahead; a character cut off at its end counts as text unless the file ends too.
-pub(super) fn decode(head: &[u8], whole: bool) -> Decoded<'_> {
+pub(super) fn decode(head: &[u8], whole: bool) -> DecodedText<'_> {
     if let Some((units, decode)) = byte_order(head) {
-        return utf16(units, decode, whole)
-            .map_or(Decoded::Binary, |text| Decoded::Text(Cow::Owned(text)));
+        return utf16(units, decode, whole).map_or(DecodedText::Binary, |text| {
+            DecodedText::Text(Cow::Owned(text))
+        });
     }
     let bytes = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head);
     if has_controls(bytes) {
-        return utf16_without_mark(bytes, whole)
-            .map_or(Decoded::Binary, |text| Decoded::Text(Cow::Owned(text)));
+        return utf16_without_mark(bytes, whole).map_or(DecodedText::Binary, |text| {
+            DecodedText::Text(Cow::Owned(text))
+        });
     }
     match utf8(bytes, whole) {
-        Some(text) if !text.is_empty() => Decoded::Text(text),
-        _ => Decoded::EightBit,
+        Some(text) if !text.is_empty() => DecodedText::Text(text),
+        _ => DecodedText::EightBit,
     }
 }
 
 /// Text that isn't UTF-8 is only what it shows or is claimed to be. What shows is ASCII, which the
 /// old character sets share, so any of them will do for looking.
-pub(super) fn eight_bit(head: &[u8], whole: bool) -> Found {
+pub(super) fn eight_bit(head: &[u8], whole: bool) -> Detection {
     let shown = kind(&decode_latin1(head), whole);
     let found = if shown.row.essence == "text/plain" {
-        Found::open("application/octet-stream", PLAIN)
+        Detection::open("application/octet-stream", PLAIN)
     } else {
         shown
     };
-    Found {
-        charset: Seen::NotUtf8,
+    Detection {
+        charset: CharsetEvidence::NotUtf8,
         ..found
     }
 }
 
 /// The character set of bytes that were decoded to this text. ASCII shows nothing: sets that shift
 /// with escapes, and whatever follows the look-ahead, may be another.
-pub(super) fn charset(head: &[u8], text: &str) -> Seen {
+pub(super) fn charset(head: &[u8], text: &str) -> CharsetEvidence {
     match head {
-        [0xff, 0xfe, ..] | [_, 0, ..] => Seen::Set("utf-16le"),
-        [0xfe, 0xff, ..] | [0, ..] => Seen::Set("utf-16be"),
-        [0xef, 0xbb, 0xbf, ..] => Seen::Set("utf-8"),
-        _ if text.is_ascii() => Seen::Nothing,
-        _ => Seen::Set("utf-8"),
+        [0xff, 0xfe, ..] | [_, 0, ..] => CharsetEvidence::Set("utf-16le"),
+        [0xfe, 0xff, ..] | [0, ..] => CharsetEvidence::Set("utf-16be"),
+        [0xef, 0xbb, 0xbf, ..] => CharsetEvidence::Set("utf-8"),
+        _ if text.is_ascii() => CharsetEvidence::Nothing,
+        _ => CharsetEvidence::Set("utf-8"),
     }
 }
 
@@ -74,7 +81,7 @@ pub(super) fn charset(head: &[u8], text: &str) -> Seen {
 ///
 /// With one or two it is text all the same. With more, only a claim makes it one, and only in
 /// UTF-8: what isn't may be anything.
-pub(super) fn blemished(head: &[u8], whole: bool) -> Option<Found> {
+pub(super) fn blemished(head: &[u8], whole: bool) -> Option<Detection> {
     /// Shorter ones may be anything.
     const ENOUGH: usize = 16;
     /// One stray control, and one more for so many bytes.
@@ -91,7 +98,7 @@ pub(super) fn blemished(head: &[u8], whole: bool) -> Option<Found> {
         .map(|byte| if is_control(*byte) { b' ' } else { *byte })
         .collect();
     let found = match decode(&clean, whole) {
-        Decoded::Text(text) => Found {
+        DecodedText::Text(text) => Detection {
             charset: charset(&clean, &text),
             ..kind(&text, whole)
         },
@@ -105,9 +112,9 @@ pub(super) fn blemished(head: &[u8], whole: bool) -> Option<Found> {
         "application/octet-stream"
     };
     Some(if shows_nothing {
-        Found {
+        Detection {
             charset: found.charset,
-            ..Found::open(vague, BLEMISHED)
+            ..Detection::open(vague, BLEMISHED)
         }
     } else {
         found
@@ -115,23 +122,33 @@ pub(super) fn blemished(head: &[u8], whole: bool) -> Option<Found> {
 }
 
 /// The kind that readable text shows. Most kinds show nothing, so the claim is open.
-pub(super) fn kind(text: &str, whole: bool) -> Found {
+pub(super) fn kind(text: &str, whole: bool) -> Detection {
     if is_script(text.as_bytes()) {
-        return Found::open("text/x-shellscript", &[Form::Script]);
+        return Detection::open("text/x-shellscript", &[MediaForm::Script]);
     }
     let start = text.trim_start();
     match start.as_bytes() {
         [b'B' | b'b', ..] => component(start),
         [b'<', ..] => markup::read(start),
-        [b'{' | b'[', ..] if is_json(start, whole) => Found::open(
+        [b'{' | b'[', ..] if is_json(start, whole) => Detection::open(
             "application/json",
-            &[Form::Text, Form::Script, Form::Html, Form::Json],
+            &[
+                MediaForm::Text,
+                MediaForm::Script,
+                MediaForm::Html,
+                MediaForm::Json,
+            ],
         ),
-        _ if is_json(start, whole) => Found::open(
+        _ if is_json(start, whole) => Detection::open(
             "text/plain",
-            &[Form::Text, Form::Script, Form::Html, Form::Json],
+            &[
+                MediaForm::Text,
+                MediaForm::Script,
+                MediaForm::Html,
+                MediaForm::Json,
+            ],
         ),
-        _ => Found::open("text/plain", PLAIN),
+        _ => Detection::open("text/plain", PLAIN),
     }
 }
 
@@ -146,7 +163,7 @@ pub(super) fn is_script(head: &[u8]) -> bool {
 }
 
 /// vCard and iCalendar (RFC 6350, RFC 5545) begin with their own name, in any case.
-fn component(start: &str) -> Found {
+fn component(start: &str) -> Detection {
     let begins = |word: &str| {
         start
             .get(..word.len())
@@ -157,7 +174,7 @@ fn component(start: &str) -> Found {
         () if begins("BEGIN:VCALENDAR") => "text/calendar",
         () => "text/plain",
     };
-    Found::open(essence, PLAIN)
+    Detection::open(essence, PLAIN)
 }
 
 /// Parses as JSON, up to where the look-ahead ends unless that is the whole file.
@@ -268,26 +285,29 @@ mod tests {
     #[test]
     fn a_character_cut_by_the_look_ahead_is_text_still() {
         let cut = &"Grüße €".as_bytes()[..10];
-        assert_eq!(decode(cut, false), Decoded::Text("Grüße ".into()));
-        assert_eq!(decode(cut, true), Decoded::EightBit);
+        assert_eq!(decode(cut, false), DecodedText::Text("Grüße ".into()));
+        assert_eq!(decode(cut, true), DecodedText::EightBit);
         for text in ["aü", "a€", "a😀"] {
             for end in 2..text.len() {
                 assert_eq!(
                     decode(&text.as_bytes()[..end], false),
-                    Decoded::Text("a".into()),
+                    DecodedText::Text("a".into()),
                     "{text} cut at {end}"
                 );
             }
-            assert_eq!(decode(text.as_bytes(), false), Decoded::Text(text.into()));
+            assert_eq!(
+                decode(text.as_bytes(), false),
+                DecodedText::Text(text.into())
+            );
         }
-        assert_eq!(decode(b"a\x80\x80", false), Decoded::EightBit);
+        assert_eq!(decode(b"a\x80\x80", false), DecodedText::EightBit);
     }
 
     #[test]
     fn latin_1_is_no_utf_8_and_zeros_are_no_text() {
-        assert_eq!(decode(b"Gr\xfc\xdfe", true), Decoded::EightBit);
-        assert_eq!(decode(b"a\0b", true), Decoded::Binary);
-        assert_eq!(decode(b"", true), Decoded::EightBit);
+        assert_eq!(decode(b"Gr\xfc\xdfe", true), DecodedText::EightBit);
+        assert_eq!(decode(b"a\0b", true), DecodedText::Binary);
+        assert_eq!(decode(b"", true), DecodedText::EightBit);
     }
 
     #[test]
@@ -302,18 +322,22 @@ mod tests {
             .collect();
         assert_eq!(
             decode(&[b"\xff\xfe", &little[..]].concat(), true),
-            Decoded::Text("Hello, world".into())
+            DecodedText::Text("Hello, world".into())
         );
-        assert_eq!(decode(&little, true), Decoded::Text("Hello, world".into()));
-        assert_eq!(decode(&big, true), Decoded::Text("Hello, world".into()));
-        assert_eq!(decode(&little[..8], true), Decoded::Binary);
-        assert_eq!(decode(b"\xff\xfe\0\xd8", true), Decoded::Binary);
+        assert_eq!(
+            decode(&little, true),
+            DecodedText::Text("Hello, world".into())
+        );
+        assert_eq!(decode(&big, true), DecodedText::Text("Hello, world".into()));
+        assert_eq!(decode(&little[..8], true), DecodedText::Binary);
+        assert_eq!(decode(b"\xff\xfe\0\xd8", true), DecodedText::Binary);
     }
 
     #[test]
     fn a_stray_control_makes_no_binary_of_a_text() {
         let found = |text: &[u8]| {
-            blemished(text, true).map(|found| (found.row.essence, found.open.contains(&Form::Text)))
+            blemished(text, true)
+                .map(|found| (found.row.essence, found.open.contains(&MediaForm::Text)))
         };
         assert_eq!(
             found(b"name,note\nBob,Main St\x1f4000\n"),
@@ -369,6 +393,6 @@ mod tests {
         assert_eq!(essence("{curly}"), "text/plain");
         assert_eq!(kind("[1, 2, ", false).row.essence, "application/json");
         assert_eq!(kind("[1, 2, ", true).row.essence, "text/plain");
-        assert!(kind("42", true).open.contains(&Form::Json));
+        assert!(kind("42", true).open.contains(&MediaForm::Json));
     }
 }

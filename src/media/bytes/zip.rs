@@ -4,8 +4,8 @@
 
 use memchr::memmem;
 
-use super::Found;
-use crate::media::table::{self, Form};
+use super::Detection;
+use crate::media::table::{self, MediaForm};
 
 const LOCAL_HEADER: &[u8] = b"PK\x03\x04";
 const HEADER_LEN: usize = 30;
@@ -15,16 +15,22 @@ const HAS_DESCRIPTOR: u16 = 1 << 3;
 const MAX_ENTRIES: usize = 2048;
 
 /// What a zip file may be that shows nothing as far as it is seen.
-const UNSEEN: &[Form] = &[Form::Zip, Form::App, Form::Word, Form::Excel, Form::Slides];
+const UNSEEN: &[MediaForm] = &[
+    MediaForm::Zip,
+    MediaForm::App,
+    MediaForm::Word,
+    MediaForm::Excel,
+    MediaForm::Slides,
+];
 /// What one may be that has the mark of something that is made of zip, but of no one type.
-const MARKED: &[Form] = &[Form::Zip, Form::App];
+const MARKED: &[MediaForm] = &[MediaForm::Zip, MediaForm::App];
 /// What one may be that is all there and has no mark: a claim to run is believed, so that policy
 /// refuses it.
-const PLAIN: &[Form] = &[Form::App];
+const PLAIN: &[MediaForm] = &[MediaForm::App];
 
 /// The type of a zip file. One that is all there is judged by its entries; else `application/zip`
 /// is open to whatever is made of zip.
-pub(super) fn read(head: &[u8], whole: bool) -> Option<Found> {
+pub(super) fn read(head: &[u8], whole: bool) -> Option<Detection> {
     let empty = head.starts_with(b"PK\x05\x06");
     let spanned = head.starts_with(b"PK\x07\x08PK\x03\x04") || head.starts_with(b"PK00PK\x03\x04");
     if !(empty || spanned || head.starts_with(LOCAL_HEADER)) {
@@ -39,53 +45,53 @@ pub(super) fn read(head: &[u8], whole: bool) -> Option<Found> {
 }
 
 /// OpenDocument and EPUB store their own type, uncompressed, as the first entry.
-fn declared_inside(first: Entry) -> Option<Found> {
+fn declared_inside(first: Entry) -> Option<Detection> {
     let essence = (first.name == b"mimetype").then_some(first.data)?;
     let row = table::by_essence(std::str::from_utf8(essence).ok()?.trim())?;
-    matches!(row.form, Form::Zip | Form::App).then(|| Found::only(row.essence))
+    matches!(row.form, MediaForm::Zip | MediaForm::App).then(|| Detection::only(row.essence))
 }
 
 /// What runs comes first: a document's entry doesn't make an app harmless.
-fn by_names(head: &[u8], whole: bool) -> Found {
+fn by_names(head: &[u8], whole: bool) -> Detection {
     let seen = Seen::gather(head);
     let office = |certain, folder| certain || (folder && seen.package);
     if seen.android {
-        Found::only("application/vnd.android.package-archive")
+        Detection::only("application/vnd.android.package-archive")
     } else if seen.windows {
-        Found::only("application/vnd.ms-appx")
+        Detection::only("application/vnd.ms-appx")
     } else if seen.java {
-        Found::only("application/java-archive")
+        Detection::only("application/java-archive")
     } else if office(seen.document, seen.word) {
-        Found::open(
+        Detection::open(
             seen.plain_or_macro(
                 "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
                 "application/vnd.ms-word.document.macroenabled.12",
             ),
-            &[Form::Word],
+            &[MediaForm::Word],
         )
     } else if seen.binary_workbook {
-        Found::open(
+        Detection::open(
             "application/vnd.ms-excel.sheet.binary.macroenabled.12",
-            &[Form::Excel],
+            &[MediaForm::Excel],
         )
     } else if office(seen.workbook, seen.excel) {
-        Found::open(
+        Detection::open(
             seen.plain_or_macro(
                 "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
                 "application/vnd.ms-excel.sheet.macroenabled.12",
             ),
-            &[Form::Excel],
+            &[MediaForm::Excel],
         )
     } else if office(seen.presentation, seen.slides) {
-        Found::open(
+        Detection::open(
             seen.plain_or_macro(
                 "application/vnd.openxmlformats-officedocument.presentationml.presentation",
                 "application/vnd.ms-powerpoint.presentation.macroenabled.12",
             ),
-            &[Form::Slides],
+            &[MediaForm::Slides],
         )
     } else {
-        Found::open("application/zip", seen.open(whole))
+        Detection::open("application/zip", seen.open(whole))
     }
 }
 
@@ -122,7 +128,7 @@ impl Seen {
         if self.macros { with_macros } else { plain }
     }
 
-    fn open(&self, whole: bool) -> &'static [Form] {
+    fn open(&self, whole: bool) -> &'static [MediaForm] {
         match () {
             () if !whole => UNSEEN,
             () if self.marked => MARKED,
@@ -307,11 +313,11 @@ mod tests {
         let plain = zip(&[("photo.jpg", b"x"), ("notes/a.txt", b"x")]);
         assert_eq!(
             read(&plain, true).unwrap(),
-            Found::open("application/zip", PLAIN)
+            Detection::open("application/zip", PLAIN)
         );
         assert_eq!(
             read(&plain, false).unwrap(),
-            Found::open("application/zip", UNSEEN)
+            Detection::open("application/zip", UNSEEN)
         );
         for mark in [
             "doc.kml",
@@ -322,7 +328,7 @@ mod tests {
         ] {
             assert_eq!(
                 read(&zip(&[("a", b"x"), (mark, b"x")]), true).unwrap(),
-                Found::open("application/zip", MARKED),
+                Detection::open("application/zip", MARKED),
                 "{mark}"
             );
         }

@@ -6,7 +6,7 @@ use crate::media::sniff;
 
 const UNKNOWN: &[u8] = b"\x01\x02\x03\x04\x05\0\x07";
 
-fn agreed(head: &[u8], name: &str) -> (String, Extension) {
+fn agreed(head: &[u8], name: &str) -> (String, ExtensionOutcome) {
     let AgreedName { name, extension } = agree(Some(name), &sniff(head, true, None, Some(name)));
     (name, extension)
 }
@@ -23,19 +23,19 @@ fn a_missing_name_or_extension_is_made_from_the_bytes() {
     );
     assert_eq!(
         agreed(JPEG, "photo"),
-        ("photo.jpg".into(), Extension::Completed)
+        ("photo.jpg".into(), ExtensionOutcome::Completed)
     );
     assert_eq!(
         agreed(PNG, "Report 3.5"),
-        ("Report 3.5.png".into(), Extension::Completed)
+        ("Report 3.5.png".into(), ExtensionOutcome::Completed)
     );
     assert_eq!(
         agreed(UNKNOWN, "thing"),
-        ("thing.bin".into(), Extension::Completed)
+        ("thing.bin".into(), ExtensionOutcome::Completed)
     );
     assert_eq!(
         agreed(JPEG, ".jpg"),
-        ("jpg.jpg".into(), Extension::Completed)
+        ("jpg.jpg".into(), ExtensionOutcome::Completed)
     );
 }
 
@@ -43,19 +43,19 @@ fn a_missing_name_or_extension_is_made_from_the_bytes() {
 fn an_extension_that_contradicts_the_bytes_is_replaced() {
     assert_eq!(
         agreed(PNG, "scan.pdf"),
-        ("scan.png".into(), Extension::Replaced)
+        ("scan.png".into(), ExtensionOutcome::Replaced)
     );
     assert_eq!(
         agreed(UNKNOWN, "photo.jpg"),
-        ("photo.bin".into(), Extension::Replaced)
+        ("photo.bin".into(), ExtensionOutcome::Replaced)
     );
     assert_eq!(
         agreed(b"hello", "a.json"),
-        ("a.txt".into(), Extension::Replaced)
+        ("a.txt".into(), ExtensionOutcome::Replaced)
     );
     assert_eq!(
         agreed(EXE, "photo.jpg"),
-        ("photo.exe".into(), Extension::Replaced)
+        ("photo.exe".into(), ExtensionOutcome::Replaced)
     );
 }
 
@@ -63,19 +63,19 @@ fn an_extension_that_contradicts_the_bytes_is_replaced() {
 fn of_two_extensions_the_last_one_counts() {
     assert_eq!(
         agreed(JPEG, "invoice.jpg.exe"),
-        ("invoice.jpg".into(), Extension::Replaced)
+        ("invoice.jpg".into(), ExtensionOutcome::Replaced)
     );
     assert_eq!(
         agreed(JPEG, "invoice.pdf.exe"),
-        ("invoice.pdf.jpg".into(), Extension::Replaced)
+        ("invoice.pdf.jpg".into(), ExtensionOutcome::Replaced)
     );
     assert_eq!(
         agreed(JPEG, "invoice.exe.jpg"),
-        ("invoice.exe.jpg".into(), Extension::Kept)
+        ("invoice.exe.jpg".into(), ExtensionOutcome::Kept)
     );
     assert_eq!(
         agreed(b"\x1f\x8b\x08\0", "logs.tar.gz"),
-        ("logs.tar.gz".into(), Extension::Kept)
+        ("logs.tar.gz".into(), ExtensionOutcome::Kept)
     );
 }
 
@@ -84,15 +84,15 @@ fn an_extension_that_says_less_or_nothing_is_no_contradiction() {
     let document = zip(&[("[Content_Types].xml", b"x"), ("word/document.xml", b"x")]);
     assert_eq!(
         agreed(JPEG, "photo.bin"),
-        ("photo.jpg".into(), Extension::Completed)
+        ("photo.jpg".into(), ExtensionOutcome::Completed)
     );
     assert_eq!(
         agreed(JPEG, "photo.v2"),
-        ("photo.v2.jpg".into(), Extension::Completed)
+        ("photo.v2.jpg".into(), ExtensionOutcome::Completed)
     );
     assert_eq!(
         agreed(&document, "report.zip"),
-        ("report.docx".into(), Extension::Completed)
+        ("report.docx".into(), ExtensionOutcome::Completed)
     );
     let voice = sniff(
         b"\0\0\0\x10ftypisom\0\0\x02\0",
@@ -104,7 +104,7 @@ fn an_extension_that_says_less_or_nothing_is_no_contradiction() {
         agree(Some("voice.mp4"), &voice),
         AgreedName {
             name: "voice.m4a".into(),
-            extension: Extension::Completed
+            extension: ExtensionOutcome::Completed
         }
     );
 }
@@ -112,7 +112,7 @@ fn an_extension_that_says_less_or_nothing_is_no_contradiction() {
 #[test]
 fn other_extensions_of_the_type_are_kept() {
     for kept in ["a.jpeg", "a.JPG", "a.jfif", "Müller.jpe"] {
-        assert_eq!(agreed(JPEG, kept), (kept.into(), Extension::Kept));
+        assert_eq!(agreed(JPEG, kept), (kept.into(), ExtensionOutcome::Kept));
     }
     for kept in [
         "a.txt",
@@ -126,12 +126,12 @@ fn other_extensions_of_the_type_are_kept() {
     ] {
         assert_eq!(
             agreed(b"hello, world", kept),
-            (kept.into(), Extension::Kept)
+            (kept.into(), ExtensionOutcome::Kept)
         );
     }
     assert_eq!(
         agreed(UNKNOWN, "a.unheard"),
-        ("a.unheard".into(), Extension::Kept)
+        ("a.unheard".into(), ExtensionOutcome::Kept)
     );
 }
 
@@ -146,26 +146,26 @@ fn an_address_at_the_end_of_a_name_is_no_extension() {
     ] {
         assert_eq!(
             agreed(b"hello, world", chat),
-            (format!("{chat}.txt"), Extension::Completed)
+            (format!("{chat}.txt"), ExtensionOutcome::Completed)
         );
         assert_eq!(
             agreed(JPEG, chat),
-            (format!("{chat}.jpg"), Extension::Completed)
+            (format!("{chat}.jpg"), ExtensionOutcome::Completed)
         );
         assert_eq!(name(EXE, chat), format!("{chat}.exe"));
         assert_eq!(name(JPEG, &format!("{chat}.jpeg")), format!("{chat}.jpeg"));
     }
     assert_eq!(
         agreed(b"hello, world", "run.com"),
-        ("run.com".into(), Extension::Kept)
+        ("run.com".into(), ExtensionOutcome::Kept)
     );
     assert_eq!(
         agreed(b"hello, world", "invoice.pdf.com"),
-        ("invoice.pdf.com".into(), Extension::Kept)
+        ("invoice.pdf.com".into(), ExtensionOutcome::Kept)
     );
     assert_eq!(
         agreed(b"hello, world", "a script.pl"),
-        ("a script.pl".into(), Extension::Kept)
+        ("a script.pl".into(), ExtensionOutcome::Kept)
     );
     assert_eq!(name(b"#!/bin/sh", "me@x.sh"), "me@x.sh.sh");
 }
@@ -196,7 +196,7 @@ fn invisible_characters_that_a_script_needs_are_kept() {
     ] {
         assert_eq!(
             agreed(JPEG, kept),
-            (kept.into(), Extension::Kept),
+            (kept.into(), ExtensionOutcome::Kept),
             "{kept:?}"
         );
     }
@@ -281,7 +281,7 @@ proptest! {
         prop_assert!((3..=255).contains(&agreed.name.chars().count()), "{agreed:?}");
         prop_assert!(!agreed.name.contains(['/', '\\']) && !agreed.name.chars().any(char::is_control));
         prop_assert!(split(&agreed.name).1.is_some(), "{agreed:?}");
-        let again = AgreedName { name: agreed.name.clone(), extension: Extension::Kept };
+        let again = AgreedName { name: agreed.name.clone(), extension: ExtensionOutcome::Kept };
         prop_assert_eq!(&agree(Some(&agreed.name), &sniffed), &again);
         let resniffed = sniff(&head, whole, declared, Some(&agreed.name));
         prop_assert_eq!(resniffed.essence(), sniffed.essence(), "{} -> {}", given, agreed.name);

@@ -4,7 +4,7 @@
 use http::StatusCode;
 use serde_json::{Map, Value};
 
-use crate::sandbox::reply::Refusal;
+use crate::sandbox::reply::ApiRefusal;
 
 /// What a field may hold.
 enum Kind {
@@ -60,7 +60,7 @@ pub(super) fn check(
     json: &[u8],
     read_only: &[&str],
     channel_type: impl Fn(&str) -> Option<String>,
-) -> Result<Map<String, Value>, Refusal> {
+) -> Result<Map<String, Value>, ApiRefusal> {
     let mut account: Map<String, Value> =
         serde_json::from_slice(json).map_err(|error| invalid("body", &error.to_string()))?;
     known_only("", &account, read_only)?;
@@ -94,7 +94,11 @@ fn at<'v>(account: &'v Map<String, Value>, path: &str) -> Option<&'v Value> {
 }
 
 /// Fields that aren't in the schema, at any depth.
-fn known_only(above: &str, object: &Map<String, Value>, read_only: &[&str]) -> Result<(), Refusal> {
+fn known_only(
+    above: &str,
+    object: &Map<String, Value>,
+    read_only: &[&str],
+) -> Result<(), ApiRefusal> {
     for (name, value) in object {
         let path = format!("{above}{name}");
         let below = format!("{path}.");
@@ -116,7 +120,7 @@ fn known_only(above: &str, object: &Map<String, Value>, read_only: &[&str]) -> R
 }
 
 impl Kind {
-    fn check(&self, path: &str, value: &Value) -> Result<(), Refusal> {
+    fn check(&self, path: &str, value: &Value) -> Result<(), ApiRefusal> {
         let fits = match self {
             Text(longest) => is_text(value, *longest),
             Id => value.as_str().is_some_and(|id| id.len() == 36),
@@ -153,7 +157,7 @@ fn are_attributes(value: &Value) -> bool {
 }
 
 /// Each provider's addresses look alike, and some need credentials.
-fn fits_channel(account: &Map<String, Value>, channel: &str) -> Result<(), Refusal> {
+fn fits_channel(account: &Map<String, Value>, channel: &str) -> Result<(), ApiRefusal> {
     let address = account["address"].as_str().unwrap_or_default();
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let fits = match channel {
@@ -203,16 +207,16 @@ fn fill_in(account: &mut Map<String, Value>) {
     }
 }
 
-fn missing(path: &str) -> Refusal {
+fn missing(path: &str) -> ApiRefusal {
     refusal("400-143", "an attribute is missing").detail("attribute", path)
 }
 
-fn invalid(path: &str, why: &str) -> Refusal {
+fn invalid(path: &str, why: &str) -> ApiRefusal {
     refusal("400-152", "an attribute has an invalid value")
         .detail("attribute", path)
         .detail("reason", why)
 }
 
-fn refusal(code: &'static str, message: &str) -> Refusal {
-    Refusal::new(StatusCode::BAD_REQUEST, code, message)
+fn refusal(code: &'static str, message: &str) -> ApiRefusal {
+    ApiRefusal::new(StatusCode::BAD_REQUEST, code, message)
 }

@@ -9,7 +9,7 @@ use crate::sandbox::clock::rfc3339;
 
 /// Why an account can't be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::sandbox) enum Conflict {
+pub(in crate::sandbox) enum AccountConflict {
     /// There is none with this id.
     Unknown,
     /// Somebody else has changed it.
@@ -28,7 +28,7 @@ impl AccountStore {
         &self,
         account: Map<String, Value>,
         now: Timestamp,
-    ) -> Result<String, Conflict> {
+    ) -> Result<String, AccountConflict> {
         let mut accounts = self.0.lock();
         let (id, now) = (Uuid::new_v4().to_string(), json!(rfc3339(now)));
         name_is_free(&accounts, &account, &id)?;
@@ -41,18 +41,18 @@ impl AccountStore {
         id: &str,
         account: Map<String, Value>,
         now: Timestamp,
-    ) -> Result<(), Conflict> {
+    ) -> Result<(), AccountConflict> {
         let mut accounts = self.0.lock();
         let place = accounts
             .iter()
             .position(|known| known["id"] == id)
-            .ok_or(Conflict::Unknown)?;
+            .ok_or(AccountConflict::Unknown)?;
         let old = &accounts[place];
         if account
             .get("modified")
             .is_some_and(|modified| *modified != old["modified"])
         {
-            return Err(Conflict::Modified);
+            return Err(AccountConflict::Modified);
         }
         name_is_free(&accounts, &account, id)?;
         let (created, modified) = (old["created"].clone(), later_than(&old["modified"], now));
@@ -96,11 +96,15 @@ fn name_is_free(
     accounts: &[Value],
     account: &Map<String, Value>,
     id: &str,
-) -> Result<(), Conflict> {
+) -> Result<(), AccountConflict> {
     let taken = accounts
         .iter()
         .any(|other| other["id"] != id && Some(&other["name"]) == account.get("name"));
-    if taken { Err(Conflict::Name) } else { Ok(()) }
+    if taken {
+        Err(AccountConflict::Name)
+    } else {
+        Ok(())
+    }
 }
 
 /// A lock has to change with each write, also with two in one millisecond.

@@ -5,24 +5,24 @@ use http::header;
 use serde_json::Value;
 
 use super::Fault;
-use crate::sandbox::reply::{Content, Reply};
+use crate::sandbox::reply::{ReplyContent, SandboxReply};
 
 impl Fault {
     /// The answer in place of the right one, if `status` asks for one.
-    pub(in crate::sandbox) fn answer(&self) -> Option<Reply> {
+    pub(in crate::sandbox) fn answer(&self) -> Option<SandboxReply> {
         let content = match &self.body {
-            None => Content::Empty,
+            None => ReplyContent::Empty,
             Some(Value::String(html)) => {
-                Content::Text("text/html; charset=utf-8", Bytes::from(html.clone()))
+                ReplyContent::Text("text/html; charset=utf-8", Bytes::from(html.clone()))
             }
-            Some(json) => Content::Json(json.clone()),
+            Some(json) => ReplyContent::Json(json.clone()),
         };
-        self.status.map(|status| Reply::new(status, content))
+        self.status.map(|status| SandboxReply::new(status, content))
     }
 
     /// Spoils an answer that would have been right.
-    pub(in crate::sandbox) fn alter(&self, reply: &mut Reply) {
-        if let Content::Json(Value::Object(object)) = &mut reply.content
+    pub(in crate::sandbox) fn alter(&self, reply: &mut SandboxReply) {
+        if let ReplyContent::Json(Value::Object(object)) = &mut reply.content
             && self.status.is_none()
         {
             object.extend(self.fields.clone());

@@ -2,13 +2,13 @@
 
 use parking_lot::Mutex;
 
-use super::{Fault, Operation};
+use super::{Fault, SandboxOperation};
 
 /// In the order in which they were set.
 #[derive(Debug, Default)]
-pub(in crate::sandbox) struct Pending(Mutex<Vec<Fault>>);
+pub(in crate::sandbox) struct PendingFaults(Mutex<Vec<Fault>>);
 
-impl Pending {
+impl PendingFaults {
     pub(in crate::sandbox) fn add(&self, fault: Fault) {
         if fault.times != Some(0) {
             self.0.lock().push(fault);
@@ -16,7 +16,7 @@ impl Pending {
     }
 
     /// The fault for this call of `operation`, spent if its calls are numbered.
-    pub(in crate::sandbox) fn take(&self, operation: Operation) -> Option<Fault> {
+    pub(in crate::sandbox) fn take(&self, operation: SandboxOperation) -> Option<Fault> {
         let mut faults = self.0.lock();
         let index = faults.iter().position(|fault| fault.at == operation)?;
         match &mut faults[index].times {
@@ -43,12 +43,12 @@ mod tests {
 
     #[test]
     fn counted_faults_are_spent_in_order_and_others_stay() {
-        let faults = Pending::default();
-        faults.add(Fault::at(Operation::Upload).times(2).close());
-        faults.add(Fault::at(Operation::Upload).stall());
-        assert!(faults.take(Operation::Token).is_none());
+        let faults = PendingFaults::default();
+        faults.add(Fault::at(SandboxOperation::Upload).times(2).close());
+        faults.add(Fault::at(SandboxOperation::Upload).stall());
+        assert!(faults.take(SandboxOperation::Token).is_none());
         let taken: Vec<bool> = (0..4)
-            .map(|_| faults.take(Operation::Upload).unwrap().stall)
+            .map(|_| faults.take(SandboxOperation::Upload).unwrap().stall)
             .collect();
         assert_eq!(taken, [false, false, true, true]);
         assert_eq!(faults.all().len(), 1);

@@ -9,20 +9,20 @@ use sha2::{Digest, Sha256};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
 
-use super::{Asset, Shelf, State};
+use super::{Asset, AssetStore, State};
 
 /// A file on its way in. Dropped before it is finished, it leaves nothing.
-pub(in crate::sandbox) struct Intake {
+pub(in crate::sandbox) struct FileWriter {
     file: File,
     digest: Sha256,
     received: Arc<AtomicU64>,
     slot: Slot,
 }
 
-impl Intake {
+impl FileWriter {
     /// Begins the file of an asset that waits for it no more.
     pub(super) async fn begin(
-        shelf: Arc<Shelf>,
+        shelf: Arc<AssetStore>,
         id: &str,
         received: Arc<AtomicU64>,
     ) -> io::Result<Self> {
@@ -76,7 +76,7 @@ impl Intake {
 
 /// The place of a file on its way in, which is empty again unless the file became whole.
 struct Slot {
-    shelf: Arc<Shelf>,
+    shelf: Arc<AssetStore>,
     id: String,
 }
 

@@ -19,21 +19,21 @@ const READ: usize = BLOCK;
 
 /// Where temporary files are made.
 #[derive(Clone)]
-pub struct Disk {
+pub struct SpoolDisk {
     dir: PathBuf,
     threads: Arc<Semaphore>,
 }
 
 /// So many bytes of a file, read from the first on. At offsets of its own: others may read or write
 /// at the same time.
-pub struct Stored {
-    disk: Disk,
+pub struct DiskFile {
+    disk: SpoolDisk,
     file: Arc<File>,
     offset: u64,
     end: u64,
 }
 
-impl Disk {
+impl SpoolDisk {
     /// Files will be made in this folder.
     pub fn new(dir: PathBuf) -> Self {
         Self {
@@ -62,8 +62,8 @@ impl Disk {
     }
 
     /// The file's first bytes, up to `end`.
-    pub fn stored(&self, file: Arc<File>, end: u64) -> Stored {
-        Stored {
+    pub fn stored(&self, file: Arc<File>, end: u64) -> DiskFile {
+        DiskFile {
             disk: self.clone(),
             file,
             offset: 0,
@@ -90,7 +90,7 @@ impl Disk {
     }
 }
 
-impl Stored {
+impl DiskFile {
     /// The next piece, or None at the end.
     pub async fn next(&mut self) -> io::Result<Option<Bytes>> {
         let (file, offset) = (self.file.clone(), self.offset);
@@ -121,7 +121,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_on_disk_can_be_read_by_two_at_once() {
-        let disk = Disk::new(std::env::temp_dir());
+        let disk = SpoolDisk::new(std::env::temp_dir());
         let file = disk
             .clone()
             .write(
@@ -142,7 +142,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_disk_that_hangs_takes_only_its_own_threads() {
-        let disk = Disk::new(std::env::temp_dir());
+        let disk = SpoolDisk::new(std::env::temp_dir());
         let (release, hanging) = std::sync::mpsc::sync_channel::<()>(1);
         let hanging = Arc::new(parking_lot::Mutex::new(hanging));
         let mut tasks: Vec<_> = (0..THREADS + 1)

@@ -11,16 +11,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
-use super::Share;
-use super::disk::{Disk, Stored};
+use super::SpoolShare;
+use super::disk::{DiskFile, SpoolDisk};
 use crate::body::compact::{BLOCK, CompactChunks};
-use crate::words::fault::{Code, Fault, Stage};
+use crate::words::fault::{Error, ErrorCode, Stage};
 
 /// A file's bytes as far as they were read. Once it is too large for memory it is written in
 /// blocks, so that at most one [`BLOCK`] and a frame of it lie in memory.
 pub struct SpoolFile {
-    disk: Disk,
-    share: Share,
+    disk: SpoolDisk,
+    share: SpoolShare,
     /// Bytes of memory that it may pin before its first block is written.
     most: u64,
     length: u64,
@@ -40,9 +40,9 @@ struct Block {
 }
 
 /// What a file holds at one moment: first what lies on disk.
-pub struct Kept {
+pub struct SpoolContents {
     /// Its first bytes.
-    pub disk: Option<Stored>,
+    pub disk: Option<DiskFile>,
     /// Those behind.
     pub memory: Vec<Bytes>,
 }
@@ -51,7 +51,7 @@ impl SpoolFile {
     /// An empty one that takes `most` bytes of memory. Where that is four blocks or more, all but
     /// one of them are for the buffers around the file, those that are read into, written, and
     /// sent, and for what the allocator keeps of them.
-    pub(super) fn new(disk: Disk, share: Share, most: u64) -> Self {
+    pub(super) fn new(disk: SpoolDisk, share: SpoolShare, most: u64) -> Self {
         let block = BLOCK as u64;
         let most = if most < 4 * block {
             most
@@ -79,8 +79,8 @@ impl SpoolFile {
     /// written.
     ///
     /// # Errors
-    /// As [`Share::cover`].
-    pub fn append(&mut self, frame: Bytes) -> Result<(), Fault> {
+    /// As [`SpoolShare::cover`].
+    pub fn append(&mut self, frame: Bytes) -> Result<(), Error> {
         let length = self.length + frame.len() as u64;
         self.share.cover(length)?;
         self.length = length;
@@ -113,7 +113,7 @@ impl SpoolFile {
     ///
     /// # Errors
     /// When the disk failed.
-    pub fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+    pub fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let Some(block) = &mut self.writing else {
             return Poll::Ready(Ok(()));
         };
@@ -127,12 +127,12 @@ impl SpoolFile {
     }
 
     /// Waits until nothing is being written.
-    pub async fn written(&mut self) -> Result<(), Fault> {
+    pub async fn written(&mut self) -> Result<(), Error> {
         poll_fn(|cx| self.poll_written(cx)).await
     }
 
     /// All that is here now.
-    pub fn kept(&mut self) -> Kept {
+    pub fn kept(&mut self) -> SpoolContents {
         let disk = self
             .file
             .as_ref()
@@ -142,17 +142,17 @@ impl SpoolFile {
             .cloned()
             .chain(self.memory.chunks().iter().cloned())
             .collect();
-        Kept { disk, memory }
+        SpoolContents { disk, memory }
     }
 }
 
-fn broken(error: &io::Error) -> Fault {
+fn broken(error: &io::Error) -> Error {
     tracing::error!(%error, "the spool can't be written");
     let detail = "the gateway's spool can't be written: an operator must check limits.spool_dir; declaring the length avoids it";
     let code = if error.kind() == io::ErrorKind::StorageFull {
-        Code::Overloaded
+        ErrorCode::Overloaded
     } else {
-        Code::Internal
+        ErrorCode::Internal
     };
-    Fault::gateway(code, Stage::Read, detail).retry_after(Duration::from_secs(5))
+    Error::gateway(code, Stage::Read, detail).retry_after(Duration::from_secs(5))
 }

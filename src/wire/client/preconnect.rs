@@ -19,16 +19,16 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::wire::paced_writer::PacedWriter;
 
 /// A connection without or with TLS.
-pub type Stream = MaybeHttpsStream<TokioIo<PacedWriter<TcpStream>>>;
+pub type ClientStream = MaybeHttpsStream<TokioIo<PacedWriter<TcpStream>>>;
 
 /// Where a connection leads (RFC 6454).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
+pub struct ConnectionOrigin {
     scheme: Scheme,
     authority: Authority,
 }
 
-impl Origin {
+impl ConnectionOrigin {
     /// A copy: a part of a URI would keep all of it, and with it its signature. None for what isn't
     /// absolute.
     pub fn of(uri: &Uri) -> Option<Self> {
@@ -57,38 +57,42 @@ impl Origin {
 
 /// The one connection that may stand by.
 #[derive(Clone, Default)]
-pub(super) struct Standby(Arc<Mutex<State>>);
+pub(super) struct WarmConnection(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
     /// Where a request was answered last, and when: its connection waits in the pool for the idle
     /// time.
-    used: Option<(Origin, Instant)>,
-    expected: Option<Expected>,
+    used: Option<(ConnectionOrigin, Instant)>,
+    expected: Option<PendingConnection>,
 }
 
 /// A connection that stands, or is being dialled. Dropped, it is closed.
-pub(super) struct Expected {
-    origin: Origin,
-    stream: oneshot::Receiver<Stream>,
+pub(super) struct PendingConnection {
+    origin: ConnectionOrigin,
+    stream: oneshot::Receiver<ClientStream>,
     keeper: AbortOnDropHandle<()>,
 }
 
-impl Standby {
+impl WarmConnection {
     /// A request was answered, and left its connection to the pool.
     pub fn used(&self, uri: &Uri) {
         let mut state = self.0.lock();
         match &mut state.used {
             Some((origin, at)) if origin.is_of(uri) => *at = Instant::now(),
-            used => *used = Origin::of(uri).map(|origin| (origin, Instant::now())),
+            used => *used = ConnectionOrigin::of(uri).map(|origin| (origin, Instant::now())),
         }
     }
 
     /// Has `dial` make a connection, which is kept for the idle time; nothing where there should be
     /// one by then.
-    pub fn prepare<F, E: Send>(&self, origin: &Origin, idle: Duration, dial: impl FnOnce() -> F)
-    where
-        F: Future<Output = Result<Stream, E>> + Send + 'static,
+    pub fn prepare<F, E: Send>(
+        &self,
+        origin: &ConnectionOrigin,
+        idle: Duration,
+        dial: impl FnOnce() -> F,
+    ) where
+        F: Future<Output = Result<ClientStream, E>> + Send + 'static,
     {
         let mut state = self.0.lock();
         if state.is_served(origin, idle) {
@@ -106,7 +110,7 @@ impl Standby {
                 this.lock().give_up(task::id());
             }
         });
-        state.expected = Some(Expected {
+        state.expected = Some(PendingConnection {
             origin: origin.clone(),
             stream,
             keeper: AbortOnDropHandle::new(keeper),
@@ -114,7 +118,7 @@ impl Standby {
     }
 
     /// What was dialled for this URI.
-    pub fn take(&self, uri: &Uri) -> Option<Expected> {
+    pub fn take(&self, uri: &Uri) -> Option<PendingConnection> {
         self.0
             .lock()
             .expected
@@ -124,7 +128,7 @@ impl Standby {
 
 impl State {
     /// A part of the idle time is left for what has to happen before the connection is wanted.
-    fn is_served(&self, origin: &Origin, idle: Duration) -> bool {
+    fn is_served(&self, origin: &ConnectionOrigin, idle: Duration) -> bool {
         let soon = idle / 8;
         self.used
             .as_ref()
@@ -141,16 +145,16 @@ impl State {
     }
 }
 
-impl Expected {
+impl PendingConnection {
     /// The connection once it stands; none where it failed, or was closed from the other side
     /// meanwhile.
-    pub async fn stream(self) -> Option<Stream> {
+    pub async fn stream(self) -> Option<ClientStream> {
         self.stream.await.ok().filter(is_open)
     }
 }
 
 /// As far as is known here. Bytes may have come: TLS 1.3 gives tickets behind its handshake.
-fn is_open(stream: &Stream) -> bool {
+fn is_open(stream: &ClientStream) -> bool {
     let tcp = match stream {
         MaybeHttpsStream::Http(tcp) => tcp.inner(),
         MaybeHttpsStream::Https(tls) => tls.inner().get_ref().0.inner().inner(),
@@ -175,8 +179,8 @@ mod tests {
     struct Server {
         listener: TcpListener,
         uri: Uri,
-        origin: Origin,
-        standby: Standby,
+        origin: ConnectionOrigin,
+        standby: WarmConnection,
     }
 
     impl Server {
@@ -187,9 +191,9 @@ mod tests {
                 .unwrap();
             Self {
                 listener,
-                origin: Origin::of(&uri).unwrap(),
+                origin: ConnectionOrigin::of(&uri).unwrap(),
                 uri,
-                standby: Standby::default(),
+                standby: WarmConnection::default(),
             }
         }
 
@@ -291,7 +295,7 @@ mod tests {
         let uri: Uri = "https://Storage.example:8443/file?signature=s"
             .parse()
             .unwrap();
-        let origin = Origin::of(&uri).unwrap();
+        let origin = ConnectionOrigin::of(&uri).unwrap();
         assert!(origin.is_of(&"https://storage.example:8443/other".parse().unwrap()));
         assert!(!origin.is_of(&"http://storage.example:8443/file".parse().unwrap()));
         assert!(!format!("{origin:?} {}", origin.uri()).contains("signature"));

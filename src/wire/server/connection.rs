@@ -12,18 +12,18 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::deadline::HeadDeadline;
+use super::deadline::HeaderReadTimeout;
 use super::disconnect::disconnected;
-use super::exchange::{Counted, CountedBody, Exchanges};
+use super::exchange::{CountedBody, InFlightRequests, TrackInFlight};
 use super::lean::LeanConnection;
 use super::lifetime::{idle, old_age, overstayed, run};
-use super::protocol::{self, Protocol};
-use super::socket::{SharedSocket, Socket};
-use super::stall::Streams;
-use super::{Config, Peer, ShutdownTokens, Tls};
-use crate::body::pace::Limits;
-use crate::wire::paced_writer::{PacedWriter, SendProgress, bound_buffers};
-use crate::wire::read_ahead::{ReadAhead, Sparing};
+use super::protocol::{self, WireProtocol};
+use super::socket::{ServerSocket, SharedSocket};
+use super::stall::StallTimeoutExecutor;
+use super::{ListenerConfig, PeerAddress, ShutdownTokens, TlsIdentity};
+use crate::body::pace::PaceLimits;
+use crate::wire::paced_writer::{PacedWriter, WriteProgress, bound_buffers};
+use crate::wire::read_ahead::{LimitedReads, ReadAhead};
 
 /// What hyper itself refuses with a bare 431; room above the limit that the service enforces.
 const MAX_HEAD: u32 = 64 * 1024;
@@ -44,18 +44,18 @@ const PING: Duration = Duration::from_secs(20);
 
 /// A connection's place among the others.
 #[derive(Debug)]
-pub(super) struct Seat {
-    pub(super) peer: Peer,
-    pub(super) config: Arc<Config>,
+pub(super) struct ConnectionContext {
+    pub(super) peer: PeerAddress,
+    pub(super) config: Arc<ListenerConfig>,
     pub(super) ends: ShutdownTokens,
     pub(super) read_ahead: Arc<ReadAhead>,
-    pub(super) progress: Arc<SendProgress>,
+    pub(super) progress: Arc<WriteProgress>,
     pub(super) _permit: OwnedSemaphorePermit,
 }
 
 /// Serves `socket` until either side ends it. How it ended is only of interest when debugging:
 /// peers that vanish, dawdle or stammer are daily business.
-pub(super) async fn serve<S, B>(socket: TcpStream, seat: Seat, service: S)
+pub(super) async fn serve<S, B>(socket: TcpStream, seat: ConnectionContext, service: S)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
@@ -63,7 +63,7 @@ where
 {
     let _ = socket.set_nodelay(true);
     bound_buffers(&socket);
-    let socket = Socket::new(socket);
+    let socket = ServerSocket::new(socket);
     let result = match &seat.config.tls {
         None => in_clear(socket, &seat, service).await,
         // In a box, so that connections in clear aren't as large as these.
@@ -82,7 +82,11 @@ where
     }
 }
 
-async fn in_clear<S, B>(mut socket: Socket, seat: &Seat, service: S) -> hyper::Result<()>
+async fn in_clear<S, B>(
+    mut socket: ServerSocket,
+    seat: &ConnectionContext,
+    service: S,
+) -> hyper::Result<()>
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
@@ -95,7 +99,12 @@ where
     }
 }
 
-async fn over_tls<S, B>(tls: &Tls, socket: Socket, seat: &Seat, service: S) -> hyper::Result<()>
+async fn over_tls<S, B>(
+    tls: &TlsIdentity,
+    socket: ServerSocket,
+    seat: &ConnectionContext,
+    service: S,
+) -> hyper::Result<()>
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
@@ -109,18 +118,23 @@ where
 }
 
 /// A socket whose peer is given up when it takes nothing, or next to nothing, of what it is sent.
-fn paced(socket: Socket, seat: &Seat) -> PacedWriter<Socket> {
-    let limits = Limits {
+fn paced(socket: ServerSocket, seat: &ConnectionContext) -> PacedWriter<ServerSocket> {
+    let limits = PaceLimits {
         idle: seat.config.stall_timeout,
         min_rate: seat.config.min_send_rate,
     };
-    PacedWriter::judging(socket, limits, Arc::clone(&seat.progress), Socket::reset)
+    PacedWriter::judging(
+        socket,
+        limits,
+        Arc::clone(&seat.progress),
+        ServerSocket::reset,
+    )
 }
 
 /// What the first bytes say, or `None` when nothing came in time or there is no more time.
 async fn in_time<T>(
     first_bytes: impl Future<Output = io::Result<Option<T>>>,
-    seat: &Seat,
+    seat: &ConnectionContext,
 ) -> Option<T> {
     let said = tokio::select! {
         said = tokio::time::timeout(seat.config.header_timeout, first_bytes) => said.ok()?,
@@ -134,10 +148,10 @@ async fn in_time<T>(
 }
 
 async fn speak<I, S, B>(
-    protocol: Protocol,
+    protocol: WireProtocol,
     io: I,
     socket: Arc<SharedSocket>,
-    seat: &Seat,
+    seat: &ConnectionContext,
     service: S,
 ) -> hyper::Result<()>
 where
@@ -146,19 +160,19 @@ where
     S::Future: Send + 'static,
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
-    let exchanges = Exchanges::of(
+    let exchanges = InFlightRequests::of(
         &seat.read_ahead,
         Arc::clone(&socket),
         Arc::clone(&seat.progress),
     );
-    let service = Counted {
+    let service = TrackInFlight {
         service,
         peer: seat.peer,
         exchanges,
     };
     match protocol {
-        Protocol::Http1 => http1(io, &socket, seat, service).await,
-        Protocol::Http2 => http2(io, &socket, seat, service).await,
+        WireProtocol::Http1 => http1(io, &socket, seat, service).await,
+        WireProtocol::Http2 => http2(io, &socket, seat, service).await,
     }
 }
 
@@ -167,15 +181,16 @@ where
 async fn http1<I, S, B>(
     io: I,
     socket: &SharedSocket,
-    seat: &Seat,
-    service: Counted<S>,
+    seat: &ConnectionContext,
+    service: TrackInFlight<S>,
 ) -> hyper::Result<()>
 where
     I: AsyncRead + AsyncWrite + Unpin,
-    Counted<S>: Service<Request<Incoming>, Response = Response<CountedBody<B>>, Error = Infallible>,
+    TrackInFlight<S>:
+        Service<Request<Incoming>, Response = Response<CountedBody<B>>, Error = Infallible>,
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
 {
-    let Config {
+    let ListenerConfig {
         header_timeout,
         keep_alive_timeout,
         stall_timeout,
@@ -184,8 +199,8 @@ where
         ..
     } = &*seat.config;
     let exchanges = Arc::clone(&service.exchanges);
-    let io = Sparing::new(io, Arc::clone(&seat.read_ahead));
-    let io = HeadDeadline::new(io, *header_timeout, Arc::clone(&exchanges));
+    let io = LimitedReads::new(io, Arc::clone(&seat.read_ahead));
+    let io = HeaderReadTimeout::new(io, *header_timeout, Arc::clone(&exchanges));
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -217,12 +232,12 @@ where
 async fn http2<I, S, B>(
     io: I,
     socket: &SharedSocket,
-    seat: &Seat,
-    service: Counted<S>,
+    seat: &ConnectionContext,
+    service: TrackInFlight<S>,
 ) -> hyper::Result<()>
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    Counted<S>: Service<
+    TrackInFlight<S>: Service<
             Request<Incoming>,
             Response = Response<CountedBody<B>>,
             Error = Infallible,
@@ -230,14 +245,14 @@ where
         >,
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
-    let Config {
+    let ListenerConfig {
         keep_alive_timeout,
         stall_timeout,
         max_age,
         ..
     } = *seat.config;
     let exchanges = Arc::clone(&service.exchanges);
-    let connection = http2::Builder::new(Streams(stall_timeout))
+    let connection = http2::Builder::new(StallTimeoutExecutor(stall_timeout))
         .timer(TokioTimer::new())
         .max_frame_size(FRAME)
         .initial_stream_window_size(STREAM_WINDOW)

@@ -13,17 +13,17 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use super::exchange::Exchanges;
+use super::exchange::InFlightRequests;
 
 /// Reading fails with `TimedOut` when a head began `limit` ago and its exchange hasn't started.
 ///
 /// No timer is touched while an exchange is running, nor for a head that comes in one piece. Bytes
 /// of a head that were read along with the previous request aren't seen as its beginning: such a
 /// head has until its next byte, or until the idle timeout.
-pub(super) struct HeadDeadline<I> {
+pub(super) struct HeaderReadTimeout<I> {
     io: I,
     limit: Duration,
-    exchanges: Arc<Exchanges>,
+    exchanges: Arc<InFlightRequests>,
     head: Option<Head>,
     alarm: Option<Pin<Box<Sleep>>>,
     /// What was read before, and is read again first.
@@ -36,8 +36,8 @@ struct Head {
     after: usize,
 }
 
-impl<I> HeadDeadline<I> {
-    pub(super) fn new(io: I, limit: Duration, exchanges: Arc<Exchanges>) -> Self {
+impl<I> HeaderReadTimeout<I> {
+    pub(super) fn new(io: I, limit: Duration, exchanges: Arc<InFlightRequests>) -> Self {
         Self {
             io,
             limit,
@@ -84,7 +84,7 @@ impl<I> HeadDeadline<I> {
     }
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for HeadDeadline<I> {
+impl<I: AsyncRead + Unpin> AsyncRead for HeaderReadTimeout<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -110,7 +110,7 @@ impl<I: AsyncRead + Unpin> AsyncRead for HeadDeadline<I> {
     }
 }
 
-impl<I: AsyncWrite + Unpin> AsyncWrite for HeadDeadline<I> {
+impl<I: AsyncWrite + Unpin> AsyncWrite for HeaderReadTimeout<I> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::exchange::Exchanges;
+use super::exchange::InFlightRequests;
 use super::socket::SharedSocket;
 
 /// The interim response that every HTTP/1.1 client knows.
@@ -28,7 +28,11 @@ const PAUSES_WITHIN_A_RESPONSE: u32 = 10;
 
 /// Resolves when the client is gone. `can_ask` is false where nothing can be slipped in, as under
 /// TLS.
-pub(super) async fn disconnected(socket: &SharedSocket, exchanges: &Exchanges, can_ask: bool) {
+pub(super) async fn disconnected(
+    socket: &SharedSocket,
+    exchanges: &InFlightRequests,
+    can_ask: bool,
+) {
     if socket.closed().await {
         return;
     }
@@ -40,7 +44,7 @@ pub(super) async fn disconnected(socket: &SharedSocket, exchanges: &Exchanges, c
 
 /// After a FIN: resolves for a client that can't be asked. One that was asked says itself if it is
 /// gone.
-async fn doesnt_listen(socket: &SharedSocket, exchanges: &Exchanges, can_ask: bool) {
+async fn doesnt_listen(socket: &SharedSocket, exchanges: &InFlightRequests, can_ask: bool) {
     let sent_before = socket.sent();
     let (mut before, mut pauses) = (socket.traffic(), 0);
     loop {

@@ -14,10 +14,10 @@ use hyper::{body::Incoming, service::Service};
 use pin_project_lite::pin_project;
 
 use super::socket::SharedSocket;
-use super::{Peer, stall};
-use crate::body::leash::Leash;
-use crate::wire::paced_writer::SendProgress;
-use crate::wire::read_ahead::{Place, ReadAhead};
+use super::{PeerAddress, stall};
+use crate::body::leash::FrameGate;
+use crate::wire::paced_writer::WriteProgress;
+use crate::wire::read_ahead::{ReadAhead, ReadAheadShare};
 
 /// Smaller frames, which most answers are, go freely: to watch one costs about as much as to send
 /// it, and hyper's queue has a bound, too.
@@ -26,7 +26,7 @@ const WORTH_IT: usize = 4 * 1024;
 /// The exchanges of one connection, counted. One thread at a time drives a connection, so the
 /// counters need no order among themselves; wrapping round does no harm to comparisons.
 #[derive(Debug)]
-pub(super) struct Exchanges {
+pub(super) struct InFlightRequests {
     started: AtomicUsize,
     finished: AtomicUsize,
     /// Those whose response is known, and may be on its way.
@@ -35,14 +35,14 @@ pub(super) struct Exchanges {
     socket: Arc<SharedSocket>,
     /// Counts those of all connections.
     read_ahead: Arc<ReadAhead>,
-    progress: Arc<SendProgress>,
+    progress: Arc<WriteProgress>,
 }
 
-impl Exchanges {
+impl InFlightRequests {
     pub(super) fn of(
         read_ahead: &Arc<ReadAhead>,
         socket: Arc<SharedSocket>,
-        progress: Arc<SendProgress>,
+        progress: Arc<WriteProgress>,
     ) -> Arc<Self> {
         Arc::new(Self {
             started: AtomicUsize::new(0),
@@ -74,12 +74,12 @@ impl Exchanges {
         self.knows_interim_responses.load(Relaxed)
     }
 
-    fn start(self: &Arc<Self>, request: &Request<Incoming>) -> Running {
+    fn start(self: &Arc<Self>, request: &Request<Incoming>) -> InFlightGuard {
         self.started.fetch_add(1, Relaxed);
         self.knows_interim_responses
             .store(request.version() >= Version::HTTP_11, Relaxed);
         self.socket.expect_more(!request.body().is_end_stream());
-        Running(Arc::new(Guard {
+        InFlightGuard(Arc::new(Guard {
             exchanges: Arc::clone(self),
             stalled: AtomicBool::new(false),
             _place: self.read_ahead.place(),
@@ -93,9 +93,9 @@ impl Exchanges {
 /// out holds another, or what it reads counts as the next request's head and has to end within
 /// the header timeout.
 #[derive(Debug, Clone)]
-pub struct Running(Arc<Guard>);
+pub struct InFlightGuard(Arc<Guard>);
 
-impl Running {
+impl InFlightGuard {
     /// Whether the exchange was ended here because its client took nothing, or too little, of the
     /// answer.
     pub fn reader_given_up(&self) -> bool {
@@ -105,10 +105,10 @@ impl Running {
 
 #[derive(Debug)]
 struct Guard {
-    exchanges: Arc<Exchanges>,
+    exchanges: Arc<InFlightRequests>,
     /// The same of its HTTP/2 stream alone.
     stalled: AtomicBool,
-    _place: Place,
+    _place: ReadAheadShare,
 }
 
 impl Drop for Guard {
@@ -120,13 +120,13 @@ impl Drop for Guard {
 
 /// The service of one connection: the shared one, with the peer made known and exchanges counted.
 #[derive(Debug)]
-pub(super) struct Counted<S> {
+pub(super) struct TrackInFlight<S> {
     pub(super) service: S,
-    pub(super) peer: Peer,
-    pub(super) exchanges: Arc<Exchanges>,
+    pub(super) peer: PeerAddress,
+    pub(super) exchanges: Arc<InFlightRequests>,
 }
 
-impl<S, B> Service<Request<Incoming>> for Counted<S>
+impl<S, B> Service<Request<Incoming>> for TrackInFlight<S>
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
 {
@@ -150,7 +150,7 @@ pin_project! {
     pub(super) struct CountedFuture<F> {
         #[pin]
         future: F,
-        running: Option<Running>,
+        running: Option<InFlightGuard>,
     }
 }
 
@@ -164,12 +164,12 @@ where
         let this = self.project();
         let response = ready!(this.future.poll(cx))?;
         let running = this.running.take();
-        if let Some(Running(guard)) = &running {
+        if let Some(InFlightGuard(guard)) = &running {
             guard.exchanges.answered.fetch_add(1, Relaxed);
         }
         Poll::Ready(Ok(response.map(|body| CountedBody {
             body,
-            leash: Leash::default(),
+            leash: FrameGate::default(),
             running,
         })))
     }
@@ -181,14 +181,14 @@ pin_project! {
     pub(super) struct CountedBody<B> {
         #[pin]
         body: B,
-        leash: Leash,
-        running: Option<Running>,
+        leash: FrameGate,
+        running: Option<InFlightGuard>,
     }
 
     impl<B> PinnedDrop for CountedBody<B> {
         /// Before the body goes, which wants to know why.
         fn drop(this: Pin<&mut Self>) {
-            if let Some(Running(guard)) = &this.running && stall::has_ended_stream() {
+            if let Some(InFlightGuard(guard)) = &this.running && stall::has_ended_stream() {
                 guard.stalled.store(true, Relaxed);
             }
         }

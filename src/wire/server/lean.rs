@@ -18,8 +18,8 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::deadline::HeadDeadline;
-use super::exchange::Exchanges;
+use super::deadline::HeaderReadTimeout;
+use super::exchange::InFlightRequests;
 use super::socket::SharedSocket;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -35,9 +35,9 @@ const SMALL: u64 = 32 * 1024;
 pub(super) struct LeanConnection<'a, I, S: HttpService<Incoming>> {
     builder: Builder,
     /// None only while it is begun anew.
-    connection: Option<Connection<TokioIo<HeadDeadline<I>>, S>>,
+    connection: Option<Connection<TokioIo<HeaderReadTimeout<I>>, S>>,
     socket: &'a SharedSocket,
-    exchanges: Arc<Exchanges>,
+    exchanges: Arc<InFlightRequests>,
     /// Bytes that had been received when it was begun.
     received_before: u64,
     /// Runs only while the buffer may be large.
@@ -54,10 +54,10 @@ where
 {
     pub(super) fn new(
         builder: Builder,
-        io: HeadDeadline<I>,
+        io: HeaderReadTimeout<I>,
         service: S,
         socket: &'a SharedSocket,
-        exchanges: Arc<Exchanges>,
+        exchanges: Arc<InFlightRequests>,
     ) -> Self {
         let connection = Some(builder.serve_connection(TokioIo::new(io), service));
         let (received_before, started_before) = (socket.traffic().0, exchanges.started());
@@ -100,7 +100,7 @@ where
         }
     }
 
-    fn begin_anew(&mut self, connection: Connection<TokioIo<HeadDeadline<I>>, S>) {
+    fn begin_anew(&mut self, connection: Connection<TokioIo<HeaderReadTimeout<I>>, S>) {
         let Parts {
             mut io,
             read_buf,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::exchange::Exchanges;
+use super::exchange::InFlightRequests;
 use super::socket::SharedSocket;
 
 /// How long a connection that was asked to go, and on which nothing is in flight, may do nothing
@@ -53,7 +53,7 @@ pub(super) async fn run<C: Future<Output = hyper::Result<()>>>(
 
 /// Resolves after a whole `span` without an exchange. hyper's pings keep an HTTP/2 connection that
 /// answers them open for ever.
-pub(super) async fn idle(exchanges: &Exchanges, span: Duration) {
+pub(super) async fn idle(exchanges: &InFlightRequests, span: Duration) {
     loop {
         let before = exchanges.started();
         sleep(span).await;
@@ -75,7 +75,7 @@ pub(super) async fn old_age(most: Duration) {
 /// in HTTP/2's buffers behind a shut window has no other end.
 pub(super) async fn overstayed(
     socket: &SharedSocket,
-    exchanges: &Exchanges,
+    exchanges: &InFlightRequests,
     stall_timeout: Duration,
     stops: &CancellationToken,
 ) {

@@ -3,21 +3,21 @@
 
 use std::io;
 
-use super::socket::Socket;
+use super::socket::ServerSocket;
 
 /// What every HTTP/2 client sends first (RFC 9113, 3.4). No HTTP/1.1 request begins like it.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What a connection speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Protocol {
+pub(super) enum WireProtocol {
     Http1,
     Http2,
 }
 
 /// Waits until the first bytes say what the connection speaks; `None` when it closes before they
 /// do.
-pub(super) async fn detect(socket: &mut Socket) -> io::Result<Option<Protocol>> {
+pub(super) async fn detect(socket: &mut ServerSocket) -> io::Result<Option<WireProtocol>> {
     while let Some(start) = socket.first_bytes().await? {
         if let Some(protocol) = judge(start) {
             return Ok(Some(protocol));
@@ -26,10 +26,10 @@ pub(super) async fn detect(socket: &mut Socket) -> io::Result<Option<Protocol>> 
     Ok(None)
 }
 
-fn judge(start: &[u8]) -> Option<Protocol> {
+fn judge(start: &[u8]) -> Option<WireProtocol> {
     match start {
-        start if !PREFACE.starts_with(start) => Some(Protocol::Http1),
-        start if start.len() == PREFACE.len() => Some(Protocol::Http2),
+        start if !PREFACE.starts_with(start) => Some(WireProtocol::Http1),
+        start if start.len() == PREFACE.len() => Some(WireProtocol::Http2),
         _ => None,
     }
 }
@@ -40,16 +40,16 @@ mod tests {
 
     #[test]
     fn one_byte_of_a_method_decides_unless_it_is_a_p() {
-        assert_eq!(judge(b"G"), Some(Protocol::Http1));
+        assert_eq!(judge(b"G"), Some(WireProtocol::Http1));
         assert_eq!(judge(b"P"), None);
-        assert_eq!(judge(b"PO"), Some(Protocol::Http1));
+        assert_eq!(judge(b"PO"), Some(WireProtocol::Http1));
         assert_eq!(judge(b"PR"), None);
-        assert_eq!(judge(b"PROPFIND /"), Some(Protocol::Http1));
+        assert_eq!(judge(b"PROPFIND /"), Some(WireProtocol::Http1));
     }
 
     #[test]
     fn the_whole_preface_is_http_2() {
         assert_eq!(judge(&PREFACE[..23]), None);
-        assert_eq!(judge(PREFACE), Some(Protocol::Http2));
+        assert_eq!(judge(PREFACE), Some(WireProtocol::Http2));
     }
 }

@@ -20,7 +20,7 @@ const FIRST: usize = 24;
 
 /// The connection's end of the socket. What was read to find the protocol is read again by the one
 /// who speaks it.
-pub(super) struct Socket {
+pub(super) struct ServerSocket {
     shared: Arc<SharedSocket>,
     first: [u8; FIRST],
     filled: usize,
@@ -40,7 +40,7 @@ pub(super) struct SharedSocket {
     unacknowledged: AtomicBool,
 }
 
-impl Socket {
+impl ServerSocket {
     pub(super) fn new(stream: TcpStream) -> Self {
         let shared = SharedSocket {
             stream,
@@ -206,7 +206,7 @@ fn at_once(
     moved
 }
 
-impl AsyncRead for Socket {
+impl AsyncRead for ServerSocket {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -223,7 +223,7 @@ impl AsyncRead for Socket {
     }
 }
 
-impl AsyncWrite for Socket {
+impl AsyncWrite for ServerSocket {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

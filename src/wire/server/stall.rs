@@ -38,9 +38,9 @@ pub(super) fn note<T>(frame: &Poll<Option<T>>) {
 
 /// Runs HTTP/2 streams, each until its client has taken none of what it was given last for so long.
 #[derive(Debug, Clone)]
-pub(super) struct Streams(pub(super) Duration);
+pub(super) struct StallTimeoutExecutor(pub(super) Duration);
 
-impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Streams {
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for StallTimeoutExecutor {
     fn execute(&self, stream: F) {
         tokio::spawn(ENDED.scope(
             Cell::new(false),

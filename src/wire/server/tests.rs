@@ -17,7 +17,7 @@ const FOREVER: Duration = Duration::from_secs(60);
 async fn echo(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let peer = request
         .extensions()
-        .get::<Peer>()
+        .get::<PeerAddress>()
         .expect("the peer is known")
         .0;
     assert!(peer.ip().is_loopback());
@@ -41,7 +41,7 @@ async fn echo(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infal
 }
 
 async fn drain(mut request: Request<Incoming>) {
-    let _running = request.extensions().get::<Running>().cloned();
+    let _running = request.extensions().get::<InFlightGuard>().cloned();
     while let Some(Ok(_)) = request.body_mut().frame().await {}
 }
 
@@ -52,7 +52,7 @@ struct Server {
     done: JoinHandle<()>,
 }
 
-fn start(config: Config) -> Server {
+fn start(config: ListenerConfig) -> Server {
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let addr = listener.local_addr().unwrap();
     let (shutdown, abort) = (CancellationToken::new(), CancellationToken::new());
@@ -70,11 +70,11 @@ fn start(config: Config) -> Server {
     }
 }
 
-fn short_heads() -> Config {
-    Config {
+fn short_heads() -> ListenerConfig {
+    ListenerConfig {
         header_timeout: SOON,
         keep_alive_timeout: FOREVER,
-        ..Config::default()
+        ..ListenerConfig::default()
     }
 }
 
@@ -154,10 +154,10 @@ async fn an_idle_connection_outlives_the_header_timeout_but_a_late_second_head_d
 
 #[tokio::test]
 async fn an_idle_connection_is_closed_after_the_keep_alive_timeout() {
-    let config = Config {
+    let config = ListenerConfig {
         header_timeout: SOON,
         keep_alive_timeout: SOON * 2,
-        ..Config::default()
+        ..ListenerConfig::default()
     };
     let mut socket = connect(&start(config)).await;
     exchange(&mut socket, GET).await;
@@ -222,10 +222,10 @@ async fn http_2_with_prior_knowledge_is_served() {
 
 #[tokio::test]
 async fn an_idle_http_2_connection_gives_its_place_up_although_it_answers_pings() {
-    let server = start(Config {
+    let server = start(ListenerConfig {
         keep_alive_timeout: SOON * 2,
         max_connections: 1,
-        ..Config::default()
+        ..ListenerConfig::default()
     });
     let client = reqwest::Client::builder()
         .http2_prior_knowledge()
@@ -272,7 +272,7 @@ async fn a_body_that_is_read_past_the_answer_has_time_while_its_exchange_is_held
 
 #[tokio::test]
 async fn a_shutdown_closes_idle_connections_and_lets_running_exchanges_finish() {
-    let server = start(Config::default());
+    let server = start(ListenerConfig::default());
     let (mut idle, mut busy) = (connect(&server).await, connect(&server).await);
     exchange(&mut idle, GET).await;
     busy.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n")
@@ -295,7 +295,7 @@ async fn a_shutdown_closes_idle_connections_and_lets_running_exchanges_finish() 
 
 #[tokio::test]
 async fn an_abort_cuts_what_is_running() {
-    let server = start(Config::default());
+    let server = start(ListenerConfig::default());
     let mut busy = connect(&server).await;
     busy.write_all(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n")
         .await
@@ -314,9 +314,9 @@ async fn an_abort_cuts_what_is_running() {
 
 #[tokio::test]
 async fn a_connection_too_many_is_told_so_and_the_next_one_is_served_again() {
-    let server = start(Config {
+    let server = start(ListenerConfig {
         max_connections: 1,
-        ..Config::default()
+        ..ListenerConfig::default()
     });
     let mut first = connect(&server).await;
     exchange(&mut first, GET).await;
@@ -339,10 +339,10 @@ async fn a_connection_too_many_is_told_so_and_the_next_one_is_served_again() {
 
 #[tokio::test]
 async fn who_leaves_after_half_a_preface_gives_its_place_back_at_once() {
-    let server = start(Config {
+    let server = start(ListenerConfig {
         header_timeout: FOREVER,
         max_connections: 3,
-        ..Config::default()
+        ..ListenerConfig::default()
     });
     for half in ["P", "PRI * H", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r"] {
         let mut socket = connect(&server).await;
@@ -359,7 +359,7 @@ async fn who_leaves_after_half_a_preface_gives_its_place_back_at_once() {
 
 #[tokio::test]
 async fn first_bytes_that_come_one_by_one_are_all_read() {
-    let server = start(Config::default());
+    let server = start(ListenerConfig::default());
     let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
     for (request, answer) in [
         (preface, "\0\0"),
@@ -382,9 +382,9 @@ async fn first_bytes_that_come_one_by_one_are_all_read() {
 
 #[tokio::test]
 async fn a_connection_that_has_grown_old_is_asked_to_go() {
-    let server = start(Config {
+    let server = start(ListenerConfig {
         max_age: SOON * 2,
-        ..Config::default()
+        ..ListenerConfig::default()
     });
     let (mut idle, mut busy) = (connect(&server).await, connect(&server).await);
     exchange(&mut idle, GET).await;

@@ -16,8 +16,8 @@ use tokio::sync::Mutex;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::protocol::Protocol;
-use crate::signals::changes::Changes;
+use super::protocol::WireProtocol;
+use crate::signals::changes::FileWatcher;
 
 /// HTTP/2 by its name in ALPN (RFC 7301).
 const H2: &[u8] = b"h2";
@@ -28,7 +28,7 @@ const FILE_MAX: u64 = 1 << 20;
 
 /// Where a listener's identity is kept, both as PEM.
 #[derive(Debug, Clone)]
-pub struct Files {
+pub struct TlsFiles {
     /// The certificate, and after it those that lead to a root.
     pub cert: PathBuf,
     /// Its private key.
@@ -48,21 +48,21 @@ pub enum TlsError {
 
 /// A listener's identity. Clones share it.
 #[derive(Clone)]
-pub struct Tls(Arc<Inner>);
+pub struct TlsIdentity(Arc<Inner>);
 
 struct Inner {
-    files: Files,
+    files: TlsFiles,
     current: RwLock<Arc<ServerConfig>>,
-    changes: Mutex<Changes>,
+    changes: Mutex<FileWatcher>,
 }
 
-impl Tls {
+impl TlsIdentity {
     /// Reads the files.
     ///
     /// # Errors
     /// They can't be read, hold nothing of the kind, or don't belong together.
-    pub fn load(files: Files) -> Result<Self, TlsError> {
-        let changes = Changes::of(vec![files.cert.clone(), files.key.clone()]);
+    pub fn load(files: TlsFiles) -> Result<Self, TlsError> {
+        let changes = FileWatcher::of(vec![files.cert.clone(), files.key.clone()]);
         let current = RwLock::new(Arc::new(read(&files)?));
         Ok(Self(Arc::new(Inner {
             files,
@@ -90,7 +90,10 @@ impl Tls {
     }
 
     /// Shakes hands and waits for the first bytes of a request; `None` when none come.
-    pub(super) async fn accept<I>(&self, socket: I) -> io::Result<Option<(Protocol, TlsStream<I>)>>
+    pub(super) async fn accept<I>(
+        &self,
+        socket: I,
+    ) -> io::Result<Option<(WireProtocol, TlsStream<I>)>>
     where
         I: AsyncRead + AsyncWrite + Unpin,
     {
@@ -100,21 +103,21 @@ impl Tls {
             return Ok(None);
         }
         let protocol = if stream.get_ref().1.alpn_protocol() == Some(H2) {
-            Protocol::Http2
+            WireProtocol::Http2
         } else {
-            Protocol::Http1
+            WireProtocol::Http1
         };
         Ok(Some((protocol, stream)))
     }
 }
 
-impl fmt::Debug for Tls {
+impl fmt::Debug for TlsIdentity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Tls").field(&self.0.files).finish()
     }
 }
 
-fn read(files: &Files) -> Result<ServerConfig, TlsError> {
+fn read(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
     let chain = chain(&files.cert)
         .map_err(|why| TlsError::Cert(format!("{}: {why}", files.cert.display())))?;
     let key =
@@ -129,7 +132,7 @@ fn read(files: &Files) -> Result<ServerConfig, TlsError> {
     Ok(config)
 }
 
-fn unfit(files: &Files, error: &rustls::Error) -> TlsError {
+fn unfit(files: &TlsFiles, error: &rustls::Error) -> TlsError {
     let (cert, key) = (files.cert.display(), files.key.display());
     match error {
         rustls::Error::InconsistentKeys(_) => {
@@ -184,15 +187,15 @@ mod tests {
         }
     }
 
-    fn load(cert: &str, key: &str) -> Result<Tls, TlsError> {
+    fn load(cert: &str, key: &str) -> Result<TlsIdentity, TlsError> {
         let folder = tempfile::tempdir().unwrap();
-        let files = Files {
+        let files = TlsFiles {
             cert: folder.path().join("cert"),
             key: folder.path().join("key"),
         };
         fs::write(&files.cert, cert).unwrap();
         fs::write(&files.key, key).unwrap();
-        Tls::load(files)
+        TlsIdentity::load(files)
     }
 
     #[test]
@@ -229,12 +232,12 @@ mod tests {
                 "{error}"
             );
         }
-        let nowhere = Files {
+        let nowhere = TlsFiles {
             cert: "/no/such".into(),
             key: "/no/such".into(),
         };
         assert!(
-            Tls::load(nowhere)
+            TlsIdentity::load(nowhere)
                 .unwrap_err()
                 .to_string()
                 .starts_with("/no/such: can't be read")

@@ -1,6 +1,6 @@
 //! What callers get wrong.
 
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, StatusCode};
 
@@ -96,13 +96,13 @@ async fn leaves(sent: usize) -> Seen {
 }
 
 async fn leaves_storage_undecided() -> Seen {
-    let slow = Fault::at(Operation::Upload).delay(std::time::Duration::from_secs(30));
+    let slow = Fault::at(SandboxOperation::Upload).delay(std::time::Duration::from_secs(30));
     let scene = Scene::with(&[], [slow]).await;
     let mut wire = Wire::to(scene.house.addr).await;
     wire.send_head("channel=sms", &format!("Content-Length: {SMALL}\r\n"))
         .await;
     wire.send(noise(SMALL, 1)).await;
-    assert!(eventually(|| scene.house.sandbox.stats().calls(Operation::Upload) == 1).await);
+    assert!(eventually(|| scene.house.sandbox.stats().calls(SandboxOperation::Upload) == 1).await);
     drop(wire);
     scene.caller_left("upload", "read").await
 }
@@ -116,14 +116,18 @@ async fn idempotent(first_takes: std::time::Duration, other: &[u8]) -> Seen {
             .header("idempotency-key", "k");
         tokio::spawn(request.body(body.to_vec()).send())
     };
-    house
-        .sandbox
-        .fault(Fault::at(Operation::CreateAsset).delay(first_takes).once());
+    house.sandbox.fault(
+        Fault::at(SandboxOperation::CreateAsset)
+            .delay(first_takes)
+            .once(),
+    );
     let first = send(b"text");
     if first_takes.is_zero() {
         assert_eq!(first.await.unwrap().unwrap().status(), StatusCode::CREATED);
     } else {
-        assert!(eventually(|| house.sandbox.stats().calls(Operation::CreateAsset) == 1).await);
+        assert!(
+            eventually(|| house.sandbox.stats().calls(SandboxOperation::CreateAsset) == 1).await
+        );
     }
     let second = send(other).await.unwrap().unwrap();
     Scene::of(house).answered(second, &[]).await
@@ -134,7 +138,7 @@ async fn in_use() -> Seen {
     let receipt = house.upload("a.bin", noise(10, 1)).await;
     house
         .sandbox
-        .fault(Fault::at(Operation::DeleteAsset).status(StatusCode::CONFLICT));
+        .fault(Fault::at(SandboxOperation::DeleteAsset).status(StatusCode::CONFLICT));
     let scene = Scene::of(house);
     let url = scene
         .house
@@ -166,7 +170,7 @@ fn known(
         let response = ask().await.unwrap();
         let calls = before as u64;
         assert_eq!(
-            house.sandbox.stats().calls(Operation::CreateAsset),
+            house.sandbox.stats().calls(SandboxOperation::CreateAsset),
             calls,
             "who is refused costs nothing"
         );

@@ -1,7 +1,7 @@
 //! Reads that fail: in eGain, in storage, in the middle.
 
-use asset_gateway::sandbox::config::Config;
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::config::SandboxConfig;
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use http::HeaderValue;
 use http::header::ETAG;
 use jiff::{SignedDuration, Timestamp};
@@ -17,11 +17,11 @@ use crate::wire;
 const SIZE: usize = 300_000;
 
 fn sign() -> Fault {
-    Fault::at(Operation::GetAsset)
+    Fault::at(SandboxOperation::GetAsset)
 }
 
 fn fetch() -> Fault {
-    Fault::at(Operation::Download)
+    Fault::at(SandboxOperation::Download)
 }
 
 async fn download(settings: &[(&str, &str)], faults: impl IntoIterator<Item = Fault>) -> Seen {
@@ -41,9 +41,9 @@ fn row(what: &str, fault: Fault) -> Row {
 
 /// Two downloads, for which a URL that is believed is asked for once.
 async fn skewed(minutes: i64) -> Seen {
-    let config = Config {
+    let config = SandboxConfig {
         clock_skew: SignedDuration::from_mins(minutes),
-        ..Config::default()
+        ..SandboxConfig::default()
     };
     let house = House::with(config, &[]).await;
     let path = stored(&house, "a.bin", noise(SIZE, 1)).await;

@@ -1,6 +1,6 @@
 //! What operators get wrong with accounts, and what an account's rules refuse.
 
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -53,7 +53,7 @@ pub fn rows() -> Vec<Row> {
         Row::new("eGain answers 500", "list accounts", async {
             let house = house().await;
             house.sandbox.fault(
-                Fault::at(Operation::ListAccounts).status(StatusCode::INTERNAL_SERVER_ERROR),
+                Fault::at(SandboxOperation::ListAccounts).status(StatusCode::INTERNAL_SERVER_ERROR),
             );
             let request = house.get("/v1/accounts").by("operator");
             told(house, request).await
@@ -82,7 +82,7 @@ pub fn rows() -> Vec<Row> {
             b"a".to_vec(),
             |house| {
                 house.sandbox.fault(
-                    Fault::at(Operation::GetAccount).status(StatusCode::SERVICE_UNAVAILABLE),
+                    Fault::at(SandboxOperation::GetAccount).status(StatusCode::SERVICE_UNAVAILABLE),
                 );
             },
         ),

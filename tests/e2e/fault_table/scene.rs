@@ -2,8 +2,8 @@
 
 use std::fmt::Display;
 
-use asset_gateway::sandbox::config::Config;
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::config::SandboxConfig;
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
 use reqwest::{Response, StatusCode};
@@ -180,7 +180,7 @@ fn told(code: &str, blame: &str, stage: &str, retryable: bool) -> String {
 
 fn calls(house: &House) -> u64 {
     let stats = house.sandbox.stats();
-    stats.calls(Operation::CreateAsset) + stats.calls(Operation::GetAsset)
+    stats.calls(SandboxOperation::CreateAsset) + stats.calls(SandboxOperation::GetAsset)
 }
 
 /// An upload of so many bytes, where this goes wrong.
@@ -214,7 +214,7 @@ pub async fn upload_after(
 }
 
 /// The same with eGain and storage of this character.
-pub async fn upload_at(sandbox: Config, size: usize) -> Seen {
+pub async fn upload_at(sandbox: SandboxConfig, size: usize) -> Seen {
     upload_in(Scene::of(House::with(sandbox, &[]).await), size).await
 }
 

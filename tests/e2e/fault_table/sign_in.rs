@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use reqwest::StatusCode;
 use serde_json::json;
 
@@ -11,7 +11,7 @@ use super::scene::{Row, SMALL, upload};
 const SOON: [(&str, &str); 2] = [("egain.request_timeout", "1s"), ("egain.budget_wait", "1s")];
 
 pub fn rows() -> Vec<Row> {
-    let token = || Fault::at(Operation::Token);
+    let token = || Fault::at(SandboxOperation::Token);
     let row = |what: &str, fault: Fault| {
         Row::new(what, "upload", async move {
             upload(SMALL, &SOON, [fault]).await

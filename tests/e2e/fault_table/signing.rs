@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use asset_gateway::sandbox::config::Config;
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::config::SandboxConfig;
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use http::header::RETRY_AFTER;
 use http::{HeaderName, HeaderValue};
 use jiff::{SignedDuration, Timestamp};
@@ -14,7 +14,7 @@ use super::scene::{LARGE, Row, SMALL, Scene, Seen, upload, upload_after, upload_
 use crate::house::noise;
 
 fn create() -> Fault {
-    Fault::at(Operation::CreateAsset)
+    Fault::at(SandboxOperation::CreateAsset)
 }
 
 fn row(what: &str, fault: Fault) -> Row {
@@ -40,9 +40,9 @@ fn outage() -> Row {
 }
 
 fn skewed(minutes: i64) -> Row {
-    let config = Config {
+    let config = SandboxConfig {
         clock_skew: SignedDuration::from_mins(minutes),
-        ..Config::default()
+        ..SandboxConfig::default()
     };
     Row::new(
         format!("its clock is {minutes:+} minutes off"),

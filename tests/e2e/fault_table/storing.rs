@@ -1,7 +1,7 @@
 //! Storage that doesn't take what it is sent.
 
-use asset_gateway::sandbox::config::Config;
-use asset_gateway::sandbox::faults::{Fault, Operation};
+use asset_gateway::sandbox::config::SandboxConfig;
+use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use reqwest::StatusCode;
 
 use super::scene::{LARGE, Row, SMALL, Scene, Seen, upload, upload_at};
@@ -9,7 +9,7 @@ use crate::house::noise;
 use crate::wire::{by_hand, in_chunks};
 
 fn send() -> Fault {
-    Fault::at(Operation::Upload)
+    Fault::at(SandboxOperation::Upload)
 }
 
 fn small(what: &str, fault: Fault) -> Row {
@@ -92,9 +92,9 @@ pub fn rows() -> Vec<Row> {
             spooled(send().cut_after(200_000).once()),
         ),
     ];
-    let later = Config {
+    let later = SandboxConfig {
         upload_status: StatusCode::ACCEPTED,
-        ..Config::default()
+        ..SandboxConfig::default()
     };
     rows.push(Row::new(
         "takes it for later, 202",
@@ -102,9 +102,9 @@ pub fn rows() -> Vec<Row> {
         upload_at(later, LARGE),
     ));
     for status in [StatusCode::OK, StatusCode::CREATED, StatusCode::NO_CONTENT] {
-        let config = Config {
+        let config = SandboxConfig {
             upload_status: status,
-            ..Config::default()
+            ..SandboxConfig::default()
         };
         rows.push(Row::new(
             format!("none: answers {}", status.as_str()),

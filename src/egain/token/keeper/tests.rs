@@ -9,14 +9,14 @@ use tokio::time::{sleep, timeout};
 
 use super::super::{AccessTokens, RefusalPace, TokenState};
 use super::*;
-use crate::signals::metrics::Metrics;
+use crate::signals::metrics::ServiceMetrics;
 
 /// An identity provider of which a test says how it answers, and how long that takes.
 #[derive(Clone)]
 struct Provider(Arc<Mutex<Script>>);
 
 struct Script {
-    life: Life,
+    life: TokenLifetime,
     down: bool,
     takes: Duration,
     /// When each sign-in began, in seconds, and with which secret.
@@ -24,11 +24,11 @@ struct Script {
     born: Instant,
 }
 
-impl Grants for Provider {
-    async fn grant(&self, credentials: &Credentials) -> Result<Grant, Fault> {
+impl TokenSource for Provider {
+    async fn grant(&self, credentials: &ClientCredentials) -> Result<TokenGrant, Error> {
         let (takes, number) = {
             let mut script = self.0.lock();
-            let Credentials::Client { secret, .. } = credentials else {
+            let ClientCredentials::Client { secret, .. } = credentials else {
                 unreachable!()
             };
             let began = script.born.elapsed().as_secs_f64();
@@ -45,10 +45,12 @@ impl Grants for Provider {
                 code: Some("quoted".into()),
                 ..Default::default()
             };
-            return Err(Fault::gateway(Code::UpstreamError, Stage::Sign, "refused").upstream(said));
+            return Err(
+                Error::gateway(ErrorCode::UpstreamError, Stage::Sign, "refused").upstream(said),
+            );
         }
         let header = HeaderValue::from_static("Bearer x");
-        Ok(Grant {
+        Ok(TokenGrant {
             value: format!("token-{number}").into(),
             header,
             life: script.life,
@@ -74,13 +76,13 @@ impl Provider {
 struct Scene {
     provider: Provider,
     tokens: AccessTokens,
-    metrics: Metrics,
+    metrics: ServiceMetrics,
     keeping: JoinHandle<()>,
 }
 
 fn scene(change: impl FnOnce(&mut Script)) -> Scene {
     let script = Script {
-        life: Life::Told(Duration::from_secs(3600)),
+        life: TokenLifetime::Told(Duration::from_secs(3600)),
         down: false,
         takes: Duration::from_millis(10),
         began: Vec::new(),
@@ -88,13 +90,13 @@ fn scene(change: impl FnOnce(&mut Script)) -> Scene {
     };
     let provider = Provider(Arc::new(Mutex::new(script)));
     provider.set(change);
-    let credentials = Credentials::Client {
+    let credentials = ClientCredentials::Client {
         token_url: "http://localhost/token".parse().unwrap(),
         id: "id".into(),
         secret: "first".into(),
         scope: "scope".into(),
     };
-    let metrics = Metrics::new();
+    let metrics = ServiceMetrics::new();
     let shared = Arc::new(Shared {
         state: watch::Sender::new(TokenState {
             awaited: true,
@@ -114,7 +116,7 @@ fn scene(change: impl FnOnce(&mut Script)) -> Scene {
     }
 }
 
-async fn get(tokens: &AccessTokens) -> Result<String, Fault> {
+async fn get(tokens: &AccessTokens) -> Result<String, Error> {
     tokens
         .get(Stage::Sign)
         .await
@@ -170,10 +172,10 @@ async fn refused_credentials_are_tried_with_growing_pauses() {
 #[tokio::test(start_paused = true)]
 async fn whatever_life_is_told_ten_seconds_lie_between_sign_ins() {
     for life in [
-        Life::Told(Duration::ZERO),
-        Life::Told(Duration::from_secs(1)),
-        Life::Unknown,
-        Life::Told(Duration::MAX),
+        TokenLifetime::Told(Duration::ZERO),
+        TokenLifetime::Told(Duration::from_secs(1)),
+        TokenLifetime::Unknown,
+        TokenLifetime::Told(Duration::MAX),
     ] {
         let scene = scene(|script| script.life = life);
         sleep(Duration::from_secs(30 * 3600)).await;
@@ -249,7 +251,7 @@ async fn a_token_stays_in_use_where_replacing_it_fails() {
 
 #[tokio::test(start_paused = true)]
 async fn an_expired_token_is_none_and_no_expiry_is_told() {
-    let scene = scene(|script| script.life = Life::Told(Duration::from_secs(20)));
+    let scene = scene(|script| script.life = TokenLifetime::Told(Duration::from_secs(20)));
     assert!(get(&scene.tokens).await.is_ok());
     scene.provider.set(|script| script.down = true);
     sleep(Duration::from_secs(60)).await;
@@ -302,6 +304,6 @@ async fn nobody_waits_for_a_keeper_that_is_gone() {
         .unwrap();
     assert_eq!(
         (fault.code(), fault.stage()),
-        (Code::Internal, Stage::Delete)
+        (ErrorCode::Internal, Stage::Delete)
     );
 }

@@ -1,7 +1,7 @@
 //! What text that begins with `<` is: HTML, SVG or other XML, by its first element.
 
-use super::Found;
-use crate::media::table::Form;
+use super::Detection;
+use crate::media::table::MediaForm;
 
 /// Elements that begin nothing but a page (WHATWG MIME sniffing, section 7.1, less those that
 /// also begin Markdown and plain prose).
@@ -17,7 +17,7 @@ const FRAGMENT: &[&str] = &[
 const MAX_PROLOG: usize = 64;
 
 /// The kind of a text that begins with `<`.
-pub(super) fn read(start: &str) -> Found {
+pub(super) fn read(start: &str) -> Detection {
     let prolog = Prolog::skip(start);
     let name = prolog.element();
     let is = |listed: &[&str]| {
@@ -26,18 +26,31 @@ pub(super) fn read(start: &str) -> Found {
             .any(|element| element.eq_ignore_ascii_case(name))
     };
     match () {
-        () if local(name).eq_ignore_ascii_case("svg") => Found::only("image/svg+xml"),
-        () if prolog.html || is(PAGE) => Found::open("text/html", &[Form::Script, Form::Html]),
-        () if prolog.xml => Found::open(
-            "text/xml",
-            &[Form::Text, Form::Script, Form::Html, Form::Xml],
-        ),
-        () if is(FRAGMENT) && closes(prolog.rest) && has_end_tag(prolog.rest) => {
-            Found::open("text/html", &[Form::Text, Form::Script, Form::Html])
+        () if local(name).eq_ignore_ascii_case("svg") => Detection::only("image/svg+xml"),
+        () if prolog.html || is(PAGE) => {
+            Detection::open("text/html", &[MediaForm::Script, MediaForm::Html])
         }
-        () => Found::open(
+        () if prolog.xml => Detection::open(
+            "text/xml",
+            &[
+                MediaForm::Text,
+                MediaForm::Script,
+                MediaForm::Html,
+                MediaForm::Xml,
+            ],
+        ),
+        () if is(FRAGMENT) && closes(prolog.rest) && has_end_tag(prolog.rest) => Detection::open(
+            "text/html",
+            &[MediaForm::Text, MediaForm::Script, MediaForm::Html],
+        ),
+        () => Detection::open(
             "text/plain",
-            &[Form::Text, Form::Script, Form::Html, Form::Xml],
+            &[
+                MediaForm::Text,
+                MediaForm::Script,
+                MediaForm::Html,
+                MediaForm::Xml,
+            ],
         ),
     }
 }
@@ -171,7 +184,7 @@ mod tests {
     #[test]
     fn other_xml_is_xml_and_may_be_claimed() {
         assert_eq!(essence("<?xml version='1.0'?><gpx/>"), "text/xml");
-        assert!(read("<gpx/>").open.contains(&Form::Xml));
+        assert!(read("<gpx/>").open.contains(&MediaForm::Xml));
     }
 
     #[test]
