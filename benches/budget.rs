@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use asset_gateway::egain::{Asset, CallRate, EgainClient};
-use asset_gateway::signals::metrics::ServiceMetrics;
-use asset_gateway::words::asset::AssetId;
-use asset_gateway::words::caller::Principal;
-use asset_gateway::words::fault::Error;
+use asset_gateway::telemetry::metrics::ServiceMetrics;
+use asset_gateway::types::asset::AssetId;
+use asset_gateway::types::caller::Principal;
+use asset_gateway::types::error::Error;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use futures_util::future::{join_all, poll_immediate};
 

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use asset_gateway::download::DownloadService;
 use asset_gateway::egain::EgainClient;
-use asset_gateway::signals::metrics::ServiceMetrics;
 use asset_gateway::storage::StorageClient;
-use asset_gateway::words::asset::AssetId;
-use asset_gateway::words::caller::Principal;
+use asset_gateway::telemetry::metrics::ServiceMetrics;
+use asset_gateway::types::asset::AssetId;
+use asset_gateway::types::caller::Principal;
 use criterion::{Criterion, criterion_group, criterion_main};
 use reqwest::StatusCode;
 

@@ -9,13 +9,13 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use asset_gateway::body::digest::{DigestSlot, DigestingBody};
-use asset_gateway::body::exact::ExactLengthBody;
-use asset_gateway::body::meter::ObservedBody;
+use asset_gateway::body::exact_length::ExactLengthBody;
+use asset_gateway::body::min_rate::{MinRateBody, PaceLimits, caller_too_slow};
 use asset_gateway::body::multipart::{Boundary, FormEvent, FormParser};
-use asset_gateway::body::pace::{MinRateBody, PaceLimits, caller_too_slow};
+use asset_gateway::body::observed::ObservedBody;
 use asset_gateway::media;
-use asset_gateway::words::asset::AssetDirection;
-use asset_gateway::words::fault::{Error, ErrorCode, Stage};
+use asset_gateway::types::asset::AssetDirection;
+use asset_gateway::types::error::{Error, ErrorCode, Stage};
 use bytes::Bytes;
 use prometheus::IntCounter;
 use reqwest::RequestBuilder;

@@ -8,7 +8,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use asset_gateway::media::{self, SniffedType};
-use asset_gateway::words::asset::AssetDirection;
+use asset_gateway::types::asset::AssetDirection;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
 use fixtures::{FRAME, filled};

@@ -17,18 +17,18 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::accounts::AccountService;
+use crate::api::{self, AdminService, Api};
 use crate::config::Settings;
-use crate::config::mistakes::SettingsErrors;
+use crate::config::errors::SettingsErrors;
 use crate::download::DownloadService;
 use crate::egain::accounts::LiveRules;
 use crate::egain::{EgainClient, OrphanQueue, OrphanWorker};
-use crate::front::{self, AdminService, Api};
-use crate::signals::changes::FileWatcher;
-use crate::signals::drain::{Shutdown, ShutdownPhase};
-use crate::signals::metrics::ServiceMetrics;
+use crate::lifecycle::file_watcher::FileWatcher;
+use crate::lifecycle::shutdown::{Shutdown, ShutdownPhase};
+use crate::net::server::{self, ShutdownTokens, TlsError, TlsIdentity};
 use crate::storage::StorageClient;
+use crate::telemetry::metrics::ServiceMetrics;
 use crate::upload::UploadService;
-use crate::wire::server::{self, ShutdownTokens, TlsError, TlsIdentity};
 use background::{BackgroundTasks, TaskImportance, ended};
 use descriptors::{ADMIN_CONNECTIONS, DescriptorDemand};
 
@@ -91,7 +91,7 @@ pub struct Bound {
     tls: Option<TlsIdentity>,
     keys: Option<PathBuf>,
     secret: Option<(&'static str, PathBuf)>,
-    front: Api,
+    api: Api,
     admin: AdminService,
     egain: EgainClient,
     live_rules: LiveRules,
@@ -152,13 +152,13 @@ pub fn bind_with(
     )
     .map_err(StartError::Spool)?;
     let download = DownloadService::new(egain.clone(), storage, parts.download, metrics.clone());
-    let front = front::ApiConfig {
+    let api = api::ApiConfig {
         home_page,
-        ..parts.front
+        ..parts.api
     };
     let accounts = AccountService::new(egain.clone());
-    let front = Api::new(
-        &front,
+    let api = Api::new(
+        &api,
         upload,
         download,
         accounts,
@@ -178,7 +178,7 @@ pub fn bind_with(
         secret: settings
             .file_of_egains_secret()
             .map(|(key, file)| (key, file.to_owned())),
-        front,
+        api,
         admin: AdminService::new(metrics.clone(), drain.clone(), egain.clone(), orphans),
         egain,
         live_rules,
@@ -251,7 +251,7 @@ impl Bound {
         };
         let ends_of_admin = ShutdownTokens::new(admin_end.clone(), admin_end.clone());
         let mut vital = TaskImportance {
-            data: tokio::spawn(server::serve(self.listener, in_public, self.front, ends)),
+            data: tokio::spawn(server::serve(self.listener, in_public, self.api, ends)),
             admin: tokio::spawn(server::serve(
                 self.admin_listener,
                 for_admin,
@@ -301,9 +301,9 @@ impl Bound {
             background.keep("certificate", move || tls.clone().keep_current());
         }
         if let Some(file) = self.keys.clone() {
-            let front = self.front.clone();
+            let api = self.api.clone();
             background.keep("keys of callers", move || {
-                keep_keys_current(file.clone(), front.clone())
+                keep_keys_current(file.clone(), api.clone())
             });
         }
         if let Some((key, file)) = self.secret.clone() {
@@ -314,9 +314,9 @@ impl Bound {
         }
         let rules = self.live_rules.clone();
         background.keep("attachment rules", move || rules.clone().keep_fresh());
-        let front = self.front.clone();
+        let api = self.api.clone();
         background.keep("tokens of callers", move || {
-            front.clone().keep_callers_fresh()
+            api.clone().keep_callers_fresh()
         });
         background
     }
@@ -324,11 +324,11 @@ impl Bound {
 
 /// Reads the callers' keys again when their file changes, and once now: it may have changed since
 /// it was read first.
-async fn keep_keys_current(file: PathBuf, front: Api) {
+async fn keep_keys_current(file: PathBuf, api: Api) {
     let mut changes = FileWatcher::of(vec![file.clone()]);
     loop {
         match Settings::keys_in(&file) {
-            Ok(keys) if front.replace_keys(&keys) => {
+            Ok(keys) if api.replace_keys(&keys) => {
                 tracing::info!(keys = keys.len(), "callers' keys have changed")
             }
             Ok(_) => {}

@@ -1,23 +1,24 @@
 //! asset-gateway moves media in and out of eGain Conversation Manager with one plain HTTP call.
 //!
-//! Modules are floors of a house: imports only go down, and neighbours on one floor don't know
-//! each other. `ARCHITECTURE.md` explains the plan and `tests/floors.rs` holds it.
+//! Modules are layers: imports only go down, and neighbours in one layer don't know each other.
+//! `ARCHITECTURE.md` explains them and `tests/layers.rs` checks them.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod accounts;
+pub mod api;
 pub mod app;
 pub mod body;
 pub mod cli;
 pub mod config;
 pub mod download;
 pub mod egain;
-pub mod front;
+pub mod lifecycle;
 pub mod media;
+pub mod net;
 pub mod policy;
 pub mod sandbox;
-pub mod signals;
 pub mod storage;
+pub mod telemetry;
+pub mod types;
 pub mod upload;
-pub mod wire;
-pub mod words;

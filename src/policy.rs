@@ -5,9 +5,9 @@ pub mod attachments;
 use std::collections::BTreeMap;
 
 use crate::media::{AgreedName, ExtensionOutcome, MediaKind, MediaPattern, SniffedType};
-use crate::words::asset::AssetDirection;
-use crate::words::fault::{Error, ErrorCode, Stage};
-use crate::words::limit::{AttachmentLimit, LimitSource};
+use crate::types::asset::AssetDirection;
+use crate::types::attachment_limit::{AttachmentLimit, LimitSource};
+use crate::types::error::{Error, ErrorCode, Stage};
 
 /// What to do with a file whose name or declared type contradicts its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

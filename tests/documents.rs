@@ -8,10 +8,10 @@ use std::fmt::Debug;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use asset_gateway::api;
 use asset_gateway::config::Settings;
-use asset_gateway::front;
-use asset_gateway::signals::metrics;
-use asset_gateway::words::fault::ErrorCode;
+use asset_gateway::telemetry::metrics;
+use asset_gateway::types::error::ErrorCode;
 
 const DOCUMENTS: [&str; 2] = ["README.md", "ARCHITECTURE.md"];
 
@@ -60,7 +60,7 @@ fn every_error_is_listed_with_its_status() {
         let status = if *code == ErrorCode::CallerLeft {
             499
         } else {
-            front::status(*code).as_u16()
+            api::status(*code).as_u16()
         };
         (code.name().to_owned(), status.to_string())
     });
@@ -76,7 +76,7 @@ fn every_route_is_listed() {
             .map(move |method| (path.clone(), method))
             .collect::<Vec<_>>()
     });
-    let expected = front::routes().flat_map(|(template, methods)| {
+    let expected = api::routes().flat_map(|(template, methods)| {
         methods
             .split(", ")
             .map(|method| (template.to_owned(), method.to_owned()))
@@ -87,7 +87,7 @@ fn every_route_is_listed() {
 
 #[test]
 fn every_route_of_the_admin_listener_is_listed() {
-    let source = read("src/front/admin.rs");
+    let source = read("src/api/admin.rs");
     let arms = source
         .lines()
         .filter_map(|line| line.trim().strip_prefix("\"/")?.split_once("\" =>"));

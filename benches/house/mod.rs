@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use asset_gateway::app;
 use asset_gateway::config::Settings;
-use asset_gateway::wire::server::{self, ShutdownTokens};
+use asset_gateway::net::server::{self, ShutdownTokens};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, ETAG};
 use http::{Method, Request, Response, StatusCode};

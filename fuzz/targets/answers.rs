@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use asset_gateway::egain::ApiResponse;
-use asset_gateway::words::fault::UpstreamAnswer;
-use asset_gateway::words::peer_time::PeerTime;
+use asset_gateway::types::error::UpstreamAnswer;
+use asset_gateway::types::peer_time::PeerTime;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use libfuzzer_sys::fuzz_target;

@@ -4,9 +4,9 @@ use serde_json::{Map, Value};
 
 use crate::egain::EgainClient;
 use crate::egain::accounts::{Account, AccountVariant, Channel, FieldError, without_secrets};
-use crate::words::account::{AccountId, ChannelId};
-use crate::words::caller::Principal;
-use crate::words::fault::{Error, ErrorCode, Stage};
+use crate::types::account::{AccountId, ChannelId};
+use crate::types::caller::Principal;
+use crate::types::error::{Error, ErrorCode, Stage};
 
 /// More mistakes than this are one mistake: the document is something else.
 const MOST_MISTAKES: usize = 40;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use sha2::{Digest, Sha256};
 
-use crate::words::fault::{Error, ErrorCode, Stage};
+use crate::types::error::{Error, ErrorCode, Stage};
 
 /// A SHA-256 value.
 pub type Sha256Sum = [u8; 32];

@@ -5,19 +5,19 @@
 
 pub mod compact;
 pub mod digest;
-pub mod exact;
+pub mod exact_length;
+pub mod frame_gate;
 pub mod in_span;
-pub mod inbound;
-pub mod leash;
-pub mod meter;
+pub mod min_rate;
 pub mod multipart;
-pub mod pace;
+pub mod observed;
 pub mod peek;
+pub mod request_body;
 
 use bytes::Bytes;
 use http_body_util::combinators;
 
-use crate::words::fault::Error;
+use crate::types::error::Error;
 
 /// A body whose layers don't matter any more.
 pub type BoxBody = combinators::BoxBody<Bytes, Error>;

@@ -8,7 +8,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 
 use super::BoxBody;
-use crate::words::fault::Error;
+use crate::types::error::Error;
 
 /// A body whose beginning is known. Holds what was looked at until it is asked for.
 pub struct PeekedBody {
@@ -85,7 +85,7 @@ impl Body for PeekedBody {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words::fault::{ErrorCode, Stage};
+    use crate::types::error::{ErrorCode, Stage};
     use http_body_util::{Full, StreamBody};
 
     fn frames(

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::config::Settings;
-use crate::signals::log_output::say;
+use crate::telemetry::log_output::say;
 
 /// Shows the effective settings; what `serve` would still ask for goes to standard error.
 pub fn run(file: Option<&Path>) -> ExitCode {

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use sha2::{Digest, Sha256};
 
 use crate::body::digest::hex;
-use crate::signals::log_output::say;
+use crate::telemetry::log_output::say;
 
 #[derive(Debug, Subcommand)]
 pub enum KeyCommand {

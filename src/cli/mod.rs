@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use crate::signals::log_output::say;
+use crate::telemetry::log_output::say;
 
 /// How long the end waits for blocking work: a resolver that hangs, a file on a mount that is gone.
 const LAST_WORK: Duration = Duration::from_secs(1);

@@ -10,7 +10,7 @@ use super::stop::StopSignals;
 use crate::sandbox::Sandbox;
 use crate::sandbox::config::SandboxConfig;
 use crate::sandbox::limits::Plan;
-use crate::signals::telemetry;
+use crate::telemetry::logging;
 
 #[derive(Debug, Args)]
 pub struct SandboxArgs {
@@ -36,7 +36,7 @@ pub fn run(stand: &SandboxArgs) -> ExitCode {
 }
 
 async fn serve(stand: &SandboxArgs) -> Result<ExitCode, String> {
-    let _log = telemetry::start(None, "info")?;
+    let _log = logging::start(None, "info")?;
     let config = SandboxConfig {
         listen: stand.listen,
         plan: stand.plan,

@@ -10,7 +10,7 @@ use super::block_on;
 use super::stop::StopSignals;
 use crate::app;
 use crate::config::Settings;
-use crate::signals::telemetry;
+use crate::telemetry::logging;
 
 /// Serves until told to stop. The exit code is 0 if nothing was cut.
 pub fn run(file: Option<&Path>) -> ExitCode {
@@ -19,7 +19,7 @@ pub fn run(file: Option<&Path>) -> ExitCode {
 
 async fn serve(file: Option<&Path>) -> Result<ExitCode, String> {
     let settings = Settings::load_for_serve(file).map_err(|mistakes| mistakes.to_string())?;
-    let _log = telemetry::start(settings.log.format, &settings.log.filter)?;
+    let _log = logging::start(settings.log.format, &settings.log.filter)?;
     let bound = app::bind(&settings).map_err(|error| error.to_string())?;
     let signals = Arc::new(Mutex::new(
         StopSignals::listen().map_err(|error| error.to_string())?,

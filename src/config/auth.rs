@@ -6,15 +6,15 @@ use std::sync::Arc;
 use toml::Value;
 use url::Url;
 
-use super::mistakes::ErrorCollector;
+use super::errors::ErrorCollector;
 use super::reader::SettingsReader;
 use super::rules::{RuleResult, given, private, within};
-use super::section::section;
+use super::schema::section;
 use super::setting::{SettingValue, mistyped, words};
-use crate::front::{self, ApiKey, ClaimNames, JwtConfig};
-use crate::words::account::AccountId;
-use crate::words::asset::{Sender, is_channel};
-use crate::words::caller::{AuthenticatedCaller, CallerRole};
+use crate::api::{self, ApiKey, ClaimNames, JwtConfig};
+use crate::types::account::AccountId;
+use crate::types::asset::{Sender, is_channel};
+use crate::types::caller::{AuthenticatedCaller, CallerRole};
 
 /// What a caller's rate may be, in requests a second.
 const SLOWEST: f64 = 0.001;
@@ -144,13 +144,13 @@ impl Auth {
     }
 
     /// What the front is given.
-    pub(super) fn callers(&self, jwt: &Jwt) -> front::AuthConfig {
+    pub(super) fn callers(&self, jwt: &Jwt) -> api::AuthConfig {
         match self.mode {
-            Some(AuthMode::Keys) | None => front::AuthConfig::Keys(self.keys.clone()),
+            Some(AuthMode::Keys) | None => api::AuthConfig::Keys(self.keys.clone()),
             Some(AuthMode::Jwt) => {
-                front::AuthConfig::Jwt(Box::new(jwt.config().expect("asked for by for_serve")))
+                api::AuthConfig::Jwt(Box::new(jwt.config().expect("asked for by for_serve")))
             }
-            Some(AuthMode::Anyone) => front::AuthConfig::Nobody,
+            Some(AuthMode::Anyone) => api::AuthConfig::Nobody,
         }
     }
 }

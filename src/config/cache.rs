@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::rules::{DAY, WEEK, YEAR, within};
-use super::section::section;
+use super::schema::section;
 use super::setting::words;
-use crate::front::DownloadMode;
+use crate::api::DownloadMode;
 
 /// Less than this saves no calls.
 const NEGATIVE_LEAST: Duration = Duration::from_millis(100);

@@ -9,8 +9,8 @@ use toml::{Table, Value};
 use super::setting::{SettingValue, mistyped};
 use crate::media::{MediaKind, MediaPattern};
 use crate::policy::{ChannelRules, DirectionRules, FileRules};
-use crate::words::asset::is_channel;
-use crate::words::units::ByteSize;
+use crate::types::asset::is_channel;
+use crate::types::units::ByteSize;
 
 /// Rules by eGain channel type.
 pub type ChannelsConfig = BTreeMap<String, ChannelRules>;

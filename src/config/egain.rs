@@ -6,12 +6,12 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::budget::{CallBudgets, Plan};
-use super::mistakes::ErrorCollector;
+use super::errors::ErrorCollector;
 use super::rules::{self, MOMENT, given, some, within};
-use super::section::section;
+use super::schema::section;
 use super::setting::{HIDDEN, words};
 use crate::storage::{HostPattern, UploadContentType, UploadMethod};
-use crate::words::peer_time;
+use crate::types::peer_time;
 
 /// A call or a transfer that stands still for longer holds its place for nothing.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(10 * 60);

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::mistakes::ErrorCollector;
+use super::errors::ErrorCollector;
 use super::rules::within;
-use super::section::section;
+use super::schema::section;
 use super::setting::shown;
-use crate::words::units::ByteSize;
+use crate::types::units::ByteSize;
 
 section! {
     /// How large a file may be, and how much of it may wait here.

@@ -1,9 +1,9 @@
 //! `[log]`: what is told, and in what form.
 
 use super::rules::log_filter;
-use super::section::section;
+use super::schema::section;
 use super::setting::words;
-use crate::signals::telemetry::LogFormat;
+use crate::telemetry::logging::LogFormat;
 
 words! {
     LogFormat {

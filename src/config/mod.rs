@@ -6,21 +6,21 @@
 
 pub mod auth;
 pub mod budget;
+mod build;
 pub mod cache;
 mod channels;
-mod compose;
 pub mod egain;
-mod layers;
+pub mod errors;
 pub mod limits;
 pub mod log;
-pub mod mistakes;
 pub mod policy;
 mod reader;
 mod render;
 mod rules;
-pub mod section;
+pub mod schema;
 pub mod server;
 mod setting;
+mod sources;
 mod values;
 
 use std::collections::BTreeMap;
@@ -30,9 +30,9 @@ use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
 
-use self::mistakes::{ErrorCollector, SettingsErrors};
+use self::errors::{ErrorCollector, SettingsErrors};
 use self::reader::SettingsReader;
-use self::section::{SettingKey, SettingsSection};
+use self::schema::{SettingKey, SettingsSection};
 
 /// Declares the sections, so that none can be read and not be shown.
 macro_rules! settings {
@@ -146,7 +146,7 @@ impl Settings {
     /// # Errors
     /// It can't be read, is empty, or can't be a token where it has to be one.
     pub fn egains_secret_in(key: &str, file: &Path) -> io::Result<SecretString> {
-        let secret = SecretString::from(layers::read_secret(file)?);
+        let secret = SecretString::from(sources::read_secret(file)?);
         let verdict = match key {
             _ if secret.expose_secret().is_empty() => Err("it is empty".to_owned()),
             "egain.token" => rules::bearer(&secret),
@@ -159,11 +159,11 @@ impl Settings {
     ///
     /// # Errors
     /// The file can't be read, something is wrong with the keys, or there are none.
-    pub fn keys_in(file: &Path) -> Result<Vec<crate::front::ApiKey>, SettingsErrors> {
+    pub fn keys_in(file: &Path) -> Result<Vec<crate::api::ApiKey>, SettingsErrors> {
         let keys: Vec<&SettingKey> = Self::keys().collect();
         let mut reader = SettingsReader::new(
             Some((file, "auth.keys")),
-            layers::SettingsSource::new(),
+            sources::SettingsSource::new(),
             &keys,
             ErrorCollector::default(),
         );
@@ -199,11 +199,11 @@ impl Settings {
     {
         let keys: Vec<&SettingKey> = Self::keys().collect();
         let mut report = ErrorCollector::default();
-        let environment = layers::environment(variables, &mut report);
+        let environment = sources::environment(variables, &mut report);
         let named = file.map(|path| (path, "--config")).or(environment
             .file
             .as_deref()
-            .map(|path| (path, layers::FILE_VARIABLE)));
+            .map(|path| (path, sources::FILE_VARIABLE)));
         let mut reader = SettingsReader::new(named, environment.keys, &keys, report);
         let mut settings = Self::read(&mut reader);
         settings.file = named.map(|(path, _)| path.to_owned());

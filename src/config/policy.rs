@@ -2,7 +2,7 @@
 
 use super::channels::ChannelsConfig;
 use super::rules::some;
-use super::section::section;
+use super::schema::section;
 use super::setting::words;
 use crate::media::MediaPattern;
 use crate::policy::{OnTypeMismatch, UnknownChannels};

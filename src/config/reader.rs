@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::layers::{self, PREFIX, RawValue, SettingsSource, SourcedValue};
-use super::mistakes::ErrorCollector;
+use super::errors::ErrorCollector;
 use super::rules::RuleResult;
-use super::section::SettingKey;
+use super::schema::SettingKey;
 use super::setting::SettingValue;
+use super::sources::{self, PREFIX, RawValue, SettingsSource, SourcedValue};
 
 /// Names that are less alike than this (0 to 1) aren't taken for slips of each other.
 const ALIKE: f64 = 0.7;
@@ -15,7 +15,7 @@ const ALIKE: f64 = 0.7;
 /// The layers and the mistakes found in them.
 pub(super) struct SettingsReader {
     /// The upper ones first.
-    layers: [SettingsSource; 2],
+    sources: [SettingsSource; 2],
     report: ErrorCollector,
     /// The files that secrets were read from, by key.
     secret_files: BTreeMap<&'static str, PathBuf>,
@@ -30,9 +30,9 @@ impl SettingsReader {
         mut report: ErrorCollector,
     ) -> Self {
         let tables: Vec<&str> = keys.iter().map(|key| key.table()).collect();
-        let file = file.map(|(path, named_by)| layers::file(path, named_by, &tables, &mut report));
+        let file = file.map(|(path, named_by)| sources::file(path, named_by, &tables, &mut report));
         Self {
-            layers: [environment, file.unwrap_or_default()],
+            sources: [environment, file.unwrap_or_default()],
             report,
             secret_files: BTreeMap::new(),
         }
@@ -62,7 +62,7 @@ impl SettingsReader {
 
     /// Takes a key out of every layer.
     fn take(&mut self, key: &str) -> Option<SourcedValue> {
-        let [upper, lower] = self.layers.each_mut().map(|layer| layer.remove(key));
+        let [upper, lower] = self.sources.each_mut().map(|layer| layer.remove(key));
         upper.or(lower)
     }
 
@@ -70,7 +70,7 @@ impl SettingsReader {
     fn take_secret(&mut self, key: &'static str) -> Option<SourcedValue> {
         let in_file = format!("{key}_file");
         let [upper, lower] = self
-            .layers
+            .sources
             .each_mut()
             .map(|layer| (layer.remove(key), layer.remove(&in_file)));
         let given = if upper.0.is_some() || upper.1.is_some() {
@@ -105,7 +105,7 @@ impl SettingsReader {
                 return None;
             }
         };
-        match layers::read_secret(Path::new(path)) {
+        match sources::read_secret(Path::new(path)) {
             Ok(text) => {
                 self.secret_files.insert(key, path.into());
                 Some(SourcedValue {
@@ -133,7 +133,7 @@ impl SettingsReader {
 
     /// Notes what nobody took.
     pub fn finish(mut self, keys: &[&SettingKey]) -> ErrorCollector {
-        for layer in &self.layers {
+        for layer in &self.sources {
             for (key, given) in layer {
                 self.report.add(&given.written, unknown(key, given, keys));
             }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use toml::Value;
 
-use super::section::SettingKey;
+use super::schema::SettingKey;
 
 /// One section after the other; a key that isn't set is a comment that says what holds.
 pub(super) fn toml<'k>(settings: impl Iterator<Item = (&'k SettingKey, Option<Value>)>) -> String {

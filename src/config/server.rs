@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::auth::AuthMode;
-use super::mistakes::ErrorCollector;
+use super::errors::ErrorCollector;
 use super::rules::within;
-use super::section::section;
-use crate::front::{CorsOrigin, IpRange};
-use crate::words::units::ByteSize;
+use super::schema::section;
+use crate::api::{CorsOrigin, IpRange};
+use crate::types::units::ByteSize;
 
 /// hyper's buffer is at most twice as large, and has to hold more of a head than the 16 KiB that
 /// are taken: what fills it is refused by hyper, without a word of why.

@@ -13,10 +13,10 @@ use toml::Value;
 use url::Url;
 
 use super::setting::{HIDDEN, SettingValue, mistyped, unreadable};
-use crate::front::{CorsOrigin, IpRange};
+use crate::api::{CorsOrigin, IpRange};
 use crate::media::MediaPattern;
 use crate::storage::HostPattern;
-use crate::words::units::{ByteSize, duration};
+use crate::types::units::{ByteSize, duration};
 
 impl SettingValue for String {
     const EXPECTED: &'static str = "a string that isn't empty";

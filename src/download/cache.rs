@@ -14,12 +14,12 @@ use tracing::Instrument;
 
 use super::known_asset::KnownAsset;
 use crate::egain::{Asset, EgainClient};
-use crate::signals::metrics::ServiceMetrics;
 use crate::storage::StorageClient;
-use crate::words::asset::AssetId;
-use crate::words::caller::Principal;
-use crate::words::fault::{Error, ErrorCode, Stage};
-use crate::words::moment::Moment;
+use crate::telemetry::metrics::ServiceMetrics;
+use crate::types::asset::AssetId;
+use crate::types::caller::Principal;
+use crate::types::error::{Error, ErrorCode, Stage};
+use crate::types::moment::Moment;
 
 /// What is remembered, and for how long.
 #[derive(Debug, Clone)]

@@ -16,15 +16,15 @@ use super::known_asset::KnownAsset;
 use super::resume::ResumeContext;
 use super::validators::{ClientValidators, ContentValidators};
 use crate::body::BoxBody;
-use crate::body::meter::{BodyObserver, ObservedBody};
+use crate::body::observed::{BodyObserver, ObservedBody};
 use crate::body::peek::PeekedBody;
 use crate::media;
-use crate::signals::metrics::ServiceMetrics;
-use crate::signals::transfer::{TransferDirection, TransferRecord};
 use crate::storage::{RequestedPart, StoredObject, refuses_url};
-use crate::words::asset::AssetId;
-use crate::words::caller::Principal;
-use crate::words::fault::{Error, Stage};
+use crate::telemetry::metrics::ServiceMetrics;
+use crate::telemetry::transfer::{TransferDirection, TransferRecord};
+use crate::types::asset::AssetId;
+use crate::types::caller::Principal;
+use crate::types::error::{Error, Stage};
 
 /// What a caller may ask of the bytes (RFC 9110 sections 13 and 14); storage decides.
 const CONDITIONS: [HeaderName; 6] = [

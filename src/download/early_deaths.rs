@@ -12,9 +12,9 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use parking_lot::Mutex;
 
-use crate::signals::metrics::ServiceMetrics;
-use crate::words::asset::AssetId;
-use crate::words::fault::Error;
+use crate::telemetry::metrics::ServiceMetrics;
+use crate::types::asset::AssetId;
+use crate::types::error::Error;
 
 /// The longest that a refusal is remembered, after it came again and again.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -174,7 +174,7 @@ impl EarlyDeaths {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words::fault::{ErrorCode, Stage};
+    use crate::types::error::{ErrorCode, Stage};
 
     fn deaths(shortest: Duration) -> EarlyDeaths {
         EarlyDeaths::new(shortest, Arc::new(ServiceMetrics::new()))

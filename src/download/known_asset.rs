@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::validators::ContentValidators;
 use crate::egain::Asset;
-use crate::words::moment::Moment;
-use crate::words::secret::SignedUrl;
+use crate::types::moment::Moment;
+use crate::types::secret::SignedUrl;
 
 /// An asset as eGain described it, and what storage has shown of it since.
 ///
@@ -123,7 +123,7 @@ fn some(text: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words::asset::ExpiringUrl;
+    use crate::types::asset::ExpiringUrl;
 
     fn known(name: Option<&str>, expiry: Option<&str>) -> KnownAsset {
         let url = "https://storage.egain.cloud/f?signature=abc";

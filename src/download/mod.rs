@@ -13,11 +13,11 @@ use std::time::Instant;
 use http::HeaderMap;
 
 use crate::egain::EgainClient;
-use crate::signals::metrics::ServiceMetrics;
 use crate::storage::StorageClient;
-use crate::words::asset::AssetId;
-use crate::words::caller::Principal;
-use crate::words::fault::Error;
+use crate::telemetry::metrics::ServiceMetrics;
+use crate::types::asset::AssetId;
+use crate::types::caller::Principal;
+use crate::types::error::Error;
 use cache::UrlCache;
 pub use cache::UrlCacheConfig;
 pub use content::DownloadContent;

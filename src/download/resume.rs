@@ -17,9 +17,9 @@ use sync_wrapper::SyncFuture;
 
 use super::DownloadService;
 use crate::body::BoxBody;
-use crate::words::asset::AssetId;
-use crate::words::caller::Principal;
-use crate::words::fault::{Blame, Error, ErrorCode, Stage};
+use crate::types::asset::AssetId;
+use crate::types::caller::Principal;
+use crate::types::error::{Blame, Error, ErrorCode, Stage};
 
 /// How often in a row a stream is taken up without a byte in between.
 const TRIES: u32 = 3;

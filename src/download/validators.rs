@@ -9,7 +9,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue};
 
-use crate::words::asset::AssetId;
+use crate::types::asset::AssetId;
 
 /// What tells a file's bytes from others.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,13 +4,13 @@
 //! The queue is bounded by time: whoever would wait longer than `max_wait`, reckoned from their own
 //! place in it, is refused at once. Whoever lost that place to callers that came later is refused
 //! when `max_wait` is over. No more calls than a burst are in flight at one time, and none during a
-//! pause (see [`brake`]).
+//! pause (see [`circuit_breaker`]).
 
-mod brake;
-mod bucket;
+mod circuit_breaker;
+mod fair_queue;
 #[cfg(test)]
 mod tests;
-mod turns;
+mod token_bucket;
 
 use std::collections::HashSet;
 use std::future::{Future, pending};
@@ -23,15 +23,15 @@ use prometheus::{Gauge, Histogram};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::signals::metrics::ServiceMetrics;
-use crate::words::caller::Principal;
-use crate::words::fault::{Error, ErrorCode, Stage};
-pub use brake::CallVerdict;
-use brake::{BreakerEvent, CallGate, CircuitBreaker, PauseCause};
-pub use bucket::CallRate;
-use bucket::TokenBucket;
-pub use turns::CallKind;
-use turns::{FairQueue, Waiter};
+use crate::telemetry::metrics::ServiceMetrics;
+use crate::types::caller::Principal;
+use crate::types::error::{Error, ErrorCode, Stage};
+pub use circuit_breaker::CallVerdict;
+use circuit_breaker::{BreakerEvent, CallGate, CircuitBreaker, PauseCause};
+pub use fair_queue::CallKind;
+use fair_queue::{FairQueue, Waiter};
+pub use token_bucket::CallRate;
+use token_bucket::TokenBucket;
 
 /// For how long a call without an answer keeps the bucket from filling up: what took longer was
 /// counted long before.

@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use crate::signals::metrics::ServiceMetrics;
-use crate::words::asset::AssetId;
-use crate::words::peer_time::PeerTime;
+use crate::telemetry::metrics::ServiceMetrics;
+use crate::types::asset::AssetId;
+use crate::types::peer_time::PeerTime;
 
 /// How deep an object may lie in lists and in objects of one field.
 const DEEPEST: u8 = 3;

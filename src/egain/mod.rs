@@ -5,16 +5,16 @@
 //! every call goes through a budget, and nothing here is called for a request that can be refused.
 
 pub mod accounts;
-mod answer;
 mod budget;
-mod calls;
+mod client;
 mod fields;
-mod line;
 mod orphans;
 mod own_field;
 mod plain_name;
 mod quota;
+mod response;
 mod token;
+mod transport;
 
 use std::borrow::Borrow;
 use std::convert::identity;
@@ -27,18 +27,18 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use url::Url;
 
-use crate::signals::metrics::ServiceMetrics;
-use crate::words::asset::{AssetId, ExpiringUrl, Sender};
-use crate::words::caller::Principal;
-use crate::words::fault::{Error, ErrorCode, Stage};
-use crate::words::secret::SignedUrl;
-#[doc(hidden)] // Public for `fuzz/targets/answers.rs` only.
-pub use answer::ApiResponse;
+use crate::telemetry::metrics::ServiceMetrics;
+use crate::types::asset::{AssetId, ExpiringUrl, Sender};
+use crate::types::caller::Principal;
+use crate::types::error::{Error, ErrorCode, Stage};
+use crate::types::secret::SignedUrl;
 pub use budget::CallRate;
-use calls::{ApiClient, ApiRequest, CallError};
+use client::{ApiClient, ApiRequest, CallError};
 use fields::JsonFields;
 pub use orphans::{Orphan, OrphanQueue, OrphanWorker, UncommittedAsset};
 pub use quota::MonthlyQuota;
+#[doc(hidden)] // Public for `fuzz/targets/answers.rs` only.
+pub use response::ApiResponse;
 use token::{SignIn, TokenKeeper};
 
 /// How eGain is reached, and how much may be asked of it.

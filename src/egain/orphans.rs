@@ -18,10 +18,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span};
 
 use super::EgainClient;
-use super::calls::CallError;
-use crate::signals::metrics::ServiceMetrics;
-use crate::words::asset::AssetId;
-use crate::words::fault::ErrorCode;
+use super::client::CallError;
+use crate::telemetry::metrics::ServiceMetrics;
+use crate::types::asset::AssetId;
+use crate::types::error::ErrorCode;
 
 /// How many assets may wait for their deletion: at one call a second, almost three hours' work, and
 /// with their requests' spans some 10 MB.
@@ -327,7 +327,7 @@ impl Drop for OrphanWorker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words::fault::{Error, Stage};
+    use crate::types::error::{Error, Stage};
 
     const MINUTE: Duration = Duration::from_secs(60);
 

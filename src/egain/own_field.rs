@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::answer::ApiResponse;
+use super::response::ApiResponse;
 
 /// What a caller gives of a new asset, in eGain's words.
 const FIELDS: [&str; 4] = ["channel", "name", "sender", "size"];

@@ -18,8 +18,8 @@ use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use prometheus::Gauge;
 
-use super::calls::EgainOperation;
-use crate::words::fault::{Error, ErrorCode, Stage};
+use super::client::EgainOperation;
+use crate::types::error::{Error, ErrorCode, Stage};
 
 /// The longest wait that is told: an operator may raise the quota before the month's end.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -248,7 +248,7 @@ fn until_next_month(now: Timestamp) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signals::metrics::ServiceMetrics;
+    use crate::telemetry::metrics::ServiceMetrics;
     use EgainOperation::{Create, Delete, Get};
 
     const LAST_SECONDS: &str = "2026-11-30T23:59:50Z";

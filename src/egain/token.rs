@@ -17,8 +17,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::ClientCredentials;
-use crate::signals::metrics::ServiceMetrics;
-use crate::words::fault::{Error, Stage};
+use crate::telemetry::metrics::ServiceMetrics;
+use crate::types::error::{Error, Stage};
 pub use keeper::TokenKeeper;
 use schedule::RefusalPace;
 pub use sign_in::SignIn;

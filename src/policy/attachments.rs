@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::words::fault::{Error, ErrorCode, Stage};
-use crate::words::limit::{AttachmentLimit, LimitSource};
+use crate::types::attachment_limit::{AttachmentLimit, LimitSource};
+use crate::types::error::{Error, ErrorCode, Stage};
 
 /// eGain's own most, and its default (`attachmentPolicy.maxSize`).
 pub const LARGEST: u64 = 10 * 1024 * 1024;

@@ -13,7 +13,7 @@ use super::faults::SandboxOperation;
 use super::paging::{self, PageRequest};
 use super::reading;
 use super::reply::{ApiRefusal, SandboxReply};
-use super::site::SandboxState;
+use super::state::SandboxState;
 use account_body::check;
 use account_store::AccountConflict;
 pub(super) use account_store::AccountStore;

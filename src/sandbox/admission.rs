@@ -10,7 +10,7 @@ use super::config::{INTERACTION_MANAGE, INTERACTION_READ, MANAGE, READ};
 use super::faults::SandboxOperation;
 use super::limits::RateExceeded;
 use super::reply::ApiRefusal;
-use super::site::SandboxState;
+use super::state::SandboxState;
 use super::token::TokenRefusal;
 
 /// Only calls that may be made are counted against the plan. `parameters` are those that the query

@@ -7,12 +7,12 @@ use uuid::Uuid;
 
 use super::admission::admit;
 use super::clock;
-use super::declaration::CreateAssetBody;
+use super::create_asset::CreateAssetBody;
 use super::faults::SandboxOperation;
 use super::oddities::ResponseOddity;
 use super::reading;
 use super::reply::{ApiRefusal, SandboxReply};
-use super::site::SandboxState;
+use super::state::SandboxState;
 
 /// A declaration that is larger than this is none.
 const MAX_DECLARATION: usize = 64 * 1024;

@@ -10,7 +10,7 @@ use super::admission::admit;
 use super::faults::SandboxOperation;
 use super::paging::{self, PageRequest};
 use super::reply::{ApiRefusal, SandboxReply};
-use super::site::SandboxState;
+use super::state::SandboxState;
 
 /// The channels that exist.
 #[derive(Debug)]

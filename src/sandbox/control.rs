@@ -8,7 +8,7 @@ use super::faults::Fault;
 use super::oddities::ResponseOddity;
 use super::reading;
 use super::reply::SandboxReply;
-use super::site::SandboxState;
+use super::state::SandboxState;
 
 /// Room for thousands of faults, or for one with a long page as its body.
 const MAX_FAULTS: usize = 1024 * 1024;

@@ -10,12 +10,12 @@ use headers::{
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use hyper::body::Incoming;
 
+use super::asset_store::StoredFile;
 use super::faults::Fault;
 use super::file::FileBody;
 use super::range::{self, RequestedRange};
 use super::reply::{ReplyContent, SandboxReply};
-use super::shelf::StoredFile;
-use super::site::SandboxState;
+use super::state::SandboxState;
 use super::storage::{self, StorageRefusal};
 
 /// What is to be sent of a file.

@@ -11,12 +11,13 @@
 
 mod accounts;
 mod admission;
+pub mod asset_store;
 mod assets;
 mod channels;
 mod clock;
 pub mod config;
 mod control;
-mod declaration;
+mod create_asset;
 mod download;
 pub mod faults;
 mod file;
@@ -27,9 +28,8 @@ mod range;
 mod reading;
 mod reply;
 mod routes;
-pub mod shelf;
 mod signature;
-mod site;
+mod state;
 pub mod stats;
 mod storage;
 mod token;
@@ -48,12 +48,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
 
-use crate::wire::server::{self, ShutdownTokens};
+use crate::net::server::{self, ShutdownTokens};
+use asset_store::AssetView;
 use config::SandboxConfig;
 use faults::Fault;
 use oddities::ResponseOddity;
-use shelf::AssetView;
-use site::SandboxState;
+use state::SandboxState;
 use stats::SandboxStats;
 
 /// A running stand-in. Dropping it cuts its connections and removes its files.

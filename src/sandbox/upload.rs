@@ -5,10 +5,10 @@ use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
+use super::asset_store::{AssetView, StoreRefusal, file_writer::FileWriter};
 use super::faults::Fault;
 use super::reply::SandboxReply;
-use super::shelf::{AssetView, StoreRefusal, intake::FileWriter};
-use super::site::SandboxState;
+use super::state::SandboxState;
 use super::storage::{self, StorageRefusal};
 use super::types;
 

@@ -1,12 +1,12 @@
 //! The storage behind signed URLs. No credentials but the URL itself, no redirects, HTTP/1.1 only.
 
-mod hosts;
 mod object;
 mod range;
 mod send;
 mod signature;
+mod ssrf_guard;
+mod tracked_body;
 mod verdict;
-mod watch;
 
 use std::io;
 use std::sync::Arc;
@@ -16,13 +16,13 @@ use http::{Method, Request, Uri};
 use parking_lot::Mutex;
 
 use crate::body::BoxBody;
-use crate::signals::metrics::ServiceMetrics;
-use crate::wire::client::{self, ConnectionOrigin, HttpClient};
-use crate::words::fault::Error;
-use crate::words::secret::SignedUrl;
-pub use hosts::HostPattern;
+use crate::net::client::{self, ConnectionOrigin, HttpClient};
+use crate::telemetry::metrics::ServiceMetrics;
+use crate::types::error::Error;
+use crate::types::secret::SignedUrl;
 pub use object::{StoredObject, refuses_url};
 pub use send::PutPayload;
+pub use ssrf_guard::HostPattern;
 pub use verdict::RequestedPart;
 
 /// How storage is reached.
@@ -65,7 +65,7 @@ pub enum UploadContentType {
 /// The client for storage.
 #[derive(Clone)]
 pub struct StorageClient {
-    http: HttpClient<hosts::SsrfGuard>,
+    http: HttpClient<ssrf_guard::SsrfGuard>,
     config: Arc<StorageConfig>,
     metrics: Arc<ServiceMetrics>,
     /// Where the last file went: a place that was admitted.
@@ -91,7 +91,7 @@ impl StorageClient {
             idle_timeout: POOL_IDLE,
             max_idle: IDLE_CONNECTIONS,
         };
-        let http = HttpClient::new(line, hosts::SsrfGuard::new(config.clone()))?;
+        let http = HttpClient::new(line, ssrf_guard::SsrfGuard::new(config.clone()))?;
         Ok(Self {
             http,
             config,
@@ -120,6 +120,6 @@ impl StorageClient {
 fn request(method: Method, url: &SignedUrl, body: BoxBody) -> Result<Request<BoxBody>, Error> {
     let mut request = Request::new(body);
     *request.method_mut() = method;
-    *request.uri_mut() = url.expose().parse().map_err(|_| hosts::unaskable())?;
+    *request.uri_mut() = url.expose().parse().map_err(|_| ssrf_guard::unaskable())?;
     Ok(request)
 }

@@ -10,11 +10,11 @@ use tokio::time::Instant;
 use super::verdict::{BodyEnd, BodyFraming, RequestedPart, foreign};
 use super::{StorageClient, request};
 use crate::body::BoxBody;
-use crate::body::exact::ExactLengthBody;
-use crate::body::pace::{MinRateBody, PaceLimits};
+use crate::body::exact_length::ExactLengthBody;
+use crate::body::min_rate::{MinRateBody, PaceLimits};
 use crate::body::peek::PeekedBody;
-use crate::words::fault::{Error, ErrorCode, Stage};
-use crate::words::secret::SignedUrl;
+use crate::types::error::{Error, ErrorCode, Stage};
+use crate::types::secret::SignedUrl;
 
 /// What storage gave: bytes (200, 206), or a verdict on the request's conditions (304, 412, 416).
 pub struct StoredObject {

@@ -14,13 +14,13 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, interval};
 
 use super::signature::UrlSignature;
-use super::watch::{SendProgress, TrackedBody};
+use super::tracked_body::{SendProgress, TrackedBody};
 use super::{StorageClient, UploadContentType, UploadMethod, request};
 use crate::body::BoxBody;
-use crate::signals::upstream::UpstreamOutcome;
-use crate::wire::client::{RequestProgress, SendError};
-use crate::words::fault::{Error, ErrorCode, Stage, UpstreamAnswer};
-use crate::words::secret::SignedUrl;
+use crate::net::client::{RequestProgress, SendError};
+use crate::telemetry::upstream::UpstreamOutcome;
+use crate::types::error::{Error, ErrorCode, Stage, UpstreamAnswer};
+use crate::types::secret::SignedUrl;
 
 /// Azure refuses a blob without it (Put Blob).
 const AZURE_BLOB_TYPE: HeaderName = HeaderName::from_static("x-ms-blob-type");

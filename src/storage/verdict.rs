@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::range::RequestedRanges;
 use super::send::answered;
-use crate::words::fault::{Error, ErrorCode, Stage};
+use crate::types::error::{Error, ErrorCode, Stage};
 
 /// What is read of a file.
 pub struct RequestedPart {

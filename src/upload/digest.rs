@@ -4,7 +4,7 @@ use http::HeaderMap;
 use sfv::{BareItem, Dictionary, ListEntry, Parser};
 
 use crate::body::digest::Sha256Sum;
-use crate::words::fault::{Error, ErrorCode, Stage};
+use crate::types::error::{Error, ErrorCode, Stage};
 
 /// What a caller wants of, or promises by, a SHA-256. Other algorithms are ignored, as RFC 9530
 /// section 2 permits.

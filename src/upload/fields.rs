@@ -9,9 +9,9 @@ use percent_encoding::percent_decode_str;
 use super::digest::DeclaredDigest;
 use crate::body::digest::parse_hex;
 use crate::media::charset;
-use crate::words::asset::{Sender, is_channel};
-use crate::words::caller::AuthenticatedCaller;
-use crate::words::fault::{Error, ErrorCode, Stage};
+use crate::types::asset::{Sender, is_channel};
+use crate::types::caller::AuthenticatedCaller;
+use crate::types::error::{Error, ErrorCode, Stage};
 
 /// Names that mean something; everything else in a query or a form is ignored.
 const KNOWN: [&str; 5] = ["channel", "sender", "name", "size", "sha256"];

@@ -16,7 +16,7 @@ use super::framing::{Framing, KnownFramings};
 use crate::body::BoxBody;
 use crate::body::multipart::{Boundary, FormEvent, FormParser, PartHead};
 use crate::media::charset;
-use crate::words::fault::{Error, ErrorCode, Stage};
+use crate::types::error::{Error, ErrorCode, Stage};
 
 /// The most that a form may hold beside the file, in bytes: fields, heads, padding, an epilogue.
 pub const LARGEST_FRAME: u64 = 1024 * 1024;

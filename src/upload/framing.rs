@@ -16,7 +16,7 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 use crate::body::multipart::{Boundary, FormEnding};
-use crate::words::fault::{Error, ErrorCode, Stage};
+use crate::types::error::{Error, ErrorCode, Stage};
 
 /// How many framings are remembered, at about 200 bytes each; a few dozen clients are all that most
 /// gateways ever see.

@@ -3,13 +3,13 @@
 
 use super::framing::{DerivedLength, SafetyCopy};
 use super::look_ahead::LookAhead;
-use super::offer::ParsedUpload;
+use super::parse::ParsedUpload;
 use super::replay::ReplayableFile;
 use super::spool::SharedSpool;
-use crate::body::exact::OnLengthMismatch;
+use crate::body::exact_length::OnLengthMismatch;
 use crate::policy::attachments;
-use crate::words::fault::{Error, ErrorCode, Stage};
-use crate::words::limit::{AttachmentLimit, LimitSource};
+use crate::types::attachment_limit::{AttachmentLimit, LimitSource};
+use crate::types::error::{Error, ErrorCode, Stage};
 
 /// How the length was known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 
 use crate::body::BoxBody;
 use crate::body::compact::CompactChunks;
-use crate::words::fault::Error;
+use crate::types::error::Error;
 
 /// What was read of a file so far. Holds the limit and at most one frame more.
 #[derive(Default)]

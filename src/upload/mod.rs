@@ -1,19 +1,19 @@
 //! The way in. [`UploadService::run`] is the whole of it, a line a stage; each stage has a file.
 
-mod deliver;
 mod digest;
 mod fields;
 mod form;
-mod form_offer;
 mod framing;
+mod idempotency;
 mod length;
 mod look_ahead;
-mod offer;
-mod once;
+mod parse;
+mod parse_form;
 mod replay;
 mod rules;
 mod spool;
-mod tally;
+mod store;
+mod upload_metrics;
 
 use std::io;
 use std::sync::Arc;
@@ -26,35 +26,35 @@ use http_body_util::BodyExt;
 use tracing::Instrument;
 
 use crate::body::digest::{DigestSlot, hex};
-use crate::body::pace::{self, MinRateBody, caller_too_slow};
+use crate::body::min_rate::{self, MinRateBody, caller_too_slow};
 use crate::egain::accounts::LiveRules;
 use crate::egain::{EgainClient, NewAsset, OrphanQueue};
 use crate::media::{AgreedName, MediaKind, SniffedType, agree, sniff};
 use crate::policy::UploadPolicy;
-use crate::signals::metrics::ServiceMetrics;
 use crate::storage::StorageClient;
-use crate::words::asset::{AssetId, Sender};
-use crate::words::caller::{AuthenticatedCaller, Principal};
-use crate::words::fault::{Error, ErrorCode, Stage};
-pub use deliver::UploadTiming;
-use deliver::{FileStore, StoreJob};
+use crate::telemetry::metrics::ServiceMetrics;
+use crate::types::asset::{AssetId, Sender};
+use crate::types::caller::{AuthenticatedCaller, Principal};
+use crate::types::error::{Error, ErrorCode, Stage};
 use fields::{UploadFields, UploadMetadata};
 use framing::KnownFramings;
-use length::SizedFile;
-pub use length::{LengthLimits, LengthSource};
-use look_ahead::LookAhead;
-pub use offer::UploadRequest;
-use offer::{ParseContext, ParsedUpload};
-pub use once::IdempotencyConfig;
-use once::{
+pub use idempotency::IdempotencyConfig;
+use idempotency::{
     IdempotencyGuard, IdempotencyKey, IdempotencyLookup, IdempotencyRecord, IdempotencyStore,
     UploadFingerprint, another_file,
 };
+use length::SizedFile;
+pub use length::{LengthLimits, LengthSource};
+use look_ahead::LookAhead;
+pub use parse::UploadRequest;
+use parse::{ParseContext, ParsedUpload};
 use rules::UploadRules;
 pub use rules::{EffectiveRules, KindAllowance};
 use spool::SharedSpool;
 pub use spool::SpoolConfig;
-use tally::UploadMetrics;
+pub use store::UploadTiming;
+use store::{FileStore, StoreJob};
+use upload_metrics::UploadMetrics;
 
 /// How uploads are read.
 #[derive(Debug, Clone)]
@@ -62,7 +62,7 @@ pub struct UploadConfig {
     /// Sizes.
     pub limits: LengthLimits,
     /// How slow a caller may be.
-    pub pace: pace::PaceLimits,
+    pub min_rate: min_rate::PaceLimits,
     /// Files of unknown length.
     pub spool: SpoolConfig,
     /// Uploads with an `Idempotency-Key`.
@@ -183,7 +183,8 @@ impl UploadService {
         let request = request.bound_by(&rules);
         let (claimant, caller) = (Principal::from(&*request.caller), request.caller.clone());
         let key = IdempotencyKey::of(&request.caller, &request.head.headers)?;
-        let paced = request.map(|body| MinRateBody::new(body, self.config.pace, caller_too_slow));
+        let paced =
+            request.map(|body| MinRateBody::new(body, self.config.min_rate, caller_too_slow));
         let (all, hash) = (&self.config.limits, key.is_some());
         let reading = ParseContext {
             framings: &self.framings,

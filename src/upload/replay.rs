@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use super::spool::{DiskFile, SpoolContents, SpoolFile};
 use crate::body::BoxBody;
-use crate::words::fault::{Error, ErrorCode, Stage};
+use crate::types::error::{Error, ErrorCode, Stage};
 
 /// A file's bytes, held or still coming.
 pub struct ReplayableFile(Arc<Mutex<Remainder>>);

@@ -10,10 +10,10 @@ use crate::egain::accounts::Channel;
 use crate::media::{AgreedName, MediaKind, SniffedType};
 use crate::policy::UploadPolicy;
 use crate::policy::attachments::{AttachmentPolicy, ExtensionRule};
-use crate::words::asset::{AssetDirection, Sender};
-use crate::words::caller::AuthenticatedCaller;
-use crate::words::fault::Error;
-use crate::words::limit::LimitSource;
+use crate::types::asset::{AssetDirection, Sender};
+use crate::types::attachment_limit::LimitSource;
+use crate::types::caller::AuthenticatedCaller;
+use crate::types::error::Error;
 
 /// The rules of one upload.
 pub struct UploadRules {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
-use asset_gateway::signals::metrics::TABLE;
+use asset_gateway::telemetry::metrics::TABLE;
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 

@@ -15,7 +15,7 @@ mod storing;
 
 use std::fmt::Write;
 
-use asset_gateway::words::fault::ErrorCode;
+use asset_gateway::types::error::ErrorCode;
 use futures_util::{StreamExt, stream};
 
 use scene::Row;

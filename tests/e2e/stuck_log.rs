@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use asset_gateway::sandbox::Sandbox;
 use asset_gateway::sandbox::config::SandboxConfig;
-use asset_gateway::signals::telemetry;
+use asset_gateway::telemetry::logging;
 use reqwest::StatusCode;
 use serde_json::Value;
 
@@ -270,7 +270,7 @@ const PANIC: &str = "PANIC_WITH_A_STUCK_LOG";
 #[tokio::test]
 async fn a_panic_is_logged_and_stops_nothing_else() {
     if std::env::var(PANIC).is_ok() {
-        let _log = telemetry::start(Some(telemetry::LogFormat::Json), "info").unwrap();
+        let _log = logging::start(Some(logging::LogFormat::Json), "info").unwrap();
         assert!(
             tokio::spawn(async { panic!("a defect") })
                 .await

@@ -2,7 +2,7 @@
 
 use crate::body::multipart::malformed;
 use crate::body::multipart::parameters::HeaderParameter;
-use crate::words::fault::Error;
+use crate::types::error::Error;
 
 /// In bytes (RFC 2046 section 5.1.1).
 pub(super) const LONGEST: usize = 70;
@@ -115,7 +115,7 @@ fn invalid() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words::fault::{Blame, ErrorCode, Stage};
+    use crate::types::error::{Blame, ErrorCode, Stage};
 
     fn read(value: &str) -> Option<String> {
         Boundary::from_content_type(value)

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode;
 
 use crate::body::multipart::malformed;
 use crate::media::charset;
-use crate::words::fault::Error;
+use crate::types::error::Error;
 
 /// Most pieces of one name; with 60 bytes in each, that is ten times the longest name.
 const MOST: usize = 200;

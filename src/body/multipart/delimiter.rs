@@ -5,7 +5,7 @@ use memchr::memmem::Finder;
 
 use crate::body::multipart::boundary::Boundary;
 use crate::body::multipart::malformed;
-use crate::words::fault::Error;
+use crate::types::error::Error;
 
 /// Most blanks between a boundary and its CRLF. No client is known to send any; they are held back
 /// until the line's end is seen.

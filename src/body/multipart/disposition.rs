@@ -9,7 +9,7 @@ use crate::body::multipart::head::set_once;
 use crate::body::multipart::malformed;
 use crate::body::multipart::parameters::{HeaderParameter, InvalidParameters};
 use crate::media::charset;
-use crate::words::fault::Error;
+use crate::types::error::Error;
 
 /// The names that a part gives, decoded. Its type is not looked at.
 #[derive(Debug, Default, PartialEq, Eq)]

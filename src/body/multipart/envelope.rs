@@ -3,7 +3,7 @@
 
 use crate::body::multipart::boundary::{Boundary, LONGEST};
 use crate::body::multipart::malformed;
-use crate::words::fault::Error;
+use crate::types::error::Error;
 
 /// Most bytes of a form's first line: hyphens, boundary, a few blanks.
 const LONGEST_LINE: usize = 2 + LONGEST + 64;

@@ -7,7 +7,7 @@ use memchr::memmem;
 
 use crate::body::multipart::disposition::PartDisposition;
 use crate::body::multipart::malformed;
-use crate::words::fault::Error;
+use crate::types::error::Error;
 
 /// Most header fields of one part. Real ones have two or three.
 const FIELDS_LIMIT: usize = 64;

@@ -26,7 +26,7 @@ use std::collections::VecDeque;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use crate::words::fault::{Error, ErrorCode, Stage};
+use crate::types::error::{Error, ErrorCode, Stage};
 
 pub use boundary::{Boundary, is_form};
 use delimiter::{DelimiterFinder, DelimiterKind, DelimiterProgress, Verdict};

@@ -19,7 +19,7 @@ use crate::app;
 use crate::config::Settings;
 use crate::sandbox::Sandbox;
 use crate::sandbox::config::SandboxConfig;
-use crate::signals::telemetry;
+use crate::telemetry::logging;
 use round_trip::RoundTrip;
 
 /// The try-it page at `/`.
@@ -44,7 +44,7 @@ pub fn run(dev: &DevArgs) -> ExitCode {
 }
 
 async fn serve(dev: &DevArgs) -> Result<ExitCode, String> {
-    let _log = telemetry::start(None, "warn")?;
+    let _log = logging::start(None, "warn")?;
     let signals = Arc::new(Mutex::new(
         StopSignals::listen().map_err(|error| error.to_string())?,
     ));

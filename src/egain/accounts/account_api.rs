@@ -6,11 +6,11 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::{Account, Channel};
-use crate::egain::calls::{ApiRequest, EgainOperation};
+use crate::egain::client::{ApiRequest, EgainOperation};
 use crate::egain::{ApiResponse, EgainClient};
-use crate::words::account::{AccountId, ChannelId};
-use crate::words::caller::Principal;
-use crate::words::fault::{Error, Stage};
+use crate::types::account::{AccountId, ChannelId};
+use crate::types::caller::Principal;
+use crate::types::error::{Error, Stage};
 
 impl EgainClient {
     /// `POST /accounts`: the id of the new account.
@@ -166,7 +166,7 @@ impl Channel {
         let channel = egain.get_channel(id, claimant).await?;
         let untyped = || {
             Error::egain(
-                crate::words::fault::ErrorCode::UpstreamError,
+                crate::types::error::ErrorCode::UpstreamError,
                 Stage::Manage,
                 "eGain's channel has no type: ask eGain's support",
             )

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::policy::attachments::{AttachmentPolicy, ExtensionRule, LARGEST};
-use crate::words::asset::AssetDirection;
+use crate::types::asset::AssetDirection;
 
 /// A channel, as far as the gateway needs it. Read leniently: only what is documented is relied on.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -15,10 +15,10 @@ use tokio::time::{Instant, sleep};
 
 use super::Channel;
 use crate::egain::EgainClient;
-use crate::signals::metrics::ServiceMetrics;
-use crate::words::account::{AccountId, ChannelId};
-use crate::words::caller::Principal;
-use crate::words::fault::{Error, ErrorCode, Stage};
+use crate::telemetry::metrics::ServiceMetrics;
+use crate::types::account::{AccountId, ChannelId};
+use crate::types::caller::Principal;
+use crate::types::error::{Error, ErrorCode, Stage};
 
 /// Accounts that are kept; callers' tokens may name any.
 const MOST_ACCOUNTS: u64 = 10_000;

@@ -3,7 +3,7 @@ use std::ops::Range;
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::signals::metrics::ServiceMetrics;
+use crate::telemetry::metrics::ServiceMetrics;
 use CallKind::{Read, Write};
 
 fn budget(per_second: f64, burst: u32, max_wait: u64) -> Arc<Budget> {

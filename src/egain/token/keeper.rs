@@ -10,8 +10,8 @@ use super::schedule::{FailurePace, LEAST_AGE};
 use super::sign_in::{TokenGrant, TokenLifetime, TokenSource};
 use super::{AccessToken, Shared, SignInFailure};
 use crate::egain::ClientCredentials;
-use crate::words::fault::{Error, ErrorCode, Stage};
-use crate::words::peer_time::LONGEST_TOKEN_LIFE;
+use crate::types::error::{Error, ErrorCode, Stage};
+use crate::types::peer_time::LONGEST_TOKEN_LIFE;
 
 /// The longest lead for a refresh; a short-lived token gets a tenth of its life.
 const LEAD: Duration = Duration::from_secs(60);

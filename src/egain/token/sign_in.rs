@@ -9,9 +9,9 @@ use secrecy::{ExposeSecret, SecretString};
 use url::{Url, form_urlencoded};
 
 use crate::egain::ClientCredentials;
-use crate::egain::answer::ApiResponse;
-use crate::egain::line::Transport;
-use crate::words::fault::{Error, ErrorCode, Stage};
+use crate::egain::response::ApiResponse;
+use crate::egain::transport::Transport;
+use crate::types::error::{Error, ErrorCode, Stage};
 
 /// What a sign-in gave.
 pub struct TokenGrant {

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use super::SpoolShare;
 use super::disk::{DiskFile, SpoolDisk};
 use crate::body::compact::{BLOCK, CompactChunks};
-use crate::words::fault::{Error, ErrorCode, Stage};
+use crate::types::error::{Error, ErrorCode, Stage};
 
 /// A file's bytes as far as they were read. Once it is too large for memory it is written in
 /// blocks, so that at most one [`BLOCK`] and a frame of it lie in memory.

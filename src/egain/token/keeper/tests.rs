@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 
 use super::super::{AccessTokens, RefusalPace, TokenState};
 use super::*;
-use crate::signals::metrics::ServiceMetrics;
+use crate::telemetry::metrics::ServiceMetrics;
 
 /// An identity provider of which a test says how it answers, and how long that takes.
 #[derive(Clone)]
@@ -40,7 +40,7 @@ impl TokenSource for Provider {
         sleep(takes).await;
         let script = self.0.lock();
         if script.down {
-            let said = crate::words::fault::UpstreamAnswer {
+            let said = crate::types::error::UpstreamAnswer {
                 status: Some(401),
                 code: Some("quoted".into()),
                 ..Default::default()

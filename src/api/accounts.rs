@@ -1,0 +1,215 @@
+//! The routes of accounts and channels, in terms of HTTP. For operators.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use headers::{ContentType, HeaderMapExt, IfMatch};
+use http::header::{CACHE_CONTROL, ETAG, HeaderValue, LOCATION};
+use http::request::Parts;
+use http::{Response, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use serde_json::{Map, Value, json as object};
+use sha2::{Digest, Sha256};
+use tokio::time::timeout;
+
+use super::{ApiState, CallerBody, full, json};
+use crate::body::BoxBody;
+use crate::body::digest::hex;
+use crate::types::account::{AccountId, ChannelId};
+use crate::types::caller::Principal;
+use crate::types::error::{Error, ErrorCode, Stage};
+
+/// eGain's longest account takes 20 KiB: ten attributes and all texts at their longest.
+const LARGEST_DOCUMENT: usize = 64 * 1024;
+
+/// A document is small: whoever needs longer for it has stopped.
+const LONGEST_READ: Duration = Duration::from_secs(30);
+
+/// How eGain's lists are asked for in pages.
+const PAGING: [&str; 4] = ["pagenum", "pagesize", "$pagenum", "$pagesize"];
+
+impl ApiState {
+    pub(super) async fn create_account(
+        &self,
+        head: &Parts,
+        body: CallerBody,
+        by: &Principal,
+    ) -> Result<Response<BoxBody>, Error> {
+        let document = read(head, body).await?;
+        let id = self.accounts.create(&document, by).await?;
+        let mut response = json(StatusCode::CREATED, &object!({"id": id}));
+        if let Ok(location) = HeaderValue::from_str(&format!("/v1/accounts/{id}")) {
+            response.headers_mut().insert(LOCATION, location);
+        }
+        Ok(response)
+    }
+
+    pub(super) async fn list_accounts(
+        &self,
+        head: &Parts,
+        by: &Principal,
+    ) -> Result<Response<BoxBody>, Error> {
+        Ok(private(json(
+            StatusCode::OK,
+            &self.accounts.list(paging(head)?, by).await?,
+        )))
+    }
+
+    pub(super) async fn account(
+        &self,
+        id: &AccountId,
+        by: &Principal,
+    ) -> Result<Response<BoxBody>, Error> {
+        let account = self.accounts.get(id, by).await?;
+        let mut response = private(json(StatusCode::OK, &account.document));
+        if let Some(tag) = entity_tag(&account.modified) {
+            response.headers_mut().insert(ETAG, tag);
+        }
+        Ok(response)
+    }
+
+    pub(super) async fn replace_account(
+        &self,
+        id: &AccountId,
+        head: &Parts,
+        body: CallerBody,
+        by: &Principal,
+    ) -> Result<Response<BoxBody>, Error> {
+        let document = read(head, body).await?;
+        let wanted = head.headers.typed_get::<IfMatch>();
+        let is_meant = |modified: &Value| {
+            let tag = entity_tag(modified).and_then(|tag| tag.to_str().ok()?.parse().ok());
+            wanted.as_ref().is_none_or(|wanted| {
+                tag.map_or(wanted.is_any(), |tag| wanted.precondition_passes(&tag))
+            })
+        };
+        self.accounts.replace(id, &document, &is_meant, by).await?;
+        Ok(no_content())
+    }
+
+    pub(super) async fn delete_account(
+        &self,
+        id: &AccountId,
+        by: &Principal,
+    ) -> Result<Response<BoxBody>, Error> {
+        self.accounts.delete(id, by).await?;
+        Ok(no_content())
+    }
+
+    pub(super) async fn list_channels(
+        &self,
+        head: &Parts,
+        by: &Principal,
+    ) -> Result<Response<BoxBody>, Error> {
+        Ok(private(json(
+            StatusCode::OK,
+            &self.accounts.list_channels(paging(head)?, by).await?,
+        )))
+    }
+
+    pub(super) async fn channel(
+        &self,
+        id: &ChannelId,
+        by: &Principal,
+    ) -> Result<Response<BoxBody>, Error> {
+        Ok(private(json(
+            StatusCode::OK,
+            &self.accounts.get_channel(id, by).await?,
+        )))
+    }
+}
+
+/// The document of a request, which is bounded and has to be a JSON object.
+async fn read(head: &Parts, body: CallerBody) -> Result<Map<String, Value>, Error> {
+    let kind = head
+        .headers
+        .typed_get::<ContentType>()
+        .map(mime::Mime::from);
+    if kind.is_some_and(|kind| kind.subtype() != mime::JSON && kind.suffix() != Some(mime::JSON)) {
+        return Err(Error::caller(
+            ErrorCode::TypeNotAllowed,
+            Stage::Manage,
+            "an account is JSON: send it as application/json",
+        ));
+    }
+    let read = timeout(LONGEST_READ, Limited::new(body, LARGEST_DOCUMENT).collect()).await;
+    let slow = |_| {
+        Error::caller(
+            ErrorCode::ClientTooSlow,
+            Stage::Manage,
+            "the account came too slowly: send it at once",
+        )
+    };
+    let document = read.map_err(slow)?.map_err(unreadable)?.to_bytes();
+    parse(&document)
+}
+
+fn unreadable(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
+    match Error::find_in(&*error) {
+        Some(fault) => fault.clone(),
+        None => Error::caller(
+            ErrorCode::TooLarge,
+            Stage::Manage,
+            format!("an account has at most {LARGEST_DOCUMENT} bytes of JSON"),
+        ),
+    }
+}
+
+/// serde's own message for a syntax error names line and column and quotes nothing.
+fn parse(document: &Bytes) -> Result<Map<String, Value>, Error> {
+    match serde_json::from_slice(document) {
+        Ok(Value::Object(document)) => Ok(document),
+        Ok(_) => Err(Error::caller(
+            ErrorCode::BadRequest,
+            Stage::Manage,
+            "an account is a JSON object: send {\"name\": …}",
+        )),
+        Err(error) => {
+            let (line, column) = (error.line(), error.column());
+            let detail = format!(
+                "the body isn't JSON, from line {line}, column {column} on: send the account as a JSON object"
+            );
+            Err(Error::caller(ErrorCode::BadRequest, Stage::Manage, detail))
+        }
+    }
+}
+
+/// The query of a list, passed on as it is: pages only.
+fn paging(head: &Parts) -> Result<&str, Error> {
+    let query = head.uri.query().unwrap_or_default();
+    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        if !PAGING.contains(&&*name)
+            || !value.bytes().all(|byte| byte.is_ascii_digit())
+            || value.len() > 9
+        {
+            let detail = format!(
+                "{name} can't be asked of a list so: there are pagenum and pagesize, whole numbers"
+            );
+            return Err(Error::caller(ErrorCode::InvalidField, Stage::Admit, detail));
+        }
+    }
+    Ok(query)
+}
+
+/// A strong validator of `modified`, whatever eGain writes there.
+fn entity_tag(modified: &Value) -> Option<HeaderValue> {
+    if modified.is_null() {
+        return None;
+    }
+    let digest = hex(&Sha256::digest(modified.to_string()).into());
+    HeaderValue::from_str(&format!("\"{digest}\"")).ok()
+}
+
+/// An operator's view is nobody else's, and changes behind any cache.
+fn private(mut response: Response<BoxBody>) -> Response<BoxBody> {
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn no_content() -> Response<BoxBody> {
+    let mut response = Response::new(full(Bytes::new()));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}

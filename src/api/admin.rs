@@ -1,0 +1,102 @@
+//! The admin listener: for probes, scrapers and operators, outside the limits that it reports on.
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::sync::Arc;
+
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use hyper::service::Service;
+use serde_json::json;
+
+use super::{BoxBody, full, json as json_answer};
+use crate::egain::{EgainClient, OrphanQueue};
+use crate::lifecycle::shutdown::{Shutdown, ShutdownPhase};
+use crate::telemetry::metrics::ServiceMetrics;
+
+/// The admin listener's service.
+#[derive(Clone)]
+pub struct AdminService {
+    metrics: Arc<ServiceMetrics>,
+    drain: Shutdown,
+    egain: EgainClient,
+    orphans: OrphanQueue,
+}
+
+impl AdminService {
+    /// Over what it tells of.
+    pub fn new(
+        metrics: Arc<ServiceMetrics>,
+        drain: Shutdown,
+        egain: EgainClient,
+        orphans: OrphanQueue,
+    ) -> Self {
+        Self {
+            metrics,
+            drain,
+            egain,
+            orphans,
+        }
+    }
+
+    fn answer(&self, request: &Request<Incoming>) -> Response<BoxBody> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            let mut refusal = bare(StatusCode::METHOD_NOT_ALLOWED);
+            refusal
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return refusal;
+        }
+        match request.uri().path() {
+            "/livez" => json_answer(StatusCode::OK, &json!({ "status": "alive" })),
+            "/readyz" => self.readiness(),
+            "/metrics" => self.metrics(),
+            "/orphans" => json_answer(StatusCode::OK, &json!({ "orphans": self.orphans.list() })),
+            _ => bare(StatusCode::NOT_FOUND),
+        }
+    }
+
+    /// Never false because eGain or storage is down: taking the gateway out of service would help
+    /// nobody.
+    fn readiness(&self) -> Response<BoxBody> {
+        let (status, word) = match self.drain.phase() {
+            ShutdownPhase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
+            ShutdownPhase::Serving => (StatusCode::OK, "ready"),
+            ShutdownPhase::Leaving | ShutdownPhase::Draining => {
+                (StatusCode::SERVICE_UNAVAILABLE, "draining")
+            }
+        };
+        let egain = if self.egain.is_signed_in() {
+            "signed in"
+        } else {
+            "not signed in"
+        };
+        json_answer(status, &json!({ "status": word, "egain": egain }))
+    }
+
+    fn metrics(&self) -> Response<BoxBody> {
+        let mut response = Response::new(full(self.metrics.render()));
+        response.headers_mut().insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static(prometheus::TEXT_FORMAT),
+        );
+        response
+    }
+}
+
+fn bare(status: StatusCode) -> Response<BoxBody> {
+    let mut response = Response::new(full(bytes::Bytes::new()));
+    *response.status_mut() = status;
+    response
+}
+
+impl Service<Request<Incoming>> for AdminService {
+    type Response = Response<BoxBody>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        ready(Ok(self.answer(&request)))
+    }
+}

@@ -1,0 +1,169 @@
+//! The routes of assets, in terms of HTTP; [`super::content`] has those of their bytes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use headers::{CacheControl, HeaderMapExt};
+use http::header::{CACHE_CONTROL, LOCATION};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use serde::Serialize;
+
+use super::access_log::RequestLog;
+use super::{ApiState, CallerBody, full, json};
+use crate::body::BoxBody;
+use crate::download::KnownAsset;
+use crate::lifecycle::shutdown::ShutdownPhase;
+use crate::types::asset::AssetId;
+use crate::types::caller::{AuthenticatedCaller, Principal};
+use crate::types::error::{Error, ErrorCode, Stage};
+use crate::upload::{UploadReceipt, UploadRequest, UploadTiming};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Stored<'a> {
+    id: &'a str,
+    name: &'a str,
+    content_type: &'a str,
+    size: u64,
+    channel: &'a str,
+    sender: &'a str,
+    length_source: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sha256: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata<'a> {
+    id: &'a str,
+    name: Option<&'a str>,
+    content_type: Option<&'a str>,
+    size: Option<u64>,
+    content_url: &'a str,
+    content_url_expiry: Option<&'a str>,
+}
+
+impl ApiState {
+    pub(super) async fn upload(
+        &self,
+        caller: Arc<AuthenticatedCaller>,
+        head: Parts,
+        body: CallerBody,
+        exchange: &mut RequestLog,
+    ) -> Result<Response<BoxBody>, Error> {
+        if self.drain.phase() == ShutdownPhase::Draining {
+            let detail =
+                "the gateway is about to stop: send it again, another replica will take it";
+            return Err(Error::gateway(ErrorCode::Draining, Stage::Admit, detail)
+                .retry_after(Duration::from_secs(1)));
+        }
+        exchange.hold(Self::seat(&self.uploads, &caller, "uploads")?);
+        let receipt = self
+            .upload
+            .run(UploadRequest {
+                caller,
+                head,
+                body,
+                stay: self.drain.finishing(),
+            })
+            .await?;
+        exchange.made(&receipt.id);
+        Ok(created(&receipt))
+    }
+
+    pub(super) async fn metadata(
+        &self,
+        id: &AssetId,
+        by: &Principal,
+        head: &Parts,
+    ) -> Result<Response<BoxBody>, Error> {
+        let fresh = head
+            .headers
+            .typed_get::<CacheControl>()
+            .is_some_and(|control| control.no_cache());
+        let asset = self.download.metadata(id, by, fresh).await?;
+        let mut response = json(
+            StatusCode::OK,
+            &Metadata {
+                id: id.as_str(),
+                name: asset.name(),
+                content_type: asset.content_type(),
+                size: asset.size(),
+                content_url: asset.expose_url(),
+                content_url_expiry: asset.url_expiry(),
+            },
+        );
+        response
+            .headers_mut()
+            .insert(CACHE_CONTROL, freshness(&asset));
+        Ok(response)
+    }
+
+    pub(super) async fn delete(
+        &self,
+        id: &AssetId,
+        by: &Principal,
+    ) -> Result<Response<BoxBody>, Error> {
+        let deleted = self.download.delete(id, by).await;
+        if deleted
+            .as_ref()
+            .err()
+            .is_none_or(|fault| fault.code() == ErrorCode::NotFound)
+        {
+            self.upload.forget(id);
+        }
+        deleted?;
+        let mut response = Response::new(full(bytes::Bytes::new()));
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        Ok(response)
+    }
+}
+
+/// As long as the signed URL is given out.
+pub(super) fn freshness(asset: &KnownAsset) -> HeaderValue {
+    let left = asset.time_left().as_secs();
+    HeaderValue::try_from(format!("private, max-age={left}")).expect("digits")
+}
+
+fn created(receipt: &UploadReceipt) -> Response<BoxBody> {
+    let mut response = json(
+        StatusCode::CREATED,
+        &Stored {
+            id: receipt.id.as_str(),
+            name: &receipt.name,
+            content_type: &receipt.content_type,
+            size: receipt.size,
+            channel: &receipt.channel,
+            sender: receipt.sender.name(),
+            length_source: receipt.length_source.name(),
+            sha256: receipt.sha256.as_deref(),
+        },
+    );
+    let headers = response.headers_mut();
+    let location = format!("/v1/assets/{}", receipt.id);
+    headers.insert(
+        LOCATION,
+        HeaderValue::try_from(location).expect("an id can stand in a header"),
+    );
+    headers.insert(
+        HeaderName::from_static("server-timing"),
+        server_timing(&receipt.timing),
+    );
+    response
+}
+
+/// Milliseconds, as <https://www.w3.org/TR/server-timing/> has them.
+fn server_timing(timing: &UploadTiming) -> HeaderValue {
+    let ms = |duration: Duration| duration.as_secs_f64() * 1000.0;
+    let (read, budget, sign, store) = (
+        ms(timing.read),
+        ms(timing.budget),
+        ms(timing.sign),
+        ms(timing.store),
+    );
+    let text = format!(
+        "read;dur={read:.1}, budget;dur={budget:.1}, sign;dur={sign:.1}, store;dur={store:.1}"
+    );
+    HeaderValue::try_from(text).expect("digits and ASCII")
+}

@@ -1,0 +1,210 @@
+//! `GET|HEAD /v1/assets/{id}/content`, in terms of HTTP: the bytes, and what a browser may do with
+//! them.
+
+use std::time::Duration;
+
+use http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH,
+    CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, LAST_MODIFIED, LOCATION,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use url::form_urlencoded;
+
+use super::access_log::RequestLog;
+use super::assets::freshness;
+use super::problem::ErrorResponse;
+use super::{ApiState, DownloadMode, full};
+use crate::body::BoxBody;
+use crate::download::KnownAsset;
+use crate::media::{self, InlineViewer};
+use crate::types::asset::AssetId;
+use crate::types::caller::{AuthenticatedCaller, Principal};
+use crate::types::error::{Error, ErrorCode, Stage};
+
+/// What of storage's response is the caller's business.
+const PASSED_ON: [HeaderName; 7] = [
+    ACCEPT_RANGES,
+    CONTENT_ENCODING,
+    CONTENT_LENGTH,
+    CONTENT_RANGE,
+    ETAG,
+    LAST_MODIFIED,
+    CONTENT_TYPE,
+];
+
+/// How long callers may keep bytes: they never change, but assets are deleted.
+#[derive(Debug, Clone)]
+pub(super) struct CacheFreshness(HeaderValue);
+
+impl CacheFreshness {
+    pub(super) fn new(max_age: Duration) -> Self {
+        Self(match max_age.as_secs() {
+            0 => HeaderValue::from_static("private, no-cache"),
+            seconds => HeaderValue::try_from(format!("private, immutable, max-age={seconds}"))
+                .expect("digits"),
+        })
+    }
+}
+
+impl ApiState {
+    pub(super) async fn content_head(
+        &self,
+        id: &AssetId,
+        by: &Principal,
+        head: &Parts,
+    ) -> Result<Response<BoxBody>, Error> {
+        if let Some(unchanged) = self.unchanged(id, head).await {
+            return Ok(unchanged);
+        }
+        let asset = self.download.metadata(id, by, false).await?;
+        let mut response = Response::new(full(bytes::Bytes::new()));
+        let headers = response.headers_mut();
+        if let Some(size) = asset.size() {
+            headers.insert(CONTENT_LENGTH, size.into());
+        }
+        headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+        self.download.validators(id, &asset).tell(headers);
+        self.describe(headers, id, &asset);
+        Ok(response)
+    }
+
+    pub(super) async fn content(
+        &self,
+        id: &AssetId,
+        caller: &AuthenticatedCaller,
+        head: &Parts,
+        exchange: &mut RequestLog,
+    ) -> Result<Response<BoxBody>, ErrorResponse> {
+        let by = &Principal::from(caller);
+        if self.wants_redirect(head) {
+            return Ok(self.redirect(id, by).await?);
+        }
+        if let Some(unchanged) = self.unchanged(id, head).await {
+            return Ok(unchanged);
+        }
+        exchange.hold(Self::seat(&self.downloads, caller, "downloads")?);
+        let content = self.download.content(id, by, &head.headers).await?;
+        if content.status == StatusCode::RANGE_NOT_SATISFIABLE {
+            return Err(unsatisfiable(&content.headers));
+        }
+        let mut response = Response::new(content.body);
+        *response.status_mut() = content.status;
+        for name in PASSED_ON {
+            if let Some(value) = content.headers.get(&name) {
+                response.headers_mut().insert(name, value.clone());
+            }
+        }
+        self.describe(response.headers_mut(), id, &content.asset);
+        Ok(response)
+    }
+
+    /// 304 where the client proves that it has the bytes: neither eGain nor storage is asked.
+    async fn unchanged(&self, id: &AssetId, head: &Parts) -> Option<Response<BoxBody>> {
+        let validators = self.download.unchanged(id, &head.headers).await?;
+        let mut response = Response::new(full(bytes::Bytes::new()));
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        validators.tell(response.headers_mut());
+        response
+            .headers_mut()
+            .insert(CACHE_CONTROL, self.content_freshness.0.clone());
+        Some(response)
+    }
+
+    async fn redirect(&self, id: &AssetId, by: &Principal) -> Result<Response<BoxBody>, Error> {
+        let asset = self.download.metadata(id, by, false).await?;
+        let url = HeaderValue::from_str(asset.expose_url()).map_err(|_| {
+            Error::egain(
+                ErrorCode::UpstreamError,
+                Stage::Sign,
+                "the contentUrl that eGain gave can't stand in a header",
+            )
+        })?;
+        let mut response = Response::new(full(bytes::Bytes::new()));
+        *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
+        response.headers_mut().insert(LOCATION, url);
+        response
+            .headers_mut()
+            .insert(CACHE_CONTROL, freshness(&asset));
+        Ok(response)
+    }
+
+    /// The query wins over the setting.
+    fn wants_redirect(&self, head: &Parts) -> bool {
+        let query = head.uri.query().unwrap_or_default();
+        let asked = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "redirect");
+        match asked.as_ref().map(|(_, value)| value.as_ref()) {
+            Some("1" | "true" | "") => true,
+            Some("0" | "false") => false,
+            _ => self.download_mode == DownloadMode::Redirect,
+        }
+    }
+
+    /// What the bytes are, and what a browser may do with them: files come from strangers.
+    fn describe(&self, headers: &mut HeaderMap, id: &AssetId, asset: &KnownAsset) {
+        let name = asset.name().unwrap_or(id.as_str());
+        let given = headers.get(CONTENT_TYPE).cloned();
+        let content_type = content_type(asset, given.as_ref());
+        let text = content_type.to_str().unwrap_or_default();
+        if let Ok(disposition) = HeaderValue::try_from(media::content_disposition(name, text)) {
+            headers.insert(CONTENT_DISPOSITION, disposition);
+        }
+        headers.insert(
+            CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static(policy(media::viewer(text))),
+        );
+        // Several ranges in one response: the file's own type is that of its parts (RFC 9110
+        // section 15.3.7.2).
+        let several = given.filter(|given| given.as_bytes().starts_with(b"multipart/byteranges"));
+        headers.insert(CONTENT_TYPE, several.unwrap_or(content_type));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(CACHE_CONTROL, self.content_freshness.0.clone());
+    }
+}
+
+/// eGain's type, else storage's, with the charset if it was seen.
+fn content_type(asset: &KnownAsset, given: Option<&HeaderValue>) -> HeaderValue {
+    let known = asset
+        .content_type()
+        .and_then(|known| HeaderValue::from_str(known).ok());
+    let content_type = known
+        .or(given.cloned())
+        .unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    let text = content_type.to_str().unwrap_or_default();
+    if asset.is_utf8() && media::lacks_charset(text) {
+        return HeaderValue::try_from(format!("{text}; charset=utf-8")).unwrap_or(content_type);
+    }
+    content_type
+}
+
+/// Nothing runs, whatever the file is. What is shown in place gets what the browser's own viewer of
+/// such files needs: for pictures its styles, for sound and film the file itself once more, which
+/// Chromium loads only with an origin. `tests/browser` tries it.
+const fn policy(viewer: Option<InlineViewer>) -> &'static str {
+    match viewer {
+        Some(InlineViewer::Image) => {
+            "sandbox; default-src 'none'; img-src 'self'; style-src 'unsafe-inline'"
+        }
+        Some(InlineViewer::Media) => {
+            "sandbox allow-same-origin; default-src 'none'; media-src 'self'"
+        }
+        Some(InlineViewer::Text) | None => "sandbox; default-src 'none'",
+    }
+}
+
+fn unsatisfiable(headers: &HeaderMap) -> ErrorResponse {
+    let range = headers.get(CONTENT_RANGE).cloned();
+    let size = range
+        .as_ref()
+        .and_then(|range| range.to_str().ok()?.strip_prefix("bytes */"))
+        .unwrap_or("fewer");
+    let detail = format!(
+        "the range lies outside the file, which has {size} bytes: ask for bytes that it has"
+    );
+    let fault = Error::caller(ErrorCode::RangeNotSatisfiable, Stage::Fetch, detail);
+    ErrorResponse {
+        fault,
+        header: range.map(|range| (CONTENT_RANGE, range)),
+    }
+}

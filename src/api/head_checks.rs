@@ -1,0 +1,62 @@
+//! What is wrong with a head, whatever the route.
+
+use http::Version;
+use http::header::{HOST, TRANSFER_ENCODING};
+use http::request::Parts;
+
+use crate::types::error::{Error, ErrorCode, Stage};
+
+/// The largest head in bytes. Beyond 64 KiB hyper refuses it before it comes here.
+const LARGEST_HEAD: usize = 16 * 1024;
+
+/// The most header fields, as many as elsewhere (Apache's `LimitRequestFields`). hyper takes some
+/// more, so that it is here that they are refused.
+const MOST_FIELDS: usize = 100;
+
+/// Refuses what other servers on the way might read otherwise than we do.
+pub fn check(head: &Parts) -> Result<(), Error> {
+    let size: usize = head
+        .headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
+    if size
+        + head
+            .uri
+            .path_and_query()
+            .map_or(0, |target| target.as_str().len())
+        > LARGEST_HEAD
+    {
+        return Err(refused(
+            ErrorCode::HeadersTooLarge,
+            "the request's headers are larger than 16 KiB: send fewer or shorter ones",
+        ));
+    }
+    if head.headers.len() > MOST_FIELDS {
+        return Err(refused(
+            ErrorCode::HeadersTooLarge,
+            "the request has more than 100 header fields: send fewer",
+        ));
+    }
+    if head.version == Version::HTTP_11 && head.headers.get_all(HOST).iter().count() != 1 {
+        return Err(refused(
+            ErrorCode::BadRequest,
+            "the request needs exactly one Host header (RFC 9112 section 3.2)",
+        ));
+    }
+    let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
+    let plain = codings
+        .next()
+        .is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    if !plain || codings.next().is_some() {
+        return Err(refused(
+            ErrorCode::BadRequest,
+            "the only Transfer-Encoding that is taken is chunked",
+        ));
+    }
+    Ok(())
+}
+
+fn refused(code: ErrorCode, detail: &'static str) -> Error {
+    Error::caller(code, Stage::Admit, detail)
+}

@@ -1,0 +1,302 @@
+//! Callers' tokens: JWTs (RFC 7519) that an issuer signs and whose claims say what a caller may do.
+
+mod jwks;
+
+use std::sync::Arc;
+
+use jsonwebtoken::errors::{Error, ErrorKind};
+use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
+use serde_json::{Map, Value};
+use url::Url;
+
+use crate::telemetry::metrics::ServiceMetrics;
+use crate::types::account::AccountId;
+use crate::types::asset::Sender;
+use crate::types::caller::{AuthenticatedCaller, CallerRole};
+use jwks::{JwksCache, KeyNotFound};
+
+/// How far the issuer's clock and ours may be apart, in seconds.
+const LEEWAY: u64 = 60;
+
+/// The longest `sub` that is taken for a name.
+const LONGEST_ID: usize = 255;
+
+/// Whose tokens are taken, and how they are read.
+#[derive(Debug, Clone)]
+pub struct JwtConfig {
+    /// What `iss` must say.
+    pub issuer: String,
+    /// What `aud` must hold.
+    pub audience: String,
+    /// Where the issuer shows its keys (RFC 7517).
+    pub jwks_url: Url,
+    /// Where a token says what its caller may do.
+    pub claims: ClaimNames,
+    /// Requests a second of each subject; bursts of a second's worth are fine.
+    pub rate: Option<f64>,
+}
+
+/// Names of claims.
+#[derive(Debug, Clone)]
+pub struct ClaimNames {
+    /// The caller's role.
+    pub role: String,
+    /// The channels that it is bound to.
+    pub channels: String,
+    /// The sender that it is bound to.
+    pub sender: String,
+    /// The eGain account that it is bound to.
+    pub account: String,
+    /// Whether it may delete.
+    pub delete: String,
+}
+
+/// Why a token isn't taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InvalidToken {
+    /// For this, which tells nothing of what is in it.
+    Because(&'static str),
+    /// Nobody knows: there are no keys to tell.
+    NoKeys,
+}
+
+/// Judges tokens.
+pub struct JwtVerifier {
+    config: JwtConfig,
+    ring: Arc<JwksCache>,
+}
+
+impl JwtVerifier {
+    /// Without any keys so far.
+    pub fn new(config: &JwtConfig, metrics: Arc<ServiceMetrics>) -> Result<Self, reqwest::Error> {
+        let ring = JwksCache::new(config.jwks_url.clone(), metrics)?;
+        Ok(Self {
+            config: config.clone(),
+            ring: Arc::new(ring),
+        })
+    }
+
+    /// Fetches the issuer's keys, and again from time to time.
+    pub async fn keep_fresh(&self) {
+        self.ring.keep_fresh().await;
+    }
+
+    /// Whom a token is for. Its header only chooses among the issuer's keys: each key has one
+    /// algorithm of its own.
+    pub async fn caller(&self, token: &str) -> Result<AuthenticatedCaller, InvalidToken> {
+        let header = decode_header(token)
+            .map_err(|_| InvalidToken::Because("it is no JWT that is signed in a known way"))?;
+        if header.crit.is_some() {
+            return Err(InvalidToken::Because("it has critical extensions"));
+        }
+        if !jwks::ALGORITHMS.contains(&header.alg) {
+            return Err(InvalidToken::Because(WRONG_ALGORITHM));
+        }
+        let entry =
+            self.ring
+                .find(header.kid, header.alg)
+                .await
+                .map_err(|missing| match missing {
+                    KeyNotFound::Unknown => {
+                        InvalidToken::Because("the issuer has no key like the one that it names")
+                    }
+                    KeyNotFound::NoKeys => InvalidToken::NoKeys,
+                })?;
+        let judged =
+            decode::<Map<String, Value>>(token, &entry.key, &self.validation(entry.algorithm));
+        let claims = judged
+            .map_err(|error| InvalidToken::Because(wrong(&error)))?
+            .claims;
+        caller(&claims, &self.config.claims).map_err(InvalidToken::Because)
+    }
+
+    fn validation(&self, algorithm: Algorithm) -> Validation {
+        let mut validation = Validation::new(algorithm);
+        validation.leeway = LEEWAY;
+        validation.validate_nbf = true;
+        validation.set_audience(&[&self.config.audience]);
+        validation.set_issuer(&[&self.config.issuer]);
+        // What is only compared is not yet asked for.
+        validation.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
+        validation
+    }
+}
+
+const WRONG_ALGORITHM: &str = "its algorithm is not the key's, or none of EdDSA, ES256 and RS256";
+
+fn wrong(error: &Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::ExpiredSignature => "it has expired",
+        ErrorKind::ImmatureSignature => "it isn't valid yet",
+        ErrorKind::InvalidIssuer => "it is of another issuer",
+        ErrorKind::InvalidAudience => "it is for another audience",
+        ErrorKind::InvalidSignature => "its signature is wrong",
+        ErrorKind::InvalidAlgorithm => WRONG_ALGORITHM,
+        ErrorKind::MissingRequiredClaim(claim) => match claim.as_str() {
+            "exp" => "it has no exp",
+            "aud" => "it has no aud",
+            "iss" => "it has no iss",
+            _ => NO_SUB,
+        },
+        _ => "it can't be read",
+    }
+}
+
+const NO_SUB: &str = "it has no sub that could name the caller";
+
+/// What isn't understood is refused: a limit that was meant must not be overlooked.
+fn caller(
+    claims: &Map<String, Value>,
+    names: &ClaimNames,
+) -> Result<AuthenticatedCaller, &'static str> {
+    let named = |id: &&str| (1..=LONGEST_ID).contains(&id.len()) && !id.contains(char::is_control);
+    let id = claims
+        .get("sub")
+        .and_then(Value::as_str)
+        .filter(named)
+        .ok_or(NO_SUB)?
+        .to_owned();
+    let claim = |name: &str| claims.get(name).filter(|value| !value.is_null());
+    let role = claim(&names.role).map_or(Ok(CallerRole::Reader), role)?;
+    let channels = claim(&names.channels).map_or(Ok(Vec::new()), channels)?;
+    let sender = claim(&names.sender).map(sender).transpose()?;
+    let delete = claim(&names.delete)
+        .map_or(Some(false), Value::as_bool)
+        .ok_or("its claim to delete is neither true nor false")?;
+    let account = claim(&names.account).map(account).transpose()?;
+    Ok(AuthenticatedCaller {
+        id,
+        role,
+        delete,
+        channels,
+        sender,
+        account,
+    })
+}
+
+/// One role, or a list of which other services may have entries, too: then the highest of ours.
+fn role(claim: &Value) -> Result<CallerRole, &'static str> {
+    const UNKNOWN: &str = "its role is none of reader, adapter and operator";
+    match claim {
+        Value::String(name) => CallerRole::parse(name).ok_or(UNKNOWN),
+        Value::Array(names) => Ok(names
+            .iter()
+            .filter_map(Value::as_str)
+            .filter_map(CallerRole::parse)
+            .max()
+            .unwrap_or(CallerRole::Reader)),
+        _ => Err(UNKNOWN),
+    }
+}
+
+/// Never an empty list, which would bind to nothing and so allow everything.
+fn channels(claim: &Value) -> Result<Vec<String>, &'static str> {
+    let one = |value: &Value| {
+        value
+            .as_str()
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+    };
+    let channels: Option<Vec<String>> = match claim {
+        Value::Array(names) => names.iter().map(one).collect(),
+        name => one(name).map(|name| vec![name]),
+    };
+    channels
+        .filter(|channels| !channels.is_empty())
+        .ok_or("its channels are no list of names with at least one")
+}
+
+fn account(claim: &Value) -> Result<AccountId, &'static str> {
+    claim
+        .as_str()
+        .and_then(AccountId::parse)
+        .ok_or("its account can't be an id of eGain's")
+}
+
+fn sender(claim: &Value) -> Result<Sender, &'static str> {
+    claim
+        .as_str()
+        .and_then(Sender::parse)
+        .ok_or("its sender is none that eGain knows")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn read(claims: Value) -> Result<AuthenticatedCaller, &'static str> {
+        let names = ["role", "channels", "sender", "account", "delete"].map(str::to_owned);
+        let [role, channels, sender, account, delete] = names;
+        caller(
+            claims.as_object().unwrap(),
+            &ClaimNames {
+                role,
+                channels,
+                sender,
+                account,
+                delete,
+            },
+        )
+    }
+
+    #[test]
+    fn a_token_that_says_nothing_is_a_readers() {
+        let caller = read(json!({"sub": "auth0|5f7c", "channels": null})).unwrap();
+        let reader = AuthenticatedCaller {
+            id: "auth0|5f7c".into(),
+            role: CallerRole::Reader,
+            delete: false,
+            ..AuthenticatedCaller::anyone()
+        };
+        assert_eq!(caller, reader);
+    }
+
+    #[test]
+    fn claims_say_what_a_caller_may_do_and_is_bound_to() {
+        let caller = read(
+            json!({"sub": "a", "role": "adapter", "channels": "sms", "sender": "custom_bot", "account": "acc-1", "delete": true}),
+        );
+        let expected = AuthenticatedCaller {
+            id: "a".into(),
+            role: CallerRole::Adapter,
+            delete: true,
+            channels: vec!["sms".into()],
+            sender: Some(Sender::CustomBot),
+            account: AccountId::parse("acc-1"),
+        };
+        assert_eq!(caller, Ok(expected));
+        let roles =
+            |roles: Value| read(json!({"sub": "a", "role": roles})).map(|caller| caller.role);
+        assert_eq!(
+            roles(json!(["crm:king", "adapter", "reader"])),
+            Ok(CallerRole::Adapter)
+        );
+        assert_eq!(roles(json!(["crm:king"])), Ok(CallerRole::Reader));
+    }
+
+    #[test]
+    fn what_isnt_understood_is_refused_and_never_taken_for_no_limit() {
+        for (name, value) in [
+            ("sub", json!("")),
+            ("sub", json!("a\nb")),
+            ("sub", json!("x".repeat(256))),
+            ("sub", json!(7)),
+            ("role", json!("king")),
+            ("role", json!({"adapter": true})),
+            ("account", json!(7)),
+            ("account", json!("a/b")),
+            ("channels", json!([])),
+            ("channels", json!("")),
+            ("channels", json!(["sms", 7])),
+            ("channels", json!({"sms": true})),
+            ("sender", json!("nobody")),
+            ("delete", json!("true")),
+        ] {
+            let mut claims = json!({"sub": "a"});
+            claims[name] = value;
+            assert!(read(claims.clone()).is_err(), "{claims}");
+        }
+    }
+}

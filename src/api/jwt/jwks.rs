@@ -1,0 +1,423 @@
+//! The issuer's keys: fetched ahead of need, kept when a fetch fails, asked for anew when a token
+//! names an unknown one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jsonwebtoken::jwk::{
+    AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse,
+};
+use jsonwebtoken::{Algorithm, DecodingKey};
+use parking_lot::RwLock;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::sync::{Mutex, Notify};
+use tokio::time::{Instant, sleep};
+use url::Url;
+
+use crate::telemetry::metrics::ServiceMetrics;
+use crate::telemetry::upstream::UpstreamOutcome;
+use crate::types::cause;
+
+/// The only ones that keys are used with; all others are older, rarer, or secrets that both sides
+/// share.
+pub const ALGORITHMS: [Algorithm; 3] = [Algorithm::EdDSA, Algorithm::ES256, Algorithm::RS256];
+
+/// Between fetches when all is well.
+const REFRESH: Duration = Duration::from_secs(300);
+/// Between fetches while they fail.
+const RETRY: Duration = Duration::from_secs(10);
+/// Between fetches for unknown keys. Anybody can name one, and so choose when the issuer is asked:
+/// whoever has a new key then waits for no longer than this.
+const ASK_PAUSE: Duration = Duration::from_secs(5);
+/// A key that is missing in an answer is taken for so long, and until the issuer was asked again:
+/// one edge of it may be behind.
+const CONFIRM: Duration = Duration::from_secs(5);
+/// From sending a request to its whole answer: callers wait for it.
+const FETCH_LIMIT: Duration = Duration::from_secs(5);
+/// The longest answer that is read; most have under 10 KiB.
+const LONGEST_ANSWER: usize = 256 * 1024;
+
+/// A key of the issuer's, with the one algorithm that it is for.
+#[derive(Clone)]
+pub struct VerificationKey {
+    /// Its name.
+    kid: Option<String>,
+    /// By its own type.
+    pub algorithm: Algorithm,
+    /// What signatures are checked with.
+    pub key: DecodingKey,
+    /// Since when the issuer doesn't show it any more.
+    missing_since: Option<Instant>,
+}
+
+/// Why there is no key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyNotFound {
+    /// The issuer has none like it.
+    Unknown,
+    /// The issuer's keys were never seen.
+    NoKeys,
+}
+
+/// The issuer's keys.
+pub struct JwksCache {
+    http: reqwest::Client,
+    url: Url,
+    entries: RwLock<Option<Arc<[Arc<VerificationKey>]>>>,
+    /// Held while fetching, so that all who wait share one request. When an unknown key was last a
+    /// reason to fetch.
+    fetching: Mutex<Option<Instant>>,
+    /// A key is missing in the last answer.
+    doubted: Notify,
+    metrics: Arc<ServiceMetrics>,
+}
+
+impl JwksCache {
+    pub fn new(url: Url, metrics: Arc<ServiceMetrics>) -> Result<Self, reqwest::Error> {
+        let http = reqwest::Client::builder()
+            .timeout(FETCH_LIMIT)
+            .pool_max_idle_per_host(0)
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .no_proxy()
+            .user_agent(concat!("asset-gateway/", env!("CARGO_PKG_VERSION")))
+            .build()?;
+        Ok(Self {
+            http,
+            url,
+            entries: RwLock::default(),
+            fetching: Mutex::default(),
+            doubted: Notify::new(),
+            metrics,
+        })
+    }
+
+    pub async fn keep_fresh(&self) {
+        loop {
+            let turn = self.fetching.lock().await;
+            let fetched = self.fetch().await;
+            drop(turn);
+            tokio::select! {
+                () = sleep(if fetched { REFRESH } else { RETRY }) => {}
+                () = self.doubted.notified() => sleep(CONFIRM).await,
+            }
+        }
+    }
+
+    /// The key that a token's header names. The issuer is asked for one that isn't known.
+    pub async fn find(
+        self: &Arc<Self>,
+        kid: Option<String>,
+        algorithm: Algorithm,
+    ) -> Result<Arc<VerificationKey>, KeyNotFound> {
+        if let Some(entry) = self.look(kid.as_deref(), algorithm) {
+            return Ok(entry);
+        }
+        let ring = self.clone();
+        // In a task of its own: a caller that leaves doesn't end what others wait for.
+        let asking = tokio::spawn(async move {
+            ring.ask(kid.as_deref(), algorithm).await;
+            ring.look(kid.as_deref(), algorithm)
+        });
+        let missing = || {
+            if self.entries.read().is_some() {
+                KeyNotFound::Unknown
+            } else {
+                KeyNotFound::NoKeys
+            }
+        };
+        asking.await.ok().flatten().ok_or_else(missing)
+    }
+
+    async fn ask(&self, kid: Option<&str>, algorithm: Algorithm) {
+        let mut asked = self.fetching.lock().await;
+        // Whoever held it may have fetched just this.
+        if self.look(kid, algorithm).is_some() || asked.is_some_and(|at| at.elapsed() < ASK_PAUSE) {
+            return;
+        }
+        *asked = Some(Instant::now());
+        self.fetch().await;
+    }
+
+    /// By its name; without one it must be the only one for the algorithm that the issuer shows.
+    fn look(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<Arc<VerificationKey>> {
+        let entries = self.entries.read().clone()?;
+        let is_shown =
+            |entry: &&Arc<VerificationKey>| kid.is_some() || entry.missing_since.is_none();
+        let mut alike = entries
+            .iter()
+            .filter(|entry| entry.algorithm == algorithm)
+            .filter(is_shown);
+        match kid {
+            Some(kid) => {
+                let mut named = entries
+                    .iter()
+                    .filter(|entry| entry.kid.as_deref() == Some(kid));
+                alike
+                    .find(|entry| entry.kid.as_deref() == Some(kid))
+                    .or_else(|| named.next())
+                    .cloned()
+            }
+            None => alike.next().filter(|_| alike.next().is_none()).cloned(),
+        }
+    }
+
+    /// Whether that brought keys. If not, those from before stay.
+    async fn fetch(&self) -> bool {
+        let began = Instant::now();
+        let received = self.receive().await;
+        let outcome = match &received {
+            Ok((status, _)) => UpstreamOutcome::Answered(*status),
+            Err(error) if error.is_timeout() => UpstreamOutcome::TimedOut,
+            Err(_) => UpstreamOutcome::Failed,
+        };
+        self.metrics.upstream_answered("jwks", began, outcome);
+        let entries = match received {
+            Ok((status, body)) if status.is_success() => read(&body),
+            Ok((status, _)) => Err(format!("the answer is {status}")),
+            Err(error) => Err(cause::chain(&error)),
+        };
+        match entries {
+            Ok(entries) => {
+                let mut known = self.entries.write();
+                let entries = with_missing(
+                    entries,
+                    known.as_deref().unwrap_or_default(),
+                    Instant::now(),
+                );
+                if entries.iter().any(|entry| entry.missing_since.is_some()) {
+                    self.doubted.notify_one();
+                }
+                *known = Some(entries.into());
+                true
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error,
+                    "the keys at auth.jwt.jwks_url can't be fetched, those from before stay"
+                );
+                false
+            }
+        }
+    }
+
+    async fn receive(&self) -> Result<(reqwest::StatusCode, Vec<u8>), reqwest::Error> {
+        let request = self.http.get(self.url.clone()).send();
+        let mut response = request.await.map_err(reqwest::Error::without_url)?;
+        let mut body = Vec::new();
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(reqwest::Error::without_url)?
+        {
+            body.extend_from_slice(&chunk);
+            // One byte too many says that it is too long.
+            if body.len() > LONGEST_ANSWER {
+                break;
+            }
+        }
+        Ok((response.status(), body))
+    }
+}
+
+/// What the issuer shows, and what it showed until a moment ago. A key without a name is known by
+/// its algorithm only, and so is replaced by any other one for it.
+fn with_missing(
+    shown: Vec<Arc<VerificationKey>>,
+    before: &[Arc<VerificationKey>],
+    now: Instant,
+) -> Vec<Arc<VerificationKey>> {
+    let is_replaced = |old: &VerificationKey| {
+        shown
+            .iter()
+            .any(|new| new.algorithm == old.algorithm && (old.kid.is_none() || new.kid == old.kid))
+    };
+    let missing = before
+        .iter()
+        .filter(|old| !is_replaced(old))
+        .filter_map(|old| {
+            let since = old.missing_since.unwrap_or(now);
+            (now - since < CONFIRM).then(|| {
+                Arc::new(VerificationKey {
+                    missing_since: Some(since),
+                    ..VerificationKey::clone(old)
+                })
+            })
+        });
+    let missing: Vec<_> = missing.collect();
+    shown.into_iter().chain(missing).collect()
+}
+
+#[derive(Deserialize)]
+struct Set {
+    keys: Vec<Value>,
+}
+
+/// All keys that can be used; the others may be for other uses.
+fn read(body: &[u8]) -> Result<Vec<Arc<VerificationKey>>, String> {
+    if body.len() > LONGEST_ANSWER {
+        return Err(format!("the answer has more than {LONGEST_ANSWER} bytes"));
+    }
+    let set: Set = serde_json::from_slice(body).map_err(|_| "the answer is no JWK set")?;
+    let entries: Vec<_> = set
+        .keys
+        .into_iter()
+        .filter_map(entry)
+        .map(Arc::new)
+        .collect();
+    if entries.is_empty() {
+        Err("there is no key for EdDSA, ES256 or RS256".into())
+    } else {
+        Ok(entries)
+    }
+}
+
+fn entry(key: Value) -> Option<VerificationKey> {
+    let jwk: Jwk = serde_json::from_value(key).ok()?;
+    let common = &jwk.common;
+    let (algorithm, name) = match &jwk.algorithm {
+        AlgorithmParameters::OctetKeyPair(pair) if pair.curve == EllipticCurve::Ed25519 => {
+            (Algorithm::EdDSA, KeyAlgorithm::EdDSA)
+        }
+        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => {
+            (Algorithm::ES256, KeyAlgorithm::ES256)
+        }
+        AlgorithmParameters::RSA(_) => (Algorithm::RS256, KeyAlgorithm::RS256),
+        _ => return None,
+    };
+    let for_it = common.key_algorithm.is_none_or(|declared| declared == name);
+    let for_signatures = common
+        .public_key_use
+        .as_ref()
+        .is_none_or(|usage| *usage == PublicKeyUse::Signature);
+    let to_verify = common
+        .key_operations
+        .as_ref()
+        .is_none_or(|all| all.contains(&KeyOperations::Verify));
+    if !(for_it && for_signatures && to_verify) {
+        return None;
+    }
+    Some(VerificationKey {
+        kid: common.key_id.clone(),
+        algorithm,
+        key: DecodingKey::from_jwk(&jwk).ok()?,
+        missing_since: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const X: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
+
+    fn algorithms(keys: Value) -> Result<Vec<Algorithm>, String> {
+        let body = serde_json::to_vec(&json!({"keys": keys})).unwrap();
+        read(&body).map(|entries| entries.iter().map(|entry| entry.algorithm).collect())
+    }
+
+    #[test]
+    fn a_key_has_the_algorithm_of_its_type() {
+        let keys = json!([
+            {"kty": "OKP", "crv": "Ed25519", "x": X, "alg": "EdDSA", "use": "sig"},
+            {"kty": "EC", "crv": "P-256", "x": X, "y": X, "key_ops": ["verify"]},
+            {"kty": "RSA", "n": X, "e": "AQAB"},
+        ]);
+        assert_eq!(
+            algorithms(keys),
+            Ok(vec![Algorithm::EdDSA, Algorithm::ES256, Algorithm::RS256])
+        );
+    }
+
+    #[test]
+    fn a_key_for_something_else_is_left_alone_and_spoils_no_other() {
+        let keys = json!([
+            {"kty": "OKP", "crv": "Ed25519", "x": X, "use": "enc"},
+            {"kty": "OKP", "crv": "Ed25519", "x": X, "key_ops": ["sign"]},
+            {"kty": "OKP", "crv": "X25519", "x": X},
+            {"kty": "EC", "crv": "P-384", "x": X, "y": X},
+            {"kty": "EC", "crv": "secp256k1", "x": X, "y": X},
+            {"kty": "RSA", "n": X, "e": "AQAB", "alg": "RS512"},
+            {"kty": "RSA", "n": X, "e": "AQAB", "alg": "HS256"},
+            {"kty": "RSA", "n": 7},
+            {"kty": "oct", "k": X},
+            {"kty": "AKP", "alg": "ML-DSA-44", "pub": X},
+            "nonsense",
+            {"kty": "RSA", "n": X, "e": "AQAB", "kid": "good"},
+        ]);
+        assert_eq!(algorithms(keys), Ok(vec![Algorithm::RS256]));
+        assert!(algorithms(json!([{"kty": "oct", "k": X}])).is_err());
+        assert!(read(b"<html>").is_err() && read(&vec![b' '; LONGEST_ANSWER + 1]).is_err());
+    }
+
+    #[test]
+    fn a_key_that_is_missing_stays_until_the_issuer_was_asked_again() {
+        let keys = |kids: &[&str]| {
+            let keys: Vec<_> = kids
+                .iter()
+                .map(|kid| json!({"kty": "RSA", "n": X, "e": "AQAB", "kid": kid}))
+                .collect();
+            read(&serde_json::to_vec(&json!({"keys": keys})).unwrap()).unwrap()
+        };
+        let kids = |entries: &[Arc<VerificationKey>]| {
+            entries
+                .iter()
+                .map(|entry| entry.kid.clone().unwrap())
+                .collect::<Vec<_>>()
+        };
+        let began = Instant::now();
+        let first = with_missing(keys(&["a", "b"]), &[], began);
+        let second = with_missing(keys(&["b"]), &first, began);
+        assert_eq!(kids(&second), ["b", "a"]);
+        let at_once = with_missing(keys(&["b"]), &second, began + CONFIRM / 2);
+        assert_eq!(
+            kids(&at_once),
+            ["b", "a"],
+            "a stranger's fetch right behind it proves nothing"
+        );
+        assert_eq!(
+            kids(&with_missing(keys(&["b"]), &at_once, began + CONFIRM)),
+            ["b"]
+        );
+        let back = with_missing(keys(&["a", "b"]), &at_once, began + CONFIRM);
+        assert!(
+            kids(&back) == ["a", "b"] && back.iter().all(|entry| entry.missing_since.is_none())
+        );
+    }
+
+    #[test]
+    fn a_token_that_names_no_key_gets_the_only_one_for_its_algorithm() {
+        let keys = |keys: Value| {
+            let ring = JwksCache::new(
+                "http://localhost/".parse().unwrap(),
+                Arc::new(ServiceMetrics::new()),
+            )
+            .unwrap();
+            *ring.entries.write() = Some(
+                read(&serde_json::to_vec(&json!({"keys": keys})).unwrap())
+                    .unwrap()
+                    .into(),
+            );
+            ring
+        };
+        let rsa = |kid: &str| json!({"kty": "RSA", "n": X, "e": "AQAB", "kid": kid});
+        let one = keys(json!([rsa("a")]));
+        assert!(
+            one.look(None, Algorithm::RS256).is_some()
+                && one.look(None, Algorithm::ES256).is_none()
+        );
+        assert!(one.look(Some("b"), Algorithm::RS256).is_none());
+        assert_eq!(
+            one.look(Some("a"), Algorithm::ES256).unwrap().algorithm,
+            Algorithm::RS256
+        );
+        let two = keys(json!([rsa("a"), rsa("b")]));
+        assert!(
+            two.look(None, Algorithm::RS256).is_none()
+                && two.look(Some("b"), Algorithm::RS256).is_some()
+        );
+    }
+}

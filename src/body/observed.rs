@@ -1,0 +1,92 @@
+//! Tells a witness what passes: each frame's bytes, and how it ended.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use prometheus::IntCounter;
+
+use crate::types::error::Error;
+
+/// Lives as long as the body. Dropped before it was told of an end, it knows that the reader has
+/// left.
+pub trait BodyObserver {
+    /// So many bytes have passed.
+    fn moved(&mut self, bytes: u64);
+
+    /// The body has ended, well or not. Told at most once.
+    fn ended(&mut self, fault: Option<&Error>);
+}
+
+impl BodyObserver for IntCounter {
+    fn moved(&mut self, bytes: u64) {
+        self.inc_by(bytes);
+    }
+
+    fn ended(&mut self, _: Option<&Error>) {}
+}
+
+/// A body with a witness. Holds no bytes.
+pub struct ObservedBody<B, W> {
+    inner: B,
+    witness: W,
+    ended: bool,
+}
+
+impl<B: Body, W: BodyObserver> ObservedBody<B, W> {
+    /// A body that is over before it began is told of at once: nobody polls it.
+    pub fn new(inner: B, mut witness: W) -> Self {
+        let ended = inner.is_end_stream();
+        if ended {
+            witness.ended(None);
+        }
+        Self {
+            inner,
+            witness,
+            ended,
+        }
+    }
+
+    fn end(&mut self, fault: Option<&Error>) {
+        if !std::mem::replace(&mut self.ended, true) {
+            self.witness.ended(fault);
+        }
+    }
+}
+
+impl<B, W> Body for ObservedBody<B, W>
+where
+    B: Body<Data = Bytes, Error = Error> + Unpin,
+    W: BodyObserver + Unpin,
+{
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
+        match &frame {
+            Some(Ok(frame)) => self
+                .witness
+                .moved(frame.data_ref().map_or(0, |data| data.len() as u64)),
+            Some(Err(fault)) => self.end(Some(fault)),
+            None => self.end(None),
+        }
+        // hyper doesn't poll again where it knows that nothing more can come.
+        if self.inner.is_end_stream() {
+            self.end(None);
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

@@ -1,0 +1,202 @@
+//! From settings to what each part is given. A part never sees another part's settings.
+
+use super::Settings;
+use super::errors::SettingsErrors;
+use super::{cache, egain as section, server};
+use crate::body::min_rate;
+use crate::media::EXECUTABLE_PATTERNS;
+use crate::net::server as listener;
+use crate::policy::UploadPolicy;
+use crate::{api, download, egain, storage, upload};
+
+/// What every part of the service is given.
+pub struct ServiceConfigs {
+    /// The listeners.
+    pub listener: listener::ListenerConfig,
+    /// The data listener's certificate.
+    pub tls: Option<listener::TlsFiles>,
+    /// The data listener's service.
+    pub api: api::ApiConfig,
+    /// Uploads.
+    pub upload: upload::UploadConfig,
+    /// What may be uploaded.
+    pub policy: UploadPolicy,
+    /// The cache of signed URLs.
+    pub download: download::UrlCacheConfig,
+    /// eGain's client.
+    pub egain: egain::EgainConfig,
+    /// Storage's client.
+    pub storage: storage::StorageConfig,
+}
+
+impl Settings {
+    /// What every part is given.
+    ///
+    /// # Errors
+    /// As [`Settings::for_serve`].
+    pub fn parts(&self) -> Result<ServiceConfigs, SettingsErrors> {
+        self.for_serve()?;
+        Ok(ServiceConfigs {
+            listener: self.listener(),
+            tls: self.tls(),
+            api: self.api(),
+            upload: self.upload(),
+            policy: self.policy(),
+            download: self.download_cache(),
+            egain: self.egain.api(),
+            storage: self.egain.storage(),
+        })
+    }
+
+    fn listener(&self) -> listener::ListenerConfig {
+        let server::Server {
+            header_timeout,
+            keep_alive_timeout,
+            body_idle_timeout,
+            min_rate,
+            read_buffer,
+            max_connections,
+            ..
+        } = self.server;
+        listener::ListenerConfig {
+            header_timeout,
+            keep_alive_timeout,
+            stall_timeout: body_idle_timeout,
+            min_send_rate: min_rate.as_u64(),
+            read_buffer: read_buffer.as_u64() as usize,
+            max_connections,
+            ..listener::ListenerConfig::default()
+        }
+    }
+
+    fn tls(&self) -> Option<listener::TlsFiles> {
+        let server::Server {
+            tls_cert, tls_key, ..
+        } = &self.server;
+        Some(listener::TlsFiles {
+            cert: tls_cert.clone()?,
+            key: tls_key.clone()?,
+        })
+    }
+
+    fn api(&self) -> api::ApiConfig {
+        let server::Server {
+            max_uploads,
+            max_downloads,
+            ..
+        } = self.server;
+        api::ApiConfig {
+            max_uploads,
+            max_downloads,
+            download_mode: self.download.mode,
+            download_max_age: self.download.max_age,
+            home_page: None,
+            auth: self.auth.callers(&self.jwt),
+            trusted_proxies: self.server.trusted_proxies.clone(),
+            cors_origins: self.server.cors_origins.clone(),
+            scheme: if self.server.tls_cert.is_some() {
+                "https"
+            } else {
+                "http"
+            },
+        }
+    }
+
+    fn upload(&self) -> upload::UploadConfig {
+        let limits = &self.limits;
+        upload::UploadConfig {
+            limits: upload::LengthLimits::new(
+                limits.max_asset_size.as_u64(),
+                limits.look_ahead.as_u64(),
+            ),
+            min_rate: min_rate::PaceLimits {
+                idle: self.server.body_idle_timeout,
+                min_rate: self.server.min_rate.as_u64(),
+            },
+            once: upload::IdempotencyConfig {
+                ttl: self.idempotency.ttl,
+                capacity: self.idempotency.capacity,
+            },
+            spool: upload::SpoolConfig {
+                memory: limits.spool_memory.as_u64(),
+                total: limits.spool_total.as_u64(),
+                dir: limits.spool_dir.clone().unwrap_or_else(std::env::temp_dir),
+                is_shared: !matches!(self.auth.callers(&self.jwt), api::AuthConfig::Nobody),
+            },
+        }
+    }
+
+    fn policy(&self) -> UploadPolicy {
+        let rules = &self.policy;
+        let built_in = || {
+            EXECUTABLE_PATTERNS
+                .iter()
+                .map(|pattern| pattern.parse().expect("the built-in list is valid"))
+                .collect()
+        };
+        UploadPolicy {
+            deny: rules.deny.clone().unwrap_or_else(built_in),
+            allow: rules.allow.clone(),
+            on_mismatch: rules.on_mismatch,
+            report_only: rules.report_only,
+            channels: rules.channels.clone(),
+            unknown_channels: rules.unknown_channels,
+            named_channels: self.auth.channels(),
+        }
+    }
+
+    fn download_cache(&self) -> download::UrlCacheConfig {
+        let cache::Cache {
+            capacity,
+            safety_margin,
+            negative_ttl,
+        } = self.cache;
+        download::UrlCacheConfig {
+            capacity,
+            safety_margin,
+            negative_ttl,
+        }
+    }
+}
+
+impl section::Egain {
+    fn api(&self) -> egain::EgainConfig {
+        let budgets = self.budgets().expect("asked for by for_serve");
+        egain::EgainConfig {
+            base_url: self.base_url.clone(),
+            credentials: self.credentials().expect("asked for by for_serve"),
+            assets: budgets.assets,
+            other: budgets.other,
+            quota: budgets.quota,
+            budget_wait: self.budget_wait,
+            max_pause: self.max_pause,
+            rules_ttl: self.rules_ttl,
+            connect_timeout: self.connect_timeout,
+            request_timeout: self.request_timeout,
+            pending_wait: self.pending_wait,
+        }
+    }
+
+    fn credentials(&self) -> Option<egain::ClientCredentials> {
+        if let Some(token) = &self.token {
+            return Some(egain::ClientCredentials::Fixed(token.clone()));
+        }
+        Some(egain::ClientCredentials::Client {
+            token_url: self.token_url.clone()?,
+            id: self.client_id.clone()?,
+            secret: self.client_secret.clone()?,
+            scope: self.scope.clone(),
+        })
+    }
+
+    fn storage(&self) -> storage::StorageConfig {
+        storage::StorageConfig {
+            content_hosts: self.content_hosts.clone(),
+            allow_http: self.allow_http_content_urls,
+            method: self.upload_method,
+            content_type: self.upload_content_type,
+            connect_timeout: self.connect_timeout,
+            idle_timeout: self.transfer_idle_timeout,
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! A section is a struct and a table of its keys, from one declaration, so that they can't drift.
+
+use toml::Value;
+
+use super::reader::SettingsReader;
+use super::setting::SettingValue;
+
+/// One line of the table of settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SettingKey {
+    /// Section and key, such as `egain.rate`.
+    pub name: &'static str,
+    /// What holds when it isn't given: a value as it would be written, or a phrase if there is
+    /// none.
+    pub default: &'static str,
+    /// Whether `default` is a value. If not, the key is unset by default.
+    pub preset: bool,
+    /// What it does, as one line.
+    pub doc: &'static str,
+    /// Whether its value is never shown, and may come from the file that `<name>_file` names.
+    pub secret: bool,
+}
+
+impl SettingKey {
+    /// The table it stands in, such as `egain` or `auth.jwt`.
+    pub fn table(&self) -> &'static str {
+        self.name
+            .rsplit_once('.')
+            .map_or(self.name, |(table, _)| table)
+    }
+
+    /// The section's name, such as `egain`; `auth` for all that stands in `auth.jwt`, too.
+    pub fn section(&self) -> &'static str {
+        self.name
+            .split_once('.')
+            .map_or(self.name, |(section, _)| section)
+    }
+
+    /// The key within its section, such as `rate` or `jwt.issuer`.
+    pub fn field(&self) -> &'static str {
+        self.name
+            .split_once('.')
+            .map_or(self.name, |(_, field)| field)
+    }
+
+    /// The environment's name for it, such as `ASSET_GATEWAY_EGAIN__RATE`.
+    pub fn variable(&self) -> String {
+        super::reader::variable(self.name)
+    }
+}
+
+/// What every section can do.
+pub(super) trait SettingsSection: Sized {
+    /// Its keys, in the order of its fields.
+    const KEYS: &'static [SettingKey];
+
+    /// Reads every key; a default stands in for what is missing or bad.
+    fn read(from: &mut SettingsReader) -> Self;
+
+    /// Its values in the order of `KEYS`, nothing for what isn't set.
+    fn values(&self) -> Vec<Option<Value>>;
+}
+
+/// A default in the form that a variable would have.
+pub(super) fn preset<T: SettingValue>(text: &str) -> T {
+    T::from_text(text).expect("the tests read every default")
+}
+
+/// Declares a section: `key: Type = "default" where rule;`, or `key: Option<Type> => "what holds
+/// when it isn't set" where rule;`. A section within another follows it, as `auth.jwt` follows
+/// `auth`.
+macro_rules! section {
+    (
+        $(#[doc = $about:literal])+
+        $section:ident as $name:literal {
+            $($(#[doc = $doc:literal])+ $key:ident: $type:ty $(= $default:literal)? $(=> $phrase:literal)? $(where $rule:expr)?;)+
+        }
+    ) => {
+        $(#[doc = $about])+
+        #[derive(Debug, Clone)]
+        pub struct $section { $($(#[doc = $doc])+ pub $key: $type,)+ }
+
+        impl $crate::config::schema::SettingsSection for $section {
+            const KEYS: &'static [$crate::config::schema::SettingKey] = &[$($crate::config::schema::SettingKey {
+                name: concat!($name, ".", stringify!($key)),
+                default: concat!($($default)? $($phrase)?),
+                preset: section!(@is_preset $($default)?),
+                doc: concat!($($doc),+).trim_ascii(),
+                secret: <$type as $crate::config::setting::SettingValue>::SECRET,
+            },)+];
+
+            fn read(from: &mut $crate::config::reader::SettingsReader) -> Self {
+                Self {$(
+                    $key: {
+                        let given = from.value::<$type>(concat!($name, ".", stringify!($key)), section!(@rule $($rule)?));
+                        section!(@or_default given $($default)?)
+                    },
+                )+}
+            }
+
+            fn values(&self) -> Vec<Option<toml::Value>> {
+                vec![$($crate::config::setting::SettingValue::to_toml(&self.$key),)+]
+            }
+        }
+    };
+    (@is_preset) => { false };
+    (@is_preset $default:literal) => { true };
+    (@rule) => { |_| Ok(()) };
+    (@rule $rule:expr) => { $rule };
+    (@or_default $given:ident) => { $given.unwrap_or_default() };
+    (@or_default $given:ident $default:literal) => { $given.unwrap_or_else(|| $crate::config::schema::preset($default)) };
+}
+pub(super) use section;

@@ -1,0 +1,188 @@
+//! The line to eGain: one exchange, in time, with its whole answer.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::Request;
+use http::header::{ACCEPT, ACCEPT_LANGUAGE, HeaderValue};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::connect::dns::GaiResolver;
+use tokio::time::timeout;
+
+use super::response::ApiResponse;
+use crate::body::BoxBody;
+use crate::net::client::{ClientConfig, HttpClient, SendError};
+use crate::telemetry::metrics::ServiceMetrics;
+use crate::telemetry::upstream::UpstreamOutcome;
+use crate::types::error::{Error, ErrorCode, Stage};
+use crate::types::moment::Moment;
+
+/// The longest answer that is read, in bytes; an asset's is under 2 KiB.
+const LONGEST_ANSWER: usize = 256 * 1024;
+
+/// How long a connection waits for the next call: shaking hands takes as long as a call. Usual load
+/// balancers close what is idle after a minute, and a call that is sent at that moment is lost.
+const IDLE: Duration = Duration::from_secs(50);
+
+/// More than a burst of calls keeps busy: a connection that is made for one call and then closed
+/// costs more than the call.
+const IDLE_CONNECTIONS: usize = 64;
+
+/// Connections to eGain and to where it signs in, at whatever addresses they have: an operator has
+/// named them.
+#[derive(Clone)]
+pub struct Transport {
+    http: HttpClient<GaiResolver>,
+    /// From sending a request to its whole answer.
+    limit: Duration,
+    metrics: Arc<ServiceMetrics>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// In the time that there is.
+    #[error("it takes too long")]
+    Late,
+    /// Not even its head came.
+    #[error(transparent)]
+    Unanswered(#[from] SendError),
+    /// It broke off.
+    #[error(transparent)]
+    Broken(#[from] hyper::Error),
+}
+
+impl Transport {
+    /// # Errors
+    /// The machine has no CA certificates.
+    pub fn new(
+        connect_timeout: Duration,
+        limit: Duration,
+        metrics: Arc<ServiceMetrics>,
+    ) -> io::Result<Self> {
+        let config = ClientConfig {
+            connect_timeout,
+            idle_timeout: IDLE,
+            max_idle: IDLE_CONNECTIONS,
+        };
+        Ok(Self {
+            http: HttpClient::new(config, GaiResolver::new())?,
+            limit,
+            metrics,
+        })
+    }
+
+    /// Sends a request and reads the whole answer, whatever its status. A sister API refuses calls
+    /// without `Accept` and `Accept-Language`, and eGain's own client sends both with every call,
+    /// the sign-in's, too.
+    pub async fn exchange(
+        &self,
+        operation: &str,
+        stage: Stage,
+        request: Request<Bytes>,
+    ) -> Result<ApiResponse, Error> {
+        self.send(operation, request)
+            .await
+            .map_err(|silence| silence.explain(stage))
+    }
+
+    /// The same, for whom it matters why there is no answer.
+    pub async fn send(
+        &self,
+        operation: &str,
+        mut request: Request<Bytes>,
+    ) -> Result<ApiResponse, TransportError> {
+        request
+            .headers_mut()
+            .insert(ACCEPT, HeaderValue::from_static("application/json"));
+        request
+            .headers_mut()
+            .insert(ACCEPT_LANGUAGE, HeaderValue::from_static("en-us"));
+        let began = tokio::time::Instant::now();
+        let result = timeout(self.limit, self.receive(request))
+            .await
+            .unwrap_or(Err(TransportError::Late));
+        self.metrics.upstream_answered(
+            operation,
+            began,
+            match &result {
+                Ok(answer) => UpstreamOutcome::Answered(answer.status),
+                Err(silence) if silence.is_timeout() => UpstreamOutcome::TimedOut,
+                Err(_) => UpstreamOutcome::Failed,
+            },
+        );
+        result
+    }
+
+    async fn receive(&self, request: Request<Bytes>) -> Result<ApiResponse, TransportError> {
+        let request =
+            request.map(|body| BoxBody::new(Full::new(body).map_err(|never| match never {})));
+        let response = self.http.send(request).await?;
+        let received = Moment::now();
+        let (head, body) = response.into_parts();
+        let (body, is_cut) = read(body).await?;
+        Ok(ApiResponse {
+            status: head.status,
+            headers: head.headers,
+            body,
+            received,
+            is_cut,
+        })
+    }
+
+    /// Where requests are counted.
+    pub fn metrics(&self) -> &ServiceMetrics {
+        &self.metrics
+    }
+}
+
+/// As much of it as is read at all, and whether there was more.
+async fn read(mut body: Incoming) -> Result<(Bytes, bool), hyper::Error> {
+    let mut all = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else {
+            continue;
+        };
+        let room = LONGEST_ANSWER - all.len();
+        all.extend_from_slice(&data[..data.len().min(room)]);
+        if data.len() > room {
+            return Ok((all.freeze(), true));
+        }
+    }
+    Ok((all.freeze(), false))
+}
+
+impl TransportError {
+    /// Whether no connection was made: the other side hasn't seen anything of the request.
+    pub fn is_unsent(&self) -> bool {
+        matches!(self, Self::Unanswered(error) if error.is_connect())
+    }
+
+    /// Whether it took too long.
+    pub fn is_timeout(&self) -> bool {
+        match self {
+            Self::Late => true,
+            Self::Unanswered(error) => error.is_timeout(),
+            Self::Broken(_) => false,
+        }
+    }
+
+    /// What it means for the caller.
+    pub fn explain(&self, stage: Stage) -> Error {
+        if self.is_timeout() && !self.is_unsent() {
+            return Error::egain(
+                ErrorCode::UpstreamTimeout,
+                stage,
+                "eGain didn't answer in time: try again",
+            )
+            .because(self);
+        }
+        let detail = "eGain can't be reached: try again; if it lasts, an operator must check egain.base_url, egain.token_url and the network";
+        Error::egain(ErrorCode::UpstreamUnavailable, stage, detail)
+            .retry_after(Duration::from_secs(5))
+            .because(self)
+    }
+}

@@ -1,0 +1,4 @@
+//! When the service stops (graceful shutdown), and when its files have changed (reload).
+
+pub mod file_watcher;
+pub mod shutdown;

@@ -1,0 +1,217 @@
+//! The accept loop: from a listening socket to a service that sees one request at a time.
+//!
+//! It owns what belongs to a connection: its protocol, its timeouts, its buffers, its end. It
+//! never looks into a request; routes, limits and refusals are the service's.
+//!
+//! hyper-util's `auto` builder isn't used: it has no timeout before the first bytes
+//! (hyperium/hyper#3962) and hides the limit on the size of a head.
+
+mod connection;
+mod disconnect;
+mod header_timeout;
+mod in_flight;
+mod lean;
+mod lifetime;
+mod protocol;
+mod refusal;
+mod socket;
+mod stall_timeout;
+mod tls;
+
+use std::{convert::Infallible, error::Error, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::{body::Incoming, service::Service};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use connection::ConnectionContext;
+pub use in_flight::InFlightGuard;
+pub use tls::{TlsError, TlsFiles, TlsIdentity};
+
+use super::paced_writer::WriteProgress;
+use super::read_ahead::ReadAhead;
+
+/// Connections that the kernel may hold for us until they are accepted.
+const BACKLOG: u32 = 4096;
+
+/// How long accepting rests when the process has no file descriptor left: trying again at once
+/// would only burn the processor that the running exchanges need to finish.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(500);
+
+/// What one connection, and all of them together, may take.
+#[derive(Debug, Clone)]
+pub struct ListenerConfig {
+    /// For a request's head, from its first byte, and for the first byte of a new connection: with
+    /// TLS that is the first one that was encrypted.
+    pub header_timeout: Duration,
+    /// For an idle connection between two requests. HTTP/2 connections are looked at once in
+    /// every such span, so that they last for up to twice as long.
+    pub keep_alive_timeout: Duration,
+    /// For a caller to make room for a byte that is to be sent: one that stops reading would hold
+    /// its place for ever. An HTTP/2 stream has as long for each frame of its answer's body.
+    pub stall_timeout: Duration,
+    /// Bytes a second over a minute of waiting for a caller that reads; one that takes fewer is
+    /// cut.
+    pub min_send_rate: u64,
+    /// The most that HTTP/1.1 reads ahead, in bytes a connection; at least 8 KiB. While fewer than
+    /// 64 exchanges are under way they share what 64 would have, up to four times their own each.
+    pub read_buffer: usize,
+    /// After about so long, more or less by a tenth, a connection is asked to go: HTTP/2 by a
+    /// GOAWAY, HTTP/1.1 with its next answer.
+    pub max_age: Duration,
+    /// Connections open at one time. More are told 503, if they are in clear, and closed at once.
+    pub max_connections: usize,
+    /// Who we are, by TLS; without it all is in clear.
+    pub tls: Option<TlsIdentity>,
+}
+
+impl Default for ListenerConfig {
+    fn default() -> Self {
+        Self {
+            header_timeout: Duration::from_secs(10),
+            keep_alive_timeout: Duration::from_secs(75),
+            stall_timeout: Duration::from_secs(30),
+            min_send_rate: 0,
+            read_buffer: 128 * 1024,
+            max_age: Duration::from_secs(60 * 60),
+            max_connections: 10_000,
+            tls: None,
+        }
+    }
+}
+
+/// Who is at the other end of the socket: an extension of every request.
+///
+/// An IPv4 caller is written as such, also on a socket that listens to IPv6.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PeerAddress(pub SocketAddr);
+
+/// How serving ends, step by step.
+#[derive(Debug, Clone)]
+pub struct ShutdownTokens {
+    /// HTTP/2 connections are told to go elsewhere with what comes next; what HTTP/1.1 is told is
+    /// in its answers.
+    pub leave: CancellationToken,
+    /// The listener closes, idle connections close, and running exchanges finish.
+    pub close: CancellationToken,
+    /// What is left is cut.
+    pub abort: CancellationToken,
+}
+
+impl ShutdownTokens {
+    /// Without a time in which connections are told to leave while new ones are still taken.
+    pub fn new(close: CancellationToken, abort: CancellationToken) -> Self {
+        Self {
+            leave: close.clone(),
+            close,
+            abort,
+        }
+    }
+}
+
+/// Listens on `addr`, also where connections of an earlier process still linger. Needs a runtime.
+///
+/// # Errors
+/// What the system says: the address is taken, isn't this machine's, or needs privileges.
+pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if addr.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(addr)?;
+    socket.listen(BACKLOG)
+}
+
+/// Serves HTTP/1.1 and HTTP/2 until `ends.close` is cancelled: told apart by the first bytes in
+/// clear, by ALPN with TLS.
+///
+/// Then the listener closes, idle connections close, running exchanges finish, and the future
+/// ends when the last of them has. That has no deadline of its own: the caller waits as long as
+/// it wants and then cancels `ends.abort`, which cuts what is left. Dropping the future cuts too.
+///
+/// Every request carries its [`PeerAddress`] and a [`InFlightGuard`] as extensions.
+pub async fn serve<S, B>(
+    listener: TcpListener,
+    config: ListenerConfig,
+    service: S,
+    ends: ShutdownTokens,
+) where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
+    let ends = ShutdownTokens {
+        abort: ends.abort.child_token(),
+        ..ends
+    };
+    let _cut_when_dropped = ends.abort.clone().drop_guard();
+    let connections = TaskTracker::new();
+    let seats = Arc::new(Semaphore::new(
+        config.max_connections.min(Semaphore::MAX_PERMITS),
+    ));
+    let courtesy = Arc::new(Semaphore::new(refusal::AT_ONE_TIME));
+    let read_ahead = Arc::new(ReadAhead::new(config.read_buffer));
+    let config = Arc::new(config);
+    while let Some((socket, peer)) = ends.close.run_until_cancelled(accept(&listener)).await {
+        let Ok(permit) = Arc::clone(&seats).try_acquire_owned() else {
+            match config.tls {
+                // Shaking hands would cost more than what there are too many of.
+                Some(_) => tracing::debug!("too many connections"),
+                None => refusal::refuse(socket, &courtesy, &connections),
+            }
+            continue;
+        };
+        let seat = ConnectionContext {
+            peer,
+            config: Arc::clone(&config),
+            ends: ends.clone(),
+            read_ahead: Arc::clone(&read_ahead),
+            progress: WriteProgress::new(),
+            _permit: permit,
+        };
+        connections.spawn(connection::serve(socket, seat, service.clone()));
+    }
+    drop(listener);
+    connections.close();
+    connections.wait().await;
+}
+
+/// The next connection. Errors are waited out: none of them is a reason to stop listening.
+async fn accept(listener: &TcpListener) -> (TcpStream, PeerAddress) {
+    loop {
+        match listener.accept().await {
+            Ok((socket, peer)) => {
+                return (
+                    socket,
+                    PeerAddress(SocketAddr::new(peer.ip().to_canonical(), peer.port())),
+                );
+            }
+            Err(error) if is_of_the_connection(&error) => {}
+            Err(error) => {
+                tracing::error!(%error, "can't accept connections");
+                tokio::time::sleep(EXHAUSTED_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Whether the one connection failed before we took it, as opposed to the listener or the process.
+fn is_of_the_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    )
+}
+
+#[cfg(test)]
+mod tests;

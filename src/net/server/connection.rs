@@ -1,0 +1,282 @@
+//! One connection from its first byte to its end.
+
+use std::{convert::Infallible, error::Error, io, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::server::conn::{http1, http2};
+use hyper::{body::Incoming, service::Service};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::disconnect::disconnected;
+use super::header_timeout::HeaderReadTimeout;
+use super::in_flight::{CountedBody, InFlightRequests, TrackInFlight};
+use super::lean::LeanConnection;
+use super::lifetime::{idle, old_age, overstayed, run};
+use super::protocol::{self, WireProtocol};
+use super::socket::{ServerSocket, SharedSocket};
+use super::stall_timeout::StallTimeoutExecutor;
+use super::{ListenerConfig, PeerAddress, ShutdownTokens, TlsIdentity};
+use crate::body::min_rate::PaceLimits;
+use crate::net::paced_writer::{PacedWriter, WriteProgress, bound_buffers};
+use crate::net::read_ahead::{LimitedReads, ReadAhead};
+
+/// What hyper itself refuses with a bare 431; room above the limit that the service enforces.
+const MAX_HEAD: u32 = 64 * 1024;
+
+/// Header fields that hyper takes before it refuses a request with a bare 431: more than the
+/// service takes, which says why.
+const MAX_FIELDS: usize = 512;
+
+/// HTTP/2 in bytes: large enough for one upload at full speed. All streams together can't use up
+/// the connection's window, so that those that stand still starve no other one.
+const FRAME: u32 = 64 * 1024;
+const STREAM_WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
+const MAX_STREAMS: u32 = 32;
+
+/// How often an HTTP/2 peer is asked whether it is still there, and how long it may take to say so.
+const PING: Duration = Duration::from_secs(20);
+
+/// A connection's place among the others.
+#[derive(Debug)]
+pub(super) struct ConnectionContext {
+    pub(super) peer: PeerAddress,
+    pub(super) config: Arc<ListenerConfig>,
+    pub(super) ends: ShutdownTokens,
+    pub(super) read_ahead: Arc<ReadAhead>,
+    pub(super) progress: Arc<WriteProgress>,
+    pub(super) _permit: OwnedSemaphorePermit,
+}
+
+/// Serves `socket` until either side ends it. How it ended is only of interest when debugging:
+/// peers that vanish, dawdle or stammer are daily business.
+pub(super) async fn serve<S, B>(socket: TcpStream, seat: ConnectionContext, service: S)
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
+    let _ = socket.set_nodelay(true);
+    bound_buffers(&socket);
+    let socket = ServerSocket::new(socket);
+    let result = match &seat.config.tls {
+        None => in_clear(socket, &seat, service).await,
+        // In a box, so that connections in clear aren't as large as these.
+        Some(tls) => Box::pin(over_tls(tls, socket, &seat, service)).await,
+    };
+    match result {
+        Err(error) if error.is_parse() => {
+            // hyper has answered 431 or 400, or nothing to what isn't HTTP, and no service was
+            // asked.
+            tracing::info!(peer = %seat.peer.0, error = &error as &dyn Error, "refused what can't be read as a request")
+        }
+        Err(error) => {
+            tracing::debug!(peer = %seat.peer.0, error = &error as &dyn Error, "connection failed")
+        }
+        Ok(()) => {}
+    }
+}
+
+async fn in_clear<S, B>(
+    mut socket: ServerSocket,
+    seat: &ConnectionContext,
+    service: S,
+) -> hyper::Result<()>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
+    let shared = socket.shared();
+    match in_time(protocol::detect(&mut socket), seat).await {
+        Some(protocol) => speak(protocol, paced(socket, seat), shared, seat, service).await,
+        None => Ok(()),
+    }
+}
+
+async fn over_tls<S, B>(
+    tls: &TlsIdentity,
+    socket: ServerSocket,
+    seat: &ConnectionContext,
+    service: S,
+) -> hyper::Result<()>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
+    let shared = socket.shared();
+    match in_time(tls.accept(paced(socket, seat)), seat).await {
+        Some((protocol, stream)) => speak(protocol, stream, shared, seat, service).await,
+        None => Ok(()),
+    }
+}
+
+/// A socket whose peer is given up when it takes nothing, or next to nothing, of what it is sent.
+fn paced(socket: ServerSocket, seat: &ConnectionContext) -> PacedWriter<ServerSocket> {
+    let limits = PaceLimits {
+        idle: seat.config.stall_timeout,
+        min_rate: seat.config.min_send_rate,
+    };
+    PacedWriter::judging(
+        socket,
+        limits,
+        Arc::clone(&seat.progress),
+        ServerSocket::reset,
+    )
+}
+
+/// What the first bytes say, or `None` when nothing came in time or there is no more time.
+async fn in_time<T>(
+    first_bytes: impl Future<Output = io::Result<Option<T>>>,
+    seat: &ConnectionContext,
+) -> Option<T> {
+    let said = tokio::select! {
+        said = tokio::time::timeout(seat.config.header_timeout, first_bytes) => said.ok()?,
+        () = seat.ends.close.cancelled() => return None,
+        () = seat.ends.abort.cancelled() => return None,
+    };
+    said.unwrap_or_else(|error| {
+        tracing::debug!(peer = %seat.peer.0, error = &error as &dyn Error, "connection failed before its first request");
+        None
+    })
+}
+
+async fn speak<I, S, B>(
+    protocol: WireProtocol,
+    io: I,
+    socket: Arc<SharedSocket>,
+    seat: &ConnectionContext,
+    service: S,
+) -> hyper::Result<()>
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
+    S::Future: Send + 'static,
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
+    let exchanges = InFlightRequests::of(
+        &seat.read_ahead,
+        Arc::clone(&socket),
+        Arc::clone(&seat.progress),
+    );
+    let service = TrackInFlight {
+        service,
+        peer: seat.peer,
+        exchanges,
+    };
+    match protocol {
+        WireProtocol::Http1 => http1(io, &socket, seat, service).await,
+        WireProtocol::Http2 => http2(io, &socket, seat, service).await,
+    }
+}
+
+/// hyper doesn't look for the end of what a client sends while it serves it: [`disconnected`] does,
+/// and knows better.
+async fn http1<I, S, B>(
+    io: I,
+    socket: &SharedSocket,
+    seat: &ConnectionContext,
+    service: TrackInFlight<S>,
+) -> hyper::Result<()>
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+    TrackInFlight<S>:
+        Service<Request<Incoming>, Response = Response<CountedBody<B>>, Error = Infallible>,
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + 'static,
+{
+    let ListenerConfig {
+        header_timeout,
+        keep_alive_timeout,
+        stall_timeout,
+        max_age,
+        tls,
+        ..
+    } = &*seat.config;
+    let exchanges = Arc::clone(&service.exchanges);
+    let io = LimitedReads::new(io, Arc::clone(&seat.read_ahead));
+    let io = HeaderReadTimeout::new(io, *header_timeout, Arc::clone(&exchanges));
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(*keep_alive_timeout.max(header_timeout))
+        .max_buf_size(seat.read_ahead.most())
+        .max_header_size(MAX_HEAD as usize)
+        .max_headers(MAX_FIELDS)
+        .half_close(true);
+    let connection = LeanConnection::new(builder, io, service, socket, Arc::clone(&exchanges));
+    let ShutdownTokens { close, abort, .. } = &seat.ends;
+    let asked = async {
+        tokio::select! { () = close.cancelled() => {}, () = old_age(*max_age) => {} }
+    };
+    let gone = disconnected(socket, &exchanges, tls.is_none());
+    let cut = async {
+        tokio::select! { () = abort.cancelled() => {}, () = gone => {} }
+    };
+    let overstayed = overstayed(socket, &exchanges, *stall_timeout, close);
+    run(
+        connection,
+        LeanConnection::graceful_shutdown,
+        asked,
+        cut,
+        overstayed,
+    )
+    .await
+}
+
+async fn http2<I, S, B>(
+    io: I,
+    socket: &SharedSocket,
+    seat: &ConnectionContext,
+    service: TrackInFlight<S>,
+) -> hyper::Result<()>
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    TrackInFlight<S>: Service<
+            Request<Incoming>,
+            Response = Response<CountedBody<B>>,
+            Error = Infallible,
+            Future: Send + 'static,
+        >,
+    B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
+{
+    let ListenerConfig {
+        keep_alive_timeout,
+        stall_timeout,
+        max_age,
+        ..
+    } = *seat.config;
+    let exchanges = Arc::clone(&service.exchanges);
+    let connection = http2::Builder::new(StallTimeoutExecutor(stall_timeout))
+        .timer(TokioTimer::new())
+        .max_frame_size(FRAME)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEAD)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING)
+        .serve_connection(TokioIo::new(io), service);
+    let ShutdownTokens { leave, abort, .. } = &seat.ends;
+    let asked = async {
+        tokio::select! {
+            () = leave.cancelled() => {}
+            () = idle(&exchanges, keep_alive_timeout) => {}
+            () = old_age(max_age) => {}
+        }
+    };
+    let overstayed = overstayed(socket, &exchanges, stall_timeout, leave);
+    run(
+        connection,
+        http2::Connection::graceful_shutdown,
+        asked,
+        abort.cancelled(),
+        overstayed,
+    )
+    .await
+}

@@ -1,0 +1,228 @@
+//! Knows whether an exchange is running on a connection: from a complete head until the last
+//! frame of the answer was taken or dropped.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{Request, Response, Version};
+use http_body::{Body, Frame, SizeHint};
+use hyper::{body::Incoming, service::Service};
+use pin_project_lite::pin_project;
+
+use super::socket::SharedSocket;
+use super::{PeerAddress, stall_timeout};
+use crate::body::frame_gate::FrameGate;
+use crate::net::paced_writer::WriteProgress;
+use crate::net::read_ahead::{ReadAhead, ReadAheadShare};
+
+/// Smaller frames, which most answers are, go freely: to watch one costs about as much as to send
+/// it, and hyper's queue has a bound, too.
+const WORTH_IT: usize = 4 * 1024;
+
+/// The exchanges of one connection, counted. One thread at a time drives a connection, so the
+/// counters need no order among themselves; wrapping round does no harm to comparisons.
+#[derive(Debug)]
+pub(super) struct InFlightRequests {
+    started: AtomicUsize,
+    finished: AtomicUsize,
+    /// Those whose response is known, and may be on its way.
+    answered: AtomicUsize,
+    knows_interim_responses: AtomicBool,
+    socket: Arc<SharedSocket>,
+    /// Counts those of all connections.
+    read_ahead: Arc<ReadAhead>,
+    progress: Arc<WriteProgress>,
+}
+
+impl InFlightRequests {
+    pub(super) fn of(
+        read_ahead: &Arc<ReadAhead>,
+        socket: Arc<SharedSocket>,
+        progress: Arc<WriteProgress>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            started: AtomicUsize::new(0),
+            finished: AtomicUsize::new(0),
+            answered: AtomicUsize::new(0),
+            knows_interim_responses: AtomicBool::new(false),
+            socket,
+            progress,
+            read_ahead: Arc::clone(read_ahead),
+        })
+    }
+
+    pub(super) fn any_running(&self) -> bool {
+        self.started.load(Relaxed) != self.finished.load(Relaxed)
+    }
+
+    /// How many exchanges have started so far: tells one pause between exchanges from another.
+    pub(super) fn started(&self) -> usize {
+        self.started.load(Relaxed)
+    }
+
+    /// Whether some of the latest exchange's response may be on its way.
+    pub(super) fn is_answering(&self) -> bool {
+        self.answered.load(Relaxed) == self.started.load(Relaxed)
+    }
+
+    /// Whether the latest exchange's client may be sent interim responses (RFC 9110 section 15.2).
+    pub(super) fn knows_interim_responses(&self) -> bool {
+        self.knows_interim_responses.load(Relaxed)
+    }
+
+    fn start(self: &Arc<Self>, request: &Request<Incoming>) -> InFlightGuard {
+        self.started.fetch_add(1, Relaxed);
+        self.knows_interim_responses
+            .store(request.version() >= Version::HTTP_11, Relaxed);
+        self.socket.expect_more(!request.body().is_end_stream());
+        InFlightGuard(Arc::new(Guard {
+            exchanges: Arc::clone(self),
+            stalled: AtomicBool::new(false),
+            _place: self.read_ahead.place(),
+        }))
+    }
+}
+
+/// The exchange lasts while a clone of this lives: a request extension.
+///
+/// The answer's body holds one. Whoever goes on reading the request's body after the answer is
+/// out holds another, or what it reads counts as the next request's head and has to end within
+/// the header timeout.
+#[derive(Debug, Clone)]
+pub struct InFlightGuard(Arc<Guard>);
+
+impl InFlightGuard {
+    /// Whether the exchange was ended here because its client took nothing, or too little, of the
+    /// answer.
+    pub fn reader_given_up(&self) -> bool {
+        self.0.stalled.load(Relaxed) || self.0.exchanges.progress.gave_up()
+    }
+}
+
+#[derive(Debug)]
+struct Guard {
+    exchanges: Arc<InFlightRequests>,
+    /// The same of its HTTP/2 stream alone.
+    stalled: AtomicBool,
+    _place: ReadAheadShare,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.exchanges.finished.fetch_add(1, Relaxed);
+        self.exchanges.socket.expect_more(true);
+    }
+}
+
+/// The service of one connection: the shared one, with the peer made known and exchanges counted.
+#[derive(Debug)]
+pub(super) struct TrackInFlight<S> {
+    pub(super) service: S,
+    pub(super) peer: PeerAddress,
+    pub(super) exchanges: Arc<InFlightRequests>,
+}
+
+impl<S, B> Service<Request<Incoming>> for TrackInFlight<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+{
+    type Response = Response<CountedBody<B>>;
+    type Error = Infallible;
+    type Future = CountedFuture<S::Future>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let running = self.exchanges.start(&request);
+        request.extensions_mut().insert(self.peer);
+        request.extensions_mut().insert(running.clone());
+        CountedFuture {
+            future: self.service.call(request),
+            running: Some(running),
+        }
+    }
+}
+
+pin_project! {
+    /// Hands the count from the head of an answer on to its body.
+    pub(super) struct CountedFuture<F> {
+        #[pin]
+        future: F,
+        running: Option<InFlightGuard>,
+    }
+}
+
+impl<F, B> Future for CountedFuture<F>
+where
+    F: Future<Output = Result<Response<B>, Infallible>>,
+{
+    type Output = Result<Response<CountedBody<B>>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = ready!(this.future.poll(cx))?;
+        let running = this.running.take();
+        if let Some(InFlightGuard(guard)) = &running {
+            guard.exchanges.answered.fetch_add(1, Relaxed);
+        }
+        Poll::Ready(Ok(response.map(|body| CountedBody {
+            body,
+            leash: FrameGate::default(),
+            running,
+        })))
+    }
+}
+
+pin_project! {
+    /// A body that keeps its exchange running until it is dropped. One frame of it is out at a
+    /// time.
+    pub(super) struct CountedBody<B> {
+        #[pin]
+        body: B,
+        leash: FrameGate,
+        running: Option<InFlightGuard>,
+    }
+
+    impl<B> PinnedDrop for CountedBody<B> {
+        /// Before the body goes, which wants to know why.
+        fn drop(this: Pin<&mut Self>) {
+            if let Some(InFlightGuard(guard)) = &this.running && stall_timeout::has_ended_stream() {
+                guard.stalled.store(true, Relaxed);
+            }
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes>> Body for CountedBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let this = self.project();
+        ready!(this.leash.poll_back(cx));
+        let frame = this.body.poll_frame(cx);
+        stall_timeout::note(&frame);
+        frame.map_ok(|frame| {
+            frame.map_data(|data| {
+                if data.len() < WORTH_IT {
+                    data
+                } else {
+                    this.leash.hand_out(data)
+                }
+            })
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,14 @@
+//! The words every other floor speaks: faults, secrets, units. No IO, nothing async.
+
+pub mod account;
+pub mod asset;
+pub mod attachment_limit;
+pub mod caller;
+pub mod cause;
+pub mod error;
+pub mod fair_limit;
+pub mod moment;
+pub mod peer_time;
+pub mod redact;
+pub mod secret;
+pub mod units;
