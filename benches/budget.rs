@@ -96,7 +96,7 @@ fn spent(house: &House, id: &AssetId, longest_wait: Duration) -> EgainClient {
 }
 
 fn egain(house: &House, assets: CallRate, budget_wait: Duration) -> EgainClient {
-    let config = house.settings.parts().unwrap().egain;
+    let config = house.settings.build().unwrap().egain;
     let config = asset_gateway::egain::EgainConfig {
         assets,
         budget_wait,

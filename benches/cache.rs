@@ -58,7 +58,7 @@ fn cache(criterion: &mut Criterion) {
 /// The part behind `GET /v1/assets/{id}`, without a listener.
 fn download(house: &House) -> DownloadService {
     let (mut parts, metrics) = (
-        house.settings.parts().unwrap(),
+        house.settings.build().unwrap(),
         Arc::new(ServiceMetrics::new()),
     );
     parts.download.negative_ttl = Duration::ZERO;

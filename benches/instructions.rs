@@ -205,7 +205,7 @@ fn form_reader(units: usize) {
 /// Type, name and verdict for a text, the dearest usual kind: each byte counts.
 fn inspect(units: usize) {
     let policy = house::settings(([127, 0, 0, 1], 1).into())
-        .parts()
+        .build()
         .unwrap()
         .policy;
     let head = filled(b"", "Grüße aus Köln €\n".as_bytes());

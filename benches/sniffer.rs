@@ -96,7 +96,7 @@ fn namer(c: &mut Criterion) {
 /// By the rules that hold where none are set: programs and scripts are refused.
 fn policy(c: &mut Criterion) {
     let policy = house::settings(([127, 0, 0, 1], 1).into())
-        .parts()
+        .build()
         .unwrap()
         .policy;
     let files = [

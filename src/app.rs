@@ -126,7 +126,7 @@ pub fn bind_with(
     settings: &Settings,
     home_page: Option<&'static str>,
 ) -> Result<Bound, StartError> {
-    let parts = settings.parts()?;
+    let parts = settings.build()?;
     let tls = parts
         .tls
         .map(TlsIdentity::load)

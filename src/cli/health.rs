@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use reqwest::Client;
 
-use super::block_on;
+use super::runtime::block_on;
 use crate::config::Settings;
 
 /// Longer than a service takes that isn't stuck.

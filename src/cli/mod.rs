@@ -4,20 +4,15 @@ mod config;
 mod dev;
 mod health;
 mod key;
+mod runtime;
 mod sandbox;
 mod serve;
 mod stop;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-
-use crate::telemetry::log_output::say;
-
-/// How long the end waits for blocking work: a resolver that hangs, a file on a mount that is gone.
-const LAST_WORK: Duration = Duration::from_secs(1);
 
 /// Moves media in and out of eGain Conversation Manager with one plain HTTP call.
 #[derive(Debug, Parser)]
@@ -61,24 +56,4 @@ pub fn run() -> ExitCode {
         Command::Key(command) => key::run(&command),
         Command::Config(settings) => config::run(settings.config.as_deref()),
     }
-}
-
-/// Runs a command's future on a runtime of its own; a failure is one or more lines on standard
-/// error.
-fn block_on<E: std::fmt::Display>(command: impl Future<Output = Result<ExitCode, E>>) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
-    let outcome = match runtime {
-        Ok(runtime) => {
-            let outcome = runtime.block_on(command).map_err(|error| error.to_string());
-            runtime.shutdown_timeout(LAST_WORK);
-            outcome
-        }
-        Err(error) => Err(format!("can't start: {error}")),
-    };
-    outcome.unwrap_or_else(|error| {
-        say(&error);
-        ExitCode::FAILURE
-    })
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::block_on;
+use super::runtime::block_on;
 use super::stop::StopSignals;
 use crate::sandbox::Sandbox;
 use crate::sandbox::config::SandboxConfig;

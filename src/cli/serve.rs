@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
-use super::block_on;
+use super::runtime::block_on;
 use super::stop::StopSignals;
 use crate::app;
 use crate::config::Settings;

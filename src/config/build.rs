@@ -1,8 +1,8 @@
 //! From settings to what each part is given. A part never sees another part's settings.
 
-use super::Settings;
 use super::errors::SettingsErrors;
-use super::{cache, egain as section, server};
+use super::sections::{cache, egain as section, server};
+use super::settings::Settings;
 use crate::body::min_rate;
 use crate::media::EXECUTABLE_PATTERNS;
 use crate::net::server as listener;
@@ -34,7 +34,7 @@ impl Settings {
     ///
     /// # Errors
     /// As [`Settings::for_serve`].
-    pub fn parts(&self) -> Result<ServiceConfigs, SettingsErrors> {
+    pub fn build(&self) -> Result<ServiceConfigs, SettingsErrors> {
         self.for_serve()?;
         Ok(ServiceConfigs {
             listener: self.listener(),

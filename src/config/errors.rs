@@ -36,8 +36,8 @@ impl SettingsErrors {
 pub(super) struct ErrorCollector {
     found: Vec<Mistake>,
     written: BTreeMap<&'static str, String>,
-    bad: BTreeSet<&'static str>,
-    blind: bool,
+    invalid: BTreeSet<&'static str>,
+    has_unreadable_source: bool,
 }
 
 impl ErrorCollector {
@@ -47,8 +47,8 @@ impl ErrorCollector {
     }
 
     /// The value of a known key can't be used.
-    pub fn bad(&mut self, key: &'static str, written: &str, says: impl Into<String>) {
-        self.bad.insert(key);
+    pub fn invalid(&mut self, key: &'static str, written: &str, says: impl Into<String>) {
+        self.invalid.insert(key);
         self.add(written, says);
     }
 
@@ -62,8 +62,8 @@ impl ErrorCollector {
     }
 
     /// A whole source couldn't be read, so that nobody knows what is given.
-    pub fn blind(&mut self, source: &str, says: impl Into<String>) {
-        self.blind = true;
+    pub fn unreadable_source(&mut self, source: &str, says: impl Into<String>) {
+        self.has_unreadable_source = true;
         self.add(source, says);
     }
 
@@ -71,8 +71,8 @@ impl ErrorCollector {
     ///
     /// Stays silent when one of them is known to be bad or may be in a source that couldn't be
     /// read: what stands in its place is a default, and a complaint about that would only mislead.
-    pub fn clash(&mut self, keys: &[&'static str], says: impl Into<String>) {
-        if self.blind || keys.iter().any(|key| self.bad.contains(key)) {
+    pub fn conflict(&mut self, keys: &[&'static str], says: impl Into<String>) {
+        if self.has_unreadable_source || keys.iter().any(|key| self.invalid.contains(key)) {
             return;
         }
         let Some(first) = keys.first() else { return };
@@ -100,31 +100,31 @@ mod tests {
 
     #[test]
     fn mistakes_are_sorted_and_one_line_each() {
-        let mut report = ErrorCollector::default();
-        report.add("b", "second");
-        report.add("a", "first");
+        let mut errors = ErrorCollector::default();
+        errors.add("b", "second");
+        errors.add("a", "first");
         assert_eq!(
-            report.judge(()).unwrap_err().to_string(),
+            errors.judge(()).unwrap_err().to_string(),
             "a: first\nb: second"
         );
     }
 
     #[test]
-    fn a_clash_is_told_under_the_name_that_was_written() {
-        let mut report = ErrorCollector::default();
-        report.given("x.y", "ASSET_GATEWAY_X__Y");
-        report.clash(&["x.y", "x.z"], "disagree");
+    fn a_conflict_is_named_as_its_key_was_written() {
+        let mut errors = ErrorCollector::default();
+        errors.given("x.y", "ASSET_GATEWAY_X__Y");
+        errors.conflict(&["x.y", "x.z"], "disagree");
         assert_eq!(
-            report.judge(()).unwrap_err().to_string(),
+            errors.judge(()).unwrap_err().to_string(),
             "ASSET_GATEWAY_X__Y: disagree"
         );
     }
 
     #[test]
-    fn a_clash_with_a_bad_value_is_not_told() {
-        let mut report = ErrorCollector::default();
-        report.bad("x.z", "x.z", "is bad");
-        report.clash(&["x.y", "x.z"], "disagree");
-        assert_eq!(report.judge(()).unwrap_err().to_string(), "x.z: is bad");
+    fn a_conflict_with_an_invalid_value_is_left_out() {
+        let mut errors = ErrorCollector::default();
+        errors.invalid("x.z", "x.z", "is bad");
+        errors.conflict(&["x.y", "x.z"], "disagree");
+        assert_eq!(errors.judge(()).unwrap_err().to_string(), "x.z: is bad");
     }
 }

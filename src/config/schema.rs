@@ -1,53 +1,17 @@
 //! A section is a struct and a table of its keys, from one declaration, so that they can't drift.
 
+pub(super) mod key;
+pub(super) mod render;
+pub(super) mod rules;
+pub(super) mod value;
+pub(super) mod value_types;
+
 use toml::Value;
 
-use super::reader::SettingsReader;
-use super::setting::SettingValue;
+use super::sources::reader::SettingsReader;
+use value::SettingValue;
 
-/// One line of the table of settings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SettingKey {
-    /// Section and key, such as `egain.rate`.
-    pub name: &'static str,
-    /// What holds when it isn't given: a value as it would be written, or a phrase if there is
-    /// none.
-    pub default: &'static str,
-    /// Whether `default` is a value. If not, the key is unset by default.
-    pub preset: bool,
-    /// What it does, as one line.
-    pub doc: &'static str,
-    /// Whether its value is never shown, and may come from the file that `<name>_file` names.
-    pub secret: bool,
-}
-
-impl SettingKey {
-    /// The table it stands in, such as `egain` or `auth.jwt`.
-    pub fn table(&self) -> &'static str {
-        self.name
-            .rsplit_once('.')
-            .map_or(self.name, |(table, _)| table)
-    }
-
-    /// The section's name, such as `egain`; `auth` for all that stands in `auth.jwt`, too.
-    pub fn section(&self) -> &'static str {
-        self.name
-            .split_once('.')
-            .map_or(self.name, |(section, _)| section)
-    }
-
-    /// The key within its section, such as `rate` or `jwt.issuer`.
-    pub fn field(&self) -> &'static str {
-        self.name
-            .split_once('.')
-            .map_or(self.name, |(_, field)| field)
-    }
-
-    /// The environment's name for it, such as `ASSET_GATEWAY_EGAIN__RATE`.
-    pub fn variable(&self) -> String {
-        super::reader::variable(self.name)
-    }
-}
+pub use key::SettingKey;
 
 /// What every section can do.
 pub(super) trait SettingsSection: Sized {
@@ -86,10 +50,10 @@ macro_rules! section {
                 default: concat!($($default)? $($phrase)?),
                 preset: section!(@is_preset $($default)?),
                 doc: concat!($($doc),+).trim_ascii(),
-                secret: <$type as $crate::config::setting::SettingValue>::SECRET,
+                secret: <$type as $crate::config::schema::value::SettingValue>::SECRET,
             },)+];
 
-            fn read(from: &mut $crate::config::reader::SettingsReader) -> Self {
+            fn read(from: &mut $crate::config::sources::reader::SettingsReader) -> Self {
                 Self {$(
                     $key: {
                         let given = from.value::<$type>(concat!($name, ".", stringify!($key)), section!(@rule $($rule)?));
@@ -99,7 +63,7 @@ macro_rules! section {
             }
 
             fn values(&self) -> Vec<Option<toml::Value>> {
-                vec![$($crate::config::setting::SettingValue::to_toml(&self.$key),)+]
+                vec![$($crate::config::schema::value::SettingValue::to_toml(&self.$key),)+]
             }
         }
     };

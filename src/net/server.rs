@@ -12,8 +12,11 @@ mod header_timeout;
 mod in_flight;
 mod lean;
 mod lifetime;
+mod listener_config;
+mod peer_address;
 mod protocol;
 mod refusal;
+mod shutdown_tokens;
 mod socket;
 mod stall_timeout;
 mod tls;
@@ -26,10 +29,13 @@ use http_body::Body;
 use hyper::{body::Incoming, service::Service};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 
 use connection::ConnectionContext;
 pub use in_flight::InFlightGuard;
+pub use listener_config::ListenerConfig;
+pub use peer_address::PeerAddress;
+pub use shutdown_tokens::ShutdownTokens;
 pub use tls::{TlsError, TlsFiles, TlsIdentity};
 
 use super::paced_writer::WriteProgress;
@@ -41,77 +47,6 @@ const BACKLOG: u32 = 4096;
 /// How long accepting rests when the process has no file descriptor left: trying again at once
 /// would only burn the processor that the running exchanges need to finish.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(500);
-
-/// What one connection, and all of them together, may take.
-#[derive(Debug, Clone)]
-pub struct ListenerConfig {
-    /// For a request's head, from its first byte, and for the first byte of a new connection: with
-    /// TLS that is the first one that was encrypted.
-    pub header_timeout: Duration,
-    /// For an idle connection between two requests. HTTP/2 connections are looked at once in
-    /// every such span, so that they last for up to twice as long.
-    pub keep_alive_timeout: Duration,
-    /// For a caller to make room for a byte that is to be sent: one that stops reading would hold
-    /// its place for ever. An HTTP/2 stream has as long for each frame of its answer's body.
-    pub stall_timeout: Duration,
-    /// Bytes a second over a minute of waiting for a caller that reads; one that takes fewer is
-    /// cut.
-    pub min_send_rate: u64,
-    /// The most that HTTP/1.1 reads ahead, in bytes a connection; at least 8 KiB. While fewer than
-    /// 64 exchanges are under way they share what 64 would have, up to four times their own each.
-    pub read_buffer: usize,
-    /// After about so long, more or less by a tenth, a connection is asked to go: HTTP/2 by a
-    /// GOAWAY, HTTP/1.1 with its next answer.
-    pub max_age: Duration,
-    /// Connections open at one time. More are told 503, if they are in clear, and closed at once.
-    pub max_connections: usize,
-    /// Who we are, by TLS; without it all is in clear.
-    pub tls: Option<TlsIdentity>,
-}
-
-impl Default for ListenerConfig {
-    fn default() -> Self {
-        Self {
-            header_timeout: Duration::from_secs(10),
-            keep_alive_timeout: Duration::from_secs(75),
-            stall_timeout: Duration::from_secs(30),
-            min_send_rate: 0,
-            read_buffer: 128 * 1024,
-            max_age: Duration::from_secs(60 * 60),
-            max_connections: 10_000,
-            tls: None,
-        }
-    }
-}
-
-/// Who is at the other end of the socket: an extension of every request.
-///
-/// An IPv4 caller is written as such, also on a socket that listens to IPv6.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PeerAddress(pub SocketAddr);
-
-/// How serving ends, step by step.
-#[derive(Debug, Clone)]
-pub struct ShutdownTokens {
-    /// HTTP/2 connections are told to go elsewhere with what comes next; what HTTP/1.1 is told is
-    /// in its answers.
-    pub leave: CancellationToken,
-    /// The listener closes, idle connections close, and running exchanges finish.
-    pub close: CancellationToken,
-    /// What is left is cut.
-    pub abort: CancellationToken,
-}
-
-impl ShutdownTokens {
-    /// Without a time in which connections are told to leave while new ones are still taken.
-    pub fn new(close: CancellationToken, abort: CancellationToken) -> Self {
-        Self {
-            leave: close.clone(),
-            close,
-            abort,
-        }
-    }
-}
 
 /// Listens on `addr`, also where connections of an earlier process still linger. Needs a runtime.
 ///

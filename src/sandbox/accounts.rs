@@ -2,21 +2,20 @@
 //! v3.
 
 mod account_body;
-mod account_store;
+pub(super) mod account_store;
 
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use serde_json::{Map, Value, json};
 
 use super::admission::admit;
-use super::faults::SandboxOperation;
+use super::operation::SandboxOperation;
 use super::paging::{self, PageRequest};
 use super::reading;
 use super::reply::{ApiRefusal, SandboxReply};
 use super::state::SandboxState;
 use account_body::check;
 use account_store::AccountConflict;
-pub(super) use account_store::AccountStore;
 
 /// A body that is larger than this is none: ten attributes and all texts at their longest take 20
 /// KiB.
@@ -24,30 +23,30 @@ const MAX_BODY: usize = 64 * 1024;
 
 /// `POST /accounts`
 pub(super) async fn create(
-    site: &SandboxState,
+    state: &SandboxState,
     request: Request<Incoming>,
 ) -> Result<SandboxReply, ApiRefusal> {
-    admit(site, SandboxOperation::CreateAccount, &request, &[])?;
-    let account = read(site, request, &[]).await?;
-    let id = site
+    admit(state, SandboxOperation::CreateAccount, &request, &[])?;
+    let account = read(state, request, &[]).await?;
+    let id = state
         .accounts
-        .insert(account, site.clock.now())
+        .insert(account, state.clock.now())
         .map_err(refuse)?;
     Ok(SandboxReply::json(StatusCode::CREATED, json!({"id": id})))
 }
 
 /// `GET /accounts`. A list that wasn't asked for in pages has no `paginationInfo`.
 pub(super) fn list(
-    site: &SandboxState,
+    state: &SandboxState,
     request: &Request<Incoming>,
 ) -> Result<SandboxReply, ApiRefusal> {
     admit(
-        site,
+        state,
         SandboxOperation::ListAccounts,
         request,
         paging::PARAMETERS,
     )?;
-    let accounts = site.accounts.all();
+    let accounts = state.accounts.all();
     Ok(SandboxReply::json(
         StatusCode::OK,
         PageRequest::asked_for(request.uri())?.of("account", accounts),
@@ -57,12 +56,13 @@ pub(super) fn list(
 /// `GET /accounts/{id}`. Attributes come as they were given, secret ones as well: eGain's documents
 /// don't say that they don't.
 pub(super) fn get(
-    site: &SandboxState,
+    state: &SandboxState,
     id: &str,
     request: &Request<Incoming>,
 ) -> Result<SandboxReply, ApiRefusal> {
-    admit(site, SandboxOperation::GetAccount, request, &[])?;
-    site.accounts
+    admit(state, SandboxOperation::GetAccount, request, &[])?;
+    state
+        .accounts
         .get(id)
         .map(|account| SandboxReply::json(StatusCode::OK, account))
         .ok_or_else(unknown)
@@ -71,26 +71,27 @@ pub(super) fn get(
 /// `PUT /accounts/{id}`: a full replacement. `modified` is a lock: another one than the account's
 /// is refused.
 pub(super) async fn replace(
-    site: &SandboxState,
+    state: &SandboxState,
     id: &str,
     request: Request<Incoming>,
 ) -> Result<SandboxReply, ApiRefusal> {
-    admit(site, SandboxOperation::ReplaceAccount, &request, &[])?;
-    let account = read(site, request, &["id", "created", "modified"]).await?;
-    site.accounts
-        .replace(id, account, site.clock.now())
+    admit(state, SandboxOperation::ReplaceAccount, &request, &[])?;
+    let account = read(state, request, &["id", "created", "modified"]).await?;
+    state
+        .accounts
+        .replace(id, account, state.clock.now())
         .map_err(refuse)?;
     Ok(SandboxReply::empty(StatusCode::NO_CONTENT))
 }
 
 /// `DELETE /accounts/{id}`
 pub(super) fn delete(
-    site: &SandboxState,
+    state: &SandboxState,
     id: &str,
     request: &Request<Incoming>,
 ) -> Result<SandboxReply, ApiRefusal> {
-    admit(site, SandboxOperation::DeleteAccount, request, &[])?;
-    if site.accounts.remove(id) {
+    admit(state, SandboxOperation::DeleteAccount, request, &[])?;
+    if state.accounts.remove(id) {
         Ok(SandboxReply::empty(StatusCode::NO_CONTENT))
     } else {
         Err(unknown())
@@ -98,12 +99,12 @@ pub(super) fn delete(
 }
 
 async fn read(
-    site: &SandboxState,
+    state: &SandboxState,
     request: Request<Incoming>,
     read_only: &[&str],
 ) -> Result<Map<String, Value>, ApiRefusal> {
     let body = reading::read_json(request, MAX_BODY).await?;
-    let channel_type = |id: &str| site.channels.get(id)?["type"].as_str().map(str::to_owned);
+    let channel_type = |id: &str| state.channels.get(id)?["type"].as_str().map(str::to_owned);
     check(&body, read_only, channel_type)
 }
 

@@ -7,8 +7,8 @@ use hyper::body::Incoming;
 
 use super::clock;
 use super::config::{INTERACTION_MANAGE, INTERACTION_READ, MANAGE, READ};
-use super::faults::SandboxOperation;
 use super::limits::RateExceeded;
+use super::operation::SandboxOperation;
 use super::reply::ApiRefusal;
 use super::state::SandboxState;
 use super::token::TokenRefusal;
@@ -16,19 +16,21 @@ use super::token::TokenRefusal;
 /// Only calls that may be made are counted against the plan. `parameters` are those that the query
 /// may have.
 pub(super) fn admit(
-    site: &SandboxState,
+    state: &SandboxState,
     operation: SandboxOperation,
     request: &Request<Incoming>,
     parameters: &[&str],
 ) -> Result<(), ApiRefusal> {
     let bearer = request.headers().typed_get::<Authorization<Bearer>>();
     let token = bearer.as_ref().map_or("", |bearer| bearer.token());
-    site.tokens
+    state
+        .tokens
         .check(token, scopes(operation))
         .map_err(insufficient)?;
-    site.limits
+    state
+        .limits
         .spend(operation)
-        .map_err(|exceeded| too_many(site, exceeded))?;
+        .map_err(|exceeded| too_many(state, exceeded))?;
     let query = request.uri().query().unwrap_or_default();
     let mut names = url::form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name);
     match names.find(|name| !parameters.contains(&&**name)) {
@@ -72,8 +74,8 @@ fn insufficient(why: TokenRefusal) -> ApiRefusal {
 }
 
 /// As a sister API was seen to say it: no `Retry-After`, but the time of the next free call.
-fn too_many(site: &SandboxState, exceeded: RateExceeded) -> ApiRefusal {
-    let reset = clock::rfc3339(site.clock.after(exceeded.wait));
+fn too_many(state: &SandboxState, exceeded: RateExceeded) -> ApiRefusal {
+    let reset = clock::rfc3339(state.clock.after(exceeded.wait));
     let reset = HeaderValue::try_from(reset).expect("a time is a plain word");
     ApiRefusal::new(
         StatusCode::TOO_MANY_REQUESTS,

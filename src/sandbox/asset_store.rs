@@ -1,7 +1,5 @@
 //! The assets that exist, and their files in a folder that goes away with the stand-in.
 
-pub(super) mod file_writer;
-
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,34 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::SystemTime;
 
 use parking_lot::Mutex;
-use serde::Serialize;
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use super::asset_view::AssetView;
 use super::create_asset::CreateAssetBody;
 use super::types;
-use file_writer::FileWriter;
-
-/// An asset as a test sees it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct AssetView {
-    /// 36 characters.
-    pub id: String,
-    /// As declared.
-    pub name: String,
-    /// Bytes, as declared.
-    pub size: u64,
-    /// What the name's extension stands for.
-    pub content_type: &'static str,
-    /// The type of channel it was created for.
-    pub channel: String,
-    /// The type of sender it was created by.
-    pub sender: String,
-    /// Whether the whole file is stored.
-    pub complete: bool,
-    /// Bytes that storage has read of it, also while it is still reading.
-    pub received: u64,
-}
 
 /// A file that is all there.
 #[derive(Debug)]
@@ -129,21 +105,12 @@ impl AssetStore {
         })
     }
 
-    /// Opens the file of an asset, once, for whoever has its ticket.
-    pub(super) async fn open(
-        self: &Arc<Self>,
+    /// Lets the one upload that has the ticket begin; its count of received bytes.
+    pub(super) fn begin_upload(
+        &self,
         id: &str,
         ticket: Uuid,
-    ) -> io::Result<Result<FileWriter, StoreRefusal>> {
-        match self.admit(id, ticket) {
-            Ok(received) => FileWriter::begin(Arc::clone(self), id, received)
-                .await
-                .map(Ok),
-            Err(closed) => Ok(Err(closed)),
-        }
-    }
-
-    fn admit(&self, id: &str, ticket: Uuid) -> Result<Arc<AtomicU64>, StoreRefusal> {
+    ) -> Result<Arc<AtomicU64>, StoreRefusal> {
         let mut assets = self.assets.lock();
         let asset = assets.get_mut(id).ok_or(StoreRefusal::Unknown)?;
         if asset.ticket != ticket || !matches!(asset.state, State::Awaited) {
@@ -151,6 +118,32 @@ impl AssetStore {
         }
         asset.state = State::Arriving;
         Ok(Arc::clone(&asset.received))
+    }
+
+    /// Stores what makes the file complete; false when the asset was deleted in the meantime.
+    pub(super) fn complete(&self, id: &str, digest: String) -> bool {
+        let mut assets = self.assets.lock();
+        let Some(asset) = assets.get_mut(id) else {
+            return false;
+        };
+        asset.state = State::Whole {
+            digest,
+            since: SystemTime::now(),
+        };
+        true
+    }
+
+    /// Forgets the bytes of an upload that has ended, unless it is complete.
+    pub(super) fn end_upload(&self, id: &str) {
+        let mut assets = self.assets.lock();
+        if let Some(asset) = assets.get_mut(id) {
+            if matches!(asset.state, State::Whole { .. }) {
+                return;
+            }
+            asset.state = State::Broken;
+        }
+        drop(assets);
+        self.unlink(id);
     }
 
     /// Whether there was such an asset. A download that is running goes on.

@@ -8,8 +8,8 @@ use uuid::Uuid;
 use super::admission::admit;
 use super::clock;
 use super::create_asset::CreateAssetBody;
-use super::faults::SandboxOperation;
 use super::oddities::ResponseOddity;
+use super::operation::SandboxOperation;
 use super::reading;
 use super::reply::{ApiRefusal, SandboxReply};
 use super::state::SandboxState;
@@ -19,27 +19,28 @@ const MAX_DECLARATION: usize = 64 * 1024;
 
 /// `POST /assets`: promises an asset and says where its file goes.
 pub(super) async fn create(
-    site: &SandboxState,
+    state: &SandboxState,
     request: Request<Incoming>,
 ) -> Result<SandboxReply, ApiRefusal> {
-    admit(site, SandboxOperation::CreateAsset, &request, &[])?;
+    admit(state, SandboxOperation::CreateAsset, &request, &[])?;
     let body = reading::read_json(request, MAX_DECLARATION).await?;
-    let declared = CreateAssetBody::read(&body, site.config.max_size)?;
-    let id = new_id(site);
-    let expiry = site.clock.after(site.config.upload_life);
-    let (url, ticket) = site
-        .signer
-        .sign(&site.root, &Method::POST, &id, site.clock.now()..expiry);
-    site.shelf.expect(id.clone(), declared, ticket);
+    let declared = CreateAssetBody::read(&body, state.config.max_size)?;
+    let id = new_id(state);
+    let expiry = state.clock.after(state.config.upload_life);
+    let (url, ticket) =
+        state
+            .signer
+            .sign(&state.root, &Method::POST, &id, state.clock.now()..expiry);
+    state.asset_store.expect(id.clone(), declared, ticket);
     let answer =
         json!({"id": id, "contentUrl": url.as_str(), "contentUrlExpiry": clock::rfc3339(expiry)});
     Ok(SandboxReply::json(StatusCode::OK, answer))
 }
 
-fn new_id(site: &SandboxState) -> String {
+fn new_id(state: &SandboxState) -> String {
     let id = Uuid::new_v4();
     // As many digits as a JSON number carries safely (RFC 8259 section 6).
-    if site.oddities.has(ResponseOddity::IdAsNumber) {
+    if state.oddities.has(ResponseOddity::IdAsNumber) {
         (id.as_u64_pair().0 >> 11).to_string()
     } else {
         id.to_string()
@@ -48,12 +49,12 @@ fn new_id(site: &SandboxState) -> String {
 
 /// `GET /assets/{id}`: what is known of an asset, and a new URL to download it from.
 pub(super) fn get(
-    site: &SandboxState,
+    state: &SandboxState,
     id: &str,
     request: &Request<Incoming>,
 ) -> Result<SandboxReply, ApiRefusal> {
-    admit(site, SandboxOperation::GetAsset, request, &[])?;
-    let asset = site.shelf.view(id).ok_or_else(unknown)?;
+    admit(state, SandboxOperation::GetAsset, request, &[])?;
+    let asset = state.asset_store.view(id).ok_or_else(unknown)?;
     if !asset.complete {
         return Err(ApiRefusal::new(
             StatusCode::BAD_REQUEST,
@@ -61,10 +62,10 @@ pub(super) fn get(
             "the asset isn't available yet",
         ));
     }
-    let expiry = site.clock.after(site.config.download_life);
-    let (url, _) = site
+    let expiry = state.clock.after(state.config.download_life);
+    let (url, _) = state
         .signer
-        .sign(&site.root, &Method::GET, id, site.clock.now()..expiry);
+        .sign(&state.root, &Method::GET, id, state.clock.now()..expiry);
     let answer = json!({
         "id": id, "name": asset.name, "size": asset.size, "contentType": asset.content_type,
         "contentUrl": url.as_str(), "contentUrlExpiry": clock::rfc3339(expiry),
@@ -74,12 +75,12 @@ pub(super) fn get(
 
 /// `DELETE /assets/{id}`
 pub(super) fn delete(
-    site: &SandboxState,
+    state: &SandboxState,
     id: &str,
     request: &Request<Incoming>,
 ) -> Result<SandboxReply, ApiRefusal> {
-    admit(site, SandboxOperation::DeleteAsset, request, &[])?;
-    if site.shelf.remove(id) {
+    admit(state, SandboxOperation::DeleteAsset, request, &[])?;
+    if state.asset_store.remove(id) {
         Ok(SandboxReply::empty(StatusCode::NO_CONTENT))
     } else {
         Err(unknown())

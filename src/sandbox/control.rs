@@ -14,7 +14,7 @@ use super::state::SandboxState;
 const MAX_FAULTS: usize = 1024 * 1024;
 
 /// `POST /_sandbox/faults`: a fault or a list of them.
-pub(super) async fn add_faults(site: &SandboxState, request: Request<Incoming>) -> SandboxReply {
+pub(super) async fn add_faults(state: &SandboxState, request: Request<Incoming>) -> SandboxReply {
     let Ok(body) = reading::read(request, MAX_FAULTS).await else {
         return SandboxReply::plain(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -23,7 +23,7 @@ pub(super) async fn add_faults(site: &SandboxState, request: Request<Incoming>) 
     };
     match parse(&body) {
         Ok(faults) => {
-            faults.into_iter().for_each(|fault| site.faults.add(fault));
+            faults.into_iter().for_each(|fault| state.faults.add(fault));
             SandboxReply::empty(StatusCode::NO_CONTENT)
         }
         Err(error) => {
@@ -33,7 +33,7 @@ pub(super) async fn add_faults(site: &SandboxState, request: Request<Incoming>) 
 }
 
 /// `POST /_sandbox/oddities`: a list of names; these and no others are switched on.
-pub(super) async fn set_oddities(site: &SandboxState, request: Request<Incoming>) -> SandboxReply {
+pub(super) async fn set_oddities(state: &SandboxState, request: Request<Incoming>) -> SandboxReply {
     let Ok(body) = reading::read(request, MAX_FAULTS).await else {
         return SandboxReply::plain(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -42,7 +42,7 @@ pub(super) async fn set_oddities(site: &SandboxState, request: Request<Incoming>
     };
     match serde_json::from_slice::<Vec<ResponseOddity>>(&body) {
         Ok(oddities) => {
-            site.oddities.set(oddities);
+            state.oddities.set(oddities);
             SandboxReply::empty(StatusCode::NO_CONTENT)
         }
         Err(error) => {
@@ -61,14 +61,14 @@ fn parse(body: &[u8]) -> serde_json::Result<Vec<Fault>> {
 }
 
 /// `POST /_sandbox/channels`: a channel, in place of the one with its id.
-pub(super) async fn put_channel(site: &SandboxState, request: Request<Incoming>) -> SandboxReply {
+pub(super) async fn put_channel(state: &SandboxState, request: Request<Incoming>) -> SandboxReply {
     let body = reading::read(request, MAX_FAULTS).await.ok();
     match body
         .and_then(|body| serde_json::from_slice::<Value>(&body).ok())
         .filter(|channel| channel["id"].is_string())
     {
         Some(channel) => {
-            site.channels.put(channel);
+            state.channels.put(channel);
             SandboxReply::empty(StatusCode::NO_CONTENT)
         }
         None => SandboxReply::json(
@@ -79,16 +79,16 @@ pub(super) async fn put_channel(site: &SandboxState, request: Request<Incoming>)
 }
 
 /// `GET /_sandbox/stats`
-pub(super) fn stats(site: &SandboxState) -> SandboxReply {
-    match serde_json::to_value(site.stats()) {
+pub(super) fn stats(state: &SandboxState) -> SandboxReply {
+    match serde_json::to_value(state.stats()) {
         Ok(stats) => SandboxReply::json(StatusCode::OK, stats),
         Err(error) => SandboxReply::plain(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }
 }
 
 /// `POST /_sandbox/reset`
-pub(super) fn reset(site: &SandboxState) -> SandboxReply {
-    site.reset();
+pub(super) fn reset(state: &SandboxState) -> SandboxReply {
+    state.reset();
     SandboxReply::empty(StatusCode::NO_CONTENT)
 }
 

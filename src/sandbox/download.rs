@@ -29,25 +29,26 @@ enum Portion {
 
 /// `GET` of the URL that came with an asset's metadata. A cut in `fault` ends it on the way.
 pub(super) async fn send(
-    site: &SandboxState,
+    state: &SandboxState,
     id: &str,
     request: &Request<Incoming>,
     fault: Option<&Fault>,
 ) -> Result<SandboxReply, StorageRefusal> {
     storage::refuse_authorization(request.headers())?;
-    site.signer
-        .verify(request.uri(), request.method(), id, site.clock.now())?;
-    let stored = site
-        .shelf
+    state
+        .signer
+        .verify(request.uri(), request.method(), id, state.clock.now())?;
+    let stored = state
+        .asset_store
         .stored(id)
         .ok_or_else(|| StorageRefusal::new(StatusCode::NOT_FOUND, "there is no such file"))?;
     let (etag, modified) = validators(&stored);
     let mut reply = match portion(request.headers(), &stored, &etag, modified) {
         Portion::Nothing => SandboxReply::empty(StatusCode::NOT_MODIFIED),
         Portion::Unsatisfiable => return Ok(unsatisfiable(stored.size)),
-        Portion::Whole => body(site, &stored, 0..=stored.size - 1, fault).await?,
+        Portion::Whole => body(state, &stored, 0..=stored.size - 1, fault).await?,
         Portion::Part(range) => part(
-            body(site, &stored, range.clone(), fault).await?,
+            body(state, &stored, range.clone(), fault).await?,
             range,
             stored.size,
         ),
@@ -101,7 +102,7 @@ fn changed(headers: &HeaderMap, stored: &StoredFile, etag: &ETag) -> bool {
 }
 
 async fn body(
-    site: &SandboxState,
+    state: &SandboxState,
     stored: &StoredFile,
     range: RangeInclusive<u64>,
     fault: Option<&Fault>,
@@ -110,7 +111,7 @@ async fn body(
     let cut_after = fault
         .and_then(|fault| fault.cut_after)
         .filter(|after| *after < length);
-    let file = FileBody::open(&stored.path, range, cut_after, Arc::clone(&site.tally)).await?;
+    let file = FileBody::open(&stored.path, range, cut_after, Arc::clone(&state.tally)).await?;
     let mut reply = SandboxReply::new(StatusCode::OK, ReplyContent::File(file)).with(
         header::CONTENT_TYPE,
         HeaderValue::from_static(stored.content_type),

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::faults::SandboxOperation;
+use super::operation::SandboxOperation;
 
 /// Calls a second on average, and at once after a pause.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -11,8 +11,10 @@
 
 mod accounts;
 mod admission;
-pub mod asset_store;
+mod asset_store;
+pub mod asset_view;
 mod assets;
+mod channel_store;
 mod channels;
 mod clock;
 pub mod config;
@@ -21,13 +23,16 @@ mod create_asset;
 mod download;
 pub mod faults;
 mod file;
+mod file_writer;
 pub mod limits;
 pub mod oddities;
+mod operation;
 mod paging;
 mod range;
 mod reading;
 mod reply;
 mod routes;
+mod service;
 mod signature;
 mod state;
 pub mod stats;
@@ -49,7 +54,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use url::Url;
 
 use crate::net::server::{self, ShutdownTokens};
-use asset_store::AssetView;
+use asset_view::AssetView;
 use config::SandboxConfig;
 use faults::Fault;
 use oddities::ResponseOddity;
@@ -58,7 +63,7 @@ use stats::SandboxStats;
 
 /// A running stand-in. Dropping it cuts its connections and removes its files.
 pub struct Sandbox {
-    site: Arc<SandboxState>,
+    state: Arc<SandboxState>,
     addr: SocketAddr,
     serving: JoinHandle<()>,
     end: DropGuard,
@@ -73,11 +78,11 @@ impl Sandbox {
         let listener = server::bind(config.listen)?;
         let addr = listener.local_addr()?;
         let root = config.public_base.clone().unwrap_or_else(|| root_at(addr));
-        let site = Arc::new(SandboxState::open(config, root)?);
+        let state = Arc::new(SandboxState::open(config, root)?);
         let end = CancellationToken::new();
         let service = {
-            let site = Arc::clone(&site);
-            service_fn(move |request| Arc::clone(&site).answer(request))
+            let state = Arc::clone(&state);
+            service_fn(move |request| Arc::clone(&state).answer(request))
         };
         let serving = server::serve(
             listener,
@@ -86,7 +91,7 @@ impl Sandbox {
             ShutdownTokens::new(end.clone(), end.clone()),
         );
         Ok(Self {
-            site,
+            state,
             addr,
             serving: tokio::spawn(serving),
             end: end.drop_guard(),
@@ -110,64 +115,64 @@ impl Sandbox {
 
     /// The client that may have tokens.
     pub fn client_id(&self) -> &str {
-        &self.site.config.client_id
+        &self.state.config.client_id
     }
 
     /// Its secret.
     pub fn client_secret(&self) -> &str {
-        self.site.config.client_secret.expose_secret()
+        self.state.config.client_secret.expose_secret()
     }
 
     /// What was asked and answered so far.
     pub fn stats(&self) -> SandboxStats {
-        self.site.stats()
+        self.state.stats()
     }
 
     /// The assets that exist, in no order.
     pub fn assets(&self) -> Vec<AssetView> {
-        self.site.shelf.all()
+        self.state.asset_store.all()
     }
 
     /// Where the bytes of an asset lie, once it is complete.
     pub fn file(&self, id: &str) -> Option<PathBuf> {
-        self.site.shelf.stored(id).map(|stored| stored.path)
+        self.state.asset_store.stored(id).map(|stored| stored.path)
     }
 
     /// The channels that exist.
     pub fn channels(&self) -> Vec<Value> {
-        self.site.channels.all()
+        self.state.channels.all()
     }
 
     /// Puts a channel in place of the one with its `id`, or beside the others: eGain has no call
     /// for that.
     pub fn put_channel(&self, channel: Value) {
-        self.site.channels.put(channel);
+        self.state.channels.put(channel);
     }
 
     /// Puts an account in place of the one with its `id`, or beside the others, whatever the rules
     /// say.
     pub fn put_account(&self, account: Value) {
-        self.site.accounts.put(account);
+        self.state.accounts.put(account);
     }
 
     /// Deletes an account. Whether there was one with this id.
     pub fn remove_account(&self, id: &str) -> bool {
-        self.site.accounts.remove(id)
+        self.state.accounts.remove(id)
     }
 
     /// Lets something go wrong, after the faults that were set before.
     pub fn fault(&self, fault: Fault) {
-        self.site.faults.add(fault);
+        self.state.faults.add(fault);
     }
 
     /// Answers in these odd forms, and no others, from now on.
     pub fn odd(&self, oddities: impl IntoIterator<Item = ResponseOddity>) {
-        self.site.oddities.set(oddities);
+        self.state.oddities.set(oddities);
     }
 
     /// Forgets faults, oddities, counts, assets and spent calls; tokens stay good.
     pub fn reset(&self) {
-        self.site.reset();
+        self.state.reset();
     }
 
     /// Cuts all connections, stops listening and waits until that is done.
@@ -177,7 +182,7 @@ impl Sandbox {
     }
 
     fn url(&self, path: &str) -> Url {
-        let mut url = self.site.root.clone();
+        let mut url = self.state.root.clone();
         url.set_path(&format!("{}{path}", url.path().trim_end_matches('/')));
         url
     }

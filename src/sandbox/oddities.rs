@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::faults::SandboxOperation;
+use super::operation::SandboxOperation;
 use super::reply::{ReplyContent, SandboxReply};
 
 /// One way in which the answers of the API or of the token endpoint are odd.

@@ -2,7 +2,7 @@
 
 use http::{HeaderValue, Method, StatusCode, header};
 
-use super::faults::SandboxOperation;
+use super::operation::SandboxOperation;
 use super::reply::SandboxReply;
 
 /// Where eGain's API begins.

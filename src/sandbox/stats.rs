@@ -8,8 +8,9 @@ use http::StatusCode;
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use super::asset_store::AssetView;
-use super::faults::{Fault, SandboxOperation};
+use super::asset_view::AssetView;
+use super::faults::Fault;
+use super::operation::SandboxOperation;
 
 /// Everything that a test may want to know afterwards, or in the middle.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -5,8 +5,10 @@ use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
-use super::asset_store::{AssetView, StoreRefusal, file_writer::FileWriter};
+use super::asset_store::StoreRefusal;
+use super::asset_view::AssetView;
 use super::faults::Fault;
+use super::file_writer::FileWriter;
 use super::reply::SandboxReply;
 use super::state::SandboxState;
 use super::storage::{self, StorageRefusal};
@@ -14,32 +16,34 @@ use super::types;
 
 /// `POST` to the URL that came with an asset. A cut in `fault` ends it on the way.
 pub(super) async fn receive(
-    site: &SandboxState,
+    state: &SandboxState,
     id: &str,
     request: Request<Incoming>,
     fault: Option<&Fault>,
 ) -> Result<SandboxReply, StorageRefusal> {
     storage::refuse_authorization(request.headers())?;
-    let claims = site
+    let claims = state
         .signer
-        .verify(request.uri(), &Method::POST, id, site.clock.now())?;
-    let asset = site.shelf.view(id).ok_or_else(gone)?;
+        .verify(request.uri(), &Method::POST, id, state.clock.now())?;
+    let asset = state.asset_store.view(id).ok_or_else(gone)?;
     check_length(request.headers(), &asset)?;
-    if site.config.check_type {
+    if state.config.check_type {
         check_type(request.headers(), &asset)?;
     }
-    let mut intake = site.shelf.open(id, claims.jti).await?.map_err(closed)?;
+    let mut writer = FileWriter::open(&state.asset_store, id, claims.jti)
+        .await?
+        .map_err(closed)?;
     let cut_after = fault.and_then(|fault| fault.cut_after);
-    if !take(site, request, &mut intake, cut_after).await? {
+    if !take(state, request, &mut writer, cut_after).await? {
         return Ok(fault
             .and_then(Fault::answer)
             .unwrap_or_else(SandboxReply::cut));
     }
-    if intake.received() != asset.size {
-        return Err(wrong_length(intake.received(), &asset));
+    if writer.received() != asset.size {
+        return Err(wrong_length(writer.received(), &asset));
     }
-    if intake.finish().await? {
-        Ok(SandboxReply::empty(site.config.upload_status))
+    if writer.finish().await? {
+        Ok(SandboxReply::empty(state.config.upload_status))
     } else {
         Err(gone())
     }
@@ -47,21 +51,21 @@ pub(super) async fn receive(
 
 /// Stores what comes; false when `cut_after` bytes came and the rest is left unread.
 async fn take(
-    site: &SandboxState,
+    state: &SandboxState,
     request: Request<Incoming>,
-    intake: &mut FileWriter,
+    writer: &mut FileWriter,
     cut_after: Option<u64>,
 ) -> Result<bool, StorageRefusal> {
     let mut body = request.into_body();
-    while cut_after.is_none_or(|limit| intake.received() < limit) {
+    while cut_after.is_none_or(|limit| writer.received() < limit) {
         let Some(frame) = body.frame().await else {
             return Ok(true);
         };
         let frame = frame
             .map_err(|error| StorageRefusal::new(StatusCode::BAD_REQUEST, error.to_string()))?;
         if let Ok(data) = frame.into_data() {
-            site.tally.received(data.len() as u64);
-            intake.write(&data).await?;
+            state.tally.received(data.len() as u64);
+            writer.write(&data).await?;
         }
     }
     Ok(false)

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use clap::Args;
 use tokio::sync::Mutex;
 
-use super::block_on;
+use super::runtime::block_on;
 use super::sandbox::settings;
 use super::stop::StopSignals;
 use crate::app;

@@ -13,8 +13,9 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::{body::Incoming, service::Service};
 use pin_project_lite::pin_project;
 
+use super::peer_address::PeerAddress;
 use super::socket::SharedSocket;
-use super::{PeerAddress, stall_timeout};
+use super::stall_timeout;
 use crate::body::frame_gate::FrameGate;
 use crate::net::paced_writer::WriteProgress;
 use crate::net::read_ahead::{ReadAhead, ReadAheadShare};

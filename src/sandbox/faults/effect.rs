@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::header;
 use serde_json::Value;
 
-use super::Fault;
+use super::fault::Fault;
 use crate::sandbox::reply::{ReplyContent, SandboxReply};
 
 impl Fault {

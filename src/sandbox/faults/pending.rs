@@ -2,7 +2,8 @@
 
 use parking_lot::Mutex;
 
-use super::{Fault, SandboxOperation};
+use super::fault::Fault;
+use crate::sandbox::operation::SandboxOperation;
 
 /// In the order in which they were set.
 #[derive(Debug, Default)]

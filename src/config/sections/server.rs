@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::auth::AuthMode;
-use super::errors::ErrorCollector;
-use super::rules::within;
-use super::schema::section;
 use crate::api::{CorsOrigin, IpRange};
+use crate::config::errors::ErrorCollector;
+use crate::config::schema::rules::within;
+use crate::config::schema::section;
 use crate::types::units::ByteSize;
 
 /// hyper's buffer is at most twice as large, and has to hold more of a head than the 16 KiB that
@@ -86,9 +86,9 @@ section! {
 
 impl Server {
     /// Notes what contradicts itself.
-    pub(super) fn compare(&self, report: &mut ErrorCollector) {
+    pub(in crate::config) fn compare(&self, errors: &mut ErrorCollector) {
         if clash(self.listen, self.admin_listen) {
-            report.clash(
+            errors.conflict(
                 &["server.admin_listen", "server.listen"],
                 format!(
                     "{} is taken by server.listen ({})",
@@ -97,11 +97,11 @@ impl Server {
             );
         }
         match (&self.tls_cert, &self.tls_key) {
-            (Some(_), None) => report.clash(
+            (Some(_), None) => errors.conflict(
                 &["server.tls_cert", "server.tls_key"],
                 "needs server.tls_key, which isn't set",
             ),
-            (None, Some(_)) => report.clash(
+            (None, Some(_)) => errors.conflict(
                 &["server.tls_key", "server.tls_cert"],
                 "needs server.tls_cert, which isn't set",
             ),
@@ -111,10 +111,14 @@ impl Server {
 
     /// Every page that a visitor opens could do what the visitor can: nobody else must be able to
     /// connect, and no key be in use.
-    pub(super) fn compare_origins(&self, mode: Option<AuthMode>, report: &mut ErrorCollector) {
+    pub(in crate::config) fn compare_origins(
+        &self,
+        mode: Option<AuthMode>,
+        errors: &mut ErrorCollector,
+    ) {
         let is_private = mode == Some(AuthMode::Anyone) && self.listen.ip().is_loopback();
         if self.cors_origins.contains(&CorsOrigin::Any) && !is_private {
-            report.clash(
+            errors.conflict(
                 &["server.cors_origins", "auth.mode", "server.listen"],
                 "\"*\" is only for auth.mode = \"none\" and a server.listen on loopback: list the origins, such as https://app.example.com",
             );

@@ -4,10 +4,12 @@ use std::fmt::Write;
 
 use toml::Value;
 
-use super::schema::SettingKey;
+use super::key::SettingKey;
 
 /// One section after the other; a key that isn't set is a comment that says what holds.
-pub(super) fn toml<'k>(settings: impl Iterator<Item = (&'k SettingKey, Option<Value>)>) -> String {
+pub(in crate::config) fn toml<'k>(
+    settings: impl Iterator<Item = (&'k SettingKey, Option<Value>)>,
+) -> String {
     let mut text = String::new();
     let mut section = "";
     for (key, value) in settings {

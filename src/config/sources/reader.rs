@@ -3,20 +3,21 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::errors::ErrorCollector;
-use super::rules::RuleResult;
-use super::schema::SettingKey;
-use super::setting::SettingValue;
-use super::sources::{self, PREFIX, RawValue, SettingsSource, SourcedValue};
+use super::file;
+use super::value::{PREFIX, RawValue, SettingsSource, SourcedValue};
+use crate::config::errors::ErrorCollector;
+use crate::config::schema::key::{SettingKey, variable};
+use crate::config::schema::rules::RuleResult;
+use crate::config::schema::value::SettingValue;
 
 /// Names that are less alike than this (0 to 1) aren't taken for slips of each other.
 const ALIKE: f64 = 0.7;
 
 /// The layers and the mistakes found in them.
-pub(super) struct SettingsReader {
+pub(in crate::config) struct SettingsReader {
     /// The upper ones first.
     sources: [SettingsSource; 2],
-    report: ErrorCollector,
+    errors: ErrorCollector,
     /// The files that secrets were read from, by key.
     secret_files: BTreeMap<&'static str, PathBuf>,
 }
@@ -27,13 +28,14 @@ impl SettingsReader {
         file: Option<(&Path, &str)>,
         environment: SettingsSource,
         keys: &[&SettingKey],
-        mut report: ErrorCollector,
+        mut errors: ErrorCollector,
     ) -> Self {
         let tables: Vec<&str> = keys.iter().map(|key| key.table()).collect();
-        let file = file.map(|(path, named_by)| sources::file(path, named_by, &tables, &mut report));
+        let file =
+            file.map(|(path, named_by)| file::read_settings(path, named_by, &tables, &mut errors));
         Self {
             sources: [environment, file.unwrap_or_default()],
-            report,
+            errors,
             secret_files: BTreeMap::new(),
         }
     }
@@ -49,14 +51,14 @@ impl SettingsReader {
         } else {
             self.take(key)?
         };
-        self.report.given(key, &given.written);
+        self.errors.given(key, &given.written);
         let value = match &given.value {
             RawValue::Text(text) => T::from_text(text),
             RawValue::Toml(value) => T::from_toml(value),
         };
         let judged = value.and_then(|value| rule(&value).map(|()| value));
         judged
-            .map_err(|says| self.report.bad(key, &given.written, says))
+            .map_err(|says| self.errors.invalid(key, &given.written, says))
             .ok()
     }
 
@@ -80,7 +82,7 @@ impl SettingsReader {
         };
         match given {
             (Some(direct), Some(file)) => {
-                self.report.bad(
+                self.errors.invalid(
                     key,
                     &file.written,
                     format!(
@@ -100,12 +102,12 @@ impl SettingsReader {
         let path = match &file.value {
             RawValue::Text(path) | RawValue::Toml(toml::Value::String(path)) => path,
             RawValue::Toml(_) => {
-                self.report
-                    .bad(key, &file.written, "expected the path of a file");
+                self.errors
+                    .invalid(key, &file.written, "expected the path of a file");
                 return None;
             }
         };
-        match sources::read_secret(Path::new(path)) {
+        match file::read_secret(Path::new(path)) {
             Ok(text) => {
                 self.secret_files.insert(key, path.into());
                 Some(SourcedValue {
@@ -114,8 +116,8 @@ impl SettingsReader {
                 })
             }
             Err(why) => {
-                self.report
-                    .bad(key, &file.written, format!("can't read {path}: {why}"));
+                self.errors
+                    .invalid(key, &file.written, format!("can't read {path}: {why}"));
                 None
             }
         }
@@ -127,18 +129,18 @@ impl SettingsReader {
     }
 
     /// What was noted so far; what nobody took is fine.
-    pub fn into_report(self) -> ErrorCollector {
-        self.report
+    pub fn into_errors(self) -> ErrorCollector {
+        self.errors
     }
 
     /// Notes what nobody took.
     pub fn finish(mut self, keys: &[&SettingKey]) -> ErrorCollector {
         for layer in &self.sources {
             for (key, given) in layer {
-                self.report.add(&given.written, unknown(key, given, keys));
+                self.errors.add(&given.written, unknown(key, given, keys));
             }
         }
-        self.report
+        self.errors
     }
 }
 
@@ -167,10 +169,4 @@ fn closest<'k>(key: &str, names: impl Iterator<Item = &'k str>) -> Option<&'k st
         .filter(|(alike, _)| *alike >= ALIKE)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, name)| name)
-}
-
-/// `ASSET_GATEWAY_EGAIN__RATE` for `egain.rate`, `ASSET_GATEWAY_AUTH__JWT__ISSUER` for
-/// `auth.jwt.issuer`.
-pub(super) fn variable(key: &str) -> String {
-    format!("{PREFIX}{}", key.replace('.', "__").to_uppercase())
 }

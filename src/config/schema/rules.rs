@@ -5,27 +5,30 @@ use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 use url::{Host, Url};
 
-use super::setting::{SettingValue, shown};
+use super::value::{SettingValue, shown};
 
 /// The longest that anything may be set to wait.
 ///
 /// What is longer is a slip of the pen, and a clock's arithmetic must not overflow.
-pub(super) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub(in crate::config) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The longest that anything may be remembered.
-pub(super) const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+pub(in crate::config) const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// The longest that others may remember anything (RFC 9111 has no bound; caches read more as this).
-pub(super) const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+pub(in crate::config) const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// The shortest time limit that isn't simply a refusal: a handshake over a long way takes longer.
-pub(super) const MOMENT: Duration = Duration::from_millis(100);
+pub(in crate::config) const MOMENT: Duration = Duration::from_millis(100);
 
 /// The verdict on a value; the error is a line that says what is wrong.
-pub(super) type RuleResult = Result<(), String>;
+pub(in crate::config) type RuleResult = Result<(), String>;
 
 /// At least `least`, at most `most`.
-pub(super) fn within<T: SettingValue + PartialOrd>(least: T, most: T) -> impl Fn(&T) -> RuleResult {
+pub(in crate::config) fn within<T: SettingValue + PartialOrd>(
+    least: T,
+    most: T,
+) -> impl Fn(&T) -> RuleResult {
     move |value| {
         if (&least..=&most).contains(&value) {
             return Ok(());
@@ -40,7 +43,9 @@ pub(super) fn within<T: SettingValue + PartialOrd>(least: T, most: T) -> impl Fn
 }
 
 /// If it is given at all.
-pub(super) fn given<T>(rule: impl Fn(&T) -> RuleResult) -> impl Fn(&Option<T>) -> RuleResult {
+pub(in crate::config) fn given<T>(
+    rule: impl Fn(&T) -> RuleResult,
+) -> impl Fn(&Option<T>) -> RuleResult {
     move |value| value.as_ref().map_or(Ok(()), &rule)
 }
 
@@ -49,7 +54,7 @@ pub(super) fn given<T>(rule: impl Fn(&T) -> RuleResult) -> impl Fn(&Option<T>) -
     clippy::ptr_arg,
     reason = "rules take a value of the setting's own type"
 )]
-pub(super) fn some<T>(list: &Vec<T>) -> RuleResult {
+pub(in crate::config) fn some<T>(list: &Vec<T>) -> RuleResult {
     if list.is_empty() {
         Err("must have at least one entry".into())
     } else {
@@ -58,7 +63,7 @@ pub(super) fn some<T>(list: &Vec<T>) -> RuleResult {
 }
 
 /// What can stand in an `Authorization` header.
-pub(super) fn bearer(token: &secrecy::SecretString) -> RuleResult {
+pub(in crate::config) fn bearer(token: &secrecy::SecretString) -> RuleResult {
     use secrecy::ExposeSecret;
     if token.expose_secret().bytes().all(|b| b.is_ascii_graphic()) {
         return Ok(());
@@ -68,7 +73,7 @@ pub(super) fn bearer(token: &secrecy::SecretString) -> RuleResult {
 
 /// Over https, or not off this machine: whoever can read or change what passes there can be
 /// anybody.
-pub(super) fn private(url: &Url) -> RuleResult {
+pub(in crate::config) fn private(url: &Url) -> RuleResult {
     let local = match url.host() {
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
         Some(Host::Ipv6(ip)) => ip.is_loopback(),
@@ -83,7 +88,7 @@ pub(super) fn private(url: &Url) -> RuleResult {
 }
 
 /// Directives for the log, such as `info` or `info,asset_gateway=debug`.
-pub(super) fn log_filter(text: &String) -> RuleResult {
+pub(in crate::config) fn log_filter(text: &String) -> RuleResult {
     // tracing-subscriber 0.3.23 counts from behind blanks and cuts from before them: another
     // target, or a panic.
     if text

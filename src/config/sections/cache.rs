@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::rules::{DAY, WEEK, YEAR, within};
-use super::schema::section;
-use super::setting::words;
 use crate::api::DownloadMode;
+use crate::config::schema::rules::{DAY, WEEK, YEAR, within};
+use crate::config::schema::section;
+use crate::config::schema::value::words;
 
 /// Less than this saves no calls.
 const NEGATIVE_LEAST: Duration = Duration::from_millis(100);

@@ -1,7 +1,7 @@
 //! How many calls eGain allows: by plan, or as the settings say.
 
 use super::egain::Egain;
-use super::setting::words;
+use super::plan::Plan;
 use crate::egain::{CallRate, MonthlyQuota};
 
 /// What one replica may ask of eGain, by kind of route.
@@ -13,72 +13,6 @@ pub struct CallBudgets {
     pub other: CallRate,
     /// A month's calls of each method; none where only rates are given.
     pub quota: Option<MonthlyQuota>,
-}
-
-/// The plans that eGain sells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Plan {
-    /// For trying it out.
-    Developer,
-    /// The smaller one.
-    Basic,
-    /// The larger one.
-    Enterprise,
-}
-
-words! {
-    Plan {
-        Developer = "developer",
-        Basic = "basic",
-        Enterprise = "enterprise",
-    }
-}
-
-impl Plan {
-    /// What eGain documents for a whole tenant: calls to `/assets`, and to all other routes.
-    const fn rates(self) -> (CallRate, CallRate) {
-        match self {
-            Self::Developer => (
-                CallRate {
-                    per_second: 0.16,
-                    burst: 1,
-                },
-                CallRate {
-                    per_second: 0.16,
-                    burst: 1,
-                },
-            ),
-            Self::Basic => (
-                CallRate {
-                    per_second: 1.0,
-                    burst: 3,
-                },
-                CallRate {
-                    per_second: 0.5,
-                    burst: 2,
-                },
-            ),
-            Self::Enterprise => (
-                CallRate {
-                    per_second: 5.0,
-                    burst: 15,
-                },
-                CallRate {
-                    per_second: 1.0,
-                    burst: 30,
-                },
-            ),
-        }
-    }
-
-    /// Calls of each method in a month.
-    const fn quota(self) -> u64 {
-        match self {
-            Self::Developer => 1_000,
-            Self::Basic => 100_000,
-            Self::Enterprise => 500_000,
-        }
-    }
 }
 
 /// A burst that nobody gave is the rate rounded up: what a second allows may come at once.
@@ -108,9 +42,16 @@ fn quota(settings: &Egain) -> Option<MonthlyQuota> {
     })
 }
 
+impl Egain {
+    /// The calls that one replica may make; nothing without a plan and a rate.
+    pub(in crate::config) fn budgets(&self) -> Option<CallBudgets> {
+        CallBudgets::resolve(self)
+    }
+}
+
 impl CallBudgets {
     /// The plan's rates, with what the settings say more exactly, as one replica's share.
-    pub(super) fn resolve(settings: &Egain) -> Option<Self> {
+    fn resolve(settings: &Egain) -> Option<Self> {
         let plan = settings.plan.map(Plan::rates);
         let assets = settings
             .rate

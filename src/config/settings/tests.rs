@@ -25,9 +25,9 @@ fn mistakes(toml: &str, variables: &[(&str, &str)]) -> String {
 
 /// What the service would say, with all the rest.
 fn mistakes_of_serve(variables: &[(&str, &str)]) -> String {
-    let (settings, mut report) = Settings::gather(None, variables.iter().copied());
-    settings.require(&mut report);
-    report
+    let (settings, mut errors) = Settings::gather(None, variables.iter().copied());
+    settings.require(&mut errors);
+    errors
         .judge(())
         .map_or_else(|mistakes| mistakes.to_string(), |()| String::new())
 }
@@ -652,7 +652,7 @@ fn a_slip_of_the_pen_is_no_setting() {
         ("server.read_buffer", ["1KiB", "1GiB"]),
     ] {
         for value in wrong {
-            let variable = reader::variable(key);
+            let variable = crate::config::schema::key::variable(key);
             let said = mistakes("", &[(&variable, value)]);
             assert!(
                 said.starts_with(&format!("{variable}: must be between ")),

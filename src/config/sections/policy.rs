@@ -1,9 +1,9 @@
 //! `[policy]`: which files may pass.
 
 use super::channels::ChannelsConfig;
-use super::rules::some;
-use super::schema::section;
-use super::setting::words;
+use crate::config::schema::rules::some;
+use crate::config::schema::section;
+use crate::config::schema::value::words;
 use crate::media::MediaPattern;
 use crate::policy::{OnTypeMismatch, UnknownChannels};
 

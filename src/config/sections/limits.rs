@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::errors::ErrorCollector;
-use super::rules::within;
-use super::schema::section;
-use super::setting::shown;
+use crate::config::errors::ErrorCollector;
+use crate::config::schema::rules::within;
+use crate::config::schema::section;
+use crate::config::schema::value::shown;
 use crate::types::units::ByteSize;
 
 section! {
@@ -30,10 +30,10 @@ impl Limits {
     /// Notes what contradicts itself.
     ///
     /// A look-ahead larger than the largest file is none: it is never filled.
-    pub(super) fn compare(&self, report: &mut ErrorCollector) {
+    pub(in crate::config) fn compare(&self, errors: &mut ErrorCollector) {
         if self.spool_total != ByteSize(0) && self.spool_memory > self.spool_total {
             let (memory, total) = (shown(&self.spool_memory), shown(&self.spool_total));
-            report.clash(
+            errors.conflict(
                 &["limits.spool_memory", "limits.spool_total"],
                 format!("{memory} is more than limits.spool_total ({total})"),
             );

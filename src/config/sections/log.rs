@@ -1,8 +1,8 @@
 //! `[log]`: what is told, and in what form.
 
-use super::rules::log_filter;
-use super::schema::section;
-use super::setting::words;
+use crate::config::schema::rules::log_filter;
+use crate::config::schema::section;
+use crate::config::schema::value::words;
 use crate::telemetry::logging::LogFormat;
 
 words! {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use toml::Value;
 use url::Url;
 
-use super::setting::{HIDDEN, SettingValue, mistyped, unreadable};
+use super::value::{HIDDEN, SettingValue, mistyped, unreadable};
 use crate::api::{CorsOrigin, IpRange};
 use crate::media::MediaPattern;
 use crate::storage::HostPattern;
@@ -52,7 +52,7 @@ impl SettingValue for SecretString {
 }
 
 /// What lists are made of: types that read and write themselves.
-pub(super) trait ListEntry: FromStr<Err: Display> + Display {
+pub(in crate::config) trait ListEntry: FromStr<Err: Display> + Display {
     /// What a list of them is called, to end the sentence "expected".
     const EXPECTED: &'static str;
 }
@@ -277,7 +277,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::setting::shown;
+    use crate::config::schema::value::shown;
 
     fn read<T: SettingValue>(text: &str) -> String {
         T::from_text(text).map_or_else(|why| why, |value| shown(&value))

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use strum::IntoEnumIterator;
 use toml::{Table, Value};
 
-use super::setting::{SettingValue, mistyped};
+use crate::config::schema::value::{SettingValue, mistyped};
 use crate::media::{MediaKind, MediaPattern};
 use crate::policy::{ChannelRules, DirectionRules, FileRules};
 use crate::types::asset::is_channel;

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use toml::Value;
 use url::Url;
 
-use super::errors::ErrorCollector;
-use super::reader::SettingsReader;
-use super::rules::{RuleResult, given, private, within};
-use super::schema::section;
-use super::setting::{SettingValue, mistyped, words};
 use crate::api::{self, ApiKey, ClaimNames, JwtConfig};
+use crate::config::errors::ErrorCollector;
+use crate::config::schema::rules::{RuleResult, given, private, within};
+use crate::config::schema::section;
+use crate::config::schema::value::{SettingValue, mistyped, words};
+use crate::config::sources::reader::SettingsReader;
 use crate::types::account::AccountId;
 use crate::types::asset::{Sender, is_channel};
 use crate::types::caller::{AuthenticatedCaller, CallerRole};
@@ -76,7 +76,7 @@ section! {
 
 impl Jwt {
     /// Notes what tokens can't be judged without.
-    pub(super) fn require(&self, mode: Option<AuthMode>, report: &mut ErrorCollector) {
+    pub(in crate::config) fn require(&self, mode: Option<AuthMode>, errors: &mut ErrorCollector) {
         let given = [
             ("auth.jwt.issuer", self.issuer.is_some()),
             ("auth.jwt.audience", self.audience.is_some()),
@@ -86,7 +86,7 @@ impl Jwt {
             .into_iter()
             .filter(|(_, given)| !given && mode == Some(AuthMode::Jwt))
         {
-            report.clash(&[key], "not set: auth.mode = \"jwt\" needs it");
+            errors.conflict(&[key], "not set: auth.mode = \"jwt\" needs it");
         }
     }
 
@@ -110,15 +110,15 @@ impl Jwt {
 
 impl Auth {
     /// Notes what the service can't do without. An open door must be somebody's decision.
-    pub(super) fn require(&self, report: &mut ErrorCollector) {
+    pub(in crate::config) fn require(&self, errors: &mut ErrorCollector) {
         match self.mode {
             None => {
                 let says = "not set: say who may call. keys takes the callers of auth.keys, jwt those with a token of \
                             auth.jwt.issuer; none (ASSET_GATEWAY_AUTH__MODE=none) lets anyone who can connect do everything";
-                report.clash(&["auth.mode"], says);
+                errors.conflict(&["auth.mode"], says);
             }
             Some(AuthMode::Keys) if self.keys.is_empty() => {
-                report.clash(
+                errors.conflict(
                     &["auth.keys"],
                     "is empty, so that nobody could call: make a key with asset-gateway key new",
                 );
@@ -128,7 +128,7 @@ impl Auth {
     }
 
     /// The channels that keys are bound to.
-    pub(super) fn channels(&self) -> Vec<String> {
+    pub(in crate::config) fn channels(&self) -> Vec<String> {
         self.keys
             .iter()
             .flat_map(|key| key.caller.channels.iter().cloned())
@@ -136,7 +136,7 @@ impl Auth {
     }
 
     /// As if nothing but keys could be set.
-    pub(super) fn of_keys(from: &mut SettingsReader) -> Self {
+    pub(in crate::config) fn of_keys(from: &mut SettingsReader) -> Self {
         Self {
             mode: Some(AuthMode::Keys),
             keys: from.value("auth.keys", each_once).unwrap_or_default(),
@@ -144,7 +144,7 @@ impl Auth {
     }
 
     /// What the front is given.
-    pub(super) fn callers(&self, jwt: &Jwt) -> api::AuthConfig {
+    pub(in crate::config) fn callers(&self, jwt: &Jwt) -> api::AuthConfig {
         match self.mode {
             Some(AuthMode::Keys) | None => api::AuthConfig::Keys(self.keys.clone()),
             Some(AuthMode::Jwt) => {

@@ -5,11 +5,11 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::budget::{CallBudgets, Plan};
-use super::errors::ErrorCollector;
-use super::rules::{self, MOMENT, given, some, within};
-use super::schema::section;
-use super::setting::{HIDDEN, words};
+use super::plan::Plan;
+use crate::config::errors::ErrorCollector;
+use crate::config::schema::rules::{self, MOMENT, given, some, within};
+use crate::config::schema::section;
+use crate::config::schema::value::{HIDDEN, words};
 use crate::storage::{HostPattern, UploadContentType, UploadMethod};
 use crate::types::peer_time;
 
@@ -103,27 +103,22 @@ section! {
 }
 
 impl Egain {
-    /// The calls that one replica may make; nothing without a plan and a rate.
-    pub fn budgets(&self) -> Option<CallBudgets> {
-        CallBudgets::resolve(self)
-    }
-
     /// Notes what contradicts itself.
-    pub(super) fn compare(&self, report: &mut ErrorCollector) {
+    pub(in crate::config) fn compare(&self, errors: &mut ErrorCollector) {
         if self.burst.is_some() && self.rate.is_none() {
-            report.clash(
+            errors.conflict(
                 &["egain.burst", "egain.rate"],
                 "needs egain.rate, which isn't set",
             );
         }
         if self.other_burst.is_some() && self.other_rate.or(self.rate).is_none() {
-            report.clash(
+            errors.conflict(
                 &["egain.other_burst", "egain.other_rate", "egain.rate"],
                 "needs egain.other_rate or egain.rate, which aren't set",
             );
         }
         if self.enforce_quota && self.monthly_quota.is_none() && self.plan.is_none() {
-            report.clash(
+            errors.conflict(
                 &["egain.enforce_quota", "egain.monthly_quota", "egain.plan"],
                 "needs egain.monthly_quota or egain.plan, which aren't set",
             );
@@ -136,7 +131,7 @@ impl Egain {
                 .filter(|_| !self.allow_http)
                 .map_or(Ok(()), rules::private);
             if let Err(says) = verdict {
-                report.clash(
+                errors.conflict(
                     &[key, "egain.allow_http"],
                     format!(
                         "{says}; egain.allow_http = true lets secrets cross the network in clear"
@@ -146,7 +141,7 @@ impl Egain {
         }
         for (key, is_given) in self.client() {
             if self.token.is_some() && is_given {
-                report.clash(
+                errors.conflict(
                     &[key, "egain.token"],
                     "is given together with egain.token: only one of them can hold",
                 );
@@ -155,14 +150,14 @@ impl Egain {
     }
 
     /// Notes what the service can't do without.
-    pub(super) fn require(&self, report: &mut ErrorCollector) {
+    pub(in crate::config) fn require(&self, errors: &mut ErrorCollector) {
         if self.plan.is_none() && self.rate.is_none() {
-            report.clash(
+            errors.conflict(
                 &["egain.plan", "egain.rate"],
                 "not set: say developer, basic or enterprise, or set egain.rate (calls a second)",
             );
         }
-        self.require_credentials(report);
+        self.require_credentials(errors);
         for (key, secret) in [
             ("egain.token", &self.token),
             ("egain.client_secret", &self.client_secret),
@@ -171,7 +166,7 @@ impl Egain {
                 .as_ref()
                 .is_some_and(|secret| secret.expose_secret() == HIDDEN)
             {
-                report.clash(
+                errors.conflict(
                     &[key],
                     format!("is {HIDDEN:?}, which stands for a secret that isn't shown: put the secret itself here"),
                 );
@@ -179,7 +174,7 @@ impl Egain {
         }
     }
 
-    fn require_credentials(&self, report: &mut ErrorCollector) {
+    fn require_credentials(&self, errors: &mut ErrorCollector) {
         let client = self.client();
         if self.token.is_none() && client.iter().all(|(_, is_given)| !is_given) {
             let keys = [
@@ -188,13 +183,13 @@ impl Egain {
                 "egain.client_id",
                 "egain.client_secret",
             ];
-            return report.clash(&keys, "not set: give a token, or egain.token_url, egain.client_id and egain.client_secret");
+            return errors.conflict(&keys, "not set: give a token, or egain.token_url, egain.client_id and egain.client_secret");
         }
         for (key, _) in client
             .into_iter()
             .filter(|(_, is_given)| self.token.is_none() && !is_given)
         {
-            report.clash(
+            errors.conflict(
                 &[key, "egain.token"],
                 "not set: a client needs egain.token_url, egain.client_id and egain.client_secret",
             );

@@ -3,13 +3,13 @@
 use toml::Value;
 
 /// What `asset-gateway config` shows in place of a secret.
-pub(super) const HIDDEN: &str = "[hidden]";
+pub(in crate::config) const HIDDEN: &str = "[hidden]";
 
 /// A type that settings can have.
 ///
 /// Not `Deserialize`: that stops at the first mistake, speaks of Rust's types, and either keeps the
 /// text of variables from being numbers or turns secrets such as `007` into them.
-pub(super) trait SettingValue: Sized {
+pub(in crate::config) trait SettingValue: Sized {
     /// What a value looks like, to end the sentence "expected".
     const EXPECTED: &'static str;
 
@@ -32,7 +32,7 @@ pub(super) trait SettingValue: Sized {
 }
 
 /// "expected a whole number, found a list": TOML of another type.
-pub(super) fn mistyped<T: SettingValue>(found: &Value) -> String {
+pub(in crate::config) fn mistyped<T: SettingValue>(found: &Value) -> String {
     let found = match found {
         // A secret that was written without its quotes is no less a secret.
         _ if T::SECRET => "something else".into(),
@@ -48,12 +48,12 @@ pub(super) fn mistyped<T: SettingValue>(found: &Value) -> String {
 }
 
 /// "expected a whole number, found "many"": text that can't be read.
-pub(super) fn unreadable<T: SettingValue>(text: &str) -> String {
+pub(in crate::config) fn unreadable<T: SettingValue>(text: &str) -> String {
     format!("expected {}, found {text:?}", T::EXPECTED)
 }
 
 /// How a value is written in a sentence.
-pub(super) fn shown<T: SettingValue>(value: &T) -> String {
+pub(in crate::config) fn shown<T: SettingValue>(value: &T) -> String {
     match value.to_toml() {
         Some(Value::String(text)) => text,
         Some(value) => value.to_string(),
@@ -81,14 +81,14 @@ impl<T: SettingValue> SettingValue for Option<T> {
 /// Writes an enum's values as words.
 macro_rules! words {
     ($enum:ident { $($variant:ident = $word:literal,)+ }) => {
-        impl $crate::config::setting::SettingValue for $enum {
+        impl $crate::config::schema::value::SettingValue for $enum {
             const EXPECTED: &'static str =
-                $crate::config::setting::one_of(concat!("one of", $(" ", $word, ","),+));
+                $crate::config::schema::value::one_of(concat!("one of", $(" ", $word, ","),+));
 
             fn from_text(text: &str) -> Result<Self, String> {
                 match text {
                     $($word => Ok(Self::$variant),)+
-                    _ => Err($crate::config::setting::unreadable::<Self>(text)),
+                    _ => Err($crate::config::schema::value::unreadable::<Self>(text)),
                 }
             }
 
@@ -99,9 +99,9 @@ macro_rules! words {
         }
     };
 }
-pub(super) use words;
+pub(in crate::config) use words;
 
 /// `one of a, b`, from `one of a, b,` as a macro has to write it.
-pub(super) const fn one_of(words: &'static str) -> &'static str {
+pub(in crate::config) const fn one_of(words: &'static str) -> &'static str {
     words.split_at(words.len() - 1).0
 }

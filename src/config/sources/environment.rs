@@ -1,0 +1,114 @@
+//! The environment as a source of values.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use super::value::{PREFIX, RawValue, SettingsSource, SourcedValue};
+use crate::config::errors::ErrorCollector;
+
+/// The variable that names the file.
+pub(in crate::config) const FILE_VARIABLE: &str = "ASSET_GATEWAY_CONFIG";
+
+/// The environment's part in the settings.
+#[derive(Default)]
+pub(in crate::config) struct Environment {
+    /// Values by key. What isn't written like a key stands here under its own name.
+    pub keys: SettingsSource,
+    /// The settings file that it names.
+    pub file: Option<PathBuf>,
+}
+
+/// Sorts out the environment.
+///
+/// Only variables with `__` after the prefix are keys: Kubernetes injects others with the same
+/// prefix, such as `ASSET_GATEWAY_PORT`. An empty variable counts as not given, as templates leave
+/// them behind.
+pub(in crate::config) fn read<N, V>(
+    variables: impl IntoIterator<Item = (N, V)>,
+    errors: &mut ErrorCollector,
+) -> Environment
+where
+    N: Into<OsString>,
+    V: Into<OsString>,
+{
+    let mut environment = Environment::default();
+    for (name, value) in variables {
+        // No name of ours is anything but UTF-8.
+        let (Ok(name), value) = (name.into().into_string(), value.into()) else {
+            continue;
+        };
+        if value.is_empty() {
+            continue;
+        }
+        if name == FILE_VARIABLE {
+            environment.file = Some(value.into());
+        } else if let Some(key) = key_of(&name) {
+            match value.into_string() {
+                Ok(text) => drop(environment.keys.insert(
+                    key,
+                    SourcedValue {
+                        written: name,
+                        value: RawValue::Text(text),
+                    },
+                )),
+                Err(_) => errors.add(&name, "is not UTF-8"),
+            }
+        }
+    }
+    environment
+}
+
+/// `egain.rate` of `ASSET_GATEWAY_EGAIN__RATE`; the name itself if it isn't all in capitals.
+fn key_of(name: &str) -> Option<String> {
+    let rest = name.strip_prefix(PREFIX)?;
+    if !rest.contains("__") {
+        return None;
+    }
+    let capitals = !rest.contains(|c: char| c.is_lowercase() || c == '.');
+    Some(if capitals {
+        rest.replace("__", ".").to_lowercase()
+    } else {
+        name.to_owned()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_kubernetes_injects_is_no_key() {
+        assert_eq!(key_of("ASSET_GATEWAY_PORT"), None);
+        assert_eq!(key_of("ASSET_GATEWAY_SERVICE_PORT_HTTP"), None);
+        assert_eq!(key_of("EGAIN__RATE"), None);
+    }
+
+    #[test]
+    fn two_underscores_part_section_and_key() {
+        assert_eq!(
+            key_of("ASSET_GATEWAY_EGAIN__BASE_URL").unwrap(),
+            "egain.base_url"
+        );
+        assert_eq!(
+            key_of("ASSET_GATEWAY_AUTH__JWT__JWKS_URL").unwrap(),
+            "auth.jwt.jwks_url"
+        );
+        assert_eq!(
+            key_of("ASSET_GATEWAY_egain__rate").unwrap(),
+            "ASSET_GATEWAY_egain__rate"
+        );
+    }
+
+    #[test]
+    fn an_empty_variable_is_not_given() {
+        let mut errors = ErrorCollector::default();
+        let found = read(
+            [
+                ("ASSET_GATEWAY_EGAIN__SCOPE", ""),
+                ("ASSET_GATEWAY_CONFIG", ""),
+            ],
+            &mut errors,
+        );
+        assert!(found.keys.is_empty() && found.file.is_none());
+    }
+}

@@ -1,0 +1,26 @@
+//! How a listener stops (graceful shutdown).
+
+use tokio_util::sync::CancellationToken;
+
+/// How serving ends, step by step.
+#[derive(Debug, Clone)]
+pub struct ShutdownTokens {
+    /// HTTP/2 connections are told to go elsewhere with what comes next; what HTTP/1.1 is told is
+    /// in its answers.
+    pub leave: CancellationToken,
+    /// The listener closes, idle connections close, and running exchanges finish.
+    pub close: CancellationToken,
+    /// What is left is cut.
+    pub abort: CancellationToken,
+}
+
+impl ShutdownTokens {
+    /// Without a time in which connections are told to leave while new ones are still taken.
+    pub fn new(close: CancellationToken, abort: CancellationToken) -> Self {
+        Self {
+            leave: close.clone(),
+            close,
+            abort,
+        }
+    }
+}

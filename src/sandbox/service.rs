@@ -1,0 +1,134 @@
+//! The stand-in as a service: a request comes in, perhaps meets a fault, and is answered.
+
+use std::convert::Infallible;
+use std::future;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use headers::{Date, HeaderMapExt};
+use http::header::DATE;
+use http::{Request, Response};
+use hyper::body::Incoming;
+
+use super::faults::Fault;
+use super::operation::SandboxOperation;
+use super::reply::{ReplyBody, ReplyContent, SandboxReply};
+use super::routes::RouteTarget;
+use super::state::SandboxState;
+use super::storage::StorageRefusal;
+use super::{accounts, assets, channels, control, download, reading, upload};
+
+impl SandboxState {
+    /// Answers one request. `Date` is set here unless a fault sets it, or hyper would set the right
+    /// one.
+    pub(super) async fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Response<ReplyBody>, Infallible> {
+        let mut reply = match self.routes.find(request.method(), request.uri().path()) {
+            Ok((RouteTarget::Operation(operation), id)) => {
+                self.operate(operation, &id, request).await
+            }
+            Ok((RouteTarget::Faults, _)) => control::add_faults(&self, request).await,
+            Ok((RouteTarget::Oddities, _)) => control::set_oddities(&self, request).await,
+            Ok((RouteTarget::Stats, _)) => control::stats(&self),
+            Ok((RouteTarget::Reset, _)) => control::reset(&self),
+            Ok((RouteTarget::PutChannel, _)) => control::put_channel(&self, request).await,
+            Err(lost) => lost.into_reply(),
+        };
+        if !reply.headers.contains_key(DATE) {
+            reply
+                .headers
+                .typed_insert(Date::from(SystemTime::from(self.clock.now())));
+        }
+        Ok(reply.into_response())
+    }
+
+    async fn operate(
+        &self,
+        operation: SandboxOperation,
+        id: &str,
+        request: Request<Incoming>,
+    ) -> SandboxReply {
+        let fault = self.faults.take(operation);
+        let _presence = self.tally.began(operation, fault.is_some());
+        let reply = match &fault {
+            Some(fault) => self.fail(fault, id, request).await,
+            None => {
+                let mut reply = self.perform(operation, id, request, None).await;
+                self.oddities.alter(operation, &mut reply);
+                reply
+            }
+        };
+        if !matches!(reply.content, ReplyContent::Cut) {
+            self.tally.answered(operation, reply.status);
+        }
+        reply
+    }
+
+    async fn fail(&self, fault: &Fault, id: &str, request: Request<Incoming>) -> SandboxReply {
+        tokio::time::sleep(fault.delay).await;
+        if fault.stall {
+            future::pending::<()>().await;
+        }
+        if fault.done {
+            let right = self.perform(fault.at, id, request, None).await;
+            let mut reply = if fault.close {
+                SandboxReply::cut()
+            } else {
+                fault.answer().unwrap_or(right)
+            };
+            fault.alter(&mut reply);
+            return reply;
+        }
+        if fault.close {
+            return SandboxReply::cut();
+        }
+        let mut reply = match fault.answer() {
+            Some(reply) if fault.cut_after.is_none() => {
+                reading::discard(request).await;
+                reply
+            }
+            _ => self.perform(fault.at, id, request, Some(fault)).await,
+        };
+        fault.alter(&mut reply);
+        reply
+    }
+
+    async fn perform(
+        &self,
+        operation: SandboxOperation,
+        id: &str,
+        request: Request<Incoming>,
+        fault: Option<&Fault>,
+    ) -> SandboxReply {
+        let for_users = request
+            .headers()
+            .get("x-egain-error-message")
+            .is_some_and(|wanted| wanted == "yes");
+        let result = match operation {
+            SandboxOperation::Token => return self.tokens.answer(&self.config, request).await,
+            SandboxOperation::Upload => {
+                return upload::receive(self, id, request, fault)
+                    .await
+                    .unwrap_or_else(StorageRefusal::into_reply);
+            }
+            SandboxOperation::Download => {
+                return download::send(self, id, &request, fault)
+                    .await
+                    .unwrap_or_else(StorageRefusal::into_reply);
+            }
+            SandboxOperation::CreateAsset => assets::create(self, request).await,
+            SandboxOperation::GetAsset => assets::get(self, id, &request),
+            SandboxOperation::DeleteAsset => assets::delete(self, id, &request),
+            SandboxOperation::CreateAccount => accounts::create(self, request).await,
+            SandboxOperation::ListAccounts => accounts::list(self, &request),
+            SandboxOperation::GetAccount => accounts::get(self, id, &request),
+            SandboxOperation::ReplaceAccount => accounts::replace(self, id, request).await,
+            SandboxOperation::DeleteAccount => accounts::delete(self, id, &request),
+            SandboxOperation::ListChannels => channels::list(self, &request),
+            SandboxOperation::GetChannel => channels::get(self, id, &request),
+        };
+        result.unwrap_or_else(|refusal| refusal.into_reply(for_users))
+    }
+}
