@@ -3,11 +3,11 @@
 
 mod disk;
 mod file;
+mod share;
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http_body_util::BodyExt;
 use prometheus::IntGauge;
@@ -16,11 +16,12 @@ use super::look_ahead::LookAhead;
 use crate::body::BoxBody;
 use crate::body::compact::BLOCK;
 use crate::telemetry::metrics::ServiceMetrics;
-use crate::types::error::{Error, ErrorCode, Stage};
-use crate::types::fair_limit::{FairLimit, FairShare, NoRoom};
+use crate::types::error::Error;
+use crate::types::fair_limit::FairLimit;
 pub use disk::DiskFile;
 use disk::SpoolDisk;
 pub use file::{SpoolContents, SpoolFile};
+use share::{SpoolShare, no_room};
 
 /// Bytes that a caller may always hold while there is room: a file of eGain's largest size, and a
 /// smaller one.
@@ -129,59 +130,10 @@ impl SharedSpool {
     }
 }
 
-/// An upload's share of the spool, given back when it is dropped.
-pub struct SpoolShare {
-    held: FairShare,
-    total: u64,
-    gauge: IntGauge,
-}
-
-impl SpoolShare {
-    /// Makes sure that it has so many bytes.
-    ///
-    /// # Errors
-    /// `length-required` where they would never fit, `overloaded` where they don't fit now.
-    fn cover(&mut self, bytes: u64) -> Result<(), Error> {
-        if bytes > self.total {
-            return Err(never_fits(self.total));
-        }
-        let more = bytes.saturating_sub(self.held.units());
-        self.held.grow(more).map_err(no_room)?;
-        self.gauge.add(more as i64);
-        Ok(())
-    }
-}
-
-impl Drop for SpoolShare {
-    fn drop(&mut self) {
-        self.gauge.sub(self.held.units() as i64);
-    }
-}
-
-fn no_room(why: NoRoom) -> Error {
-    let detail = match why {
-        NoRoom::Full => {
-            "too many files of unknown length are being held: declare the length, or try again later"
-        }
-        NoRoom::ShareTaken => {
-            "this caller has its share of what is held of files of unknown length: declare the length, or wait until one is stored"
-        }
-    };
-    Error::gateway(ErrorCode::Overloaded, Stage::Read, detail).retry_after(Duration::from_secs(2))
-}
-
-/// It would be refused again, however few others there are.
-fn never_fits(total: u64) -> Error {
-    let detail = format!(
-        "the file's length isn't known and it is larger than the {total} bytes that such files may take together: send \
-         Content-Length (raw), or size in the query or as a form field before the file"
-    );
-    Error::caller(ErrorCode::LengthRequired, Stage::Read, detail)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::error::ErrorCode;
     use bytes::Bytes;
     use http_body::Frame;
     use http_body_util::StreamBody;

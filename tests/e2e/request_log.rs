@@ -71,7 +71,7 @@ impl Logged {
 }
 
 /// What happened to a file on its way, whoever works on it.
-const RETRY: &str = "sends once more with a fresh signed URL";
+const RETRY: &str = "retrying upload with a new signed URL";
 const BROKEN: &str = "takes a broken stream up again";
 const LEFT: &str = "an asset that nobody keeps is left in eGain";
 

@@ -11,8 +11,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
-use super::SpoolShare;
 use super::disk::{DiskFile, SpoolDisk};
+use super::share::SpoolShare;
 use crate::body::compact::{BLOCK, CompactChunks};
 use crate::types::error::{Error, ErrorCode, Stage};
 
