@@ -29,7 +29,7 @@ pub struct UploadMetadata {
     pub channel: String,
     /// eGain's sender type.
     pub sender: Sender,
-    /// The name asked for.
+    /// The name that the caller asks for.
     pub name: Option<String>,
     /// The size declared, at least 1.
     pub size: Option<u64>,
@@ -48,12 +48,12 @@ impl UploadFields {
         Ok(fields)
     }
 
-    /// The name of a field that means something, for those that are worth reading.
+    /// The name of a field that means something; None for one to ignore.
     pub fn known(name: &str) -> Option<&'static str> {
         KNOWN.into_iter().find(|known| *known == name)
     }
 
-    /// Takes a value; the same name may be given twice only with the same value.
+    /// Adds a value; the same name may be given twice only with the same value.
     pub fn give(&mut self, name: &str, value: &str, stage: Stage) -> Result<(), Error> {
         let Some(name) = Self::known(name) else {
             return Ok(());
@@ -82,7 +82,8 @@ impl UploadFields {
             return Ok(());
         }
         let detail = format!(
-            "the field {name} came after the file, too late to count: send it before the file or in the query"
+            "the field {name} came after the file, too late to count: send it before the file or \
+             in the query"
         );
         Err(Error::caller(
             ErrorCode::ConflictingField,
@@ -113,14 +114,14 @@ impl UploadFields {
         let channel = self
             .channel(caller, stage)?
             .ok_or_else(|| no_channel(stage))?;
+        let name = match self.0.get("name") {
+            Some(name) if !name.trim().is_empty() => Some(name.clone()),
+            _ => None,
+        };
         Ok(UploadMetadata {
             channel: channel.to_owned(),
             sender: self.sender(caller, stage)?,
-            name: self
-                .0
-                .get("name")
-                .filter(|name| !name.trim().is_empty())
-                .cloned(),
+            name,
             size: self.size(stage)?,
             digest: self.digest(stage)?,
         })
@@ -137,7 +138,8 @@ impl UploadFields {
             return Ok(if let [only] = bound { Some(only) } else { None });
         };
         if !is_channel(channel) {
-            let detail = "channel is none of eGain's channel types: these are 1 to 64 of A-Z a-z 0-9 . _ -, such as sms or whatsapp";
+            let detail = "channel is none of eGain's channel types: these are 1 to 64 of A-Z a-z \
+                          0-9 . _ -, such as sms or whatsapp";
             return Err(invalid(stage, detail));
         }
         if !bound.is_empty() && !bound.iter().any(|own| own.eq_ignore_ascii_case(channel)) {
@@ -145,7 +147,7 @@ impl UploadFields {
                 Some(_) => Error::caller(
                     ErrorCode::ConflictingField,
                     stage,
-                    "channel isn't that of this caller's account: leave it away",
+                    "channel isn't that of this caller's account: omit it",
                 ),
                 None => forbidden(
                     stage,
@@ -169,7 +171,7 @@ impl UploadFields {
         if caller.sender.is_some_and(|bound| bound != sender) {
             return Err(forbidden(
                 stage,
-                "this caller is bound to another sender: leave sender away",
+                "this caller is bound to another sender: omit sender",
             ));
         }
         Ok(sender)
@@ -185,7 +187,7 @@ impl UploadFields {
             Err(_) => Err(invalid(stage, "size is not a whole number of bytes")),
             Ok(_) if !digits => Err(invalid(
                 stage,
-                "size is not a whole number of bytes: leave the sign away",
+                "size is not a whole number of bytes: omit the sign",
             )),
             Ok(0) => Err(Error::caller(
                 ErrorCode::EmptyFile,
@@ -217,19 +219,21 @@ impl UploadFields {
     }
 }
 
-/// As `application/x-www-form-urlencoded` is decoded, but that what isn't UTF-8 is no loss.
+/// Decodes `application/x-www-form-urlencoded`. Bytes that aren't UTF-8 are decoded by their
+/// charset instead of being lost.
 fn decode(text: &str) -> String {
     let spaced = text.replace('+', " ");
     charset::decode(&Cow::from(percent_decode_str(&spaced))).into_owned()
 }
 
-/// Nobody can be asked for a channel that isn't named.
+/// The channel decides what may be sent, and the gateway can't guess it.
 pub fn no_channel(stage: Stage) -> Error {
-    let detail = "channel is missing: give eGain's channel type in the query or as a form field before the file";
+    let detail = "channel is missing: give eGain's channel type in the query or as a form field \
+                  before the file";
     Error::caller(ErrorCode::MissingField, stage, detail)
 }
 
-/// Refused before it is collected, too.
+/// Used while a field is collected, too, so that none grows beyond this.
 pub fn too_long(name: &str, stage: Stage) -> Error {
     invalid(
         stage,
@@ -241,7 +245,7 @@ fn forbidden(stage: Stage, detail: &'static str) -> Error {
     Error::caller(ErrorCode::Forbidden, stage, detail)
 }
 
-fn invalid(stage: Stage, detail: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+fn invalid(stage: Stage, detail: impl Into<Cow<'static, str>>) -> Error {
     Error::caller(ErrorCode::InvalidField, stage, detail)
 }
 

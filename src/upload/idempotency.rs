@@ -1,5 +1,5 @@
-//! The same `Idempotency-Key` from the same caller stores one file: a retry gets the response of the
-//! first attempt.
+//! The same `Idempotency-Key` from the same caller stores one file: a retry gets the response of
+//! the first attempt.
 //!
 //! A failed attempt releases its key at once: a key that outlives its attempt would lose the
 //! caller's file for good.

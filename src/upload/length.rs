@@ -1,5 +1,6 @@
-//! The ladder of lengths: eGain wants the exact size before the first byte, so the size is declared,
-//! or known from the look-ahead, or derived from the request's own length, or found by spooling.
+//! The ladder of lengths. eGain needs the exact size before the first byte, so the size is
+//! declared, or known from the look-ahead, or derived from the request's own length, or found by
+//! spooling.
 
 use bytes::Bytes;
 

@@ -321,7 +321,7 @@ impl UploadService {
     /// bound to.
     ///
     /// # Errors
-    /// As for an upload: fields that are wrong, another caller's channel, an account that is closed.
+    /// As for an upload: fields that are wrong, another caller's channel, a closed account.
     pub async fn allowance(
         &self,
         caller: &Arc<AuthenticatedCaller>,

@@ -1,5 +1,5 @@
-//! Where a file waits that may have to be sent from its first byte: in memory up to a small bound,
-//! then in an unlinked temporary file, and under one cap for all uploads together.
+//! The spool: holds files that may have to be sent from their first byte. A file is in memory up to
+//! a small bound, then in an unlinked temporary file. All uploads together share one cap.
 
 mod disk;
 mod file;
@@ -23,20 +23,20 @@ use disk::SpoolDisk;
 pub use file::{SpoolContents, SpoolFile};
 use share::{SpoolShare, no_room};
 
-/// Bytes that a caller may always hold while there is room: a file of eGain's largest size, and a
+/// Bytes that each caller may hold while there is room: a file of eGain's largest size, and a
 /// smaller one.
 const LEAST_SHARE: u64 = 16 * 1024 * 1024;
 
 /// Bounds and place of spooled files.
 #[derive(Debug, Clone)]
 pub struct SpoolConfig {
-    /// Bytes of one upload that are kept in memory.
+    /// Bytes of one upload that may be in memory.
     pub memory: u64,
     /// Bytes of all uploads together; 0 switches spooling off.
     pub total: u64,
     /// Where temporary files are made.
     pub dir: PathBuf,
-    /// Whether callers can be told apart: then they share `total` once it gets scarce.
+    /// Whether callers are authenticated: then they share `total` once it gets scarce.
     pub is_shared: bool,
 }
 
@@ -74,12 +74,12 @@ impl SharedSpool {
         self.config.total > 0
     }
 
-    /// Bytes of one upload that are kept in memory.
+    /// Bytes of one upload that may be in memory.
     pub fn memory(&self) -> u64 {
         self.config.memory
     }
 
-    /// Makes sure that temporary files can be made, as the root file system may be read-only.
+    /// Checks that temporary files can be created, as the root file system may be read-only.
     pub fn probe(&self) -> io::Result<()> {
         if self.is_on() {
             tempfile::tempfile_in(&self.config.dir).map(drop)
@@ -88,8 +88,8 @@ impl SharedSpool {
         }
     }
 
-    /// Reads the rest of a file. `check` refuses a length that is too large, as soon as that is
-    /// seen.
+    /// Reads the rest of a file. `check` refuses a length that is too large as soon as it is
+    /// reached.
     pub async fn collect(
         &self,
         caller: &str,
@@ -112,7 +112,7 @@ impl SharedSpool {
         Ok(file)
     }
 
-    /// An empty file with room for so many bytes. They pin next to no memory: a copy is hardly ever
+    /// An empty file with room for `bytes`. It uses hardly any memory, as a copy is hardly ever
     /// read. None where there is no room now.
     pub fn reserve(&self, caller: &str, bytes: u64) -> Option<SpoolFile> {
         let mut share = self.share(caller).ok()?;
@@ -171,7 +171,7 @@ mod tests {
     }
 
     async fn whole(file: &mut SpoolFile) -> Vec<u8> {
-        let SpoolContents { disk, memory } = file.kept();
+        let SpoolContents { disk, memory } = file.contents();
         let mut bytes = Vec::new();
         if let Some(mut stored) = disk {
             while let Some(piece) = stored.next().await.unwrap() {
@@ -202,7 +202,7 @@ mod tests {
                 // Blocks that aren't full are counted as what they pin.
                 let pins_more = size < 16 * 1024 && length > 64 * 1024;
                 assert!(
-                    pins_more || spooled.kept().disk.is_some() == on_disk,
+                    pins_more || spooled.contents().disk.is_some() == on_disk,
                     "{length} in pieces of {size}"
                 );
             }
@@ -215,7 +215,7 @@ mod tests {
         let first = collect(&spools, &["abcd"]).await.unwrap();
         let second = collect(&spools, &["ab", "c"]).await;
         assert_eq!(
-            second.err().map(|fault| fault.code()),
+            second.err().map(|error| error.code()),
             Some(ErrorCode::Overloaded)
         );
         drop(first);
@@ -224,11 +224,12 @@ mod tests {
         assert_eq!(
             alone
                 .err()
-                .map(|fault| (fault.code(), fault.is_retryable())),
+                .map(|error| (error.code(), error.is_retryable())),
             Some((ErrorCode::LengthRequired, false))
         );
         assert_eq!((spools.room.taken(), spools.gauge.get()), (0, 0));
     }
+
     #[test]
     fn room_for_a_copy_is_there_as_a_whole_or_not_at_all() {
         let spools = spools(100, 1000);
@@ -248,13 +249,13 @@ mod tests {
         let greedy: Vec<_> =
             std::iter::from_fn(|| spools.reserve("greedy", LEAST_SHARE / 2)).collect();
         assert!(greedy.len() < 20);
-        let fault = spools
+        let error = spools
             .share("greedy")
             .and_then(|mut share| share.cover(LEAST_SHARE))
             .err()
             .unwrap();
         assert_eq!(
-            (fault.code(), fault.detail().contains("share")),
+            (error.code(), error.detail().contains("share")),
             (ErrorCode::Overloaded, true)
         );
         assert!(spools.reserve("other", LEAST_SHARE).is_some());
