@@ -84,7 +84,7 @@ impl OpenForm {
                 FormEvent::Data(data) => Field::extend(&mut open_field, &data)?,
                 FormEvent::PartEnd => {
                     if let Some(field) = open_field.take() {
-                        fields.give(field.name, &field.text(), Stage::Read)?;
+                        fields.add(field.name, &field.text(), Stage::Read)?;
                     }
                 }
                 FormEvent::End => {}
@@ -168,10 +168,10 @@ pub enum FieldsAfter {
 }
 
 impl FieldsAfter {
-    fn take(&self, name: &str, value: &str) -> Result<(), Error> {
+    fn accept(&self, name: &str, value: &str) -> Result<(), Error> {
         match self {
             Self::Repeat(fields) => fields.confirm_late(name, value),
-            Self::Count(fields) => fields.lock().give(name, value, Stage::Read),
+            Self::Count(fields) => fields.lock().add(name, value, Stage::Read),
         }
     }
 }
@@ -214,7 +214,7 @@ impl FormFile {
             FormEvent::Data(data) => Field::extend(&mut self.late, &data)?,
             FormEvent::PartEnd => {
                 if let Some(field) = self.late.take() {
-                    self.after.take(field.name, &field.text())?;
+                    self.after.accept(field.name, &field.text())?;
                 }
             }
             FormEvent::End => {}

@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_framing_is_its_caller_its_program_and_its_fields() {
+    fn a_framing_is_caller_program_and_fields() {
         let known = KnownFramings::new();
         let one = framing(&known, "me", "curl/8", 1);
         learn(&known, one, ending(0), 1);
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_is_made_until_sixteen_forms_have_ended_alike() {
+    fn sixteen_forms_that_end_alike_need_no_copy() {
         let known = KnownFramings::new();
         let client = framing(&known, "", "x", 0);
         learn(&known, client, ending(2), 15);

@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_in_flight_is_refused_and_a_failed_one_free() {
+    fn a_key_is_refused_only_while_in_flight() {
         let store = store();
         let first = fresh(begin(&store, "me", "a", None));
         assert!(matches!(
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_completed_key_is_replayed_for_the_same_file_only() {
+    fn a_completed_key_replays_only_the_same_file() {
         let store = store();
         fresh(begin(&store, "me", "a", None)).complete(&receipt(7), [1; 32]);
         assert!(matches!(

@@ -1,6 +1,6 @@
-//! The ladder of lengths. eGain needs the exact size before the first byte, so the size is
+//! Finds a file's length. eGain needs the exact size before the first byte, so the size is
 //! declared, or known from the look-ahead, or derived from the request's own length, or found by
-//! spooling.
+//! spooling: the first of these that the request allows.
 
 use bytes::Bytes;
 
@@ -78,8 +78,8 @@ impl SizedFile {
     }
 }
 
-/// Finds a file's length, by the first rung of the ladder that holds.
-pub struct LengthLadder<'a> {
+/// Finds the length of one upload's file.
+pub struct LengthResolver<'a> {
     /// The caller's id, for its share of the spool.
     pub caller: &'a str,
     /// Where files of unknown length wait.
@@ -90,9 +90,9 @@ pub struct LengthLadder<'a> {
     pub look_ahead: u64,
 }
 
-impl LengthLadder<'_> {
-    /// Finds the length of a file of which `ahead` was read.
-    pub async fn measure(
+impl LengthResolver<'_> {
+    /// Finds the length of a file of which `ahead` was read, and refuses it if it is too large.
+    pub async fn resolve(
         &self,
         mut upload: ParsedUpload,
         mut ahead: LookAhead,

@@ -49,7 +49,7 @@ use idempotency::{
     IdempotencyGuard, IdempotencyKey, IdempotencyLookup, IdempotencyRecord, IdempotencyStore,
     UploadFingerprint, another_file,
 };
-use length::{LengthLadder, SizedFile};
+use length::{LengthResolver, SizedFile};
 pub use length_source::LengthSource;
 use look_ahead::LookAhead;
 pub use parse::UploadRequest;
@@ -230,15 +230,15 @@ impl UploadService {
         let sum = upload.sum.clone();
         let direction = metadata.sender.direction();
         let limit = rules.size_limit(&metadata.channel, direction, Some(inspected.kind));
-        let ladder = LengthLadder {
+        let lengths = LengthResolver {
             caller: &caller.id,
             spools: &self.spools,
             limit: rules.enforced(limit),
             look_ahead: self.config.look_ahead,
         };
-        let file = ladder.measure(upload, ahead).await?;
+        let file = lengths.resolve(upload, ahead).await?;
         metrics.measured(file.source);
-        ladder.limit.check(file.length)?;
+        lengths.limit.check(file.length)?;
         // The same limit again, except where violations of the policy are only reported.
         self.enforce(limit.check(file.length))?;
         Ok(PreparedUpload {
@@ -329,7 +329,7 @@ impl UploadService {
     ) -> Result<EffectiveRules, Error> {
         let rules = self.rules(caller).await?;
         let caller = rules.bind(caller);
-        let metadata = UploadFields::of_query(head)?.understand(&caller, Stage::Admit)?;
+        let metadata = UploadFields::of_query(head)?.into_metadata(&caller, Stage::Admit)?;
         self.policy
             .judge_channel(&metadata.channel, &caller.channels)?;
         Ok(rules.effective(&metadata.channel, metadata.sender))

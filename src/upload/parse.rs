@@ -133,7 +133,10 @@ impl ParsedUpload {
         B: Body<Data = Bytes, Error = Error> + Send + Sync + Unpin + 'static,
     {
         let headers = &raw.headers;
-        let metadata = raw.fields.clone().understand(&raw.caller, Stage::Admit)?;
+        let metadata = raw
+            .fields
+            .clone()
+            .into_metadata(&raw.caller, Stage::Admit)?;
         let declared = same_length(metadata.size, content_length(headers))?;
         if declared == Some(0) {
             let detail = "the body is empty: send the file's bytes as the body";

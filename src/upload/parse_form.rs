@@ -96,7 +96,7 @@ impl FormRequest {
         let Self { open, framing, .. } = self;
         let framings = context.framings;
         let part = open.part.clone();
-        let metadata = open.fields.clone().understand(caller, Stage::Read)?;
+        let metadata = open.fields.clone().into_metadata(caller, Stage::Read)?;
         let declared = same_length(metadata.size, part.content_length)?;
         let derived = match self.total {
             Some(total) => {
@@ -130,7 +130,6 @@ impl FormRequest {
         context: &ParseContext<'_>,
     ) -> Result<ParsedUpload, Error> {
         let Self { open, framing, .. } = self;
-        let spools = context.spools;
         let part = open.part.clone();
         let fields = Arc::new(Mutex::new(open.fields.clone()));
         let after = FieldsAfter::Count(fields.clone());
@@ -138,17 +137,13 @@ impl FormRequest {
         // A digest may come after the file, too.
         let DigestedBody { mut body, sum } =
             pipeline::digested(file, DeclaredDigest::default(), true);
-        // The same exception: the channel, and with it the upload's limit, isn't known yet.
-        let check = |length| {
-            context.settings_limit.check(length)?;
-            if length > spools.memory() {
-                return Err(no_channel(Stage::Read));
-            }
-            Ok(())
-        };
         let ahead = LookAhead::default();
-        let spooled = spools.collect(&caller.id, ahead, &mut body, check).await?;
-        let metadata = fields.lock().clone().understand(caller, Stage::Read)?;
+        let check = |length| check_without_channel(length, context);
+        let spooled = context
+            .spools
+            .collect(&caller.id, ahead, &mut body, check)
+            .await?;
+        let metadata = fields.lock().clone().into_metadata(caller, Stage::Read)?;
         let declared = same_length(metadata.size, part.content_length)?;
         let digest = metadata.digest.and(self.wanted)?;
         if let Some(sum) = sum.as_ref().and_then(|slot| slot.get()) {
@@ -172,4 +167,14 @@ impl FormRequest {
             raw: None,
         })
     }
+}
+
+/// Bounds a file that waits for its channel. The same exception as for the form's own length: the
+/// upload's limit isn't known yet.
+fn check_without_channel(length: u64, context: &ParseContext<'_>) -> Result<(), Error> {
+    context.settings_limit.check(length)?;
+    if length > context.spools.memory() {
+        return Err(no_channel(Stage::Read));
+    }
+    Ok(())
 }

@@ -5,7 +5,8 @@
 //!
 //! Client side, around the request's body:
 //!
-//! 1. `RequestBody`, made by `api`: tells a client that disconnected from one that sends nonsense.
+//! 1. `RequestBody`, made by `api`: tells a client that disconnected from one that sends nonsense,
+//!    and reads on for a while when nobody wants the rest (lingering close).
 //! 2. [`min_rate`]: first of ours, so that only the time spent waiting for the client counts, and
 //!    none that a layer behind it takes.
 //! 3. [`digested`], around a whole form: `Content-Digest` is about the bytes as they were sent, so
@@ -15,21 +16,21 @@
 //! 5. [`digested`], around the file: the file's own bytes and nothing else. It compares at the
 //!    file's end, and so before any layer behind it sees that end.
 //!
-//! Between the two sides, `ReplayableFile` keeps what was read of the file. Everything before it
-//! happens once, everything behind it once for each attempt to send: a retry is not hashed again,
-//! and the client isn't judged by it.
+//! Between the two sides, `ReplayableFile` holds what was read of the file while it can be sent
+//! again. The layers before it see each byte once, and those behind it once for each attempt to
+//! send, so a retry is not hashed a second time.
 //!
 //! Storage side, around one attempt ([`for_storage`]):
 //!
 //! 6. `ExactLengthBody`: holds the last frame back until everything before it has ended well. That
-//!    is why length, digest and form are all before it: none of them can object later.
+//!    is why digest and form are before it: neither can object later.
 //! 7. `ObservedBody`: counts what leaves. Behind the exact length, or a frame that is held back
 //!    would count as sent.
 //! 8. `InSpan`: around all of the above, as hyper polls the body in a task of the connection, and
 //!    what any layer logs belongs to the request.
 //! 9. `TrackedBody` with its `FrameGate`, made by `storage`: last, as it judges whom the sending
-//!    waits for, and lets one frame out at a time. A frame that the exact length holds back is not
-//!    out yet, so the last frame leaves only after the one before it was taken and all has ended.
+//!    waits for, and lets one frame out at a time (backpressure). So the last frame leaves only
+//!    after storage took the one before it, and after everything else has ended well.
 
 use bytes::Bytes;
 use http_body::Body;
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_error_behind_the_file_keeps_the_last_frame_from_storage() {
+    async fn an_error_behind_the_file_holds_back_its_end() {
         let late = Error::caller(ErrorCode::ConflictingField, Stage::Read, "late");
         let source = body(vec![Ok("ab"), Ok("cd"), Err(late)]);
         let error = Some(ErrorCode::ConflictingField);

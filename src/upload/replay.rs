@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_can_be_sent_again_until_more_of_it_was_taken() {
+    async fn a_file_is_replayable_until_more_is_read() {
         let file = ReplayableFile::stream(vec![Bytes::from_static(b"ab")], rest());
         let mut first = file.body().unwrap();
         assert_eq!(

@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_small_file_stays_in_memory_and_a_larger_one_goes_to_disk() {
+    async fn only_a_large_file_goes_to_disk() {
         let spools = spools(100_000, 1_000_000);
         for (length, on_disk) in [
             (4, false),
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_uploads_share_one_cap_and_give_their_share_back() {
+    async fn all_uploads_share_one_cap_and_return_it() {
         let spools = spools(100, 6);
         let first = collect(&spools, &["abcd"]).await.unwrap();
         let second = collect(&spools, &["ab", "c"]).await;
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn room_for_a_copy_is_there_as_a_whole_or_not_at_all() {
+    fn a_copy_gets_all_its_room_or_none() {
         let spools = spools(100, 1000);
         let first = spools.reserve("me", 600).unwrap();
         assert_eq!(
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_that_takes_all_it_gets_leaves_room_for_others() {
+    fn a_greedy_caller_leaves_room_for_others() {
         let spools = spools(100, 10 * LEAST_SHARE);
         let greedy: Vec<_> =
             std::iter::from_fn(|| spools.reserve("greedy", LEAST_SHARE / 2)).collect();

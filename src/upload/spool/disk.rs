@@ -124,7 +124,7 @@ mod tests {
     use tokio::time::timeout;
 
     #[tokio::test]
-    async fn a_file_on_disk_can_be_read_by_two_at_once() {
+    async fn two_readers_share_a_file_on_disk() {
         let disk = SpoolDisk::new(std::env::temp_dir());
         let file = disk
             .clone()
