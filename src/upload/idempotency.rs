@@ -235,7 +235,8 @@ impl IdempotencyStore {
         key: IdempotencyKey,
         fingerprint: UploadFingerprint,
     ) -> Result<IdempotencyLookup, Error> {
-        // Held to the end: an upload that completes meanwhile releases its key only afterwards.
+        // Locked until this returns: an upload that completes meanwhile is recorded first and
+        // releases its key afterwards, so that its key is never free in between.
         let mut in_flight = self.0.in_flight.lock();
         let record = self.0.done.get(&key);
         if let Some(record) = record

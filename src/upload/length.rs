@@ -91,7 +91,8 @@ pub struct LengthResolver<'a> {
 }
 
 impl LengthResolver<'_> {
-    /// Finds the length of a file of which `ahead` was read, and refuses it if it is too large.
+    /// Finds the length of a file of which `ahead` was read. Refuses a file that it reads too much
+    /// of; a declared length is checked by the caller of this.
     pub async fn resolve(
         &self,
         mut upload: ParsedUpload,
