@@ -285,7 +285,7 @@ impl UploadService {
         } = ready;
         let (channel, sender) = (metadata.channel.as_str(), metadata.sender);
         let asset = NewAsset {
-            claimant: &claimant,
+            principal: &claimant,
             channel,
             sender,
             name: &name,

@@ -148,7 +148,7 @@ impl FileStore {
             .await;
         timing.store += began.elapsed();
         sent.map(|()| StoredAsset {
-            id: created.claim.keep(),
+            id: created.asset.keep(),
             other_name: created.other_name,
         })
     }

@@ -1,6 +1,6 @@
 //! What accounts of different providers have in common with none of the others.
 
-use super::account::Attribute;
+use super::attribute::Attribute;
 
 /// A provider's kind of account; the channel's type tells which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
