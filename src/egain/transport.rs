@@ -1,4 +1,4 @@
-//! The HTTP transport to eGain: sends one request and reads the whole response, within a time limit.
+//! The HTTP transport to eGain: sends one request and reads its whole response in time.
 
 use std::io;
 use std::sync::Arc;
@@ -32,8 +32,8 @@ const IDLE: Duration = Duration::from_secs(50);
 /// closed costs more than the call.
 const IDLE_CONNECTIONS: usize = 64;
 
-/// Connections to eGain and to its token endpoint. Their addresses aren't restricted: they come from
-/// the settings.
+/// Connections to eGain and to its token endpoint. Their addresses aren't restricted: they come
+/// from the settings.
 #[derive(Clone)]
 pub struct Transport {
     http: HttpClient<GaiResolver>,
@@ -76,9 +76,9 @@ impl Transport {
         })
     }
 
-    /// Sends a request and reads the whole response, whatever its status. A sister API refuses calls
-    /// without `Accept` and `Accept-Language`, and eGain's own client sends both with every call,
-    /// the sign-in's, too.
+    /// Sends a request and reads the whole response, whatever its status. A sister API refuses
+    /// calls without `Accept` and `Accept-Language`, and eGain's own client sends both with every
+    /// call, also to sign in.
     pub async fn exchange(
         &self,
         operation: &str,

@@ -29,7 +29,7 @@ pub struct Account {
     pub description: Option<String>,
     /// Whether it takes messages; true by default.
     pub active: bool,
-    /// What its provider calls it; its form depends on the variant.
+    /// Its name at its provider; its form depends on the variant.
     pub address: String,
     /// The channel, whose restrictions hold for it.
     pub channel: ObjectReference,
@@ -94,7 +94,7 @@ impl Account {
     /// Reads an operator's document.
     ///
     /// `current` is the account as eGain has it, where one is replaced: from there come fields that
-    /// aren't documented, and secret values that the document leaves out, as they are never shown.
+    /// aren't documented, and secret values that the document omits, as they are never shown.
     ///
     /// # Errors
     /// Everything that is wrong, a field each.
@@ -170,7 +170,7 @@ impl Account {
     }
 }
 
-/// What eGain sets itself isn't sent back, but for the lock, which whoever writes adds.
+/// Fields that eGain sets itself aren't sent back, except `modified`, which the call adds.
 fn undocumented(mut rest: Map<String, Value>) -> Map<String, Value> {
     rest.retain(|name, _| !READ_ONLY.contains(&name.as_str()));
     rest

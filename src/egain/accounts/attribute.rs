@@ -36,7 +36,7 @@ impl Attribute {
         fields.pass("isSet");
         let value = fields
             .text("value", VALUE)
-            .or_else(|| kept_secret(&name, current));
+            .or_else(|| stored_secret(&name, current));
         let value = fields.required("value", "1 to 1023 characters", value);
         fields.rest(None);
         Self {
@@ -47,7 +47,7 @@ impl Attribute {
 }
 
 /// A secret's value as eGain has it.
-fn kept_secret(name: &str, current: Option<&Value>) -> Option<String> {
+fn stored_secret(name: &str, current: Option<&Value>) -> Option<String> {
     let attributes = current?.get("attributes")?.as_array()?;
     let same = attributes
         .iter()

@@ -1,4 +1,4 @@
-//! What accounts of different providers have in common with none of the others.
+//! How accounts of different providers differ.
 
 use super::attribute::Attribute;
 
@@ -55,7 +55,7 @@ impl AccountVariant {
         (!fits).then(|| format!("{expected} for {self}, is {address:?}"))
     }
 
-    /// Names of attributes that the provider needs and that aren't there.
+    /// Names of attributes that the provider needs and that are missing.
     pub fn missing_attributes(
         self,
         attributes: &[Attribute],

@@ -24,9 +24,9 @@ const LONGEST_OUTAGE_PAUSE: Duration = Duration::from_secs(10);
 pub enum CallVerdict {
     /// eGain responded, and accepts calls.
     Taken,
-    /// 429, with the wait that it asked for.
+    /// 429, with its `Retry-After`.
     TooMany(Option<Duration>),
-    /// eGain failed: 5xx, with the wait that it asked for, or no response.
+    /// eGain failed: 5xx, with its `Retry-After`, or no response.
     Failed(Option<Duration>),
     /// No connection was made: eGain failed, and hasn't seen the call.
     Unsent,
@@ -279,7 +279,11 @@ mod tests {
             assert_eq!(breaker.gate(now), CallGate::Shut(Duration::ZERO));
             breaker.admitted(number);
             assert_eq!(breaker.gate(now), CallGate::Probing);
-            assert_eq!(breaker.ended(number, verdict, now), None, "it is told once");
+            assert_eq!(
+                breaker.ended(number, verdict, now),
+                None,
+                "it is logged once"
+            );
             left.as_secs()
         };
         (1000..1000 + probes).map(&mut one).collect()

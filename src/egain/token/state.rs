@@ -61,7 +61,7 @@ pub(super) struct SignInFailure {
 }
 
 impl TokenState {
-    /// The token, or why there is none; none of both while that isn't known yet.
+    /// The token, or why there is none; neither while that isn't known yet.
     pub(super) fn outcome(&self, now: Instant) -> Option<Result<Arc<AccessToken>, Error>> {
         if self.awaited {
             return None;
@@ -77,7 +77,7 @@ impl TokenState {
 }
 
 impl SignInFailure {
-    /// A client that may retry is told to wait for the next sign-in at least.
+    /// A client that may retry gets a `Retry-After` that reaches to the next sign-in.
     fn to_error(&self, now: Instant) -> Error {
         let error = self.error.clone();
         if error.wait().is_none() {
