@@ -132,17 +132,7 @@ impl Account {
         let chat_configurations = fields.object("chatConfigurations", |fields| {
             ChatConfigurations::of(fields, chat)
         });
-        let attributes = fields
-            .list("attributes", 1..=10, |fields| {
-                Attribute::of(fields, current)
-            })
-            .unwrap_or_default();
-        for missing in variant.missing_attributes(&attributes) {
-            fields.mistake::<()>(
-                &format!("attributes.{missing}"),
-                format!("missing: {variant} needs it"),
-            );
-        }
+        let attributes = read_attributes(fields, variant, current);
         let account = Self {
             name: fields.required("name", "1 to 255 characters", name),
             description: fields.text("description", DESCRIPTION),
@@ -168,6 +158,25 @@ impl Account {
             ..account
         }
     }
+}
+
+fn read_attributes(
+    fields: &mut FieldReader,
+    variant: AccountVariant,
+    current: Option<&Value>,
+) -> Vec<Attribute> {
+    let attributes = fields
+        .list("attributes", 1..=10, |fields| {
+            Attribute::of(fields, current)
+        })
+        .unwrap_or_default();
+    for missing in variant.missing_attributes(&attributes) {
+        fields.mistake::<()>(
+            &format!("attributes.{missing}"),
+            format!("missing: {variant} needs it"),
+        );
+    }
+    attributes
 }
 
 /// Fields that eGain sets itself aren't sent back, except `modified`, which the call adds.
