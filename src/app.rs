@@ -140,7 +140,8 @@ pub fn bind_with(
     let rules_ttl = parts.egain.rules_ttl;
     let egain = EgainClient::new(parts.egain, metrics.clone()).map_err(StartError::client)?;
     let storage = StorageClient::new(parts.storage, metrics.clone()).map_err(StartError::client)?;
-    let (orphans, worker) = OrphanQueue::new(egain.clone(), metrics.clone());
+    let orphans = OrphanQueue::new(metrics.clone());
+    let worker = OrphanWorker::new(egain.clone(), orphans.clone());
     let file_store = FileStore {
         egain: egain.clone(),
         storage: storage.clone(),

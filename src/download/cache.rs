@@ -267,21 +267,19 @@ impl UrlCache {
     }
 
     fn admit(&self, mut asset: Asset) -> Result<Asset, Error> {
-        asset.lease.url = self.storage.admit(&asset.lease.url)?;
+        asset.url.url = self.storage.admit(&asset.url.url)?;
         Ok(asset)
     }
 
     /// The expiry less the margin; at once where eGain named no expiry.
     fn good_until(&self, asset: &Asset) -> Moment {
-        let Some(expires) = asset.lease.expires else {
+        let Some(expires) = asset.url.expires else {
             return Moment {
-                monotonic: asset.lease.asked,
+                monotonic: asset.url.asked,
                 ..Moment::now()
             };
         };
-        let life = expires
-            .monotonic
-            .saturating_duration_since(asset.lease.asked);
+        let life = expires.monotonic.saturating_duration_since(asset.url.asked);
         expires.less(self.config.safety_margin.min(life / 4))
     }
 

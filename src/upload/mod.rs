@@ -281,7 +281,7 @@ impl UploadService {
         let labels = ["upload", self.label(&metadata.channel)];
         let mut job = StoreJob {
             asset: NewAsset {
-                claimant: &prepared.principal,
+                principal: &prepared.principal,
                 channel: &metadata.channel,
                 sender: metadata.sender,
                 name: &name,

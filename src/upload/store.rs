@@ -117,7 +117,7 @@ impl FileStore {
         timing.store += began.elapsed();
         sent?;
         Ok(StoredAsset {
-            id: created.claim.keep(),
+            id: created.asset.keep(),
             other_name: created.other_name,
         })
     }

@@ -73,7 +73,7 @@ impl Logged {
 /// What happened to a file on its way, whoever works on it.
 const RETRY: &str = "retrying upload with a new signed URL";
 const BROKEN: &str = "takes a broken stream up again";
-const LEFT: &str = "an asset that nobody keeps is left in eGain";
+const LEFT: &str = "orphaned asset was not deleted";
 
 #[tokio::test]
 async fn a_retry_names_its_request_also_in_a_task_of_its_own() {
