@@ -37,14 +37,14 @@ impl FrameGate {
         self.0.out.store(true, Ordering::Release);
         Bytes::from_owner(Out {
             frame,
-            leash: self.0.clone(),
+            gate: self.0.clone(),
         })
     }
 }
 
 struct Out {
     frame: Bytes,
-    leash: Arc<State>,
+    gate: Arc<State>,
 }
 
 impl AsRef<[u8]> for Out {
@@ -55,8 +55,8 @@ impl AsRef<[u8]> for Out {
 
 impl Drop for Out {
     fn drop(&mut self) {
-        self.leash.out.store(false, Ordering::Release);
-        self.leash.waiting.wake();
+        self.gate.out.store(false, Ordering::Release);
+        self.gate.waiting.wake();
     }
 }
 
@@ -69,15 +69,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_frame_is_out_until_every_part_of_it_was_dropped() {
-        let leash = FrameGate::default();
-        let mut frame = leash.hand_out(Bytes::from_static(b"abcd"));
+        let gate = FrameGate::default();
+        let mut frame = gate.hand_out(Bytes::from_static(b"abcd"));
         let part = frame.split_to(2);
         drop(frame);
         assert!(
-            timeout(Duration::from_millis(10), poll_fn(|cx| leash.poll_back(cx)))
+            timeout(Duration::from_millis(10), poll_fn(|cx| gate.poll_back(cx)))
                 .await
                 .is_err()
         );
-        let (_, ()) = tokio::join!(poll_fn(|cx| leash.poll_back(cx)), async { drop(part) });
+        let (_, ()) = tokio::join!(poll_fn(|cx| gate.poll_back(cx)), async { drop(part) });
     }
 }

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 
-use super::BoxBody;
+use crate::body::box_body::BoxBody;
 use crate::types::error::Error;
 
 /// A body whose beginning is known. Holds what was looked at until it is asked for.

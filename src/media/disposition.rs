@@ -3,7 +3,8 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{name, table};
+use super::clean_name::clean;
+use super::table;
 
 /// All but the `attr-char` of RFC 8187, section 3.2.1.
 const NOT_ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
@@ -30,7 +31,7 @@ pub fn content_disposition(name: &str, content_type: &str) -> String {
     } else {
         "attachment"
     };
-    let Some(name) = name::clean(name) else {
+    let Some(name) = clean(name) else {
         return kind.to_owned();
     };
     let plain = plain(&name);

@@ -1,6 +1,6 @@
 //! The boundary that a request's `Content-Type` names.
 
-use crate::body::multipart::malformed;
+use crate::body::multipart::malformed::malformed;
 use crate::body::multipart::parameters::HeaderParameter;
 use crate::types::error::Error;
 

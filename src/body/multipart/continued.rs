@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode;
 
-use crate::body::multipart::malformed;
+use crate::body::multipart::malformed::malformed;
 use crate::media::charset;
 use crate::types::error::Error;
 

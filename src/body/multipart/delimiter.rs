@@ -4,7 +4,7 @@
 use memchr::memmem::Finder;
 
 use crate::body::multipart::boundary::Boundary;
-use crate::body::multipart::malformed;
+use crate::body::multipart::malformed::malformed;
 use crate::types::error::Error;
 
 /// Most blanks between a boundary and its CRLF. No client is known to send any; they are held back

@@ -5,8 +5,7 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode;
 
 use crate::body::multipart::continued::ContinuedName;
-use crate::body::multipart::head::set_once;
-use crate::body::multipart::malformed;
+use crate::body::multipart::malformed::{malformed, set_once};
 use crate::body::multipart::parameters::{HeaderParameter, InvalidParameters};
 use crate::media::charset;
 use crate::types::error::Error;

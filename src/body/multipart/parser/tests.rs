@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use super::*;
+use crate::body::multipart::disposition::PartDisposition;
 
 const HEAD: &str = "Content-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\n";
 
@@ -508,7 +509,7 @@ proptest! {
     #[test]
     fn a_garbled_head_never_panics(head in vec(any::<u8>(), 0..200), lines in "(Content-Disposition: [ -~]{0,60}\r\n){0,3}") {
         let _ = read_whole([b"--bound\r\n", lines.as_bytes(), &head, b"\r\n\r\n"].concat());
-        let _ = disposition::PartDisposition::parse(&head);
+        let _ = PartDisposition::parse(&head);
         let _ = Boundary::from_content_type(&lines);
     }
 }
