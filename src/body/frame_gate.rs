@@ -1,8 +1,8 @@
-//! Hands a file out frame by frame: the next one only when the one before it was let go.
+//! Backpressure by the frame: the next one is handed out only when the one before it was dropped.
 //!
 //! hyper asks for more while its queue has room, so a storage that is slower than its callers, or a
 //! caller that is slower than storage, would cost as much for each transfer. The kernel's buffer
-//! behind it is enough to keep the line busy.
+//! behind it is enough to keep the connection busy.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -68,7 +68,7 @@ mod tests {
     use tokio::time::timeout;
 
     #[tokio::test]
-    async fn a_frame_is_out_until_every_part_of_it_was_dropped() {
+    async fn a_frame_is_out_until_every_slice_is_dropped() {
         let gate = FrameGate::default();
         let mut frame = gate.hand_out(Bytes::from_static(b"abcd"));
         let part = frame.split_to(2);

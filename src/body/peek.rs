@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_fails_while_it_is_looked_at_is_no_response() {
+    async fn a_body_that_fails_while_peeked_is_an_error() {
         assert!(PeekedBody::at(frames(["failure"]), 1).await.is_err());
         assert!(PeekedBody::at(frames(["ab", "failure"]), 3).await.is_err());
         assert!(PeekedBody::at(frames(["ab", "failure"]), 2).await.is_ok());

@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_charset_is_missed_only_where_nothing_else_tells_it() {
+    fn a_charset_is_lacking_only_where_nothing_names_it() {
         for lacking in [
             "text/plain",
             "Text/Plain; format=flowed",
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_utf_8_also_where_its_last_character_is_cut() {
+    fn text_with_a_cut_last_character_is_utf_8() {
         let text = "Gr\u{fc}\u{df}e \u{4f60}".as_bytes();
         assert!((0..=text.len()).all(|end| is_utf8(&text[..end])));
         for other in [&b"Gr\xfc\xdfe"[..], b"\xff\xfeG\0", b"G\0r\0"] {

@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_is_the_one_that_was_asked_for_of_the_same_file() {
+    fn a_part_must_be_the_requested_one() {
         assert_eq!(
             judged("bytes=2-4", Some(10), "bytes 2-4/10", framed(3)),
             Some(BodyEnd::Framed(3))
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_verdict_that_nothing_asked_for_is_not_passed_on() {
+    fn an_unrequested_verdict_is_not_passed_on() {
         let judged = |conditions: &[(HeaderName, &str)], status, given: &[(HeaderName, &str)]| {
             RequestedPart::new(headers(conditions), Some(10))
                 .judge(status, &headers(given), framed(0))

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_only_begins_like_a_delimiter_is_data() {
+    fn a_line_that_only_resembles_a_delimiter_is_data() {
         for data in [
             "\r\n--boundX",
             "\r\n--bound-X",

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn behind_a_tag_that_is_larger_than_what_is_seen_the_claim_decides() {
+    fn behind_a_tag_beyond_the_look_ahead_claims_decide() {
         let found = read(b"ID3\x03\0\0\0\x0f\x00\x00APIC").unwrap();
         assert_eq!(
             (found.row.essence, found.alternatives),

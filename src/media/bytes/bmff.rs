@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_in_front_of_the_telling_atom_is_passed_over() {
+    fn atoms_in_front_of_the_deciding_one_are_skipped() {
         let atom = |size: u32, name: &[u8; 4]| {
             [&size.to_be_bytes()[..], name, &vec![0; size as usize - 8]].concat()
         };
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_box_that_claims_to_be_huge_or_tiny_is_read_to_the_end_only() {
+    fn a_wrong_box_size_is_read_within_bounds() {
         let mut head = ftyp("mif1avif");
         head[..4].copy_from_slice(&u32::MAX.to_be_bytes());
         assert_eq!(read(&head).unwrap().row.essence, "image/avif");

@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_cut_anywhere_or_full_of_lies_is_read_to_the_end_only() {
+    fn cut_or_corrupt_files_are_read_within_bounds() {
         let whole = file(b"webm", &[AUDIO]);
         for end in 4..whole.len() {
             let _ = read(&whole[..end]);

@@ -88,7 +88,7 @@ mod tests {
     use crate::media::fixtures::ole;
 
     #[test]
-    fn a_document_is_told_by_its_class_or_its_stream() {
+    fn a_class_or_stream_identifies_a_document() {
         assert_eq!(
             read(&ole(0x0002_0906, "Root Entry")).unwrap(),
             Detection::only("application/msword")
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn without_its_directory_it_is_what_it_is_claimed_to_be() {
+    fn without_its_directory_the_claim_decides() {
         let head = &ole(0x0002_0906, "Root Entry")[..600];
         assert_eq!(
             read(head).unwrap(),
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_with_a_password_is_what_it_is_claimed_to_be() {
+    fn for_a_document_with_a_password_the_claim_decides() {
         let mut file = ole(0, "Root Entry");
         file.extend(ole(0, "EncryptedPackage").split_off(512));
         assert_eq!(

@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_character_cut_by_the_look_ahead_is_text_still() {
+    fn a_character_cut_by_the_look_ahead_is_text() {
         let cut = &"Grüße €".as_bytes()[..10];
         assert_eq!(decode(cut, false), DecodedText::Text("Grüße ".into()));
         assert_eq!(decode(cut, true), DecodedText::EightBit);
@@ -304,14 +304,14 @@ mod tests {
     }
 
     #[test]
-    fn latin_1_is_no_utf_8_and_zeros_are_no_text() {
+    fn latin_1_is_eight_bit_and_zeros_are_binary() {
         assert_eq!(decode(b"Gr\xfc\xdfe", true), DecodedText::EightBit);
         assert_eq!(decode(b"a\0b", true), DecodedText::Binary);
         assert_eq!(decode(b"", true), DecodedText::EightBit);
     }
 
     #[test]
-    fn utf_16_is_read_with_its_mark_and_without_when_convincing() {
+    fn utf_16_is_read_with_and_without_its_mark() {
         let little: Vec<u8> = "Hello, world"
             .encode_utf16()
             .flat_map(u16::to_le_bytes)

@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn office_files_are_told_from_plain_zip_in_any_order() {
+    fn office_files_are_recognised_in_any_entry_order() {
         assert!(
             essence(&[
                 "[Content_Types].xml",
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn apps_are_told_by_their_manifest_even_beside_a_document() {
+    fn a_manifest_makes_an_app_beside_a_document() {
         assert_eq!(
             essence(&["META-INF/MANIFEST.MF", "a/B.class"]),
             "application/java-archive"
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_zip_that_is_all_there_is_no_more_than_its_entries_show() {
+    fn a_complete_zip_is_what_its_entries_show() {
         let plain = zip(&[("photo.jpg", b"x"), ("notes/a.txt", b"x")]);
         assert_eq!(
             read(&plain, true).unwrap(),

@@ -212,7 +212,7 @@ fn a_boundary_that_is_no_line_of_its_own_begins_nothing() {
 }
 
 #[test]
-fn bare_line_feeds_are_told_wherever_they_come_first() {
+fn bare_line_feeds_are_named_in_the_error() {
     let lines = String::from_utf8(form(b"abc")).unwrap();
     let head_only = lines.replace(HEAD, &HEAD.replace("\r\n", "\n"));
     for body in [
