@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_told_is_read_back_and_what_wasnt_stays_unknown() {
+    fn known_values_are_read_back_others_stay_unknown() {
         let asset = known(Some("größe.png"), Some("2026-01-01T00:00:00Z"));
         assert_eq!(
             (asset.name(), asset.content_type()),

@@ -7,7 +7,7 @@ use strum::IntoEnumIterator;
 
 use super::size_limit::SizeLimit;
 use crate::egain::accounts::Channel;
-use crate::media::{AgreedName, MediaKind, SniffedType};
+use crate::media::{MediaKind, SniffedType, StoredName};
 use crate::policy::UploadPolicy;
 use crate::policy::attachments::{AttachmentPolicy, ExtensionRule};
 use crate::types::asset::{AssetDirection, Sender};
@@ -111,7 +111,7 @@ impl UploadRules {
     pub fn judge(
         &self,
         sniffed: &SniffedType,
-        agreed: &AgreedName,
+        agreed: &StoredName,
         channel: &str,
         direction: AssetDirection,
     ) -> Result<(), Error> {

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
 use super::*;
+use crate::body::multipart::disposition::PartDisposition;
 
 const HEAD: &str = "Content-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\n";
 
@@ -211,7 +212,7 @@ fn a_boundary_that_is_no_line_of_its_own_begins_nothing() {
 }
 
 #[test]
-fn bare_line_feeds_are_told_wherever_they_come_first() {
+fn bare_line_feeds_are_named_in_the_error() {
     let lines = String::from_utf8(form(b"abc")).unwrap();
     let head_only = lines.replace(HEAD, &HEAD.replace("\r\n", "\n"));
     for body in [
@@ -508,7 +509,7 @@ proptest! {
     #[test]
     fn a_garbled_head_never_panics(head in vec(any::<u8>(), 0..200), lines in "(Content-Disposition: [ -~]{0,60}\r\n){0,3}") {
         let _ = read_whole([b"--bound\r\n", lines.as_bytes(), &head, b"\r\n\r\n"].concat());
-        let _ = disposition::PartDisposition::parse(&head);
+        let _ = PartDisposition::parse(&head);
         let _ = Boundary::from_content_type(&lines);
     }
 }
