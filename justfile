@@ -10,7 +10,7 @@ dev:
 # Format, lints, and what may be built in, without tests
 lint:
     cargo fmt --check
-    cargo clippy --all-targets --locked --quiet -- -D warnings
+    cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
     cargo deny --locked check bans licenses sources
 
 # Rust's tests, all or those whose name contains a word
