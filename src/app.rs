@@ -28,7 +28,7 @@ use crate::lifecycle::shutdown::{Shutdown, ShutdownPhase};
 use crate::net::server::{self, ShutdownTokens, TlsError, TlsIdentity};
 use crate::storage::StorageClient;
 use crate::telemetry::metrics::ServiceMetrics;
-use crate::upload::UploadService;
+use crate::upload::{FileStore, UploadService};
 use background::{BackgroundTasks, TaskImportance, ended};
 use descriptors::{ADMIN_CONNECTIONS, DescriptorDemand};
 
@@ -140,14 +140,19 @@ pub fn bind_with(
     let rules_ttl = parts.egain.rules_ttl;
     let egain = EgainClient::new(parts.egain, metrics.clone()).map_err(StartError::client)?;
     let storage = StorageClient::new(parts.storage, metrics.clone()).map_err(StartError::client)?;
-    let (orphans, worker) = OrphanQueue::new(egain.clone(), metrics.clone());
-    let ways = (egain.clone(), storage.clone(), orphans.clone());
+    let orphans = OrphanQueue::new(metrics.clone());
+    let worker = OrphanWorker::new(egain.clone(), orphans.clone());
+    let file_store = FileStore {
+        egain: egain.clone(),
+        storage: storage.clone(),
+        orphans: orphans.clone(),
+    };
     let live_rules = LiveRules::new(egain.clone(), rules_ttl, &metrics);
     let upload = UploadService::new(
         parts.upload,
         parts.policy,
         live_rules.clone(),
-        ways,
+        file_store,
         metrics.clone(),
     )
     .map_err(StartError::Spool)?;

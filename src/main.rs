@@ -1,5 +1,4 @@
 //! The command `asset-gateway`.
-#![forbid(unsafe_code)]
 
 /// Keeps small things that stay apart from large ones that go: with the system's allocator each
 /// idempotency key held ten times its own size (`benches/memory --keys`).

@@ -4,7 +4,7 @@ pub mod attachments;
 
 use std::collections::BTreeMap;
 
-use crate::media::{AgreedName, ExtensionOutcome, MediaKind, MediaPattern, SniffedType};
+use crate::media::{ExtensionOutcome, MediaKind, MediaPattern, SniffedType, StoredName};
 use crate::types::asset::AssetDirection;
 use crate::types::attachment_limit::{AttachmentLimit, LimitSource};
 use crate::types::error::{Error, ErrorCode, Stage};
@@ -80,7 +80,7 @@ impl UploadPolicy {
     pub fn judge(
         &self,
         sniffed: &SniffedType,
-        agreed: &AgreedName,
+        agreed: &StoredName,
         channel: &str,
         way: AssetDirection,
     ) -> Result<(), Error> {

@@ -3,7 +3,7 @@
 //!
 //! A table that has drifted is shown as it should be, ready to paste.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,53 @@ use asset_gateway::config::Settings;
 use asset_gateway::telemetry::metrics;
 use asset_gateway::types::error::ErrorCode;
 
-const DOCUMENTS: [&str; 2] = ["README.md", "ARCHITECTURE.md"];
+/// Documents beside those in `docs`.
+const AT_THE_ROOT: [&str; 4] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+];
+
+/// Words and phrases that readers stumble over, with what says the same.
+const BANNED: [(&str, &str); 33] = [
+    ("under way", "in flight, in progress"),
+    ("answer", "response, respond"),
+    ("answers", "responses, responds"),
+    ("answered", "responded, got"),
+    ("answering", "responding"),
+    ("ask", "request, call"),
+    ("asks", "requests, calls"),
+    ("asked", "requested, called"),
+    ("asking", "requesting, calling"),
+    ("told", "logged, returned, reported"),
+    ("anew", "again, reload, retry"),
+    ("caller left", "client disconnected"),
+    ("caller leaves", "client disconnects"),
+    ("caller that left", "client that disconnected"),
+    ("caller that leaves", "client that disconnects"),
+    ("callers that left", "clients that disconnected"),
+    ("callers that leave", "clients that disconnect"),
+    ("caller has left", "client has disconnected"),
+    ("leave away", "omit"),
+    ("leaves away", "omits"),
+    ("left away", "omitted"),
+    ("leave it away", "omit it"),
+    ("so long", "a named duration"),
+    ("so much", "a named quantity"),
+    ("so many", "a named quantity"),
+    ("whoever", "the client, the operator"),
+    ("kept", "stored, retained"),
+    ("lies", "is"),
+    ("stands", "is"),
+    ("reckon", "compute"),
+    ("reckons", "computes"),
+    ("reckoned", "computed"),
+    ("reckoning", "computing"),
+];
+
+/// Documents that still have such words.
+const NOT_YET_PLAIN: [&str; 2] = ["ARCHITECTURE.md", "docs/faults.md"];
 
 #[test]
 fn the_settings_table_is_the_one_in_the_code() {
@@ -25,7 +71,7 @@ fn the_settings_table_is_the_one_in_the_code() {
         };
         format!("| `{}` | {default} | {} |", key.name, key.doc)
     });
-    assert_table("README.md", "Settings", expected);
+    assert_table("docs/settings.md", "All settings", expected);
 }
 
 #[test]
@@ -43,18 +89,20 @@ fn the_metrics_table_is_the_one_in_the_code() {
             row.help.trim()
         )
     });
-    assert_table("README.md", "Metrics", expected);
+    assert_table("docs/metrics.md", "All metrics", expected);
 }
 
 #[test]
 fn every_error_is_listed_with_its_status() {
-    let listed = rows("README.md", "Errors").into_iter().flat_map(|row| {
-        let (status, codes) = (row[0].clone(), row[1].clone());
-        ticked(&codes)
-            .into_iter()
-            .map(move |code| (code, status.clone()))
-            .collect::<Vec<_>>()
-    });
+    let listed = rows("docs/errors.md", "All codes")
+        .into_iter()
+        .flat_map(|row| {
+            let (status, codes) = (row[0].clone(), row[1].clone());
+            ticked(&codes)
+                .into_iter()
+                .map(move |code| (code, status.clone()))
+                .collect::<Vec<_>>()
+        });
     let expected = ErrorCode::ALL.iter().map(|code| {
         // Nobody is there to be answered; the access log has the number that nginx made known.
         let status = if *code == ErrorCode::CallerLeft {
@@ -68,14 +116,64 @@ fn every_error_is_listed_with_its_status() {
 }
 
 #[test]
+fn every_error_has_a_section() {
+    let text = read("docs/errors.md");
+    let sections: BTreeSet<&str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("### "))
+        .collect();
+    for row in rows("docs/errors.md", "All codes") {
+        let code = ticked(&row[1]).concat();
+        assert_eq!(
+            row[1],
+            format!("[`{code}`](#{code})"),
+            "{code} should link to its section"
+        );
+    }
+    let codes: BTreeSet<&str> = ErrorCode::ALL.iter().map(|code| code.name()).collect();
+    assert_same(sections, codes);
+}
+
+#[test]
+fn errors_are_as_they_were_provoked() {
+    let mut described = BTreeMap::new();
+    for row in rows("docs/errors.md", "All codes") {
+        let blames: Vec<String> = row[2].split(", ").map(str::to_owned).collect();
+        described.insert(ticked(&row[1]).concat(), (blames, row[3].clone()));
+    }
+    let provoked = read("docs/faults.md");
+    let rows = provoked
+        .lines()
+        .filter(|line| line.starts_with('|'))
+        .map(cells)
+        .filter(|row| row.len() == 9 && row[3].starts_with('`'));
+    for row in rows {
+        let (code, blame, retryable) = (ticked(&row[3]).concat(), &row[4], &row[6]);
+        let (blames, retry) = described
+            .get(&code)
+            .unwrap_or_else(|| panic!("docs/errors.md lacks {code}"));
+        assert!(
+            blames.contains(blame),
+            "{code} was provoked with {blame} as who acts, docs/errors.md has {blames:?}"
+        );
+        assert!(
+            retry == retryable || retry == "`retryable`",
+            "{code} was provoked with {retryable} as retryable, docs/errors.md has {retry}"
+        );
+    }
+}
+
+#[test]
 fn every_route_is_listed() {
-    let listed = rows("README.md", "Routes").into_iter().flat_map(|row| {
-        let path = ticked(&row[1]).concat();
-        ticked(&row[0])
-            .into_iter()
-            .map(move |method| (path.clone(), method))
-            .collect::<Vec<_>>()
-    });
+    let listed = rows("docs/callers.md", "Routes")
+        .into_iter()
+        .flat_map(|row| {
+            let path = ticked(&row[1]).concat();
+            ticked(&row[0])
+                .into_iter()
+                .map(move |method| (path.clone(), method))
+                .collect::<Vec<_>>()
+        });
     let expected = api::routes().flat_map(|(template, methods)| {
         methods
             .split(", ")
@@ -92,7 +190,7 @@ fn every_route_of_the_admin_listener_is_listed() {
         .lines()
         .filter_map(|line| line.trim().strip_prefix("\"/")?.split_once("\" =>"));
     assert_same(
-        rows("README.md", "Admin listener")
+        rows("docs/operations.md", "Admin listener")
             .iter()
             .flat_map(|row| ticked(&row[0])),
         arms.map(|(path, _)| format!("/{path}")),
@@ -116,7 +214,7 @@ fn every_command_is_listed() {
         .filter_map(|line| line.split_whitespace().next())
         .filter(|name| *name != "help")
         .map(str::to_owned);
-    let listed = rows("README.md", "Commands")
+    let listed = rows("docs/operations.md", "Commands")
         .into_iter()
         .flat_map(|row| ticked(&row[0]));
     assert_same(
@@ -132,7 +230,7 @@ fn every_dependency_has_its_reason() {
         ("dependencies", "In the binary"),
         ("dev-dependencies", "In tests and benches"),
     ] {
-        let listed = rows("ARCHITECTURE.md", heading)
+        let listed = rows("docs/dependencies.md", heading)
             .into_iter()
             .map(|row| row[0].clone());
         assert_same(listed, manifest[table].as_table().unwrap().keys().cloned());
@@ -141,8 +239,8 @@ fn every_dependency_has_its_reason() {
 
 #[test]
 fn every_link_leads_somewhere() {
-    for document in DOCUMENTS {
-        let text = read(document);
+    for document in documents() {
+        let text = read(&document);
         for target in text
             .split("](")
             .skip(1)
@@ -152,13 +250,17 @@ fn every_link_leads_somewhere() {
                 continue;
             }
             let (path, anchor) = target.split_once('#').unwrap_or((target, ""));
-            let path = if path.is_empty() { document } else { path };
+            let path = if path.is_empty() {
+                document.clone()
+            } else {
+                beside(&document, path)
+            };
             assert!(
-                Path::new(path).exists(),
+                Path::new(&path).exists(),
                 "{document} links to {path}, which doesn't exist"
             );
             let found = anchor.is_empty()
-                || read(path)
+                || read(&path)
                     .lines()
                     .filter(|line| line.starts_with('#'))
                     .any(|line| slug(line) == anchor);
@@ -172,17 +274,64 @@ fn every_link_leads_somewhere() {
 
 #[test]
 fn every_path_that_is_named_exists() {
-    for document in DOCUMENTS {
-        for path in ticked(&read(document))
+    let in_documents = documents().into_iter().flat_map(|document| {
+        ticked(&read(&document))
             .into_iter()
-            .filter(|word| is_path(word))
-        {
+            .map(move |code| (document.clone(), code))
+    });
+    let in_recipes = read("justfile")
+        .lines()
+        .filter(|line| line.starts_with(' '))
+        .map(|line| ("justfile".to_owned(), line.to_owned()))
+        .collect::<Vec<_>>();
+    for (document, code) in in_documents.chain(in_recipes) {
+        for path in code.split_whitespace().filter(|word| is_path(word)) {
             assert!(
-                Path::new(&path).exists(),
+                Path::new(path).exists(),
                 "{document} names {path}, which doesn't exist"
             );
         }
     }
+}
+
+#[test]
+fn the_readme_takes_ten_minutes_and_has_the_two_commands() {
+    let readme = read("README.md");
+    let length = readme.lines().count();
+    assert!(length <= 180, "README.md has {length} lines: at most 180");
+    for command in ["$ cargo run --release -- dev", "$ tests/all"] {
+        assert!(
+            readme.lines().any(|line| line == command),
+            "README.md lacks the command {command}"
+        );
+    }
+}
+
+#[test]
+fn documents_are_in_plain_english() {
+    let documents = documents()
+        .into_iter()
+        .filter(|document| !NOT_YET_PLAIN.contains(&document.as_str()));
+    let found = documents.flat_map(|document| banned(&document, &prose(&read(&document))));
+    assert_plain(found);
+}
+
+#[test]
+#[ignore = "src has such words still"]
+fn what_the_program_says_is_in_plain_english() {
+    let settings =
+        Settings::keys().flat_map(|key| banned(key.name, &format!("{} {}", key.default, key.doc)));
+    let metrics = metrics::TABLE
+        .iter()
+        .flat_map(|row| banned(row.name, row.help));
+    let sources = sources(Path::new("src"))
+        .into_iter()
+        .filter(|path| !is_test(path))
+        .flat_map(|path| {
+            let path = path.to_str().unwrap();
+            banned(path, &sentences(&read(path)))
+        });
+    assert_plain(settings.chain(metrics).chain(sources));
 }
 
 #[test]
@@ -195,7 +344,13 @@ fn every_test_and_method_that_is_named_exists() {
         .iter()
         .map(|path| fs::read_to_string(path).unwrap())
         .collect();
-    for word in ticked(&read("ARCHITECTURE.md")) {
+    let documents = ["ARCHITECTURE.md", "CONTRIBUTING.md", "docs/dependencies.md"];
+    let named = documents.into_iter().flat_map(|document| {
+        ticked(&read(document))
+            .into_iter()
+            .map(move |word| (document, word))
+    });
+    for (document, word) in named {
         let method = word
             .split_once("::")
             .filter(|(owner, _)| owner.starts_with(char::is_uppercase))
@@ -205,9 +360,34 @@ fn every_test_and_method_that_is_named_exists() {
         };
         assert!(
             code.contains(&format!("fn {name}(")),
-            "ARCHITECTURE.md names {word}, which doesn't exist"
+            "{document} names {word}, which doesn't exist"
         );
     }
+}
+
+/// Every document, by its path from the root.
+fn documents() -> Vec<String> {
+    let mut documents: Vec<String> = fs::read_dir("docs")
+        .unwrap()
+        .map(|entry| entry.unwrap().path().to_str().unwrap().to_owned())
+        .filter(|path| path.ends_with(".md"))
+        .collect();
+    documents.sort();
+    documents.extend(AT_THE_ROOT.map(str::to_owned));
+    documents
+}
+
+/// The path that a link of a document leads to, from the root.
+fn beside(document: &str, link: &str) -> String {
+    let mut path = PathBuf::from(document);
+    path.pop();
+    for part in link.split('/') {
+        match part {
+            ".." => assert!(path.pop(), "{document} links to {link}, above the root"),
+            part => path.push(part),
+        }
+    }
+    path.to_str().unwrap().to_owned()
 }
 
 fn read(path: &str) -> String {
@@ -229,13 +409,17 @@ fn lines(document: &str, heading: &str) -> Vec<String> {
 }
 
 fn rows(document: &str, heading: &str) -> Vec<Vec<String>> {
-    let cells = |line: &String| {
-        line.trim_matches('|')
-            .split('|')
-            .map(|cell| cell.trim().to_owned())
-            .collect()
-    };
-    lines(document, heading).iter().map(cells).collect()
+    lines(document, heading)
+        .iter()
+        .map(|line| cells(line))
+        .collect()
+}
+
+fn cells(line: &str) -> Vec<String> {
+    line.trim_matches('|')
+        .split('|')
+        .map(|cell| cell.trim().to_owned())
+        .collect()
 }
 
 /// What stands between backticks on one line.
@@ -253,12 +437,166 @@ fn ticked(text: &str) -> Vec<String> {
         .collect()
 }
 
+/// A document without code and without tables that are the code's, line by line. What a program
+/// prints, and what a table of the code says, are held where they are written.
+fn prose(text: &str) -> String {
+    let mut is_code = false;
+    let mut prose = String::new();
+    for line in text.lines() {
+        if line.starts_with("```") {
+            is_code = !is_code;
+        } else if !is_code && !is_row_of_code(line) {
+            let plain = line.split('`').step_by(2);
+            prose.extend(plain.flat_map(|part| [part, " "]));
+        }
+        prose.push('\n');
+    }
+    prose
+}
+
+/// A setting's row has its key first, and a metric's its name.
+fn is_row_of_code(line: &str) -> bool {
+    let Some((first, _)) = line
+        .strip_prefix("| `")
+        .and_then(|rest| rest.split_once('`'))
+    else {
+        return false;
+    };
+    Settings::keys().any(|key| key.name == first)
+        || metrics::TABLE.iter().any(|row| row.name == first)
+}
+
+/// The string literals of a source file that are sentences, each on its own line of the file.
+/// Literals of its tests aren't said to anybody.
+fn sentences(source: &str) -> String {
+    let source = source.split("#[cfg(test)]\nmod tests {").next().unwrap();
+    let mut found = String::new();
+    let mut rest = source;
+    while let Some(at) = rest.find(['"', '\'', '/', '\n']) {
+        let (skipped, tail) = rest.split_at(at);
+        let raw = skipped.ends_with('r') || skipped.trim_end_matches('#').ends_with("r");
+        let length = match tail.as_bytes()[0] {
+            b'\n' => {
+                found.push('\n');
+                1
+            }
+            b'/' if tail.starts_with("//") => tail.find('\n').unwrap_or(tail.len()),
+            // A character, or the tick of a lifetime.
+            b'\'' if tail.starts_with("'\\") => 2 + tail[2..].find('\'').map_or(0, |end| end + 1),
+            b'\'' => tail
+                .char_indices()
+                .nth(2)
+                .filter(|(_, closing)| *closing == '\'')
+                .map_or(1, |(end, _)| end + 1),
+            b'"' => {
+                let hashes = skipped.len() - skipped.trim_end_matches('#').len();
+                let end = if raw {
+                    let close = format!("\"{}", "#".repeat(hashes));
+                    1 + tail[1..]
+                        .find(&close)
+                        .unwrap_or(tail.len() - 1 - close.len())
+                        + close.len()
+                } else {
+                    end_of_literal(tail)
+                };
+                let literal = &tail[1..end - 1];
+                if literal.contains(' ') {
+                    found.push_str(&without_values(literal));
+                    // A word of its own, so that no phrase spans two literals.
+                    found.push_str(" -- ");
+                } else {
+                    found.extend(literal.matches('\n'));
+                }
+                end
+            }
+            _ => 1,
+        };
+        rest = &tail[length..];
+    }
+    found
+}
+
+/// A format string without what stands between braces, which names values.
+fn without_values(literal: &str) -> String {
+    let mut depth = 0;
+    let is_text = |c: &char| {
+        depth += i32::from(*c == '{');
+        let is_text = depth == 0 || *c == '\n';
+        depth -= i32::from(*c == '}');
+        is_text
+    };
+    literal.chars().filter(is_text).collect()
+}
+
+/// Where a literal ends that begins with a quotation mark.
+fn end_of_literal(text: &str) -> usize {
+    let mut escaped = false;
+    for (at, byte) in text.bytes().enumerate().skip(1) {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+fn is_test(path: &Path) -> bool {
+    let is_named = |name: &str| matches!(name, "tests" | "tests.rs" | "fixtures.rs");
+    path.iter().any(|part| is_named(part.to_str().unwrap()))
+}
+
+/// Where a text has banned words, as lines to print.
+fn banned(place: &str, text: &str) -> Vec<String> {
+    let words: Vec<(usize, String)> = text
+        .lines()
+        .enumerate()
+        .flat_map(|(number, line)| {
+            line.split(|c: char| !(c.is_alphanumeric() || c == '-' || c == '\''))
+                .filter(|word| !word.is_empty())
+                .map(move |word| (number + 1, word.to_lowercase()))
+        })
+        .collect();
+    let mut found = Vec::new();
+    for (phrase, better) in BANNED {
+        let phrase: Vec<&str> = phrase.split(' ').collect();
+        let hits = words.windows(phrase.len()).filter(|window| {
+            window
+                .iter()
+                .map(|(_, word)| word.as_str())
+                .eq(phrase.iter().copied())
+        });
+        found.extend(hits.map(|window| {
+            format!(
+                "{place}:{}: \"{}\": {better}",
+                window[0].0,
+                phrase.join(" ")
+            )
+        }));
+    }
+    found
+}
+
+fn assert_plain(found: impl Iterator<Item = String>) {
+    let found: Vec<String> = found.collect();
+    assert!(found.is_empty(), "say it plainly:\n{}", found.join("\n"));
+}
+
 fn is_path(word: &str) -> bool {
     let plain = word
         .chars()
         .all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
     let folder = [
-        "src/", "tests/", "benches/", "deploy/", "docs/", "fuzz/", ".github/",
+        "src/",
+        "tests/",
+        "benches/",
+        "deploy/",
+        "docs/",
+        "fuzz/",
+        "examples/",
+        ".cargo/",
+        ".ci/",
     ]
     .iter()
     .any(|folder| word.starts_with(folder));

@@ -147,11 +147,11 @@ def says(results):
         lines += [
             f"A small upload costs {to_nginx('raw-4k')} times nginx's: it is two exchanges with eGain instead of one, a caller's"
             f" key, a look at the bytes, a policy, and JSON. A lookup, which needs nothing of eGain, costs {to_nginx('lookup')}"
-            " times nginx's, which has to ask.",
+            " times nginx's, which needs a request to it.",
         ]
     if {"slow-callers", "slow-storage"} <= runs.keys():
         lines += [
-            f"With 64 uploads of slow callers under way the gateway takes {peak('slow-callers')} MiB of memory in all,"
+            f"With 64 uploads of slow callers in flight the gateway takes {peak('slow-callers')} MiB of memory in all,"
             f" with a slow storage {peak('slow-storage')} MiB."
         ]
     if results.get("latency"):
@@ -211,7 +211,7 @@ def rest(results):
             rows.append([f"its two exchanges made directly, {name} of each added up", f"{straight:.3f} ms"])
             rows.append([f"added by the gateway, {name}", f"{added(results, index):.3f} ms"])
     if "start" in results:
-        rows.append(["from its start until `/readyz` answers 200", f"{statistics.median(results['start']):.1f} ms"])
+        rows.append(["from its start until `/readyz` returns 200", f"{statistics.median(results['start']):.1f} ms"])
     if "binary" in results:
         rows.append(["the program, stripped", f"{results['binary'] / MIB:.1f} MiB"])
     return table(["", ""], rows)

@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn large_pieces_are_kept_as_they_came_and_in_order() {
+    fn large_pieces_are_kept_uncopied_and_in_order() {
         let large = Bytes::from(vec![b'b'; KEPT_WHOLE]);
         let mut kept = filled(&[
             Bytes::from_static(b"a"),

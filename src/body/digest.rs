@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_sum_of_abc_is_the_one_of_the_standard() {
+    async fn the_sum_of_abc_matches_the_standard() {
         let slot = DigestSlot::default();
         DigestingBody::new(full("abc"), None, slot.clone())
             .collect()
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn another_sum_than_declared_is_an_error_at_the_end() {
+    async fn an_undeclared_sum_is_an_error_at_the_end() {
         let fault = DigestingBody::new(full("abc"), Some([7; 32]), DigestSlot::default())
             .collect()
             .await

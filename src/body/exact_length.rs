@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_shorter_body_is_an_error_and_not_an_end() {
+    async fn a_shorter_body_ends_with_an_error() {
         assert_eq!(
             read(exact(&["ab"], 4)).await,
             ("ab".into(), Some("2".into()))

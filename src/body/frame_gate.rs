@@ -1,8 +1,8 @@
-//! Hands a file out frame by frame: the next one only when the one before it was let go.
+//! Backpressure by the frame: the next one is handed out only when the one before it was dropped.
 //!
 //! hyper asks for more while its queue has room, so a storage that is slower than its callers, or a
 //! caller that is slower than storage, would cost as much for each transfer. The kernel's buffer
-//! behind it is enough to keep the line busy.
+//! behind it is enough to keep the connection busy.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,14 +37,14 @@ impl FrameGate {
         self.0.out.store(true, Ordering::Release);
         Bytes::from_owner(Out {
             frame,
-            leash: self.0.clone(),
+            gate: self.0.clone(),
         })
     }
 }
 
 struct Out {
     frame: Bytes,
-    leash: Arc<State>,
+    gate: Arc<State>,
 }
 
 impl AsRef<[u8]> for Out {
@@ -55,8 +55,8 @@ impl AsRef<[u8]> for Out {
 
 impl Drop for Out {
     fn drop(&mut self) {
-        self.leash.out.store(false, Ordering::Release);
-        self.leash.waiting.wake();
+        self.gate.out.store(false, Ordering::Release);
+        self.gate.waiting.wake();
     }
 }
 
@@ -68,16 +68,16 @@ mod tests {
     use tokio::time::timeout;
 
     #[tokio::test]
-    async fn a_frame_is_out_until_every_part_of_it_was_dropped() {
-        let leash = FrameGate::default();
-        let mut frame = leash.hand_out(Bytes::from_static(b"abcd"));
+    async fn a_frame_is_out_until_every_slice_is_dropped() {
+        let gate = FrameGate::default();
+        let mut frame = gate.hand_out(Bytes::from_static(b"abcd"));
         let part = frame.split_to(2);
         drop(frame);
         assert!(
-            timeout(Duration::from_millis(10), poll_fn(|cx| leash.poll_back(cx)))
+            timeout(Duration::from_millis(10), poll_fn(|cx| gate.poll_back(cx)))
                 .await
                 .is_err()
         );
-        let (_, ()) = tokio::join!(poll_fn(|cx| leash.poll_back(cx)), async { drop(part) });
+        let (_, ()) = tokio::join!(poll_fn(|cx| gate.poll_back(cx)), async { drop(part) });
     }
 }

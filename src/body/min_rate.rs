@@ -1,4 +1,4 @@
-//! Gives up on a sender that sends nothing, or next to nothing.
+//! Gives up on a sender that sends nothing, or next to nothing (slowloris).
 //!
 //! Only time spent waiting for the sender counts, never time in which the receiver held us back. A
 //! total time limit would cut healthy slow transfers, so there is none.
@@ -94,7 +94,7 @@ pub struct MinRateBody<B> {
 }
 
 impl<B> MinRateBody<B> {
-    /// Watches over `inner`; `too_slow` makes the fault.
+    /// Watches over `inner`; `too_slow` makes the error.
     pub fn new(inner: B, limits: PaceLimits, too_slow: fn(PaceLimits) -> Error) -> Self {
         Self {
             inner,
@@ -112,8 +112,8 @@ impl<B> MinRateBody<B> {
 pub fn caller_too_slow(limits: PaceLimits) -> Error {
     let (idle, rate) = (limits.idle.as_secs_f32(), limits.min_rate);
     let detail = format!(
-        "the body comes too slowly: send at least one byte every {idle} s and {rate} bytes a second over a minute; \
-         try again on a better line"
+        "the body comes too slowly: send at least one byte every {idle} s and \
+         {rate} bytes a second over a minute; try again on a better line"
     );
     Error::caller(ErrorCode::ClientTooSlow, Stage::Read, detail)
 }
@@ -160,7 +160,7 @@ mod tests {
     };
 
     #[tokio::test(start_paused = true)]
-    async fn a_silent_caller_is_given_up_after_the_idle_time() {
+    async fn a_silent_client_is_refused_after_the_idle_time() {
         let (_sender, body) = Channel::<Bytes, Error>::new(1);
         let began = Instant::now();
         let fault = MinRateBody::new(body, LIMITS, caller_too_slow)
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_dripping_caller_is_given_up_after_a_minute() {
+    async fn a_dripping_client_is_refused_after_a_minute() {
         let (mut sender, body) = Channel::<Bytes, Error>::new(1);
         tokio::spawn(async move {
             while sender.send_data(Bytes::from_static(b"x")).await.is_ok() {
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn time_in_which_nobody_asked_doesnt_count_against_the_caller() {
+    async fn time_without_a_read_does_not_count() {
         let (mut sender, body) = Channel::<Bytes, Error>::new(1);
         let mut body = MinRateBody::new(body, LIMITS, caller_too_slow);
         for _ in 0..5 {

@@ -3,6 +3,7 @@
 //! Every adapter carries [`Error`] as its error, so that a failure keeps its meaning on the way
 //! through hyper. No adapter holds more than it says in its own documentation.
 
+mod box_body;
 pub mod compact;
 pub mod digest;
 pub mod exact_length;
@@ -14,10 +15,4 @@ pub mod observed;
 pub mod peek;
 pub mod request_body;
 
-use bytes::Bytes;
-use http_body_util::combinators;
-
-use crate::types::error::Error;
-
-/// A body whose layers don't matter any more.
-pub type BoxBody = combinators::BoxBody<Bytes, Error>;
+pub use box_body::BoxBody;

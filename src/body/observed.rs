@@ -1,4 +1,4 @@
-//! Tells a witness what passes: each frame's bytes, and how it ended.
+//! Tells a observer what passes: each frame's bytes, and how it ended.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -27,38 +27,38 @@ impl BodyObserver for IntCounter {
     fn ended(&mut self, _: Option<&Error>) {}
 }
 
-/// A body with a witness. Holds no bytes.
-pub struct ObservedBody<B, W> {
+/// A body with a observer. Holds no bytes.
+pub struct ObservedBody<B, O> {
     inner: B,
-    witness: W,
+    observer: O,
     ended: bool,
 }
 
-impl<B: Body, W: BodyObserver> ObservedBody<B, W> {
+impl<B: Body, O: BodyObserver> ObservedBody<B, O> {
     /// A body that is over before it began is told of at once: nobody polls it.
-    pub fn new(inner: B, mut witness: W) -> Self {
+    pub fn new(inner: B, mut observer: O) -> Self {
         let ended = inner.is_end_stream();
         if ended {
-            witness.ended(None);
+            observer.ended(None);
         }
         Self {
             inner,
-            witness,
+            observer,
             ended,
         }
     }
 
     fn end(&mut self, fault: Option<&Error>) {
         if !std::mem::replace(&mut self.ended, true) {
-            self.witness.ended(fault);
+            self.observer.ended(fault);
         }
     }
 }
 
-impl<B, W> Body for ObservedBody<B, W>
+impl<B, O> Body for ObservedBody<B, O>
 where
     B: Body<Data = Bytes, Error = Error> + Unpin,
-    W: BodyObserver + Unpin,
+    O: BodyObserver + Unpin,
 {
     type Data = Bytes;
     type Error = Error;
@@ -70,7 +70,7 @@ where
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
         match &frame {
             Some(Ok(frame)) => self
-                .witness
+                .observer
                 .moved(frame.data_ref().map_or(0, |data| data.len() as u64)),
             Some(Err(fault)) => self.end(Some(fault)),
             None => self.end(None),

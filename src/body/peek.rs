@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 
-use super::BoxBody;
+use crate::body::box_body::BoxBody;
 use crate::types::error::Error;
 
 /// A body whose beginning is known. Holds what was looked at until it is asked for.
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_that_fails_while_it_is_looked_at_is_no_response() {
+    async fn a_body_that_fails_while_peeked_is_an_error() {
         assert!(PeekedBody::at(frames(["failure"]), 1).await.is_err());
         assert!(PeekedBody::at(frames(["ab", "failure"]), 3).await.is_err());
         assert!(PeekedBody::at(frames(["ab", "failure"]), 2).await.is_ok());

@@ -105,15 +105,13 @@ impl Settings {
     fn upload(&self) -> upload::UploadConfig {
         let limits = &self.limits;
         upload::UploadConfig {
-            limits: upload::LengthLimits::new(
-                limits.max_asset_size.as_u64(),
-                limits.look_ahead.as_u64(),
-            ),
+            size_limit: upload::SizeLimit::of_settings(limits.max_asset_size.as_u64()),
+            look_ahead: limits.look_ahead.as_u64(),
             min_rate: min_rate::PaceLimits {
                 idle: self.server.body_idle_timeout,
                 min_rate: self.server.min_rate.as_u64(),
             },
-            once: upload::IdempotencyConfig {
+            idempotency: upload::IdempotencyConfig {
                 ttl: self.idempotency.ttl,
                 capacity: self.idempotency.capacity,
             },

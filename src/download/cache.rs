@@ -114,8 +114,8 @@ impl UrlCache {
 
     /// A good URL, from the cache or from one call that all who wait share. It is the first one's
     /// turn that is used.
-    pub async fn get(&self, id: &AssetId, claimant: &Principal) -> Result<Arc<KnownAsset>, Error> {
-        self.find(id, claimant, None).await
+    pub async fn get(&self, id: &AssetId, principal: &Principal) -> Result<Arc<KnownAsset>, Error> {
+        self.find(id, principal, None).await
     }
 
     /// A URL that was asked for after this instant, if eGain gives one. Else the one that is there,
@@ -123,10 +123,10 @@ impl UrlCache {
     pub async fn renew(
         &self,
         id: &AssetId,
-        claimant: &Principal,
+        principal: &Principal,
         after: Instant,
     ) -> Result<Arc<KnownAsset>, Error> {
-        self.find(id, claimant, Some(after)).await
+        self.find(id, principal, Some(after)).await
     }
 
     /// What is in the cache. Asks nobody.
@@ -143,7 +143,7 @@ impl UrlCache {
     async fn find(
         &self,
         id: &AssetId,
-        claimant: &Principal,
+        principal: &Principal,
         after: Option<Instant>,
     ) -> Result<Arc<KnownAsset>, Error> {
         if let Some(entry) = self
@@ -157,8 +157,8 @@ impl UrlCache {
         }
         // In a task of its own: a caller that leaves would otherwise make those who wait with it
         // ask again.
-        let (cache, id, claimant) = (self.clone(), id.clone(), claimant.clone());
-        let asking = async move { cache.look_up(&id, &claimant, after).await };
+        let (cache, id, principal) = (self.clone(), id.clone(), principal.clone());
+        let asking = async move { cache.look_up(&id, &principal, after).await };
         tokio::spawn(asking.in_current_span())
             .await
             .unwrap_or_else(|_| Err(lost()))
@@ -185,17 +185,17 @@ impl UrlCache {
     async fn look_up(
         &self,
         id: &AssetId,
-        claimant: &Principal,
+        principal: &Principal,
         after: Option<Instant>,
     ) -> Result<Arc<KnownAsset>, Error> {
         let asked = AtomicBool::new(false);
-        let mut entry = self.ask_once(id, claimant, after, &asked).await;
+        let mut entry = self.ask_once(id, principal, after, &asked).await;
         let anothers_turn =
             !asked.load(Ordering::Relaxed) && entry.said.as_ref().is_err_and(had_no_turn);
         if anothers_turn || self.is_dead(id, &entry) {
             // Another caller's share was used up, which says nothing of this one's; or forgotten
             // under way.
-            entry = self.ask_once(id, claimant, after, &asked).await;
+            entry = self.ask_once(id, principal, after, &asked).await;
         }
         self.count(if asked.into_inner() {
             "miss"
@@ -208,15 +208,15 @@ impl UrlCache {
     async fn ask_once(
         &self,
         id: &AssetId,
-        claimant: &Principal,
+        principal: &Principal,
         after: Option<Instant>,
         asked: &AtomicBool,
     ) -> Entry {
         let ask = async {
             asked.store(true, Ordering::Relaxed);
             match after {
-                Some(_) => self.replace(id, claimant).await,
-                None => self.ask(id, claimant).await,
+                Some(_) => self.replace(id, principal).await,
+                None => self.ask(id, principal).await,
             }
         };
         self.entries
@@ -228,13 +228,13 @@ impl UrlCache {
 
     /// Asks, and keeps a good URL where the answer is no verdict on the asset: eGain is down, or
     /// the budget is used up.
-    async fn replace(&self, id: &AssetId, claimant: &Principal) -> Entry {
+    async fn replace(&self, id: &AssetId, principal: &Principal) -> Entry {
         let old = self
             .entries
             .get(id)
             .await
             .filter(|old| old.said.is_ok() && !self.is_over(id, old));
-        let new = self.ask(id, claimant).await;
+        let new = self.ask(id, principal).await;
         let renewed = Some(new.asked);
         match old {
             Some(old) if new.said.as_ref().is_err_and(|fault| !is_negative(fault)) => {
@@ -244,11 +244,11 @@ impl UrlCache {
         }
     }
 
-    async fn ask(&self, id: &AssetId, claimant: &Principal) -> Entry {
+    async fn ask(&self, id: &AssetId, principal: &Principal) -> Entry {
         let asked = Moment::now();
         let said = self
             .egain
-            .get_asset(id, claimant)
+            .get_asset(id, principal)
             .await
             .and_then(|asset| self.admit(asset));
         let good_until = match &said {
@@ -267,21 +267,19 @@ impl UrlCache {
     }
 
     fn admit(&self, mut asset: Asset) -> Result<Asset, Error> {
-        asset.lease.url = self.storage.admit(&asset.lease.url)?;
+        asset.url.url = self.storage.admit(&asset.url.url)?;
         Ok(asset)
     }
 
     /// The expiry less the margin; at once where eGain named no expiry.
     fn good_until(&self, asset: &Asset) -> Moment {
-        let Some(expires) = asset.lease.expires else {
+        let Some(expires) = asset.url.expires else {
             return Moment {
-                monotonic: asset.lease.asked,
+                monotonic: asset.url.asked,
                 ..Moment::now()
             };
         };
-        let life = expires
-            .monotonic
-            .saturating_duration_since(asset.lease.asked);
+        let life = expires.monotonic.saturating_duration_since(asset.url.asked);
         expires.less(self.config.safety_margin.min(life / 4))
     }
 

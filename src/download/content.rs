@@ -10,10 +10,10 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use http_body_util::BodyExt;
 use prometheus::IntCounter;
 
-use super::DownloadService;
 use super::early_deaths::StorageRefusal;
 use super::known_asset::KnownAsset;
 use super::resume::ResumeContext;
+use super::service::DownloadService;
 use super::validators::{ClientValidators, ContentValidators};
 use crate::body::BoxBody;
 use crate::body::observed::{BodyObserver, ObservedBody};
@@ -53,10 +53,10 @@ impl DownloadService {
     pub async fn content(
         &self,
         id: &AssetId,
-        claimant: &Principal,
+        principal: &Principal,
         headers: &HeaderMap,
     ) -> Result<DownloadContent, Error> {
-        let opened = self.open(id, claimant, conditions(headers)).await;
+        let opened = self.open(id, principal, conditions(headers)).await;
         let (asset, object) = opened.inspect_err(|fault| self.count_unopened(fault))?;
         let StoredObject {
             status,
@@ -64,7 +64,7 @@ impl DownloadService {
             body,
         } = object;
         let body = match ResumeContext::new(
-            (self.clone(), id.clone(), claimant.clone()),
+            (self.clone(), id.clone(), principal.clone()),
             status,
             &headers,
         ) {
@@ -96,11 +96,11 @@ impl DownloadService {
     pub(super) async fn open(
         &self,
         id: &AssetId,
-        claimant: &Principal,
+        principal: &Principal,
         conditions: HeaderMap,
     ) -> Result<(Arc<KnownAsset>, StoredObject), Error> {
         let earlier = self.early_deaths.check(id)?;
-        let asset = self.cache.get(id, claimant).await?;
+        let asset = self.cache.get(id, principal).await?;
         let refusal = match self.read(id, &asset, &conditions).await {
             Err(fault) if refuses_url(&fault) => fault,
             opened => {
@@ -111,7 +111,7 @@ impl DownloadService {
             }
         };
         let asset = self
-            .replacement(id, claimant, &asset, (refusal, earlier))
+            .replacement(id, principal, &asset, (refusal, earlier))
             .await?;
         let opened = self.read(id, &asset, &conditions).await;
         match &opened {
@@ -146,7 +146,7 @@ impl DownloadService {
     async fn replacement(
         &self,
         id: &AssetId,
-        claimant: &Principal,
+        principal: &Principal,
         refused: &KnownAsset,
         (refusal, earlier): (Error, Option<StorageRefusal>),
     ) -> Result<Arc<KnownAsset>, Error> {
@@ -160,7 +160,7 @@ impl DownloadService {
             }
             return Err(refusal);
         }
-        let asset = self.cache.renew(id, claimant, refused.requested()).await?;
+        let asset = self.cache.renew(id, principal, refused.requested()).await?;
         if asset.requested() == refused.requested() {
             Err(refusal)
         } else {

@@ -159,7 +159,8 @@ impl EarlyDeaths {
         let left = allowance.left(now);
         if (1.0..2.0).contains(&left) {
             tracing::warn!(
-                "storage refuses signed URLs that should be good: eGain is hardly asked for new ones until it stops"
+                "storage refuses signed URLs that should be good: \
+                 eGain is hardly asked for new ones until it stops"
             );
         }
         allowance.left = (left - 1.0).max(0.0);
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_holds_for_longer_each_time_and_at_most_a_minute() {
+    fn each_refusal_holds_longer_up_to_a_minute() {
         let deaths = deaths(Duration::from_millis(1));
         let mut last = Duration::ZERO;
         for _ in 0..8 {
@@ -213,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn many_refusals_stop_calls_for_new_urls_for_a_while() {
+    fn many_refusals_pause_calls_for_new_urls() {
         let deaths = deaths(Duration::from_secs(5));
         for number in 0..IN_VAIN as u32 {
             assert!(deaths.may_replace(Duration::ZERO, None), "{number}");
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn an_asset_that_was_refused_gets_a_new_url_only_after_a_while() {
+    fn a_refused_asset_gets_a_new_url_only_later() {
         let deaths = deaths(Duration::ZERO);
         deaths.remember(&id(1), &fault());
         let earlier = deaths.check(&id(1)).unwrap();

@@ -29,10 +29,10 @@ impl KnownAsset {
     /// `good_until` is when its URL is no longer given out.
     pub(super) fn new(asset: &Asset, good_until: Moment) -> Self {
         let texts = [
-            asset.lease.url.expose(),
+            asset.url.url.expose(),
             asset.name.as_deref().unwrap_or_default(),
             asset.content_type.as_deref().unwrap_or_default(),
-            asset.lease.expiry.as_deref().unwrap_or_default(),
+            asset.url.expiry.as_deref().unwrap_or_default(),
         ];
         let mut end = 0;
         // eGain's responses are bounded far below 4 GiB.
@@ -45,7 +45,7 @@ impl KnownAsset {
             ends,
             // eGain has no empty files: zero is a size that it doesn't know.
             size: asset.size.and_then(NonZeroU64::new),
-            requested: asset.lease.asked,
+            requested: asset.url.asked,
             good_until,
             validators: OnceLock::new(),
             is_utf8: OnceLock::new(),
@@ -127,7 +127,7 @@ mod tests {
 
     fn known(name: Option<&str>, expiry: Option<&str>) -> KnownAsset {
         let url = "https://storage.egain.cloud/f?signature=abc";
-        let lease = ExpiringUrl {
+        let url = ExpiringUrl {
             url: SignedUrl::parse(url).unwrap(),
             asked: Instant::now(),
             expires: None,
@@ -137,13 +137,13 @@ mod tests {
             name: name.map(str::to_owned),
             content_type: Some("image/png".into()),
             size: Some(0),
-            lease,
+            url,
         };
         KnownAsset::new(&asset, Moment::now())
     }
 
     #[test]
-    fn what_was_told_is_read_back_and_what_wasnt_stays_unknown() {
+    fn known_values_are_read_back_others_stay_unknown() {
         let asset = known(Some("größe.png"), Some("2026-01-01T00:00:00Z"));
         assert_eq!(
             (asset.name(), asset.content_type()),

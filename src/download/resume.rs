@@ -15,7 +15,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use sync_wrapper::SyncFuture;
 
-use super::DownloadService;
+use super::service::DownloadService;
 use crate::body::BoxBody;
 use crate::types::asset::AssetId;
 use crate::types::caller::Principal;
@@ -32,7 +32,7 @@ const TRIES_IN_ALL: u32 = 64;
 pub struct ResumeContext {
     download: DownloadService,
     id: AssetId,
-    claimant: Principal,
+    principal: Principal,
     validator: HeaderValue,
     /// The next byte that the caller needs, and the last one, counted from the file's start.
     next: u64,
@@ -42,7 +42,7 @@ pub struct ResumeContext {
 impl ResumeContext {
     /// None for an answer without bytes, or without what it takes to resume.
     pub fn new(
-        (download, id, claimant): (DownloadService, AssetId, Principal),
+        (download, id, principal): (DownloadService, AssetId, Principal),
         status: StatusCode,
         headers: &HeaderMap,
     ) -> Option<Self> {
@@ -59,7 +59,7 @@ impl ResumeContext {
         Some(Self {
             download,
             id,
-            claimant,
+            principal,
             validator,
             next,
             last,
@@ -80,10 +80,10 @@ impl ResumeContext {
 
     /// Asks for the rest. None where storage has something else by now.
     fn reopen(&self) -> impl Future<Output = Option<BoxBody>> + Send + 'static {
-        let (download, id, claimant) = (
+        let (download, id, principal) = (
             self.download.clone(),
             self.id.clone(),
-            self.claimant.clone(),
+            self.principal.clone(),
         );
         let validator = self.validator.clone();
         let (next, last) = (self.next, self.last);
@@ -92,7 +92,7 @@ impl ResumeContext {
             let conditions = [(RANGE, range), (IF_RANGE, validator.clone())]
                 .into_iter()
                 .collect();
-            let (_, object) = download.open(&id, &claimant, conditions).await.ok()?;
+            let (_, object) = download.open(&id, &principal, conditions).await.ok()?;
             // That a 206 has just these bytes was seen to when it was read.
             let same = object.headers.get(ETAG).is_none_or(|tag| *tag == validator);
             (object.status == StatusCode::PARTIAL_CONTENT && same).then_some(object.body)

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn storages_strong_tag_is_told_and_else_one_of_id_and_size() {
+    fn a_strong_storage_tag_goes_before_our_own() {
         let strong = headers(&[
             (ETAG, "\"abc\""),
             (LAST_MODIFIED, "Thu, 01 Jan 1970 00:00:00 GMT"),
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_of_this_id_proves_that_the_client_has_the_bytes() {
+    fn a_tag_of_this_id_proves_possession() {
         for tag in [
             "\"0b7f-1.a-10\"",
             "W/\"0b7f-1.a-10\"",
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn storage_isnt_asked_about_a_tag_that_it_doesnt_know() {
+    fn storage_never_sees_the_gateways_own_tag() {
         let settled = |pairs: &[(HeaderName, &str)]| {
             let mut conditions = headers(pairs);
             ClientValidators {

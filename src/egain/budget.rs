@@ -1,10 +1,9 @@
-//! The allowance of eGain calls, shared fairly: a bucket of calls, and a queue in which everybody
-//! has their turn.
+//! The budget of eGain calls, shared fairly: a token bucket of calls, and a fair queue of waiters.
 //!
-//! The queue is bounded by time: whoever would wait longer than `max_wait`, reckoned from their own
-//! place in it, is refused at once. Whoever lost that place to callers that came later is refused
-//! when `max_wait` is over. No more calls than a burst are in flight at one time, and none during a
-//! pause (see [`circuit_breaker`]).
+//! The queue is bounded by time (backpressure): a call that would wait longer than `max_wait`,
+//! computed from its own place, is refused at once. A call that later arrivals push back is refused
+//! once it has waited `max_wait`. No more calls than a burst are in flight at one time, and none
+//! during a pause (see [`circuit_breaker`]).
 
 mod circuit_breaker;
 mod fair_queue;
@@ -33,16 +32,16 @@ use fair_queue::{FairQueue, Waiter};
 pub use token_bucket::CallRate;
 use token_bucket::TokenBucket;
 
-/// For how long a call without an answer keeps the bucket from filling up: what took longer was
-/// counted long before.
-const LONGEST_HOLD: Duration = Duration::from_secs(1);
+/// For how long a call without a response keeps the bucket from filling up: eGain has counted a
+/// slower call long before.
+const LONGEST_RESERVATION: Duration = Duration::from_secs(1);
 
-/// How long anybody is kept waiting.
+/// How long calls may wait.
 #[derive(Debug, Clone, Copy)]
 pub struct BudgetLimits {
-    /// In the queue.
+    /// The longest wait in the queue.
     pub max_wait: Duration,
-    /// By one 429.
+    /// The longest pause after a single 429.
     pub max_pause: Duration,
 }
 
@@ -51,9 +50,10 @@ pub struct Budget {
     routes: &'static str,
     max_wait: Duration,
     state: Mutex<State>,
-    /// Held by the one who wakes up in time for all who wait. When it goes, the next takes over.
-    clock: tokio::sync::Mutex<()>,
-    /// Told when that one has to reckon anew.
+    /// One waiter holds this lock and drives the timer for the whole queue; when it is dropped, the
+    /// next waiter takes over.
+    timer: tokio::sync::Mutex<()>,
+    /// Notified when the timer has to be computed again.
     changed: Notify,
     waited: Histogram,
     left: Gauge,
@@ -62,11 +62,11 @@ pub struct Budget {
 
 struct State {
     bucket: TokenBucket,
-    brake: CircuitBreaker,
-    turns: FairQueue,
-    /// The numbers of the calls that may be made or are in flight.
-    going: HashSet<u64>,
-    tickets: u64,
+    breaker: CircuitBreaker,
+    queue: FairQueue,
+    /// The numbers of the calls that were admitted and have not ended.
+    in_flight: HashSet<u64>,
+    next_number: u64,
 }
 
 impl Budget {
@@ -79,16 +79,16 @@ impl Budget {
     ) -> Arc<Self> {
         let state = State {
             bucket: TokenBucket::full(rate, Instant::now()),
-            brake: CircuitBreaker::new(limits.max_pause),
-            turns: FairQueue::new(),
-            going: HashSet::new(),
-            tickets: 0,
+            breaker: CircuitBreaker::new(limits.max_pause),
+            queue: FairQueue::new(),
+            in_flight: HashSet::new(),
+            next_number: 0,
         };
         Arc::new(Self {
             routes,
             max_wait: limits.max_wait,
             state: Mutex::new(state),
-            clock: tokio::sync::Mutex::default(),
+            timer: tokio::sync::Mutex::default(),
             changed: Notify::new(),
             waited: metrics.upstream_budget_wait.with_label_values(&[routes]),
             left: metrics.upstream_budget_tokens.with_label_values(&[routes]),
@@ -96,86 +96,92 @@ impl Budget {
         })
     }
 
-    /// Sets the gauges to what they are now.
+    /// Sets the gauges to the current values.
     pub fn report(&self) {
         let (state, now) = (&mut *self.state.lock(), Instant::now());
-        let stopped = state.brake.cause().is_some();
+        let stopped = state.breaker.cause().is_some();
         self.left
             .set(if stopped { 0.0 } else { state.bucket.left(now) });
-        self.pause.set(state.brake.left(now).as_secs_f64());
+        self.pause.set(state.breaker.left(now).as_secs_f64());
     }
 
-    /// Waits for this claimant's turn to make one call. `stage` is what it is needed for, should
-    /// eGain be down.
+    /// Waits for a permit to make one call for this principal. `stage` is the stage of the error if
+    /// eGain is down.
     ///
     /// # Errors
-    /// The wait would be too long, or was; or eGain is down, and it isn't time for a probe.
-    pub async fn spend(
+    /// The wait would be too long, or was; or eGain is down, and no probe is due.
+    pub async fn acquire(
         self: &Arc<Self>,
-        claimant: &Principal,
+        principal: &Principal,
         kind: CallKind,
         stage: Stage,
     ) -> Result<CallPermit, Error> {
         let began = Instant::now();
-        let (mut turn, go) = self.queue(claimant, kind, stage)?;
-        match timeout(self.max_wait, self.wait(go)).await {
+        let (mut permit, admitted) = self.enqueue(principal, kind, stage)?;
+        match timeout(self.max_wait, self.wait(admitted)).await {
             Ok(true) => {}
             Ok(false) => return Err(down(self.pause_left(), stage)),
-            Err(_) => return Err(exhausted(self.state.lock().expected_wait(claimant, kind))),
+            Err(_) => {
+                let expected = self.state.lock().expected_wait(principal, kind);
+                return Err(exhausted(expected));
+            }
         }
-        turn.queued = began.elapsed();
-        self.waited.observe(turn.queued.as_secs_f64());
-        Ok(turn)
+        permit.queued = began.elapsed();
+        self.waited.observe(permit.queued.as_secs_f64());
+        Ok(permit)
     }
 
-    /// What is left of a pause: how soon the next call may go.
+    /// The rest of a pause: how long until the next call may be sent.
     pub fn pause_left(&self) -> Duration {
-        self.state.lock().brake.left(Instant::now())
+        self.state.lock().breaker.left(Instant::now())
     }
 
-    fn queue(
+    fn enqueue(
         self: &Arc<Self>,
-        claimant: &Principal,
+        principal: &Principal,
         kind: CallKind,
         stage: Stage,
     ) -> Result<(CallPermit, oneshot::Receiver<()>), Error> {
         let state = &mut *self.state.lock();
-        let (now, expected) = (Instant::now(), state.expected_wait(claimant, kind));
-        if state.brake.cause() == Some(PauseCause::Outage) && !state.may_probe(now) {
-            return Err(down(state.brake.left(now), stage));
+        let now = Instant::now();
+        let expected = state.expected_wait(principal, kind);
+        if state.breaker.cause() == Some(PauseCause::Outage) && !state.may_probe(now) {
+            return Err(down(state.breaker.left(now), stage));
         }
         if expected > self.max_wait {
             return Err(exhausted(expected));
         }
-        let ((go, went), number) = (oneshot::channel(), state.tickets);
-        state.tickets += 1;
-        state.turns.join(claimant, kind, Waiter { number, go });
-        state.call_up();
-        let turn = CallPermit {
+        let (admit, admitted) = oneshot::channel();
+        let number = state.next_number;
+        state.next_number += 1;
+        let waiter = Waiter { number, admit };
+        state.queue.join(principal, kind, waiter);
+        state.admit_due();
+        let permit = CallPermit {
             budget: self.clone(),
-            claimant: claimant.clone(),
+            principal: principal.clone(),
             kind,
             number,
             progress: Progress::Queued,
             queued: Duration::ZERO,
         };
-        Ok((turn, went))
+        Ok((permit, admitted))
     }
 
-    /// Whether it was called up. If not, everybody was sent away, as eGain is down.
-    async fn wait(&self, went: oneshot::Receiver<()>) -> bool {
+    /// Returns whether the call was admitted. If not, eGain is down and the queue was cleared.
+    async fn wait(&self, admitted: oneshot::Receiver<()>) -> bool {
         tokio::select! {
             biased;
-            called = went => called.is_ok(),
-            () = self.keep_time() => false,
+            result = admitted => result.is_ok(),
+            () = self.drive_timer() => false,
         }
     }
 
-    /// Calls up whoever's turn it is, until the one who does this is called up, too.
-    async fn keep_time(&self) {
-        let _clock = self.clock.lock().await;
+    /// Admits waiters when they are due, until the waiter that runs this is admitted, too.
+    async fn drive_timer(&self) {
+        let _driver = self.timer.lock().await;
         loop {
-            let wait = self.state.lock().call_up();
+            let wait = self.state.lock().admit_due();
             let due = async {
                 match wait {
                     Some(wait) => sleep(wait).await,
@@ -189,128 +195,124 @@ impl Budget {
         }
     }
 
-    fn tell(&self, news: BreakerEvent) {
+    fn log(&self, event: BreakerEvent) {
         let routes = self.routes;
-        let ms = |wait: Duration| wait.as_millis() as u64;
-        match news {
-            BreakerEvent::Stopped {
-                cause: PauseCause::TooMany,
-                asked,
-                pause,
-            } => {
-                let (asked_ms, pause_ms) = (asked.map(ms), ms(pause));
-                tracing::warn!(
-                    routes,
-                    asked_ms,
-                    pause_ms,
-                    "eGain refuses calls as too many: calls pause"
-                );
-            }
-            BreakerEvent::Stopped {
-                cause: PauseCause::Outage,
-                asked,
-                pause,
-            } => {
-                let (asked_ms, pause_ms) = (asked.map(ms), ms(pause));
-                tracing::warn!(
-                    routes,
-                    asked_ms,
-                    pause_ms,
-                    "eGain is down: one call at a time probes whether it is back"
-                );
-            }
-            BreakerEvent::Over { .. } => tracing::info!(routes, "eGain takes calls again"),
+        let BreakerEvent::Stopped {
+            cause,
+            asked,
+            pause,
+        } = event
+        else {
+            tracing::info!(routes, "eGain accepts calls again");
+            return;
+        };
+        let asked_ms = asked.map(|asked| asked.as_millis() as u64);
+        let pause_ms = pause.as_millis() as u64;
+        match cause {
+            PauseCause::TooMany => tracing::warn!(
+                routes,
+                asked_ms,
+                pause_ms,
+                "eGain responds with 429 to calls: calls pause"
+            ),
+            PauseCause::Outage => tracing::warn!(
+                routes,
+                asked_ms,
+                pause_ms,
+                "eGain is down: one call at a time probes whether it is back"
+            ),
         }
     }
 }
 
 impl State {
-    /// Calls up as many as may go now. Says how long until the next one may, if somebody waits and
-    /// time alone decides.
-    fn call_up(&mut self) -> Option<Duration> {
+    /// Admits as many waiters as may be admitted now. Returns how long until the next one may be,
+    /// if there is one and only time is missing.
+    fn admit_due(&mut self) -> Option<Duration> {
         let now = Instant::now();
         loop {
-            let wait = self.wait_of_the_next(now)?;
+            let wait = self.wait_of_next(now)?;
             if !wait.is_zero() {
                 return Some(wait);
             }
-            let ticket = self.turns.next()?;
-            self.bucket.hold();
-            self.brake.goes(ticket.number);
-            self.going.insert(ticket.number);
-            // Where nobody hears it, the turn is about to be dropped and gives back what it holds.
-            let _heard = ticket.go.send(());
+            let waiter = self.queue.next()?;
+            self.bucket.reserve();
+            self.breaker.admitted(waiter.number);
+            self.in_flight.insert(waiter.number);
+            // If nobody receives it, the permit is about to be dropped and cancels its reservation.
+            let _received = waiter.admit.send(());
         }
     }
 
-    /// None where nobody waits, or where the end of a call decides.
-    fn wait_of_the_next(&mut self, now: Instant) -> Option<Duration> {
-        if self.turns.is_empty() || self.going.len() >= self.bucket.burst() {
+    /// None where the queue is empty, or where a call has to end first.
+    fn wait_of_next(&mut self, now: Instant) -> Option<Duration> {
+        if self.queue.is_empty() || self.in_flight.len() >= self.bucket.burst() {
             return None;
         }
-        match self.brake.gate(now) {
+        match self.breaker.gate(now) {
             CallGate::Open => Some(self.bucket.time_until(1, now)),
             CallGate::Shut(pause) => Some(pause.max(self.bucket.time_until(1, now))),
             CallGate::Probing => None,
         }
     }
 
-    /// From one's own place. A probe that is in flight may end every moment.
-    fn expected_wait(&mut self, claimant: &Principal, kind: CallKind) -> Duration {
-        let (now, ahead) = (Instant::now(), self.turns.ahead(claimant, kind));
+    /// The wait from the principal's own place. A probe in flight may end at any moment, so it adds
+    /// nothing.
+    fn expected_wait(&mut self, principal: &Principal, kind: CallKind) -> Duration {
+        let (now, ahead) = (Instant::now(), self.queue.ahead(principal, kind));
         let refill = self.bucket.time_until(ahead + 1, now);
-        match self.brake.gate(now) {
+        match self.breaker.gate(now) {
             CallGate::Shut(pause) => pause.max(refill),
             CallGate::Open | CallGate::Probing => refill,
         }
     }
 
-    /// Whether one that comes now, during an outage, is the one to see whether it is over.
+    /// Whether a call that arrives during an outage may probe whether it is over.
     fn may_probe(&self, now: Instant) -> bool {
-        self.brake.gate(now) == CallGate::Shut(Duration::ZERO) && self.turns.is_empty()
+        self.breaker.gate(now) == CallGate::Shut(Duration::ZERO) && self.queue.is_empty()
     }
 
-    /// A call has ended with this verdict, or nobody knows how.
+    /// A call has ended, with a verdict or without.
     fn ended(&mut self, number: u64, progress: Progress) -> Option<BreakerEvent> {
         let now = Instant::now();
-        let Progress::Ended { verdict, settled } = progress else {
-            self.brake.stays(number);
+        let Progress::Ended { verdict, committed } = progress else {
+            self.breaker.withdrawn(number);
             match progress {
-                Progress::Queued => self.bucket.give_back(),
-                Progress::Sent => self.bucket.settle(now),
+                Progress::Queued => self.bucket.cancel(),
+                Progress::Sent => self.bucket.commit(now),
                 _ => {}
             }
             return None;
         };
-        match (verdict, settled) {
+        match (verdict, committed) {
             (CallVerdict::Unsent, true) => self.bucket.refund(),
-            (CallVerdict::Unsent, false) => self.bucket.give_back(),
+            (CallVerdict::Unsent, false) => self.bucket.cancel(),
             (_, true) => {}
-            (_, false) => self.bucket.settle(now),
+            (_, false) => self.bucket.commit(now),
         }
         if matches!(verdict, CallVerdict::TooMany(_)) {
             self.bucket.empty();
         }
-        let news = self.brake.ended(number, verdict, now);
+        let event = self.breaker.ended(number, verdict, now);
         if matches!(
-            news,
+            event,
             Some(BreakerEvent::Stopped {
                 cause: PauseCause::Outage,
                 ..
             })
         ) {
-            // Who waits would wait for nothing: told at once.
-            self.turns = FairQueue::new();
+            // No waiter could be admitted: all are refused at once.
+            self.queue = FairQueue::new();
         }
-        news
+        event
     }
 }
 
-/// A place in the queue, and then the right to make a call. Dropped before that, it takes nothing
-/// with it.
+/// A place in the queue, and then the permit to make a call. Dropped before that, it costs no
+/// call.
 pub struct CallPermit {
     budget: Arc<Budget>,
-    claimant: Principal,
+    principal: Principal,
     kind: CallKind,
     number: u64,
     progress: Progress,
@@ -321,75 +323,75 @@ pub struct CallPermit {
 #[derive(Debug, Clone, Copy)]
 enum Progress {
     Queued,
-    /// And not counted yet.
+    /// Sent, and not counted yet.
     Sent,
-    /// And counted, though there is no answer yet.
-    Settled,
+    /// Sent and counted, though there is no response yet.
+    Committed,
     Ended {
         verdict: CallVerdict,
-        settled: bool,
+        committed: bool,
     },
 }
 
 impl CallPermit {
-    /// Makes the call. It counts from its answer on, and not at all where `judge` says that it
+    /// Makes the call. It counts from its response on, and not at all if `judge` decides that it
     /// wasn't sent.
-    pub async fn make<T>(
+    pub async fn run<T>(
         mut self,
         call: impl Future<Output = T>,
         judge: impl FnOnce(&T) -> CallVerdict,
     ) -> T {
         self.progress = Progress::Sent;
         let mut call = pin!(call);
-        let (answer, settled) = match timeout(LONGEST_HOLD, &mut call).await {
-            Ok(answer) => (answer, false),
+        let (result, committed) = match timeout(LONGEST_RESERVATION, &mut call).await {
+            Ok(result) => (result, false),
             Err(_) => {
-                self.settle();
+                self.commit();
                 (call.await, true)
             }
         };
         self.progress = Progress::Ended {
-            verdict: judge(&answer),
-            settled,
+            verdict: judge(&result),
+            committed,
         };
-        answer
+        result
     }
 
-    fn settle(&mut self) {
-        self.progress = Progress::Settled;
-        self.budget.state.lock().bucket.settle(Instant::now());
+    fn commit(&mut self) {
+        self.progress = Progress::Committed;
+        self.budget.state.lock().bucket.commit(Instant::now());
         self.budget.changed.notify_one();
     }
 }
 
 impl Drop for CallPermit {
     fn drop(&mut self) {
-        let news = {
+        let event = {
             let state = &mut *self.budget.state.lock();
-            let news = if state.going.remove(&self.number) {
+            let event = if state.in_flight.remove(&self.number) {
                 state.ended(self.number, self.progress)
             } else {
-                state.turns.leave(&self.claimant, self.kind, self.number);
+                state.queue.leave(&self.principal, self.kind, self.number);
                 None
             };
-            state.call_up();
-            news
+            state.admit_due();
+            event
         };
-        // Whoever keeps the time reckons anew: what it waits for may be nearer now.
+        // The next waiter may be due earlier now.
         self.budget.changed.notify_one();
-        if let Some(news) = news {
-            self.budget.tell(news);
+        if let Some(event) = event {
+            self.budget.log(event);
         }
     }
 }
 
 fn exhausted(wait: Duration) -> Error {
-    let detail = "the allowance of eGain calls is used up for now: try again later, or raise egain.plan with the tenant's plan";
+    let detail = "the budget of eGain calls is used up for now: try again later, or raise \
+                  egain.plan with the tenant's plan";
     Error::gateway(ErrorCode::UpstreamBudget, Stage::Budget, detail).retry_after(wait)
 }
 
 fn down(wait: Duration, stage: Stage) -> Error {
-    let detail =
-        "eGain is down: it is asked again now and then, and not for this request; try again later";
+    let detail = "eGain is down, and this request isn't the next probe: try again later";
     Error::egain(ErrorCode::UpstreamUnavailable, stage, detail).retry_after(wait)
 }

@@ -1,6 +1,5 @@
-//! An answer of eGain's, read field by field: what isn't documented is taken in more than one form,
-//! what can't be read is as if it weren't there, and what isn't needed isn't looked at. What was
-//! odd is counted.
+//! A response of eGain's, read field by field: undocumented fields are accepted in more than one
+//! form, unreadable ones count as absent, and others are ignored. Oddities are counted.
 
 use std::fmt;
 
@@ -12,9 +11,9 @@ use crate::telemetry::metrics::ServiceMetrics;
 use crate::types::asset::AssetId;
 use crate::types::peer_time::PeerTime;
 
-/// How deep an object may lie in lists and in objects of one field.
+/// How deep an object may be nested in lists and in objects of one field.
 const DEEPEST: u8 = 3;
-/// A longer list isn't looked through for its first text.
+/// Later items of a list are ignored in the search for its first text.
 const LONGEST_LIST: usize = 8;
 
 /// The fields of one object, by their names in lower case and without `_` and `-`.
@@ -24,13 +23,12 @@ pub struct JsonFields<'m> {
 }
 
 impl<'m> JsonFields<'m> {
-    /// As many as can be read: where the JSON breaks off or is broken, those before.
+    /// Reads as many fields as it can: of invalid or truncated JSON, those before the error.
     pub fn read(body: &[u8], metrics: &'m ServiceMetrics) -> Self {
         let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
         let mut map = Map::new();
         let mut json = serde_json::Deserializer::from_slice(body);
-        // Nothing of the error is kept: it may quote the answer, and with it a token or a signed
-        // URL.
+        // The error is dropped: it may quote the response, and with it a token or a presigned URL.
         let mut odd = Collect {
             map: &mut map,
             depth: 0,
@@ -43,12 +41,12 @@ impl<'m> JsonFields<'m> {
         }
         let fields = Self { map, metrics };
         if odd && !fields.map.is_empty() {
-            fields.note("body");
+            fields.count_oddity("body");
         }
         fields
     }
 
-    /// Whether there is nothing that could be read.
+    /// Whether no field could be read.
     pub fn is_empty(&self) -> bool {
         self.map.is_empty()
     }
@@ -112,7 +110,7 @@ impl<'m> JsonFields<'m> {
         field: &'static str,
         read: impl FnOnce(&Value) -> Option<(T, bool)>,
     ) -> Option<T> {
-        let (value, spelt) = match self.map.get(field) {
+        let (value, is_exact) = match self.map.get(field) {
             Some(value) => (value, true),
             None => (
                 self.map
@@ -126,13 +124,13 @@ impl<'m> JsonFields<'m> {
             return None;
         }
         let taken = read(value);
-        if !spelt || taken.as_ref().is_none_or(|(_, odd)| *odd) {
-            self.note(field);
+        if !is_exact || taken.as_ref().is_none_or(|(_, odd)| *odd) {
+            self.count_oddity(field);
         }
         taken.map(|(taken, _)| taken)
     }
 
-    fn note(&self, field: &'static str) {
+    fn count_oddity(&self, field: &'static str) {
         self.metrics
             .upstream_oddities
             .with_label_values(&[field])

@@ -1,33 +1,35 @@
-//! Which of the caller's own fields eGain refused: it says so in `details`, in more than one way.
+//! Which of the client's own fields eGain refused: `details` names it in more than one form.
 
+use http::StatusCode;
 use serde_json::Value;
 
 use super::response::ApiResponse;
 
-/// What a caller gives of a new asset, in eGain's words.
+/// The fields of a new asset that the client chooses, by eGain's names.
 const FIELDS: [&str; 4] = ["channel", "name", "sender", "size"];
 
-/// Codes that speak of how the gateway asks, not of what a caller gave: an unsupported query
+/// Codes for a fault in the gateway's request, not in the client's values: an unsupported query
 /// parameter, a field that isn't in the schema.
-const NOT_THE_CALLERS: [&str; 2] = ["400-101", "400-420"];
+const NOT_THE_CLIENTS: [&str; 2] = ["400-101", "400-420"];
 
-/// The code of a value that isn't valid; all values are the caller's.
+/// The code of a value that isn't valid; all values are the client's.
 const INVALID_VALUE: &str = "400-152";
 
-/// More entries of `details` aren't looked at.
+/// Further entries of `details` are ignored.
 const MOST_DETAILS: usize = 32;
 
-/// The field that a refused `POST /assets` was refused for: one of the caller's, or "field" where
-/// it isn't said which.
-pub fn refused_field(answer: &ApiResponse) -> Option<&'static str> {
-    let document: Value = serde_json::from_slice(&answer.body)
-        .ok()
-        .filter(|_| answer.status.as_u16() == 400)?;
+/// The field that a `POST /assets` was refused for: one of the client's, or "field" if the response
+/// doesn't name it.
+pub fn refused_field(response: &ApiResponse) -> Option<&'static str> {
+    if response.status != StatusCode::BAD_REQUEST {
+        return None;
+    }
+    let document: Value = serde_json::from_slice(&response.body).ok()?;
     let code = document
         .get("code")
         .and_then(Value::as_str)
         .unwrap_or_default();
-    if NOT_THE_CALLERS.contains(&code) {
+    if NOT_THE_CLIENTS.contains(&code) {
         return None;
     }
     let details = document
@@ -35,16 +37,24 @@ pub fn refused_field(answer: &ApiResponse) -> Option<&'static str> {
         .and_then(Value::as_array)
         .map(Vec::as_slice)
         .unwrap_or_default();
-    let named = details
-        .iter()
-        .take(MOST_DETAILS)
-        .flat_map(|detail| [detail.get("key"), detail.get("value")]);
-    let field = named.flatten().filter_map(Value::as_str).find_map(own);
-    field.or((code == INVALID_VALUE).then_some("field"))
+    let mut field = None;
+    for detail in details.iter().take(MOST_DETAILS) {
+        for named in [detail.get("key"), detail.get("value")] {
+            if field.is_none()
+                && let Some(Value::String(path)) = named
+            {
+                field = own_field(path);
+            }
+        }
+    }
+    if field.is_none() && code == INVALID_VALUE {
+        return Some("field");
+    }
+    field
 }
 
 /// `channel.type`, `$.channel` and `/channel/type` as `channel`.
-fn own(path: &str) -> Option<&'static str> {
+fn own_field(path: &str) -> Option<&'static str> {
     let first = path
         .split(['.', '/', '['])
         .find(|part| !matches!(*part, "" | "$" | "body"))?;
@@ -56,7 +66,7 @@ fn own(path: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use http::{HeaderMap, StatusCode};
+    use http::HeaderMap;
     use serde_json::json;
 
     use super::*;
@@ -71,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_callers_field_is_found_however_it_is_named() {
+    fn a_clients_field_is_found_in_every_form() {
         for (key, value, found) in [
             ("name", "has a character that isn't allowed", "name"),
             ("attribute", "channel.type", "channel"),
@@ -80,14 +90,16 @@ mod tests {
             ("/size", "x", "size"),
             ("field", "Name", "name"),
         ] {
-            let body = json!({"code": "400-152", "details": [{"key": "reason", "value": "why"}, {"key": key, "value": value}]});
+            let reason = json!({"key": "reason", "value": "why"});
+            let details = json!([reason, {"key": key, "value": value}]);
+            let body = json!({"code": "400-152", "details": details});
             assert_eq!(field(400, body), Some(found), "{key}: {value}");
         }
         assert_eq!(field(400, json!({"code": "400-152"})), Some("field"));
     }
 
     #[test]
-    fn what_isnt_about_a_callers_field_isnt_the_callers() {
+    fn other_refusals_name_no_field() {
         let details = json!([{"key": "attribute", "value": "channel"}]);
         for (status, body) in [
             (400, json!({"code": "400-420", "details": details})),

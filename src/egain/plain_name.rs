@@ -1,6 +1,6 @@
-//! A file's name in the characters that a sister API of eGain's is known to take.
+//! A file's name in the characters that a sister API of eGain's is known to accept.
 
-/// Stands in for what isn't taken.
+/// Replaces every other character.
 const PLACEHOLDER: char = '_';
 
 /// The name with nothing but letters, digits, `@ : . _ - &`, white space and what isn't ASCII
@@ -10,7 +10,7 @@ pub fn plain(name: &str) -> Option<String> {
         .chars()
         .map(|c| if is_plain(c) { c } else { PLACEHOLDER })
         .collect();
-    (folded != name).then_some(folded)
+    if folded == name { None } else { Some(folded) }
 }
 
 fn is_plain(c: char) -> bool {
@@ -24,7 +24,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_isnt_taken_is_replaced() {
+    fn only_other_characters_are_replaced() {
         for (name, folded) in [
             ("photo (1).jpg", "photo _1_.jpg"),
             ("o'neil.pdf", "o_neil.pdf"),

@@ -1,4 +1,4 @@
-//! What an answer of eGain's means. What isn't documented is tolerated in more than one form.
+//! A response of eGain's and what it means. Undocumented parts are accepted in more than one form.
 
 use std::time::Duration;
 
@@ -16,10 +16,10 @@ use crate::types::moment::Moment;
 use crate::types::peer_time::{PeerClock, PeerTime, signed_life};
 use crate::types::redact::redact;
 
-/// A message that is passed on is cut here.
+/// A message that is passed on is cut to this many characters.
 const LONGEST_MESSAGE: usize = 300;
 
-/// A whole answer.
+/// A response with its whole body.
 pub struct ApiResponse {
     /// Its status.
     pub status: StatusCode,
@@ -43,7 +43,7 @@ impl ApiResponse {
         }
     }
 
-    /// What can be read of the body, for an answer that was a success.
+    /// The readable fields of the body of a successful response.
     pub fn fields<'m>(&self, metrics: &'m ServiceMetrics) -> JsonFields<'m> {
         let fields = JsonFields::read(&self.body, metrics);
         if self.is_cut || fields.is_empty() {
@@ -63,28 +63,27 @@ impl ApiResponse {
             received_bytes = self.body.len(),
             is_cut = self.is_cut,
             content_type = content_type.as_ref().map(mime::Mime::essence_str),
-            "a response of eGain's is too long, or isn't JSON"
+            "eGain's response is too long, or isn't JSON"
         );
     }
 
-    /// This answer lacks something that is needed; or everything, which may pass.
+    /// The error of a response that lacks something. One without any readable field may be retried.
     pub fn unusable(&self, stage: Stage, fields: &JsonFields<'_>, what: &str) -> Error {
         let upstream = UpstreamAnswer {
             status: Some(self.status.as_u16()),
             ..UpstreamAnswer::default()
         };
-        let detail = match fields.is_empty() {
-            true => {
-                "eGain's answer isn't the JSON that its documents promise: try again".to_owned()
-            }
-            false => format!("eGain's answer {what}: ask eGain's support, giving the request id"),
+        let detail = if fields.is_empty() {
+            "eGain's response isn't the documented JSON: try again".to_owned()
+        } else {
+            format!("eGain's response {what}: contact eGain's support, giving the request id")
         };
         Error::egain(ErrorCode::UpstreamError, stage, detail)
             .upstream(upstream)
             .retryable(fields.is_empty())
     }
 
-    /// When a signed URL ends: by the upstream's clock, ours, and what its signature says.
+    /// When a presigned URL expires: by the upstream's clock, ours, and what its signature says.
     pub fn deadline(&self, expiry: PeerTime, url: Option<&Url>) -> Moment {
         self.received + self.clock().url_life(expiry, url.and_then(signed_life))
     }
@@ -94,7 +93,7 @@ impl ApiResponse {
         self.clock().asked_wait(&self.headers)
     }
 
-    /// What time it was, there and here, when this answer came.
+    /// What time it was, there and here, when this response came.
     pub fn clock(&self) -> PeerClock {
         PeerClock::of(
             &self.headers,
@@ -102,8 +101,8 @@ impl ApiResponse {
         )
     }
 
-    /// What eGain said, as far as it may be shown: without `secret`, which it was sent and may
-    /// quote. A load balancer in front may say something else entirely.
+    /// The code and message of the response, as far as they may be shown: without `secret`, which
+    /// was in the request and may be quoted. A load balancer may have sent something else entirely.
     pub fn said(&self, secret: &str) -> UpstreamAnswer {
         self.shown(
             secret,
@@ -112,7 +111,7 @@ impl ApiResponse {
         )
     }
 
-    /// The same of an answer in the form of RFC 6749 section 5.2.
+    /// The same of a response in the form of RFC 6749 section 5.2.
     pub fn oauth_said(&self, secret: &str) -> UpstreamAnswer {
         self.shown(secret, ["error"], ["error_description"])
     }
@@ -166,7 +165,7 @@ fn without_queries(text: &str) -> String {
 mod tests {
     use super::*;
 
-    fn answer(headers: &[(&'static str, &'static str)], body: &'static str) -> ApiResponse {
+    fn response(headers: &[(&'static str, &'static str)], body: &'static str) -> ApiResponse {
         let headers = headers
             .iter()
             .map(|(k, v)| (k.parse().unwrap(), v.parse().unwrap()))
@@ -182,8 +181,8 @@ mod tests {
     fn errors_are_read_in_every_form_seen() {
         let said = |body| {
             (
-                answer(&[], body).said("").code,
-                answer(&[], body).said("").developer_message,
+                response(&[], body).said("").code,
+                response(&[], body).said("").developer_message,
             )
         };
         let both = (Some("400-143".to_owned()), Some("missing".to_owned()));
@@ -201,17 +200,20 @@ mod tests {
 
     #[test]
     fn a_url_that_is_quoted_is_shown_without_its_query() {
-        let quoting = answer(
+        let quoting = response(
             &[],
-            r#"{"message":"why? <a href='https://x.example/a?signature=abc'>https://x.example/b?c</a>?"}"#,
+            concat!(
+                r#"{"message":"why? <a href='https://x.example/a?signature=abc'>"#,
+                r#"https://x.example/b?c</a>?"}"#
+            ),
         );
         let shown = "why? <a href='https://x.example/a?[hidden]'>https://x.example/b?[hidden]</a>?";
         assert_eq!(quoting.said("").developer_message.as_deref(), Some(shown));
     }
 
     #[test]
-    fn a_secret_that_is_quoted_is_blotted_out_before_the_message_is_cut() {
-        let quoting = answer(
+    fn a_quoted_secret_is_hidden_before_the_message_is_cut() {
+        let quoting = response(
             &[],
             r#"{"error":"invalid_client","error_description":"no hunter2 here"}"#,
         )
@@ -224,7 +226,7 @@ mod tests {
             (Some("invalid_client"), Some("no [hidden] here"))
         );
         assert_eq!(
-            answer(&[], r#"{"code":"401-104","message":"bad hunter2"}"#)
+            response(&[], r#"{"code":"401-104","message":"bad hunter2"}"#)
                 .said("hunter2")
                 .developer_message
                 .unwrap(),

@@ -1,4 +1,4 @@
-//! The line to eGain: one exchange, in time, with its whole answer.
+//! The HTTP transport to eGain: sends one request and reads its whole response in time.
 
 use std::io;
 use std::sync::Arc;
@@ -20,37 +20,38 @@ use crate::telemetry::upstream::UpstreamOutcome;
 use crate::types::error::{Error, ErrorCode, Stage};
 use crate::types::moment::Moment;
 
-/// The longest answer that is read, in bytes; an asset's is under 2 KiB.
-const LONGEST_ANSWER: usize = 256 * 1024;
+/// The longest response that is read, in bytes; an asset's is under 2 KiB.
+const LONGEST_RESPONSE: usize = 256 * 1024;
 
-/// How long a connection waits for the next call: shaking hands takes as long as a call. Usual load
-/// balancers close what is idle after a minute, and a call that is sent at that moment is lost.
+/// How long an idle connection is kept for the next call: a handshake takes as long as a call.
+/// Usual load balancers close idle connections after a minute, and a call that is sent at that
+/// moment is lost.
 const IDLE: Duration = Duration::from_secs(50);
 
-/// More than a burst of calls keeps busy: a connection that is made for one call and then closed
-/// costs more than the call.
+/// More connections than a burst of calls uses: a connection that is made for one call and then
+/// closed costs more than the call.
 const IDLE_CONNECTIONS: usize = 64;
 
-/// Connections to eGain and to where it signs in, at whatever addresses they have: an operator has
-/// named them.
+/// Connections to eGain and to its token endpoint. Their addresses aren't restricted: they come
+/// from the settings.
 #[derive(Clone)]
 pub struct Transport {
     http: HttpClient<GaiResolver>,
-    /// From sending a request to its whole answer.
+    /// From sending a request to the end of its response.
     limit: Duration,
     metrics: Arc<ServiceMetrics>,
 }
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
-    /// In the time that there is.
+    /// It took longer than the time limit.
     #[error("it takes too long")]
     Late,
-    /// Not even its head came.
+    /// No response head came.
     #[error(transparent)]
     Unanswered(#[from] SendError),
-    /// It broke off.
+    /// The response body broke off.
     #[error(transparent)]
     Broken(#[from] hyper::Error),
 }
@@ -75,9 +76,9 @@ impl Transport {
         })
     }
 
-    /// Sends a request and reads the whole answer, whatever its status. A sister API refuses calls
-    /// without `Accept` and `Accept-Language`, and eGain's own client sends both with every call,
-    /// the sign-in's, too.
+    /// Sends a request and reads the whole response, whatever its status. A sister API refuses
+    /// calls without `Accept` and `Accept-Language`, and eGain's own client sends both with every
+    /// call, also to sign in.
     pub async fn exchange(
         &self,
         operation: &str,
@@ -86,10 +87,10 @@ impl Transport {
     ) -> Result<ApiResponse, Error> {
         self.send(operation, request)
             .await
-            .map_err(|silence| silence.explain(stage))
+            .map_err(|error| error.explain(stage))
     }
 
-    /// The same, for whom it matters why there is no answer.
+    /// The same with the reason why there is no response.
     pub async fn send(
         &self,
         operation: &str,
@@ -109,8 +110,8 @@ impl Transport {
             operation,
             began,
             match &result {
-                Ok(answer) => UpstreamOutcome::Answered(answer.status),
-                Err(silence) if silence.is_timeout() => UpstreamOutcome::TimedOut,
+                Ok(response) => UpstreamOutcome::Answered(response.status),
+                Err(error) if error.is_timeout() => UpstreamOutcome::TimedOut,
                 Err(_) => UpstreamOutcome::Failed,
             },
         );
@@ -133,20 +134,20 @@ impl Transport {
         })
     }
 
-    /// Where requests are counted.
+    /// The metrics that requests are counted in.
     pub fn metrics(&self) -> &ServiceMetrics {
         &self.metrics
     }
 }
 
-/// As much of it as is read at all, and whether there was more.
+/// Reads the body up to [`LONGEST_RESPONSE`]. Returns also whether there was more.
 async fn read(mut body: Incoming) -> Result<(Bytes, bool), hyper::Error> {
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else {
             continue;
         };
-        let room = LONGEST_ANSWER - all.len();
+        let room = LONGEST_RESPONSE - all.len();
         all.extend_from_slice(&data[..data.len().min(room)]);
         if data.len() > room {
             return Ok((all.freeze(), true));
@@ -156,7 +157,7 @@ async fn read(mut body: Incoming) -> Result<(Bytes, bool), hyper::Error> {
 }
 
 impl TransportError {
-    /// Whether no connection was made: the other side hasn't seen anything of the request.
+    /// Whether no connection was made: the peer hasn't seen anything of the request.
     pub fn is_unsent(&self) -> bool {
         matches!(self, Self::Unanswered(error) if error.is_connect())
     }
@@ -170,17 +171,18 @@ impl TransportError {
         }
     }
 
-    /// What it means for the caller.
+    /// What it means for the client.
     pub fn explain(&self, stage: Stage) -> Error {
         if self.is_timeout() && !self.is_unsent() {
             return Error::egain(
                 ErrorCode::UpstreamTimeout,
                 stage,
-                "eGain didn't answer in time: try again",
+                "eGain didn't respond in time: try again",
             )
             .because(self);
         }
-        let detail = "eGain can't be reached: try again; if it lasts, an operator must check egain.base_url, egain.token_url and the network";
+        let detail = "eGain can't be reached: try again; if it lasts, an operator must check \
+                      egain.base_url, egain.token_url and the network";
         Error::egain(ErrorCode::UpstreamUnavailable, stage, detail)
             .retry_after(Duration::from_secs(5))
             .because(self)

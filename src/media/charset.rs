@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_that_is_named_is_used_or_the_bytes_refused() {
+    fn a_named_set_is_used_or_bytes_refused() {
         assert_eq!(decode_as(b"UTF-8", "é".as_bytes()).as_deref(), Some("é"));
         assert_eq!(decode_as(b"iso-8859-1", b"\xe9").as_deref(), Some("é"));
         assert_eq!(decode_as(b"Shift_JIS", b"\x8e\xca").as_deref(), Some("写"));

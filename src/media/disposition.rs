@@ -3,7 +3,8 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::{name, table};
+use super::clean_name::clean;
+use super::table;
 
 /// All but the `attr-char` of RFC 8187, section 3.2.1.
 const NOT_ATTR_CHAR: &AsciiSet = &NON_ALPHANUMERIC
@@ -30,7 +31,7 @@ pub fn content_disposition(name: &str, content_type: &str) -> String {
     } else {
         "attachment"
     };
-    let Some(name) = name::clean(name) else {
+    let Some(name) = clean(name) else {
         return kind.to_owned();
     };
     let plain = plain(&name);
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_charset_is_missed_only_where_nothing_else_tells_it() {
+    fn a_charset_is_lacking_only_where_nothing_names_it() {
         for lacking in [
             "text/plain",
             "Text/Plain; format=flowed",
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_utf_8_also_where_its_last_character_is_cut() {
+    fn text_with_a_cut_last_character_is_utf_8() {
         let text = "Gr\u{fc}\u{df}e \u{4f60}".as_bytes();
         assert!((0..=text.len()).all(|end| is_utf8(&text[..end])));
         for other in [&b"Gr\xfc\xdfe"[..], b"\xff\xfeG\0", b"G\0r\0"] {

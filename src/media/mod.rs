@@ -6,7 +6,9 @@
 
 mod bytes;
 pub mod charset;
+mod clean_name;
 mod disposition;
+mod extension;
 #[cfg(test)]
 mod fixtures;
 mod kind;
@@ -17,7 +19,7 @@ mod table;
 
 pub use disposition::{InlineViewer, content_disposition, is_utf8, lacks_charset, viewer};
 pub use kind::MediaKind;
-pub use name::{AgreedName, ExtensionOutcome, agree};
+pub use name::{ExtensionOutcome, StoredName, agree};
 pub use pattern::{BadPattern, MediaPattern};
 pub use sniff::{SniffedType, sniff};
 pub use table::EXECUTABLE_PATTERNS;

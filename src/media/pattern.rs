@@ -16,11 +16,11 @@ use super::table;
 pub struct MediaPattern {
     /// Lower case.
     written: String,
-    meant: Meant,
+    kind: PatternKind,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Meant {
+enum PatternKind {
     All,
     /// Those of a family; lower case.
     Family(String),
@@ -37,12 +37,12 @@ impl MediaPattern {
     /// Whether a type without parameters, under [its one name](super::Sniffed::essence), is one of
     /// those meant.
     pub fn matches(&self, essence: &str) -> bool {
-        match &self.meant {
-            Meant::One(meant) => meant.eq_ignore_ascii_case(essence),
-            Meant::Family(meant) => essence
+        match &self.kind {
+            PatternKind::One(meant) => meant.eq_ignore_ascii_case(essence),
+            PatternKind::Family(meant) => essence
                 .split_once('/')
                 .is_some_and(|(family, _)| meant.eq_ignore_ascii_case(family)),
-            Meant::All => essence.contains('/'),
+            PatternKind::All => essence.contains('/'),
         }
     }
 }
@@ -53,15 +53,15 @@ impl FromStr for MediaPattern {
     fn from_str(text: &str) -> Result<Self, BadPattern> {
         let bad = || BadPattern(text.to_owned());
         let written = text.trim().to_ascii_lowercase();
-        let meant = match written.split_once('/').ok_or_else(bad)? {
-            ("*", "*") => Meant::All,
-            (family, "*") if is_token(family) => Meant::Family(family.to_owned()),
+        let kind = match written.split_once('/').ok_or_else(bad)? {
+            ("*", "*") => PatternKind::All,
+            (family, "*") if is_token(family) => PatternKind::Family(family.to_owned()),
             (family, subtype) if is_token(family) && is_token(subtype) => {
-                Meant::One(table::canonical(&written).to_owned())
+                PatternKind::One(table::canonical(&written).to_owned())
             }
             _ => return Err(bad()),
         };
-        Ok(Self { written, meant })
+        Ok(Self { written, kind })
     }
 }
 

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::bytes::{self, Detection};
-use super::name;
+use super::extension::{extension_of, is_known, is_listed};
 use super::table::{self, MediaForm, MediaRow};
 
 const OCTET_STREAM: &str = "application/octet-stream";
@@ -48,7 +48,7 @@ pub fn sniff(head: &[u8], whole: bool, declared: Option<&str>, name: Option<&str
     let found = bytes::read(head, whole);
     let declared_charset = declared.and_then(parse_charset);
     let declared = declared.and_then(parse_declared);
-    let extension = name.and_then(name::extension_of);
+    let extension = name.and_then(extension_of);
     let essence = choose(&found, declared.as_deref(), extension.as_deref());
     let contradicts_declared =
         declared.is_some_and(|declared| declared != essence && contradicts(&found, &declared));
@@ -171,7 +171,7 @@ fn choose(found: &Detection, declared: Option<&str>, extension: Option<&str>) ->
 }
 
 fn admits(found: &Detection, row: &MediaRow) -> bool {
-    row == found.row || found.open.contains(&row.form) || promises_to_run(found, row)
+    row == found.row || found.alternatives.contains(&row.form) || promises_to_run(found, row)
 }
 
 /// A file that calls itself a program is taken at its word where the bytes don't show another
@@ -227,16 +227,7 @@ fn is_vague(found: &Detection) -> bool {
 fn is_believable(found: &Detection, essence: &str) -> bool {
     let family = essence.split('/').next().unwrap_or_default();
     !TRUSTED_FAMILIES.contains(&family)
-        && (family != "text" || found.open.contains(&MediaForm::Text))
-}
-
-fn is_listed(extension: &str) -> bool {
-    table::by_extension(extension).next().is_some()
-}
-
-/// Whether anybody knows the extension, so that it isn't just a part of the name.
-pub(super) fn is_known(extension: &str) -> bool {
-    is_listed(extension) || !mime_guess::from_ext(extension).is_empty()
+        && (family != "text" || found.alternatives.contains(&MediaForm::Text))
 }
 
 /// Whether the common table has this type, or nothing, for the extension.

@@ -7,8 +7,8 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::verdict::{BodyEnd, BodyFraming, RequestedPart, foreign};
-use super::{StorageClient, request};
+use super::client::{StorageClient, request_to};
+use super::verdict::{BodyEnd, BodyFraming, RequestedPart, unexpected_response};
 use crate::body::BoxBody;
 use crate::body::exact_length::ExactLengthBody;
 use crate::body::min_rate::{MinRateBody, PaceLimits};
@@ -38,7 +38,7 @@ impl StorageClient {
         wanted: &RequestedPart,
     ) -> Result<StoredObject, Error> {
         let began = Instant::now();
-        let mut request = request(Method::GET, url, nothing())?;
+        let mut request = request_to(Method::GET, url, nothing())?;
         request.headers_mut().extend(wanted.conditions().clone());
         let result =
             match tokio::time::timeout(self.config.idle_timeout, self.http.send(request)).await {
@@ -150,7 +150,7 @@ fn other_length(actual: u64, length: u64) -> Error {
     if actual < length {
         cut()
     } else {
-        foreign(format!(
+        unexpected_response(format!(
             "gave more than the {length} bytes that the file has"
         ))
     }

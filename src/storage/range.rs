@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_as_if_it_werent_there() {
+    fn a_malformed_range_is_ignored() {
         for bad in [
             "lines=0-3",
             "bytes",

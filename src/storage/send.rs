@@ -1,4 +1,4 @@
-//! Sending a file: the exact length, watched for a storage that stops taking bytes.
+//! Sending a file: the exact length, sented for a storage that stops taking bytes.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,9 +13,10 @@ use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, interval};
 
+use super::client::{StorageClient, request_to};
+use super::config::{UploadContentType, UploadMethod};
 use super::signature::UrlSignature;
 use super::tracked_body::{SendProgress, TrackedBody};
-use super::{StorageClient, UploadContentType, UploadMethod, request};
 use crate::body::BoxBody;
 use crate::net::client::{RequestProgress, SendError};
 use crate::telemetry::upstream::UpstreamOutcome;
@@ -40,17 +41,17 @@ impl StorageClient {
     ///
     /// A fault of the body itself comes back as it is. Dropping the future cuts the connection, and
     /// storage never sees a complete file.
-    pub async fn send<B>(&self, url: &SignedUrl, parcel: PutPayload<'_, B>) -> Result<(), Error>
+    pub async fn send<B>(&self, url: &SignedUrl, payload: PutPayload<'_, B>) -> Result<(), Error>
     where
         B: Body<Data = Bytes, Error = Error> + Send + Sync + Unpin + 'static,
     {
-        let watch = Arc::new(SendProgress::new());
+        let sent = Arc::new(SendProgress::new());
         // Dropped when this function ends, which ends the body too: hyper would go on sending a
         // large file behind an early refusal.
         let (_lifeline, ends) = oneshot::channel();
-        let body = TrackedBody::new(parcel.body, watch.clone(), ends);
+        let body = TrackedBody::new(payload.body, sent.clone(), ends);
         let content_type = match self.config.content_type {
-            UploadContentType::File => parcel.content_type,
+            UploadContentType::File => payload.content_type,
             UploadContentType::OctetStream => "application/octet-stream",
         };
         let content_type = HeaderValue::try_from(content_type)
@@ -58,7 +59,7 @@ impl StorageClient {
         let signature = UrlSignature::of(&url.parsed());
         let method = self.method(&signature);
         let is_azure = signature == UrlSignature::Azure && method == Method::PUT;
-        let mut request = request(method, url, BoxBody::new(body))?;
+        let mut request = request_to(method, url, BoxBody::new(body))?;
         if is_azure {
             request
                 .headers_mut()
@@ -68,22 +69,22 @@ impl StorageClient {
         request.headers_mut().insert(CONTENT_TYPE, content_type);
         request
             .headers_mut()
-            .insert(CONTENT_LENGTH, parcel.length.into());
+            .insert(CONTENT_LENGTH, payload.length.into());
         let (began, mut progress) = (Instant::now(), RequestProgress::of(&mut request));
         let result = self
-            .supervise(self.http.send(request), &watch, &progress)
+            .supervise(self.http.send(request), &sent, &progress)
             .await;
         self.observe("upload", began, &result);
-        if result.is_ok() && watch.sent_all() {
+        if result.is_ok() && sent.sent_all() {
             progress.finished();
         }
-        result.and_then(|response| confirm(response, &watch))
+        result.and_then(|response| confirm(response, &sent))
     }
 
     async fn supervise(
         &self,
         send: impl Future<Output = Result<Response<Incoming>, SendError>>,
-        watch: &SendProgress,
+        sent: &SendProgress,
         progress: &RequestProgress,
     ) -> Result<Response<Incoming>, Error> {
         let mut send = pin!(send);
@@ -92,13 +93,15 @@ impl StorageClient {
         loop {
             tokio::select! {
                 biased;
-                sent = &mut send => return sent.map_err(|error| broken(&error)),
+                result = &mut send => return result.map_err(|error| broken(&error)),
                 // hyper, and the system behind it, have taken more than storage has: it is judged
                 // by what goes on from there.
-                _ = tick.tick() => if watch.storage_idle().min(progress.since_last_byte().unwrap_or(Duration::MAX)) > idle {
-                    let detail = "storage took no byte, or gave no answer, for too long: try again";
-                    return Err(Error::storage(ErrorCode::UpstreamTimeout, Stage::Store, detail));
-                },
+                _ = tick.tick() => {
+                    let since_last_byte = progress.since_last_byte().unwrap_or(Duration::MAX);
+                    if sent.storage_idle().min(since_last_byte) > idle {
+                        return Err(stalled());
+                    }
+                }
             }
         }
     }
@@ -131,7 +134,7 @@ impl StorageClient {
     }
 }
 
-fn confirm(response: Response<Incoming>, watch: &SendProgress) -> Result<(), Error> {
+fn confirm(response: Response<Incoming>, sent: &SendProgress) -> Result<(), Error> {
     let status = response.status();
     if !status.is_success() {
         return Err(refused(status));
@@ -143,7 +146,7 @@ fn confirm(response: Response<Incoming>, watch: &SendProgress) -> Result<(), Err
                 .upstream(answered(status)),
         );
     }
-    if !watch.sent_all() {
+    if !sent.sent_all() {
         let detail = "storage answered before it had the whole file: try again";
         return Err(
             Error::storage(ErrorCode::UploadFailed, Stage::Store, detail)
@@ -156,6 +159,11 @@ fn confirm(response: Response<Incoming>, watch: &SendProgress) -> Result<(), Err
         tokio::spawn(tokio::time::timeout(Duration::from_secs(1), skim(body)));
     }
     Ok(())
+}
+
+fn stalled() -> Error {
+    let detail = "storage took no byte, or gave no answer, for too long: try again";
+    Error::storage(ErrorCode::UpstreamTimeout, Stage::Store, detail)
 }
 
 async fn skim(mut body: Incoming) {

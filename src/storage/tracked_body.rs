@@ -60,18 +60,18 @@ impl SendProgress {
 /// One frame of it is out at a time.
 pub struct TrackedBody<B> {
     inner: B,
-    watch: Arc<SendProgress>,
-    leash: FrameGate,
+    progress: Arc<SendProgress>,
+    gate: FrameGate,
     ends: oneshot::Receiver<()>,
 }
 
 impl<B> TrackedBody<B> {
     /// Ends with an error when the other end of `ends` is dropped.
-    pub fn new(inner: B, watch: Arc<SendProgress>, ends: oneshot::Receiver<()>) -> Self {
+    pub fn new(inner: B, progress: Arc<SendProgress>, ends: oneshot::Receiver<()>) -> Self {
         Self {
             inner,
-            watch,
-            leash: FrameGate::default(),
+            progress,
+            gate: FrameGate::default(),
             ends,
         }
     }
@@ -93,13 +93,14 @@ impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for TrackedBody<B> {
                 detail,
             ))));
         }
-        ready!(self.leash.poll_back(cx));
-        self.watch.waits(FOR_SOURCE);
+        ready!(self.gate.poll_back(cx));
+        self.progress.waits(FOR_SOURCE);
         let frame = ready!(Pin::new(&mut self.inner).poll_frame(cx));
         let ended = frame.is_none() || self.inner.is_end_stream();
-        self.watch.waits(if ended { SENT_ALL } else { FOR_STORAGE });
+        self.progress
+            .waits(if ended { SENT_ALL } else { FOR_STORAGE });
         Poll::Ready(
-            frame.map(|frame| frame.map(|frame| frame.map_data(|data| self.leash.hand_out(data)))),
+            frame.map(|frame| frame.map(|frame| frame.map_data(|data| self.gate.hand_out(data)))),
         )
     }
 

@@ -96,7 +96,7 @@ impl RequestedPart {
             }
             StatusCode::NOT_MODIFIED
             | StatusCode::PRECONDITION_FAILED
-            | StatusCode::RANGE_NOT_SATISFIABLE => Err(foreign(format!(
+            | StatusCode::RANGE_NOT_SATISFIABLE => Err(unexpected_response(format!(
                 "answered {}, which nothing in the request asked for",
                 status.as_u16()
             ))),
@@ -125,7 +125,7 @@ impl RequestedPart {
         let ranges = self
             .ranges
             .as_ref()
-            .ok_or_else(|| foreign("gave a part, and the whole file was asked for"))?;
+            .ok_or_else(|| unexpected_response("gave a part, and the whole file was asked for"))?;
         if ranges.are_several() && is_multipart(headers) {
             return Ok(None);
         }
@@ -133,16 +133,17 @@ impl RequestedPart {
         let (first, last) = given
             .as_ref()
             .and_then(ContentRange::bytes_range)
-            .ok_or_else(|| foreign("gave a part and didn't say which"))?;
+            .ok_or_else(|| unexpected_response("gave a part and didn't say which"))?;
         let told = given.and_then(|given| given.bytes_len());
         let size = self
             .size
             .or(told)
             .or(last.checked_add(1))
             .filter(|size| last < *size && told.is_none_or(|told| told == *size));
-        let size = size.ok_or_else(|| foreign("gave a part of a file of another size"))?;
+        let size =
+            size.ok_or_else(|| unexpected_response("gave a part of a file of another size"))?;
         if !ranges.are_answered_by(first, last, size) {
-            return Err(foreign("gave another part than was asked for"));
+            return Err(unexpected_response("gave another part than was asked for"));
         }
         // No overflow: both lie within the file.
         Ok(Some(last - first + 1))
@@ -174,14 +175,14 @@ fn is_multipart(headers: &HeaderMap) -> bool {
 
 fn measure(expected: Option<u64>, framing: BodyFraming) -> Result<BodyEnd, Error> {
     match (expected, framing.length) {
-        (Some(expected), Some(length)) if expected != length => Err(foreign(format!(
+        (Some(expected), Some(length)) if expected != length => Err(unexpected_response(format!(
             "promised {length} bytes where eGain's file has {expected}"
         ))),
         (_, Some(length)) => Ok(BodyEnd::Framed(length)),
         (Some(expected), None) => Ok(BodyEnd::Exactly(expected)),
         (None, None) if framing.chunked => Ok(BodyEnd::Marked),
         // It could be cut anywhere and would look whole.
-        (None, None) => Err(foreign(
+        (None, None) => Err(unexpected_response(
             "didn't say how long the file is, and neither did eGain",
         )),
     }
@@ -200,7 +201,7 @@ impl BodyEnd {
 }
 
 /// An answer with another file, or with none.
-pub(super) fn foreign(what: impl std::fmt::Display) -> Error {
+pub(super) fn unexpected_response(what: impl std::fmt::Display) -> Error {
     let detail = format!("storage {what}: try again; if it stays, the file is damaged there");
     Error::storage(ErrorCode::UpstreamError, Stage::Fetch, detail).retryable(true)
 }
@@ -270,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_is_the_one_that_was_asked_for_of_the_same_file() {
+    fn a_part_must_be_the_requested_one() {
         assert_eq!(
             judged("bytes=2-4", Some(10), "bytes 2-4/10", framed(3)),
             Some(BodyEnd::Framed(3))
@@ -315,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_verdict_that_nothing_asked_for_is_not_passed_on() {
+    fn an_unrequested_verdict_is_not_passed_on() {
         let judged = |conditions: &[(HeaderName, &str)], status, given: &[(HeaderName, &str)]| {
             RequestedPart::new(headers(conditions), Some(10))
                 .judge(status, &headers(given), framed(0))

@@ -1,4 +1,4 @@
-//! Digests in headers (RFC 9530): what is asked for, and what is promised.
+//! Digests in headers (RFC 9530): what is wanted, and what is promised.
 
 use http::HeaderMap;
 use sfv::{BareItem, Dictionary, ListEntry, Parser};
@@ -10,13 +10,21 @@ use crate::types::error::{Error, ErrorCode, Stage};
 /// section 2 permits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct DeclaredDigest {
-    /// Whether the answer shall tell it.
+    /// Whether the response has to name it.
     pub wanted: bool,
     /// What it must be.
     pub expected: Option<Sha256Sum>,
 }
 
 impl DeclaredDigest {
+    /// What the request's headers want, without what they promise.
+    pub fn wanted_by(headers: &HeaderMap) -> Self {
+        Self {
+            wanted: wanted(headers),
+            expected: None,
+        }
+    }
+
     /// Both together; two promises must be the same.
     pub fn and(self, other: Self) -> Result<Self, Error> {
         match (self.expected, other.expected) {
@@ -37,37 +45,39 @@ impl DeclaredDigest {
     }
 }
 
-/// Whether `Want-Repr-Digest` asks for SHA-256 (RFC 9530 section 4; 0 means "not wanted"). A wish
-/// that can't be read is none (RFC 8941 section 4.2); a promise is another matter.
-pub fn wanted(headers: &HeaderMap) -> bool {
+/// Whether `Want-Repr-Digest` wants SHA-256 (RFC 9530 section 4; 0 means "not wanted"). A malformed
+/// wish is ignored (RFC 8941 section 4.2); a malformed promise is refused.
+fn wanted(headers: &HeaderMap) -> bool {
     let Ok(dictionary) = dictionary(headers, "want-repr-digest") else {
         return false;
     };
-    item(&dictionary)
-        .and_then(|item| item.as_integer())
-        .is_some_and(|preference| i64::from(preference) > 0)
+    match item(&dictionary).and_then(|item| item.as_integer()) {
+        Some(preference) => i64::from(preference) > 0,
+        None => false,
+    }
 }
 
 /// What `Repr-Digest` and `Content-Digest` promise of the request's content, which for a request
 /// without content coding are the same bytes.
 pub fn promised(headers: &HeaderMap) -> Result<Option<Sha256Sum>, Error> {
-    let of = |header| -> Result<DeclaredDigest, Error> {
-        let dictionary = dictionary(headers, header)?;
-        let expected = match item(&dictionary) {
-            None => None,
-            Some(item) => {
-                let sum = item
-                    .as_byte_sequence()
-                    .and_then(|bytes| Sha256Sum::try_from(bytes).ok());
-                Some(sum.ok_or_else(|| unreadable(header))?)
-            }
-        };
-        Ok(DeclaredDigest {
-            wanted: expected.is_some(),
-            expected,
-        })
+    let representation = promised_by(headers, "repr-digest")?;
+    let content = promised_by(headers, "content-digest")?;
+    Ok(representation.and(content)?.expected)
+}
+
+fn promised_by(headers: &HeaderMap, header: &'static str) -> Result<DeclaredDigest, Error> {
+    let dictionary = dictionary(headers, header)?;
+    let Some(item) = item(&dictionary) else {
+        return Ok(DeclaredDigest::default());
     };
-    Ok(of("repr-digest")?.and(of("content-digest")?)?.expected)
+    let Some(bytes) = item.as_byte_sequence() else {
+        return Err(unreadable(header));
+    };
+    let sum = Sha256Sum::try_from(bytes).map_err(|_| unreadable(header))?;
+    Ok(DeclaredDigest {
+        wanted: true,
+        expected: Some(sum),
+    })
 }
 
 fn dictionary(headers: &HeaderMap, header: &'static str) -> Result<Dictionary, Error> {

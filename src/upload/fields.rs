@@ -29,7 +29,7 @@ pub struct UploadMetadata {
     pub channel: String,
     /// eGain's sender type.
     pub sender: Sender,
-    /// The name asked for.
+    /// The name that the caller asks for.
     pub name: Option<String>,
     /// The size declared, at least 1.
     pub size: Option<u64>,
@@ -43,18 +43,18 @@ impl UploadFields {
         let mut fields = Self::default();
         for pair in head.uri.query().unwrap_or_default().split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            fields.give(&decode(name), &decode(value), Stage::Admit)?;
+            fields.add(&decode(name), &decode(value), Stage::Admit)?;
         }
         Ok(fields)
     }
 
-    /// The name of a field that means something, for those that are worth reading.
+    /// The name of a field that means something; None for one to ignore.
     pub fn known(name: &str) -> Option<&'static str> {
         KNOWN.into_iter().find(|known| *known == name)
     }
 
-    /// Takes a value; the same name may be given twice only with the same value.
-    pub fn give(&mut self, name: &str, value: &str, stage: Stage) -> Result<(), Error> {
+    /// Adds a value; the same name may be given twice only with the same value.
+    pub fn add(&mut self, name: &str, value: &str, stage: Stage) -> Result<(), Error> {
         let Some(name) = Self::known(name) else {
             return Ok(());
         };
@@ -82,7 +82,8 @@ impl UploadFields {
             return Ok(());
         }
         let detail = format!(
-            "the field {name} came after the file, too late to count: send it before the file or in the query"
+            "the field {name} came after the file, too late to count: send it before the file or \
+             in the query"
         );
         Err(Error::caller(
             ErrorCode::ConflictingField,
@@ -91,7 +92,8 @@ impl UploadFields {
         ))
     }
 
-    /// Checks what is there. A missing channel is an error only once all fields are known.
+    /// Checks the fields that are known. A missing channel is an error only once all fields are
+    /// known.
     pub fn check(&self, caller: &AuthenticatedCaller, stage: Stage) -> Result<(), Error> {
         self.channel(caller, stage)?;
         self.sender(caller, stage)?;
@@ -99,28 +101,28 @@ impl UploadFields {
         self.digest(stage).map(drop)
     }
 
-    /// Whether the channel is known, or still missing.
+    /// Whether the channel is known already.
     pub fn has_channel(&self, caller: &AuthenticatedCaller) -> bool {
         self.0.contains_key("channel") || caller.channels.len() == 1
     }
 
-    /// Understands the values, for this caller.
-    pub fn understand(
+    /// Makes sense of the values, for this caller.
+    pub fn into_metadata(
         self,
         caller: &AuthenticatedCaller,
         stage: Stage,
     ) -> Result<UploadMetadata, Error> {
-        let channel = self
-            .channel(caller, stage)?
-            .ok_or_else(|| no_channel(stage))?;
+        let Some(channel) = self.channel(caller, stage)? else {
+            return Err(no_channel(stage));
+        };
+        let name = match self.0.get("name") {
+            Some(name) if !name.trim().is_empty() => Some(name.clone()),
+            _ => None,
+        };
         Ok(UploadMetadata {
             channel: channel.to_owned(),
             sender: self.sender(caller, stage)?,
-            name: self
-                .0
-                .get("name")
-                .filter(|name| !name.trim().is_empty())
-                .cloned(),
+            name,
             size: self.size(stage)?,
             digest: self.digest(stage)?,
         })
@@ -134,24 +136,23 @@ impl UploadFields {
     ) -> Result<Option<&'a str>, Error> {
         let bound = caller.channels.as_slice();
         let Some(channel) = self.0.get("channel") else {
-            return Ok(if let [only] = bound { Some(only) } else { None });
+            return match bound {
+                [only] => Ok(Some(only)),
+                _ => Ok(None),
+            };
         };
         if !is_channel(channel) {
-            let detail = "channel is none of eGain's channel types: these are 1 to 64 of A-Z a-z 0-9 . _ -, such as sms or whatsapp";
+            let detail = "channel is none of eGain's channel types: these are 1 to 64 of A-Z a-z \
+                          0-9 . _ -, such as sms or whatsapp";
             return Err(invalid(stage, detail));
         }
         if !bound.is_empty() && !bound.iter().any(|own| own.eq_ignore_ascii_case(channel)) {
-            return Err(match &caller.account {
-                Some(_) => Error::caller(
-                    ErrorCode::ConflictingField,
-                    stage,
-                    "channel isn't that of this caller's account: leave it away",
-                ),
-                None => forbidden(
-                    stage,
-                    "this caller is bound to other channels: name one of its own",
-                ),
-            });
+            if caller.account.is_some() {
+                let detail = "channel isn't that of this caller's account: omit it";
+                return Err(Error::caller(ErrorCode::ConflictingField, stage, detail));
+            }
+            let detail = "this caller is bound to other channels: name one of its own";
+            return Err(forbidden(stage, detail));
         }
         Ok(Some(channel))
     }
@@ -160,17 +161,14 @@ impl UploadFields {
         let Some(sender) = self.0.get("sender") else {
             return Ok(caller.sender.unwrap_or_default());
         };
-        let sender = Sender::parse(sender).ok_or_else(|| {
-            invalid(
-                stage,
-                "sender is not one of customer, custom_bot, egain_bot, egain_agent, custom_agent",
-            )
-        })?;
+        let Some(sender) = Sender::parse(sender) else {
+            let detail =
+                "sender is not one of customer, custom_bot, egain_bot, egain_agent, custom_agent";
+            return Err(invalid(stage, detail));
+        };
         if caller.sender.is_some_and(|bound| bound != sender) {
-            return Err(forbidden(
-                stage,
-                "this caller is bound to another sender: leave sender away",
-            ));
+            let detail = "this caller is bound to another sender: omit sender";
+            return Err(forbidden(stage, detail));
         }
         Ok(sender)
     }
@@ -185,7 +183,7 @@ impl UploadFields {
             Err(_) => Err(invalid(stage, "size is not a whole number of bytes")),
             Ok(_) if !digits => Err(invalid(
                 stage,
-                "size is not a whole number of bytes: leave the sign away",
+                "size is not a whole number of bytes: omit the sign",
             )),
             Ok(0) => Err(Error::caller(
                 ErrorCode::EmptyFile,
@@ -217,19 +215,21 @@ impl UploadFields {
     }
 }
 
-/// As `application/x-www-form-urlencoded` is decoded, but that what isn't UTF-8 is no loss.
+/// Decodes `application/x-www-form-urlencoded`. Bytes that aren't UTF-8 are decoded by their
+/// charset instead of being lost.
 fn decode(text: &str) -> String {
     let spaced = text.replace('+', " ");
     charset::decode(&Cow::from(percent_decode_str(&spaced))).into_owned()
 }
 
-/// Nobody can be asked for a channel that isn't named.
+/// The channel decides what may be sent, and the gateway can't guess it.
 pub fn no_channel(stage: Stage) -> Error {
-    let detail = "channel is missing: give eGain's channel type in the query or as a form field before the file";
+    let detail = "channel is missing: give eGain's channel type in the query or as a form field \
+                  before the file";
     Error::caller(ErrorCode::MissingField, stage, detail)
 }
 
-/// Refused before it is collected, too.
+/// Used while a field is collected, too, so that none grows beyond this.
 pub fn too_long(name: &str, stage: Stage) -> Error {
     invalid(
         stage,
@@ -241,7 +241,7 @@ fn forbidden(stage: Stage, detail: &'static str) -> Error {
     Error::caller(ErrorCode::Forbidden, stage, detail)
 }
 
-fn invalid(stage: Stage, detail: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+fn invalid(stage: Stage, detail: impl Into<Cow<'static, str>>) -> Error {
     Error::caller(ErrorCode::InvalidField, stage, detail)
 }
 
@@ -257,11 +257,11 @@ mod tests {
         let request = http::Request::get(format!("/v1/assets?{query}"))
             .body(())
             .unwrap();
-        UploadFields::of_query(&request.into_parts().0)?.understand(caller, Stage::Admit)
+        UploadFields::of_query(&request.into_parts().0)?.into_metadata(caller, Stage::Admit)
     }
 
     #[test]
-    fn fields_are_understood() {
+    fn fields_become_metadata() {
         let given =
             query("channel=sms&sender=egain_agent&name=a%20b.jpg&size=7&sha256=1&other=x").unwrap();
         assert_eq!(
@@ -341,9 +341,9 @@ mod tests {
     }
 
     #[test]
-    fn a_field_after_the_file_may_only_repeat_what_was_said() {
+    fn a_late_field_may_only_repeat_an_earlier_one() {
         let mut fields = UploadFields::default();
-        fields.give("channel", "sms", Stage::Read).unwrap();
+        fields.add("channel", "sms", Stage::Read).unwrap();
         assert!(fields.confirm_late("channel", "sms").is_ok());
         assert!(fields.confirm_late("note", "x").is_ok());
         assert_eq!(

@@ -1,5 +1,4 @@
-//! A file inside a form: the fields before it, its bytes, and all that must be true of what follows
-//! it.
+//! A file inside a form: the fields before it, its bytes, and the checks of what follows it.
 
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -18,11 +17,14 @@ use crate::body::multipart::{Boundary, FormEvent, FormParser, PartHead};
 use crate::media::charset;
 use crate::types::error::{Error, ErrorCode, Stage};
 
-/// The most that a form may hold beside the file, in bytes: fields, heads, padding, an epilogue.
+/// The most bytes that a form may hold beside the file: fields, heads, padding, an epilogue.
 pub const LARGEST_FRAME: u64 = 1024 * 1024;
 
-/// Types of a part that holds parts (RFC 2388 section 4.2). Not `multipart/related`: browsers call
-/// saved pages so.
+/// Transfer encodings that leave the bytes as they are.
+const PLAIN_ENCODINGS: [&str; 3] = ["binary", "8bit", "7bit"];
+
+/// Types of a part that holds parts (RFC 2388 section 4.2). Not `multipart/related`, which browsers
+/// use for saved pages.
 const NESTED: [&str; 4] = [
     "multipart/mixed",
     "multipart/form-data",
@@ -56,16 +58,18 @@ impl OpenForm {
             next: None,
             beside: 0,
         };
-        let (mut open, mut left_empty, mut names) = (None, false, DefaultHasher::new());
+        let mut open_field = None;
+        let mut has_empty_input = false;
+        let mut names = DefaultHasher::new();
         while let Some(event) = reader.event().await? {
             match event {
                 FormEvent::Part(part) => {
                     check(&part)?;
                     let file_start = reader.parser.consumed();
-                    open = Field::open(&part);
-                    let is_left_empty =
+                    open_field = Field::open(&part);
+                    let is_empty_input =
                         is_file(&part) && !is_chosen(&part) && reader.ends_here().await?;
-                    if is_file(&part) && !is_left_empty {
+                    if is_file(&part) && !is_empty_input {
                         return Ok(Self {
                             fields,
                             part,
@@ -74,46 +78,49 @@ impl OpenForm {
                             reader,
                         });
                     }
-                    left_empty |= is_left_empty;
+                    has_empty_input |= is_empty_input;
                     part.name.hash(&mut names);
                 }
-                FormEvent::Data(data) => Field::extend(&mut open, &data)?,
+                FormEvent::Data(data) => Field::extend(&mut open_field, &data)?,
                 FormEvent::PartEnd => {
-                    if let Some(field) = open.take() {
-                        fields.give(field.name, &field.text(), Stage::Read)?;
+                    if let Some(field) = open_field.take() {
+                        fields.add(field.name, &field.text(), Stage::Read)?;
                     }
                 }
                 FormEvent::End => {}
             }
         }
-        if left_empty {
-            let detail = "the form's file input was left empty: choose a file";
-            return Err(Error::caller(ErrorCode::EmptyFile, Stage::Read, detail));
-        }
-        let detail = "the form has no file: send a part named file, with a filename";
-        Err(Error::caller(ErrorCode::MissingField, Stage::Read, detail))
+        Err(no_file(has_empty_input))
     }
 
-    /// The file's bytes. The body ends only when the whole form was read and is in order. Its end
-    /// is learnt.
+    /// The file's bytes. The body ends only when the whole form was read and is in order. How the
+    /// form ends is learnt.
     pub fn into_file(
         self,
         after: FieldsAfter,
         framing: Framing,
         framings: KnownFramings,
     ) -> FormFile {
-        let (part, place, reader) = (self.reader.parser.parts(), Place::InFile, self.reader);
         FormFile {
-            reader,
             after,
-            place,
-            part,
+            place: Place::InFile,
+            part: self.reader.parser.parts(),
+            reader: self.reader,
             late: None,
             in_empty_input: false,
             framing,
             framings,
         }
     }
+}
+
+fn no_file(has_empty_input: bool) -> Error {
+    if has_empty_input {
+        let detail = "the form's file input was left empty: choose a file";
+        return Error::caller(ErrorCode::EmptyFile, Stage::Read, detail);
+    }
+    let detail = "the form has no file: send a part named file, with a filename";
+    Error::caller(ErrorCode::MissingField, Stage::Read, detail)
 }
 
 fn is_file(part: &PartHead) -> bool {
@@ -126,54 +133,45 @@ fn is_chosen(part: &PartHead) -> bool {
     part.file_name.as_deref() != Some("")
 }
 
-/// Refuses a part whose bytes are not what they stand for: fields would be misread, files stored as
-/// they aren't.
+/// Refuses a part whose bytes are encoded: fields would be misread, and files stored encoded.
 fn check(part: &PartHead) -> Result<(), Error> {
-    let plain = |encoding: &str| {
-        ["binary", "8bit", "7bit"]
-            .iter()
-            .any(|plain| encoding.trim().eq_ignore_ascii_case(plain))
-    };
-    if !part.transfer_encoding.as_deref().is_none_or(plain) {
-        let detail = "a part's Content-Transfer-Encoding isn't supported, as encoded bytes would be stored: send it as binary";
-        return Err(Error::caller(
-            ErrorCode::EncodingNotAllowed,
-            Stage::Read,
-            detail,
-        ));
+    if let Some(encoding) = &part.transfer_encoding
+        && !is_one_of(&PLAIN_ENCODINGS, encoding.trim())
+    {
+        let detail = "a part's Content-Transfer-Encoding isn't supported, as encoded bytes would \
+                      be stored: send it as binary";
+        let code = ErrorCode::EncodingNotAllowed;
+        return Err(Error::caller(code, Stage::Read, detail));
     }
-    let essence = part
-        .content_type
-        .as_deref()
-        .map(|value| value.split(';').next().unwrap_or_default().trim());
-    if essence.is_some_and(|essence| {
-        NESTED
-            .iter()
-            .any(|nested| essence.eq_ignore_ascii_case(nested))
-    }) {
-        let detail = "a part is a form of its own, as RFC 7578 section 4.3 has it no more: send each file as a part, one a request";
-        return Err(Error::caller(
-            ErrorCode::MalformedMultipart,
-            Stage::Read,
-            detail,
-        ));
+    if let Some(content_type) = &part.content_type {
+        let essence = content_type.split(';').next().unwrap_or_default().trim();
+        if is_one_of(&NESTED, essence) {
+            let detail = "a part is a form of its own, as RFC 7578 section 4.3 has it no more: \
+                          send each file as a part, one a request";
+            let code = ErrorCode::MalformedMultipart;
+            return Err(Error::caller(code, Stage::Read, detail));
+        }
     }
     Ok(())
 }
 
+fn is_one_of(names: &[&str], name: &str) -> bool {
+    names.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
 /// What fields mean that come after the file.
 pub enum FieldsAfter {
-    /// The file may be on its way already: they may only repeat what was said before it.
+    /// The file may have been sent already: they may only repeat what was declared before it.
     Repeat(UploadFields),
-    /// The file waits for them: they count as if they had come before it.
+    /// The file waits for them: they count as if they came before it.
     Count(Arc<Mutex<UploadFields>>),
 }
 
 impl FieldsAfter {
-    fn take(&self, name: &str, value: &str) -> Result<(), Error> {
+    fn accept(&self, name: &str, value: &str) -> Result<(), Error> {
         match self {
             Self::Repeat(fields) => fields.confirm_late(name, value),
-            Self::Count(fields) => fields.lock().give(name, value, Stage::Read),
+            Self::Count(fields) => fields.lock().add(name, value, Stage::Read),
         }
     }
 }
@@ -201,7 +199,7 @@ enum Place {
 }
 
 impl FormFile {
-    /// Takes what follows the file.
+    /// Checks what follows the file.
     fn behind(&mut self, event: FormEvent) -> Result<(), Error> {
         match event {
             FormEvent::Part(part) => {
@@ -216,7 +214,7 @@ impl FormFile {
             FormEvent::Data(data) => Field::extend(&mut self.late, &data)?,
             FormEvent::PartEnd => {
                 if let Some(field) = self.late.take() {
-                    self.after.take(field.name, &field.text())?;
+                    self.after.accept(field.name, &field.text())?;
                 }
             }
             FormEvent::End => {}
@@ -274,9 +272,9 @@ impl Body for FormFile {
 struct Reader {
     body: BoxBody,
     parser: FormParser,
-    /// An event that was only looked at.
+    /// An event that was read ahead.
     next: Option<FormEvent>,
-    /// Bytes that were read and aren't known to be the file's.
+    /// Bytes that were read and don't belong to the file, as far as is known yet.
     beside: u64,
 }
 
@@ -291,7 +289,8 @@ impl Reader {
                 return Poll::Ready(Ok(Some(event)));
             }
             if self.beside > LARGEST_FRAME {
-                let detail = "the form holds more than 1 MiB beside the file: send the file and the documented fields only";
+                let detail = "the form holds more than 1 MiB beside the file: send the file and \
+                              the documented fields only";
                 return Poll::Ready(Err(Error::caller(ErrorCode::TooLarge, Stage::Read, detail)));
             }
             match ready!(Pin::new(&mut self.body).poll_frame(cx)?) {
@@ -310,8 +309,7 @@ impl Reader {
         std::future::poll_fn(|cx| self.poll_event(cx)).await
     }
 
-    /// Whether the part that has just begun has no byte. Its end is taken then, its first bytes
-    /// aren't.
+    /// Whether the part that has just begun has no bytes. If so, its end is consumed.
     async fn ends_here(&mut self) -> Result<bool, Error> {
         self.next = self
             .event()
@@ -321,7 +319,7 @@ impl Reader {
     }
 }
 
-/// A field that means something, being collected.
+/// A field that means something, while it is read.
 struct Field {
     name: &'static str,
     value: BytesMut,
@@ -336,7 +334,7 @@ impl Field {
         })
     }
 
-    /// Does nothing for a field that isn't collected.
+    /// Adds to the field, if it is one that is collected.
     fn extend(open: &mut Option<Self>, data: &[u8]) -> Result<(), Error> {
         let Some(field) = open else { return Ok(()) };
         if field.value.len() + data.len() > LONGEST_VALUE {

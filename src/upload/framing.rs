@@ -1,9 +1,10 @@
-//! How forms end, learnt.
+//! Learns how forms end.
 //!
 //! A form's part carries no length (RFC 7578 section 4.8), so a size derived from the request's own
-//! length is a guess about what follows the file: it assumes what followed it the last times. A
-//! framing that was never seen is spooled. One that was is derived, and at first its file goes to
-//! the spool as well, so that a wrong guess can be put right unseen.
+//! length is a guess: it assumes that the file is followed by what followed it in earlier forms of
+//! the same framing. The file of an unknown framing is spooled. The file of a known one is derived,
+//! and at first it goes to the spool as well, so that a wrong guess (a misprediction) can be
+//! corrected without the client noticing.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -18,16 +19,16 @@ use moka::sync::Cache;
 use crate::body::multipart::{Boundary, FormEnding};
 use crate::types::error::{Error, ErrorCode, Stage};
 
-/// How many framings are remembered, at about 200 bytes each; a few dozen clients are all that most
-/// gateways ever see.
+/// How many framings are remembered, at about 200 bytes each. Most gateways only ever see a few
+/// dozen client programs.
 const REMEMBERED: u64 = 10_000;
-/// A safety copy is made until so many forms in a row have ended alike.
+/// A safety copy is made until this number of forms in a row have ended alike.
 const COPIED: u32 = 16;
-/// So often do the numbers of a framing that surprises double: 64 ends alike before it is derived,
-/// 1024 with a copy.
+/// How often the requirements of a framing double at most: 64 forms in a row that end alike before
+/// it is derived, and 1024 with a copy.
 const MOST_DOUBLINGS: u32 = 6;
-/// What a guess without a copy costs its framing: the next 8 forms at least are spooled, and among
-/// them the retry.
+/// Doublings for a wrong guess without a copy: at least the next 8 forms are spooled, and the retry
+/// is one of them.
 const REFUSED: u32 = 3;
 
 /// A kind of form: its caller, the program that sends it, and its fields before the file.
@@ -39,18 +40,18 @@ pub struct Framing(u64);
 pub struct Prediction {
     /// The guess.
     pub ending: FormEnding,
-    /// What is to be done in case that it is wrong.
+    /// What is done in case the guess is wrong.
     pub safety: SafetyCopy,
 }
 
 /// Whether a file whose size is a guess also goes to the spool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SafetyCopy {
-    /// No: its framing has ended alike for long.
+    /// No: forms of its framing have ended alike often enough.
     None,
     /// Where there is room.
     Copy,
-    /// Without room for a copy it isn't guessed at all: its framing has surprised before.
+    /// Without room for a copy its size isn't guessed at all: its framing was mispredicted before.
     CopyOrSpool,
 }
 
@@ -64,14 +65,14 @@ pub struct KnownFramings {
 #[derive(Debug, Clone, Copy)]
 struct Seen {
     ending: FormEnding,
-    /// How many forms in a row have ended so.
+    /// How many forms in a row have ended like this.
     in_a_row: u32,
-    /// Guesses that were wrong, in doublings.
-    surprises: u32,
+    /// How often the requirements were doubled, for guesses that were wrong.
+    doublings: u32,
 }
 
 impl KnownFramings {
-    /// None known.
+    /// No framing is known yet.
     pub fn new() -> Self {
         let seen = Cache::builder()
             .max_capacity(REMEMBERED)
@@ -91,16 +92,21 @@ impl KnownFramings {
         )
     }
 
-    /// How a form will end; None where that isn't known well enough.
+    /// How a form will end; None where that isn't certain enough.
     pub fn predict(&self, framing: Framing) -> Option<Prediction> {
         let seen = self.seen.get(&framing)?;
-        let doublings = seen.surprises.min(MOST_DOUBLINGS);
-        let safety = match (seen.in_a_row, seen.surprises) {
-            (alike, _) if alike >= COPIED << doublings => SafetyCopy::None,
-            (_, 0) => SafetyCopy::Copy,
-            _ => SafetyCopy::CopyOrSpool,
+        let doublings = seen.doublings.min(MOST_DOUBLINGS);
+        if seen.in_a_row < 1 << doublings {
+            return None;
+        }
+        let safety = if seen.in_a_row >= COPIED << doublings {
+            SafetyCopy::None
+        } else if doublings == 0 {
+            SafetyCopy::Copy
+        } else {
+            SafetyCopy::CopyOrSpool
         };
-        (seen.in_a_row >= 1 << doublings).then_some(Prediction {
+        Some(Prediction {
             ending: seen.ending,
             safety,
         })
@@ -116,17 +122,20 @@ impl KnownFramings {
             seen => Some(Seen {
                 ending,
                 in_a_row: 1,
-                surprises: seen.map_or(0, |seen| seen.surprises),
+                doublings: match seen {
+                    Some(seen) => seen.doublings,
+                    None => 0,
+                },
             }),
         });
     }
 
     /// Notes that a guess was wrong.
-    pub fn surprised(&self, framing: Framing) {
+    pub fn mispredicted(&self, framing: Framing) {
         self.distrust(framing, 1);
     }
 
-    /// Notes that for a wrong guess a form was refused.
+    /// Notes that a form was refused because of a wrong guess.
     pub fn refused(&self, framing: Framing) {
         self.distrust(framing, REFUSED);
     }
@@ -135,7 +144,7 @@ impl KnownFramings {
         self.change(framing, |seen| {
             seen.map(|seen| Seen {
                 in_a_row: 0,
-                surprises: seen.surprises.saturating_add(doublings),
+                doublings: seen.doublings.saturating_add(doublings),
                 ..seen
             })
         });
@@ -156,7 +165,7 @@ impl KnownFramings {
 pub struct DerivedLength {
     /// Bytes.
     pub size: u64,
-    /// What is done in case that it is wrong.
+    /// What is done in case the guess is wrong.
     pub safety: SafetyCopy,
     framing: Framing,
     framings: KnownFramings,
@@ -181,15 +190,17 @@ impl DerivedLength {
         })
     }
 
-    /// It was wrong.
+    /// Notes that the guess was wrong, and returns the error for it.
     pub fn mispredicted(&self) -> Error {
-        self.framings.surprised(self.framing);
-        let detail = "the form didn't end as earlier ones of this client did, so the file's length was misjudged: send it again, or declare size";
+        self.framings.mispredicted(self.framing);
+        let detail = "the form didn't end as earlier ones of this client did, so the file's \
+                      length was misjudged: send it again, or declare size";
         Error::gateway(ErrorCode::FramingMispredicted, Stage::Read, detail)
             .retry_after(Duration::from_secs(1))
     }
 
-    /// The caller has to send it again. It will be spooled then, and the forms after it.
+    /// Notes that the caller has to send the form again. That one will be spooled, and the forms
+    /// after it.
     pub fn refused(&self) {
         self.framings.refused(self.framing);
     }
@@ -207,7 +218,7 @@ mod tests {
     use crate::body::multipart::FormParser;
     use bytes::Bytes;
 
-    /// Ends with so many bytes behind the last boundary.
+    /// The ending of a form with this number of bytes behind the last boundary.
     fn ending(bytes: usize) -> FormEnding {
         let boundary = Boundary::from_content_type("multipart/form-data; boundary=b").unwrap();
         let mut parser = FormParser::new(&boundary);
@@ -239,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_framing_is_its_caller_its_program_and_its_fields() {
+    fn a_framing_is_caller_program_and_fields() {
         let known = KnownFramings::new();
         let one = framing(&known, "me", "curl/8", 1);
         learn(&known, one, ending(0), 1);
@@ -259,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_is_made_until_sixteen_forms_have_ended_alike() {
+    fn sixteen_forms_that_end_alike_need_no_copy() {
         let known = KnownFramings::new();
         let client = framing(&known, "", "x", 0);
         learn(&known, client, ending(2), 15);
@@ -290,7 +301,7 @@ mod tests {
             (64, 1024),
             (64, 1024),
         ] {
-            known.surprised(client);
+            known.mispredicted(client);
             learn(&known, client, ending(0), needed - 1);
             assert_eq!(safety(&known, client), None, "{needed}");
             learn(&known, client, ending(0), 1);
@@ -334,7 +345,7 @@ mod tests {
                 .is_some_and(|guess| guess.ending != ends)
             {
                 wrong += 1;
-                known.surprised(client);
+                known.mispredicted(client);
             }
             known.learn(client, ends);
         }

@@ -1,5 +1,5 @@
-//! The same `Idempotency-Key` from the same caller stores one file: a retry is answered as the
-//! first attempt was.
+//! The same `Idempotency-Key` from the same caller stores one file: a retry gets the response of
+//! the first attempt.
 //!
 //! A failed attempt releases its key at once: a key that outlives its attempt would lose the
 //! caller's file for good.
@@ -15,8 +15,9 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
 use super::fields::UploadMetadata;
-use super::parse::ParsedUpload;
-use super::{LengthSource, UploadReceipt, UploadTiming};
+use super::length_source::LengthSource;
+use super::parsed::ParsedUpload;
+use super::receipt::{UploadReceipt, UploadTiming};
 use crate::body::digest::{Sha256Sum, hex};
 use crate::types::asset::{AssetId, Sender};
 use crate::types::caller::AuthenticatedCaller;
@@ -28,14 +29,14 @@ const LONGEST_KEY: usize = 255;
 /// How long keys are remembered, and how many.
 #[derive(Debug, Clone)]
 pub struct IdempotencyConfig {
-    /// From the first answer on.
+    /// From the first response on.
     pub ttl: Duration,
-    /// Answers.
+    /// Responses that are remembered.
     pub capacity: u64,
 }
 
-/// A key is a caller's own: another caller's same key means something else. Kept as a hash, however
-/// long it is.
+/// A key is a caller's own: another caller's same key means something else. Stored as a hash,
+/// however long it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct IdempotencyKey(Sha256Sum);
 
@@ -56,42 +57,38 @@ impl IdempotencyKey {
 }
 
 /// What makes two uploads the same, as far as it is known before their bytes are. Never a form's
-/// raw bytes: its boundary is another one each time.
+/// raw bytes: its boundary differs each time.
 #[derive(Debug, Clone, Copy)]
 pub struct UploadFingerprint {
-    /// Channel, sender, name and type as they were said.
-    said: Sha256Sum,
+    /// A hash of channel, sender, name and type as they were declared.
+    metadata: Sha256Sum,
     size: Option<u64>,
     sum: Option<Sha256Sum>,
 }
 
 impl UploadFingerprint {
-    /// What an offer says of itself.
-    pub fn of(offer: &ParsedUpload) -> Self {
+    /// What an upload says of its file.
+    pub fn of(upload: &ParsedUpload) -> Self {
         let UploadMetadata {
-            channel,
-            sender,
-            name,
-            ..
-        } = &offer.metadata;
-        let name = name.as_deref().or(offer.given_name.as_deref());
-        let said = hash([
+            channel, sender, ..
+        } = &upload.metadata;
+        let metadata = hash([
             Some(channel),
             Some(sender.name()),
-            name,
-            offer.given_type.as_deref(),
+            upload.name(),
+            upload.given_type.as_deref(),
         ]);
         Self {
-            said,
-            size: offer.declared,
-            sum: offer.digest.expected,
+            metadata,
+            size: upload.declared,
+            sum: upload.digest.expected,
         }
     }
 
     fn differs_from(&self, first: &IdempotencyRecord) -> bool {
-        let known_to_differ = self.size.is_some_and(|size| size != first.size)
-            || self.sum.is_some_and(|sum| sum != first.sum);
-        self.said != first.said || known_to_differ
+        self.metadata != first.metadata
+            || self.size.is_some_and(|size| size != first.size)
+            || self.sum.is_some_and(|sum| sum != first.sum)
     }
 }
 
@@ -99,30 +96,31 @@ impl UploadFingerprint {
 fn hash<const N: usize>(texts: [Option<&str>; N]) -> Sha256Sum {
     let mut hasher = Sha256::new();
     for text in texts {
-        hasher.update(
-            text.map_or(u64::MAX, |text| text.len() as u64)
-                .to_be_bytes(),
-        );
+        let length = match text {
+            Some(text) => text.len() as u64,
+            None => u64::MAX,
+        };
+        hasher.update(length.to_be_bytes());
         hasher.update(text.unwrap_or_default());
     }
     hasher.finalize().into()
 }
 
-/// The keys under way and the answers that were given.
+/// The keys of uploads in flight, and the responses that were given.
 #[derive(Clone)]
 pub struct IdempotencyStore(Arc<StoreState>);
 
 struct StoreState {
     done: Cache<IdempotencyKey, Arc<IdempotencyRecord>>,
-    running: Mutex<HashSet<IdempotencyKey>>,
-    /// Keys that lead to these are free again.
+    in_flight: Mutex<HashSet<IdempotencyKey>>,
+    /// Keys that lead to these are free.
     deleted: Cache<AssetId, ()>,
 }
 
-/// An upload that was answered. Small, as there may be many for a day.
+/// An upload that got its response. Small, as there may be many for a day.
 #[derive(Debug)]
 pub struct IdempotencyRecord {
-    said: Sha256Sum,
+    metadata: Sha256Sum,
     sum: Sha256Sum,
     size: u64,
     sender: Sender,
@@ -133,7 +131,7 @@ pub struct IdempotencyRecord {
 }
 
 impl IdempotencyRecord {
-    fn new(said: Sha256Sum, sum: Sha256Sum, receipt: &UploadReceipt) -> Self {
+    fn new(metadata: Sha256Sum, sum: Sha256Sum, receipt: &UploadReceipt) -> Self {
         let UploadReceipt {
             id,
             channel,
@@ -152,7 +150,7 @@ impl IdempotencyRecord {
         }
         texts += content_type;
         Self {
-            said,
+            metadata,
             sum,
             size: *size,
             sender: *sender,
@@ -163,13 +161,14 @@ impl IdempotencyRecord {
     }
 
     fn text(&self, at: usize) -> &str {
-        let start = at
-            .checked_sub(1)
-            .map_or(0, |before| self.ends[before].into());
-        let end = self
-            .ends
-            .get(at)
-            .map_or(self.texts.len(), |end| (*end).into());
+        let start = match at {
+            0 => 0,
+            _ => self.ends[at - 1].into(),
+        };
+        let end = match self.ends.get(at) {
+            Some(end) => (*end).into(),
+            None => self.texts.len(),
+        };
         &self.texts[start..end]
     }
 
@@ -182,7 +181,7 @@ impl IdempotencyRecord {
         sum == Some(&self.sum)
     }
 
-    /// The first answer, with the sum where it is asked for now.
+    /// The first response, with the digest where it is wanted now.
     pub fn receipt(&self, wants_sum: bool) -> UploadReceipt {
         UploadReceipt {
             id: self.id(),
@@ -198,19 +197,19 @@ impl IdempotencyRecord {
     }
 }
 
-/// What the ledger says of a key.
+/// What is known of a key.
 pub enum IdempotencyLookup {
-    /// Nobody has it: the upload may go on.
+    /// It is free: the upload may go on.
     Fresh(IdempotencyGuard),
-    /// It was answered, for a file that isn't known to be another one.
+    /// An upload with it got its response, for a file that isn't known to be another one.
     Done(Arc<IdempotencyRecord>),
 }
 
-/// A key that is under way; released when it is dropped.
+/// Holds the key of an upload in flight; releases it when dropped.
 pub struct IdempotencyGuard {
-    book: Arc<StoreState>,
+    store: Arc<StoreState>,
     key: IdempotencyKey,
-    said: Sha256Sum,
+    metadata: Sha256Sum,
 }
 
 impl IdempotencyStore {
@@ -225,42 +224,40 @@ impl IdempotencyStore {
             .time_to_live(config.ttl);
         Self(Arc::new(StoreState {
             done: done.eviction_policy(EvictionPolicy::lru()).build(),
-            running: Mutex::default(),
+            in_flight: Mutex::default(),
             deleted: deleted.eviction_policy(EvictionPolicy::lru()).build(),
         }))
     }
 
-    /// Takes the key, or says how its first attempt was answered.
-    pub fn claim(
+    /// Takes the key, or returns the record of its first attempt.
+    pub fn begin(
         &self,
         key: IdempotencyKey,
         fingerprint: UploadFingerprint,
     ) -> Result<IdempotencyLookup, Error> {
-        let mut running = self.0.running.lock();
-        if let Some(record) = self
-            .0
-            .done
-            .get(&key)
-            .filter(|record| !self.0.deleted.contains_key(&record.id()))
+        // Locked until this returns: an upload that completes meanwhile is recorded first and
+        // releases its key afterwards, so that its key is never free in between.
+        let mut in_flight = self.0.in_flight.lock();
+        let record = self.0.done.get(&key);
+        if let Some(record) = record
+            && !self.0.deleted.contains_key(&record.id())
         {
-            return if fingerprint.differs_from(&record) {
-                Err(another_file())
-            } else {
-                Ok(IdempotencyLookup::Done(record))
-            };
+            if fingerprint.differs_from(&record) {
+                return Err(another_file());
+            }
+            return Ok(IdempotencyLookup::Done(record));
         }
-        if !running.insert(key) {
+        if !in_flight.insert(key) {
             let detail =
-                "an upload with this Idempotency-Key is still under way: wait for its answer";
-            return Err(
-                Error::caller(ErrorCode::IdempotencyInProgress, Stage::Admit, detail)
-                    .retry_after(Duration::from_secs(1)),
-            );
+                "an upload with this Idempotency-Key is still in progress: wait for its response";
+            let code = ErrorCode::IdempotencyInProgress;
+            let error = Error::caller(code, Stage::Admit, detail);
+            return Err(error.retry_after(Duration::from_secs(1)));
         }
         Ok(IdempotencyLookup::Fresh(IdempotencyGuard {
-            book: self.0.clone(),
+            store: self.0.clone(),
             key,
-            said: fingerprint.said,
+            metadata: fingerprint.metadata,
         }))
     }
 
@@ -283,18 +280,16 @@ pub fn another_file() -> Error {
 }
 
 impl IdempotencyGuard {
-    /// The file is stored: from now on the key is answered.
-    pub fn fulfil(self, receipt: &UploadReceipt, sum: Sha256Sum) {
-        self.book.done.insert(
-            self.key,
-            Arc::new(IdempotencyRecord::new(self.said, sum, receipt)),
-        );
+    /// The file is stored: from now on a request with the key gets this receipt.
+    pub fn complete(self, receipt: &UploadReceipt, sum: Sha256Sum) {
+        let record = IdempotencyRecord::new(self.metadata, sum, receipt);
+        self.store.done.insert(self.key, Arc::new(record));
     }
 }
 
 impl Drop for IdempotencyGuard {
     fn drop(&mut self) {
-        self.book.running.lock().remove(&self.key);
+        self.store.in_flight.lock().remove(&self.key);
     }
 }
 
@@ -302,7 +297,7 @@ impl Drop for IdempotencyGuard {
 mod tests {
     use super::*;
 
-    fn ledger() -> IdempotencyStore {
+    fn store() -> IdempotencyStore {
         IdempotencyStore::new(&IdempotencyConfig {
             ttl: Duration::from_secs(60),
             capacity: 10,
@@ -311,7 +306,7 @@ mod tests {
 
     fn fingerprint(name: &str, size: Option<u64>) -> UploadFingerprint {
         UploadFingerprint {
-            said: hash([Some(name)]),
+            metadata: hash([Some(name)]),
             size,
             sum: None,
         }
@@ -331,64 +326,64 @@ mod tests {
         }
     }
 
-    fn claim(
-        ledger: &IdempotencyStore,
+    fn begin(
+        store: &IdempotencyStore,
         caller: &str,
         name: &str,
         size: Option<u64>,
     ) -> Result<IdempotencyLookup, ErrorCode> {
-        ledger
-            .claim(
+        store
+            .begin(
                 IdempotencyKey(hash([Some(caller), Some("k")])),
                 fingerprint(name, size),
             )
-            .map_err(|fault| fault.code())
+            .map_err(|error| error.code())
     }
 
     fn fresh(found: Result<IdempotencyLookup, ErrorCode>) -> IdempotencyGuard {
         match found {
-            Ok(IdempotencyLookup::Fresh(claim)) => claim,
+            Ok(IdempotencyLookup::Fresh(guard)) => guard,
             _ => panic!("expected the key to be free"),
         }
     }
 
     #[test]
-    fn a_key_under_way_is_refused_and_a_failed_one_is_free_at_once() {
-        let ledger = ledger();
-        let first = fresh(claim(&ledger, "me", "a", None));
+    fn a_key_is_refused_only_while_in_flight() {
+        let store = store();
+        let first = fresh(begin(&store, "me", "a", None));
         assert!(matches!(
-            claim(&ledger, "me", "a", None),
+            begin(&store, "me", "a", None),
             Err(ErrorCode::IdempotencyInProgress)
         ));
-        drop(fresh(claim(&ledger, "you", "a", None)));
+        drop(fresh(begin(&store, "you", "a", None)));
         drop(first);
-        fresh(claim(&ledger, "me", "a", None));
+        fresh(begin(&store, "me", "a", None));
     }
 
     #[test]
-    fn a_key_that_was_answered_is_answered_again_and_only_for_the_same_file() {
-        let ledger = ledger();
-        fresh(claim(&ledger, "me", "a", None)).fulfil(&receipt(7), [1; 32]);
+    fn a_completed_key_replays_only_the_same_file() {
+        let store = store();
+        fresh(begin(&store, "me", "a", None)).complete(&receipt(7), [1; 32]);
         assert!(matches!(
-            claim(&ledger, "me", "a", None),
+            begin(&store, "me", "a", None),
             Ok(IdempotencyLookup::Done(_))
         ));
         assert!(matches!(
-            claim(&ledger, "me", "a", Some(7)),
+            begin(&store, "me", "a", Some(7)),
             Ok(IdempotencyLookup::Done(_))
         ));
         assert!(matches!(
-            claim(&ledger, "me", "a", Some(8)),
+            begin(&store, "me", "a", Some(8)),
             Err(ErrorCode::IdempotencyMismatch)
         ));
         assert!(matches!(
-            claim(&ledger, "me", "b", Some(7)),
+            begin(&store, "me", "b", Some(7)),
             Err(ErrorCode::IdempotencyMismatch)
         ));
     }
 
     #[test]
-    fn a_record_holds_all_of_an_answer_in_little_room() {
+    fn a_small_record_holds_a_whole_receipt() {
         let (first, record) = (
             receipt(7),
             IdempotencyRecord::new([0; 32], [1; 32], &receipt(7)),
@@ -417,10 +412,10 @@ mod tests {
 
     #[test]
     fn a_key_of_a_deleted_asset_is_free() {
-        let ledger = ledger();
-        fresh(claim(&ledger, "me", "a", None)).fulfil(&receipt(7), [1; 32]);
-        ledger.forget(&AssetId::parse("a").unwrap());
-        fresh(claim(&ledger, "me", "b", None)).fulfil(
+        let store = store();
+        fresh(begin(&store, "me", "a", None)).complete(&receipt(7), [1; 32]);
+        store.forget(&AssetId::parse("a").unwrap());
+        fresh(begin(&store, "me", "b", None)).complete(
             &UploadReceipt {
                 id: AssetId::parse("b").unwrap(),
                 ..receipt(8)
@@ -428,7 +423,7 @@ mod tests {
             [2; 32],
         );
         assert!(matches!(
-            claim(&ledger, "me", "b", None),
+            begin(&store, "me", "b", None),
             Ok(IdempotencyLookup::Done(_))
         ));
     }

@@ -1,4 +1,4 @@
-//! The first bytes of a file: enough to tell its type, the whole of a small one, and what can be
+//! The first bytes of a file: enough to find its type, the whole of a small file, and what can be
 //! sent again.
 
 use std::borrow::Cow;
@@ -9,17 +9,17 @@ use crate::body::BoxBody;
 use crate::body::compact::CompactChunks;
 use crate::types::error::Error;
 
-/// What was read of a file so far. Holds the limit and at most one frame more.
+/// What was read of a file. Holds the limit and at most one frame more.
 #[derive(Default)]
 pub struct LookAhead {
     /// The bytes.
     pub chunks: CompactChunks,
-    /// Whether that is the whole file, and the request's end was seen.
+    /// Whether this is the whole file, and the request's end was seen.
     pub ended: bool,
 }
 
 impl LookAhead {
-    /// Reads on until at least `limit` bytes are there, or the end.
+    /// Reads on until it holds at least `limit` bytes, or the file has ended.
     pub async fn fill(&mut self, body: &mut BoxBody, limit: u64) -> Result<(), Error> {
         while !self.ended && self.length() < limit {
             match body.frame().await {
@@ -39,7 +39,7 @@ impl LookAhead {
         self.chunks.length()
     }
 
-    /// The first bytes in one piece; copied only where they lie in several.
+    /// The first `limit` bytes in one piece; copied only where they are in several.
     pub fn head(&self, limit: usize) -> Cow<'_, [u8]> {
         let mut pieces = self.chunks.pieces();
         let first = pieces.next().unwrap_or_default();
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_is_put_together_from_several_pieces() {
+    fn a_head_is_joined_from_several_pieces() {
         let mut ahead = LookAhead::default();
         ahead.chunks.push(Bytes::from_static(b"ab"));
         ahead.chunks.push(Bytes::from(vec![b'c'; 20_000]));

@@ -1,16 +1,23 @@
-//! The way in. [`UploadService::run`] is the whole of it, a line a stage; each stage has a file.
+//! Uploads. [`UploadService::run`] is the whole path; each of its stages has a file. The layers of
+//! the body are listed in `pipeline.rs`.
 
+mod declared_length;
 mod digest;
 mod fields;
 mod form;
 mod framing;
 mod idempotency;
 mod length;
+mod length_source;
 mod look_ahead;
 mod parse;
 mod parse_form;
+mod parsed;
+mod pipeline;
+mod receipt;
 mod replay;
 mod rules;
+mod size_limit;
 mod spool;
 mod store;
 mod upload_metrics;
@@ -26,14 +33,13 @@ use http_body_util::BodyExt;
 use tracing::Instrument;
 
 use crate::body::digest::{DigestSlot, hex};
-use crate::body::min_rate::{self, MinRateBody, caller_too_slow};
+use crate::body::min_rate::PaceLimits;
+use crate::egain::NewAsset;
 use crate::egain::accounts::LiveRules;
-use crate::egain::{EgainClient, NewAsset, OrphanQueue};
-use crate::media::{AgreedName, MediaKind, SniffedType, agree, sniff};
+use crate::media::{MediaKind, agree, sniff};
 use crate::policy::UploadPolicy;
-use crate::storage::StorageClient;
 use crate::telemetry::metrics::ServiceMetrics;
-use crate::types::asset::{AssetId, Sender};
+use crate::types::asset::AssetId;
 use crate::types::caller::{AuthenticatedCaller, Principal};
 use crate::types::error::{Error, ErrorCode, Stage};
 use fields::{UploadFields, UploadMetadata};
@@ -43,53 +49,34 @@ use idempotency::{
     IdempotencyGuard, IdempotencyKey, IdempotencyLookup, IdempotencyRecord, IdempotencyStore,
     UploadFingerprint, another_file,
 };
-use length::SizedFile;
-pub use length::{LengthLimits, LengthSource};
+use length::{LengthResolver, SizedFile};
+pub use length_source::LengthSource;
 use look_ahead::LookAhead;
 pub use parse::UploadRequest;
-use parse::{ParseContext, ParsedUpload};
+use parsed::{ParseContext, ParsedUpload};
+pub use receipt::{UploadReceipt, UploadTiming};
 use rules::UploadRules;
 pub use rules::{EffectiveRules, KindAllowance};
+pub use size_limit::SizeLimit;
 use spool::SharedSpool;
 pub use spool::SpoolConfig;
-pub use store::UploadTiming;
-use store::{FileStore, StoreJob};
+pub use store::FileStore;
+use store::StoreJob;
 use upload_metrics::UploadMetrics;
 
 /// How uploads are read.
 #[derive(Debug, Clone)]
 pub struct UploadConfig {
-    /// Sizes.
-    pub limits: LengthLimits,
-    /// How slow a caller may be.
-    pub min_rate: min_rate::PaceLimits,
+    /// The largest file.
+    pub size_limit: SizeLimit,
+    /// Bytes that are read before any call to eGain.
+    pub look_ahead: u64,
+    /// How slow a client may be.
+    pub min_rate: PaceLimits,
     /// Files of unknown length.
     pub spool: SpoolConfig,
     /// Uploads with an `Idempotency-Key`.
-    pub once: IdempotencyConfig,
-}
-
-/// A file that storage has confirmed.
-#[derive(Debug, Clone)]
-pub struct UploadReceipt {
-    /// Its id at eGain.
-    pub id: AssetId,
-    /// Its name as stored.
-    pub name: String,
-    /// Its type as stored.
-    pub content_type: String,
-    /// Bytes.
-    pub size: u64,
-    /// eGain's channel type.
-    pub channel: String,
-    /// eGain's sender type.
-    pub sender: Sender,
-    /// How its length was known.
-    pub length_source: LengthSource,
-    /// Its SHA-256 in hexadecimal, where it was wanted.
-    pub sha256: Option<String>,
-    /// Where the time went.
-    pub timing: UploadTiming,
+    pub idempotency: IdempotencyConfig,
 }
 
 /// Everything an upload needs.
@@ -98,10 +85,10 @@ pub struct UploadService {
     config: UploadConfig,
     policy: Arc<UploadPolicy>,
     live_rules: LiveRules,
-    delivery: FileStore,
+    file_store: FileStore,
     spools: SharedSpool,
     framings: KnownFramings,
-    ledger: IdempotencyStore,
+    idempotency: IdempotencyStore,
     metrics: Arc<ServiceMetrics>,
 }
 
@@ -111,69 +98,65 @@ impl UploadService {
         config: UploadConfig,
         policy: UploadPolicy,
         live_rules: LiveRules,
-        (egain, storage, orphans): (EgainClient, StorageClient, OrphanQueue),
+        file_store: FileStore,
         metrics: Arc<ServiceMetrics>,
     ) -> io::Result<Self> {
         let spools = SharedSpool::new(config.spool.clone(), &metrics);
         spools.probe()?;
-        let delivery = FileStore {
-            egain,
-            storage,
-            orphans,
-        };
-        let (policy, ledger) = (Arc::new(policy), IdempotencyStore::new(&config.once));
+        let idempotency = IdempotencyStore::new(&config.idempotency);
         Ok(Self {
             config,
-            policy,
+            policy: Arc::new(policy),
             live_rules,
-            delivery,
+            file_store,
             spools,
             framings: KnownFramings::new(),
-            ledger,
+            idempotency,
             metrics,
         })
     }
 
     /// An asset was deleted: a retry of its upload stores it again.
     pub fn forget(&self, id: &AssetId) {
-        self.ledger.forget(id);
+        self.idempotency.forget(id);
     }
 
-    /// From a request to a stored file. Dropping the future leaves nothing behind, but for an
-    /// upload with a key whose bytes are all here: a retry will find its answer.
+    /// From a request to a stored file. Dropping the future leaves nothing behind, except for an
+    /// upload with a key whose bytes are all here: a retry will find its response.
     pub async fn run<B>(&self, request: UploadRequest<B>) -> Result<UploadReceipt, Error>
     where
         B: Body<Data = Bytes, Error = Error> + Send + Sync + Unpin + 'static,
     {
-        let mut tally = UploadMetrics::begin(&self.metrics);
+        let mut metrics = UploadMetrics::begin(&self.metrics);
         let stay = request.stay.clone();
-        match self.prepare(request, &mut tally).await {
-            Ok(PrepareOutcome::Send(ready)) if ready.claim.is_some() => {
-                let upload = self.clone();
+        match self.prepare(request, &mut metrics).await {
+            Ok(PrepareOutcome::Send(prepared)) if prepared.guard.is_some() => {
+                let service = self.clone();
+                // In a task of its own, which goes on when the client disconnects.
                 let finishing = async move {
                     let _stay = stay;
-                    upload.finish(*ready, tally).await
+                    service.finish(*prepared, metrics).await
                 };
                 let finishing = tokio::spawn(finishing.in_current_span());
-                finishing.await.unwrap_or_else(|_| Err(defect()))
+                finishing.await.unwrap_or_else(|_| Err(panicked()))
             }
-            Ok(PrepareOutcome::Send(ready)) => self.finish(*ready, tally).await,
-            Ok(PrepareOutcome::Answer(receipt)) => {
-                tally.replayed(receipt.length_source);
+            Ok(PrepareOutcome::Send(prepared)) => self.finish(*prepared, metrics).await,
+            Ok(PrepareOutcome::Replay(receipt)) => {
+                metrics.replayed(receipt.length_source);
                 Ok(*receipt)
             }
-            Err(fault) => {
-                tally.end(Some(&fault));
-                Err(fault)
+            Err(error) => {
+                metrics.end(Some(&error));
+                Err(error)
             }
         }
     }
 
-    /// All that happens before anything is asked of eGain.
+    /// All that happens before any call to eGain.
     async fn prepare<B>(
         &self,
         request: UploadRequest<B>,
-        tally: &mut UploadMetrics,
+        metrics: &mut UploadMetrics,
     ) -> Result<PrepareOutcome, Error>
     where
         B: Body<Data = Bytes, Error = Error> + Send + Sync + Unpin + 'static,
@@ -181,128 +164,135 @@ impl UploadService {
         let began = Instant::now();
         let rules = self.rules(&request.caller).await?;
         let request = request.bound_by(&rules);
-        let (claimant, caller) = (Principal::from(&*request.caller), request.caller.clone());
-        let key = IdempotencyKey::of(&request.caller, &request.head.headers)?;
-        let paced =
-            request.map(|body| MinRateBody::new(body, self.config.min_rate, caller_too_slow));
-        let (all, hash) = (&self.config.limits, key.is_some());
-        let reading = ParseContext {
+        let caller = request.caller.clone();
+        let key = IdempotencyKey::of(&caller, &request.head.headers)?;
+        let context = ParseContext {
             framings: &self.framings,
             spools: &self.spools,
-            limits: all,
-            hash,
+            settings_limit: self.config.size_limit,
+            look_ahead: self.config.look_ahead,
+            always_hash: key.is_some(),
         };
-        let offer = ParsedUpload::of(paced, &reading).await?;
-        self.policy
-            .judge_channel(&offer.metadata.channel, &caller.channels)
-            .or_else(|fault| self.only_reported(fault))?;
-        let UploadMetadata {
-            channel, sender, ..
-        } = &offer.metadata;
-        let own = rules.size_limit(channel, sender.direction(), None);
-        let limits = if self.policy.report_only {
-            self.config.limits
-        } else {
-            own
-        };
-        offer.declared.map_or(Ok(()), |size| limits.check(size))?;
-        let claim = match key
-            .map(|key| self.ledger.claim(key, UploadFingerprint::of(&offer)))
-            .transpose()?
-        {
-            Some(IdempotencyLookup::Done(record)) => {
-                return answer_again(offer, &record, &reading)
-                    .await
-                    .map(PrepareOutcome::Answer);
+        let request = request.map(|body| pipeline::min_rate(body, self.config.min_rate));
+        let upload = ParsedUpload::parse(request, &context).await?;
+        self.admit(&caller, &rules, &upload)?;
+        let mut guard = None;
+        if let Some(key) = key {
+            let fingerprint = UploadFingerprint::of(&upload);
+            match self.idempotency.begin(key, fingerprint)? {
+                IdempotencyLookup::Fresh(fresh) => guard = Some(fresh),
+                IdempotencyLookup::Done(record) => {
+                    let receipt = replay_receipt(upload, &record, &context).await?;
+                    return Ok(PrepareOutcome::Replay(Box::new(receipt)));
+                }
             }
-            Some(IdempotencyLookup::Fresh(claim)) => Some(claim),
-            None => None,
-        };
-        let (offer, ahead) = look_ahead(offer, &reading).await?;
-        let (sniffed, agreed) = self.inspect(&rules, &offer, &ahead)?;
+        }
+        let (upload, ahead) = look_ahead(upload, &context).await?;
+        let mut prepared = self
+            .measure(&caller, &rules, upload, ahead, metrics)
+            .await?;
+        prepared.guard = guard;
+        prepared.timing.read = began.elapsed();
+        Ok(PrepareOutcome::Send(Box::new(prepared)))
+    }
+
+    /// Refuses what can be refused once channel and sender are known, and the length if it is
+    /// declared.
+    fn admit(
+        &self,
+        caller: &AuthenticatedCaller,
+        rules: &UploadRules,
+        upload: &ParsedUpload,
+    ) -> Result<(), Error> {
         let UploadMetadata {
             channel, sender, ..
-        } = &offer.metadata;
-        let own = rules.size_limit(
-            channel,
-            sender.direction(),
-            Some(MediaKind::of(sniffed.essence())),
-        );
-        let limits = if self.policy.report_only {
-            self.config.limits
-        } else {
-            own
+        } = &upload.metadata;
+        self.enforce(self.policy.judge_channel(channel, &caller.channels))?;
+        if let Some(length) = upload.declared {
+            let limit = rules.size_limit(channel, sender.direction(), None);
+            rules.enforced(limit).check(length)?;
+        }
+        Ok(())
+    }
+
+    /// Checks the file's type, name and length.
+    async fn measure(
+        &self,
+        caller: &AuthenticatedCaller,
+        rules: &UploadRules,
+        upload: ParsedUpload,
+        ahead: LookAhead,
+        metrics: &mut UploadMetrics,
+    ) -> Result<PreparedUpload, Error> {
+        let inspected = self.inspect(rules, &upload, &ahead)?;
+        let metadata = upload.metadata.clone();
+        let wants_sum = upload.wants_sum();
+        let sum = upload.sum.clone();
+        let direction = metadata.sender.direction();
+        let limit = rules.size_limit(&metadata.channel, direction, Some(inspected.kind));
+        let lengths = LengthResolver {
+            caller: &caller.id,
+            spools: &self.spools,
+            limit: rules.enforced(limit),
+            look_ahead: self.config.look_ahead,
         };
-        let (metadata, wants_sum, sum) =
-            (offer.metadata.clone(), offer.wants_sum(), offer.sum.clone());
-        let file = length::measure(&caller.id, offer, ahead, &self.spools, &limits).await?;
-        tally.measured(file.source);
-        own.check(file.length)
-            .or_else(|fault| self.only_reported(fault))?;
-        let timing = UploadTiming {
-            read: began.elapsed(),
-            ..UploadTiming::default()
-        };
-        let (name, content_type) = (agreed.name, sniffed.content_type());
-        Ok(PrepareOutcome::Send(Box::new(PreparedUpload {
-            claimant,
+        let file = lengths.resolve(upload, ahead).await?;
+        metrics.measured(file.source);
+        lengths.limit.check(file.length)?;
+        // The same limit again, except where violations of the policy are only reported.
+        self.enforce(limit.check(file.length))?;
+        Ok(PreparedUpload {
+            principal: Principal::from(caller),
             metadata,
-            name,
-            content_type,
+            name: inspected.name,
+            content_type: inspected.content_type,
             file,
             wants_sum,
             sum,
-            claim,
-            timing,
-        })))
+            guard: None,
+            timing: UploadTiming::default(),
+        })
     }
 
     /// From the signed URL to the receipt.
     async fn finish(
         &self,
-        ready: PreparedUpload,
-        mut tally: UploadMetrics,
+        prepared: PreparedUpload,
+        mut metrics: UploadMetrics,
     ) -> Result<UploadReceipt, Error> {
-        let outcome = self.store(ready).await;
+        let outcome = self.store(prepared).await;
         if let Ok(receipt) = &outcome {
-            tally.measured(receipt.length_source);
+            // A guess that was corrected is spooled now.
+            metrics.measured(receipt.length_source);
         }
-        tally.end(outcome.as_ref().err());
+        metrics.end(outcome.as_ref().err());
         outcome
     }
 
-    async fn store(&self, ready: PreparedUpload) -> Result<UploadReceipt, Error> {
+    async fn store(&self, prepared: PreparedUpload) -> Result<UploadReceipt, Error> {
         let PreparedUpload {
-            claimant,
             metadata,
             name,
             content_type,
             mut file,
-            wants_sum,
-            sum,
-            claim,
             mut timing,
-        } = ready;
-        let (channel, sender) = (metadata.channel.as_str(), metadata.sender);
-        let asset = NewAsset {
-            claimant: &claimant,
-            channel,
-            sender,
-            name: &name,
-            size: file.length,
-        };
-        let bytes = self
-            .metrics
-            .transfer_bytes
-            .with_label_values(&["upload", self.label(channel)]);
-        let mut consignment = StoreJob {
-            asset,
+            ..
+        } = prepared;
+        let labels = ["upload", self.label(&metadata.channel)];
+        let mut job = StoreJob {
+            asset: NewAsset {
+                principal: &prepared.principal,
+                channel: &metadata.channel,
+                sender: metadata.sender,
+                name: &name,
+                size: file.length,
+            },
             content_type: &content_type,
             file: &mut file,
-            bytes,
+            sent_bytes: self.metrics.transfer_bytes.with_label_values(&labels),
         };
-        let stored = self.delivery.deliver(&mut consignment, &mut timing).await?;
-        let sum = sum.and_then(|slot| slot.get().copied());
+        let stored = self.file_store.store(&mut job, &mut timing).await?;
+        let sum = prepared.sum.and_then(|slot| slot.get().copied());
         let receipt = UploadReceipt {
             id: stored.id,
             name: stored.other_name.unwrap_or(name),
@@ -311,18 +301,18 @@ impl UploadService {
             channel: metadata.channel,
             sender: metadata.sender,
             length_source: file.source,
-            sha256: sum.filter(|_| wants_sum).map(|sum| hex(&sum)),
+            sha256: sum.filter(|_| prepared.wants_sum).map(|sum| hex(&sum)),
             timing,
         };
-        // What stays for a day shouldn't lie among buffers that go.
+        // What stays for a day shouldn't be allocated among buffers that go.
         drop(file);
-        if let Some((claim, sum)) = claim.zip(sum) {
-            claim.fulfil(&receipt, sum);
+        if let (Some(guard), Some(sum)) = (prepared.guard, sum) {
+            guard.complete(&receipt, sum);
         }
         Ok(receipt)
     }
 
-    /// A caller's word becomes a label only if the settings have it, too.
+    /// The value of the `channel` label: a channel's name from the settings, never the caller's.
     fn label(&self, channel: &str) -> &str {
         self.policy.known_channel(channel).unwrap_or("other")
     }
@@ -331,7 +321,7 @@ impl UploadService {
     /// bound to.
     ///
     /// # Errors
-    /// As for an upload: fields that are wrong, a channel of others, an account that is closed.
+    /// As for an upload: fields that are wrong, another caller's channel, a closed account.
     pub async fn allowance(
         &self,
         caller: &Arc<AuthenticatedCaller>,
@@ -339,61 +329,60 @@ impl UploadService {
     ) -> Result<EffectiveRules, Error> {
         let rules = self.rules(caller).await?;
         let caller = rules.bind(caller);
-        let metadata = UploadFields::of_query(head)?.understand(&caller, Stage::Admit)?;
+        let metadata = UploadFields::of_query(head)?.into_metadata(&caller, Stage::Admit)?;
         self.policy
             .judge_channel(&metadata.channel, &caller.channels)?;
-        Ok(rules.allowance(&metadata.channel, metadata.sender))
+        Ok(rules.effective(&metadata.channel, metadata.sender))
     }
 
-    /// The rules of the caller's account are at hand once it was seen.
+    /// The rules for this caller. Those of its account are in memory once the account was seen.
     async fn rules(&self, caller: &AuthenticatedCaller) -> Result<UploadRules, Error> {
         let live = match &caller.account {
             Some(account) => Some(self.live_rules.channel_of(account).await?),
             None => None,
         };
-        Ok(UploadRules::new(
-            self.policy.clone(),
-            self.config.limits,
-            live,
-        ))
+        let (policy, limit) = (self.policy.clone(), self.config.size_limit);
+        Ok(UploadRules::new(policy, limit, live))
     }
 
     /// What the file is, what it will be called, and whether it may be sent at all.
     fn inspect(
         &self,
         rules: &UploadRules,
-        offer: &ParsedUpload,
+        upload: &ParsedUpload,
         ahead: &LookAhead,
-    ) -> Result<(SniffedType, AgreedName), Error> {
-        let head = ahead.head(self.config.limits.look_ahead as usize);
-        let name = offer
-            .metadata
-            .name
-            .as_deref()
-            .or(offer.given_name.as_deref());
-        let sniffed = sniff(&head, ahead.ended, offer.given_type.as_deref(), name);
+    ) -> Result<InspectedFile, Error> {
+        let head = ahead.head(self.config.look_ahead as usize);
+        let name = upload.name();
+        let sniffed = sniff(&head, ahead.ended, upload.given_type.as_deref(), name);
         let agreed = agree(name, &sniffed);
         let UploadMetadata {
             channel, sender, ..
-        } = &offer.metadata;
-        let verdict = rules.judge(&sniffed, &agreed, channel, sender.direction());
-        verdict.or_else(|fault| self.only_reported(fault))?;
-        Ok((sniffed, agreed))
+        } = &upload.metadata;
+        self.enforce(rules.judge(&sniffed, &agreed, channel, sender.direction()))?;
+        Ok(InspectedFile {
+            name: agreed.name,
+            content_type: sniffed.content_type(),
+            kind: MediaKind::of(sniffed.essence()),
+        })
     }
 
-    /// Lets a refusal pass, counted and logged, where the policy is only tried.
-    fn only_reported(&self, fault: Error) -> Result<(), Error> {
+    /// The verdict, except that a refusal is only counted and logged with `policy.report_only`.
+    fn enforce(&self, verdict: Result<(), Error>) -> Result<(), Error> {
+        let Err(error) = verdict else {
+            return Ok(());
+        };
         if !self.policy.report_only {
-            return Err(fault);
+            return Err(error);
         }
         self.metrics
             .rejected
             .with_label_values(&["would_reject"])
             .inc();
         tracing::warn!(
-            code = fault.code().name(),
-            detail = fault.detail(),
-            "would be refused"
+            code = error.code().name(),
+            detail = error.detail(),
+            "policy violation (report only)"
         );
         Ok(())
     }
@@ -403,66 +392,77 @@ impl UploadService {
 enum PrepareOutcome {
     /// A file to send.
     Send(Box<PreparedUpload>),
-    /// The answer that its key was given before.
-    Answer(Box<UploadReceipt>),
+    /// The receipt of an earlier upload with the same key.
+    Replay(Box<UploadReceipt>),
 }
 
 /// A file that may be sent.
 struct PreparedUpload {
-    claimant: Principal,
+    principal: Principal,
     metadata: UploadMetadata,
     name: String,
     content_type: String,
     file: SizedFile,
     wants_sum: bool,
     sum: Option<DigestSlot>,
-    claim: Option<IdempotencyGuard>,
+    guard: Option<IdempotencyGuard>,
     timing: UploadTiming,
 }
 
-/// Reads the first bytes of the file. A raw body that begins as a form is opened, and the file is
-/// what lies in it.
-async fn look_ahead(
-    mut offer: ParsedUpload,
-    reading: &ParseContext<'_>,
-) -> Result<(ParsedUpload, LookAhead), Error> {
-    let most = reading.limits.look_ahead;
-    let mut ahead = LookAhead::default();
-    ahead.fill(&mut offer.body, most).await?;
-    let Some(boundary) = offer.form_inside(&ahead.head(most as usize))? else {
-        return Ok((offer, ahead));
-    };
-    let mut offer = offer.opened(boundary, ahead, reading).await?;
-    let mut ahead = LookAhead::default();
-    ahead.fill(&mut offer.body, most).await?;
-    Ok((offer, ahead))
+/// What a file is, by its bytes, and the name that agrees with them.
+struct InspectedFile {
+    name: String,
+    content_type: String,
+    kind: MediaKind,
 }
 
-/// The first answer, once it is certain that this is the same file.
-async fn answer_again(
-    offer: ParsedUpload,
+/// Reads the first bytes of the file. A raw body that begins as a form is parsed as one, and the
+/// file is the one inside it.
+async fn look_ahead(
+    mut upload: ParsedUpload,
+    context: &ParseContext<'_>,
+) -> Result<(ParsedUpload, LookAhead), Error> {
+    let limit = context.look_ahead;
+    let mut ahead = LookAhead::default();
+    ahead.fill(&mut upload.body, limit).await?;
+    let Some(boundary) = upload.form_inside(&ahead.head(limit as usize))? else {
+        return Ok((upload, ahead));
+    };
+    let mut upload = upload.reparse_as_form(boundary, ahead, context).await?;
+    let mut ahead = LookAhead::default();
+    ahead.fill(&mut upload.body, limit).await?;
+    Ok((upload, ahead))
+}
+
+/// The first receipt, once it is certain that this is the same file.
+async fn replay_receipt(
+    upload: ParsedUpload,
     first: &IdempotencyRecord,
-    reading: &ParseContext<'_>,
-) -> Result<Box<UploadReceipt>, Error> {
-    // A digest that is declared was compared already, and the file needn't be read.
-    if offer.digest.expected.is_some() {
-        return Ok(Box::new(first.receipt(offer.wants_sum())));
+    context: &ParseContext<'_>,
+) -> Result<UploadReceipt, Error> {
+    // A declared digest was compared with the record's, so the file needn't be read.
+    if upload.digest.expected.is_some() {
+        return Ok(first.receipt(upload.wants_sum()));
     }
-    let (mut offer, ahead) = look_ahead(offer, reading).await?;
+    let (mut upload, ahead) = look_ahead(upload, context).await?;
     let mut length = ahead.length();
-    while let Some(frame) = offer.body.frame().await {
-        length += frame?.data_ref().map_or(0, |data| data.len() as u64);
-        reading.limits.check(length)?;
+    while let Some(frame) = upload.body.frame().await {
+        if let Some(data) = frame?.data_ref() {
+            length += data.len() as u64;
+        }
+        // The file is stored already, so today's rules for it don't matter: this only bounds what
+        // is read.
+        context.settings_limit.check(length)?;
     }
-    let is_same = first.has_sum(offer.sum.as_ref().and_then(|slot| slot.get()));
-    if is_same {
-        Ok(Box::new(first.receipt(offer.wants_sum())))
+    let sum = upload.sum.as_ref().and_then(|slot| slot.get());
+    if first.has_sum(sum) {
+        Ok(first.receipt(upload.wants_sum()))
     } else {
         Err(another_file())
     }
 }
 
-fn defect() -> Error {
+fn panicked() -> Error {
     let detail = "the gateway has a defect: report it with the request id; trying again may help";
     Error::gateway(ErrorCode::Internal, Stage::Store, detail).retryable(true)
 }

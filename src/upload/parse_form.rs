@@ -1,20 +1,19 @@
-//! A form, understood: what its fields say, and its file, still to be read or read whole.
+//! Understands a form: what its fields say, and its file, still to be read or read whole.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http_body::Body;
 use parking_lot::Mutex;
 
+use super::declared_length::{content_length, same_length};
 use super::digest::{self, DeclaredDigest};
-use super::fields::{UploadFields, no_channel};
+use super::fields::no_channel;
 use super::form::{FieldsAfter, LARGEST_FRAME, OpenForm};
 use super::framing::{DerivedLength, Framing};
 use super::look_ahead::LookAhead;
-use super::parse::{
-    ParseContext, ParsedUpload, WholeFile, agree, content_length, digesting, wishes,
-};
+use super::parsed::{ParseContext, ParsedHead, ParsedUpload, WholeFile};
+use super::pipeline::{self, DigestedBody};
 use super::replay::ReplayableFile;
 use crate::body::digest::compare;
 use crate::body::multipart::Boundary;
@@ -22,67 +21,69 @@ use crate::types::caller::AuthenticatedCaller;
 use crate::types::error::{Error, Stage};
 
 /// A form, read up to its file.
-pub struct FormOffer {
+pub struct FormRequest {
     open: OpenForm,
     boundary: Boundary,
     /// The request's own length.
     total: Option<u64>,
-    /// What headers ask for.
-    wished: DeclaredDigest,
+    /// The digest that the request's headers want.
+    wanted: DeclaredDigest,
     framing: Framing,
 }
 
-impl FormOffer {
+impl FormRequest {
     /// Reads the fields before the file.
     pub async fn read<B>(
-        caller: &AuthenticatedCaller,
-        headers: &HeaderMap,
-        fields: UploadFields,
+        request: ParsedHead,
         boundary: Boundary,
         body: B,
-        reading: &ParseContext<'_>,
+        context: &ParseContext<'_>,
     ) -> Result<Self, Error>
     where
         B: Body<Data = Bytes, Error = Error> + Send + Sync + Unpin + 'static,
     {
-        let total = content_length(headers);
+        let ParsedHead {
+            caller,
+            headers,
+            fields,
+            ..
+        } = request;
+        let total = content_length(&headers);
         if let Some(total) = total {
-            reading.limits.check(total.saturating_sub(LARGEST_FRAME))?;
+            // The exception to the rule that an upload has one limit: channel and sender are still
+            // unread inside the form, so only the limit of the settings is known. A form that is
+            // too large for it is refused before any of it is read.
+            let smallest_file = total.saturating_sub(LARGEST_FRAME);
+            context.settings_limit.check(smallest_file)?;
         }
-        let whole = digest::promised(headers)?;
-        let wished = wishes(DeclaredDigest::default(), headers)?;
-        let (_, body) = digesting(
-            body,
-            DeclaredDigest {
-                wanted: false,
-                expected: whole,
-            },
-            false,
-        );
+        let promised = DeclaredDigest {
+            wanted: false,
+            expected: digest::promised(&headers)?,
+        };
+        let body = pipeline::digested(body, promised, false).body;
         let open = OpenForm::read(body, &boundary, fields).await?;
-        open.fields.check(caller, Stage::Read)?;
-        let framing = reading
-            .framings
-            .framing(&caller.id, headers, open.field_names);
+        open.fields.check(&caller, Stage::Read)?;
+        let framings = context.framings;
+        let framing = framings.framing(&caller.id, &headers, open.field_names);
         Ok(Self {
             open,
             boundary,
             total,
-            wished,
+            wanted: DeclaredDigest::wanted_by(&headers),
             framing,
         })
     }
 
     /// With the file unread, or read whole where what is needed may come after it.
-    pub async fn offer(
+    pub async fn parse(
         self,
         caller: &AuthenticatedCaller,
-        reading: &ParseContext<'_>,
+        context: &ParseContext<'_>,
     ) -> Result<ParsedUpload, Error> {
-        if self.open.fields.has_channel(caller) || !reading.spools.is_on() {
-            self.streamed(caller, reading)
+        if self.open.fields.has_channel(caller) || !context.spools.is_on() {
+            self.streamed(caller, context)
         } else {
-            self.read_whole(caller, reading).await
+            self.read_whole(caller, context).await
         }
     }
 
@@ -90,34 +91,27 @@ impl FormOffer {
     fn streamed(
         self,
         caller: &AuthenticatedCaller,
-        reading: &ParseContext<'_>,
+        context: &ParseContext<'_>,
     ) -> Result<ParsedUpload, Error> {
-        let Self {
-            open,
-            boundary,
-            total,
-            wished,
-            framing,
-        } = self;
-        let (framings, part) = (reading.framings, open.part.clone());
-        let metadata = open.fields.clone().understand(caller, Stage::Read)?;
-        let declared = agree(metadata.size, part.content_length)?;
-        declared.map_or(Ok(()), |size| reading.limits.check(size))?;
-        let derived = total.and_then(|total| {
-            DerivedLength::of(framings, framing, total, open.file_start, &boundary)
-        });
-        let digest = metadata.digest.and(wished)?;
+        let Self { open, framing, .. } = self;
+        let framings = context.framings;
+        let part = open.part.clone();
+        let metadata = open.fields.clone().into_metadata(caller, Stage::Read)?;
+        let declared = same_length(metadata.size, part.content_length)?;
+        let derived = match self.total {
+            Some(total) => {
+                DerivedLength::of(framings, framing, total, open.file_start, &self.boundary)
+            }
+            None => None,
+        };
+        let digest = metadata.digest.and(self.wanted)?;
         let after = FieldsAfter::Repeat(open.fields.clone());
-        let (sum, body) = digesting(
-            open.into_file(after, framing, framings.clone()),
-            digest,
-            reading.hash,
-        );
-        let (given_name, given_type) = (part.file_name, part.content_type);
+        let file = open.into_file(after, framing, framings.clone());
+        let DigestedBody { body, sum } = pipeline::digested(file, digest, context.always_hash);
         Ok(ParsedUpload {
             metadata,
-            given_name,
-            given_type,
+            given_name: part.file_name,
+            given_type: part.content_type,
             declared,
             derived,
             digest,
@@ -128,67 +122,59 @@ impl FormOffer {
         })
     }
 
-    /// The channel may come after the file, which waits for it as long as it fits the spool's
+    /// The channel may come after the file, which waits for it in the spool if it fits the spool's
     /// memory.
     async fn read_whole(
         self,
         caller: &AuthenticatedCaller,
-        reading: &ParseContext<'_>,
+        context: &ParseContext<'_>,
     ) -> Result<ParsedUpload, Error> {
-        let Self {
-            open,
-            wished,
-            framing,
-            ..
-        } = self;
+        let Self { open, framing, .. } = self;
         let part = open.part.clone();
         let fields = Arc::new(Mutex::new(open.fields.clone()));
-        let body = open.into_file(
-            FieldsAfter::Count(fields.clone()),
-            framing,
-            reading.framings.clone(),
-        );
+        let after = FieldsAfter::Count(fields.clone());
+        let file = open.into_file(after, framing, context.framings.clone());
         // A digest may come after the file, too.
-        let (sum, mut body) = digesting(body, DeclaredDigest::default(), true);
-        let fits = |length| {
-            if length > reading.spools.memory() {
-                Err(no_channel(Stage::Read))
-            } else {
-                Ok(())
-            }
-        };
-        let check = |length| reading.limits.check(length).and_then(|()| fits(length));
-        let spooled = reading
+        let DigestedBody { mut body, sum } =
+            pipeline::digested(file, DeclaredDigest::default(), true);
+        let ahead = LookAhead::default();
+        let check = |length| check_without_channel(length, context);
+        let spooled = context
             .spools
-            .collect(&caller.id, LookAhead::default(), &mut body, check)
+            .collect(&caller.id, ahead, &mut body, check)
             .await?;
-        let metadata = fields.lock().clone().understand(caller, Stage::Read)?;
-        let declared = agree(metadata.size, part.content_length)?;
-        let digest = metadata.digest.and(wished)?;
-        sum.iter()
-            .filter_map(|slot| slot.get())
-            .try_for_each(|sum| compare(sum, digest.expected))?;
+        let metadata = fields.lock().clone().into_metadata(caller, Stage::Read)?;
+        let declared = same_length(metadata.size, part.content_length)?;
+        let digest = metadata.digest.and(self.wanted)?;
+        if let Some(sum) = sum.as_ref().and_then(|slot| slot.get()) {
+            compare(sum, digest.expected)?;
+        }
         let length = spooled.length();
         let file = ReplayableFile::spooled(spooled);
         let body = file
             .body()
-            .expect("a spooled file can be read as often as one likes");
-        let (given_name, given_type, whole) = (
-            part.file_name,
-            part.content_type,
-            Some(WholeFile { file, length }),
-        );
+            .expect("a spooled file can always be read again");
         Ok(ParsedUpload {
             metadata,
-            given_name,
-            given_type,
+            given_name: part.file_name,
+            given_type: part.content_type,
             declared,
             derived: None,
             digest,
             sum,
             body,
-            whole,
+            whole: Some(WholeFile { file, length }),
             raw: None,
         })
     }
+}
+
+/// Bounds a file that waits for its channel. The same exception as for the form's own length: the
+/// upload's limit isn't known yet.
+fn check_without_channel(length: u64, context: &ParseContext<'_>) -> Result<(), Error> {
+    context.settings_limit.check(length)?;
+    if length > context.spools.memory() {
+        return Err(no_channel(Stage::Read));
+    }
+    Ok(())
 }

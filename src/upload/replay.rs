@@ -1,4 +1,4 @@
-//! A file that can be sent once more while nothing of it is lost (a replay buffer).
+//! A file that can be sent again while nothing of it is lost (a replay buffer).
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -15,80 +15,77 @@ use super::spool::{DiskFile, SpoolContents, SpoolFile};
 use crate::body::BoxBody;
 use crate::types::error::{Error, ErrorCode, Stage};
 
-/// A file's bytes, held or still coming.
+/// A file's bytes: those that were read, and a body with those still to come.
 pub struct ReplayableFile(Arc<Mutex<Remainder>>);
 
-/// What is here of a file, and what is still to come.
+/// What was read of a file, and what is still to come.
 struct Remainder {
-    here: Here,
-    /// None once it has ended.
+    stored: StoredBytes,
+    /// What is still to come; None once it has ended.
     body: Option<BoxBody>,
-    /// The latest attempt to send; the body of an earlier one may outlive it for a moment, and must
-    /// take nothing.
+    /// The number of the latest attempt to send. The body of an earlier attempt may outlive it for
+    /// a moment, and must take nothing from the client.
     attempt: u32,
 }
 
 /// Everything that was read.
-enum Here {
-    /// In memory; let go as soon as more is read.
+enum StoredBytes {
+    /// In memory; lost as soon as more is read.
     Memory(Vec<Bytes>),
-    /// In the spool, and what is read goes there, too.
+    /// In the spool, where what is read goes, too.
     Spool(Box<SpoolFile>),
-    /// Not any more: it can't be sent again.
+    /// Not stored any more: the file can't be sent again.
     Lost,
 }
 
 impl ReplayableFile {
-    /// A file that is here as a whole.
+    /// A file that is in memory as a whole.
     pub fn held(chunks: Vec<Bytes>) -> Self {
-        Self::new(Here::Memory(chunks), None)
+        Self::new(StoredBytes::Memory(chunks), None)
     }
 
-    /// A file that lies in the spool as a whole.
+    /// A file that is in the spool as a whole.
     pub fn spooled(file: SpoolFile) -> Self {
-        Self::new(Here::Spool(Box::new(file)), None)
+        Self::new(StoredBytes::Spool(Box::new(file)), None)
     }
 
-    /// A file whose rest is still to come. It can be sent again until more of it was taken.
+    /// A file whose rest is still to come. It can be sent again until more of it is read.
     pub fn stream(ahead: Vec<Bytes>, body: BoxBody) -> Self {
-        Self::new(Here::Memory(ahead), Some(body))
+        Self::new(StoredBytes::Memory(ahead), Some(body))
     }
 
-    /// A file whose rest is still to come, and whose copy in the spool grows with what is sent: all
-    /// of it can be sent again.
+    /// A file whose rest is still to come, with a copy in the spool that grows with what is sent:
+    /// all of it can be sent again.
     pub fn copied(copy: SpoolFile, body: BoxBody) -> Self {
-        Self::new(Here::Spool(Box::new(copy)), Some(body))
+        Self::new(StoredBytes::Spool(Box::new(copy)), Some(body))
     }
 
-    fn new(here: Here, body: Option<BoxBody>) -> Self {
+    fn new(stored: StoredBytes, body: Option<BoxBody>) -> Self {
         Self(Arc::new(Mutex::new(Remainder {
-            here,
+            stored,
             body,
             attempt: 0,
         })))
     }
 
-    /// The bytes from the first on; None once some that were taken from the caller aren't here any
-    /// more. Bodies that were given out before take nothing more from the caller.
+    /// A body of the whole file; None once bytes that were read from the client are lost. Earlier
+    /// bodies of this file read nothing more from the client.
     pub fn body(&self) -> Option<BoxBody> {
         let mut remainder = self.0.lock();
         remainder.attempt += 1;
-        let SpoolContents { disk, memory } = remainder.here.kept()?;
-        let (disk, memory) = (disk.map(pieces), memory.into_iter());
-        Some(
-            Attempt {
-                disk,
-                memory,
-                remainder: self.0.clone(),
-                number: remainder.attempt,
-            }
-            .boxed(),
-        )
+        let SpoolContents { disk, memory } = remainder.stored.contents()?;
+        let body = PrefixedBody {
+            disk: disk.map(disk_stream),
+            memory: memory.into_iter(),
+            remainder: self.0.clone(),
+            attempt: remainder.attempt,
+        };
+        Some(body.boxed())
     }
 
-    /// Reads on to the end, where all of the file is kept, and returns its length; None where it
-    /// isn't, or there is no room for the rest. `check` refuses a length that is too large. Bodies
-    /// that were given out before take nothing more.
+    /// Reads on to the end and returns the file's length; None where not all of it is in the spool,
+    /// or there is no room for the rest. `check` refuses a length that is too large. Earlier bodies
+    /// of this file read nothing more from the client.
     pub async fn read_to_end(
         &self,
         check: impl Fn(u64) -> Result<(), Error>,
@@ -105,21 +102,21 @@ impl ReplayableFile {
     }
 
     fn spooled_length(&self) -> Option<u64> {
-        match &self.0.lock().here {
-            Here::Spool(file) => Some(file.length()),
-            Here::Memory(_) | Here::Lost => None,
+        match &self.0.lock().stored {
+            StoredBytes::Spool(file) => Some(file.length()),
+            StoredBytes::Memory(_) | StoredBytes::Lost => None,
         }
     }
 }
 
-impl Here {
-    fn kept(&mut self) -> Option<SpoolContents> {
+impl StoredBytes {
+    fn contents(&mut self) -> Option<SpoolContents> {
         match self {
             Self::Memory(chunks) => Some(SpoolContents {
                 disk: None,
                 memory: chunks.clone(),
             }),
-            Self::Spool(file) => Some(file.kept()),
+            Self::Spool(file) => Some(file.contents()),
             Self::Lost => None,
         }
     }
@@ -134,10 +131,12 @@ impl Here {
         Poll::Ready(())
     }
 
-    /// More was read.
+    /// Stores what was read, or is lost.
     fn add(&mut self, data: &Bytes) {
+        if data.is_empty() {
+            return;
+        }
         let is_lost = match self {
-            _ if data.is_empty() => false,
             Self::Spool(file) => file.append(data.clone()).is_err(),
             Self::Memory(_) | Self::Lost => true,
         };
@@ -148,30 +147,31 @@ impl Here {
 }
 
 impl Remainder {
-    /// Takes more from the caller.
+    /// Reads more from the client.
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let Some(body) = &mut self.body else {
             return Poll::Ready(None);
         };
-        ready!(self.here.poll_ready(cx));
+        ready!(self.stored.poll_ready(cx));
         let frame = ready!(Pin::new(body).poll_frame(cx));
         match &frame {
-            Some(Ok(frame)) => frame
-                .data_ref()
-                .into_iter()
-                .for_each(|data| self.here.add(data)),
-            Some(Err(_)) => self.here = Here::Lost,
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    self.stored.add(data);
+                }
+            }
+            Some(Err(_)) => self.stored = StoredBytes::Lost,
             None => self.body = None,
         }
         Poll::Ready(frame)
     }
 }
 
-type Pieces = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send + Sync>>;
+type DiskStream = Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send + Sync>>;
 
-fn pieces(stored: DiskFile) -> Pieces {
-    Box::pin(stream::try_unfold(stored, async |mut stored| {
-        let piece = stored.next().await.map_err(|error| {
+fn disk_stream(file: DiskFile) -> DiskStream {
+    Box::pin(stream::try_unfold(file, async |mut file| {
+        let piece = file.next().await.map_err(|error| {
             tracing::error!(%error, "the spool can't be read");
             Error::gateway(
                 ErrorCode::Internal,
@@ -180,20 +180,20 @@ fn pieces(stored: DiskFile) -> Pieces {
             )
             .retryable(true)
         })?;
-        Ok(piece.map(|piece| (piece, stored)))
+        Ok(piece.map(|piece| (piece, file)))
     }))
 }
 
-/// One attempt to send: what lies on disk, what lies in memory, and then what comes from the
-/// caller.
-struct Attempt {
-    disk: Option<Pieces>,
+/// The body of one attempt to send: what is on disk, what is in memory, and then what comes from
+/// the client.
+struct PrefixedBody {
+    disk: Option<DiskStream>,
     memory: std::vec::IntoIter<Bytes>,
     remainder: Arc<Mutex<Remainder>>,
-    number: u32,
+    attempt: u32,
 }
 
-impl Body for Attempt {
+impl Body for PrefixedBody {
     type Data = Bytes;
     type Error = Error;
 
@@ -212,7 +212,7 @@ impl Body for Attempt {
         }
         // Hardly ever contended: only the latest attempt is polled on purpose.
         let mut remainder = self.remainder.lock();
-        if remainder.attempt != self.number {
+        if remainder.attempt != self.attempt {
             return Poll::Ready(Some(Err(superseded())));
         }
         remainder.poll_more(cx)
@@ -223,7 +223,7 @@ fn superseded() -> Error {
     Error::storage(
         ErrorCode::UploadFailed,
         Stage::Store,
-        "this attempt to send was given up",
+        "this attempt to send was abandoned",
     )
 }
 
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_can_be_sent_again_until_more_of_it_was_taken() {
+    async fn a_file_is_replayable_until_more_is_read() {
         let file = ReplayableFile::stream(vec![Bytes::from_static(b"ab")], rest());
         let mut first = file.body().unwrap();
         assert_eq!(
@@ -247,7 +247,7 @@ mod tests {
         let mut second = file.body().expect("only the look-ahead was sent");
         assert!(
             first.frame().await.unwrap().is_err(),
-            "an attempt that was given up takes nothing"
+            "an attempt that was abandoned takes nothing"
         );
         assert_eq!(
             second.frame().await.unwrap().unwrap().into_data().unwrap(),

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use strum::IntoEnumIterator;
 
-use super::length::LengthLimits;
+use super::size_limit::SizeLimit;
 use crate::egain::accounts::Channel;
-use crate::media::{AgreedName, MediaKind, SniffedType};
+use crate::media::{MediaKind, SniffedType, StoredName};
 use crate::policy::UploadPolicy;
 use crate::policy::attachments::{AttachmentPolicy, ExtensionRule};
 use crate::types::asset::{AssetDirection, Sender};
@@ -18,14 +18,14 @@ use crate::types::error::Error;
 /// The rules of one upload.
 pub struct UploadRules {
     policy: Arc<UploadPolicy>,
-    limits: LengthLimits,
+    settings_limit: SizeLimit,
     /// The channel of the caller's account, as eGain has it.
     live: Option<Arc<Channel>>,
 }
 
 /// What may be sent of one kind of media.
 pub struct KindAllowance {
-    /// Which.
+    /// The kind.
     pub kind: MediaKind,
     /// Bytes.
     pub max_size: u64,
@@ -39,7 +39,7 @@ pub struct KindAllowance {
 pub struct EffectiveRules {
     /// eGain's channel type.
     pub channel: String,
-    /// As asked, or as the caller is bound.
+    /// As requested, or as the caller is bound.
     pub sender: Sender,
     /// Whether anything may be sent at all.
     pub enabled: bool,
@@ -53,12 +53,12 @@ impl UploadRules {
     /// Without `live` only the settings hold.
     pub fn new(
         policy: Arc<UploadPolicy>,
-        limits: LengthLimits,
+        settings_limit: SizeLimit,
         live: Option<Arc<Channel>>,
     ) -> Self {
         Self {
             policy,
-            limits,
+            settings_limit,
             live,
         }
     }
@@ -78,64 +78,62 @@ impl UploadRules {
     pub fn size_limit(
         &self,
         channel: &str,
-        way: AssetDirection,
+        direction: AssetDirection,
         kind: Option<MediaKind>,
-    ) -> LengthLimits {
-        let of_settings = self
-            .policy
-            .max_size(channel, way, kind)
-            .map(|most| (most, LimitSource::Setting));
-        let of_egain = self
-            .live_policy(way)
-            .map(|policy| (policy.max_size, LimitSource::EgainChannel));
-        let strictest = of_settings
-            .into_iter()
-            .chain(of_egain)
-            .min_by_key(|(most, _)| *most);
-        strictest.map_or(self.limits, |(most, source)| {
-            self.limits.at_most(most, source)
-        })
+    ) -> SizeLimit {
+        let mut limit = self.settings_limit;
+        if let Some(max_bytes) = self.policy.max_size(channel, direction, kind) {
+            limit = limit.min(SizeLimit {
+                max_bytes,
+                source: LimitSource::Setting,
+            });
+        }
+        if let Some(policy) = self.live_policy(direction) {
+            limit = limit.min(SizeLimit {
+                max_bytes: policy.max_size,
+                source: LimitSource::EgainChannel,
+            });
+        }
+        limit
+    }
+
+    /// What of this limit refuses an upload: where violations of the policy are only reported, the
+    /// limit of the settings.
+    pub fn enforced(&self, limit: SizeLimit) -> SizeLimit {
+        if self.policy.report_only {
+            self.settings_limit
+        } else {
+            limit
+        }
     }
 
     /// Judges a file by what its bytes are, and by the name that agrees with them.
     pub fn judge(
         &self,
         sniffed: &SniffedType,
-        agreed: &AgreedName,
+        agreed: &StoredName,
         channel: &str,
-        way: AssetDirection,
+        direction: AssetDirection,
     ) -> Result<(), Error> {
-        self.policy.judge(sniffed, agreed, channel, way)?;
-        match self.live_policy(way) {
-            Some(policy) => policy.judge(
-                channel,
-                agreed
-                    .name
-                    .rsplit_once('.')
-                    .map_or("", |(_, extension)| extension),
-            ),
-            None => Ok(()),
-        }
+        self.policy.judge(sniffed, agreed, channel, direction)?;
+        let Some(policy) = self.live_policy(direction) else {
+            return Ok(());
+        };
+        let extension = match agreed.name.rsplit_once('.') {
+            Some((_, extension)) => extension,
+            None => "",
+        };
+        policy.judge(channel, extension)
     }
 
-    /// Everything at once, for a caller who wants to know before it sends.
-    pub fn allowance(&self, channel: &str, sender: Sender) -> EffectiveRules {
-        let way = sender.direction();
-        let of_kind = |kind| {
-            let limits = self.size_limit(channel, way, Some(kind));
-            let types = self
-                .policy
-                .allowed(channel, way, kind)
-                .map(|types| types.iter().map(ToString::to_string).collect());
-            KindAllowance {
-                kind,
-                max_size: limits.max_asset_size,
-                source: limits.source,
-                types,
-            }
-        };
-        let live = self.live_policy(way).cloned().unwrap_or_default();
-        let kinds = MediaKind::iter().map(of_kind).collect();
+    /// All rules, for a caller that wants to know them before it sends.
+    pub fn effective(&self, channel: &str, sender: Sender) -> EffectiveRules {
+        let direction = sender.direction();
+        let live = self.live_policy(direction).cloned().unwrap_or_default();
+        let mut kinds = Vec::new();
+        for kind in MediaKind::iter() {
+            kinds.push(self.allowance(channel, direction, kind));
+        }
         EffectiveRules {
             channel: channel.to_owned(),
             sender,
@@ -145,7 +143,24 @@ impl UploadRules {
         }
     }
 
-    fn live_policy(&self, way: AssetDirection) -> Option<&AttachmentPolicy> {
-        self.live.as_ref().map(|channel| channel.policy(way))
+    fn allowance(
+        &self,
+        channel: &str,
+        direction: AssetDirection,
+        kind: MediaKind,
+    ) -> KindAllowance {
+        let limit = self.size_limit(channel, direction, Some(kind));
+        let types = self.policy.allowed(channel, direction, kind);
+        KindAllowance {
+            kind,
+            max_size: limit.max_bytes,
+            source: limit.source,
+            types: types.map(|types| types.iter().map(ToString::to_string).collect()),
+        }
+    }
+
+    fn live_policy(&self, direction: AssetDirection) -> Option<&AttachmentPolicy> {
+        let channel = self.live.as_ref()?;
+        Some(channel.policy(direction))
     }
 }

@@ -1,13 +1,13 @@
-//! Where a file waits that may have to be sent from its first byte: in memory up to a small bound,
-//! then in an unlinked temporary file, and under one cap for all uploads together.
+//! The spool: holds files that may have to be sent from their first byte. A file is in memory up to
+//! a small bound, then in an unlinked temporary file. All uploads together share one cap.
 
 mod disk;
 mod file;
+mod share;
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http_body_util::BodyExt;
 use prometheus::IntGauge;
@@ -16,26 +16,27 @@ use super::look_ahead::LookAhead;
 use crate::body::BoxBody;
 use crate::body::compact::BLOCK;
 use crate::telemetry::metrics::ServiceMetrics;
-use crate::types::error::{Error, ErrorCode, Stage};
-use crate::types::fair_limit::{FairLimit, FairShare, NoRoom};
+use crate::types::error::Error;
+use crate::types::fair_limit::FairLimit;
 pub use disk::DiskFile;
 use disk::SpoolDisk;
 pub use file::{SpoolContents, SpoolFile};
+use share::{SpoolShare, no_room};
 
-/// Bytes that a caller may always hold while there is room: a file of eGain's largest size, and a
+/// Bytes that each caller may hold while there is room: a file of eGain's largest size, and a
 /// smaller one.
 const LEAST_SHARE: u64 = 16 * 1024 * 1024;
 
 /// Bounds and place of spooled files.
 #[derive(Debug, Clone)]
 pub struct SpoolConfig {
-    /// Bytes of one upload that are kept in memory.
+    /// Bytes of one upload that may be in memory.
     pub memory: u64,
     /// Bytes of all uploads together; 0 switches spooling off.
     pub total: u64,
     /// Where temporary files are made.
     pub dir: PathBuf,
-    /// Whether callers can be told apart: then they share `total` once it gets scarce.
+    /// Whether callers are authenticated: then they share `total` once it gets scarce.
     pub is_shared: bool,
 }
 
@@ -73,12 +74,12 @@ impl SharedSpool {
         self.config.total > 0
     }
 
-    /// Bytes of one upload that are kept in memory.
+    /// Bytes of one upload that may be in memory.
     pub fn memory(&self) -> u64 {
         self.config.memory
     }
 
-    /// Makes sure that temporary files can be made, as the root file system may be read-only.
+    /// Checks that temporary files can be created, as the root file system may be read-only.
     pub fn probe(&self) -> io::Result<()> {
         if self.is_on() {
             tempfile::tempfile_in(&self.config.dir).map(drop)
@@ -87,8 +88,8 @@ impl SharedSpool {
         }
     }
 
-    /// Reads the rest of a file. `check` refuses a length that is too large, as soon as that is
-    /// seen.
+    /// Reads the rest of a file. `check` refuses a length that is too large as soon as it is
+    /// reached.
     pub async fn collect(
         &self,
         caller: &str,
@@ -111,7 +112,7 @@ impl SharedSpool {
         Ok(file)
     }
 
-    /// An empty file with room for so many bytes. They pin next to no memory: a copy is hardly ever
+    /// An empty file with room for `bytes`. It uses hardly any memory, as a copy is hardly ever
     /// read. None where there is no room now.
     pub fn reserve(&self, caller: &str, bytes: u64) -> Option<SpoolFile> {
         let mut share = self.share(caller).ok()?;
@@ -129,59 +130,10 @@ impl SharedSpool {
     }
 }
 
-/// An upload's share of the spool, given back when it is dropped.
-pub struct SpoolShare {
-    held: FairShare,
-    total: u64,
-    gauge: IntGauge,
-}
-
-impl SpoolShare {
-    /// Makes sure that it has so many bytes.
-    ///
-    /// # Errors
-    /// `length-required` where they would never fit, `overloaded` where they don't fit now.
-    fn cover(&mut self, bytes: u64) -> Result<(), Error> {
-        if bytes > self.total {
-            return Err(never_fits(self.total));
-        }
-        let more = bytes.saturating_sub(self.held.units());
-        self.held.grow(more).map_err(no_room)?;
-        self.gauge.add(more as i64);
-        Ok(())
-    }
-}
-
-impl Drop for SpoolShare {
-    fn drop(&mut self) {
-        self.gauge.sub(self.held.units() as i64);
-    }
-}
-
-fn no_room(why: NoRoom) -> Error {
-    let detail = match why {
-        NoRoom::Full => {
-            "too many files of unknown length are being held: declare the length, or try again later"
-        }
-        NoRoom::ShareTaken => {
-            "this caller has its share of what is held of files of unknown length: declare the length, or wait until one is stored"
-        }
-    };
-    Error::gateway(ErrorCode::Overloaded, Stage::Read, detail).retry_after(Duration::from_secs(2))
-}
-
-/// It would be refused again, however few others there are.
-fn never_fits(total: u64) -> Error {
-    let detail = format!(
-        "the file's length isn't known and it is larger than the {total} bytes that such files may take together: send \
-         Content-Length (raw), or size in the query or as a form field before the file"
-    );
-    Error::caller(ErrorCode::LengthRequired, Stage::Read, detail)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::error::ErrorCode;
     use bytes::Bytes;
     use http_body::Frame;
     use http_body_util::StreamBody;
@@ -219,7 +171,7 @@ mod tests {
     }
 
     async fn whole(file: &mut SpoolFile) -> Vec<u8> {
-        let SpoolContents { disk, memory } = file.kept();
+        let SpoolContents { disk, memory } = file.contents();
         let mut bytes = Vec::new();
         if let Some(mut stored) = disk {
             while let Some(piece) = stored.next().await.unwrap() {
@@ -230,7 +182,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_small_file_stays_in_memory_and_a_larger_one_goes_to_disk() {
+    async fn only_a_large_file_goes_to_disk() {
         let spools = spools(100_000, 1_000_000);
         for (length, on_disk) in [
             (4, false),
@@ -250,7 +202,7 @@ mod tests {
                 // Blocks that aren't full are counted as what they pin.
                 let pins_more = size < 16 * 1024 && length > 64 * 1024;
                 assert!(
-                    pins_more || spooled.kept().disk.is_some() == on_disk,
+                    pins_more || spooled.contents().disk.is_some() == on_disk,
                     "{length} in pieces of {size}"
                 );
             }
@@ -258,12 +210,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_uploads_share_one_cap_and_give_their_share_back() {
+    async fn all_uploads_share_one_cap_and_return_it() {
         let spools = spools(100, 6);
         let first = collect(&spools, &["abcd"]).await.unwrap();
         let second = collect(&spools, &["ab", "c"]).await;
         assert_eq!(
-            second.err().map(|fault| fault.code()),
+            second.err().map(|error| error.code()),
             Some(ErrorCode::Overloaded)
         );
         drop(first);
@@ -272,13 +224,14 @@ mod tests {
         assert_eq!(
             alone
                 .err()
-                .map(|fault| (fault.code(), fault.is_retryable())),
+                .map(|error| (error.code(), error.is_retryable())),
             Some((ErrorCode::LengthRequired, false))
         );
         assert_eq!((spools.room.taken(), spools.gauge.get()), (0, 0));
     }
+
     #[test]
-    fn room_for_a_copy_is_there_as_a_whole_or_not_at_all() {
+    fn a_copy_gets_all_its_room_or_none() {
         let spools = spools(100, 1000);
         let first = spools.reserve("me", 600).unwrap();
         assert_eq!(
@@ -291,18 +244,18 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_that_takes_all_it_gets_leaves_room_for_others() {
+    fn a_greedy_caller_leaves_room_for_others() {
         let spools = spools(100, 10 * LEAST_SHARE);
         let greedy: Vec<_> =
             std::iter::from_fn(|| spools.reserve("greedy", LEAST_SHARE / 2)).collect();
         assert!(greedy.len() < 20);
-        let fault = spools
+        let error = spools
             .share("greedy")
             .and_then(|mut share| share.cover(LEAST_SHARE))
             .err()
             .unwrap();
         assert_eq!(
-            (fault.code(), fault.detail().contains("share")),
+            (error.code(), error.detail().contains("share")),
             (ErrorCode::Overloaded, true)
         );
         assert!(spools.reserve("other", LEAST_SHARE).is_some());

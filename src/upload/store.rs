@@ -1,25 +1,23 @@
-//! From a judged file to a stored one: sign, send, confirm.
+//! Stores a checked file: signed URL, send, confirmation.
 //!
-//! The signed URL is asked for as late as possible, as it may live for a minute only. A send that
-//! storage refused or broke is repeated once with a fresh URL, while every byte is still here. So
-//! is one whose length was guessed wrong, with the right one.
+//! The presigned URL is requested as late as possible, as it may be valid for a minute only. A send
+//! that storage refused or broke is retried once with a new URL, while every byte is still here.
+//! So is one whose length was guessed wrong, with the right one.
 
 use std::time::{Duration, Instant};
 
 use prometheus::IntCounter;
-use tracing::Span;
 
 use super::length::SizedFile;
+use super::pipeline;
+use super::receipt::UploadTiming;
 use crate::body::BoxBody;
-use crate::body::exact_length::ExactLengthBody;
-use crate::body::in_span::InSpan;
-use crate::body::observed::ObservedBody;
 use crate::egain::{EgainClient, NewAsset, OrphanQueue};
 use crate::storage::{PutPayload, StorageClient};
 use crate::types::asset::AssetId;
 use crate::types::error::{Blame, Error, ErrorCode};
 
-/// When a caller may try again what storage didn't take.
+/// When a caller may retry what storage didn't take.
 const STORAGE_PAUSE: Duration = Duration::from_secs(2);
 
 /// Where files go.
@@ -29,20 +27,20 @@ pub struct FileStore {
     pub egain: EgainClient,
     /// Takes the bytes.
     pub storage: StorageClient,
-    /// Takes what isn't kept.
+    /// Takes the assets that aren't committed.
     pub orphans: OrphanQueue,
 }
 
-/// A judged file.
+/// A file to store.
 pub struct StoreJob<'a> {
-    /// What eGain is told of it.
+    /// What the create call tells eGain.
     pub asset: NewAsset<'a>,
     /// Its MIME type.
     pub content_type: &'a str,
     /// Its bytes.
     pub file: &'a mut SizedFile,
-    /// Counts those that are sent.
-    pub bytes: IntCounter,
+    /// Counts the bytes that are sent.
+    pub sent_bytes: IntCounter,
 }
 
 /// A file that storage has confirmed.
@@ -53,55 +51,39 @@ pub struct StoredAsset {
     pub other_name: Option<String>,
 }
 
-/// Where the time went.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct UploadTiming {
-    /// Reading the look-ahead, or the whole file.
-    pub read: Duration,
-    /// Queueing for the allowance of calls.
-    pub budget: Duration,
-    /// eGain's answer.
-    pub sign: Duration,
-    /// Sending, until storage's confirmation.
-    pub store: Duration,
-}
-
 impl FileStore {
-    /// Stores the file; the asset is whole in storage when this succeeds, and handed over for
+    /// Stores the file. The asset is complete in storage when this succeeds, and queued for
     /// deletion when it fails or is dropped. Where its length was a wrong guess, the file has the
     /// right one afterwards.
-    pub async fn deliver(
+    pub async fn store(
         &self,
-        consignment: &mut StoreJob<'_>,
+        job: &mut StoreJob<'_>,
         timing: &mut UploadTiming,
     ) -> Result<StoredAsset, Error> {
-        let mut body = consignment
-            .file
-            .file
-            .body()
-            .expect("nothing was taken from the caller yet but what is here");
+        let first = job.file.file.body();
+        let mut body = first.expect("only the look-ahead was read so far, and all of it is here");
         let mut has_replayed = false;
         loop {
-            let fault = match self.attempt(consignment, body, timing).await {
-                Err(fault) => fault,
-                done => return done,
+            let error = match self.attempt(job, body, timing).await {
+                Ok(stored) => return Ok(stored),
+                Err(error) => error,
             };
-            if fault.code() == ErrorCode::FramingMispredicted {
-                if !consignment.file.correct().await? {
-                    return Err(fault);
+            if error.code() == ErrorCode::FramingMispredicted {
+                if !job.file.correct().await? {
+                    return Err(error);
                 }
-            } else if has_replayed || fault.blame() != Blame::Storage {
-                return Err(come_back(fault));
+            } else if has_replayed || error.blame() != Blame::Storage {
+                return Err(with_pause(error));
             } else {
                 has_replayed = true;
             }
-            let Some(again) = consignment.file.file.body() else {
-                return Err(come_back(fault));
+            let Some(again) = job.file.file.body() else {
+                return Err(with_pause(error));
             };
             tracing::info!(
-                code = fault.code().name(),
-                detail = fault.detail(),
-                "sends once more with a fresh signed URL"
+                code = error.code().name(),
+                detail = error.detail(),
+                "retrying upload with a new signed URL"
             );
             body = again;
         }
@@ -109,19 +91,15 @@ impl FileStore {
 
     async fn attempt(
         &self,
-        consignment: &StoreJob<'_>,
+        job: &StoreJob<'_>,
         body: BoxBody,
         timing: &mut UploadTiming,
     ) -> Result<StoredAsset, Error> {
-        let StoreJob {
-            asset,
-            content_type,
-            file,
-            bytes,
-        } = consignment;
+        let length = job.file.length;
+        // A corrected guess gives the retry another length than the first attempt.
         let asset = NewAsset {
-            size: file.length,
-            ..*asset
+            size: length,
+            ..job.asset
         };
         self.storage.expect_file();
         let began = Instant::now();
@@ -129,36 +107,27 @@ impl FileStore {
         timing.budget += created.queued;
         timing.sign += began.elapsed().saturating_sub(created.queued);
         let url = self.storage.admit(&created.content_url)?;
-        let body = ObservedBody::new(
-            ExactLengthBody::new(body, file.length, file.on_mismatch()),
-            bytes.clone(),
-        );
-        let body = InSpan::new(body, Span::current());
+        let payload = PutPayload {
+            content_type: job.content_type,
+            length,
+            body: pipeline::for_storage(body, job.file, job.sent_bytes.clone()),
+        };
         let began = Instant::now();
-        let sent = self
-            .storage
-            .send(
-                &url,
-                PutPayload {
-                    content_type,
-                    length: file.length,
-                    body,
-                },
-            )
-            .await;
+        let sent = self.storage.send(&url, payload).await;
         timing.store += began.elapsed();
-        sent.map(|()| StoredAsset {
-            id: created.claim.keep(),
+        sent?;
+        Ok(StoredAsset {
+            id: created.asset.keep(),
             other_name: created.other_name,
         })
     }
 }
 
 /// What can't be sent again from here may be sent again by the caller.
-fn come_back(fault: Error) -> Error {
-    if fault.blame() == Blame::Storage {
-        fault.retry_after(STORAGE_PAUSE)
+fn with_pause(error: Error) -> Error {
+    if error.blame() == Blame::Storage {
+        error.retry_after(STORAGE_PAUSE)
     } else {
-        fault
+        error
     }
 }

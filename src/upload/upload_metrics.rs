@@ -1,8 +1,8 @@
-//! Counts how an upload ended, also one whose caller left while nobody was looking.
+//! Counts how an upload ended, also one whose client disconnected before its response.
 
 use std::sync::Arc;
 
-use super::length::LengthSource;
+use super::length_source::LengthSource;
 use crate::telemetry::metrics::ServiceMetrics;
 use crate::telemetry::transfer::{TransferDirection, TransferRecord};
 use crate::types::error::{Error, ErrorCode};
@@ -32,7 +32,7 @@ impl UploadMetrics {
         self.length_source = source.name();
     }
 
-    /// It was answered as an earlier attempt was.
+    /// It got the response of an earlier attempt.
     pub fn replayed(&mut self, source: LengthSource) {
         self.length_source = source.name();
         self.outcome = "replayed";
@@ -40,9 +40,12 @@ impl UploadMetrics {
     }
 
     /// It has ended, well or not.
-    pub fn end(&mut self, fault: Option<&Error>) {
-        self.outcome = fault.map_or("stored", |fault| fault.code().name());
-        self.transfer.end(fault);
+    pub fn end(&mut self, error: Option<&Error>) {
+        self.outcome = match error {
+            Some(error) => error.code().name(),
+            None => "stored",
+        };
+        self.transfer.end(error);
     }
 }
 

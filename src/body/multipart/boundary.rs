@@ -1,6 +1,6 @@
 //! The boundary that a request's `Content-Type` names.
 
-use crate::body::multipart::malformed;
+use crate::body::multipart::malformed::malformed;
 use crate::body::multipart::parameters::HeaderParameter;
 use crate::types::error::Error;
 
@@ -102,13 +102,15 @@ fn is_allowed(byte: u8) -> bool {
 
 fn unreadable() -> Error {
     malformed(
-        "the Content-Type can't be read: send multipart/form-data; boundary=\"...\", with the quotes",
+        "the Content-Type can't be read: \
+         send multipart/form-data; boundary=\"...\", with the quotes",
     )
 }
 
 fn invalid() -> Error {
     malformed(
-        "the boundary is not 1 to 70 visible ASCII characters without quotes: let the HTTP client set it with the form",
+        "the boundary is not 1 to 70 visible ASCII characters without quotes: \
+         let the HTTP client set it with the form",
     )
 }
 

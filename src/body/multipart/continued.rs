@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode;
 
-use crate::body::multipart::malformed;
+use crate::body::multipart::malformed::malformed;
 use crate::media::charset;
 use crate::types::error::Error;
 
@@ -45,7 +45,8 @@ impl<'v> ContinuedName<'v> {
         };
         if self.0.len() == MOST || self.0.iter().any(|piece| piece.number == number) {
             return Err(malformed(
-                "a part's name comes in pieces that can't be put together: send it as filename=\"...\"",
+                "a part's name comes in pieces that can't be put together: \
+                 send it as filename=\"...\"",
             ));
         }
         self.0.push(Piece {
@@ -158,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_that_comes_twice_is_refused_and_so_are_too_many() {
+    fn repeated_or_too_many_pieces_are_refused() {
         assert!(joined(&[("*0", "a"), ("*0", "b")]).is_err());
         let many: Vec<_> = (0..=MOST).map(|number| format!("*{number}")).collect();
         let many: Vec<_> = many.iter().map(|place| (place.as_str(), "x")).collect();

@@ -4,7 +4,7 @@
 use memchr::memmem::Finder;
 
 use crate::body::multipart::boundary::Boundary;
-use crate::body::multipart::malformed;
+use crate::body::multipart::malformed::malformed;
 use crate::types::error::Error;
 
 /// Most blanks between a boundary and its CRLF. No client is known to send any; they are held back
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_only_begins_like_a_delimiter_is_data() {
+    fn a_line_that_only_resembles_a_delimiter_is_data() {
         for data in [
             "\r\n--boundX",
             "\r\n--bound-X",

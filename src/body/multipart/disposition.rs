@@ -5,8 +5,7 @@ use std::borrow::Cow;
 use percent_encoding::percent_decode;
 
 use crate::body::multipart::continued::ContinuedName;
-use crate::body::multipart::head::set_once;
-use crate::body::multipart::malformed;
+use crate::body::multipart::malformed::{malformed, set_once};
 use crate::body::multipart::parameters::{HeaderParameter, InvalidParameters};
 use crate::media::charset;
 use crate::types::error::Error;
@@ -126,7 +125,8 @@ fn decode_extended(value: &[u8]) -> Option<String> {
 fn unreadable(why: InvalidParameters) -> Error {
     malformed(match why {
         InvalidParameters::Incomplete => {
-            "a part's Content-Disposition can't be read: send form-data; name=\"...\"; filename=\"...\""
+            "a part's Content-Disposition can't be read: \
+             send form-data; name=\"...\"; filename=\"...\""
         }
         InvalidParameters::QuoteInside => {
             "a quote within a name in a part's Content-Disposition isn't escaped: send it as %22"
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_not_utf_8_is_a_western_one() {
+    fn a_name_beyond_utf_8_is_windows_1252() {
         assert_eq!(
             file_name(b"filename=\"caf\xe9.pdf\"").as_deref(),
             Some("café.pdf")
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_percent_encoded_as_a_whole_is_decoded() {
+    fn a_fully_percent_encoded_name_is_decoded() {
         for (sent, read) in [
             ("my%20photo.jpg", "my photo.jpg"),
             ("%E5%9B%BE%20%E7%89%87.jpg", "图 片.jpg"),

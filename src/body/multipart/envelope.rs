@@ -2,7 +2,7 @@
 //! misspelt one, an `application/x-www-form-urlencoded` that a library puts on everything.
 
 use crate::body::multipart::boundary::{Boundary, LONGEST};
-use crate::body::multipart::malformed;
+use crate::body::multipart::malformed::malformed;
 use crate::types::error::Error;
 
 /// Most bytes of a form's first line: hyphens, boundary, a few blanks.

@@ -6,7 +6,7 @@ use httparse::{EMPTY_HEADER, Header, Status};
 use memchr::memmem;
 
 use crate::body::multipart::disposition::PartDisposition;
-use crate::body::multipart::malformed;
+use crate::body::multipart::malformed::{bare_line_feed, malformed, set_once};
 use crate::types::error::Error;
 
 /// Most header fields of one part. Real ones have two or three.
@@ -111,10 +111,6 @@ pub(super) fn has_bare_line_feed(head: &[u8]) -> bool {
     memchr::memchr_iter(b'\n', head).any(|at| at == 0 || head[at - 1] != b'\r')
 }
 
-pub(super) fn bare_line_feed() -> Error {
-    malformed("the form's lines end with bare line feeds: end them with CR and LF")
-}
-
 /// Where the head ends, when all of `head` but its first `known` bytes is new.
 pub(super) fn end(head: &[u8], known: usize) -> Option<usize> {
     if head.starts_with(b"\r\n") {
@@ -122,23 +118,6 @@ pub(super) fn end(head: &[u8], known: usize) -> Option<usize> {
     }
     let from = known.saturating_sub(3);
     memmem::find(&head[from..], b"\r\n\r\n").map(|found| from + found + 4)
-}
-
-/// Two readers must not see two different values.
-pub(super) fn set_once<T: PartialEq>(
-    slot: &mut Option<T>,
-    value: T,
-    what: &str,
-) -> Result<(), Error> {
-    match slot {
-        Some(given) if *given != value => Err(malformed(format!(
-            "a part gives {what} twice, differently: give it once"
-        ))),
-        _ => {
-            *slot = Some(value);
-            Ok(())
-        }
-    }
 }
 
 fn text(value: &[u8]) -> String {

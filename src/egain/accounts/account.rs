@@ -1,10 +1,10 @@
 //! An account as the Account API documents it, read from an operator's JSON with every limit
 //! checked.
 
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::attribute::{Attribute, is_secret};
 use super::field_reader::{FieldError, FieldReader};
 use super::variant::AccountVariant;
 
@@ -29,7 +29,7 @@ pub struct Account {
     pub description: Option<String>,
     /// Whether it takes messages; true by default.
     pub active: bool,
-    /// What its provider calls it; its form depends on the variant.
+    /// Its name at its provider; its form depends on the variant.
     pub address: String,
     /// The channel, whose restrictions hold for it.
     pub channel: ObjectReference,
@@ -90,27 +90,11 @@ pub struct ChatConfigurations {
     rest: Map<String, Value>,
 }
 
-/// A name with a value, of which some are secret.
-#[derive(Debug, Clone, Serialize)]
-pub struct Attribute {
-    /// 1 to 255 characters.
-    pub name: String,
-    /// 1 to 1023 characters. Never printed, as a name doesn't always tell that its value is a
-    /// secret.
-    #[serde(serialize_with = "exposed")]
-    pub value: SecretString,
-}
-
-/// Only eGain is sent what this writes.
-fn exposed<S: Serializer>(value: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(value.expose_secret())
-}
-
 impl Account {
     /// Reads an operator's document.
     ///
     /// `current` is the account as eGain has it, where one is replaced: from there come fields that
-    /// aren't documented, and secret values that the document leaves out, as they are never shown.
+    /// aren't documented, and secret values that the document omits, as they are never shown.
     ///
     /// # Errors
     /// Everything that is wrong, a field each.
@@ -148,17 +132,7 @@ impl Account {
         let chat_configurations = fields.object("chatConfigurations", |fields| {
             ChatConfigurations::of(fields, chat)
         });
-        let attributes = fields
-            .list("attributes", 1..=10, |fields| {
-                Attribute::of(fields, current)
-            })
-            .unwrap_or_default();
-        for missing in variant.missing_attributes(&attributes) {
-            fields.mistake::<()>(
-                &format!("attributes.{missing}"),
-                format!("missing: {variant} needs it"),
-            );
-        }
+        let attributes = read_attributes(fields, variant, current);
         let account = Self {
             name: fields.required("name", "1 to 255 characters", name),
             description: fields.text("description", DESCRIPTION),
@@ -186,7 +160,26 @@ impl Account {
     }
 }
 
-/// What eGain sets itself isn't sent back, but for the lock, which whoever writes adds.
+fn read_attributes(
+    fields: &mut FieldReader,
+    variant: AccountVariant,
+    current: Option<&Value>,
+) -> Vec<Attribute> {
+    let attributes = fields
+        .list("attributes", 1..=10, |fields| {
+            Attribute::of(fields, current)
+        })
+        .unwrap_or_default();
+    for missing in variant.missing_attributes(&attributes) {
+        fields.mistake::<()>(
+            &format!("attributes.{missing}"),
+            format!("missing: {variant} needs it"),
+        );
+    }
+    attributes
+}
+
+/// Fields that eGain sets itself aren't sent back, except `modified`, which the call adds.
 fn undocumented(mut rest: Map<String, Value>) -> Map<String, Value> {
     rest.retain(|name, _| !READ_ONLY.contains(&name.as_str()));
     rest
@@ -254,41 +247,6 @@ impl ChatConfigurations {
             rest: fields.rest(current),
         }
     }
-}
-
-impl Attribute {
-    fn of(fields: &mut FieldReader, current: Option<&Value>) -> Self {
-        let name = fields.text("name", NAME);
-        let name = fields.required("name", "1 to 255 characters", name);
-        // As shown: that a value is set, and not which.
-        fields.pass("isSet");
-        let value = fields
-            .text("value", DESCRIPTION)
-            .or_else(|| kept_secret(&name, current));
-        let value = fields.required("value", "1 to 1023 characters", value);
-        fields.rest(None);
-        Self {
-            name,
-            value: value.into(),
-        }
-    }
-}
-
-/// A secret's value as eGain has it.
-fn kept_secret(name: &str, current: Option<&Value>) -> Option<String> {
-    let attributes = within(current, "attributes")?.as_array()?;
-    let same = attributes
-        .iter()
-        .find(|attribute| is_secret(name) && attribute["name"] == name)?;
-    same["value"].as_str().map(str::to_owned)
-}
-
-/// Whether an attribute's value is never shown, by its name.
-pub fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    ["token", "secret", "password", "key"]
-        .iter()
-        .any(|end| name.ends_with(end))
 }
 
 /// An account of eGain's as it may be shown: of each secret only that it is set.

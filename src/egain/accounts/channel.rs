@@ -17,7 +17,7 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// None for an answer without a type.
+    /// None for a response without a type.
     pub fn read(channel: &Value) -> Option<Self> {
         Some(Self {
             kind: channel["type"]

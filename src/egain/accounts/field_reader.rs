@@ -1,6 +1,6 @@
 //! Reads the fields of a JSON object and notes everything that is wrong with them, instead of
-//! stopping at the first mistake as serde does: an operator who writes an account by hand is told
-//! all of it at once.
+//! stopping at the first mistake as serde does: an operator who writes an account by hand sees
+//! all of them at once.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -44,7 +44,7 @@ impl<'v, 'e> FieldReader<'v, 'e> {
         }
     }
 
-    /// A text of so many characters.
+    /// A text whose number of characters is within `length`.
     pub fn text(&mut self, name: &'static str, length: RangeInclusive<usize>) -> Option<String> {
         let text = match self.find(name)? {
             Value::String(text) => text,
@@ -151,7 +151,7 @@ impl<'v, 'e> FieldReader<'v, 'e> {
         Some(all)
     }
 
-    /// What was read, or a mistake where it isn't there at all. `expected` says what it has to be.
+    /// The value, or a mistake if it is missing. `expected` describes what it has to be.
     pub fn required<T: Default>(&mut self, name: &str, expected: &str, read: Option<T>) -> T {
         if read.is_none() && self.object.get(name).is_none_or(Value::is_null) {
             self.mistake::<T>(name, format!("missing: {expected}"));
@@ -173,7 +173,7 @@ impl<'v, 'e> FieldReader<'v, 'e> {
         None
     }
 
-    /// Fields that nobody asked for. Those that `current` has, which is the same object as eGain
+    /// Fields that were not read. Those that `current` has, which is the same object as eGain
     /// sent it, are kept, also where this one left them out: eGain may have fields that aren't
     /// documented. Others are mistakes.
     pub fn rest(&mut self, current: Option<&Value>) -> Map<String, Value> {
@@ -224,7 +224,7 @@ fn owned((name, value): (&String, &Value)) -> (String, Value) {
     (name.clone(), value.clone())
 }
 
-/// A short value as it is; longer ones would only fill the answer.
+/// A short value as it is; of a longer one only its kind.
 fn shown(value: &Value) -> String {
     let text = value.to_string();
     if text.chars().count() <= 40 {

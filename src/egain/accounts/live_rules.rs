@@ -1,9 +1,9 @@
-//! What each account's channel lets be attached, kept at hand: no upload waits for eGain once an
-//! account is known.
+//! A cache of the attachment rules of each account's channel: no upload waits for eGain once the
+//! account is cached.
 //!
-//! An account costs two calls when it is first seen and then two a period, however many callers are
-//! bound to it. The last good copy stays while eGain is down; an account that was never seen is
-//! refused then, and not guessed.
+//! An account costs two calls when it is first used and then two a period, however many callers are
+//! bound to it. The last good copy is used while eGain is down; an account that was never read is
+//! refused then.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,20 +14,30 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::Channel;
-use crate::egain::EgainClient;
+use crate::egain::egain_client::EgainClient;
 use crate::telemetry::metrics::ServiceMetrics;
 use crate::types::account::{AccountId, ChannelId};
 use crate::types::caller::Principal;
 use crate::types::error::{Error, ErrorCode, Stage};
 
-/// Accounts that are kept; callers' tokens may name any.
+/// The most accounts in the cache; callers' tokens may name any.
 const MOST_ACCOUNTS: u64 = 10_000;
 
-/// An account that nobody has uploaded for in so long isn't refreshed any more.
+/// An account without uploads for this long isn't refreshed any more.
 const UNUSED: Duration = Duration::from_secs(3600);
 
-/// How often the refresh looks for what is due, at least and at most.
-const LOOKS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// The shortest and the longest pause between two looks for accounts that are due.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// Why an account's callers may upload nothing.
+const NO_ACCOUNT: &str = "this caller's account doesn't exist at eGain any more: \
+                          an operator must bind it to another";
+const INACTIVE_ACCOUNT: &str = "this caller's account is inactive at eGain: \
+                                an operator must activate it";
+const NO_CHANNEL: &str = "this caller's account names no channel at eGain: \
+                          an operator must check it";
+const INACTIVE_CHANNEL: &str = "the channel of this caller's account is inactive at eGain: \
+                                an operator must activate it";
 
 /// The rules of all accounts that callers are bound to.
 #[derive(Clone)]
@@ -44,7 +54,7 @@ struct Entry(RwLock<Seen>);
 struct Seen {
     verdict: Verdict,
     fetched: Instant,
-    /// When to look again; later than the copy's age alone says where that has failed.
+    /// When to read it again; a failed refresh moves it.
     due: Instant,
 }
 
@@ -53,12 +63,12 @@ struct Seen {
 enum Verdict {
     /// Upload by this channel's rules.
     Open(Arc<Channel>),
-    /// Nothing, and why.
+    /// Nothing, for this reason.
     Closed(&'static str),
 }
 
 impl LiveRules {
-    /// Knows no account yet.
+    /// With an empty cache.
     pub fn new(egain: EgainClient, ttl: Duration, metrics: &ServiceMetrics) -> Self {
         let accounts = Cache::builder()
             .max_capacity(MOST_ACCOUNTS)
@@ -74,11 +84,11 @@ impl LiveRules {
         rules
     }
 
-    /// The channel of an account, with its rules. Asks eGain only where the account was never seen.
+    /// The channel of an account, with its rules. Calls eGain only if the account isn't cached.
     ///
     /// # Errors
     /// `forbidden` for an account or channel that is deleted or inactive; `upstream-unavailable`
-    /// where eGain can't be asked.
+    /// where eGain can't be called.
     pub async fn channel_of(&self, account: &AccountId) -> Result<Arc<Channel>, Error> {
         let entry = match self.accounts.get(account).await {
             Some(entry) => entry,
@@ -91,31 +101,27 @@ impl LiveRules {
         }
     }
 
-    /// Single flight: all who wait for one account share one fetch.
+    /// Single flight: all uploads that wait for one account share one fetch.
     async fn first(&self, account: &AccountId) -> Result<Arc<Entry>, Error> {
         let (rules, id) = (self.clone(), account.clone());
-        // In a task of its own, so that a caller that leaves doesn't make the others ask once more.
+        // A task of its own: if the client that began it disconnects, the others don't start again.
         let fetch = async move {
             tokio::spawn(async move { rules.fetch(&id).await })
                 .await
                 .unwrap_or_else(|_| Err(defect()))
         };
         let ttl = self.ttl;
-        let entry = async move {
-            fetch
-                .await
-                .map(|verdict| Arc::new(Entry::new(verdict, ttl)))
-        };
+        let entry = async move { Ok(Arc::new(Entry::new(fetch.await?, ttl))) };
         self.accounts
             .try_get_with(account.clone(), entry)
             .await
-            .map_err(|fault| never_seen(&fault))
+            .map_err(|error: Arc<Error>| never_read(&error))
     }
 
     /// Refreshes what is due, for ever.
     pub async fn keep_fresh(self) {
         loop {
-            sleep((self.ttl / 10).clamp(LOOKS.0, LOOKS.1)).await;
+            sleep((self.ttl / 10).clamp(PAUSES.0, PAUSES.1)).await;
             for (account, entry) in &self.accounts {
                 if entry.0.read().due <= Instant::now() {
                     self.refresh(&account, &entry).await;
@@ -129,53 +135,51 @@ impl LiveRules {
         let seen = &mut *entry.0.write();
         match fetched {
             Ok(verdict) => *seen = Seen::now(verdict, self.ttl),
-            Err(fault) => {
+            Err(error) => {
                 seen.due = Instant::now() + self.ttl;
                 let age_s = seen.fetched.elapsed().as_secs();
-                tracing::warn!(%account, age_s, code = fault.code().name(), "attachment rules refresh failed, keeping the last ones");
+                let code = error.code().name();
+                tracing::warn!(
+                    %account,
+                    age_s,
+                    code,
+                    "attachment rules refresh failed, keeping the last ones"
+                );
             }
         }
     }
 
     /// Two calls: the account, and the channel that it names.
     async fn fetch(&self, id: &AccountId) -> Result<Verdict, Error> {
-        let by = &Principal::Gateway;
-        let account = match self.egain.get_account(id, by).await {
+        let principal = &Principal::Gateway;
+        let account = match self.egain.get_account(id, principal).await {
             Ok(account) => account,
-            Err(fault) if fault.code() == ErrorCode::NotFound => {
-                return Ok(Verdict::Closed(
-                    "this caller's account doesn't exist at eGain any more: an operator must bind it to another",
-                ));
+            Err(error) if error.code() == ErrorCode::NotFound => {
+                return Ok(Verdict::Closed(NO_ACCOUNT));
             }
-            Err(fault) => return Err(fault),
+            Err(error) => return Err(error),
         };
         if account["active"] == Value::Bool(false) {
-            return Ok(Verdict::Closed(
-                "this caller's account is inactive at eGain: an operator must activate it",
-            ));
+            return Ok(Verdict::Closed(INACTIVE_ACCOUNT));
         }
         let channel = account["channel"]["id"].as_str().and_then(ChannelId::parse);
         let Some(channel) = channel else {
-            return Ok(Verdict::Closed(
-                "this caller's account names no channel at eGain: an operator must look at it",
-            ));
+            return Ok(Verdict::Closed(NO_CHANNEL));
         };
-        let channel = Channel::fetch(&self.egain, &channel, by).await?;
+        let channel = Channel::fetch(&self.egain, &channel, principal).await?;
         if !channel.active {
-            return Ok(Verdict::Closed(
-                "the channel of this caller's account is inactive at eGain: an operator must activate it",
-            ));
+            return Ok(Verdict::Closed(INACTIVE_CHANNEL));
         }
         Ok(Verdict::Open(Arc::new(channel)))
     }
 
-    /// The age of the oldest copy; no time where there is none.
+    /// The age of the oldest copy; zero where there is none.
     fn oldest(&self) -> Duration {
-        let ages = self
-            .accounts
-            .iter()
-            .map(|(_, entry)| entry.0.read().fetched.elapsed());
-        ages.max().unwrap_or_default()
+        let mut oldest = Duration::ZERO;
+        for (_, entry) in &self.accounts {
+            oldest = oldest.max(entry.0.read().fetched.elapsed());
+        }
+        oldest
     }
 }
 
@@ -196,18 +200,18 @@ impl Seen {
     }
 }
 
-/// Without rules nothing can be judged, whatever the reason: the caller may come back.
-fn never_seen(fault: &Error) -> Error {
-    let detail = "the rules of this caller's account can't be read from eGain, and none were read before: try again later; if it \
-                  lasts, an operator must check that the client has the scope app.conversation.conversationmgr.read or .manage";
-    let wait = fault.wait().unwrap_or(Duration::from_secs(5));
-    let refused =
+/// Without rules no upload can be judged, whatever the reason: the client may retry.
+fn never_read(cause: &Error) -> Error {
+    let detail = "the rules of this caller's account can't be read from eGain, and none are \
+                  cached: try again later; if it lasts, an operator must check that the client \
+                  has the scope app.conversation.conversationmgr.read or .manage";
+    let wait = cause.wait().unwrap_or(Duration::from_secs(5));
+    let error =
         Error::egain(ErrorCode::UpstreamUnavailable, Stage::Policy, detail).retry_after(wait);
-    fault
-        .upstream_answer()
-        .cloned()
-        .into_iter()
-        .fold(refused, Error::upstream)
+    match cause.upstream_answer() {
+        Some(upstream) => error.upstream(upstream.clone()),
+        None => error,
+    }
 }
 
 fn defect() -> Error {

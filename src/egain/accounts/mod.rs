@@ -3,6 +3,7 @@
 
 mod account;
 mod account_api;
+mod attribute;
 mod channel;
 mod field_reader;
 mod live_rules;
@@ -10,10 +11,8 @@ mod live_rules;
 mod tests;
 mod variant;
 
-pub use account::{
-    Account, Attribute, CaseManagement, ChatConfigurations, ObjectReference, is_secret,
-    without_secrets,
-};
+pub use account::{Account, CaseManagement, ChatConfigurations, ObjectReference, without_secrets};
+pub use attribute::{Attribute, is_secret};
 pub use channel::Channel;
 pub use field_reader::FieldError;
 pub use live_rules::LiveRules;

@@ -1,6 +1,6 @@
-//! What accounts of different providers have in common with none of the others.
+//! How accounts of different providers differ.
 
-use super::account::Attribute;
+use super::attribute::Attribute;
 
 /// A provider's kind of account; the channel's type tells which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::Display)]
@@ -55,7 +55,7 @@ impl AccountVariant {
         (!fits).then(|| format!("{expected} for {self}, is {address:?}"))
     }
 
-    /// Names of attributes that the provider needs and that aren't there.
+    /// Names of attributes that the provider needs and that are missing.
     pub fn missing_attributes(
         self,
         attributes: &[Attribute],

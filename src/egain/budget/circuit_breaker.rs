@@ -1,32 +1,32 @@
-//! When no call is made at all: after a 429 (back-off) and during an outage (circuit breaker).
+//! When no call is made at all: after a 429 (backoff) and during an outage (circuit breaker).
 //!
-//! Both end the same way: once the pause is over, one call goes as a probe. If eGain takes it, all
-//! go again; if not, the pause doubles. So eGain isn't asked more often than it wants, and no
-//! single odd answer stops the service for longer than `egain.max_pause`.
+//! Both end the same way: once the pause is over, one call is sent as a probe. If eGain accepts it,
+//! all calls are admitted again; if not, the pause doubles. So eGain isn't called more often than
+//! it wants, and no single odd response stops the service for longer than `egain.max_pause`.
 //!
 //! Circuit-breaker crates (`failsafe`, `recloser`) let any number of calls through as probes, don't
-//! tell when the next one is due, and know no `Retry-After`.
+//! expose when the next one is due, and ignore `Retry-After`.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How many calls in a row have to fail until it is an outage.
+/// This many failed calls in a row are an outage.
 const FAILURES: u32 = 5;
 /// The first pause of an outage, and of a 429 that asks for none.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause that an outage is given unless eGain asks for more: it may be over at any
-/// time, and a probe costs little.
+/// The longest pause during an outage unless eGain asks for more: it may be over at any time, and a
+/// probe costs little.
 const LONGEST_OUTAGE_PAUSE: Duration = Duration::from_secs(10);
 
-/// What became of a call, as far as the next ones are concerned.
+/// What the result of a call means for the calls after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallVerdict {
-    /// eGain answered, and takes calls.
+    /// eGain responded, and accepts calls.
     Taken,
-    /// 429, with the wait that it asked for.
+    /// 429, with its `Retry-After`.
     TooMany(Option<Duration>),
-    /// eGain failed: 5xx, with the wait that it asked for, or no answer.
+    /// eGain failed: 5xx, with its `Retry-After`, or no response.
     Failed(Option<Duration>),
     /// No connection was made: eGain failed, and hasn't seen the call.
     Unsent,
@@ -39,7 +39,7 @@ pub(super) enum PauseCause {
     Outage,
 }
 
-/// What an operator should hear of.
+/// What is logged for an operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BreakerEvent {
     Stopped {
@@ -56,9 +56,9 @@ pub(super) enum BreakerEvent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CallGate {
     Open,
-    /// None for so long, and then one.
+    /// None for this long, and then one.
     Shut(Duration),
-    /// One is under way as a probe.
+    /// One is in flight as a probe.
     Probing,
 }
 
@@ -66,7 +66,7 @@ pub(super) struct CircuitBreaker {
     max_pause: Duration,
     /// Failures in a row.
     failures: u32,
-    /// The longest wait that one of those asked for.
+    /// The longest `Retry-After` of those.
     asked: Duration,
     stop: Option<Stop>,
 }
@@ -115,15 +115,15 @@ impl CircuitBreaker {
         }
     }
 
-    /// A call goes; it is the probe if there was a pause.
-    pub(super) fn goes(&mut self, number: u64) {
+    /// A call is admitted; it is the probe if there is a pause.
+    pub(super) fn admitted(&mut self, number: u64) {
         if let Some(stop) = &mut self.stop {
             stop.probe = Some(number);
         }
     }
 
-    /// A call that was to go doesn't.
-    pub(super) fn stays(&mut self, number: u64) {
+    /// An admitted call was not made.
+    pub(super) fn withdrawn(&mut self, number: u64) {
         if let Some(stop) = self.stop.as_mut().filter(|stop| stop.probe == Some(number)) {
             stop.probe = None;
         }
@@ -137,16 +137,16 @@ impl CircuitBreaker {
         now: Instant,
     ) -> Option<BreakerEvent> {
         match &self.stop {
-            None => self.ended_in_peace(verdict, now),
-            Some(stop) if stop.probe == Some(number) => self.probed(verdict, now),
+            None => self.ended_while_open(verdict, now),
+            Some(stop) if stop.probe == Some(number) => self.probe_ended(verdict, now),
             Some(stop) => {
-                self.straggled(stop.cause, verdict, now);
+                self.ended_late(stop.cause, verdict, now);
                 None
             }
         }
     }
 
-    fn ended_in_peace(&mut self, verdict: CallVerdict, now: Instant) -> Option<BreakerEvent> {
+    fn ended_while_open(&mut self, verdict: CallVerdict, now: Instant) -> Option<BreakerEvent> {
         match verdict {
             CallVerdict::Taken => {
                 (self.failures, self.asked) = (0, Duration::ZERO);
@@ -170,8 +170,11 @@ impl CircuitBreaker {
             .max(asked.unwrap_or_default())
             .min(self.max_pause);
         let asked = (!self.asked.is_zero()).then_some(self.asked);
-        (self.failures >= FAILURES)
-            .then(|| self.stop(PauseCause::Outage, asked, self.asked.max(FIRST_PAUSE), now))
+        if self.failures < FAILURES {
+            return None;
+        }
+        let pause = self.asked.max(FIRST_PAUSE);
+        Some(self.stop(PauseCause::Outage, asked, pause, now))
     }
 
     fn stop(
@@ -194,8 +197,8 @@ impl CircuitBreaker {
         }
     }
 
-    /// The probe's verdict: all go again, or nobody for twice as long.
-    fn probed(&mut self, verdict: CallVerdict, now: Instant) -> Option<BreakerEvent> {
+    /// The probe's verdict: all calls are admitted again, or none for twice as long.
+    fn probe_ended(&mut self, verdict: CallVerdict, now: Instant) -> Option<BreakerEvent> {
         let before = self.stop.take()?;
         let twice = |cause| {
             if before.cause == cause {
@@ -238,9 +241,9 @@ impl CircuitBreaker {
         None
     }
 
-    /// A call that was sent before the stop: another 429 may ask for more, and an answer ends an
+    /// A call that was sent before the stop: another 429 may ask for more, and a response ends an
     /// outage.
-    fn straggled(&mut self, cause: PauseCause, verdict: CallVerdict, now: Instant) {
+    fn ended_late(&mut self, cause: PauseCause, verdict: CallVerdict, now: Instant) {
         match (cause, verdict) {
             (PauseCause::Outage, CallVerdict::Taken) => *self = Self::new(self.max_pause),
             (PauseCause::TooMany, CallVerdict::TooMany(Some(asked))) => {
@@ -264,128 +267,132 @@ mod tests {
 
     /// Lets probes fail, and says how long each pause was.
     fn pauses(
-        brake: &mut CircuitBreaker,
+        breaker: &mut CircuitBreaker,
         first: Instant,
         verdict: CallVerdict,
         probes: u64,
     ) -> Vec<u64> {
         let mut now = first;
         let mut one = |number| {
-            let left = brake.left(now);
+            let left = breaker.left(now);
             now += left;
-            assert_eq!(brake.gate(now), CallGate::Shut(Duration::ZERO));
-            brake.goes(number);
-            assert_eq!(brake.gate(now), CallGate::Probing);
-            assert_eq!(brake.ended(number, verdict, now), None, "it is told once");
+            assert_eq!(breaker.gate(now), CallGate::Shut(Duration::ZERO));
+            breaker.admitted(number);
+            assert_eq!(breaker.gate(now), CallGate::Probing);
+            assert_eq!(
+                breaker.ended(number, verdict, now),
+                None,
+                "it is logged once"
+            );
             left.as_secs()
         };
         (1000..1000 + probes).map(&mut one).collect()
     }
 
     #[test]
-    fn one_429_stops_calls_for_max_pause_at_most_whatever_it_asks() {
+    fn one_429_stops_calls_for_max_pause_at_most() {
         let now = Instant::now();
         for (asked, pause) in [
             (None, SECOND),
             (Some(5 * SECOND), 5 * SECOND),
             (Some(HOUR), MINUTE),
         ] {
-            let mut brake = CircuitBreaker::new(MINUTE);
-            let news = brake.ended(0, CallVerdict::TooMany(asked), now);
+            let mut breaker = CircuitBreaker::new(MINUTE);
+            let event = breaker.ended(0, CallVerdict::TooMany(asked), now);
             assert_eq!(
-                news,
+                event,
                 Some(BreakerEvent::Stopped {
                     cause: PauseCause::TooMany,
                     asked,
                     pause
                 })
             );
-            assert_eq!(brake.gate(now), CallGate::Shut(pause));
+            assert_eq!(breaker.gate(now), CallGate::Shut(pause));
         }
     }
 
     #[test]
-    fn a_pause_doubles_up_to_what_was_asked_while_probes_are_refused() {
+    fn a_pause_doubles_up_to_the_retry_after() {
         let now = Instant::now();
         for (asked, seen) in [
             (Some(HOUR), [60, 120, 240, 480, 960, 1920, 3600, 3600]),
             (Some(3 * SECOND), [3; 8]),
         ] {
-            let mut brake = CircuitBreaker::new(MINUTE);
-            brake.ended(0, CallVerdict::TooMany(asked), now);
+            let mut breaker = CircuitBreaker::new(MINUTE);
+            breaker.ended(0, CallVerdict::TooMany(asked), now);
             assert_eq!(
-                pauses(&mut brake, now, CallVerdict::TooMany(asked), 8),
+                pauses(&mut breaker, now, CallVerdict::TooMany(asked), 8),
                 seen
             );
         }
-        let mut brake = CircuitBreaker::new(MINUTE);
-        brake.ended(0, CallVerdict::TooMany(None), now);
+        let mut breaker = CircuitBreaker::new(MINUTE);
+        breaker.ended(0, CallVerdict::TooMany(None), now);
         assert_eq!(
-            pauses(&mut brake, now, CallVerdict::TooMany(None), 8),
+            pauses(&mut breaker, now, CallVerdict::TooMany(None), 8),
             [1, 2, 4, 8, 16, 32, 60, 60]
         );
     }
 
     #[test]
-    fn a_probe_that_is_taken_lets_all_go_and_one_that_isnt_made_another() {
+    fn an_accepted_probe_admits_all_calls_again() {
         let now = Instant::now();
-        let mut brake = CircuitBreaker::new(MINUTE);
-        brake.ended(0, CallVerdict::TooMany(None), now);
-        brake.goes(1);
-        brake.stays(1);
+        let mut breaker = CircuitBreaker::new(MINUTE);
+        breaker.ended(0, CallVerdict::TooMany(None), now);
+        breaker.admitted(1);
+        breaker.withdrawn(1);
         assert_eq!(
-            brake.gate(now + SECOND),
+            breaker.gate(now + SECOND),
             CallGate::Shut(Duration::ZERO),
             "the next one may probe"
         );
-        brake.goes(2);
-        brake.stays(1);
-        assert_eq!(brake.gate(now + SECOND), CallGate::Probing);
+        breaker.admitted(2);
+        breaker.withdrawn(1);
+        assert_eq!(breaker.gate(now + SECOND), CallGate::Probing);
         assert_eq!(
-            brake.ended(2, CallVerdict::Taken, now + SECOND),
+            breaker.ended(2, CallVerdict::Taken, now + SECOND),
             Some(BreakerEvent::Over {
                 cause: PauseCause::TooMany
             })
         );
-        assert_eq!(brake.gate(now + SECOND), CallGate::Open);
+        assert_eq!(breaker.gate(now + SECOND), CallGate::Open);
     }
 
     #[test]
     fn five_failures_in_a_row_are_an_outage_and_four_arent() {
         let now = Instant::now();
-        let mut brake = CircuitBreaker::new(MINUTE);
+        let mut breaker = CircuitBreaker::new(MINUTE);
         for number in 0..4 {
-            assert_eq!(brake.ended(number, CallVerdict::Failed(None), now), None);
+            assert_eq!(breaker.ended(number, CallVerdict::Failed(None), now), None);
         }
-        brake.ended(4, CallVerdict::Taken, now);
+        breaker.ended(4, CallVerdict::Taken, now);
         for number in 5..9 {
-            assert_eq!(brake.ended(number, CallVerdict::Unsent, now), None);
+            assert_eq!(breaker.ended(number, CallVerdict::Unsent, now), None);
         }
-        assert_eq!(brake.gate(now), CallGate::Open);
-        assert!(brake.ended(9, CallVerdict::Failed(None), now).is_some());
+        assert_eq!(breaker.gate(now), CallGate::Open);
+        assert!(breaker.ended(9, CallVerdict::Failed(None), now).is_some());
         assert_eq!(
-            (brake.gate(now), brake.cause()),
+            (breaker.gate(now), breaker.cause()),
             (CallGate::Shut(SECOND), Some(PauseCause::Outage))
         );
         assert_eq!(
-            pauses(&mut brake, now, CallVerdict::Failed(None), 6),
+            pauses(&mut breaker, now, CallVerdict::Failed(None), 6),
             [1, 2, 4, 8, 10, 10]
         );
     }
 
     #[test]
-    fn a_wait_that_a_failure_asks_for_is_the_least_pause_of_its_outage() {
+    fn a_retry_after_is_the_shortest_pause_of_its_outage() {
         let now = Instant::now();
-        let mut brake = CircuitBreaker::new(MINUTE);
+        let mut breaker = CircuitBreaker::new(MINUTE);
         for number in 0..5 {
-            brake.ended(
+            breaker.ended(
                 number,
                 CallVerdict::Failed((number == 2).then_some(30 * SECOND)),
                 now,
             );
         }
         assert_eq!(
-            pauses(&mut brake, now, CallVerdict::Failed(Some(HOUR)), 3),
+            pauses(&mut breaker, now, CallVerdict::Failed(Some(HOUR)), 3),
             [30, 60, 60]
         );
     }
@@ -393,17 +400,17 @@ mod tests {
     #[test]
     fn calls_from_before_the_stop_end_an_outage_but_no_429() {
         let now = Instant::now();
-        let mut brake = CircuitBreaker::new(MINUTE);
+        let mut breaker = CircuitBreaker::new(MINUTE);
         for number in 0..5 {
-            brake.ended(number, CallVerdict::Failed(None), now);
+            breaker.ended(number, CallVerdict::Failed(None), now);
         }
-        brake.ended(5, CallVerdict::Taken, now);
-        assert_eq!(brake.gate(now), CallGate::Open);
-        brake.ended(6, CallVerdict::TooMany(Some(2 * SECOND)), now);
-        brake.ended(7, CallVerdict::Taken, now);
-        brake.ended(8, CallVerdict::TooMany(Some(HOUR)), now);
+        breaker.ended(5, CallVerdict::Taken, now);
+        assert_eq!(breaker.gate(now), CallGate::Open);
+        breaker.ended(6, CallVerdict::TooMany(Some(2 * SECOND)), now);
+        breaker.ended(7, CallVerdict::Taken, now);
+        breaker.ended(8, CallVerdict::TooMany(Some(HOUR)), now);
         assert_eq!(
-            brake.gate(now),
+            breaker.gate(now),
             CallGate::Shut(MINUTE),
             "another one asked for more"
         );

@@ -1,9 +1,9 @@
-//! Whose turn it is: writes and reads in turn, and of each the callers round robin, each caller's
-//! own calls in order.
+//! The order of calls, a fair queue: writes and reads alternate, within each kind the callers go
+//! round robin, and each caller's own calls go in order.
 //!
-//! So a call waits behind one call of each other caller at the most for each place that it has in
-//! its own caller's queue, and of the other kind behind no more than one for each of those. Nothing
-//! is set aside that nobody uses: where only one kind or one caller waits, it has it all.
+//! So for each place in its own caller's queue, a call waits behind one call of each other caller
+//! at most, and behind no more calls of the other kind than of its own. Nothing is set aside
+//! unused: if only one kind or one caller waits, it gets every call.
 
 use std::collections::VecDeque;
 
@@ -29,111 +29,119 @@ impl CallKind {
     }
 }
 
-/// One who waits.
+/// A call that waits.
 pub(super) struct Waiter {
-    /// Not the same twice.
+    /// Unique.
     pub(super) number: u64,
-    /// Told when it is its turn.
-    pub(super) go: oneshot::Sender<()>,
+    /// Sent when it is admitted.
+    pub(super) admit: oneshot::Sender<()>,
 }
 
-/// Those who wait. Callers with nobody waiting aren't in it.
+/// Waiting calls. A caller without any has no queue in it.
 pub(super) struct FairQueue {
-    rings: [Ring; 2],
-    /// Goes first where both wait.
+    kinds: [CallerQueues; 2],
+    /// The kind that goes first if both wait.
     first: CallKind,
 }
 
 /// One kind's callers, the next one in front.
-type Ring = VecDeque<Queue>;
+type CallerQueues = VecDeque<CallerQueue>;
 
-struct Queue {
-    claimant: Principal,
+struct CallerQueue {
+    principal: Principal,
     waiting: VecDeque<Waiter>,
 }
 
 impl FairQueue {
     pub(super) fn new() -> Self {
         Self {
-            rings: Default::default(),
+            kinds: Default::default(),
             first: CallKind::Write,
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.rings.iter().all(Ring::is_empty)
+        self.kinds.iter().all(CallerQueues::is_empty)
     }
 
-    /// How many would go before one that came now, if nobody came after it.
-    pub(super) fn ahead(&self, claimant: &Principal, kind: CallKind) -> usize {
-        let (ring, others) = (
-            &self.rings[kind as usize],
-            &self.rings[kind.other() as usize],
-        );
-        let same_kind = ahead_in(ring, claimant);
+    /// How many calls would go before one that joined now, if no other call joined after it.
+    pub(super) fn ahead(&self, principal: &Principal, kind: CallKind) -> usize {
+        let callers = &self.kinds[kind as usize];
+        let others = &self.kinds[kind.other() as usize];
+        let same_kind = ahead_in(callers, principal);
         let head_start = usize::from(self.first != kind);
         let other_kind: usize = others.iter().map(|queue| queue.waiting.len()).sum();
         same_kind + other_kind.min(same_kind + head_start)
     }
 
-    pub(super) fn join(&mut self, claimant: &Principal, kind: CallKind, ticket: Waiter) {
-        let ring = &mut self.rings[kind as usize];
-        match ring.iter_mut().find(|queue| queue.claimant == *claimant) {
-            Some(queue) => queue.waiting.push_back(ticket),
-            None => ring.push_back(Queue {
-                claimant: claimant.clone(),
-                waiting: [ticket].into(),
+    pub(super) fn join(&mut self, principal: &Principal, kind: CallKind, waiter: Waiter) {
+        let callers = &mut self.kinds[kind as usize];
+        match callers
+            .iter_mut()
+            .find(|queue| queue.principal == *principal)
+        {
+            Some(queue) => queue.waiting.push_back(waiter),
+            None => callers.push_back(CallerQueue {
+                principal: principal.clone(),
+                waiting: [waiter].into(),
             }),
         }
     }
 
-    /// Whether it was still waiting.
-    pub(super) fn leave(&mut self, claimant: &Principal, kind: CallKind, number: u64) -> bool {
-        let ring = &mut self.rings[kind as usize];
-        let Some(at) = ring.iter().position(|queue| queue.claimant == *claimant) else {
+    /// Removes a call. Returns whether it was still waiting.
+    pub(super) fn leave(&mut self, principal: &Principal, kind: CallKind, number: u64) -> bool {
+        let callers = &mut self.kinds[kind as usize];
+        let Some(at) = callers
+            .iter()
+            .position(|queue| queue.principal == *principal)
+        else {
             return false;
         };
-        let waiting = &mut ring[at].waiting;
+        let waiting = &mut callers[at].waiting;
         let before = waiting.len();
-        waiting.retain(|ticket| ticket.number != number);
+        waiting.retain(|waiter| waiter.number != number);
         let left = waiting.len();
         if left == 0 {
-            ring.remove(at);
+            callers.remove(at);
         }
         left < before
     }
 
-    /// The next one, who doesn't wait any more.
+    /// Takes the next call out of the queue.
     pub(super) fn next(&mut self) -> Option<Waiter> {
-        let kind = if self.rings[self.first as usize].is_empty() {
+        let kind = if self.kinds[self.first as usize].is_empty() {
             self.first.other()
         } else {
             self.first
         };
-        let ring = &mut self.rings[kind as usize];
-        let mut queue = ring.pop_front()?;
-        let ticket = queue.waiting.pop_front();
+        let callers = &mut self.kinds[kind as usize];
+        let mut queue = callers.pop_front()?;
+        let waiter = queue.waiting.pop_front();
         if !queue.waiting.is_empty() {
-            ring.push_back(queue);
+            callers.push_back(queue);
         }
         self.first = kind.other();
-        ticket
+        waiter
     }
 }
 
-/// Every round lets each caller go once, those in front of this one once more.
-fn ahead_in(ring: &Ring, claimant: &Principal) -> usize {
-    let at = ring.iter().position(|queue| queue.claimant == *claimant);
-    let rounds = at.map_or(0, |at| ring[at].waiting.len());
-    let place = at.unwrap_or(ring.len());
-    let goes_before = |(position, queue): (usize, &Queue)| match position {
-        _ if position == place => rounds,
-        _ => queue
-            .waiting
-            .len()
-            .min(rounds + usize::from(position < place)),
+/// Every round admits one call of each caller, and one more of the callers in front of this one.
+fn ahead_in(callers: &CallerQueues, principal: &Principal) -> usize {
+    let at = callers
+        .iter()
+        .position(|queue| queue.principal == *principal);
+    let rounds = match at {
+        Some(at) => callers[at].waiting.len(),
+        None => 0,
     };
-    ring.iter().enumerate().map(goes_before).sum()
+    let place = at.unwrap_or(callers.len());
+    let mut ahead = 0;
+    for (position, queue) in callers.iter().enumerate() {
+        let turns = rounds + usize::from(position < place);
+        // The caller's own queue has exactly `rounds` calls.
+        ahead += queue.waiting.len().min(turns);
+    }
+    ahead
 }
 
 #[cfg(test)]
@@ -143,7 +151,7 @@ mod tests {
 
     #[derive(Default)]
     struct Hall {
-        turns: Option<FairQueue>,
+        queue: Option<FairQueue>,
         names: Vec<String>,
     }
 
@@ -151,23 +159,23 @@ mod tests {
         fn join(&mut self, name: &str, kind: CallKind) -> u64 {
             let number = self.names.len() as u64;
             self.names.push(name.to_owned());
-            let ticket = Waiter {
+            let waiter = Waiter {
                 number,
-                go: oneshot::channel().0,
+                admit: oneshot::channel().0,
             };
-            self.turns().join(&Principal::named(name), kind, ticket);
+            self.queue().join(&Principal::named(name), kind, waiter);
             number
         }
 
-        fn turns(&mut self) -> &mut FairQueue {
-            self.turns.get_or_insert_with(FairQueue::new)
+        fn queue(&mut self) -> &mut FairQueue {
+            self.queue.get_or_insert_with(FairQueue::new)
         }
 
         fn order(mut self) -> String {
             std::iter::from_fn(|| {
-                self.turns()
+                self.queue()
                     .next()
-                    .map(|ticket| self.names[ticket.number as usize].clone())
+                    .map(|waiter| self.names[waiter.number as usize].clone())
             })
             .collect()
         }
@@ -197,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn the_place_that_is_told_is_the_place_that_one_gets() {
+    fn the_expected_place_is_the_place_that_a_call_gets() {
         let crowd = [
             ("a", Write),
             ("a", Write),
@@ -215,26 +223,26 @@ mod tests {
             (0..5).flat_map(|served| newcomers.clone().map(move |one| (served, one)))
         {
             let mut hall = hall(&crowd);
-            (0..served).for_each(|_| drop(hall.turns().next()));
-            let ahead = hall.turns().ahead(&Principal::named(name), kind);
+            (0..served).for_each(|_| drop(hall.queue().next()));
+            let ahead = hall.queue().ahead(&Principal::named(name), kind);
             let number = hall.join(name, kind);
-            let went = std::iter::from_fn(|| hall.turns().next())
-                .position(|ticket| ticket.number == number);
+            let went = std::iter::from_fn(|| hall.queue().next())
+                .position(|waiter| waiter.number == number);
             assert_eq!(went, Some(ahead), "{name} {kind:?} after {served}");
         }
     }
 
     #[test]
-    fn who_leaves_leaves_nothing_behind() {
+    fn a_call_that_leaves_leaves_nothing_behind() {
         let mut hall = hall(&[("a", Write), ("b", Write), ("b", Write)]);
-        assert!(hall.turns().leave(&Principal::named("a"), Write, 0));
+        assert!(hall.queue().leave(&Principal::named("a"), Write, 0));
         assert!(
-            !hall.turns().leave(&Principal::named("a"), Write, 0),
+            !hall.queue().leave(&Principal::named("a"), Write, 0),
             "it isn't there any more"
         );
-        assert!(hall.turns().leave(&Principal::named("b"), Write, 1));
+        assert!(hall.queue().leave(&Principal::named("b"), Write, 1));
         assert_eq!(
-            hall.turns().rings[0].len(),
+            hall.queue().kinds[0].len(),
             1,
             "a caller with nobody waiting has no queue"
         );

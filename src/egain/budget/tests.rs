@@ -32,14 +32,14 @@ async fn ends(
     verdict: CallVerdict,
 ) -> Result<(), Error> {
     budget
-        .spend(&Principal::named(name), kind, Stage::Sign)
+        .acquire(&Principal::named(name), kind, Stage::Sign)
         .await?
-        .make(async {}, |()| verdict)
+        .run(async {}, |()| verdict)
         .await;
     Ok(())
 }
 
-async fn spend(budget: &Arc<Budget>) -> Result<(), Error> {
+async fn acquire(budget: &Arc<Budget>) -> Result<(), Error> {
     call(budget, "one", Write).await
 }
 
@@ -85,11 +85,11 @@ async fn a_burst_is_free_and_the_rest_is_paced() {
     let budget = budget(5.0, 15, 60);
     let began = Instant::now();
     for _ in 0..15 {
-        spend(&budget).await.unwrap();
+        acquire(&budget).await.unwrap();
     }
     assert!(began.elapsed() < Duration::from_millis(10));
     for _ in 0..10 {
-        spend(&budget).await.unwrap();
+        acquire(&budget).await.unwrap();
     }
     assert_eq!(
         began.elapsed().as_millis() / 100,
@@ -99,14 +99,14 @@ async fn a_burst_is_free_and_the_rest_is_paced() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_would_wait_too_long_is_refused_at_once_and_told_when_to_come_back() {
+async fn a_call_that_would_wait_too_long_is_refused_at_once() {
     let budget = budget(0.9, 1, 5);
     let mut refused = 0;
     for call in begin(&budget, "one", Write, 8).await {
-        if let (Err(fault), took) = call.await.unwrap() {
+        if let (Err(error), took) = call.await.unwrap() {
             refused += 1;
             assert!(
-                took < Duration::from_millis(10) && fault.wait().unwrap() > Duration::from_secs(5)
+                took < Duration::from_millis(10) && error.wait().unwrap() > Duration::from_secs(5)
             );
         }
     }
@@ -114,13 +114,13 @@ async fn whoever_would_wait_too_long_is_refused_at_once_and_told_when_to_come_ba
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_burst_of_64_delays_another_callers_call_by_no_more_than_one_interval() {
+async fn a_burst_delays_another_caller_by_one_interval() {
     let interval = Duration::from_millis(200);
     let alone = budget(5.0, 1, 60);
-    spend(&alone).await.unwrap();
+    acquire(&alone).await.unwrap();
     let alone = took(begin(&alone, "other", Write, 1).await.remove(0)).await;
     let crowded = budget(5.0, 1, 60);
-    spend(&crowded).await.unwrap();
+    acquire(&crowded).await.unwrap();
     let burst = begin(&crowded, "one", Write, 64).await;
     let other = took(begin(&crowded, "other", Write, 1).await.remove(0)).await;
     assert!(
@@ -136,10 +136,10 @@ async fn a_burst_of_64_delays_another_callers_call_by_no_more_than_one_interval(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kind_never_waits_behind_more_than_one_call_of_the_other() {
+async fn reads_and_writes_alternate() {
     for (many, single) in [(Write, Read), (Read, Write)] {
         let budget = budget(1.0, 1, 60);
-        spend(&budget).await.unwrap();
+        acquire(&budget).await.unwrap();
         let _many = begin(&budget, "one", many, 30).await;
         let few = all(begin(&budget, "one", single, 3).await).await;
         for (place, took) in few.into_iter().enumerate() {
@@ -153,11 +153,11 @@ async fn a_kind_never_waits_behind_more_than_one_call_of_the_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_is_reckoned_from_ones_own_place_and_not_from_the_whole_queue() {
+async fn a_refusal_is_computed_from_the_calls_own_place() {
     let budget = budget(1.0, 1, 5);
-    spend(&budget).await.unwrap();
+    acquire(&budget).await.unwrap();
     let _five = begin(&budget, "one", Write, 5).await;
-    let sixth = spend(&budget).await.unwrap_err().wait().unwrap();
+    let sixth = acquire(&budget).await.unwrap_err().wait().unwrap();
     assert!(
         within(sixth, 5900..6001),
         "its own queue is full: {sixth:?}"
@@ -170,9 +170,9 @@ async fn a_refusal_is_reckoned_from_ones_own_place_and_not_from_the_whole_queue(
 }
 
 #[tokio::test(start_paused = true)]
-async fn whom_others_make_wait_too_long_is_refused_when_the_time_is_over() {
+async fn a_call_pushed_back_is_refused_after_max_wait() {
     let budget = budget(1.0, 1, 5);
-    spend(&budget).await.unwrap();
+    acquire(&budget).await.unwrap();
     let mut five = begin(&budget, "one", Write, 5).await;
     let _others = begin(&budget, "other", Write, 2).await;
     let (refused, took) = five.pop().unwrap().await.unwrap();
@@ -181,24 +181,24 @@ async fn whom_others_make_wait_too_long_is_refused_when_the_time_is_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_waiter_that_leaves_takes_no_call_with_it_and_leaves_no_queue() {
+async fn a_waiter_that_leaves_costs_no_call() {
     let budget = budget(1.0, 1, 5);
-    spend(&budget).await.unwrap();
+    acquire(&budget).await.unwrap();
     let began = Instant::now();
     let waiters: Vec<_> = ["one", "other"]
         .map(|name| call(&budget, name, Read))
         .into();
     let gone = futures_util::future::join_all(waiters);
     assert!(timeout(Duration::from_millis(500), gone).await.is_err());
-    assert!(budget.state.lock().turns.is_empty());
-    spend(&budget).await.unwrap();
+    assert!(budget.state.lock().queue.is_empty());
+    acquire(&budget).await.unwrap();
     assert_eq!(began.elapsed().as_millis() / 100, 10);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_one_who_wakes_the_others_may_leave() {
+async fn the_waiter_that_drives_the_timer_may_leave() {
     let budget = budget(1.0, 1, 5);
-    spend(&budget).await.unwrap();
+    acquire(&budget).await.unwrap();
     let (first, second) = (
         begin(&budget, "one", Write, 1).await.remove(0),
         begin(&budget, "other", Write, 1).await.remove(0),
@@ -208,10 +208,10 @@ async fn the_one_who_wakes_the_others_may_leave() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_turn_that_is_not_used_is_the_next_ones_at_once() {
+async fn an_unused_permit_goes_to_the_next_waiter() {
     let budget = budget(0.01, 1, 500);
     let unused = budget
-        .spend(&Principal::Gateway, Write, Stage::Sign)
+        .acquire(&Principal::Gateway, Write, Stage::Sign)
         .await
         .unwrap();
     let next = begin(&budget, "one", Write, 1).await.remove(0);
@@ -223,11 +223,11 @@ async fn a_turn_that_is_not_used_is_the_next_ones_at_once() {
 async fn no_more_calls_than_a_burst_are_in_flight() {
     let budget = budget(100.0, 2, 60);
     let hang = async |seconds| {
-        let turn = budget
-            .spend(&Principal::Gateway, Write, Stage::Sign)
+        let permit = budget
+            .acquire(&Principal::Gateway, Write, Stage::Sign)
             .await
             .unwrap();
-        tokio::spawn(turn.make(sleep(Duration::from_secs(seconds)), |()| CallVerdict::Taken));
+        tokio::spawn(permit.run(sleep(Duration::from_secs(seconds)), |()| CallVerdict::Taken));
     };
     hang(10).await;
     hang(4).await;
@@ -244,13 +244,13 @@ async fn no_more_calls_than_a_burst_are_in_flight() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_hangs_is_counted_after_a_second_and_not_twice() {
+async fn a_hanging_call_is_counted_once_after_a_second() {
     let budget = budget(1.0, 2, 60);
-    let turn = budget
-        .spend(&Principal::Gateway, Write, Stage::Sign)
+    let permit = budget
+        .acquire(&Principal::Gateway, Write, Stage::Sign)
         .await
         .unwrap();
-    tokio::spawn(turn.make(sleep(Duration::from_secs(10)), |()| CallVerdict::Taken));
+    tokio::spawn(permit.run(sleep(Duration::from_secs(10)), |()| CallVerdict::Taken));
     sleep(Duration::from_secs(9)).await;
     assert_eq!(budget.state.lock().bucket.left(Instant::now()), 2.0);
     sleep(Duration::from_secs(2)).await;
@@ -261,14 +261,15 @@ async fn a_call_that_hangs_is_counted_after_a_second_and_not_twice() {
 async fn a_call_that_was_never_sent_costs_nothing() {
     let budget = budget(0.001, 2, 0);
     for seconds in [0, 5] {
-        let turn = budget
-            .spend(&Principal::Gateway, Write, Stage::Sign)
+        let permit = budget
+            .acquire(&Principal::Gateway, Write, Stage::Sign)
             .await
             .unwrap();
-        turn.make(sleep(Duration::from_secs(seconds)), |()| {
-            CallVerdict::Unsent
-        })
-        .await;
+        permit
+            .run(sleep(Duration::from_secs(seconds)), |()| {
+                CallVerdict::Unsent
+            })
+            .await;
         assert!(
             budget.state.lock().bucket.left(Instant::now()) > 1.99,
             "after {seconds} s"
@@ -277,7 +278,7 @@ async fn a_call_that_was_never_sent_costs_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pause_holds_everybody_and_then_one_call_probes() {
+async fn after_a_pause_one_call_probes() {
     let budget = budget(100.0, 10, 5);
     ends(
         &budget,
@@ -288,13 +289,14 @@ async fn a_pause_holds_everybody_and_then_one_call_probes() {
     .await
     .unwrap();
     let began = Instant::now();
-    let turn = budget
-        .spend(&Principal::Gateway, Write, Stage::Sign)
+    let permit = budget
+        .acquire(&Principal::Gateway, Write, Stage::Sign)
         .await
         .unwrap();
     assert_eq!(began.elapsed().as_secs(), 3);
     let others = begin(&budget, "one", Write, 4).await;
-    turn.make(sleep(Duration::from_secs(1)), |()| CallVerdict::Taken)
+    permit
+        .run(sleep(Duration::from_secs(1)), |()| CallVerdict::Taken)
         .await;
     for took in all(others).await {
         assert!(
@@ -305,7 +307,7 @@ async fn a_pause_holds_everybody_and_then_one_call_probes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pause_that_is_too_long_to_wait_for_is_told_as_long_as_it_is() {
+async fn a_long_pause_is_returned_as_retry_after() {
     let budget = budget(100.0, 10, 5);
     ends(
         &budget,
@@ -315,7 +317,7 @@ async fn a_pause_that_is_too_long_to_wait_for_is_told_as_long_as_it_is() {
     )
     .await
     .unwrap();
-    let refused = spend(&budget).await.unwrap_err();
+    let refused = acquire(&budget).await.unwrap_err();
     assert_eq!(
         (refused.code(), refused.wait().unwrap().as_secs()),
         (ErrorCode::UpstreamBudget, 60),
@@ -326,10 +328,10 @@ async fn a_pause_that_is_too_long_to_wait_for_is_told_as_long_as_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_sends_away_who_waits_and_who_comes_until_a_probe_is_answered() {
+async fn an_outage_refuses_all_calls_until_a_probe_succeeds() {
     let budget = budget(1000.0, 10, 60);
     let hanging = budget
-        .spend(&Principal::Gateway, Write, Stage::Sign)
+        .acquire(&Principal::Gateway, Write, Stage::Sign)
         .await
         .unwrap();
     let mut waiting = Vec::new();
@@ -339,12 +341,12 @@ async fn an_outage_sends_away_who_waits_and_who_comes_until_a_probe_is_answered(
             .unwrap();
     }
     // No place is free any more when the fifth fails.
-    let turns: Vec<_> = (0..9)
-        .map(|_| budget.spend(&Principal::Gateway, Write, Stage::Sign))
+    let queue: Vec<_> = (0..9)
+        .map(|_| budget.acquire(&Principal::Gateway, Write, Stage::Sign))
         .collect();
-    let turns = futures_util::future::join_all(turns).await;
+    let queue = futures_util::future::join_all(queue).await;
     waiting.extend(begin(&budget, "other", Write, 3).await);
-    hanging.make(async {}, |()| CallVerdict::Failed(None)).await;
+    hanging.run(async {}, |()| CallVerdict::Failed(None)).await;
     for call in waiting {
         let (sent_away, took) = call.await.unwrap();
         assert_eq!(
@@ -353,27 +355,27 @@ async fn an_outage_sends_away_who_waits_and_who_comes_until_a_probe_is_answered(
         );
         assert!(within(took, 0..10), "{took:?}");
     }
-    drop(turns);
-    let refused = spend(&budget).await.unwrap_err();
+    drop(queue);
+    let refused = acquire(&budget).await.unwrap_err();
     assert_eq!(
         (refused.code(), refused.wait().unwrap().as_secs()),
         (ErrorCode::UpstreamUnavailable, 1)
     );
     sleep(Duration::from_secs(1)).await;
     let probe = budget
-        .spend(&Principal::Gateway, Write, Stage::Sign)
+        .acquire(&Principal::Gateway, Write, Stage::Sign)
         .await
         .unwrap();
-    assert!(spend(&budget).await.is_err(), "one at a time");
-    probe.make(async {}, |()| CallVerdict::Taken).await;
-    spend(&budget).await.unwrap();
+    assert!(acquire(&budget).await.is_err(), "one at a time");
+    probe.run(async {}, |()| CallVerdict::Taken).await;
+    acquire(&budget).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_left_is_reckoned_when_it_is_reported() {
+async fn the_gauges_are_current_at_each_report() {
     let budget = budget(5.0, 15, 5);
     for _ in 0..15 {
-        spend(&budget).await.unwrap();
+        acquire(&budget).await.unwrap();
     }
     budget.report();
     assert!(budget.left.get() < 0.1);
@@ -402,7 +404,7 @@ impl Theirs {
 }
 
 #[tokio::test(start_paused = true)]
-async fn however_long_calls_are_under_way_egain_never_has_to_refuse_one() {
+async fn slow_calls_never_exceed_egains_own_bucket() {
     for burst in [1, 3, 15] {
         let rate = CallRate {
             per_second: 5.0,
@@ -421,8 +423,8 @@ async fn however_long_calls_are_under_way_egain_never_has_to_refuse_one() {
         for n in 0..300 {
             let (budget, theirs) = (budget.clone(), theirs.clone());
             calls.push(tokio::spawn(async move {
-                let turn = budget
-                    .spend(&Principal::Gateway, Write, Stage::Sign)
+                let permit = budget
+                    .acquire(&Principal::Gateway, Write, Stage::Sign)
                     .await
                     .unwrap();
                 let exchange = async {
@@ -431,7 +433,7 @@ async fn however_long_calls_are_under_way_egain_never_has_to_refuse_one() {
                     sleep(random(2 * n + 1)).await;
                     allowed
                 };
-                turn.make(exchange, |_| CallVerdict::Taken).await
+                permit.run(exchange, |_| CallVerdict::Taken).await
             }));
             if n % 40 == 0 {
                 sleep(random(n) * 40).await;

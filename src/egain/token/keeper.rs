@@ -8,28 +8,28 @@ use tokio::time::{Instant, sleep_until};
 
 use super::schedule::{FailurePace, LEAST_AGE};
 use super::sign_in::{TokenGrant, TokenLifetime, TokenSource};
-use super::{AccessToken, Shared, SignInFailure};
-use crate::egain::ClientCredentials;
+use super::state::{AccessToken, SharedToken, SignInFailure};
+use crate::egain::credentials::ClientCredentials;
 use crate::types::error::{Error, ErrorCode, Stage};
 use crate::types::peer_time::LONGEST_TOKEN_LIFE;
 
-/// The longest lead for a refresh; a short-lived token gets a tenth of its life.
+/// A token is renewed this long before its expiry; at most a tenth of its lifetime.
 const LEAD: Duration = Duration::from_secs(60);
-/// A token is believed to live for so long, whatever its answer says, so that it is replaced no
-/// sooner than [`LEAST_AGE`].
+/// A shorter lifetime in a response is ignored, so that a token is replaced no sooner than
+/// [`LEAST_AGE`].
 const SHORTEST_LIFE: Duration = Duration::from_secs(15);
-/// Assumed where the answer has no `expires_in` (RFC 6749 section 5.1 only recommends it).
+/// Assumed where the response has no `expires_in` (RFC 6749 section 5.1 only recommends it).
 const ASSUMED_LIFE: Duration = Duration::from_secs(300);
 
-/// Signs in whenever that is needed and not too soon.
+/// Signs in when that is needed, and not too often.
 pub struct TokenKeeper<S> {
-    shared: Arc<Shared>,
+    shared: Arc<SharedToken>,
     sign_in: S,
     failures: FailurePace,
 }
 
 impl<S: TokenSource> TokenKeeper<S> {
-    pub(super) fn new(shared: Arc<Shared>, sign_in: S) -> Self {
+    pub(super) fn new(shared: Arc<SharedToken>, sign_in: S) -> Self {
         Self {
             shared,
             sign_in,
@@ -37,7 +37,7 @@ impl<S: TokenSource> TokenKeeper<S> {
         }
     }
 
-    /// Works for ever.
+    /// Never ends.
     pub async fn run(mut self) {
         let mut credentials = self.shared.credentials.subscribe();
         loop {
@@ -51,7 +51,7 @@ impl<S: TokenSource> TokenKeeper<S> {
         }
     }
 
-    /// From here on callers wait for the sign-in, unless they have a token.
+    /// From here on calls wait for the sign-in, unless there is a token.
     fn begin(&self) {
         self.shared.state.send_if_modified(|state| {
             let awaited = !matches!(state.outcome(Instant::now()), Some(Ok(_)));
@@ -59,7 +59,7 @@ impl<S: TokenSource> TokenKeeper<S> {
         });
     }
 
-    /// Signs in, with the newest credentials. When to do it next.
+    /// Signs in with the newest credentials. Returns when to do it next.
     async fn renew(&mut self, credentials: &mut watch::Receiver<ClientCredentials>) -> Instant {
         loop {
             let current = credentials.borrow_and_update().clone();
@@ -67,7 +67,7 @@ impl<S: TokenSource> TokenKeeper<S> {
                 biased;
                 granted = self.sign_in.grant(&current) => return match granted {
                     Ok(grant) => self.take(grant),
-                    Err(fault) => self.fail(fault),
+                    Err(error) => self.fail(error),
                 },
                 Ok(()) = credentials.changed() => self.failures.reset(),
             }
@@ -77,16 +77,16 @@ impl<S: TokenSource> TokenKeeper<S> {
     fn take(&mut self, grant: TokenGrant) -> Instant {
         self.failures.reset();
         let now = Instant::now();
-        let life = match grant.life {
+        let life = match grant.lifetime {
             TokenLifetime::Unending => LONGEST_TOKEN_LIFE,
             TokenLifetime::Unknown => ASSUMED_LIFE,
-            TokenLifetime::Told(life) => life.clamp(SHORTEST_LIFE, LONGEST_TOKEN_LIFE),
+            TokenLifetime::Stated(life) => life.clamp(SHORTEST_LIFE, LONGEST_TOKEN_LIFE),
         };
-        let expires = (grant.life != TokenLifetime::Unending).then(|| now + life);
-        if expires.is_some() {
-            self.shared
-                .expiry
-                .set(jiff::Timestamp::now().as_second() as f64 + life.as_secs_f64());
+        let mut expires = None;
+        if grant.lifetime != TokenLifetime::Unending {
+            expires = Some(now + life);
+            let expiry = jiff::Timestamp::now().as_second() as f64 + life.as_secs_f64();
+            self.shared.expiry.set(expiry);
         }
         let token = Arc::new(AccessToken {
             value: grant.value,
@@ -97,31 +97,33 @@ impl<S: TokenSource> TokenKeeper<S> {
         self.shared.state.send_modify(|state| {
             state.token = Some(token);
             state.refusals.renewed();
-            (state.awaited, state.failure) = (false, None);
+            state.awaited = false;
+            state.failure = None;
         });
         now + (life - LEAD.min(life / 10)).max(LEAST_AGE)
     }
 
-    fn fail(&mut self, fault: Error) -> Instant {
-        let pause = self.failures.after_failure(fault.wait());
-        let said = fault.upstream_answer();
+    fn fail(&mut self, error: Error) -> Instant {
+        let pause = self.failures.after_failure(error.wait());
+        let upstream = error.upstream_answer();
         tracing::warn!(
-            code = fault.code().name(),
-            detail = fault.detail(),
-            upstream = said.and_then(|said| said.status),
-            upstream_code = said.and_then(|said| said.code.as_deref()),
-            upstream_message = said.and_then(|said| said.developer_message.as_deref()),
-            cause = fault.cause(),
+            code = error.code().name(),
+            detail = error.detail(),
+            upstream = upstream.and_then(|upstream| upstream.status),
+            upstream_code = upstream.and_then(|upstream| upstream.code.as_deref()),
+            upstream_message = upstream.and_then(|upstream| upstream.developer_message.as_deref()),
+            cause = error.cause(),
             retry_ms = pause.as_millis() as u64,
             "signing in at eGain failed"
         );
         let retry_at = Instant::now() + pause;
-        // Callers never hear what an identity provider says: it may quote the secret.
-        let fault = fault.without_upstream_words();
+        // Clients never see the identity provider's own words: they may quote the secret.
+        let error = error.without_upstream_words();
         self.shared.state.send_modify(|state| {
             // A token that was refused stays until there is another: one refused call is no proof
             // against it.
-            (state.awaited, state.failure) = (false, Some(SignInFailure { fault, retry_at }));
+            state.awaited = false;
+            state.failure = Some(SignInFailure { error, retry_at });
             if !matches!(state.outcome(Instant::now()), Some(Ok(_))) {
                 self.shared.expiry.set(0.0);
             }
@@ -130,18 +132,20 @@ impl<S: TokenSource> TokenKeeper<S> {
     }
 }
 
-/// Who waits when the service stops isn't left waiting.
+/// Calls that wait when the service stops are released with an error.
 impl<S> Drop for TokenKeeper<S> {
     fn drop(&mut self) {
-        let detail = "the gateway doesn't sign in at eGain any more: it is about to stop, or has a defect; try again";
-        let fault = Error::gateway(ErrorCode::Internal, Stage::Sign, detail).retryable(true);
+        let detail = "the gateway doesn't sign in at eGain any more: it is about to stop, or has a \
+                      defect; try again";
+        let error = Error::gateway(ErrorCode::Internal, Stage::Sign, detail).retryable(true);
         let failure = SignInFailure {
-            fault,
+            error,
             retry_at: Instant::now(),
         };
-        self.shared
-            .state
-            .send_modify(|state| (state.awaited, state.failure) = (false, Some(failure)));
+        self.shared.state.send_modify(|state| {
+            state.awaited = false;
+            state.failure = Some(failure);
+        });
     }
 }
 

@@ -1,5 +1,5 @@
-//! When the next sign-in may be: nothing that eGain or its identity provider says makes us sign in
-//! without a pause.
+//! When the next sign-in may be: no response of eGain or its identity provider makes the gateway
+//! sign in without a pause.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use std::time::Duration;
 pub const LEAST_AGE: Duration = Duration::from_secs(10);
 /// After the first sign-in that failed.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
-/// After many that failed: an operator who mends it isn't kept waiting for longer.
+/// After many that failed: an operator who corrects the settings waits no longer than this.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// A token that was good for so long was refused for a reason of its own.
+/// A token that was good for this long was refused for a reason of its own.
 const GOOD_FOR_LONG: Duration = Duration::from_secs(600);
 
 /// Growing pauses (backoff) after sign-ins that failed.
@@ -19,7 +19,7 @@ pub struct FailurePace {
 }
 
 impl FailurePace {
-    /// A sign-in failed: how long to wait for the next, where the server asked for `asked`.
+    /// A sign-in failed: returns how long to wait for the next; `asked` is the `Retry-After`.
     pub fn after_failure(&mut self, asked: Option<Duration>) -> Duration {
         let own = FIRST_PAUSE.saturating_mul(1 << self.failures.min(10));
         self.failures = self.failures.saturating_add(1);
@@ -39,8 +39,8 @@ pub struct RefusalPace {
     least_age: Duration,
     /// The current token took a refused one's place, and wasn't refused so far.
     replaced: bool,
-    /// It was to be replaced once: a second refusal doesn't hurry.
-    asked: bool,
+    /// Its replacement was requested: a second refusal requests no other.
+    requested: bool,
 }
 
 impl Default for RefusalPace {
@@ -48,7 +48,7 @@ impl Default for RefusalPace {
         Self {
             least_age: LEAST_AGE,
             replaced: false,
-            asked: false,
+            requested: false,
         }
     }
 }
@@ -56,7 +56,7 @@ impl Default for RefusalPace {
 impl RefusalPace {
     /// The current token, this old, was refused: whether to replace it now.
     pub fn may_replace(&mut self, age: Duration) -> bool {
-        if self.asked {
+        if self.requested {
             return false;
         }
         if age < self.least_age {
@@ -68,13 +68,13 @@ impl RefusalPace {
         if age >= GOOD_FOR_LONG {
             self.least_age = LEAST_AGE;
         }
-        self.asked = true;
+        self.requested = true;
         true
     }
 
     /// There is another token.
     pub fn renewed(&mut self) {
-        self.replaced = std::mem::take(&mut self.asked);
+        self.replaced = std::mem::take(&mut self.requested);
     }
 }
 

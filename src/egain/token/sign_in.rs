@@ -8,7 +8,7 @@ use http::{Method, Request, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use url::{Url, form_urlencoded};
 
-use crate::egain::ClientCredentials;
+use crate::egain::credentials::ClientCredentials;
 use crate::egain::response::ApiResponse;
 use crate::egain::transport::Transport;
 use crate::types::error::{Error, ErrorCode, Stage};
@@ -19,61 +19,60 @@ pub struct TokenGrant {
     /// The header `Authorization`.
     pub header: HeaderValue,
     /// How long it is good for.
-    pub life: TokenLifetime,
+    pub lifetime: TokenLifetime,
 }
 
 /// How long a token is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenLifetime {
-    /// An operator gave it, and there is no other one.
+    /// It comes from the settings, and there is no other one.
     Unending,
-    /// Nobody says.
+    /// The response has no lifetime.
     Unknown,
-    /// As the answer says, which isn't to be believed blindly.
-    Told(Duration),
+    /// The response's lifetime, which may be too short or too long.
+    Stated(Duration),
 }
 
-/// Whoever gives tokens.
+/// A source of tokens.
 pub trait TokenSource {
-    /// A token, or why there is none. Dropping the future gives it up.
+    /// Gets a token. Dropping the future cancels that.
     fn grant(
         &self,
         credentials: &ClientCredentials,
     ) -> impl Future<Output = Result<TokenGrant, Error>> + Send;
 }
 
-/// The way to the token endpoint.
+/// The token endpoint.
 pub struct SignIn(Transport);
 
 impl SignIn {
-    pub fn over(line: Transport) -> Self {
-        Self(line)
+    pub fn over(transport: Transport) -> Self {
+        Self(transport)
     }
 
-    async fn ask(
+    async fn send(
         &self,
         request: Request<Bytes>,
         secret: &SecretString,
     ) -> Result<TokenGrant, Error> {
-        let answer = self.0.exchange("token", Stage::Sign, request).await?;
-        if !answer.status.is_success() {
-            return Err(refused(&answer, secret.expose_secret()));
+        let response = self.0.exchange("token", Stage::Sign, request).await?;
+        if !response.status.is_success() {
+            return Err(refused(&response, secret.expose_secret()));
         }
-        let fields = answer.fields(self.0.metrics());
-        let value = fields
-            .text("access_token")
-            .map(SecretString::from)
-            .ok_or_else(no_token)?;
+        let fields = response.fields(self.0.metrics());
+        let Some(value) = fields.text("access_token") else {
+            return Err(no_token());
+        };
+        let value = SecretString::from(value);
         let header = bearer(&value).ok_or_else(no_token)?;
-        let life = fields
-            .life("expires_in")
-            .map_or(TokenLifetime::Unknown, |until| {
-                TokenLifetime::Told(answer.clock().token_life(until))
-            });
+        let lifetime = match fields.life("expires_in") {
+            Some(until) => TokenLifetime::Stated(response.clock().token_life(until)),
+            None => TokenLifetime::Unknown,
+        };
         Ok(TokenGrant {
             value,
             header,
-            life,
+            lifetime,
         })
     }
 }
@@ -86,7 +85,7 @@ impl TokenSource for SignIn {
                 Ok(TokenGrant {
                     value: token.clone(),
                     header,
-                    life: TokenLifetime::Unending,
+                    lifetime: TokenLifetime::Unending,
                 })
             }
             ClientCredentials::Client {
@@ -95,7 +94,7 @@ impl TokenSource for SignIn {
                 secret,
                 scope,
             } => {
-                self.ask(request(token_url, [id, scope], secret), secret)
+                self.send(request(token_url, [id, scope], secret), secret)
                     .await
             }
         }
@@ -136,8 +135,8 @@ fn bearer(token: &SecretString) -> Option<HeaderValue> {
 }
 
 fn no_token() -> Error {
-    let detail = "eGain's sign-in gave no access token that can be used: try again; if it lasts, an operator must check \
-                  egain.token_url";
+    let detail = "eGain's sign-in returned no usable access token: try again; if it lasts, an \
+                  operator must check egain.token_url";
     Error::egain(ErrorCode::UpstreamError, Stage::Sign, detail).retryable(true)
 }
 
@@ -145,21 +144,22 @@ fn unusable() -> Error {
     Error::gateway(
         ErrorCode::UpstreamError,
         Stage::Sign,
-        "egain.token can't stand in a header: an operator must mend it",
+        "egain.token is no valid header value: an operator must correct it",
     )
 }
 
-fn refused(answer: &ApiResponse, secret: &str) -> Error {
-    let (status, upstream) = (answer.status, answer.oauth_said(secret));
+fn refused(response: &ApiResponse, secret: &str) -> Error {
+    let status = response.status;
+    let upstream = response.oauth_said(secret);
     if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-        let wait = answer.asked_wait().unwrap_or(Duration::from_secs(1));
+        let wait = response.asked_wait().unwrap_or(Duration::from_secs(1));
         let detail = "eGain's sign-in is down: try again later";
         return Error::egain(ErrorCode::UpstreamUnavailable, Stage::Sign, detail)
             .retry_after(wait)
             .upstream(upstream);
     }
-    let detail = "eGain refused the gateway's credentials: an operator must check egain.client_id, egain.client_secret, \
-                  egain.scope and egain.token_url";
+    let detail = "eGain refused the gateway's credentials: an operator must check \
+                  egain.client_id, egain.client_secret, egain.scope and egain.token_url";
     Error::gateway(ErrorCode::UpstreamError, Stage::Sign, detail).upstream(upstream)
 }
 
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_that_no_header_can_carry_is_none() {
+    fn a_token_that_no_header_can_carry_is_refused() {
         assert_eq!(
             bearer(&"eyJ.a-b_c".into()).unwrap().to_str().unwrap(),
             "Bearer eyJ.a-b_c"

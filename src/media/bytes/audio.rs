@@ -1,7 +1,7 @@
 //! Bare audio frames, which begin with a few set bits rather than a signature: every field of the
 //! first header must make sense.
 
-use super::Detection;
+use super::detection::Detection;
 use crate::media::table::MediaForm;
 
 /// Most ID3 tags in front of the sound. Some programs put a new one in front of the old.
@@ -25,7 +25,10 @@ pub(super) fn read(head: &[u8]) -> Option<Detection> {
             break;
         };
         let Some(behind) = sound.get(length..).filter(|behind| !behind.is_empty()) else {
-            return Some(Detection::open("audio/mpeg", &[MediaForm::Tagged]));
+            return Some(Detection::with_alternatives(
+                "audio/mpeg",
+                &[MediaForm::Tagged],
+            ));
         };
         sound = behind;
     }
@@ -126,10 +129,10 @@ mod tests {
     }
 
     #[test]
-    fn behind_a_tag_that_is_larger_than_what_is_seen_the_claim_decides() {
+    fn behind_a_tag_beyond_the_look_ahead_claims_decide() {
         let found = read(b"ID3\x03\0\0\0\x0f\x00\x00APIC").unwrap();
         assert_eq!(
-            (found.row.essence, found.open),
+            (found.row.essence, found.alternatives),
             ("audio/mpeg", &[MediaForm::Tagged][..])
         );
     }

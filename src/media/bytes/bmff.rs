@@ -1,7 +1,8 @@
 //! ISO base media files (ISO/IEC 14496-12): one container, told apart by the brands in its first
 //! box. Brands are those registered at mp4ra.org and those that phones were seen to write.
 
-use super::{Detection, tracks};
+use super::detection::Detection;
+use super::tracks;
 use crate::media::table::MediaForm;
 
 /// Phones write each under the other's brand: a voice note `.m4a` of the brand `3gp4`, a clip
@@ -35,7 +36,10 @@ pub(super) fn read(head: &[u8]) -> Option<Detection> {
             Some(b"free" | b"skip" | b"junk" | b"PICT" | b"pict" | b"uuid") => {}
             // What follows isn't seen.
             None if atom.len() < head.len() => {
-                return Some(Detection::open("video/quicktime", &[MediaForm::Mp4]));
+                return Some(Detection::with_alternatives(
+                    "video/quicktime",
+                    &[MediaForm::Mp4],
+                ));
             }
             _ => return None,
         }
@@ -58,13 +62,18 @@ fn by_brands(head: &[u8]) -> Detection {
                 .filter(|brand| !is_structure(brand))
                 .find_map(by_brand)
         })
-        .or_else(|| is_structure(major).then(|| Detection::open("image/heif", &[MediaForm::Heif])))
-        .unwrap_or_else(|| Detection::open("video/mp4", MOVIE));
+        .or_else(|| {
+            is_structure(major)
+                .then(|| Detection::with_alternatives("image/heif", &[MediaForm::Heif]))
+        })
+        .unwrap_or_else(|| Detection::with_alternatives("video/mp4", MOVIE));
     match found.row.form {
-        MediaForm::Mp4 if found.open == MOVIE && tracks::has_sound_only(head) => {
-            Detection::open("audio/mp4", SOUND)
+        MediaForm::Mp4 if found.alternatives == MOVIE && tracks::has_sound_only(head) => {
+            Detection::with_alternatives("audio/mp4", SOUND)
         }
-        MediaForm::ThreeGp if tracks::has_sound_only(head) => Detection::open("audio/3gpp", SOUND),
+        MediaForm::ThreeGp if tracks::has_sound_only(head) => {
+            Detection::with_alternatives("audio/3gpp", SOUND)
+        }
         _ => found,
     }
 }
@@ -73,21 +82,21 @@ fn by_brand(brand: &[u8]) -> Option<Detection> {
     Some(match brand {
         b"avif" | b"avis" => Detection::only("image/avif"),
         b"heic" | b"heix" | b"heim" | b"heis" | b"hevc" | b"hevx" | b"hevm" | b"hevs" => {
-            Detection::open("image/heic", &[MediaForm::Heif])
+            Detection::with_alternatives("image/heic", &[MediaForm::Heif])
         }
         b"crx " => Detection::only("image/x-canon-cr3"),
         b"qt  " => Detection::only("video/quicktime"),
         b"M4A " | b"M4B " | b"M4P " | b"F4A " | b"F4B " => Detection::only("audio/mp4"),
         b"M4V " | b"M4VH" | b"M4VP" | b"F4V " | b"F4P " => Detection::only("video/mp4"),
         [b'3', b'g', b'2', _] | b"KDDI" | b"kddi" => Detection::only("video/3gpp2"),
-        [b'3', b'g', ..] => Detection::open("video/3gpp", MOVIE),
+        [b'3', b'g', ..] => Detection::with_alternatives("video/3gpp", MOVIE),
         [b'i', b's', b'o', _]
         | [b'm', b'p', b'4' | b'7', _]
         | b"avc1"
         | b"XAVC"
         | b"dash"
         | b"cmfc"
-        | b"MSNV" => Detection::open("video/mp4", MOVIE),
+        | b"MSNV" => Detection::with_alternatives("video/mp4", MOVIE),
         _ => return None,
     })
 }
@@ -149,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_in_front_of_the_telling_atom_is_passed_over() {
+    fn atoms_in_front_of_the_deciding_one_are_skipped() {
         let atom = |size: u32, name: &[u8; 4]| {
             [&size.to_be_bytes()[..], name, &vec![0; size as usize - 8]].concat()
         };
@@ -187,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_box_that_claims_to_be_huge_or_tiny_is_read_to_the_end_only() {
+    fn a_wrong_box_size_is_read_within_bounds() {
         let mut head = ftyp("mif1avif");
         head[..4].copy_from_slice(&u32::MAX.to_be_bytes());
         assert_eq!(read(&head).unwrap().row.essence, "image/avif");

@@ -1,7 +1,7 @@
 //! WebM and Matroska (RFC 8794, RFC 9559), told apart by the header's DocType, and sound from film
 //! by the tracks.
 
-use super::Detection;
+use super::detection::Detection;
 use crate::media::table::MediaForm;
 
 const HEADER: u32 = 0x1A45_DFA3;
@@ -34,10 +34,10 @@ pub(super) fn read(head: &[u8]) -> Option<Detection> {
         ) {
             (true, true) => Detection::only("audio/webm"),
             (true, false) => {
-                Detection::open("video/webm", &[MediaForm::Webm, MediaForm::WebmSound])
+                Detection::with_alternatives("video/webm", &[MediaForm::Webm, MediaForm::WebmSound])
             }
             (false, true) => Detection::only("audio/x-matroska"),
-            (false, false) => Detection::open(
+            (false, false) => Detection::with_alternatives(
                 "video/x-matroska",
                 &[MediaForm::Matroska, MediaForm::MatroskaSound],
             ),
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_cut_anywhere_or_full_of_lies_is_read_to_the_end_only() {
+    fn cut_or_corrupt_files_are_read_within_bounds() {
         let whole = file(b"webm", &[AUDIO]);
         for end in 4..whole.len() {
             let _ = read(&whole[..end]);

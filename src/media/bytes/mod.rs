@@ -5,6 +5,7 @@
 
 mod audio;
 mod bmff;
+mod detection;
 mod ebml;
 mod ole;
 mod signature;
@@ -16,38 +17,8 @@ mod zip;
 #[cfg(test)]
 pub(super) use tracks::movie;
 
-use super::charset::CharsetEvidence;
-use super::table::{self, MediaForm, MediaRow};
-
-/// What the bytes are, and the forms of types that a claim may choose among instead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Detection {
-    /// The type that the bytes have when nobody says more.
-    pub(super) row: &'static MediaRow,
-    /// A type of one of these forms may be claimed by the extension or the declared type.
-    pub(super) open: &'static [MediaForm],
-    /// The `codecs` parameter, where the type is told by it (RFC 6381).
-    pub(super) codecs: Option<&'static str>,
-    /// What the bytes of a text show of its character set.
-    pub(super) charset: CharsetEvidence,
-}
-
-impl Detection {
-    /// Bytes that are of this type and no other.
-    fn only(essence: &str) -> Self {
-        Self::open(essence, &[])
-    }
-
-    /// Bytes that are of this type unless one of the forms is claimed.
-    fn open(essence: &str, open: &'static [MediaForm]) -> Self {
-        Self {
-            row: table::row(essence),
-            open,
-            codecs: None,
-            charset: CharsetEvidence::Nothing,
-        }
-    }
-}
+use super::table::MediaForm;
+pub(super) use detection::Detection;
 
 /// Tells the type of a file by its first bytes, of which `whole` says that they are all.
 pub(super) fn read(head: &[u8], whole: bool) -> Detection {
@@ -65,6 +36,8 @@ pub(super) fn read(head: &[u8], whole: bool) -> Detection {
         text::DecodedText::Binary if text::is_script(head) => Detection::only("text/x-shellscript"),
         text::DecodedText::Binary => signature::binary(head, whole)
             .or_else(|| text::blemished(head, whole))
-            .unwrap_or_else(|| Detection::open("application/octet-stream", &[MediaForm::Opaque])),
+            .unwrap_or_else(|| {
+                Detection::with_alternatives("application/octet-stream", &[MediaForm::Opaque])
+            }),
     }
 }

@@ -2,7 +2,7 @@
 //! with a password, and Windows installers. The directory that tells them apart may lie anywhere in
 //! the file, so it is read only where the look-ahead holds it; otherwise the claim decides.
 
-use super::Detection;
+use super::detection::Detection;
 use crate::media::table::MediaForm;
 
 const MAGIC: &[u8] = b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1";
@@ -22,7 +22,7 @@ const UNTOLD: &[MediaForm] = &[
 pub(super) fn read(head: &[u8]) -> Option<Detection> {
     let found = directory(head.strip_prefix(MAGIC).map(|_| head)?).and_then(by_directory);
     Some(found.map_or_else(
-        || Detection::open("application/x-ole-storage", UNTOLD),
+        || Detection::with_alternatives("application/x-ole-storage", UNTOLD),
         Detection::only,
     ))
 }
@@ -88,7 +88,7 @@ mod tests {
     use crate::media::fixtures::ole;
 
     #[test]
-    fn a_document_is_told_by_its_class_or_its_stream() {
+    fn a_class_or_stream_identifies_a_document() {
         assert_eq!(
             read(&ole(0x0002_0906, "Root Entry")).unwrap(),
             Detection::only("application/msword")
@@ -108,25 +108,25 @@ mod tests {
     }
 
     #[test]
-    fn without_its_directory_it_is_what_it_is_claimed_to_be() {
+    fn without_its_directory_the_claim_decides() {
         let head = &ole(0x0002_0906, "Root Entry")[..600];
         assert_eq!(
             read(head).unwrap(),
-            Detection::open("application/x-ole-storage", UNTOLD)
+            Detection::with_alternatives("application/x-ole-storage", UNTOLD)
         );
         assert_eq!(
             read(&head[..8]).unwrap(),
-            Detection::open("application/x-ole-storage", UNTOLD)
+            Detection::with_alternatives("application/x-ole-storage", UNTOLD)
         );
     }
 
     #[test]
-    fn a_document_with_a_password_is_what_it_is_claimed_to_be() {
+    fn for_a_document_with_a_password_the_claim_decides() {
         let mut file = ole(0, "Root Entry");
         file.extend(ole(0, "EncryptedPackage").split_off(512));
         assert_eq!(
             read(&file).unwrap(),
-            Detection::open("application/x-ole-storage", UNTOLD)
+            Detection::with_alternatives("application/x-ole-storage", UNTOLD)
         );
     }
 }

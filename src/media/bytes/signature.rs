@@ -3,7 +3,8 @@
 
 use memchr::{memchr, memmem};
 
-use super::{Detection, audio, bmff, ole, stream, zip};
+use super::detection::Detection;
+use super::{audio, bmff, ole, stream, zip};
 use crate::media::table::{self, MediaForm};
 
 /// Signatures that readable text may carry on from, and that no other text begins with.
@@ -133,13 +134,13 @@ fn by_prefix(signatures: &[(&[u8], &str)], head: &[u8]) -> Option<Detection> {
     let (_, essence) = signatures
         .iter()
         .find(|(signature, _)| head.starts_with(signature))?;
-    let open: &[MediaForm] = match *essence {
+    let alternatives: &[MediaForm] = match *essence {
         "image/tiff" => &[MediaForm::Tiff],
         "application/gzip" => &[MediaForm::Gzip, MediaForm::Svg],
         "video/x-ms-wmv" => &[MediaForm::Asf],
         _ => &[],
     };
-    Some(Detection::open(essence, open))
+    Some(Detection::with_alternatives(essence, alternatives))
 }
 
 /// Canon's raw photos are TIFF with a mark behind the header.

@@ -29,7 +29,7 @@ fn ogg(head: &[u8]) -> Option<Detection> {
         [0x01, b'v', b'o', b'r', b'b', b'i', b's', ..]
         | [b'S', b'p', b'e', b'e', b'x', ..]
         | [0x7f, b'F', b'L', b'A', b'C', ..] => Detection::only("audio/ogg"),
-        _ => Detection::open("audio/ogg", &[MediaForm::Ogg]),
+        _ => Detection::with_alternatives("audio/ogg", &[MediaForm::Ogg]),
     })
 }
 
@@ -79,11 +79,11 @@ mod tests {
         );
         assert_eq!(
             read(&ogg_page(b"fishead\0")).unwrap(),
-            Detection::open("audio/ogg", &[MediaForm::Ogg])
+            Detection::with_alternatives("audio/ogg", &[MediaForm::Ogg])
         );
         assert_eq!(
             read(b"OggS").unwrap(),
-            Detection::open("audio/ogg", &[MediaForm::Ogg])
+            Detection::with_alternatives("audio/ogg", &[MediaForm::Ogg])
         );
     }
 

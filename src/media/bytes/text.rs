@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use encoding_rs::mem::decode_latin1;
 
-use super::Detection;
+use super::detection::Detection;
 use crate::media::charset::CharsetEvidence;
 use crate::media::table::MediaForm;
 
@@ -54,7 +54,7 @@ pub(super) fn decode(head: &[u8], whole: bool) -> DecodedText<'_> {
 pub(super) fn eight_bit(head: &[u8], whole: bool) -> Detection {
     let shown = kind(&decode_latin1(head), whole);
     let found = if shown.row.essence == "text/plain" {
-        Detection::open("application/octet-stream", PLAIN)
+        Detection::with_alternatives("application/octet-stream", PLAIN)
     } else {
         shown
     };
@@ -114,7 +114,7 @@ pub(super) fn blemished(head: &[u8], whole: bool) -> Option<Detection> {
     Some(if shows_nothing {
         Detection {
             charset: found.charset,
-            ..Detection::open(vague, BLEMISHED)
+            ..Detection::with_alternatives(vague, BLEMISHED)
         }
     } else {
         found
@@ -124,13 +124,13 @@ pub(super) fn blemished(head: &[u8], whole: bool) -> Option<Detection> {
 /// The kind that readable text shows. Most kinds show nothing, so the claim is open.
 pub(super) fn kind(text: &str, whole: bool) -> Detection {
     if is_script(text.as_bytes()) {
-        return Detection::open("text/x-shellscript", &[MediaForm::Script]);
+        return Detection::with_alternatives("text/x-shellscript", &[MediaForm::Script]);
     }
     let start = text.trim_start();
     match start.as_bytes() {
         [b'B' | b'b', ..] => component(start),
         [b'<', ..] => markup::read(start),
-        [b'{' | b'[', ..] if is_json(start, whole) => Detection::open(
+        [b'{' | b'[', ..] if is_json(start, whole) => Detection::with_alternatives(
             "application/json",
             &[
                 MediaForm::Text,
@@ -139,7 +139,7 @@ pub(super) fn kind(text: &str, whole: bool) -> Detection {
                 MediaForm::Json,
             ],
         ),
-        _ if is_json(start, whole) => Detection::open(
+        _ if is_json(start, whole) => Detection::with_alternatives(
             "text/plain",
             &[
                 MediaForm::Text,
@@ -148,7 +148,7 @@ pub(super) fn kind(text: &str, whole: bool) -> Detection {
                 MediaForm::Json,
             ],
         ),
-        _ => Detection::open("text/plain", PLAIN),
+        _ => Detection::with_alternatives("text/plain", PLAIN),
     }
 }
 
@@ -174,7 +174,7 @@ fn component(start: &str) -> Detection {
         () if begins("BEGIN:VCALENDAR") => "text/calendar",
         () => "text/plain",
     };
-    Detection::open(essence, PLAIN)
+    Detection::with_alternatives(essence, PLAIN)
 }
 
 /// Parses as JSON, up to where the look-ahead ends unless that is the whole file.
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_character_cut_by_the_look_ahead_is_text_still() {
+    fn a_character_cut_by_the_look_ahead_is_text() {
         let cut = &"Grüße €".as_bytes()[..10];
         assert_eq!(decode(cut, false), DecodedText::Text("Grüße ".into()));
         assert_eq!(decode(cut, true), DecodedText::EightBit);
@@ -304,14 +304,14 @@ mod tests {
     }
 
     #[test]
-    fn latin_1_is_no_utf_8_and_zeros_are_no_text() {
+    fn latin_1_is_eight_bit_and_zeros_are_binary() {
         assert_eq!(decode(b"Gr\xfc\xdfe", true), DecodedText::EightBit);
         assert_eq!(decode(b"a\0b", true), DecodedText::Binary);
         assert_eq!(decode(b"", true), DecodedText::EightBit);
     }
 
     #[test]
-    fn utf_16_is_read_with_its_mark_and_without_when_convincing() {
+    fn utf_16_is_read_with_and_without_its_mark() {
         let little: Vec<u8> = "Hello, world"
             .encode_utf16()
             .flat_map(u16::to_le_bytes)
@@ -336,8 +336,12 @@ mod tests {
     #[test]
     fn a_stray_control_makes_no_binary_of_a_text() {
         let found = |text: &[u8]| {
-            blemished(text, true)
-                .map(|found| (found.row.essence, found.open.contains(&MediaForm::Text)))
+            blemished(text, true).map(|found| {
+                (
+                    found.row.essence,
+                    found.alternatives.contains(&MediaForm::Text),
+                )
+            })
         };
         assert_eq!(
             found(b"name,note\nBob,Main St\x1f4000\n"),
@@ -393,6 +397,6 @@ mod tests {
         assert_eq!(essence("{curly}"), "text/plain");
         assert_eq!(kind("[1, 2, ", false).row.essence, "application/json");
         assert_eq!(kind("[1, 2, ", true).row.essence, "text/plain");
-        assert!(kind("42", true).open.contains(&MediaForm::Json));
+        assert!(kind("42", true).alternatives.contains(&MediaForm::Json));
     }
 }

@@ -4,7 +4,7 @@
 
 use memchr::memmem;
 
-use super::Detection;
+use super::detection::Detection;
 use crate::media::table::{self, MediaForm};
 
 const LOCAL_HEADER: &[u8] = b"PK\x03\x04";
@@ -62,7 +62,7 @@ fn by_names(head: &[u8], whole: bool) -> Detection {
     } else if seen.java {
         Detection::only("application/java-archive")
     } else if office(seen.document, seen.word) {
-        Detection::open(
+        Detection::with_alternatives(
             seen.plain_or_macro(
                 "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
                 "application/vnd.ms-word.document.macroenabled.12",
@@ -70,12 +70,12 @@ fn by_names(head: &[u8], whole: bool) -> Detection {
             &[MediaForm::Word],
         )
     } else if seen.binary_workbook {
-        Detection::open(
+        Detection::with_alternatives(
             "application/vnd.ms-excel.sheet.binary.macroenabled.12",
             &[MediaForm::Excel],
         )
     } else if office(seen.workbook, seen.excel) {
-        Detection::open(
+        Detection::with_alternatives(
             seen.plain_or_macro(
                 "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
                 "application/vnd.ms-excel.sheet.macroenabled.12",
@@ -83,7 +83,7 @@ fn by_names(head: &[u8], whole: bool) -> Detection {
             &[MediaForm::Excel],
         )
     } else if office(seen.presentation, seen.slides) {
-        Detection::open(
+        Detection::with_alternatives(
             seen.plain_or_macro(
                 "application/vnd.openxmlformats-officedocument.presentationml.presentation",
                 "application/vnd.ms-powerpoint.presentation.macroenabled.12",
@@ -91,7 +91,7 @@ fn by_names(head: &[u8], whole: bool) -> Detection {
             &[MediaForm::Slides],
         )
     } else {
-        Detection::open("application/zip", seen.open(whole))
+        Detection::with_alternatives("application/zip", seen.alternatives(whole))
     }
 }
 
@@ -128,7 +128,7 @@ impl Seen {
         if self.macros { with_macros } else { plain }
     }
 
-    fn open(&self, whole: bool) -> &'static [MediaForm] {
+    fn alternatives(&self, whole: bool) -> &'static [MediaForm] {
         match () {
             () if !whole => UNSEEN,
             () if self.marked => MARKED,
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn office_files_are_told_from_plain_zip_in_any_order() {
+    fn office_files_are_recognised_in_any_entry_order() {
         assert!(
             essence(&[
                 "[Content_Types].xml",
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn apps_are_told_by_their_manifest_even_beside_a_document() {
+    fn a_manifest_makes_an_app_beside_a_document() {
         assert_eq!(
             essence(&["META-INF/MANIFEST.MF", "a/B.class"]),
             "application/java-archive"
@@ -309,15 +309,15 @@ mod tests {
     }
 
     #[test]
-    fn a_zip_that_is_all_there_is_no_more_than_its_entries_show() {
+    fn a_complete_zip_is_what_its_entries_show() {
         let plain = zip(&[("photo.jpg", b"x"), ("notes/a.txt", b"x")]);
         assert_eq!(
             read(&plain, true).unwrap(),
-            Detection::open("application/zip", PLAIN)
+            Detection::with_alternatives("application/zip", PLAIN)
         );
         assert_eq!(
             read(&plain, false).unwrap(),
-            Detection::open("application/zip", UNSEEN)
+            Detection::with_alternatives("application/zip", UNSEEN)
         );
         for mark in [
             "doc.kml",
@@ -328,7 +328,7 @@ mod tests {
         ] {
             assert_eq!(
                 read(&zip(&[("a", b"x"), (mark, b"x")]), true).unwrap(),
-                Detection::open("application/zip", MARKED),
+                Detection::with_alternatives("application/zip", MARKED),
                 "{mark}"
             );
         }

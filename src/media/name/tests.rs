@@ -7,7 +7,7 @@ use crate::media::sniff;
 const UNKNOWN: &[u8] = b"\x01\x02\x03\x04\x05\0\x07";
 
 fn agreed(head: &[u8], name: &str) -> (String, ExtensionOutcome) {
-    let AgreedName { name, extension } = agree(Some(name), &sniff(head, true, None, Some(name)));
+    let StoredName { name, extension } = agree(Some(name), &sniff(head, true, None, Some(name)));
     (name, extension)
 }
 
@@ -102,7 +102,7 @@ fn an_extension_that_says_less_or_nothing_is_no_contradiction() {
     );
     assert_eq!(
         agree(Some("voice.mp4"), &voice),
-        AgreedName {
+        StoredName {
             name: "voice.m4a".into(),
             extension: ExtensionOutcome::Completed
         }
@@ -281,7 +281,7 @@ proptest! {
         prop_assert!((3..=255).contains(&agreed.name.chars().count()), "{agreed:?}");
         prop_assert!(!agreed.name.contains(['/', '\\']) && !agreed.name.chars().any(char::is_control));
         prop_assert!(split(&agreed.name).1.is_some(), "{agreed:?}");
-        let again = AgreedName { name: agreed.name.clone(), extension: ExtensionOutcome::Kept };
+        let again = StoredName { name: agreed.name.clone(), extension: ExtensionOutcome::Kept };
         prop_assert_eq!(&agree(Some(&agreed.name), &sniffed), &again);
         let resniffed = sniff(&head, whole, declared, Some(&agreed.name));
         prop_assert_eq!(resniffed.essence(), sniffed.essence(), "{} -> {}", given, agreed.name);

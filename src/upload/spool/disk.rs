@@ -1,4 +1,4 @@
-//! Temporary files without a name, written and read on a few threads.
+//! Unlinked temporary files, written and read on a few threads.
 
 use std::fs::File;
 use std::io;
@@ -11,10 +11,10 @@ use tokio::sync::Semaphore;
 
 use crate::body::compact::BLOCK;
 
-/// How many threads wait for the disk at one time. The runtime's 512 are also there for name
-/// lookups, which a disk that hangs mustn't stop.
+/// How many threads wait for the disk at one time. The runtime's 512 blocking threads also serve
+/// name lookups, which a disk that hangs must not stop.
 const THREADS: usize = 16;
-/// Bytes read at once: as many as are written.
+/// Bytes that are read at once: as many as are written.
 const READ: usize = BLOCK;
 
 /// Where temporary files are made.
@@ -24,8 +24,8 @@ pub struct SpoolDisk {
     threads: Arc<Semaphore>,
 }
 
-/// So many bytes of a file, read from the first on. At offsets of its own: others may read or write
-/// at the same time.
+/// The first bytes of a file, up to `end`, read from the first on. It has an offset of its own, so
+/// others may read or write the file at the same time.
 pub struct DiskFile {
     disk: SpoolDisk,
     file: Arc<File>,
@@ -42,7 +42,7 @@ impl SpoolDisk {
         }
     }
 
-    /// Writes at this offset of the file, which is made at first need.
+    /// Writes at this offset of the file, which is created if there is none yet.
     pub async fn write(
         self,
         file: Option<Arc<File>>,
@@ -51,7 +51,10 @@ impl SpoolDisk {
     ) -> io::Result<Arc<File>> {
         let dir = self.dir.clone();
         let work = move || {
-            let file = file.map_or_else(|| tempfile::tempfile_in(dir).map(Arc::new), Ok)?;
+            let file = match file {
+                Some(file) => file,
+                None => Arc::new(tempfile::tempfile_in(dir)?),
+            };
             for chunk in chunks {
                 file.write_all_at(&chunk, offset)?;
                 offset += chunk.len() as u64;
@@ -61,8 +64,8 @@ impl SpoolDisk {
         self.run(work).await
     }
 
-    /// The file's first bytes, up to `end`.
-    pub fn stored(&self, file: Arc<File>, end: u64) -> DiskFile {
+    /// Reads the file's first bytes, up to `end`.
+    pub fn read(&self, file: Arc<File>, end: u64) -> DiskFile {
         DiskFile {
             disk: self.clone(),
             file,
@@ -71,7 +74,8 @@ impl SpoolDisk {
         }
     }
 
-    /// A thread that hangs keeps its permit, also when nobody waits for it any more.
+    /// Runs `work` on one of the threads. A thread that hangs holds its permit, also when its
+    /// caller has stopped waiting for it.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> io::Result<T> + Send + 'static,
@@ -120,7 +124,7 @@ mod tests {
     use tokio::time::timeout;
 
     #[tokio::test]
-    async fn a_file_on_disk_can_be_read_by_two_at_once() {
+    async fn two_readers_share_a_file_on_disk() {
         let disk = SpoolDisk::new(std::env::temp_dir());
         let file = disk
             .clone()
@@ -131,7 +135,7 @@ mod tests {
             )
             .await
             .unwrap();
-        let (mut first, mut second) = (disk.stored(file.clone(), 6), disk.stored(file, 4));
+        let (mut first, mut second) = (disk.read(file.clone(), 6), disk.read(file, 4));
         assert_eq!(first.next().await.unwrap().unwrap(), "abcdef");
         assert_eq!(second.next().await.unwrap().unwrap(), "abcd");
         assert_eq!(
@@ -168,7 +172,7 @@ mod tests {
         let waits = timeout(Duration::from_millis(20), disk.run(|| Ok(())));
         assert!(
             waits.await.is_err(),
-            "a thread that nobody waits for is counted until it ends"
+            "an abandoned thread is counted until it ends"
         );
         drop(release);
         assert!(disk.run(|| Ok(())).await.is_ok());

@@ -11,20 +11,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
-use super::SpoolShare;
 use super::disk::{DiskFile, SpoolDisk};
+use super::share::SpoolShare;
 use crate::body::compact::{BLOCK, CompactChunks};
 use crate::types::error::{Error, ErrorCode, Stage};
 
-/// A file's bytes as far as they were read. Once it is too large for memory it is written in
-/// blocks, so that at most one [`BLOCK`] and a frame of it lie in memory.
+/// A file's bytes as far as they were read. Once the file is too large for memory it is written in
+/// blocks, so that at most one [`BLOCK`] and a frame of it are in memory.
 pub struct SpoolFile {
     disk: SpoolDisk,
     share: SpoolShare,
     /// Bytes of memory that it may pin before its first block is written.
-    most: u64,
+    max_memory: u64,
     length: u64,
-    /// What comes behind the written blocks.
+    /// The bytes behind the written blocks.
     memory: CompactChunks,
     file: Option<Arc<File>>,
     /// Bytes in `file`.
@@ -39,29 +39,29 @@ struct Block {
     task: JoinHandle<io::Result<Arc<File>>>,
 }
 
-/// What a file holds at one moment: first what lies on disk.
+/// What a file holds at one moment, first what is on disk.
 pub struct SpoolContents {
     /// Its first bytes.
     pub disk: Option<DiskFile>,
-    /// Those behind.
+    /// Those behind them.
     pub memory: Vec<Bytes>,
 }
 
 impl SpoolFile {
-    /// An empty one that takes `most` bytes of memory. Where that is four blocks or more, all but
-    /// one of them are for the buffers around the file, those that are read into, written, and
-    /// sent, and for what the allocator keeps of them.
-    pub(super) fn new(disk: SpoolDisk, share: SpoolShare, most: u64) -> Self {
+    /// An empty file that takes `memory` bytes of memory. Where that is four blocks or more, three
+    /// of them are for the buffers around the file, those that are read into, written, and sent,
+    /// and for what the allocator retains of them.
+    pub(super) fn new(disk: SpoolDisk, share: SpoolShare, memory: u64) -> Self {
         let block = BLOCK as u64;
-        let most = if most < 4 * block {
-            most
+        let max_memory = if memory < 4 * block {
+            memory
         } else {
-            most - 3 * block
+            memory - 3 * block
         };
         Self {
             disk,
             share,
-            most,
+            max_memory,
             length: 0,
             memory: CompactChunks::default(),
             file: None,
@@ -75,8 +75,7 @@ impl SpoolFile {
         self.length
     }
 
-    /// Adds a frame, and begins to write if there is enough. To be called when nothing is being
-    /// written.
+    /// Adds a frame, and begins to write if there is enough. Call it when nothing is being written.
     ///
     /// # Errors
     /// As [`SpoolShare::cover`].
@@ -88,7 +87,7 @@ impl SpoolFile {
         let is_due = if self.file.is_some() {
             self.memory.length() >= BLOCK as u64
         } else {
-            self.memory.pinned() > self.most
+            self.memory.pinned() > self.max_memory
         };
         if is_due && self.writing.is_none() {
             self.write();
@@ -131,24 +130,23 @@ impl SpoolFile {
         poll_fn(|cx| self.poll_written(cx)).await
     }
 
-    /// All that is here now.
-    pub fn kept(&mut self) -> SpoolContents {
-        let disk = self
-            .file
-            .as_ref()
-            .map(|file| self.disk.stored(file.clone(), self.written));
-        let being_written = self.writing.iter().flat_map(|block| &block.chunks);
-        let memory = being_written
-            .cloned()
-            .chain(self.memory.chunks().iter().cloned())
-            .collect();
+    /// All bytes that it holds now.
+    pub fn contents(&mut self) -> SpoolContents {
+        let file = self.file.clone();
+        let disk = file.map(|file| self.disk.read(file, self.written));
+        let mut memory = Vec::new();
+        if let Some(block) = &self.writing {
+            memory.extend_from_slice(&block.chunks);
+        }
+        memory.extend_from_slice(self.memory.chunks());
         SpoolContents { disk, memory }
     }
 }
 
 fn broken(error: &io::Error) -> Error {
     tracing::error!(%error, "the spool can't be written");
-    let detail = "the gateway's spool can't be written: an operator must check limits.spool_dir; declaring the length avoids it";
+    let detail = "the gateway's spool can't be written: an operator must check limits.spool_dir; \
+                  declaring the length avoids it";
     let code = if error.kind() == io::ErrorKind::StorageFull {
         ErrorCode::Overloaded
     } else {

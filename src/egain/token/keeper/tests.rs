@@ -7,7 +7,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use super::super::{AccessTokens, RefusalPace, TokenState};
+use super::super::AccessTokens;
+use super::super::schedule::RefusalPace;
+use super::super::state::TokenState;
 use super::*;
 use crate::telemetry::metrics::ServiceMetrics;
 
@@ -16,7 +18,7 @@ use crate::telemetry::metrics::ServiceMetrics;
 struct Provider(Arc<Mutex<Script>>);
 
 struct Script {
-    life: TokenLifetime,
+    lifetime: TokenLifetime,
     down: bool,
     takes: Duration,
     /// When each sign-in began, in seconds, and with which secret.
@@ -53,7 +55,7 @@ impl TokenSource for Provider {
         Ok(TokenGrant {
             value: format!("token-{number}").into(),
             header,
-            life: script.life,
+            lifetime: script.lifetime,
         })
     }
 }
@@ -82,7 +84,7 @@ struct Scene {
 
 fn scene(change: impl FnOnce(&mut Script)) -> Scene {
     let script = Script {
-        life: TokenLifetime::Told(Duration::from_secs(3600)),
+        lifetime: TokenLifetime::Stated(Duration::from_secs(3600)),
         down: false,
         takes: Duration::from_millis(10),
         began: Vec::new(),
@@ -97,7 +99,7 @@ fn scene(change: impl FnOnce(&mut Script)) -> Scene {
         scope: "scope".into(),
     };
     let metrics = ServiceMetrics::new();
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(SharedToken {
         state: watch::Sender::new(TokenState {
             awaited: true,
             refusals: RefusalPace::default(),
@@ -146,9 +148,9 @@ async fn refused_credentials_are_tried_with_growing_pauses() {
     let scene = scene(|script| script.down = true);
     let end = Instant::now() + Duration::from_secs(200);
     while Instant::now() < end {
-        let fault = get(&scene.tokens).await.unwrap_err();
+        let error = get(&scene.tokens).await.unwrap_err();
         assert_eq!(
-            fault.upstream_answer().unwrap().code,
+            error.upstream_answer().unwrap().code,
             None,
             "callers never hear a sign-in's own words"
         );
@@ -170,14 +172,14 @@ async fn refused_credentials_are_tried_with_growing_pauses() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_life_is_told_ten_seconds_lie_between_sign_ins() {
+async fn ten_seconds_are_between_sign_ins_whatever_the_lifetime() {
     for life in [
-        TokenLifetime::Told(Duration::ZERO),
-        TokenLifetime::Told(Duration::from_secs(1)),
+        TokenLifetime::Stated(Duration::ZERO),
+        TokenLifetime::Stated(Duration::from_secs(1)),
         TokenLifetime::Unknown,
-        TokenLifetime::Told(Duration::MAX),
+        TokenLifetime::Stated(Duration::MAX),
     ] {
-        let scene = scene(|script| script.life = life);
+        let scene = scene(|script| script.lifetime = life);
         sleep(Duration::from_secs(30 * 3600)).await;
         let times = scene.provider.times();
         assert!(
@@ -250,8 +252,8 @@ async fn a_token_stays_in_use_where_replacing_it_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_expired_token_is_none_and_no_expiry_is_told() {
-    let scene = scene(|script| script.life = TokenLifetime::Told(Duration::from_secs(20)));
+async fn an_expired_token_is_none_and_has_no_expiry() {
+    let scene = scene(|script| script.lifetime = TokenLifetime::Stated(Duration::from_secs(20)));
     assert!(get(&scene.tokens).await.is_ok());
     scene.provider.set(|script| script.down = true);
     sleep(Duration::from_secs(60)).await;
@@ -260,7 +262,7 @@ async fn an_expired_token_is_none_and_no_expiry_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn other_credentials_are_tried_at_once_even_within_a_pause_or_a_sign_in() {
+async fn new_credentials_are_tried_at_once() {
     let scene = scene(|script| script.down = true);
     sleep(Duration::from_secs(40)).await;
     let before = scene.provider.times().len();
@@ -297,13 +299,13 @@ async fn nobody_waits_for_a_keeper_that_is_gone() {
     let scene = scene(|script| script.takes = Duration::from_secs(1000));
     tokio::task::yield_now().await;
     scene.keeping.abort();
-    let fault = timeout(Duration::from_secs(1), scene.tokens.get(Stage::Delete))
+    let error = timeout(Duration::from_secs(1), scene.tokens.get(Stage::Delete))
         .await
         .unwrap()
         .err()
         .unwrap();
     assert_eq!(
-        (fault.code(), fault.stage()),
+        (error.code(), error.stage()),
         (ErrorCode::Internal, Stage::Delete)
     );
 }

@@ -1,6 +1,6 @@
 //! What text that begins with `<` is: HTML, SVG or other XML, by its first element.
 
-use super::Detection;
+use crate::media::bytes::detection::Detection;
 use crate::media::table::MediaForm;
 
 /// Elements that begin nothing but a page (WHATWG MIME sniffing, section 7.1, less those that
@@ -28,9 +28,9 @@ pub(super) fn read(start: &str) -> Detection {
     match () {
         () if local(name).eq_ignore_ascii_case("svg") => Detection::only("image/svg+xml"),
         () if prolog.html || is(PAGE) => {
-            Detection::open("text/html", &[MediaForm::Script, MediaForm::Html])
+            Detection::with_alternatives("text/html", &[MediaForm::Script, MediaForm::Html])
         }
-        () if prolog.xml => Detection::open(
+        () if prolog.xml => Detection::with_alternatives(
             "text/xml",
             &[
                 MediaForm::Text,
@@ -39,11 +39,13 @@ pub(super) fn read(start: &str) -> Detection {
                 MediaForm::Xml,
             ],
         ),
-        () if is(FRAGMENT) && closes(prolog.rest) && has_end_tag(prolog.rest) => Detection::open(
-            "text/html",
-            &[MediaForm::Text, MediaForm::Script, MediaForm::Html],
-        ),
-        () => Detection::open(
+        () if is(FRAGMENT) && closes(prolog.rest) && has_end_tag(prolog.rest) => {
+            Detection::with_alternatives(
+                "text/html",
+                &[MediaForm::Text, MediaForm::Script, MediaForm::Html],
+            )
+        }
+        () => Detection::with_alternatives(
             "text/plain",
             &[
                 MediaForm::Text,
@@ -184,7 +186,7 @@ mod tests {
     #[test]
     fn other_xml_is_xml_and_may_be_claimed() {
         assert_eq!(essence("<?xml version='1.0'?><gpx/>"), "text/xml");
-        assert!(read("<gpx/>").open.contains(&MediaForm::Xml));
+        assert!(read("<gpx/>").alternatives.contains(&MediaForm::Xml));
     }
 
     #[test]

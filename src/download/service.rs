@@ -1,0 +1,91 @@
+//! What a download needs, and what is known of an asset without reading its bytes.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::HeaderMap;
+
+use super::cache::{UrlCache, UrlCacheConfig};
+use super::early_deaths::EarlyDeaths;
+use super::known_asset::KnownAsset;
+use super::validators::{ClientValidators, ContentValidators};
+use crate::egain::EgainClient;
+use crate::storage::StorageClient;
+use crate::telemetry::metrics::ServiceMetrics;
+use crate::types::asset::AssetId;
+use crate::types::caller::Principal;
+use crate::types::error::Error;
+
+/// Everything a download needs.
+#[derive(Clone)]
+pub struct DownloadService {
+    pub(super) egain: EgainClient,
+    pub(super) storage: StorageClient,
+    pub(super) cache: UrlCache,
+    pub(super) early_deaths: EarlyDeaths,
+    pub(super) metrics: Arc<ServiceMetrics>,
+}
+
+impl DownloadService {
+    /// With an empty cache.
+    pub fn new(
+        egain: EgainClient,
+        storage: StorageClient,
+        config: UrlCacheConfig,
+        metrics: Arc<ServiceMetrics>,
+    ) -> Self {
+        let early_deaths = EarlyDeaths::new(config.negative_ttl, metrics.clone());
+        let cache = UrlCache::new(egain.clone(), storage.clone(), config, metrics.clone());
+        Self {
+            egain,
+            storage,
+            cache,
+            early_deaths,
+            metrics,
+        }
+    }
+
+    /// What is known of an asset, with a signed URL that is good for a while. `fresh` asks eGain
+    /// for a new one, at most once within `negative_ttl`; the old one is there until then.
+    pub async fn metadata(
+        &self,
+        id: &AssetId,
+        principal: &Principal,
+        fresh: bool,
+    ) -> Result<Arc<KnownAsset>, Error> {
+        if fresh {
+            self.cache.renew(id, principal, Instant::now()).await
+        } else {
+            self.cache.get(id, principal).await
+        }
+    }
+
+    /// The validators of an asset's bytes, as a `GET` of them has them.
+    pub fn validators<'a>(&self, id: &AssetId, asset: &'a KnownAsset) -> &'a ContentValidators {
+        asset.validators(|| ContentValidators::own(id, asset.size()))
+    }
+
+    /// The validators of an asset that the client has already, as its `If-None-Match` proves. Asks
+    /// nobody: an id's bytes never change.
+    pub async fn unchanged(&self, id: &AssetId, headers: &HeaderMap) -> Option<ContentValidators> {
+        // Not where it is known that there is no such asset.
+        let known = self.cache.peek(id).await.transpose().ok()?;
+        let (size, told) = (
+            known.as_ref().and_then(|asset| asset.size()),
+            known.as_ref().and_then(|asset| asset.known_validators()),
+        );
+        let having = ClientValidators { id, size, told };
+        having.is_proven(headers).then(|| {
+            told.cloned()
+                .unwrap_or_else(|| ContentValidators::own(id, size))
+        })
+    }
+
+    /// Deletes the asset at eGain; its signed URL is forgotten at once.
+    pub async fn delete(&self, id: &AssetId, principal: &Principal) -> Result<(), Error> {
+        let deleted = self.egain.delete_asset(id, principal).await;
+        self.cache.forget(id, Instant::now()).await;
+        self.early_deaths.forget(id);
+        deleted
+    }
+}

@@ -1,0 +1,15 @@
+//! What an operator and a caller rely on: commands, permissions, logs, metrics, shutdown.
+
+mod accounts;
+mod admin;
+pub mod callers;
+mod channels;
+mod commands;
+mod drain;
+mod fault_table;
+mod jwt;
+mod live_rules;
+mod request_log;
+mod routes;
+mod secrets;
+mod stuck_log;
