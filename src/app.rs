@@ -367,7 +367,7 @@ async fn keep_secret_current(key: &'static str, file: PathBuf, egain: EgainClien
 /// the time is up.
 async fn leave(drain: &Shutdown, times: Times, data: &mut JoinHandle<()>) {
     tracing::info!(delay = ?times.delay, "told to stop: not ready from now on, still serving");
-    drain.enter(ShutdownPhase::Leaving);
+    drain.enter(ShutdownPhase::NotReady);
     tokio::time::sleep(times.delay).await;
     tracing::info!(running = drain.running(), grace = ?times.grace, "takes no new uploads, finishes the running ones");
     drain.enter(ShutdownPhase::Draining);

@@ -12,7 +12,8 @@ use serde_json::{Map, Value, json as object};
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
-use super::{ApiState, CallerBody, full, json};
+use super::response::{full, json};
+use super::state::{ApiState, CallerBody};
 use crate::body::BoxBody;
 use crate::body::digest::hex;
 use crate::types::account::{AccountId, ChannelId};

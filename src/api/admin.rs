@@ -10,7 +10,8 @@ use hyper::body::Incoming;
 use hyper::service::Service;
 use serde_json::json;
 
-use super::{BoxBody, full, json as json_answer};
+use super::response::{full, json as json_response};
+use crate::body::BoxBody;
 use crate::egain::{EgainClient, OrphanQueue};
 use crate::lifecycle::shutdown::{Shutdown, ShutdownPhase};
 use crate::telemetry::metrics::ServiceMetrics;
@@ -49,10 +50,10 @@ impl AdminService {
             return refusal;
         }
         match request.uri().path() {
-            "/livez" => json_answer(StatusCode::OK, &json!({ "status": "alive" })),
+            "/livez" => json_response(StatusCode::OK, &json!({ "status": "alive" })),
             "/readyz" => self.readiness(),
             "/metrics" => self.metrics(),
-            "/orphans" => json_answer(StatusCode::OK, &json!({ "orphans": self.orphans.list() })),
+            "/orphans" => json_response(StatusCode::OK, &json!({ "orphans": self.orphans.list() })),
             _ => bare(StatusCode::NOT_FOUND),
         }
     }
@@ -63,7 +64,7 @@ impl AdminService {
         let (status, word) = match self.drain.phase() {
             ShutdownPhase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
             ShutdownPhase::Serving => (StatusCode::OK, "ready"),
-            ShutdownPhase::Leaving | ShutdownPhase::Draining => {
+            ShutdownPhase::NotReady | ShutdownPhase::Draining => {
                 (StatusCode::SERVICE_UNAVAILABLE, "draining")
             }
         };
@@ -72,7 +73,7 @@ impl AdminService {
         } else {
             "not signed in"
         };
-        json_answer(status, &json!({ "status": word, "egain": egain }))
+        json_response(status, &json!({ "status": word, "egain": egain }))
     }
 
     fn metrics(&self) -> Response<BoxBody> {

@@ -10,7 +10,8 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
 use super::access_log::RequestLog;
-use super::{ApiState, CallerBody, full, json};
+use super::response::{full, json};
+use super::state::{ApiState, CallerBody};
 use crate::body::BoxBody;
 use crate::download::KnownAsset;
 use crate::lifecycle::shutdown::ShutdownPhase;
@@ -52,20 +53,20 @@ impl ApiState {
         body: CallerBody,
         exchange: &mut RequestLog,
     ) -> Result<Response<BoxBody>, Error> {
-        if self.drain.phase() == ShutdownPhase::Draining {
+        if self.shutdown.phase() == ShutdownPhase::Draining {
             let detail =
                 "the gateway is about to stop: send it again, another replica will take it";
             return Err(Error::gateway(ErrorCode::Draining, Stage::Admit, detail)
                 .retry_after(Duration::from_secs(1)));
         }
-        exchange.hold(Self::seat(&self.uploads, &caller, "uploads")?);
+        exchange.hold(Self::acquire_permit(&self.uploads, &caller, "uploads")?);
         let receipt = self
             .upload
             .run(UploadRequest {
                 caller,
                 head,
                 body,
-                stay: self.drain.finishing(),
+                stay: self.shutdown.finishing(),
             })
             .await?;
         exchange.made(&receipt.id);

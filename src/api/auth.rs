@@ -197,11 +197,11 @@ impl ApiKeyHolder {
 }
 
 /// Refuses what the caller's role doesn't allow.
-pub fn permit(caller: &AuthenticatedCaller, deed: Permission) -> Result<(), Error> {
-    if caller.may(deed) {
+pub fn authorize(caller: &AuthenticatedCaller, permission: Permission) -> Result<(), Error> {
+    if caller.may(permission) {
         return Ok(());
     }
-    let detail = match deed {
+    let detail = match permission {
         Permission::Read => "this caller may not read",
         Permission::Upload => "this caller may only read: uploading takes the role adapter",
         Permission::Delete => {

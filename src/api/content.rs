@@ -14,8 +14,10 @@ use url::form_urlencoded;
 
 use super::access_log::RequestLog;
 use super::assets::freshness;
+use super::config::DownloadMode;
 use super::problem::ErrorResponse;
-use super::{ApiState, DownloadMode, full};
+use super::response::full;
+use super::state::ApiState;
 use crate::body::BoxBody;
 use crate::download::KnownAsset;
 use crate::media::{self, InlineViewer};
@@ -84,7 +86,7 @@ impl ApiState {
         if let Some(unchanged) = self.unchanged(id, head).await {
             return Ok(unchanged);
         }
-        exchange.hold(Self::seat(&self.downloads, caller, "downloads")?);
+        exchange.hold(Self::acquire_permit(&self.downloads, caller, "downloads")?);
         let content = self.download.content(id, by, &head.headers).await?;
         if content.status == StatusCode::RANGE_NOT_SATISFIABLE {
             return Err(unsatisfiable(&content.headers));

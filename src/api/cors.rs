@@ -17,7 +17,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use url::Url;
 
 use super::problem::ErrorResponse;
-use super::{BoxBody, full};
+use super::response::full;
+use crate::body::BoxBody;
 use crate::types::error::{Error, ErrorCode, Stage};
 
 /// Headers that a page may send.

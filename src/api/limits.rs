@@ -6,7 +6,8 @@ use http::{Response, StatusCode};
 use serde_json::{Map, Value, json as object};
 use std::sync::Arc;
 
-use super::{ApiState, json};
+use super::response::json;
+use super::state::ApiState;
 use crate::body::BoxBody;
 use crate::policy::attachments::ExtensionRule;
 use crate::types::caller::AuthenticatedCaller;

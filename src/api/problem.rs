@@ -7,7 +7,8 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
 use super::request_id::RequestId;
-use super::{BoxBody, full, line};
+use super::response::{full, line};
+use crate::body::BoxBody;
 use crate::types::error::{Error, ErrorCode};
 
 /// What says most comes first: some clients show only the beginning, Guzzle 120 bytes of it.

@@ -44,7 +44,7 @@ pub enum MatchedRoute {
 
 impl MatchedRoute {
     /// What it does to assets; None for a page that is open to all.
-    pub const fn deed(&self) -> Option<Permission> {
+    pub const fn permission(&self) -> Option<Permission> {
         match self {
             Self::Home => None,
             Self::Upload => Some(Permission::Upload),

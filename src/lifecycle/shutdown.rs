@@ -17,7 +17,7 @@ pub enum ShutdownPhase {
     Serving,
     /// Told to stop: not ready any more, but everything is still served, each answer closing its
     /// connection.
-    Leaving,
+    NotReady,
     /// New uploads are refused while the running ones finish.
     Draining,
 }
@@ -56,7 +56,7 @@ impl Shutdown {
         match self.0.phase.load(Ordering::Acquire) {
             0 => ShutdownPhase::Starting,
             1 => ShutdownPhase::Serving,
-            2 => ShutdownPhase::Leaving,
+            2 => ShutdownPhase::NotReady,
             _ => ShutdownPhase::Draining,
         }
     }
@@ -64,7 +64,7 @@ impl Shutdown {
     /// Moves on. Phases never go back.
     pub fn enter(&self, phase: ShutdownPhase) {
         self.0.phase.fetch_max(phase as u8, Ordering::AcqRel);
-        if phase >= ShutdownPhase::Leaving {
+        if phase >= ShutdownPhase::NotReady {
             self.0.leaving.cancel();
         }
     }

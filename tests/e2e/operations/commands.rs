@@ -229,8 +229,9 @@ async fn an_asset_that_cant_be_deleted_in_time_is_named_at_the_end() {
     assert_eq!(gateway.ending().await.code(), Some(1));
     assert!(upload.answer.await.unwrap().is_err());
     let id = sandbox.assets()[0].id.clone();
-    let named =
-        |line: &str| (line.contains(&id) && line.contains("is left in eGain")).then_some(());
+    let named = |line: &str| {
+        (line.contains(&id) && line.contains("orphaned asset was not deleted")).then_some(())
+    };
     gateway.line(named).await;
 }
 

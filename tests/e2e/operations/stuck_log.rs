@@ -281,7 +281,7 @@ async fn a_panic_is_logged_and_stops_nothing_else() {
     }
     let myself = [
         "--exact",
-        "stuck_log::a_panic_is_logged_and_stops_nothing_else",
+        "operations::stuck_log::a_panic_is_logged_and_stops_nothing_else",
         "--nocapture",
     ];
     let run = || {

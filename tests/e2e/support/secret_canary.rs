@@ -122,7 +122,7 @@ async fn a_secret_that_comes_out_ends_the_run() {
     if let Ok(place) = std::env::var(LEAK) {
         return give_away(&place).await;
     }
-    let myself = "secret_canary::a_secret_that_comes_out_ends_the_run";
+    let myself = "support::secret_canary::a_secret_that_comes_out_ends_the_run";
     for place in ["the log", "a panic", "an answer", "an answer's head"] {
         let mut run = Command::new(std::env::current_exe().unwrap());
         let run = run

@@ -1,0 +1,39 @@
+//! [`ApiConfig`]: what the settings decide about HTTP in.
+
+use std::time::Duration;
+
+use super::auth::AuthConfig;
+use super::client_ip::IpRange;
+use super::cors::CorsOrigin;
+
+/// How a download is returned unless the caller asks for another way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DownloadMode {
+    /// With the bytes.
+    Stream,
+    /// With a redirect to the signed URL.
+    Redirect,
+}
+
+/// What this layer decides itself.
+#[derive(Debug, Clone)]
+pub struct ApiConfig {
+    /// Uploads at one time.
+    pub max_uploads: usize,
+    /// Downloads at one time.
+    pub max_downloads: usize,
+    /// How downloads are returned.
+    pub download_mode: DownloadMode,
+    /// How long callers may keep an asset's bytes.
+    pub download_max_age: Duration,
+    /// HTML at `/`; without it there is nothing.
+    pub home_page: Option<&'static str>,
+    /// Who may call.
+    pub auth: AuthConfig,
+    /// Proxies that are believed whom they speak for.
+    pub trusted_proxies: Vec<IpRange>,
+    /// Origins of web pages that may call.
+    pub cors_origins: Vec<CorsOrigin>,
+    /// How callers reach the data listener where no proxy says otherwise: `http` or `https`.
+    pub scheme: &'static str,
+}

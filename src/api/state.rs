@@ -1,0 +1,134 @@
+//! [`ApiState`]: what every route works with, and the way from a route to its handler.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Response;
+use http::request::Parts;
+
+use super::access_log::RequestLog;
+use super::auth::{self, AuthConfig, Authenticator};
+use super::client_ip::TrustedProxies;
+use super::config::DownloadMode;
+use super::content::CacheFreshness;
+use super::cors::{CorsPolicy, RequestInitiator};
+use super::problem::ErrorResponse;
+use super::response::html;
+use super::route::{ApiRouter, MatchedRoute};
+use crate::accounts::AccountService;
+use crate::body::BoxBody;
+use crate::body::request_body::RequestBody;
+use crate::download::DownloadService;
+use crate::lifecycle::shutdown::Shutdown;
+use crate::net::server::{InFlightGuard, PeerAddress};
+use crate::telemetry::metrics::ServiceMetrics;
+use crate::types::caller::{AuthenticatedCaller, Principal};
+use crate::types::error::{Error, ErrorCode, Stage};
+use crate::types::fair_limit::{FairLimit, FairShare, NoRoom};
+use crate::upload::UploadService;
+
+/// Uploads, and downloads, that a caller may always have in flight while there is a permit: what a
+/// small adapter needs beside one that takes all it gets.
+const LEAST_PERMITS: u64 = 4;
+
+/// The request's body, which keeps its connection's request in flight.
+pub(super) type CallerBody = RequestBody<Option<InFlightGuard>>;
+
+pub(super) struct ApiState {
+    pub(super) router: ApiRouter,
+    pub(super) authenticator: Authenticator,
+    pub(super) proxies: TrustedProxies,
+    pub(super) cors: CorsPolicy,
+    pub(super) scheme: &'static str,
+    pub(super) upload: UploadService,
+    pub(super) download: DownloadService,
+    pub(super) accounts: AccountService,
+    pub(super) uploads: Arc<FairLimit>,
+    pub(super) downloads: Arc<FairLimit>,
+    pub(super) download_mode: DownloadMode,
+    pub(super) content_freshness: CacheFreshness,
+    pub(super) home_page: &'static str,
+    pub(super) shutdown: Shutdown,
+    pub(super) metrics: Arc<ServiceMetrics>,
+}
+
+impl ApiState {
+    /// The client's address, if the connection has one.
+    pub(super) fn client(&self, head: &Parts) -> Option<IpAddr> {
+        let PeerAddress(peer) = head.extensions.get()?;
+        Some(self.proxies.client(peer.ip(), &head.headers))
+    }
+
+    /// Where the request was made.
+    pub(super) fn initiator(&self, head: &Parts) -> RequestInitiator {
+        let forwarded = || {
+            self.proxies
+                .scheme(head.extensions.get::<PeerAddress>()?.0.ip(), &head.headers)
+        };
+        self.cors
+            .initiator(head, forwarded().unwrap_or(self.scheme))
+    }
+
+    /// Authenticates and authorizes the caller, then runs the route.
+    pub(super) async fn respond(
+        &self,
+        route: MatchedRoute,
+        head: Parts,
+        body: CallerBody,
+        request_log: &mut RequestLog,
+    ) -> Result<Response<BoxBody>, ErrorResponse> {
+        let Some(permission) = route.permission() else {
+            return Ok(html(self.home_page));
+        };
+        let caller = self.authenticator.identify(&head.headers).await?;
+        request_log.identified(&caller);
+        auth::authorize(&caller, permission)?;
+        let by = &Principal::from(&*caller);
+        Ok(match route {
+            MatchedRoute::Home => html(self.home_page),
+            MatchedRoute::Upload => self.upload(caller, head, body, request_log).await?,
+            MatchedRoute::Metadata(id) => self.metadata(&id, by, &head).await?,
+            MatchedRoute::ContentHead(id) => self.content_head(&id, by, &head).await?,
+            MatchedRoute::Content(id) => self.content(&id, &caller, &head, request_log).await?,
+            MatchedRoute::Delete(id) => self.delete(&id, by).await?,
+            MatchedRoute::ListAccounts => self.list_accounts(&head, by).await?,
+            MatchedRoute::CreateAccount => self.create_account(&head, body, by).await?,
+            MatchedRoute::Account(id) => self.account(&id, by).await?,
+            MatchedRoute::ReplaceAccount(id) => self.replace_account(&id, &head, body, by).await?,
+            MatchedRoute::DeleteAccount(id) => self.delete_account(&id, by).await?,
+            MatchedRoute::ListChannels => self.list_channels(&head, by).await?,
+            MatchedRoute::Channel(id) => self.channel(&id, by).await?,
+            MatchedRoute::Limits => self.limits(&caller, &head).await?,
+        })
+    }
+
+    /// A permit for one transfer, which the response's body holds until its end.
+    pub(super) fn acquire_permit(
+        permits: &Arc<FairLimit>,
+        caller: &AuthenticatedCaller,
+        what: &str,
+    ) -> Result<FairShare, Error> {
+        permits.take(&caller.id, 1).map_err(|why| {
+            let detail = match why {
+                NoRoom::Full => format!(
+                    "the gateway has as many {what} in flight as it takes: try again shortly"
+                ),
+                NoRoom::ShareTaken => format!(
+                    "the gateway is busy, and this caller has its share of {what} in flight: \
+                     wait until one has ended"
+                ),
+            };
+            Error::gateway(ErrorCode::Overloaded, Stage::Admit, detail)
+                .retry_after(Duration::from_secs(1))
+        })
+    }
+}
+
+/// Permits for so many transfers, shared among callers where these are known.
+pub(super) fn permits(auth: &AuthConfig, most: usize) -> Arc<FairLimit> {
+    match auth {
+        AuthConfig::Nobody => FairLimit::unshared(most as u64),
+        AuthConfig::Keys(_) | AuthConfig::Jwt(_) => FairLimit::new(most as u64, LEAST_PERMITS),
+    }
+}
