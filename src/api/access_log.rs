@@ -54,7 +54,7 @@ impl RequestLog {
         route: Option<&MatchedRoute>,
     ) -> Self {
         let asset = route.and_then(MatchedRoute::asset).map(AssetId::as_str);
-        let route = route.map_or("unmatched", MatchedRoute::template);
+        let route = route.map_or("unmatched", |route| route.template);
         // Of the highest level, so that whatever is logged has the fields of its request.
         let span = tracing::error_span!(
             "request",

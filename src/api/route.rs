@@ -1,4 +1,7 @@
 //! Which route a request means.
+//!
+//! A route is one row of [`ROUTES`]; `Allow`, the metrics' label and the documents' table follow
+//! from it. What it does is `ApiState::respond`.
 
 use http::header::ALLOW;
 use http::{HeaderValue, Method};
@@ -9,131 +12,163 @@ use crate::types::asset::AssetId;
 use crate::types::caller::Permission;
 use crate::types::error::{Error, ErrorCode, Stage};
 
-/// A route with what its path says.
+/// What a request asks for, with the id in its path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MatchedRoute {
-    /// `GET /`, where there is a page.
+pub enum ApiOperation {
+    /// The page at `/`.
     Home,
-    /// `POST /v1/assets`.
+    /// Stores a file.
     Upload,
-    /// `GET /v1/assets/{id}`.
+    /// What eGain knows of an asset.
     Metadata(AssetId),
-    /// `HEAD /v1/assets/{id}/content`.
+    /// The headers of an asset's bytes.
     ContentHead(AssetId),
-    /// `GET /v1/assets/{id}/content`.
+    /// An asset's bytes.
     Content(AssetId),
-    /// `DELETE /v1/assets/{id}`.
+    /// Deletes an asset.
     Delete(AssetId),
-    /// `GET /v1/accounts`.
+    /// A page of accounts.
     ListAccounts,
-    /// `POST /v1/accounts`.
+    /// Creates an account.
     CreateAccount,
-    /// `GET /v1/accounts/{id}`.
+    /// One account.
     Account(AccountId),
-    /// `PUT /v1/accounts/{id}`.
+    /// Replaces an account.
     ReplaceAccount(AccountId),
-    /// `DELETE /v1/accounts/{id}`.
+    /// Deletes an account.
     DeleteAccount(AccountId),
-    /// `GET /v1/channels`.
+    /// A page of channels.
     ListChannels,
-    /// `GET /v1/channels/{id}`.
+    /// One channel.
     Channel(ChannelId),
-    /// `GET /v1/limits`.
+    /// What the caller may send.
     Limits,
 }
 
-impl MatchedRoute {
-    /// What it does to assets; None for a page that is open to all.
-    pub const fn permission(&self) -> Option<Permission> {
-        match self {
-            Self::Home => None,
-            Self::Upload => Some(Permission::Upload),
-            Self::Metadata(_) | Self::ContentHead(_) | Self::Content(_) => Some(Permission::Read),
-            Self::Delete(_) => Some(Permission::Delete),
-            Self::Limits => Some(Permission::Read),
-            Self::ListAccounts
-            | Self::CreateAccount
-            | Self::Account(_)
-            | Self::ReplaceAccount(_)
-            | Self::DeleteAccount(_)
-            | Self::ListChannels
-            | Self::Channel(_) => Some(Permission::Manage),
-        }
-    }
+/// One route.
+struct Route {
+    template: &'static str,
+    methods: &'static [Method],
+    /// What the caller must be allowed to do; none for a page that is open to all.
+    permission: Option<Permission>,
+    /// The operation on the `{id}` of the path, which is empty where there is none; none if it
+    /// can't be an id.
+    operation: fn(&str) -> Option<ApiOperation>,
+}
 
-    /// The asset that its path names.
-    pub const fn asset(&self) -> Option<&AssetId> {
-        match self {
-            Self::Metadata(id) | Self::ContentHead(id) | Self::Content(id) | Self::Delete(id) => {
-                Some(id)
-            }
-            _ => None,
-        }
-    }
-
-    /// The template, as a label.
-    pub const fn template(&self) -> &'static str {
-        match self {
-            Self::Home => "/",
-            Self::Upload => "/v1/assets",
-            Self::Metadata(_) | Self::Delete(_) => "/v1/assets/{id}",
-            Self::ContentHead(_) | Self::Content(_) => "/v1/assets/{id}/content",
-            Self::ListAccounts | Self::CreateAccount => "/v1/accounts",
-            Self::Account(_) | Self::ReplaceAccount(_) | Self::DeleteAccount(_) => {
-                "/v1/accounts/{id}"
-            }
-            Self::ListChannels => "/v1/channels",
-            Self::Channel(_) => "/v1/channels/{id}",
-            Self::Limits => "/v1/limits",
-        }
+const fn route(
+    template: &'static str,
+    methods: &'static [Method],
+    permission: Option<Permission>,
+    operation: fn(&str) -> Option<ApiOperation>,
+) -> Route {
+    Route {
+        template,
+        methods,
+        permission,
+        operation,
     }
 }
 
-#[derive(Debug, Clone, Copy)]
-enum Place {
-    Home,
-    Assets,
-    Asset,
-    Content,
-    Accounts,
-    Account,
-    Channels,
-    Channel,
-    Limits,
-}
+const READ: &[Method] = &[Method::GET, Method::HEAD];
+const HOME: &str = "/";
+const ASSET: &str = "/v1/assets/{id}";
+const CONTENT: &str = "/v1/assets/{id}/content";
+const ACCOUNTS: &str = "/v1/accounts";
+const ACCOUNT: &str = "/v1/accounts/{id}";
 
-/// Where the data listener's routes lie.
-const PLACES: [(&str, Place); 9] = [
-    ("/", Place::Home),
-    ("/v1/assets", Place::Assets),
-    ("/v1/assets/{id}", Place::Asset),
-    ("/v1/assets/{id}/content", Place::Content),
-    ("/v1/accounts", Place::Accounts),
-    ("/v1/accounts/{id}", Place::Account),
-    ("/v1/channels", Place::Channels),
-    ("/v1/channels/{id}", Place::Channel),
-    ("/v1/limits", Place::Limits),
-];
+/// The data listener's routes. Rows of one template stand together, in the order of `Allow`.
+static ROUTES: [Route; 14] = {
+    use ApiOperation as Op;
+    use Permission::{Delete, Manage, Read, Upload};
+    [
+        route(HOME, READ, None, |_| Some(Op::Home)),
+        route("/v1/assets", &[Method::POST], Some(Upload), |_| {
+            Some(Op::Upload)
+        }),
+        route(ASSET, READ, Some(Read), |id| {
+            AssetId::parse(id).map(Op::Metadata)
+        }),
+        route(ASSET, &[Method::DELETE], Some(Delete), |id| {
+            AssetId::parse(id).map(Op::Delete)
+        }),
+        route(CONTENT, &[Method::GET], Some(Read), |id| {
+            AssetId::parse(id).map(Op::Content)
+        }),
+        route(CONTENT, &[Method::HEAD], Some(Read), |id| {
+            AssetId::parse(id).map(Op::ContentHead)
+        }),
+        route(ACCOUNTS, READ, Some(Manage), |_| Some(Op::ListAccounts)),
+        route(ACCOUNTS, &[Method::POST], Some(Manage), |_| {
+            Some(Op::CreateAccount)
+        }),
+        route(ACCOUNT, READ, Some(Manage), |id| {
+            AccountId::parse(id).map(Op::Account)
+        }),
+        route(ACCOUNT, &[Method::PUT], Some(Manage), |id| {
+            AccountId::parse(id).map(Op::ReplaceAccount)
+        }),
+        route(ACCOUNT, &[Method::DELETE], Some(Manage), |id| {
+            AccountId::parse(id).map(Op::DeleteAccount)
+        }),
+        route("/v1/channels", READ, Some(Manage), |_| {
+            Some(Op::ListChannels)
+        }),
+        route("/v1/channels/{id}", READ, Some(Manage), |id| {
+            ChannelId::parse(id).map(Op::Channel)
+        }),
+        route("/v1/limits", READ, Some(Read), |_| Some(Op::Limits)),
+    ]
+};
 
 /// Templates and the methods they take, as `Allow` names them: for documents and the tests that
 /// compare them.
-pub fn routes() -> impl Iterator<Item = (&'static str, &'static str)> {
-    PLACES
-        .into_iter()
-        .map(|(template, place)| (template, place.methods()))
+pub fn routes() -> impl Iterator<Item = (&'static str, String)> {
+    let rows = ROUTES.chunk_by(|a, b| a.template == b.template);
+    rows.map(|rows| (rows[0].template, allowed(rows)))
 }
 
-/// The table of routes.
-pub struct ApiRouter(matchit::Router<Place>);
+fn allowed(rows: &[Route]) -> String {
+    let methods = rows.iter().flat_map(|row| row.methods);
+    methods.map(Method::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// The route of a request.
+#[derive(Debug)]
+pub struct MatchedRoute {
+    /// The template, as a label.
+    pub template: &'static str,
+    /// What the caller must be allowed to do; none for a page that is open to all.
+    pub permission: Option<Permission>,
+    /// What is asked for.
+    pub operation: ApiOperation,
+}
+
+impl MatchedRoute {
+    /// The asset that its path names.
+    pub const fn asset(&self) -> Option<&AssetId> {
+        match &self.operation {
+            ApiOperation::Metadata(id)
+            | ApiOperation::ContentHead(id)
+            | ApiOperation::Content(id)
+            | ApiOperation::Delete(id) => Some(id),
+            _ => None,
+        }
+    }
+}
+
+/// Finds routes: a template's rows by path.
+pub struct ApiRouter(matchit::Router<&'static [Route]>);
 
 impl ApiRouter {
     /// The data listener's routes; `/` only where there is a page.
-    pub fn new(home: bool) -> Self {
+    pub fn new(has_home: bool) -> Self {
         let mut router = matchit::Router::new();
-        for (template, place) in PLACES {
-            if home || !matches!(place, Place::Home) {
+        for rows in ROUTES.chunk_by(|a, b| a.template == b.template) {
+            let template = rows[0].template;
+            if template != HOME || has_home {
                 router
-                    .insert(template, place)
+                    .insert(template, rows)
                     .expect("the table has no conflicts");
             }
         }
@@ -143,67 +178,40 @@ impl ApiRouter {
     /// `not-found` for a path that is none, or an id that can't be one; `method-not-allowed` for
     /// another method.
     pub fn find(&self, method: &Method, path: &str) -> Result<MatchedRoute, ErrorResponse> {
-        let found = self
-            .0
-            .at(path)
-            .map_err(|_| missing("there is no such route: see the README for the routes"))?;
-        let named = found.params.get("id").unwrap_or_default();
-        let id = || AssetId::parse(named).ok_or_else(no_id);
-        let account = || AccountId::parse(named).ok_or_else(no_id);
-        match (found.value, method) {
-            (Place::Home, &Method::GET | &Method::HEAD) => Ok(MatchedRoute::Home),
-            (Place::Assets, &Method::POST) => Ok(MatchedRoute::Upload),
-            (Place::Asset, &Method::GET | &Method::HEAD) => Ok(MatchedRoute::Metadata(id()?)),
-            (Place::Asset, &Method::DELETE) => Ok(MatchedRoute::Delete(id()?)),
-            (Place::Content, &Method::GET) => Ok(MatchedRoute::Content(id()?)),
-            (Place::Content, &Method::HEAD) => Ok(MatchedRoute::ContentHead(id()?)),
-            (Place::Accounts, &Method::GET | &Method::HEAD) => Ok(MatchedRoute::ListAccounts),
-            (Place::Accounts, &Method::POST) => Ok(MatchedRoute::CreateAccount),
-            (Place::Account, &Method::GET | &Method::HEAD) => Ok(MatchedRoute::Account(account()?)),
-            (Place::Account, &Method::PUT) => Ok(MatchedRoute::ReplaceAccount(account()?)),
-            (Place::Account, &Method::DELETE) => Ok(MatchedRoute::DeleteAccount(account()?)),
-            (Place::Channels, &Method::GET | &Method::HEAD) => Ok(MatchedRoute::ListChannels),
-            (Place::Channel, &Method::GET | &Method::HEAD) => Ok(MatchedRoute::Channel(
-                ChannelId::parse(named).ok_or_else(no_id)?,
-            )),
-            (Place::Limits, &Method::GET | &Method::HEAD) => Ok(MatchedRoute::Limits),
-            (place, _) => Err(other_method(place.methods())),
-        }
+        let Ok(found) = self.0.at(path) else {
+            return Err(missing(
+                "there is no such route: see docs/callers.md for the routes",
+            ));
+        };
+        let rows = *found.value;
+        let Some(row) = rows.iter().find(|row| row.methods.contains(method)) else {
+            return Err(other_method(&allowed(rows)));
+        };
+        let id = found.params.get("id").unwrap_or_default();
+        let Some(operation) = (row.operation)(id) else {
+            return Err(missing(
+                "this can't be an id: ids are 1 to 255 of A-Z a-z 0-9 . _ -",
+            ));
+        };
+        Ok(MatchedRoute {
+            template: row.template,
+            permission: row.permission,
+            operation,
+        })
     }
-}
-
-impl Place {
-    const fn methods(self) -> &'static str {
-        match self {
-            Self::Assets => "POST",
-            Self::Asset => "GET, HEAD, DELETE",
-            Self::Accounts => "GET, HEAD, POST",
-            Self::Account => "GET, HEAD, PUT, DELETE",
-            Self::Home | Self::Content | Self::Channels | Self::Channel | Self::Limits => {
-                "GET, HEAD"
-            }
-        }
-    }
-}
-
-fn no_id() -> ErrorResponse {
-    missing("this can't be an id: ids are 1 to 255 of A-Z a-z 0-9 . _ -")
 }
 
 fn missing(detail: &'static str) -> ErrorResponse {
     Error::caller(ErrorCode::NotFound, Stage::Admit, detail).into()
 }
 
-/// RFC 9110 section 15.5.6 wants the methods named.
-fn other_method(methods: &'static str) -> ErrorResponse {
-    let fault = Error::caller(
-        ErrorCode::MethodNotAllowed,
-        Stage::Admit,
-        format!("this route takes these methods only: {methods}"),
-    );
+/// RFC 9110 section 15.5.6 requires `Allow`.
+fn other_method(allowed: &str) -> ErrorResponse {
+    let detail = format!("this route takes these methods only: {allowed}");
+    let value = HeaderValue::from_str(allowed).expect("names of methods are visible ASCII");
     ErrorResponse {
-        fault,
-        header: Some((ALLOW, HeaderValue::from_static(methods))),
+        fault: Error::caller(ErrorCode::MethodNotAllowed, Stage::Admit, detail),
+        header: Some((ALLOW, value)),
     }
 }
 
@@ -211,27 +219,28 @@ fn other_method(methods: &'static str) -> ErrorResponse {
 mod tests {
     use super::*;
 
-    fn find(method: Method, path: &str) -> Result<MatchedRoute, ErrorCode> {
-        ApiRouter::new(false)
-            .find(&method, path)
-            .map_err(|refusal| refusal.fault.code())
+    fn find(method: Method, path: &str) -> Result<ApiOperation, ErrorCode> {
+        match ApiRouter::new(false).find(&method, path) {
+            Ok(matched) => Ok(matched.operation),
+            Err(refusal) => Err(refusal.fault.code()),
+        }
     }
 
     #[test]
     fn every_route_is_found() {
         let id = || AssetId::parse("a-1").unwrap();
-        assert_eq!(find(Method::POST, "/v1/assets"), Ok(MatchedRoute::Upload));
+        assert_eq!(find(Method::POST, "/v1/assets"), Ok(ApiOperation::Upload));
         assert_eq!(
             find(Method::GET, "/v1/assets/a-1"),
-            Ok(MatchedRoute::Metadata(id()))
+            Ok(ApiOperation::Metadata(id()))
         );
         assert_eq!(
             find(Method::HEAD, "/v1/assets/a-1/content"),
-            Ok(MatchedRoute::ContentHead(id()))
+            Ok(ApiOperation::ContentHead(id()))
         );
         assert_eq!(
             find(Method::DELETE, "/v1/assets/a-1"),
-            Ok(MatchedRoute::Delete(id()))
+            Ok(ApiOperation::Delete(id()))
         );
     }
 
@@ -251,5 +260,27 @@ mod tests {
             find(Method::PUT, "/v1/assets"),
             Err(ErrorCode::MethodNotAllowed)
         );
+    }
+
+    #[test]
+    fn allow_names_every_method_of_a_template_in_order() {
+        for (template, methods) in [
+            ("/v1/assets/{id}", "GET, HEAD, DELETE"),
+            ("/v1/assets/{id}/content", "GET, HEAD"),
+            ("/v1/accounts", "GET, HEAD, POST"),
+            ("/v1/accounts/{id}", "GET, HEAD, PUT, DELETE"),
+        ] {
+            let found = routes().find(|(each, _)| *each == template);
+            assert_eq!(found, Some((template, methods.to_owned())));
+        }
+    }
+
+    #[test]
+    fn rows_of_one_template_stand_together() {
+        let mut templates: Vec<_> = routes().map(|(template, _)| template).collect();
+        let all = templates.len();
+        templates.sort_unstable();
+        templates.dedup();
+        assert_eq!(templates.len(), all);
     }
 }

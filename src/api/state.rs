@@ -15,7 +15,7 @@ use super::content::CacheFreshness;
 use super::cors::{CorsPolicy, RequestInitiator};
 use super::problem::ErrorResponse;
 use super::response::html;
-use super::route::{ApiRouter, MatchedRoute};
+use super::route::{ApiOperation, ApiRouter, MatchedRoute};
 use crate::accounts::AccountService;
 use crate::body::BoxBody;
 use crate::body::request_body::RequestBody;
@@ -78,28 +78,28 @@ impl ApiState {
         body: CallerBody,
         request_log: &mut RequestLog,
     ) -> Result<Response<BoxBody>, ErrorResponse> {
-        let Some(permission) = route.permission() else {
+        let Some(permission) = route.permission else {
             return Ok(html(self.home_page));
         };
         let caller = self.authenticator.identify(&head.headers).await?;
         request_log.identified(&caller);
         auth::authorize(&caller, permission)?;
         let by = &Principal::from(&*caller);
-        Ok(match route {
-            MatchedRoute::Home => html(self.home_page),
-            MatchedRoute::Upload => self.upload(caller, head, body, request_log).await?,
-            MatchedRoute::Metadata(id) => self.metadata(&id, by, &head).await?,
-            MatchedRoute::ContentHead(id) => self.content_head(&id, by, &head).await?,
-            MatchedRoute::Content(id) => self.content(&id, &caller, &head, request_log).await?,
-            MatchedRoute::Delete(id) => self.delete(&id, by).await?,
-            MatchedRoute::ListAccounts => self.list_accounts(&head, by).await?,
-            MatchedRoute::CreateAccount => self.create_account(&head, body, by).await?,
-            MatchedRoute::Account(id) => self.account(&id, by).await?,
-            MatchedRoute::ReplaceAccount(id) => self.replace_account(&id, &head, body, by).await?,
-            MatchedRoute::DeleteAccount(id) => self.delete_account(&id, by).await?,
-            MatchedRoute::ListChannels => self.list_channels(&head, by).await?,
-            MatchedRoute::Channel(id) => self.channel(&id, by).await?,
-            MatchedRoute::Limits => self.limits(&caller, &head).await?,
+        Ok(match route.operation {
+            ApiOperation::Home => html(self.home_page),
+            ApiOperation::Upload => self.upload(caller, head, body, request_log).await?,
+            ApiOperation::Metadata(id) => self.metadata(&id, by, &head).await?,
+            ApiOperation::ContentHead(id) => self.content_head(&id, by, &head).await?,
+            ApiOperation::Content(id) => self.content(&id, &caller, &head, request_log).await?,
+            ApiOperation::Delete(id) => self.delete(&id, by).await?,
+            ApiOperation::ListAccounts => self.list_accounts(&head, by).await?,
+            ApiOperation::CreateAccount => self.create_account(&head, body, by).await?,
+            ApiOperation::Account(id) => self.account(&id, by).await?,
+            ApiOperation::ReplaceAccount(id) => self.replace_account(&id, &head, body, by).await?,
+            ApiOperation::DeleteAccount(id) => self.delete_account(&id, by).await?,
+            ApiOperation::ListChannels => self.list_channels(&head, by).await?,
+            ApiOperation::Channel(id) => self.channel(&id, by).await?,
+            ApiOperation::Limits => self.limits(&caller, &head).await?,
         })
     }
 
