@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use asset_gateway::egain::ApiResponse;
-use asset_gateway::types::error::UpstreamAnswer;
+use asset_gateway::types::error::UpstreamResponse;
 use asset_gateway::types::peer_time::PeerTime;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -28,7 +28,7 @@ fuzz_target!(|input: &[u8]| {
     let deadline = PeerTime::parse(&expiry).map(|expiry| answer.deadline(expiry, None));
     assert!(deadline.is_none_or(|end| end.left() <= Duration::from_secs(7 * 24 * 3600)), "at most a week");
     assert!(answer.asked_wait().is_none_or(|wait| wait <= Duration::from_secs(3600)), "at most an hour");
-    for UpstreamAnswer { status, code, developer_message, .. } in [answer.said(SECRET), answer.oauth_said(SECRET)] {
+    for UpstreamResponse { status, code, developer_message, .. } in [answer.said(SECRET), answer.oauth_said(SECRET)] {
         assert_eq!(status, Some(400));
         for text in [code, developer_message].into_iter().flatten() {
             assert!(text.chars().count() <= 300 && !text.contains(SECRET), "{text}");

@@ -171,7 +171,7 @@ impl RequestLog {
                     code = fault.map(|fault| fault.code().name()),
                     blame = fault.map(|fault| fault.blame().name()),
                     stage = fault.map(|fault| fault.stage().name()),
-                    upstream = fault.and_then(|fault| fault.upstream_answer()?.status),
+                    upstream = fault.and_then(|fault| fault.upstream()?.status),
                     detail = fault.map(Error::detail),
                     cause = fault.and_then(Error::cause),
                     "exchange"

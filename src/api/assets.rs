@@ -57,7 +57,7 @@ impl ApiState {
             let detail =
                 "the gateway is about to stop: send it again, another replica will take it";
             return Err(Error::gateway(ErrorCode::Draining, Stage::Admit, detail)
-                .retry_after(Duration::from_secs(1)));
+                .with_retry_after(Duration::from_secs(1)));
         }
         exchange.hold(Self::acquire_permit(&self.uploads, &caller, "uploads")?);
         let receipt = self

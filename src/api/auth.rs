@@ -136,7 +136,7 @@ fn unfit(unfit: InvalidToken) -> ErrorResponse {
         InvalidToken::NoKeys => {
             let detail = "the gateway can't reach the issuer of callers' tokens, and has no keys to check them with: try again shortly";
             Error::gateway(ErrorCode::UpstreamUnavailable, Stage::Admit, detail)
-                .retry_after(Duration::from_secs(5))
+                .with_retry_after(Duration::from_secs(5))
                 .into()
         }
     }

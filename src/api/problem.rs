@@ -116,7 +116,7 @@ pub fn answer(
     id: &RequestId,
 ) -> Response<BoxBody> {
     let status = status(fault.code());
-    let upstream = fault.upstream_answer().map(|answer| Upstream {
+    let upstream = fault.upstream().map(|answer| Upstream {
         status: answer.status,
         code: answer.code.as_deref(),
         developer_message: answer.developer_message.as_deref(),
@@ -147,7 +147,7 @@ pub fn answer(
     );
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let wait = fault
-        .wait()
+        .retry_after()
         .or((status == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(1)));
     if let Some(wait) = wait {
         headers.insert(
@@ -182,7 +182,7 @@ mod tests {
         };
         let budget = Error::gateway(ErrorCode::UpstreamBudget, Stage::Budget, "x");
         assert_eq!(
-            wait(&budget.clone().retry_after(Duration::from_millis(5200))).as_deref(),
+            wait(&budget.clone().with_retry_after(Duration::from_millis(5200))).as_deref(),
             Some("6")
         );
         assert_eq!(wait(&budget).as_deref(), Some("1"), "every 503 says when");

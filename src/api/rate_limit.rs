@@ -40,7 +40,7 @@ impl CallerRateLimiter {
         };
         let wait = early.wait_time_from(DefaultClock::default().now());
         let detail = "this caller has used up its own rate: try again later";
-        Err(Error::caller(ErrorCode::RateLimited, Stage::Admit, detail).retry_after(wait))
+        Err(Error::caller(ErrorCode::RateLimited, Stage::Admit, detail).with_retry_after(wait))
     }
 }
 
@@ -93,7 +93,7 @@ mod tests {
         let refused = all.spend("one").unwrap_err();
         assert!(
             refused.code() == ErrorCode::RateLimited
-                && refused.wait() <= Some(Duration::from_millis(500)),
+                && refused.retry_after() <= Some(Duration::from_millis(500)),
             "{refused:?}"
         );
         assert!(all.spend("other").is_ok());
@@ -103,7 +103,7 @@ mod tests {
     fn as_few_as_one_in_a_while_is_a_rate_too() {
         let slow = CallerRateLimiter::new(0.001);
         assert!(slow.spend().is_ok());
-        assert!(slow.spend().unwrap_err().wait() > Some(Duration::from_secs(990)));
+        assert!(slow.spend().unwrap_err().retry_after() > Some(Duration::from_secs(990)));
     }
 
     #[test]

@@ -120,7 +120,7 @@ impl ApiState {
                 ),
             };
             Error::gateway(ErrorCode::Overloaded, Stage::Admit, detail)
-                .retry_after(Duration::from_secs(1))
+                .with_retry_after(Duration::from_secs(1))
         })
     }
 }

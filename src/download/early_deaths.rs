@@ -103,7 +103,7 @@ impl EarlyDeaths {
             )
         }) {
             Some((refusal, left)) if !left.is_zero() => {
-                Err(refusal.fault.clone().retry_after(left))
+                Err(refusal.fault.clone().with_retry_after(left))
             }
             _ => Ok(refusal),
         }

@@ -388,10 +388,10 @@ impl Drop for CallPermit {
 fn exhausted(wait: Duration) -> Error {
     let detail = "the budget of eGain calls is used up for now: try again later, or raise \
                   egain.plan with the tenant's plan";
-    Error::gateway(ErrorCode::UpstreamBudget, Stage::Budget, detail).retry_after(wait)
+    Error::gateway(ErrorCode::UpstreamBudget, Stage::Budget, detail).with_retry_after(wait)
 }
 
 fn down(wait: Duration, stage: Stage) -> Error {
     let detail = "eGain is down, and this request isn't the next probe: try again later";
-    Error::egain(ErrorCode::UpstreamUnavailable, stage, detail).retry_after(wait)
+    Error::egain(ErrorCode::UpstreamUnavailable, stage, detail).with_retry_after(wait)
 }

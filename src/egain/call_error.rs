@@ -102,13 +102,13 @@ fn explain(
         }
         (Some("400-766"), _) => {
             let detail = "the asset isn't available yet, eGain is still checking it: try again";
-            Error::egain(ErrorCode::AssetPending, stage, detail).retry_after(PENDING_WAIT)
+            Error::egain(ErrorCode::AssetPending, stage, detail).with_retry_after(PENDING_WAIT)
         }
         // `refused_field` is of a 400 only.
         (_, Some(field)) => field_refused(field, stage),
         _ => explain_status(response.status, operation, wait),
     };
-    error.upstream(upstream)
+    error.with_upstream(upstream)
 }
 
 fn field_refused(field: &str, stage: Stage) -> Error {
@@ -134,19 +134,19 @@ fn explain_status(status: StatusCode, operation: EgainOperation, wait: Option<Du
         429 => {
             let detail = "eGain reports that the tenant has used up its calls: try again later";
             Error::egain(ErrorCode::UpstreamBudget, stage, detail)
-                .retry_after(wait.unwrap_or(LEAST_WAIT))
+                .with_retry_after(wait.unwrap_or(LEAST_WAIT))
         }
         502..=504 => {
             let detail = "eGain is down for now: try again later";
             Error::egain(ErrorCode::UpstreamUnavailable, stage, detail)
-                .retry_after(wait.unwrap_or(USUAL_WAIT))
+                .with_retry_after(wait.unwrap_or(USUAL_WAIT))
         }
         500.. => {
             let detail = "eGain failed: try again; if it lasts, contact eGain's support, giving \
                           the request id";
             let error = Error::egain(ErrorCode::UpstreamError, stage, detail).retryable(true);
             match wait {
-                Some(wait) => error.retry_after(wait),
+                Some(wait) => error.with_retry_after(wait),
                 None => error,
             }
         }

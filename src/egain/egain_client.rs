@@ -275,7 +275,7 @@ fn body_of(asset: &NewAsset<'_>) -> Vec<u8> {
 }
 
 fn refuses_name(error: &Error) -> bool {
-    match error.upstream_answer() {
+    match error.upstream() {
         Some(upstream) => upstream.field == Some("name"),
         None => false,
     }

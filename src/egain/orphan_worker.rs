@@ -134,7 +134,7 @@ fn next_attempt(orphan: &mut WaitingOrphan, failure: &CallError, now: Instant) -
             .saturating_mul(1 << (orphan.attempts - 1).min(16))
             .min(LONGEST_PAUSE)
     } else {
-        let wait = failure.error.wait().unwrap_or(USUAL_WAIT);
+        let wait = failure.error.retry_after().unwrap_or(USUAL_WAIT);
         wait.clamp(LEAST_WAIT, LONGEST_PAUSE)
     };
     let is_final = failure.attempted && !failure.error.is_retryable();
@@ -166,7 +166,7 @@ mod tests {
     fn failure(attempted: bool, wait: Option<Duration>) -> CallError {
         let error =
             Error::egain(ErrorCode::UpstreamUnavailable, Stage::Delete, "down").retryable(true);
-        CallError::of(wait.into_iter().fold(error, Error::retry_after), attempted)
+        CallError::of(wait.into_iter().fold(error, Error::with_retry_after), attempted)
     }
 
     #[test]

@@ -165,7 +165,7 @@ impl MonthlyUsage {
                       (UTC), or an operator must raise egain.plan or egain.monthly_quota";
         let wait = until_next_month(counts.clock.now(ours)).min(LONGEST_WAIT);
         let error = Error::gateway(ErrorCode::UpstreamQuota, Stage::Budget, detail);
-        Err(error.retry_after(wait))
+        Err(error.with_retry_after(wait))
     }
 
     fn warn(&self, operation: EgainOperation, calls: u64) {
@@ -281,7 +281,7 @@ mod tests {
             (0..2).for_each(|_| usage.count_at(operation, None, now));
             let error = usage.check_at(operation, now).unwrap_err();
             assert_eq!(
-                (error.code(), error.wait()),
+                (error.code(), error.retry_after()),
                 (ErrorCode::UpstreamQuota, Some(Duration::from_secs(10)))
             );
             assert!(usage.check_at(operation, at(NEXT_MONTH)).is_ok());
@@ -389,7 +389,7 @@ mod tests {
         let usage = usage(1, true);
         usage.count_at(GetAsset, None, at(early));
         assert_eq!(
-            usage.check_at(GetAsset, at(early)).unwrap_err().wait(),
+            usage.check_at(GetAsset, at(early)).unwrap_err().retry_after(),
             Some(LONGEST_WAIT)
         );
         assert_eq!(

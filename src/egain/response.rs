@@ -11,7 +11,7 @@ use url::Url;
 
 use super::fields::JsonFields;
 use crate::telemetry::metrics::ServiceMetrics;
-use crate::types::error::{Error, ErrorCode, Stage, UpstreamAnswer};
+use crate::types::error::{Error, ErrorCode, Stage, UpstreamResponse};
 use crate::types::moment::Moment;
 use crate::types::peer_time::{PeerClock, PeerTime, signed_life};
 use crate::types::redact::redact;
@@ -69,9 +69,9 @@ impl ApiResponse {
 
     /// The error of a response that lacks something. One without any readable field may be retried.
     pub fn unusable(&self, stage: Stage, fields: &JsonFields<'_>, what: &str) -> Error {
-        let upstream = UpstreamAnswer {
+        let upstream = UpstreamResponse {
             status: Some(self.status.as_u16()),
-            ..UpstreamAnswer::default()
+            ..UpstreamResponse::default()
         };
         let detail = if fields.is_empty() {
             "eGain's response isn't the documented JSON: try again".to_owned()
@@ -79,7 +79,7 @@ impl ApiResponse {
             format!("eGain's response {what}: contact eGain's support, giving the request id")
         };
         Error::egain(ErrorCode::UpstreamError, stage, detail)
-            .upstream(upstream)
+            .with_upstream(upstream)
             .retryable(fields.is_empty())
     }
 
@@ -103,7 +103,7 @@ impl ApiResponse {
 
     /// The code and message of the response, as far as they may be shown: without `secret`, which
     /// was in the request and may be quoted. A load balancer may have sent something else entirely.
-    pub fn said(&self, secret: &str) -> UpstreamAnswer {
+    pub fn said(&self, secret: &str) -> UpstreamResponse {
         self.shown(
             secret,
             ["code"],
@@ -112,7 +112,7 @@ impl ApiResponse {
     }
 
     /// The same of a response in the form of RFC 6749 section 5.2.
-    pub fn oauth_said(&self, secret: &str) -> UpstreamAnswer {
+    pub fn oauth_said(&self, secret: &str) -> UpstreamResponse {
         self.shown(secret, ["error"], ["error_description"])
     }
 
@@ -121,7 +121,7 @@ impl ApiResponse {
         secret: &str,
         code: [&str; C],
         message: [&str; M],
-    ) -> UpstreamAnswer {
+    ) -> UpstreamResponse {
         let document: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         let found = |names: &[&str]| match names.iter().find_map(|name| document.get(name))? {
             Value::String(text) => Some(text.clone()),
@@ -135,7 +135,7 @@ impl ApiResponse {
                 .collect()
         };
         let status = Some(self.status.as_u16());
-        UpstreamAnswer {
+        UpstreamResponse {
             status,
             code: found(&code).map(cut),
             developer_message: found(&message).map(cut),

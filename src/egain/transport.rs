@@ -184,7 +184,7 @@ impl TransportError {
         let detail = "eGain can't be reached: try again; if it lasts, an operator must check \
                       egain.base_url, egain.token_url and the network";
         Error::egain(ErrorCode::UpstreamUnavailable, stage, detail)
-            .retry_after(Duration::from_secs(5))
+            .with_retry_after(Duration::from_secs(5))
             .because(self)
     }
 }

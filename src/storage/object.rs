@@ -158,6 +158,6 @@ fn other_length(actual: u64, length: u64) -> Error {
 
 /// Whether storage refused the URL itself, as it does with one that has died before its time.
 pub fn refuses_url(fault: &Error) -> bool {
-    let status = fault.upstream_answer().and_then(|answer| answer.status);
+    let status = fault.upstream().and_then(|answer| answer.status);
     fault.stage() == Stage::Fetch && matches!(status, Some(401 | 403 | 404 | 410))
 }

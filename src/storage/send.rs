@@ -20,7 +20,7 @@ use super::tracked_body::{SendProgress, TrackedBody};
 use crate::body::BoxBody;
 use crate::net::client::{RequestProgress, SendError};
 use crate::telemetry::upstream::UpstreamOutcome;
-use crate::types::error::{Error, ErrorCode, Stage, UpstreamAnswer};
+use crate::types::error::{Error, ErrorCode, Stage, UpstreamResponse};
 use crate::types::secret::SignedUrl;
 
 /// Azure refuses a blob without it (Put Blob).
@@ -143,14 +143,14 @@ fn confirm(response: Response<Incoming>, sent: &SendProgress) -> Result<(), Erro
         let detail = "storage took the file for later (202) instead of storing it: try again";
         return Err(
             Error::storage(ErrorCode::UploadFailed, Stage::Store, detail)
-                .upstream(answered(status)),
+                .with_upstream(answered(status)),
         );
     }
     if !sent.sent_all() {
         let detail = "storage answered before it had the whole file: try again";
         return Err(
             Error::storage(ErrorCode::UploadFailed, Stage::Store, detail)
-                .upstream(answered(status)),
+                .with_upstream(answered(status)),
         );
     }
     let body = response.into_body();
@@ -182,13 +182,13 @@ fn refused(status: StatusCode) -> Error {
         "storage refused the file with {}: try again",
         status.as_u16()
     );
-    Error::storage(ErrorCode::UploadFailed, Stage::Store, detail).upstream(answered(status))
+    Error::storage(ErrorCode::UploadFailed, Stage::Store, detail).with_upstream(answered(status))
 }
 
-pub(super) fn answered(status: StatusCode) -> UpstreamAnswer {
-    UpstreamAnswer {
+pub(super) fn answered(status: StatusCode) -> UpstreamResponse {
+    UpstreamResponse {
         status: Some(status.as_u16()),
-        ..UpstreamAnswer::default()
+        ..UpstreamResponse::default()
     }
 }
 

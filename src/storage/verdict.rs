@@ -108,7 +108,7 @@ impl RequestedPart {
                 Err(
                     Error::storage(ErrorCode::UpstreamError, Stage::Fetch, detail)
                         .retryable(true)
-                        .upstream(answered(refusal)),
+                        .with_upstream(answered(refusal)),
                 )
             }
         }

@@ -168,7 +168,7 @@ impl ErrorCode {
 
 /// What an upstream said, as far as it may be shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct UpstreamAnswer {
+pub struct UpstreamResponse {
     /// Its HTTP status.
     pub status: Option<u16>,
     /// Its own code, such as `400-143`.
@@ -192,7 +192,7 @@ struct Known {
     detail: Cow<'static, str>,
     retryable: bool,
     wait: Option<Duration>,
-    upstream: Option<UpstreamAnswer>,
+    upstream: Option<UpstreamResponse>,
     cause: Option<Box<str>>,
     limit: Option<AttachmentLimit>,
 }
@@ -234,7 +234,7 @@ impl Error {
     }
 
     /// When to try again. Implies that trying again makes sense.
-    pub fn retry_after(mut self, wait: Duration) -> Self {
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
         self.0.wait = Some(wait);
         self.0.retryable = true;
         self
@@ -247,7 +247,7 @@ impl Error {
     }
 
     /// What the upstream said.
-    pub fn upstream(mut self, answer: UpstreamAnswer) -> Self {
+    pub fn with_upstream(mut self, answer: UpstreamResponse) -> Self {
         self.0.upstream = Some(answer);
         self
     }
@@ -262,9 +262,9 @@ impl Error {
     /// The same without what the upstream said but its status.
     pub fn without_upstream_words(mut self) -> Self {
         if let Some(said) = &mut self.0.upstream {
-            *said = UpstreamAnswer {
+            *said = UpstreamResponse {
                 status: said.status,
-                ..UpstreamAnswer::default()
+                ..UpstreamResponse::default()
             };
         }
         self
@@ -328,12 +328,12 @@ impl Error {
     }
 
     /// When to try again.
-    pub fn wait(&self) -> Option<Duration> {
+    pub fn retry_after(&self) -> Option<Duration> {
         self.0.wait
     }
 
     /// What the upstream said.
-    pub fn upstream_answer(&self) -> Option<&UpstreamAnswer> {
+    pub fn upstream(&self) -> Option<&UpstreamResponse> {
         self.0.upstream.as_ref()
     }
 
@@ -405,6 +405,6 @@ mod tests {
     fn a_wait_makes_a_fault_retryable() {
         let fault = Error::egain(ErrorCode::UpstreamError, Stage::Sign, "x");
         assert!(!fault.is_retryable());
-        assert!(fault.retry_after(Duration::from_secs(1)).is_retryable());
+        assert!(fault.with_retry_after(Duration::from_secs(1)).is_retryable());
     }
 }

@@ -196,7 +196,7 @@ impl DerivedLength {
         let detail = "the form didn't end as earlier ones of this client did, so the file's \
                       length was misjudged: send it again, or declare size";
         Error::gateway(ErrorCode::FramingMispredicted, Stage::Read, detail)
-            .retry_after(Duration::from_secs(1))
+            .with_retry_after(Duration::from_secs(1))
     }
 
     /// Notes that the caller has to send the form again. That one will be spooled, and the forms

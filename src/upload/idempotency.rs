@@ -252,7 +252,7 @@ impl IdempotencyStore {
                 "an upload with this Idempotency-Key is still in progress: wait for its response";
             let code = ErrorCode::IdempotencyInProgress;
             let error = Error::caller(code, Stage::Admit, detail);
-            return Err(error.retry_after(Duration::from_secs(1)));
+            return Err(error.with_retry_after(Duration::from_secs(1)));
         }
         Ok(IdempotencyLookup::Fresh(IdempotencyGuard {
             store: self.0.clone(),

@@ -126,7 +126,7 @@ impl FileStore {
 /// What can't be sent again from here may be sent again by the caller.
 fn with_pause(error: Error) -> Error {
     if error.blame() == Blame::Storage {
-        error.retry_after(STORAGE_PAUSE)
+        error.with_retry_after(STORAGE_PAUSE)
     } else {
         error
     }

@@ -205,11 +205,11 @@ fn never_read(cause: &Error) -> Error {
     let detail = "the rules of this caller's account can't be read from eGain, and none are \
                   cached: try again later; if it lasts, an operator must check that the client \
                   has the scope app.conversation.conversationmgr.read or .manage";
-    let wait = cause.wait().unwrap_or(Duration::from_secs(5));
+    let wait = cause.retry_after().unwrap_or(Duration::from_secs(5));
     let error =
-        Error::egain(ErrorCode::UpstreamUnavailable, Stage::Policy, detail).retry_after(wait);
-    match cause.upstream_answer() {
-        Some(upstream) => error.upstream(upstream.clone()),
+        Error::egain(ErrorCode::UpstreamUnavailable, Stage::Policy, detail).with_retry_after(wait);
+    match cause.upstream() {
+        Some(upstream) => error.with_upstream(upstream.clone()),
         None => error,
     }
 }

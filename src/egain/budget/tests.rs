@@ -106,7 +106,7 @@ async fn a_call_that_would_wait_too_long_is_refused_at_once() {
         if let (Err(error), took) = call.await.unwrap() {
             refused += 1;
             assert!(
-                took < Duration::from_millis(10) && error.wait().unwrap() > Duration::from_secs(5)
+                took < Duration::from_millis(10) && error.retry_after().unwrap() > Duration::from_secs(5)
             );
         }
     }
@@ -157,7 +157,7 @@ async fn a_refusal_is_computed_from_the_calls_own_place() {
     let budget = budget(1.0, 1, 5);
     acquire(&budget).await.unwrap();
     let _five = begin(&budget, "one", Write, 5).await;
-    let sixth = acquire(&budget).await.unwrap_err().wait().unwrap();
+    let sixth = acquire(&budget).await.unwrap_err().retry_after().unwrap();
     assert!(
         within(sixth, 5900..6001),
         "its own queue is full: {sixth:?}"
@@ -319,7 +319,7 @@ async fn a_long_pause_is_returned_as_retry_after() {
     .unwrap();
     let refused = acquire(&budget).await.unwrap_err();
     assert_eq!(
-        (refused.code(), refused.wait().unwrap().as_secs()),
+        (refused.code(), refused.retry_after().unwrap().as_secs()),
         (ErrorCode::UpstreamBudget, 60),
         "not the hour"
     );
@@ -358,7 +358,7 @@ async fn an_outage_refuses_all_calls_until_a_probe_succeeds() {
     drop(queue);
     let refused = acquire(&budget).await.unwrap_err();
     assert_eq!(
-        (refused.code(), refused.wait().unwrap().as_secs()),
+        (refused.code(), refused.retry_after().unwrap().as_secs()),
         (ErrorCode::UpstreamUnavailable, 1)
     );
     sleep(Duration::from_secs(1)).await;

@@ -104,8 +104,8 @@ impl<S: TokenSource> TokenKeeper<S> {
     }
 
     fn fail(&mut self, error: Error) -> Instant {
-        let pause = self.failures.after_failure(error.wait());
-        let upstream = error.upstream_answer();
+        let pause = self.failures.after_failure(error.retry_after());
+        let upstream = error.upstream();
         tracing::warn!(
             code = error.code().name(),
             detail = error.detail(),

@@ -155,12 +155,12 @@ fn refused(response: &ApiResponse, secret: &str) -> Error {
         let wait = response.asked_wait().unwrap_or(Duration::from_secs(1));
         let detail = "eGain's sign-in is down: try again later";
         return Error::egain(ErrorCode::UpstreamUnavailable, Stage::Sign, detail)
-            .retry_after(wait)
-            .upstream(upstream);
+            .with_retry_after(wait)
+            .with_upstream(upstream);
     }
     let detail = "eGain refused the gateway's credentials: an operator must check \
                   egain.client_id, egain.client_secret, egain.scope and egain.token_url";
-    Error::gateway(ErrorCode::UpstreamError, Stage::Sign, detail).upstream(upstream)
+    Error::gateway(ErrorCode::UpstreamError, Stage::Sign, detail).with_upstream(upstream)
 }
 
 #[cfg(test)]

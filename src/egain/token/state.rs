@@ -80,9 +80,9 @@ impl SignInFailure {
     /// A client that may retry gets a `Retry-After` that reaches to the next sign-in.
     fn to_error(&self, now: Instant) -> Error {
         let error = self.error.clone();
-        if error.wait().is_none() {
+        if error.retry_after().is_none() {
             return error;
         }
-        error.retry_after((self.retry_at - now).max(Duration::from_secs(1)))
+        error.with_retry_after((self.retry_at - now).max(Duration::from_secs(1)))
     }
 }

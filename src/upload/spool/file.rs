@@ -152,5 +152,5 @@ fn broken(error: &io::Error) -> Error {
     } else {
         ErrorCode::Internal
     };
-    Error::gateway(code, Stage::Read, detail).retry_after(Duration::from_secs(5))
+    Error::gateway(code, Stage::Read, detail).with_retry_after(Duration::from_secs(5))
 }

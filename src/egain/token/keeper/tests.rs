@@ -42,13 +42,13 @@ impl TokenSource for Provider {
         sleep(takes).await;
         let script = self.0.lock();
         if script.down {
-            let said = crate::types::error::UpstreamAnswer {
+            let said = crate::types::error::UpstreamResponse {
                 status: Some(401),
                 code: Some("quoted".into()),
                 ..Default::default()
             };
             return Err(
-                Error::gateway(ErrorCode::UpstreamError, Stage::Sign, "refused").upstream(said),
+                Error::gateway(ErrorCode::UpstreamError, Stage::Sign, "refused").with_upstream(said),
             );
         }
         let header = HeaderValue::from_static("Bearer x");
@@ -150,7 +150,7 @@ async fn refused_credentials_are_tried_with_growing_pauses() {
     while Instant::now() < end {
         let error = get(&scene.tokens).await.unwrap_err();
         assert_eq!(
-            error.upstream_answer().unwrap().code,
+            error.upstream().unwrap().code,
             None,
             "callers never hear a sign-in's own words"
         );
