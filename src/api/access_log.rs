@@ -1,4 +1,4 @@
-//! One exchange in the access log and the metrics, until the last byte of its answer.
+//! One request in the access log and the metrics, until the last byte of its response.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,7 +12,9 @@ use tracing::field::Empty;
 
 use super::request_id::RequestId;
 use super::route::MatchedRoute;
-use crate::body::observed::BodyObserver;
+use crate::body::BoxBody;
+use crate::body::in_span::InSpan;
+use crate::body::observed::{BodyObserver, ObservedBody};
 use crate::net::server::InFlightGuard;
 use crate::telemetry::metrics::ServiceMetrics;
 use crate::types::asset::AssetId;
@@ -20,14 +22,17 @@ use crate::types::caller::AuthenticatedCaller;
 use crate::types::error::{Error, ErrorCode, Stage};
 use crate::types::fair_limit::FairShare;
 
-/// What is logged for a caller that left before the end of its answer; nginx has made the number
-/// known.
+/// What is logged for a client that disconnected before the end of its response; nginx has made
+/// the number known.
 const CALLER_LEFT: u16 = 499;
 
 /// Bytes of a path that are logged; the longest of our own has 281.
 const LONGEST_PATH: usize = 512;
 
-/// An exchange under way. Dropped before its end was told, its caller has left.
+/// A response's body; the access log is written when it has ended.
+pub type LoggedResponse = ObservedBody<InSpan<BoxBody>, RequestLog>;
+
+/// A request in flight. Dropped before its end was reported, its client has disconnected.
 pub struct RequestLog {
     metrics: Arc<ServiceMetrics>,
     span: Span,

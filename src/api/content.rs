@@ -1,8 +1,6 @@
 //! `GET|HEAD /v1/assets/{id}/content`, in terms of HTTP: the bytes, and what a browser may do with
 //! them.
 
-use std::time::Duration;
-
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH,
     CONTENT_RANGE, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, LAST_MODIFIED, LOCATION,
@@ -35,20 +33,6 @@ const PASSED_ON: [HeaderName; 7] = [
     LAST_MODIFIED,
     CONTENT_TYPE,
 ];
-
-/// How long callers may keep bytes: they never change, but assets are deleted.
-#[derive(Debug, Clone)]
-pub(super) struct CacheFreshness(HeaderValue);
-
-impl CacheFreshness {
-    pub(super) fn new(max_age: Duration) -> Self {
-        Self(match max_age.as_secs() {
-            0 => HeaderValue::from_static("private, no-cache"),
-            seconds => HeaderValue::try_from(format!("private, immutable, max-age={seconds}"))
-                .expect("digits"),
-        })
-    }
-}
 
 impl ApiState {
     pub(super) async fn content_head(
@@ -110,7 +94,7 @@ impl ApiState {
         validators.tell(response.headers_mut());
         response
             .headers_mut()
-            .insert(CACHE_CONTROL, self.content_freshness.0.clone());
+            .insert(CACHE_CONTROL, self.content_freshness.header());
         Some(response)
     }
 
@@ -161,7 +145,7 @@ impl ApiState {
         let several = given.filter(|given| given.as_bytes().starts_with(b"multipart/byteranges"));
         headers.insert(CONTENT_TYPE, several.unwrap_or(content_type));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        headers.insert(CACHE_CONTROL, self.content_freshness.0.clone());
+        headers.insert(CACHE_CONTROL, self.content_freshness.header());
     }
 }
 

@@ -1,4 +1,4 @@
-//! Responses: their bodies, and the type that the access log observes.
+//! Responses of one piece.
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
@@ -7,13 +7,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use serde::Serialize;
 
-use super::access_log::RequestLog;
 use crate::body::BoxBody;
-use crate::body::in_span::InSpan;
-use crate::body::observed::ObservedBody;
-
-/// A response's body; the access log is written when it has ended.
-pub type LoggedResponse = ObservedBody<InSpan<BoxBody>, RequestLog>;
 
 /// Replaces the body of a response to HEAD by its length. hyper would omit the body of HTTP/1.1
 /// unread, as if the client had disconnected, and would send it over HTTP/2.

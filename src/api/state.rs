@@ -9,9 +9,9 @@ use http::request::Parts;
 
 use super::access_log::RequestLog;
 use super::auth::{self, AuthConfig, Authenticator};
+use super::cache_freshness::CacheFreshness;
 use super::client_ip::TrustedProxies;
 use super::config::DownloadMode;
-use super::content::CacheFreshness;
 use super::cors::{CorsPolicy, RequestInitiator};
 use super::problem::ErrorResponse;
 use super::response::html;

@@ -166,7 +166,10 @@ mod tests {
     fn failure(attempted: bool, wait: Option<Duration>) -> CallError {
         let error =
             Error::egain(ErrorCode::UpstreamUnavailable, Stage::Delete, "down").retryable(true);
-        CallError::of(wait.into_iter().fold(error, Error::with_retry_after), attempted)
+        CallError::of(
+            wait.into_iter().fold(error, Error::with_retry_after),
+            attempted,
+        )
     }
 
     #[test]

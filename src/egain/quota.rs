@@ -389,7 +389,10 @@ mod tests {
         let usage = usage(1, true);
         usage.count_at(GetAsset, None, at(early));
         assert_eq!(
-            usage.check_at(GetAsset, at(early)).unwrap_err().retry_after(),
+            usage
+                .check_at(GetAsset, at(early))
+                .unwrap_err()
+                .retry_after(),
             Some(LONGEST_WAIT)
         );
         assert_eq!(

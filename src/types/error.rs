@@ -405,6 +405,10 @@ mod tests {
     fn a_wait_makes_a_fault_retryable() {
         let fault = Error::egain(ErrorCode::UpstreamError, Stage::Sign, "x");
         assert!(!fault.is_retryable());
-        assert!(fault.with_retry_after(Duration::from_secs(1)).is_retryable());
+        assert!(
+            fault
+                .with_retry_after(Duration::from_secs(1))
+                .is_retryable()
+        );
     }
 }

@@ -106,7 +106,8 @@ async fn a_call_that_would_wait_too_long_is_refused_at_once() {
         if let (Err(error), took) = call.await.unwrap() {
             refused += 1;
             assert!(
-                took < Duration::from_millis(10) && error.retry_after().unwrap() > Duration::from_secs(5)
+                took < Duration::from_millis(10)
+                    && error.retry_after().unwrap() > Duration::from_secs(5)
             );
         }
     }

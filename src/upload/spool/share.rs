@@ -48,7 +48,8 @@ pub(super) fn no_room(why: NoRoom) -> Error {
              length, or wait until one is stored"
         }
     };
-    Error::gateway(ErrorCode::Overloaded, Stage::Read, detail).with_retry_after(Duration::from_secs(2))
+    Error::gateway(ErrorCode::Overloaded, Stage::Read, detail)
+        .with_retry_after(Duration::from_secs(2))
 }
 
 /// Not retryable: such a file doesn't fit, however few other files there are.

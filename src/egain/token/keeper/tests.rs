@@ -48,7 +48,8 @@ impl TokenSource for Provider {
                 ..Default::default()
             };
             return Err(
-                Error::gateway(ErrorCode::UpstreamError, Stage::Sign, "refused").with_upstream(said),
+                Error::gateway(ErrorCode::UpstreamError, Stage::Sign, "refused")
+                    .with_upstream(said),
             );
         }
         let header = HeaderValue::from_static("Bearer x");
