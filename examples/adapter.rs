@@ -71,7 +71,7 @@ struct Transfer {
 }
 
 /// What all requests share.
-pub struct Adapter {
+pub(crate) struct Adapter {
     gateway: Url,
     provider: Url,
     key: Option<String>,
@@ -97,7 +97,7 @@ async fn main() -> Result<(), Failure> {
 
 impl Adapter {
     /// An adapter between these two; without a key if the gateway needs none.
-    pub fn new(gateway: Url, provider: Url, key: Option<String>) -> Result<Self, Failure> {
+    pub(crate) fn new(gateway: Url, provider: Url, key: Option<String>) -> Result<Self, Failure> {
         let client = Client::builder()
             .connect_timeout(Duration::from_secs(5))
             // For a whole attempt, so it has to suffice for the largest file.
@@ -117,7 +117,7 @@ impl Adapter {
     }
 
     /// Serves webhooks for ever.
-    pub async fn serve(self, listener: TcpListener) {
+    pub(crate) async fn serve(self, listener: TcpListener) {
         let adapter = Arc::new(self);
         loop {
             // This fails while there are no file descriptors left, which passes.

@@ -23,15 +23,16 @@ use tokio_util::sync::CancellationToken;
 use crate::fixtures::{KIB, MIB, noise};
 
 /// Sizes that matter: a text message's attachment, a photo, and the largest file that eGain takes.
-pub const SIZES: [(&str, usize); 3] = [("4 KiB", 4 * KIB), ("1 MiB", MIB), ("10 MiB", 10 * MIB)];
+pub(crate) const SIZES: [(&str, usize); 3] =
+    [("4 KiB", 4 * KIB), ("1 MiB", MIB), ("10 MiB", 10 * MIB)];
 
 /// Where uploads go.
-pub const UPLOAD: &str = "/v1/assets?channel=sms&name=file.bin";
+pub(crate) const UPLOAD: &str = "/v1/assets?channel=sms&name=file.bin";
 /// What a raw body is.
-pub const RAW: &str = "application/octet-stream";
+pub(crate) const RAW: &str = "application/octet-stream";
 
 /// Both services and a client, in one process: all of them share its processors.
-pub struct House {
+pub(crate) struct House {
     pub runtime: Runtime,
     pub client: reqwest::Client,
     pub settings: Settings,
@@ -40,12 +41,12 @@ pub struct House {
 }
 
 impl House {
-    pub fn open() -> Self {
+    pub(crate) fn open() -> Self {
         Self::on(Runtime::new().unwrap())
     }
 
     /// On a runtime of the bench's own.
-    pub fn on(runtime: Runtime) -> Self {
+    pub(crate) fn on(runtime: Runtime) -> Self {
         let (upstream, settings, gateway) = runtime.block_on(async {
             let upstream = start_upstream();
             let settings = settings(upstream);
@@ -65,12 +66,17 @@ impl House {
     }
 
     /// A URL of the gateway.
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.gateway)
     }
 
     /// One upload.
-    pub fn upload(&self, path: &str, content_type: &str, body: impl Into<Body>) -> RequestBuilder {
+    pub(crate) fn upload(
+        &self,
+        path: &str,
+        content_type: &str,
+        body: impl Into<Body>,
+    ) -> RequestBuilder {
         self.client
             .post(self.url(path))
             .header(CONTENT_TYPE, content_type)
@@ -78,7 +84,7 @@ impl House {
     }
 
     /// One exchange, to its answer's last byte.
-    pub fn ask(&self, request: RequestBuilder) {
+    pub(crate) fn ask(&self, request: RequestBuilder) {
         self.runtime.block_on(async {
             let mut response = request.send().await.unwrap();
             assert!(
@@ -92,7 +98,7 @@ impl House {
 }
 
 /// The least that a gateway in front of this upstream needs.
-pub fn settings(upstream: SocketAddr) -> Settings {
+pub(crate) fn settings(upstream: SocketAddr) -> Settings {
     let given = [
         ("EGAIN__BASE_URL", format!("http://{upstream}")),
         ("EGAIN__TOKEN", "token".to_owned()),

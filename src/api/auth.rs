@@ -43,7 +43,7 @@ pub struct ApiKey {
 }
 
 /// Everybody who may call.
-pub enum Authenticator {
+pub(super) enum Authenticator {
     /// Whoever can connect.
     Anyone(Arc<AuthenticatedCaller>),
     /// The holders of keys.
@@ -53,10 +53,10 @@ pub enum Authenticator {
 }
 
 /// Holders of keys; others may take their place at any time.
-pub struct ApiKeys(RwLock<Arc<Vec<ApiKeyHolder>>>);
+pub(super) struct ApiKeys(RwLock<Arc<Vec<ApiKeyHolder>>>);
 
 /// A key's holder, and what is left of its rate.
-pub struct ApiKeyHolder {
+pub(super) struct ApiKeyHolder {
     key: ApiKey,
     left: Option<CallerRateLimiter>,
 }
@@ -66,7 +66,10 @@ impl Authenticator {
     ///
     /// # Errors
     /// No HTTPS client can be made.
-    pub fn new(auth: &AuthConfig, metrics: &Arc<ServiceMetrics>) -> Result<Self, reqwest::Error> {
+    pub(super) fn new(
+        auth: &AuthConfig,
+        metrics: &Arc<ServiceMetrics>,
+    ) -> Result<Self, reqwest::Error> {
         Ok(match auth {
             AuthConfig::Nobody => Self::Anyone(Arc::new(AuthenticatedCaller::anyone())),
             AuthConfig::Keys(keys) => Self::Known(ApiKeys::new(keys)),
@@ -79,7 +82,7 @@ impl Authenticator {
 
     /// Puts these keys in place of all others, if keys are what callers have. Whether that changes
     /// anything.
-    pub fn replace_keys(&self, keys: &[ApiKey]) -> bool {
+    pub(super) fn replace_keys(&self, keys: &[ApiKey]) -> bool {
         match self {
             Self::Known(holders) => holders.replace(keys),
             Self::Anyone(_) | Self::Vouched(..) => false,
@@ -87,14 +90,14 @@ impl Authenticator {
     }
 
     /// Does what has to be done in the background, if anything.
-    pub async fn keep_fresh(&self) {
+    pub(super) async fn keep_fresh(&self) {
         if let Self::Vouched(tokens, _) = self {
             tokens.keep_fresh().await;
         }
     }
 
     /// Who sent this; an error for somebody unknown, or one that has used up its rate.
-    pub async fn identify(
+    pub(super) async fn identify(
         &self,
         headers: &HeaderMap,
     ) -> Result<Arc<AuthenticatedCaller>, ErrorResponse> {
@@ -197,7 +200,7 @@ impl ApiKeyHolder {
 }
 
 /// Refuses what the caller's role doesn't allow.
-pub fn authorize(caller: &AuthenticatedCaller, permission: Permission) -> Result<(), Error> {
+pub(super) fn authorize(caller: &AuthenticatedCaller, permission: Permission) -> Result<(), Error> {
     if caller.may(permission) {
         return Ok(());
     }

@@ -44,16 +44,16 @@ impl fmt::Display for IpRange {
 
 /// Whether a request came through a proxy, as far as its word goes: nothing but when it is answered
 /// depends on it.
-pub fn is_proxied(headers: &HeaderMap) -> bool {
+pub(super) fn is_proxied(headers: &HeaderMap) -> bool {
     MARKS.iter().any(|mark| headers.contains_key(*mark))
 }
 
 /// Proxies whose word counts.
-pub struct TrustedProxies(Vec<IpRange>);
+pub(super) struct TrustedProxies(Vec<IpRange>);
 
 impl TrustedProxies {
     /// Those in these networks.
-    pub fn new(networks: Vec<IpRange>) -> Self {
+    pub(super) fn new(networks: Vec<IpRange>) -> Self {
         Self(networks)
     }
 
@@ -63,7 +63,7 @@ impl TrustedProxies {
     /// It is `peer` itself, if that isn't trusted or the chain can't be read. A proxy writes one of
     /// the two headers and lets the other one pass, which then says whatever its client likes:
     /// where they disagree, neither is believed.
-    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    pub(super) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         if !self.trust(peer) {
             return peer;
         }
@@ -82,7 +82,7 @@ impl TrustedProxies {
 
     /// How the client reached the last trusted proxy, `http` or `https`; none if `peer` isn't
     /// trusted or doesn't say.
-    pub fn scheme(&self, peer: IpAddr, headers: &HeaderMap) -> Option<&'static str> {
+    pub(super) fn scheme(&self, peer: IpAddr, headers: &HeaderMap) -> Option<&'static str> {
         let said = headers
             .get_all(X_FORWARDED_PROTO)
             .iter()

@@ -78,11 +78,11 @@ impl fmt::Display for CorsOrigin {
 }
 
 /// The pages that may call.
-pub struct CorsPolicy(Vec<CorsOrigin>);
+pub(super) struct CorsPolicy(Vec<CorsOrigin>);
 
 /// Where a request was made, as far as its browser says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RequestInitiator {
+pub(super) enum RequestInitiator {
     /// By no page, or one of our own.
     Own,
     /// By a page that is listed, and is told so by this `Access-Control-Allow-Origin`.
@@ -93,7 +93,7 @@ pub enum RequestInitiator {
 
 impl CorsPolicy {
     /// These, beside our own.
-    pub fn new(origins: Vec<CorsOrigin>) -> Self {
+    pub(super) fn new(origins: Vec<CorsOrigin>) -> Self {
         Self(origins)
     }
 
@@ -102,7 +102,7 @@ impl CorsPolicy {
     /// `Sec-Fetch-Site` can't be written by a page, and knows our own pages behind any proxy; older
     /// browsers, and plain http, send `Origin` alone. `null` is what sandboxed frames and files
     /// send: it could be anybody.
-    pub fn initiator(&self, head: &Parts, scheme: &str) -> RequestInitiator {
+    pub(super) fn initiator(&self, head: &Parts, scheme: &str) -> RequestInitiator {
         let site = text(&head.headers, "sec-fetch-site");
         let mut origins = head.headers.get_all(ORIGIN).iter();
         match (origins.next(), origins.next()) {
@@ -139,7 +139,7 @@ impl CorsPolicy {
 
     /// Lets a listed page read an answer, also one that says no. A cache must not give it to
     /// another page.
-    pub fn sign(&self, initiator: &RequestInitiator, headers: &mut HeaderMap) {
+    pub(super) fn sign(&self, initiator: &RequestInitiator, headers: &mut HeaderMap) {
         if !self.0.is_empty() {
             headers.append(VARY, HeaderValue::from_static("origin"));
         }
@@ -152,7 +152,7 @@ impl CorsPolicy {
 
 impl RequestInitiator {
     /// Refuses what a foreign page sends.
-    pub fn admit(&self) -> Result<(), Error> {
+    pub(super) fn admit(&self) -> Result<(), Error> {
         if *self != Self::Foreign {
             return Ok(());
         }
@@ -164,7 +164,11 @@ impl RequestInitiator {
     /// Answers a listed page's browser, which asks before it sends: nobody needs a key for that.
     /// `refusal` is what the same request would get otherwise; where it names the methods of a
     /// route, they are what may be sent.
-    pub fn preflight(&self, head: &Parts, refusal: &ErrorResponse) -> Option<Response<BoxBody>> {
+    pub(super) fn preflight(
+        &self,
+        head: &Parts,
+        refusal: &ErrorResponse,
+    ) -> Option<Response<BoxBody>> {
         let asks = head.method == Method::OPTIONS
             && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
         let (ALLOW, methods) = refusal.header.clone()? else {

@@ -14,7 +14,7 @@ const LARGEST_HEAD: usize = 16 * 1024;
 const MOST_FIELDS: usize = 100;
 
 /// Refuses what other servers on the way might read otherwise than we do.
-pub fn check(head: &Parts) -> Result<(), Error> {
+pub(super) fn check(head: &Parts) -> Result<(), Error> {
     let size: usize = head
         .headers
         .iter()

@@ -53,7 +53,7 @@ pub struct ClaimNames {
 
 /// Why a token isn't taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InvalidToken {
+pub(super) enum InvalidToken {
     /// For this, which tells nothing of what is in it.
     Because(&'static str),
     /// Nobody knows: there are no keys to tell.
@@ -61,14 +61,17 @@ pub enum InvalidToken {
 }
 
 /// Judges tokens.
-pub struct JwtVerifier {
+pub(super) struct JwtVerifier {
     config: JwtConfig,
     ring: Arc<JwksCache>,
 }
 
 impl JwtVerifier {
     /// Without any keys so far.
-    pub fn new(config: &JwtConfig, metrics: Arc<ServiceMetrics>) -> Result<Self, reqwest::Error> {
+    pub(super) fn new(
+        config: &JwtConfig,
+        metrics: Arc<ServiceMetrics>,
+    ) -> Result<Self, reqwest::Error> {
         let ring = JwksCache::new(config.jwks_url.clone(), metrics)?;
         Ok(Self {
             config: config.clone(),
@@ -77,13 +80,13 @@ impl JwtVerifier {
     }
 
     /// Fetches the issuer's keys, and again from time to time.
-    pub async fn keep_fresh(&self) {
+    pub(super) async fn keep_fresh(&self) {
         self.ring.keep_fresh().await;
     }
 
     /// Whom a token is for. Its header only chooses among the issuer's keys: each key has one
     /// algorithm of its own.
-    pub async fn caller(&self, token: &str) -> Result<AuthenticatedCaller, InvalidToken> {
+    pub(super) async fn caller(&self, token: &str) -> Result<AuthenticatedCaller, InvalidToken> {
         let header = decode_header(token)
             .map_err(|_| InvalidToken::Because("it is no JWT that is signed in a known way"))?;
         if header.crit.is_some() {

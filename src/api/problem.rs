@@ -52,7 +52,7 @@ struct Upstream<'a> {
 }
 
 /// A failure, with a header that belongs to its status.
-pub struct ErrorResponse {
+pub(super) struct ErrorResponse {
     /// What failed.
     pub fault: Error,
     /// `Allow` of a 405, `Content-Range` of a 416.
@@ -111,7 +111,7 @@ pub fn status(code: ErrorCode) -> StatusCode {
 }
 
 /// The answer that tells a failure.
-pub fn answer(
+pub(super) fn answer(
     ErrorResponse { fault, header }: &ErrorResponse,
     id: &RequestId,
 ) -> Response<BoxBody> {

@@ -17,12 +17,12 @@ const SUBJECTS: u64 = 100_000;
 
 /// What one caller has left.
 #[derive(Clone)]
-pub struct CallerRateLimiter(Arc<DefaultDirectRateLimiter>);
+pub(super) struct CallerRateLimiter(Arc<DefaultDirectRateLimiter>);
 
 impl CallerRateLimiter {
     /// So many requests a second; bursts of a second's worth, and of at least one request, are
     /// fine.
-    pub fn new(rate: f64) -> Self {
+    pub(super) fn new(rate: f64) -> Self {
         let quota = Quota::with_period(Duration::from_secs_f64(rate.recip()))
             .expect("settings hold a rate below 1/ns");
         Self(Arc::new(RateLimiter::direct(
@@ -34,7 +34,7 @@ impl CallerRateLimiter {
     ///
     /// # Errors
     /// It is used up: with the time until there is some again.
-    pub fn spend(&self) -> Result<(), Error> {
+    pub(super) fn spend(&self) -> Result<(), Error> {
         let Err(early) = self.0.check() else {
             return Ok(());
         };
@@ -49,14 +49,14 @@ fn burst(rate: f64) -> NonZeroU32 {
 }
 
 /// What each caller has left, where no list says who there is.
-pub struct SubjectRateLimiters {
+pub(super) struct SubjectRateLimiters {
     rate: f64,
     left: Cache<String, CallerRateLimiter>,
 }
 
 impl SubjectRateLimiters {
     /// The same rate for each.
-    pub fn new(rate: f64) -> Self {
+    pub(super) fn new(rate: f64) -> Self {
         // After this long without a request all of it is there again, so that forgetting changes
         // nothing.
         let refilled = Duration::from_secs_f64(f64::from(burst(rate).get()) / rate);
@@ -74,7 +74,7 @@ impl SubjectRateLimiters {
     ///
     /// # Errors
     /// It is used up.
-    pub fn spend(&self, id: &str) -> Result<(), Error> {
+    pub(super) fn spend(&self, id: &str) -> Result<(), Error> {
         self.left
             .get_with_by_ref(id, || CallerRateLimiter::new(self.rate))
             .spend()

@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
 /// Where it travels.
-pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
 /// 1 to 128 of `A-Z a-z 0-9 . _ -`: safe in any log.
 #[derive(Debug, Clone)]

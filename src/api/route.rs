@@ -158,11 +158,11 @@ impl MatchedRoute {
 }
 
 /// Finds routes: a template's rows by path.
-pub struct ApiRouter(matchit::Router<&'static [Route]>);
+pub(super) struct ApiRouter(matchit::Router<&'static [Route]>);
 
 impl ApiRouter {
     /// The data listener's routes; `/` only where there is a page.
-    pub fn new(has_home: bool) -> Self {
+    pub(super) fn new(has_home: bool) -> Self {
         let mut router = matchit::Router::new();
         for rows in ROUTES.chunk_by(|a, b| a.template == b.template) {
             let template = rows[0].template;
@@ -177,7 +177,7 @@ impl ApiRouter {
 
     /// `not-found` for a path that is none, or an id that can't be one; `method-not-allowed` for
     /// another method.
-    pub fn find(&self, method: &Method, path: &str) -> Result<MatchedRoute, ErrorResponse> {
+    pub(super) fn find(&self, method: &Method, path: &str) -> Result<MatchedRoute, ErrorResponse> {
         let Ok(found) = self.0.at(path) else {
             return Err(missing(
                 "there is no such route: see docs/callers.md for the routes",

@@ -7,7 +7,7 @@ use crate::config::Settings;
 use crate::telemetry::log_output::say;
 
 /// Shows the effective settings; what `serve` would still ask for goes to standard error.
-pub fn run(file: Option<&Path>) -> ExitCode {
+pub(super) fn run(file: Option<&Path>) -> ExitCode {
     let settings = match Settings::load(file) {
         Ok(settings) => settings,
         Err(mistakes) => {

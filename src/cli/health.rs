@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Asks `/livez` where the same settings have the admin listener. The exit code is 0 if it answers
 /// well.
-pub fn run(file: Option<&Path>) -> ExitCode {
+pub(super) fn run(file: Option<&Path>) -> ExitCode {
     block_on(ask(file))
 }
 

@@ -11,13 +11,13 @@ use crate::body::digest::hex;
 use crate::telemetry::log_output::say;
 
 #[derive(Debug, Subcommand)]
-pub enum KeyCommand {
+pub(super) enum KeyCommand {
     /// Makes a caller's key, and the settings entry with its hash.
     New(New),
 }
 
 #[derive(Debug, Args)]
-pub struct New {
+pub(super) struct New {
     /// The caller's name in settings and logs.
     #[arg(long, default_value = "my-adapter")]
     id: String,
@@ -27,7 +27,7 @@ pub struct New {
 }
 
 /// Prints both; nothing is kept.
-pub fn run(KeyCommand::New(new): &KeyCommand) -> ExitCode {
+pub(super) fn run(KeyCommand::New(new): &KeyCommand) -> ExitCode {
     let mut random = [0; 32];
     if let Err(error) = getrandom::fill(&mut random) {
         say(&format!("the system has no randomness: {error}"));

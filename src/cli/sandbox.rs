@@ -13,7 +13,7 @@ use crate::sandbox::limits::Plan;
 use crate::telemetry::logging;
 
 #[derive(Debug, Args)]
-pub struct SandboxArgs {
+pub(super) struct SandboxArgs {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8081")]
     listen: SocketAddr,
@@ -31,7 +31,7 @@ fn plan(name: &str) -> Result<Plan, String> {
 }
 
 /// Serves until told to stop.
-pub fn run(stand: &SandboxArgs) -> ExitCode {
+pub(super) fn run(stand: &SandboxArgs) -> ExitCode {
     block_on(serve(stand))
 }
 
@@ -63,7 +63,7 @@ async fn serve(stand: &SandboxArgs) -> Result<ExitCode, String> {
 
 /// What a gateway needs to use this stand-in, less the prefix `ASSET_GATEWAY_`. Nothing here is a
 /// secret to anybody.
-pub fn settings(sandbox: &Sandbox) -> [(&'static str, String); 8] {
+pub(super) fn settings(sandbox: &Sandbox) -> [(&'static str, String); 8] {
     [
         ("EGAIN__BASE_URL", sandbox.base_url().to_string()),
         ("EGAIN__TOKEN_URL", sandbox.token_url().to_string()),

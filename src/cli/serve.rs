@@ -13,7 +13,7 @@ use crate::config::Settings;
 use crate::telemetry::logging;
 
 /// Serves until told to stop. The exit code is 0 if nothing was cut.
-pub fn run(file: Option<&Path>) -> ExitCode {
+pub(super) fn run(file: Option<&Path>) -> ExitCode {
     block_on(serve(file))
 }
 

@@ -42,18 +42,18 @@ pub(super) struct ErrorCollector {
 
 impl ErrorCollector {
     /// Remembers how a key was written, for mistakes that are only seen later.
-    pub fn given(&mut self, key: &'static str, written: &str) {
+    pub(super) fn given(&mut self, key: &'static str, written: &str) {
         self.written.insert(key, written.to_owned());
     }
 
     /// The value of a known key can't be used.
-    pub fn invalid(&mut self, key: &'static str, written: &str, says: impl Into<String>) {
+    pub(super) fn invalid(&mut self, key: &'static str, written: &str, says: impl Into<String>) {
         self.invalid.insert(key);
         self.add(written, says);
     }
 
     /// Something that isn't a known key's value is wrong.
-    pub fn add(&mut self, written: &str, says: impl Into<String>) {
+    pub(super) fn add(&mut self, written: &str, says: impl Into<String>) {
         let one_line = |text: &str| text.replace(char::is_control, " ");
         self.found.push(Mistake {
             key: one_line(written),
@@ -62,7 +62,7 @@ impl ErrorCollector {
     }
 
     /// A whole source couldn't be read, so that nobody knows what is given.
-    pub fn unreadable_source(&mut self, source: &str, says: impl Into<String>) {
+    pub(super) fn unreadable_source(&mut self, source: &str, says: impl Into<String>) {
         self.has_unreadable_source = true;
         self.add(source, says);
     }
@@ -71,7 +71,7 @@ impl ErrorCollector {
     ///
     /// Stays silent when one of them is known to be bad or may be in a source that couldn't be
     /// read: what stands in its place is a default, and a complaint about that would only mislead.
-    pub fn conflict(&mut self, keys: &[&'static str], says: impl Into<String>) {
+    pub(super) fn conflict(&mut self, keys: &[&'static str], says: impl Into<String>) {
         if self.has_unreadable_source || keys.iter().any(|key| self.invalid.contains(key)) {
             return;
         }
@@ -85,7 +85,7 @@ impl ErrorCollector {
     }
 
     /// `value`, if nothing is wrong.
-    pub fn judge<T>(mut self, value: T) -> Result<T, SettingsErrors> {
+    pub(super) fn judge<T>(mut self, value: T) -> Result<T, SettingsErrors> {
         if self.found.is_empty() {
             return Ok(value);
         }

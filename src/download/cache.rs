@@ -49,7 +49,7 @@ struct Entry {
 
 /// The cache of signed URLs.
 #[derive(Clone)]
-pub struct UrlCache {
+pub(super) struct UrlCache {
     entries: Cache<AssetId, Entry>,
     /// Ids whose URLs asked for up to an instant are dead. moka's `invalidate` doesn't stop an
     /// insert that is under way, so an entry is also judged by this mark when it is read.
@@ -79,7 +79,7 @@ impl Expiry<AssetId, Entry> for UntilGone {
 }
 
 impl UrlCache {
-    pub fn new(
+    pub(super) fn new(
         egain: EgainClient,
         storage: StorageClient,
         config: UrlCacheConfig,
@@ -114,13 +114,17 @@ impl UrlCache {
 
     /// A good URL, from the cache or from one call that all who wait share. It is the first one's
     /// turn that is used.
-    pub async fn get(&self, id: &AssetId, principal: &Principal) -> Result<Arc<KnownAsset>, Error> {
+    pub(super) async fn get(
+        &self,
+        id: &AssetId,
+        principal: &Principal,
+    ) -> Result<Arc<KnownAsset>, Error> {
         self.find(id, principal, None).await
     }
 
     /// A URL that was asked for after this instant, if eGain gives one. Else the one that is there,
     /// as long as it is good; also where it was replaced less than `negative_ttl` ago.
-    pub async fn renew(
+    pub(super) async fn renew(
         &self,
         id: &AssetId,
         principal: &Principal,
@@ -130,7 +134,7 @@ impl UrlCache {
     }
 
     /// What is in the cache. Asks nobody.
-    pub async fn peek(&self, id: &AssetId) -> Option<Result<Arc<KnownAsset>, Error>> {
+    pub(super) async fn peek(&self, id: &AssetId) -> Option<Result<Arc<KnownAsset>, Error>> {
         Some(
             self.entries
                 .get(id)
@@ -165,7 +169,7 @@ impl UrlCache {
     }
 
     /// Drops what was asked for up to this instant, also where the answer is still under way.
-    pub async fn forget(&self, id: &AssetId, asked_until: Instant) {
+    pub(super) async fn forget(&self, id: &AssetId, asked_until: Instant) {
         let later = self
             .dead
             .get(id)

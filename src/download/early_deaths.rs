@@ -38,7 +38,7 @@ const REFILL: Duration = Duration::from_secs(5);
 
 /// Remembers which assets storage refuses.
 #[derive(Clone)]
-pub struct EarlyDeaths {
+pub(super) struct EarlyDeaths {
     refusals: Cache<AssetId, StorageRefusal>,
     vain_calls: Arc<Mutex<Allowance>>,
     /// How long a refusal is remembered at first.
@@ -48,7 +48,7 @@ pub struct EarlyDeaths {
 
 /// Storage's refusal of an asset.
 #[derive(Debug, Clone)]
-pub struct StorageRefusal {
+pub(super) struct StorageRefusal {
     fault: Error,
     holds_until: Instant,
     lasts: Duration,
@@ -70,7 +70,7 @@ impl Allowance {
 
 impl EarlyDeaths {
     /// `shortest` is how long a first refusal is remembered.
-    pub fn new(shortest: Duration, metrics: Arc<ServiceMetrics>) -> Self {
+    pub(super) fn new(shortest: Duration, metrics: Arc<ServiceMetrics>) -> Self {
         let refusals = Cache::builder()
             .max_capacity(MOST)
             .time_to_live(FORGOTTEN_AFTER);
@@ -92,7 +92,7 @@ impl EarlyDeaths {
     ///
     /// # Errors
     /// It still holds: neither storage nor eGain need be asked.
-    pub fn check(&self, id: &AssetId) -> Result<Option<StorageRefusal>, Error> {
+    pub(super) fn check(&self, id: &AssetId) -> Result<Option<StorageRefusal>, Error> {
         let refusal = self.refusals.get(id);
         match refusal.as_ref().map(|refusal| {
             (
@@ -110,12 +110,12 @@ impl EarlyDeaths {
     }
 
     /// Storage has refused a URL.
-    pub fn count(&self) {
+    pub(super) fn count(&self) {
         self.metrics.url_early_death.inc();
     }
 
     /// Whether a new URL is worth a call, in place of one of this age.
-    pub fn may_replace(&self, age: Duration, earlier: Option<&StorageRefusal>) -> bool {
+    pub(super) fn may_replace(&self, age: Duration, earlier: Option<&StorageRefusal>) -> bool {
         let tried_lately = earlier.is_some() && age < REPLACED_AGAIN_AFTER;
         !tried_lately && self.vain_calls.lock().left(Instant::now()) >= 1.0
     }
@@ -123,7 +123,7 @@ impl EarlyDeaths {
     /// Storage has refused a URL of this asset that was new, or that isn't replaced again so soon.
     ///
     /// False where another download of the same time has told it.
-    pub fn remember(&self, id: &AssetId, fault: &Error) -> bool {
+    pub(super) fn remember(&self, id: &AssetId, fault: &Error) -> bool {
         let now = Instant::now();
         let earlier = self.refusals.get(id);
         if earlier
@@ -147,7 +147,7 @@ impl EarlyDeaths {
     }
 
     /// A new URL was refused, too: the call for it was in vain.
-    pub fn remember_vain_call(&self, id: &AssetId, fault: &Error) {
+    pub(super) fn remember_vain_call(&self, id: &AssetId, fault: &Error) {
         if self.remember(id, fault) {
             self.count_vain_call();
         }
@@ -167,7 +167,7 @@ impl EarlyDeaths {
     }
 
     /// Storage gives the asset out, or the asset was deleted.
-    pub fn forget(&self, id: &AssetId) {
+    pub(super) fn forget(&self, id: &AssetId) {
         self.refusals.invalidate(id);
     }
 }

@@ -29,7 +29,7 @@ const TRIES: u32 = 3;
 const TRIES_IN_ALL: u32 = 64;
 
 /// What is needed to take a stream up again.
-pub struct ResumeContext {
+pub(super) struct ResumeContext {
     download: DownloadService,
     id: AssetId,
     principal: Principal,
@@ -41,7 +41,7 @@ pub struct ResumeContext {
 
 impl ResumeContext {
     /// None for an answer without bytes, or without what it takes to resume.
-    pub fn new(
+    pub(super) fn new(
         (download, id, principal): (DownloadService, AssetId, Principal),
         status: StatusCode,
         headers: &HeaderMap,
@@ -67,7 +67,7 @@ impl ResumeContext {
     }
 
     /// The stream, resumed as often as it gets on.
-    pub fn over(self, body: BoxBody) -> Resumed {
+    pub(super) fn over(self, body: BoxBody) -> Resumed {
         let length = self.last - self.next + 1;
         Resumed {
             resuming: self,
@@ -101,7 +101,7 @@ impl ResumeContext {
 }
 
 /// A body that survives a broken stream. Holds no bytes.
-pub struct Resumed {
+pub(super) struct Resumed {
     resuming: ResumeContext,
     state: State,
     left: u64,

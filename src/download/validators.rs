@@ -80,7 +80,7 @@ pub(super) struct ClientValidators<'a> {
 
 impl ClientValidators<'_> {
     /// Whether the client has the file already, as its `If-None-Match` proves.
-    pub fn is_proven(&self, headers: &HeaderMap) -> bool {
+    pub(super) fn is_proven(&self, headers: &HeaderMap) -> bool {
         // These come first (RFC 9110 section 13.2.2), and only storage can tell.
         let decided_before =
             headers.contains_key(IF_MATCH) || headers.contains_key(IF_UNMODIFIED_SINCE);
@@ -91,7 +91,7 @@ impl ClientValidators<'_> {
     }
 
     /// Takes away what the gateway's own tag has answered: storage doesn't know it.
-    pub fn settle(&self, conditions: &mut HeaderMap) {
+    pub(super) fn settle(&self, conditions: &mut HeaderMap) {
         if tags(conditions, &IF_MATCH).any(|tag| self.is_own(tag)) {
             conditions.remove(IF_MATCH);
             conditions.remove(IF_UNMODIFIED_SINCE);

@@ -9,7 +9,7 @@ use super::token::AccessToken;
 use crate::types::asset::AssetId;
 
 /// An operation with its parameters.
-pub enum ApiRequest {
+pub(super) enum ApiRequest {
     /// `POST /assets`, with this body.
     CreateAsset(Bytes),
     /// `GET /assets/{id}`.
@@ -29,7 +29,7 @@ pub enum ApiRequest {
 
 impl ApiRequest {
     /// Which operation it calls.
-    pub const fn operation(&self) -> EgainOperation {
+    pub(super) const fn operation(&self) -> EgainOperation {
         match self {
             Self::CreateAsset(_) => EgainOperation::CreateAsset,
             Self::GetAsset(_) => EgainOperation::GetAsset,
@@ -39,7 +39,7 @@ impl ApiRequest {
     }
 
     /// The HTTP request to the API below `base_url`, which has no slash at its end.
-    pub fn to_http(&self, base_url: &str, token: &AccessToken) -> Request<Bytes> {
+    pub(super) fn to_http(&self, base_url: &str, token: &AccessToken) -> Request<Bytes> {
         let (path, body) = match self {
             Self::CreateAsset(body) => ("/assets".to_owned(), body.clone()),
             Self::GetAsset(id) | Self::DeleteAsset(id) => (format!("/assets/{id}"), Bytes::new()),

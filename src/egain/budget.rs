@@ -25,9 +25,9 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::telemetry::metrics::ServiceMetrics;
 use crate::types::caller::Principal;
 use crate::types::error::{Error, ErrorCode, Stage};
-pub use circuit_breaker::CallVerdict;
+pub(super) use circuit_breaker::CallVerdict;
 use circuit_breaker::{BreakerEvent, CallGate, CircuitBreaker, PauseCause};
-pub use fair_queue::CallKind;
+pub(super) use fair_queue::CallKind;
 use fair_queue::{FairQueue, Waiter};
 pub use token_bucket::CallRate;
 use token_bucket::TokenBucket;
@@ -38,7 +38,7 @@ const LONGEST_RESERVATION: Duration = Duration::from_secs(1);
 
 /// How long calls may wait.
 #[derive(Debug, Clone, Copy)]
-pub struct BudgetLimits {
+pub(super) struct BudgetLimits {
     /// The longest wait in the queue.
     pub max_wait: Duration,
     /// The longest pause after a single 429.
@@ -46,7 +46,7 @@ pub struct BudgetLimits {
 }
 
 /// A budget of calls to one kind of routes.
-pub struct Budget {
+pub(super) struct Budget {
     routes: &'static str,
     max_wait: Duration,
     state: Mutex<State>,
@@ -71,7 +71,7 @@ struct State {
 
 impl Budget {
     /// With a full bucket.
-    pub fn new(
+    pub(super) fn new(
         rate: CallRate,
         limits: BudgetLimits,
         routes: &'static str,
@@ -97,7 +97,7 @@ impl Budget {
     }
 
     /// Sets the gauges to the current values.
-    pub fn report(&self) {
+    pub(super) fn report(&self) {
         let (state, now) = (&mut *self.state.lock(), Instant::now());
         let stopped = state.breaker.cause().is_some();
         self.left
@@ -110,7 +110,7 @@ impl Budget {
     ///
     /// # Errors
     /// The wait would be too long, or was; or eGain is down, and no probe is due.
-    pub async fn acquire(
+    pub(super) async fn acquire(
         self: &Arc<Self>,
         principal: &Principal,
         kind: CallKind,
@@ -132,7 +132,7 @@ impl Budget {
     }
 
     /// The rest of a pause: how long until the next call may be sent.
-    pub fn pause_left(&self) -> Duration {
+    pub(super) fn pause_left(&self) -> Duration {
         self.state.lock().breaker.left(Instant::now())
     }
 
@@ -310,7 +310,7 @@ impl State {
 
 /// A place in the queue, and then the permit to make a call. Dropped before that, it costs no
 /// call.
-pub struct CallPermit {
+pub(super) struct CallPermit {
     budget: Arc<Budget>,
     principal: Principal,
     kind: CallKind,
@@ -336,7 +336,7 @@ enum Progress {
 impl CallPermit {
     /// Makes the call. It counts from its response on, and not at all if `judge` decides that it
     /// wasn't sent.
-    pub async fn run<T>(
+    pub(super) async fn run<T>(
         mut self,
         call: impl Future<Output = T>,
         judge: impl FnOnce(&T) -> CallVerdict,

@@ -17,7 +17,7 @@ const USUAL_WAIT: Duration = Duration::from_secs(5);
 const PENDING_WAIT: Duration = Duration::from_secs(5);
 
 /// A call that failed.
-pub struct CallError {
+pub(super) struct CallError {
     /// What the client gets.
     pub error: Error,
     /// Whether a request was sent, and eGain didn't refuse it as one too many.
@@ -28,7 +28,7 @@ pub struct CallError {
 
 impl CallError {
     /// An error after which the call isn't repeated at once.
-    pub fn of(error: Error, attempted: bool) -> Self {
+    pub(super) fn of(error: Error, attempted: bool) -> Self {
         Self {
             error,
             attempted,
@@ -37,13 +37,13 @@ impl CallError {
     }
 
     /// There was no token, or no room in the budget or the monthly quota.
-    pub fn unsent(error: Error) -> Self {
+    pub(super) fn unsent(error: Error) -> Self {
         Self::of(error, false)
     }
 
     /// There was no response. A timeout isn't repeated: the client has waited long enough, and
     /// eGain may have carried the call out after all.
-    pub fn transport(error: &TransportError, operation: EgainOperation) -> Self {
+    pub(super) fn transport(error: &TransportError, operation: EgainOperation) -> Self {
         let may_repeat = error.is_unsent() || (!operation.creates() && !error.is_timeout());
         let retry_in = if may_repeat {
             Some(Duration::ZERO)
@@ -59,7 +59,7 @@ impl CallError {
 
     /// eGain refused the call, or failed. `asked` is its `Retry-After`, `pause_left` how long all
     /// calls pause; `token` is hidden where the response quotes it.
-    pub fn refused(
+    pub(super) fn refused(
         response: &ApiResponse,
         operation: EgainOperation,
         token: &str,

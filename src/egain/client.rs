@@ -27,7 +27,7 @@ use crate::types::caller::Principal;
 use crate::types::error::Error;
 
 /// Everything a call needs.
-pub struct ApiClient {
+pub(super) struct ApiClient {
     transport: Transport,
     /// The base URL without a slash at its end.
     base_url: String,

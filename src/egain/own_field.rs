@@ -20,7 +20,7 @@ const MOST_DETAILS: usize = 32;
 
 /// The field that a `POST /assets` was refused for: one of the client's, or "field" if the response
 /// doesn't name it.
-pub fn refused_field(response: &ApiResponse) -> Option<&'static str> {
+pub(super) fn refused_field(response: &ApiResponse) -> Option<&'static str> {
     if response.status != StatusCode::BAD_REQUEST {
         return None;
     }

@@ -5,7 +5,7 @@ const PLACEHOLDER: char = '_';
 
 /// The name with nothing but letters, digits, `@ : . _ - &`, white space and what isn't ASCII
 /// (bytes 80 to FF). None where it is that already.
-pub fn plain(name: &str) -> Option<String> {
+pub(super) fn plain(name: &str) -> Option<String> {
     let folded: String = name
         .chars()
         .map(|c| if is_plain(c) { c } else { PLACEHOLDER })

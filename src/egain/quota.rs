@@ -40,7 +40,7 @@ pub struct MonthlyQuota {
 }
 
 /// The calls of this month.
-pub struct MonthlyUsage {
+pub(super) struct MonthlyUsage {
     quota: MonthlyQuota,
     counts: Mutex<CallCounts>,
     assets: Gauge,
@@ -87,7 +87,7 @@ impl EgainClock {
 
 impl MonthlyUsage {
     /// Without any calls.
-    pub fn new(quota: MonthlyQuota, assets: Gauge, other: Gauge) -> Arc<Self> {
+    pub(super) fn new(quota: MonthlyQuota, assets: Gauge, other: Gauge) -> Arc<Self> {
         let counts = CallCounts {
             clock: EgainClock::default(),
             calls: BTreeMap::new(),
@@ -102,12 +102,15 @@ impl MonthlyUsage {
     }
 
     /// Refuses a call that can't be made this month.
-    pub fn check(&self, operation: EgainOperation) -> Result<(), Error> {
+    pub(super) fn check(&self, operation: EgainOperation) -> Result<(), Error> {
         self.check_at(operation, Timestamp::now())
     }
 
     /// Reserves a call that is about to be made, unless it is refused.
-    pub fn reserve(self: &Arc<Self>, operation: EgainOperation) -> Result<CallReservation, Error> {
+    pub(super) fn reserve(
+        self: &Arc<Self>,
+        operation: EgainOperation,
+    ) -> Result<CallReservation, Error> {
         let mut counts = self.counts.lock();
         self.authorize(&counts, operation, Timestamp::now())?;
         counts.in_flight[operation as usize] += 1;
@@ -118,7 +121,7 @@ impl MonthlyUsage {
     }
 
     /// Sets the gauges, each to the method that is nearest to its quota.
-    pub fn report(&self) {
+    pub(super) fn report(&self) {
         let counts = self.counts.lock();
         let calls = counts.this_month(Timestamp::now());
         let (mut assets, mut other) = (0, 0);
@@ -210,14 +213,14 @@ impl CallCounts {
 }
 
 /// A reserved call. It counts only if eGain has seen the call.
-pub struct CallReservation {
+pub(super) struct CallReservation {
     usage: Arc<MonthlyUsage>,
     operation: EgainOperation,
 }
 
 impl CallReservation {
     /// eGain has seen the call. `date` is the `Date` of its response.
-    pub fn count(self, date: Option<Timestamp>) {
+    pub(super) fn count(self, date: Option<Timestamp>) {
         self.usage.count_at(self.operation, date, Timestamp::now());
     }
 }

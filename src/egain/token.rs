@@ -17,18 +17,18 @@ use tokio::time::Instant;
 use super::credentials::ClientCredentials;
 use crate::telemetry::metrics::ServiceMetrics;
 use crate::types::error::{Error, Stage};
-pub use keeper::TokenKeeper;
-pub use sign_in::SignIn;
-pub use state::AccessToken;
+pub(super) use keeper::TokenKeeper;
+pub(super) use sign_in::SignIn;
+pub(super) use state::AccessToken;
 use state::{SharedToken, TokenState};
 
 /// The current token, for the calls that need it.
 #[derive(Clone)]
-pub struct AccessTokens(Arc<SharedToken>);
+pub(super) struct AccessTokens(Arc<SharedToken>);
 
 impl AccessTokens {
     /// Has no token yet. Returns also the task that gets tokens.
-    pub fn new(
+    pub(super) fn new(
         sign_in: SignIn,
         credentials: ClientCredentials,
         metrics: &ServiceMetrics,
@@ -48,7 +48,7 @@ impl AccessTokens {
 
     /// A token that should be good. Waits only while there is none and a sign-in is in flight.
     /// `stage` is the stage of the error if that fails.
-    pub async fn get(&self, stage: Stage) -> Result<Arc<AccessToken>, Error> {
+    pub(super) async fn get(&self, stage: Stage) -> Result<Arc<AccessToken>, Error> {
         let mut state = self.0.state.subscribe();
         loop {
             if let Some(outcome) = state.borrow_and_update().outcome(Instant::now()) {
@@ -59,13 +59,13 @@ impl AccessTokens {
     }
 
     /// Whether there is a token that should be good.
-    pub fn has_one(&self) -> bool {
+    pub(super) fn has_one(&self) -> bool {
         matches!(self.0.state.borrow().outcome(Instant::now()), Some(Ok(_)))
     }
 
     /// eGain refused this token (401) or its rights (403). Returns whether the next [`Self::get`]
     /// may give another one; if not, the refusal is the call's own, and the token stays in use.
-    pub fn refused(&self, token: &Arc<AccessToken>) -> bool {
+    pub(super) fn refused(&self, token: &Arc<AccessToken>) -> bool {
         let (mut has_another, mut replace) = (false, false);
         self.0.state.send_if_modified(|state| {
             let is_current = match &state.token {
@@ -88,7 +88,7 @@ impl AccessTokens {
 
     /// Signs in with another secret, at once and from now on. Returns whether it differs from the
     /// old one.
-    pub fn replace_secret(&self, secret: &SecretString) -> bool {
+    pub(super) fn replace_secret(&self, secret: &SecretString) -> bool {
         self.0
             .credentials
             .send_if_modified(|credentials| credentials.replace_secret(secret))

@@ -35,7 +35,7 @@ const IDLE_CONNECTIONS: usize = 64;
 /// Connections to eGain and to its token endpoint. Their addresses aren't restricted: they come
 /// from the settings.
 #[derive(Clone)]
-pub struct Transport {
+pub(super) struct Transport {
     http: HttpClient<GaiResolver>,
     /// From sending a request to the end of its response.
     limit: Duration,
@@ -44,7 +44,7 @@ pub struct Transport {
 
 /// Why there is no response.
 #[derive(Debug, thiserror::Error)]
-pub enum TransportError {
+pub(super) enum TransportError {
     /// It took longer than the time limit.
     #[error("it takes too long")]
     Late,
@@ -59,7 +59,7 @@ pub enum TransportError {
 impl Transport {
     /// # Errors
     /// The machine has no CA certificates.
-    pub fn new(
+    pub(super) fn new(
         connect_timeout: Duration,
         limit: Duration,
         metrics: Arc<ServiceMetrics>,
@@ -79,7 +79,7 @@ impl Transport {
     /// Sends a request and reads the whole response, whatever its status. A sister API refuses
     /// calls without `Accept` and `Accept-Language`, and eGain's own client sends both with every
     /// call, also to sign in.
-    pub async fn exchange(
+    pub(super) async fn exchange(
         &self,
         operation: &str,
         stage: Stage,
@@ -91,7 +91,7 @@ impl Transport {
     }
 
     /// The same with the reason why there is no response.
-    pub async fn send(
+    pub(super) async fn send(
         &self,
         operation: &str,
         mut request: Request<Bytes>,
@@ -135,7 +135,7 @@ impl Transport {
     }
 
     /// The metrics that requests are counted in.
-    pub fn metrics(&self) -> &ServiceMetrics {
+    pub(super) fn metrics(&self) -> &ServiceMetrics {
         &self.metrics
     }
 }
@@ -158,12 +158,12 @@ async fn read(mut body: Incoming) -> Result<(Bytes, bool), hyper::Error> {
 
 impl TransportError {
     /// Whether no connection was made: the peer hasn't seen anything of the request.
-    pub fn is_unsent(&self) -> bool {
+    pub(super) fn is_unsent(&self) -> bool {
         matches!(self, Self::Unanswered(error) if error.is_connect())
     }
 
     /// Whether it took too long.
-    pub fn is_timeout(&self) -> bool {
+    pub(super) fn is_timeout(&self) -> bool {
         match self {
             Self::Late => true,
             Self::Unanswered(error) => error.is_timeout(),
@@ -172,7 +172,7 @@ impl TransportError {
     }
 
     /// What it means for the client.
-    pub fn explain(&self, stage: Stage) -> Error {
+    pub(super) fn explain(&self, stage: Stage) -> Error {
         if self.is_timeout() && !self.is_unsent() {
             return Error::egain(
                 ErrorCode::UpstreamTimeout,

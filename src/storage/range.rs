@@ -5,7 +5,7 @@ use http::header::RANGE;
 
 /// What a `Range` header asks for. Has at least one range.
 #[derive(Debug, PartialEq, Eq)]
-pub struct RequestedRanges(Vec<Spec>);
+pub(super) struct RequestedRanges(Vec<Spec>);
 
 #[derive(Debug, PartialEq, Eq)]
 enum Spec {
@@ -18,7 +18,7 @@ enum Spec {
 impl RequestedRanges {
     /// None where there is no `Range`, or one that has to be ignored: of another unit, malformed,
     /// or given twice.
-    pub fn asked(headers: &HeaderMap) -> Option<Self> {
+    pub(super) fn asked(headers: &HeaderMap) -> Option<Self> {
         let mut given = headers.get_all(RANGE).iter();
         let text = given
             .next()?
@@ -41,17 +41,17 @@ impl RequestedRanges {
     }
 
     /// Whether the answer may come as `multipart/byteranges`.
-    pub fn are_several(&self) -> bool {
+    pub(super) fn are_several(&self) -> bool {
         self.0.len() > 1
     }
 
     /// Whether a file of so many bytes has any byte that was asked for.
-    pub fn touch(&self, size: u64) -> bool {
+    pub(super) fn touch(&self, size: u64) -> bool {
         self.0.iter().any(|spec| spec.within(size).is_some())
     }
 
     /// Whether these are the bytes that were asked for. Several ranges may have been joined to one.
-    pub fn are_answered_by(&self, first: u64, last: u64, size: u64) -> bool {
+    pub(super) fn are_answered_by(&self, first: u64, last: u64, size: u64) -> bool {
         let mut within = self.0.iter().filter_map(|spec| spec.within(size));
         within.clone().any(|range| range.0 == first) && within.any(|range| range.1 == last)
     }

@@ -12,7 +12,7 @@ const CLOUD_SIGNATURES: [&str; 2] = ["x-amz-signature", "x-goog-signature"];
 
 /// Who signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum UrlSignature {
+pub(super) enum UrlSignature {
     /// A JWT that names its method.
     Jwt(Method),
     /// Amazon's store, Google's, or one that speaks as they do.
@@ -25,7 +25,7 @@ pub enum UrlSignature {
 
 impl UrlSignature {
     /// What the query has.
-    pub fn of(url: &Url) -> Self {
+    pub(super) fn of(url: &Url) -> Self {
         if let Some(method) = url
             .query_pairs()
             .find_map(|(_, value)| method_of_jwt(&value))
@@ -46,7 +46,7 @@ impl UrlSignature {
     }
 
     /// The method of uploads that it is good for: the clouds' stores take a raw body by PUT only.
-    pub fn upload_method(&self) -> Method {
+    pub(super) fn upload_method(&self) -> Method {
         match self {
             Self::Jwt(method) => method.clone(),
             Self::Cloud | Self::Azure => Method::PUT,

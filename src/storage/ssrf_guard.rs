@@ -93,10 +93,10 @@ pub(super) fn unusable_url() -> Error {
 /// Resolves names for the storage client: those that only a wildcard admits must be at public
 /// addresses. Address literals never come here, but only an exact entry admits them.
 #[derive(Clone)]
-pub struct SsrfGuard(Arc<StorageConfig>);
+pub(super) struct SsrfGuard(Arc<StorageConfig>);
 
 impl SsrfGuard {
-    pub fn new(config: Arc<StorageConfig>) -> Self {
+    pub(super) fn new(config: Arc<StorageConfig>) -> Self {
         Self(config)
     }
 }

@@ -19,7 +19,7 @@ const FOR_SOURCE: u8 = 1;
 const SENT_ALL: u8 = 2;
 
 /// What the sending side is waiting for.
-pub struct SendProgress {
+pub(super) struct SendProgress {
     state: AtomicU8,
     /// Milliseconds from `born` at which storage last took a frame.
     taken: AtomicU64,
@@ -27,7 +27,7 @@ pub struct SendProgress {
 }
 
 impl SendProgress {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             state: AtomicU8::new(FOR_STORAGE),
             taken: AtomicU64::new(0),
@@ -42,7 +42,7 @@ impl SendProgress {
     }
 
     /// How long storage has been what we wait for. A slow source is somebody else's to judge.
-    pub fn storage_idle(&self) -> Duration {
+    pub(super) fn storage_idle(&self) -> Duration {
         if self.state.load(Ordering::Acquire) == FOR_SOURCE {
             return Duration::ZERO;
         }
@@ -51,14 +51,14 @@ impl SendProgress {
             .saturating_sub(Duration::from_millis(self.taken.load(Ordering::Relaxed)))
     }
 
-    pub fn sent_all(&self) -> bool {
+    pub(super) fn sent_all(&self) -> bool {
         self.state.load(Ordering::Acquire) == SENT_ALL
     }
 }
 
 /// A body that notes whom it is waiting for, and ends with an error when its request was given up.
 /// One frame of it is out at a time.
-pub struct TrackedBody<B> {
+pub(super) struct TrackedBody<B> {
     inner: B,
     progress: Arc<SendProgress>,
     gate: FrameGate,
@@ -67,7 +67,7 @@ pub struct TrackedBody<B> {
 
 impl<B> TrackedBody<B> {
     /// Ends with an error when the other end of `ends` is dropped.
-    pub fn new(inner: B, progress: Arc<SendProgress>, ends: oneshot::Receiver<()>) -> Self {
+    pub(super) fn new(inner: B, progress: Arc<SendProgress>, ends: oneshot::Receiver<()>) -> Self {
         Self {
             inner,
             progress,

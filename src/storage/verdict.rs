@@ -46,7 +46,7 @@ pub(super) struct BodyFraming {
 }
 
 impl BodyFraming {
-    pub fn of(headers: &HeaderMap, length: Option<u64>) -> Self {
+    pub(super) fn of(headers: &HeaderMap, length: Option<u64>) -> Self {
         Self {
             length,
             chunked: headers
@@ -190,7 +190,7 @@ fn measure(expected: Option<u64>, framing: BodyFraming) -> Result<BodyEnd, Error
 
 impl BodyEnd {
     /// Says of the length what is true, whatever storage said.
-    pub fn tell(self, headers: &mut HeaderMap) {
+    pub(super) fn tell(self, headers: &mut HeaderMap) {
         match self {
             Self::Framed(length) | Self::Exactly(length) => {
                 drop(headers.insert(CONTENT_LENGTH, length.into()))

@@ -6,7 +6,10 @@ use http::header::CONTENT_LENGTH;
 use crate::types::error::{Error, ErrorCode, Stage};
 
 /// Two declarations of one length must be the same.
-pub fn same_length(size: Option<u64>, content_length: Option<u64>) -> Result<Option<u64>, Error> {
+pub(super) fn same_length(
+    size: Option<u64>,
+    content_length: Option<u64>,
+) -> Result<Option<u64>, Error> {
     if let (Some(size), Some(content_length)) = (size, content_length)
         && size != content_length
     {
@@ -21,7 +24,7 @@ pub fn same_length(size: Option<u64>, content_length: Option<u64>) -> Result<Opt
 }
 
 /// The length of the whole request's body, if it is declared.
-pub fn content_length(headers: &HeaderMap) -> Option<u64> {
+pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
     let value = headers.get(CONTENT_LENGTH)?;
     value.to_str().ok()?.parse().ok()
 }

@@ -9,7 +9,7 @@ use crate::types::error::{Error, ErrorCode, Stage};
 /// What a caller wants of, or promises by, a SHA-256. Other algorithms are ignored, as RFC 9530
 /// section 2 permits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct DeclaredDigest {
+pub(super) struct DeclaredDigest {
     /// Whether the response has to name it.
     pub wanted: bool,
     /// What it must be.
@@ -18,7 +18,7 @@ pub struct DeclaredDigest {
 
 impl DeclaredDigest {
     /// What the request's headers want, without what they promise.
-    pub fn wanted_by(headers: &HeaderMap) -> Self {
+    pub(super) fn wanted_by(headers: &HeaderMap) -> Self {
         Self {
             wanted: wanted(headers),
             expected: None,
@@ -26,7 +26,7 @@ impl DeclaredDigest {
     }
 
     /// Both together; two promises must be the same.
-    pub fn and(self, other: Self) -> Result<Self, Error> {
+    pub(super) fn and(self, other: Self) -> Result<Self, Error> {
         match (self.expected, other.expected) {
             (Some(one), Some(two)) if one != two => {
                 let detail =
@@ -59,7 +59,7 @@ fn wanted(headers: &HeaderMap) -> bool {
 
 /// What `Repr-Digest` and `Content-Digest` promise of the request's content, which for a request
 /// without content coding are the same bytes.
-pub fn promised(headers: &HeaderMap) -> Result<Option<Sha256Sum>, Error> {
+pub(super) fn promised(headers: &HeaderMap) -> Result<Option<Sha256Sum>, Error> {
     let representation = promised_by(headers, "repr-digest")?;
     let content = promised_by(headers, "content-digest")?;
     Ok(representation.and(content)?.expected)

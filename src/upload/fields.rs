@@ -16,15 +16,15 @@ use crate::types::error::{Error, ErrorCode, Stage};
 /// Names that mean something; everything else in a query or a form is ignored.
 const KNOWN: [&str; 5] = ["channel", "sender", "name", "size", "sha256"];
 /// The longest value in bytes: a name of 255 characters, four bytes each.
-pub const LONGEST_VALUE: usize = 1020;
+pub(super) const LONGEST_VALUE: usize = 1020;
 
 /// Values as given, each once.
 #[derive(Debug, Default, Clone)]
-pub struct UploadFields(BTreeMap<&'static str, String>);
+pub(super) struct UploadFields(BTreeMap<&'static str, String>);
 
 /// Values as understood.
 #[derive(Debug, Clone)]
-pub struct UploadMetadata {
+pub(super) struct UploadMetadata {
     /// eGain's channel type.
     pub channel: String,
     /// eGain's sender type.
@@ -39,7 +39,7 @@ pub struct UploadMetadata {
 
 impl UploadFields {
     /// The query's fields.
-    pub fn of_query(head: &Parts) -> Result<Self, Error> {
+    pub(super) fn of_query(head: &Parts) -> Result<Self, Error> {
         let mut fields = Self::default();
         for pair in head.uri.query().unwrap_or_default().split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -49,12 +49,12 @@ impl UploadFields {
     }
 
     /// The name of a field that means something; None for one to ignore.
-    pub fn known(name: &str) -> Option<&'static str> {
+    pub(super) fn known(name: &str) -> Option<&'static str> {
         KNOWN.into_iter().find(|known| *known == name)
     }
 
     /// Adds a value; the same name may be given twice only with the same value.
-    pub fn add(&mut self, name: &str, value: &str, stage: Stage) -> Result<(), Error> {
+    pub(super) fn add(&mut self, name: &str, value: &str, stage: Stage) -> Result<(), Error> {
         let Some(name) = Self::known(name) else {
             return Ok(());
         };
@@ -74,7 +74,7 @@ impl UploadFields {
     }
 
     /// A field that came after the file can't change what was decided before it.
-    pub fn confirm_late(&self, name: &str, value: &str) -> Result<(), Error> {
+    pub(super) fn confirm_late(&self, name: &str, value: &str) -> Result<(), Error> {
         let Some(name) = Self::known(name) else {
             return Ok(());
         };
@@ -94,7 +94,7 @@ impl UploadFields {
 
     /// Checks the fields that are known. A missing channel is an error only once all fields are
     /// known.
-    pub fn check(&self, caller: &AuthenticatedCaller, stage: Stage) -> Result<(), Error> {
+    pub(super) fn check(&self, caller: &AuthenticatedCaller, stage: Stage) -> Result<(), Error> {
         self.channel(caller, stage)?;
         self.sender(caller, stage)?;
         self.size(stage)?;
@@ -102,12 +102,12 @@ impl UploadFields {
     }
 
     /// Whether the channel is known already.
-    pub fn has_channel(&self, caller: &AuthenticatedCaller) -> bool {
+    pub(super) fn has_channel(&self, caller: &AuthenticatedCaller) -> bool {
         self.0.contains_key("channel") || caller.channels.len() == 1
     }
 
     /// Makes sense of the values, for this caller.
-    pub fn into_metadata(
+    pub(super) fn into_metadata(
         self,
         caller: &AuthenticatedCaller,
         stage: Stage,
@@ -223,14 +223,14 @@ fn decode(text: &str) -> String {
 }
 
 /// The channel decides what may be sent, and the gateway can't guess it.
-pub fn no_channel(stage: Stage) -> Error {
+pub(super) fn no_channel(stage: Stage) -> Error {
     let detail = "channel is missing: give eGain's channel type in the query or as a form field \
                   before the file";
     Error::caller(ErrorCode::MissingField, stage, detail)
 }
 
 /// Used while a field is collected, too, so that none grows beyond this.
-pub fn too_long(name: &str, stage: Stage) -> Error {
+pub(super) fn too_long(name: &str, stage: Stage) -> Error {
     invalid(
         stage,
         format!("{name} is longer than {LONGEST_VALUE} bytes"),

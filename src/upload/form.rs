@@ -18,7 +18,7 @@ use crate::media::charset;
 use crate::types::error::{Error, ErrorCode, Stage};
 
 /// The most bytes that a form may hold beside the file: fields, heads, padding, an epilogue.
-pub const LARGEST_FRAME: u64 = 1024 * 1024;
+pub(super) const LARGEST_FRAME: u64 = 1024 * 1024;
 
 /// Transfer encodings that leave the bytes as they are.
 const PLAIN_ENCODINGS: [&str; 3] = ["binary", "8bit", "7bit"];
@@ -33,7 +33,7 @@ const NESTED: [&str; 4] = [
 ];
 
 /// A form, read up to its file's first byte.
-pub struct OpenForm {
+pub(super) struct OpenForm {
     /// The query's fields and those of the form.
     pub fields: UploadFields,
     /// What the file's part says of itself.
@@ -47,7 +47,7 @@ pub struct OpenForm {
 
 impl OpenForm {
     /// Reads the fields up to the file: the first part with a file name, or named `file`.
-    pub async fn read(
+    pub(super) async fn read(
         body: BoxBody,
         boundary: &Boundary,
         mut fields: UploadFields,
@@ -95,7 +95,7 @@ impl OpenForm {
 
     /// The file's bytes. The body ends only when the whole form was read and is in order. How the
     /// form ends is learnt.
-    pub fn into_file(
+    pub(super) fn into_file(
         self,
         after: FieldsAfter,
         framing: Framing,
@@ -160,7 +160,7 @@ fn is_one_of(names: &[&str], name: &str) -> bool {
 }
 
 /// What fields mean that come after the file.
-pub enum FieldsAfter {
+pub(super) enum FieldsAfter {
     /// The file may have been sent already: they may only repeat what was declared before it.
     Repeat(UploadFields),
     /// The file waits for them: they count as if they came before it.
@@ -177,7 +177,7 @@ impl FieldsAfter {
 }
 
 /// The file's bytes, and after them the rest of the form.
-pub struct FormFile {
+pub(super) struct FormFile {
     reader: Reader,
     after: FieldsAfter,
     place: Place,

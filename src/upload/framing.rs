@@ -33,11 +33,11 @@ const REFUSED: u32 = 3;
 
 /// A kind of form: its caller, the program that sends it, and its fields before the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Framing(u64);
+pub(super) struct Framing(u64);
 
 /// How a form will end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Prediction {
+pub(super) struct Prediction {
     /// The guess.
     pub ending: FormEnding,
     /// What is done in case the guess is wrong.
@@ -46,7 +46,7 @@ pub struct Prediction {
 
 /// Whether a file whose size is a guess also goes to the spool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SafetyCopy {
+pub(super) enum SafetyCopy {
     /// No: forms of its framing have ended alike often enough.
     None,
     /// Where there is room.
@@ -57,7 +57,7 @@ pub enum SafetyCopy {
 
 /// What is known of framings.
 #[derive(Clone)]
-pub struct KnownFramings {
+pub(super) struct KnownFramings {
     seen: Cache<Framing, Seen>,
     hasher: Arc<RandomState>,
 }
@@ -73,7 +73,7 @@ struct Seen {
 
 impl KnownFramings {
     /// No framing is known yet.
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         let seen = Cache::builder()
             .max_capacity(REMEMBERED)
             .eviction_policy(EvictionPolicy::lru())
@@ -85,7 +85,7 @@ impl KnownFramings {
     }
 
     /// The framing of a form whose fields before the file have names of this hash.
-    pub fn framing(&self, caller: &str, headers: &HeaderMap, field_names: u64) -> Framing {
+    pub(super) fn framing(&self, caller: &str, headers: &HeaderMap, field_names: u64) -> Framing {
         Framing(
             self.hasher
                 .hash_one((caller, headers.get(USER_AGENT), field_names)),
@@ -93,7 +93,7 @@ impl KnownFramings {
     }
 
     /// How a form will end; None where that isn't certain enough.
-    pub fn predict(&self, framing: Framing) -> Option<Prediction> {
+    pub(super) fn predict(&self, framing: Framing) -> Option<Prediction> {
         let seen = self.seen.get(&framing)?;
         let doublings = seen.doublings.min(MOST_DOUBLINGS);
         if seen.in_a_row < 1 << doublings {
@@ -113,7 +113,7 @@ impl KnownFramings {
     }
 
     /// Notes how a form has ended.
-    pub fn learn(&self, framing: Framing, ending: FormEnding) {
+    pub(super) fn learn(&self, framing: Framing, ending: FormEnding) {
         self.change(framing, |seen| match seen {
             Some(seen) if seen.ending == ending => Some(Seen {
                 in_a_row: seen.in_a_row.saturating_add(1),
@@ -131,12 +131,12 @@ impl KnownFramings {
     }
 
     /// Notes that a guess was wrong.
-    pub fn mispredicted(&self, framing: Framing) {
+    pub(super) fn mispredicted(&self, framing: Framing) {
         self.distrust(framing, 1);
     }
 
     /// Notes that a form was refused because of a wrong guess.
-    pub fn refused(&self, framing: Framing) {
+    pub(super) fn refused(&self, framing: Framing) {
         self.distrust(framing, REFUSED);
     }
 
@@ -162,7 +162,7 @@ impl KnownFramings {
 
 /// A length that was derived from a framing: a guess.
 #[derive(Clone)]
-pub struct DerivedLength {
+pub(super) struct DerivedLength {
     /// Bytes.
     pub size: u64,
     /// What is done in case the guess is wrong.
@@ -173,7 +173,7 @@ pub struct DerivedLength {
 
 impl DerivedLength {
     /// For a form whose framing is known, and whose file begins at `file_start` of `total` bytes.
-    pub fn of(
+    pub(super) fn of(
         framings: &KnownFramings,
         framing: Framing,
         total: u64,
@@ -191,7 +191,7 @@ impl DerivedLength {
     }
 
     /// Notes that the guess was wrong, and returns the error for it.
-    pub fn mispredicted(&self) -> Error {
+    pub(super) fn mispredicted(&self) -> Error {
         self.framings.mispredicted(self.framing);
         let detail = "the form didn't end as earlier ones of this client did, so the file's \
                       length was misjudged: send it again, or declare size";
@@ -201,7 +201,7 @@ impl DerivedLength {
 
     /// Notes that the caller has to send the form again. That one will be spooled, and the forms
     /// after it.
-    pub fn refused(&self) {
+    pub(super) fn refused(&self) {
         self.framings.refused(self.framing);
     }
 }

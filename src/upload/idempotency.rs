@@ -38,11 +38,14 @@ pub struct IdempotencyConfig {
 /// A key is a caller's own: another caller's same key means something else. Stored as a hash,
 /// however long it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct IdempotencyKey(Sha256Sum);
+pub(super) struct IdempotencyKey(Sha256Sum);
 
 impl IdempotencyKey {
     /// The request's key, if it has one.
-    pub fn of(caller: &AuthenticatedCaller, headers: &HeaderMap) -> Result<Option<Self>, Error> {
+    pub(super) fn of(
+        caller: &AuthenticatedCaller,
+        headers: &HeaderMap,
+    ) -> Result<Option<Self>, Error> {
         let Some(value) = headers.get("idempotency-key") else {
             return Ok(None);
         };
@@ -59,7 +62,7 @@ impl IdempotencyKey {
 /// What makes two uploads the same, as far as it is known before their bytes are. Never a form's
 /// raw bytes: its boundary differs each time.
 #[derive(Debug, Clone, Copy)]
-pub struct UploadFingerprint {
+pub(super) struct UploadFingerprint {
     /// A hash of channel, sender, name and type as they were declared.
     metadata: Sha256Sum,
     size: Option<u64>,
@@ -68,7 +71,7 @@ pub struct UploadFingerprint {
 
 impl UploadFingerprint {
     /// What an upload says of its file.
-    pub fn of(upload: &ParsedUpload) -> Self {
+    pub(super) fn of(upload: &ParsedUpload) -> Self {
         let UploadMetadata {
             channel, sender, ..
         } = &upload.metadata;
@@ -108,7 +111,7 @@ fn hash<const N: usize>(texts: [Option<&str>; N]) -> Sha256Sum {
 
 /// The keys of uploads in flight, and the responses that were given.
 #[derive(Clone)]
-pub struct IdempotencyStore(Arc<StoreState>);
+pub(super) struct IdempotencyStore(Arc<StoreState>);
 
 struct StoreState {
     done: Cache<IdempotencyKey, Arc<IdempotencyRecord>>,
@@ -119,7 +122,7 @@ struct StoreState {
 
 /// An upload that got its response. Small, as there may be many for a day.
 #[derive(Debug)]
-pub struct IdempotencyRecord {
+pub(super) struct IdempotencyRecord {
     metadata: Sha256Sum,
     sum: Sha256Sum,
     size: u64,
@@ -177,12 +180,12 @@ impl IdempotencyRecord {
     }
 
     /// Whether the file that came now is the one that came first.
-    pub fn has_sum(&self, sum: Option<&Sha256Sum>) -> bool {
+    pub(super) fn has_sum(&self, sum: Option<&Sha256Sum>) -> bool {
         sum == Some(&self.sum)
     }
 
     /// The first response, with the digest where it is wanted now.
-    pub fn receipt(&self, wants_sum: bool) -> UploadReceipt {
+    pub(super) fn receipt(&self, wants_sum: bool) -> UploadReceipt {
         UploadReceipt {
             id: self.id(),
             channel: self.text(1).to_owned(),
@@ -198,7 +201,7 @@ impl IdempotencyRecord {
 }
 
 /// What is known of a key.
-pub enum IdempotencyLookup {
+pub(super) enum IdempotencyLookup {
     /// It is free: the upload may go on.
     Fresh(IdempotencyGuard),
     /// An upload with it got its response, for a file that isn't known to be another one.
@@ -206,7 +209,7 @@ pub enum IdempotencyLookup {
 }
 
 /// Holds the key of an upload in flight; releases it when dropped.
-pub struct IdempotencyGuard {
+pub(super) struct IdempotencyGuard {
     store: Arc<StoreState>,
     key: IdempotencyKey,
     metadata: Sha256Sum,
@@ -214,7 +217,7 @@ pub struct IdempotencyGuard {
 
 impl IdempotencyStore {
     /// An empty one.
-    pub fn new(config: &IdempotencyConfig) -> Self {
+    pub(super) fn new(config: &IdempotencyConfig) -> Self {
         let done = Cache::builder()
             .max_capacity(config.capacity)
             .time_to_live(config.ttl)
@@ -230,7 +233,7 @@ impl IdempotencyStore {
     }
 
     /// Takes the key, or returns the record of its first attempt.
-    pub fn begin(
+    pub(super) fn begin(
         &self,
         key: IdempotencyKey,
         fingerprint: UploadFingerprint,
@@ -262,7 +265,7 @@ impl IdempotencyStore {
     }
 
     /// An asset was deleted: keys that lead to it are free.
-    pub fn forget(&self, id: &AssetId) {
+    pub(super) fn forget(&self, id: &AssetId) {
         self.0.deleted.insert(id.clone(), ());
     }
 }
@@ -274,14 +277,14 @@ fn weight(_: &IdempotencyKey, record: &Arc<IdempotencyRecord>) -> u32 {
 }
 
 /// The key was used before, and not for this.
-pub fn another_file() -> Error {
+pub(super) fn another_file() -> Error {
     let detail = "this Idempotency-Key was used for another file: take a new key for each file";
     Error::caller(ErrorCode::IdempotencyMismatch, Stage::Admit, detail)
 }
 
 impl IdempotencyGuard {
     /// The file is stored: from now on a request with the key gets this receipt.
-    pub fn complete(self, receipt: &UploadReceipt, sum: Sha256Sum) {
+    pub(super) fn complete(self, receipt: &UploadReceipt, sum: Sha256Sum) {
         let record = IdempotencyRecord::new(self.metadata, sum, receipt);
         self.store.done.insert(self.key, Arc::new(record));
     }

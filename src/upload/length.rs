@@ -79,7 +79,7 @@ impl SizedFile {
 }
 
 /// Finds the length of one upload's file.
-pub struct LengthResolver<'a> {
+pub(super) struct LengthResolver<'a> {
     /// The caller's id, for its share of the spool.
     pub caller: &'a str,
     /// Where files of unknown length wait.
@@ -93,7 +93,7 @@ pub struct LengthResolver<'a> {
 impl LengthResolver<'_> {
     /// Finds the length of a file of which `ahead` was read. Refuses a file that it reads too much
     /// of; a declared length is checked by the caller of this.
-    pub async fn resolve(
+    pub(super) async fn resolve(
         &self,
         mut upload: ParsedUpload,
         mut ahead: LookAhead,

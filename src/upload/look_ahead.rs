@@ -11,7 +11,7 @@ use crate::types::error::Error;
 
 /// What was read of a file. Holds the limit and at most one frame more.
 #[derive(Default)]
-pub struct LookAhead {
+pub(super) struct LookAhead {
     /// The bytes.
     pub chunks: CompactChunks,
     /// Whether this is the whole file, and the request's end was seen.
@@ -20,7 +20,7 @@ pub struct LookAhead {
 
 impl LookAhead {
     /// Reads on until it holds at least `limit` bytes, or the file has ended.
-    pub async fn fill(&mut self, body: &mut BoxBody, limit: u64) -> Result<(), Error> {
+    pub(super) async fn fill(&mut self, body: &mut BoxBody, limit: u64) -> Result<(), Error> {
         while !self.ended && self.length() < limit {
             match body.frame().await {
                 Some(frame) => {
@@ -35,12 +35,12 @@ impl LookAhead {
     }
 
     /// Bytes read.
-    pub fn length(&self) -> u64 {
+    pub(super) fn length(&self) -> u64 {
         self.chunks.length()
     }
 
     /// The first `limit` bytes in one piece; copied only where they are in several.
-    pub fn head(&self, limit: usize) -> Cow<'_, [u8]> {
+    pub(super) fn head(&self, limit: usize) -> Cow<'_, [u8]> {
         let mut pieces = self.chunks.pieces();
         let first = pieces.next().unwrap_or_default();
         let wanted = limit.min(self.length() as usize);

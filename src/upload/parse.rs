@@ -60,7 +60,7 @@ impl<B> UploadRequest<B> {
 impl ParsedUpload {
     /// Understands a request, reading a form up to its file, or to its end where the channel may
     /// come after the file.
-    pub async fn parse<B>(
+    pub(super) async fn parse<B>(
         request: UploadRequest<B>,
         context: &ParseContext<'_>,
     ) -> Result<Self, Error>
@@ -90,7 +90,7 @@ impl ParsedUpload {
     }
 
     /// The boundary of the form that a raw body begins, by its first bytes.
-    pub fn form_inside(&self, head: &[u8]) -> Result<Option<Boundary>, Error> {
+    pub(super) fn form_inside(&self, head: &[u8]) -> Result<Option<Boundary>, Error> {
         match &self.raw {
             Some(raw) => form_inside(head, raw.content_type.as_deref()),
             None => Ok(None),
@@ -99,7 +99,7 @@ impl ParsedUpload {
 
     /// Reads a raw body, of which `ahead` was read, as the form that it is: a file with the form
     /// still around it would be of no use.
-    pub async fn reparse_as_form(
+    pub(super) async fn reparse_as_form(
         self,
         boundary: Boundary,
         mut ahead: LookAhead,

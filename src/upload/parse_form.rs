@@ -21,7 +21,7 @@ use crate::types::caller::AuthenticatedCaller;
 use crate::types::error::{Error, Stage};
 
 /// A form, read up to its file.
-pub struct FormRequest {
+pub(super) struct FormRequest {
     open: OpenForm,
     boundary: Boundary,
     /// The request's own length.
@@ -33,7 +33,7 @@ pub struct FormRequest {
 
 impl FormRequest {
     /// Reads the fields before the file.
-    pub async fn read<B>(
+    pub(super) async fn read<B>(
         request: ParsedHead,
         boundary: Boundary,
         body: B,
@@ -75,7 +75,7 @@ impl FormRequest {
     }
 
     /// With the file unread, or read whole where what is needed may come after it.
-    pub async fn parse(
+    pub(super) async fn parse(
         self,
         caller: &AuthenticatedCaller,
         context: &ParseContext<'_>,

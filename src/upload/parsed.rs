@@ -15,7 +15,7 @@ use crate::body::digest::DigestSlot;
 use crate::types::caller::AuthenticatedCaller;
 
 /// An upload whose request was understood.
-pub struct ParsedUpload {
+pub(super) struct ParsedUpload {
     /// What the caller says of the file.
     pub metadata: UploadMetadata,
     /// Its name as the caller's program gave it.
@@ -40,7 +40,7 @@ pub struct ParsedUpload {
 }
 
 /// A request's head, as far as it was parsed: enough to read a raw body as a form after all.
-pub struct ParsedHead {
+pub(super) struct ParsedHead {
     /// The caller.
     pub caller: Arc<AuthenticatedCaller>,
     /// The request's headers.
@@ -52,7 +52,7 @@ pub struct ParsedHead {
 }
 
 /// A file in the spool.
-pub struct WholeFile {
+pub(super) struct WholeFile {
     /// Its bytes.
     pub file: ReplayableFile,
     /// Its length in bytes.
@@ -60,7 +60,7 @@ pub struct WholeFile {
 }
 
 /// What parsing needs beside the request.
-pub struct ParseContext<'a> {
+pub(super) struct ParseContext<'a> {
     /// How forms end.
     pub framings: &'a KnownFramings,
     /// Where a file waits for what comes after it.
@@ -75,12 +75,12 @@ pub struct ParseContext<'a> {
 
 impl ParsedUpload {
     /// Whether the response has to name the file's SHA-256.
-    pub fn wants_sum(&self) -> bool {
+    pub(super) fn wants_sum(&self) -> bool {
         self.digest.wanted || self.digest.expected.is_some()
     }
 
     /// The file's name: the one that the caller asks for, or else the one that its program gave.
-    pub fn name(&self) -> Option<&str> {
+    pub(super) fn name(&self) -> Option<&str> {
         let wanted = self.metadata.name.as_deref();
         wanted.or(self.given_name.as_deref())
     }

@@ -48,7 +48,7 @@ use crate::body::min_rate::{MinRateBody, PaceLimits, caller_too_slow};
 use crate::body::observed::ObservedBody;
 
 /// A body whose digest is computed as it passes, where anybody needs it.
-pub struct DigestedBody {
+pub(super) struct DigestedBody {
     /// The bytes.
     pub body: BoxBody,
     /// Where the SHA-256 is once the body has ended; None where nobody needs it.
@@ -56,16 +56,16 @@ pub struct DigestedBody {
 }
 
 /// What goes to storage, without what `storage` puts around it.
-pub type StorageBody = InSpan<ObservedBody<ExactLengthBody<BoxBody>, IntCounter>>;
+pub(super) type StorageBody = InSpan<ObservedBody<ExactLengthBody<BoxBody>, IntCounter>>;
 
 /// Layer 2: gives up on a client that sends nothing, or too little (slowloris).
-pub fn min_rate<B>(body: B, limits: PaceLimits) -> MinRateBody<B> {
+pub(super) fn min_rate<B>(body: B, limits: PaceLimits) -> MinRateBody<B> {
     MinRateBody::new(body, limits, caller_too_slow)
 }
 
 /// Layers 3 and 5: hashes the body, where the client wants or promises a digest, or where `always`
 /// is set.
-pub fn digested<B>(body: B, declared: DeclaredDigest, always: bool) -> DigestedBody
+pub(super) fn digested<B>(body: B, declared: DeclaredDigest, always: bool) -> DigestedBody
 where
     B: Body<Data = Bytes, Error = crate::types::error::Error> + Send + Sync + Unpin + 'static,
 {
@@ -81,7 +81,11 @@ where
 }
 
 /// Layers 6 to 8, around one attempt to send the file. `sent_bytes` counts what leaves.
-pub fn for_storage(attempt: BoxBody, file: &SizedFile, sent_bytes: IntCounter) -> StorageBody {
+pub(super) fn for_storage(
+    attempt: BoxBody,
+    file: &SizedFile,
+    sent_bytes: IntCounter,
+) -> StorageBody {
     let body = ExactLengthBody::new(attempt, file.length, file.on_mismatch());
     let body = ObservedBody::new(body, sent_bytes);
     InSpan::new(body, Span::current())

@@ -18,9 +18,9 @@ use crate::body::compact::BLOCK;
 use crate::telemetry::metrics::ServiceMetrics;
 use crate::types::error::Error;
 use crate::types::fair_limit::FairLimit;
-pub use disk::DiskFile;
+pub(super) use disk::DiskFile;
 use disk::SpoolDisk;
-pub use file::{SpoolContents, SpoolFile};
+pub(super) use file::{SpoolContents, SpoolFile};
 use share::{SpoolShare, no_room};
 
 /// Bytes that each caller may hold while there is room: a file of eGain's largest size, and a
@@ -42,7 +42,7 @@ pub struct SpoolConfig {
 
 /// The spool of the whole service.
 #[derive(Clone)]
-pub struct SharedSpool {
+pub(super) struct SharedSpool {
     config: SpoolConfig,
     disk: SpoolDisk,
     room: Arc<FairLimit>,
@@ -51,7 +51,7 @@ pub struct SharedSpool {
 
 impl SharedSpool {
     /// An empty spool.
-    pub fn new(config: SpoolConfig, metrics: &ServiceMetrics) -> Self {
+    pub(super) fn new(config: SpoolConfig, metrics: &ServiceMetrics) -> Self {
         metrics
             .spool_limit
             .set(config.total.try_into().unwrap_or(i64::MAX));
@@ -70,17 +70,17 @@ impl SharedSpool {
     }
 
     /// Whether a file may be spooled at all.
-    pub fn is_on(&self) -> bool {
+    pub(super) fn is_on(&self) -> bool {
         self.config.total > 0
     }
 
     /// Bytes of one upload that may be in memory.
-    pub fn memory(&self) -> u64 {
+    pub(super) fn memory(&self) -> u64 {
         self.config.memory
     }
 
     /// Checks that temporary files can be created, as the root file system may be read-only.
-    pub fn probe(&self) -> io::Result<()> {
+    pub(super) fn probe(&self) -> io::Result<()> {
         if self.is_on() {
             tempfile::tempfile_in(&self.config.dir).map(drop)
         } else {
@@ -90,7 +90,7 @@ impl SharedSpool {
 
     /// Reads the rest of a file. `check` refuses a length that is too large as soon as it is
     /// reached.
-    pub async fn collect(
+    pub(super) async fn collect(
         &self,
         caller: &str,
         mut ahead: LookAhead,
@@ -114,7 +114,7 @@ impl SharedSpool {
 
     /// An empty file with room for `bytes`. It uses hardly any memory, as a copy is hardly ever
     /// read. None where there is no room now.
-    pub fn reserve(&self, caller: &str, bytes: u64) -> Option<SpoolFile> {
+    pub(super) fn reserve(&self, caller: &str, bytes: u64) -> Option<SpoolFile> {
         let mut share = self.share(caller).ok()?;
         share.cover(bytes).ok()?;
         Some(SpoolFile::new(self.disk.clone(), share, BLOCK as u64))

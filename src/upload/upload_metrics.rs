@@ -8,7 +8,7 @@ use crate::telemetry::transfer::{TransferDirection, TransferRecord};
 use crate::types::error::{Error, ErrorCode};
 
 /// One upload in the metrics.
-pub struct UploadMetrics {
+pub(super) struct UploadMetrics {
     metrics: Arc<ServiceMetrics>,
     transfer: TransferRecord,
     length_source: &'static str,
@@ -17,7 +17,7 @@ pub struct UploadMetrics {
 
 impl UploadMetrics {
     /// An upload has begun.
-    pub fn begin(metrics: &Arc<ServiceMetrics>) -> Self {
+    pub(super) fn begin(metrics: &Arc<ServiceMetrics>) -> Self {
         let transfer = TransferRecord::begin(metrics, TransferDirection::Upload);
         Self {
             metrics: metrics.clone(),
@@ -28,19 +28,19 @@ impl UploadMetrics {
     }
 
     /// Its length is known.
-    pub fn measured(&mut self, source: LengthSource) {
+    pub(super) fn measured(&mut self, source: LengthSource) {
         self.length_source = source.name();
     }
 
     /// It got the response of an earlier attempt.
-    pub fn replayed(&mut self, source: LengthSource) {
+    pub(super) fn replayed(&mut self, source: LengthSource) {
         self.length_source = source.name();
         self.outcome = "replayed";
         self.transfer.end(None);
     }
 
     /// It has ended, well or not.
-    pub fn end(&mut self, error: Option<&Error>) {
+    pub(super) fn end(&mut self, error: Option<&Error>) {
         self.outcome = match error {
             Some(error) => error.code().name(),
             None => "stored",

@@ -4,20 +4,20 @@ use asset_gateway::sandbox::{Sandbox, config::SandboxConfig};
 use reqwest::{Client, RequestBuilder, Response, Url};
 use serde_json::{Value, json};
 
-pub const SCOPE: &str = "https://api.egain.cloud/auth/.default";
+pub(crate) const SCOPE: &str = "https://api.egain.cloud/auth/.default";
 
-pub struct Customer {
+pub(crate) struct Customer {
     pub sandbox: Sandbox,
     pub client: Client,
     pub token: String,
 }
 
 impl Customer {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::of(SandboxConfig::default()).await
     }
 
-    pub async fn of(config: SandboxConfig) -> Self {
+    pub(crate) async fn of(config: SandboxConfig) -> Self {
         let sandbox = Sandbox::start(config).unwrap();
         let client = Client::builder().no_proxy().build().unwrap();
         let mut customer = Self {
@@ -34,7 +34,7 @@ impl Customer {
     }
 
     /// Asks for a token with the right client and `more`.
-    pub async fn ask_token(&self, more: &[(&str, &str)]) -> Response {
+    pub(crate) async fn ask_token(&self, more: &[(&str, &str)]) -> Response {
         let (id, secret) = (self.sandbox.client_id(), self.sandbox.client_secret());
         let mut form = vec![
             ("grant_type", "client_credentials"),
@@ -50,13 +50,13 @@ impl Customer {
             .unwrap()
     }
 
-    pub fn api(&self, path: &str) -> Url {
+    pub(crate) fn api(&self, path: &str) -> Url {
         format!("{}{path}", self.sandbox.base_url())
             .parse()
             .unwrap()
     }
 
-    pub async fn declare(&self, body: Value) -> Response {
+    pub(crate) async fn declare(&self, body: Value) -> Response {
         self.client
             .post(self.api("/assets"))
             .bearer_auth(&self.token)
@@ -67,7 +67,7 @@ impl Customer {
     }
 
     /// The id and the upload URL of a new asset.
-    pub async fn create(&self, name: &str, size: usize) -> (String, Url) {
+    pub(crate) async fn create(&self, name: &str, size: usize) -> (String, Url) {
         let answer = json(self.declare(declaration(name, size)).await).await;
         (
             text(&answer, "id"),
@@ -75,7 +75,7 @@ impl Customer {
         )
     }
 
-    pub async fn get(&self, id: &str) -> Response {
+    pub(crate) async fn get(&self, id: &str) -> Response {
         self.client
             .get(self.api(&format!("/assets/{id}")))
             .bearer_auth(&self.token)
@@ -84,7 +84,7 @@ impl Customer {
             .unwrap()
     }
 
-    pub async fn delete(&self, id: &str) -> Response {
+    pub(crate) async fn delete(&self, id: &str) -> Response {
         self.client
             .delete(self.api(&format!("/assets/{id}")))
             .bearer_auth(&self.token)
@@ -94,7 +94,7 @@ impl Customer {
     }
 
     /// An upload as it should be, of a text.
-    pub fn upload(&self, url: &Url, content: &str) -> RequestBuilder {
+    pub(crate) fn upload(&self, url: &Url, content: &str) -> RequestBuilder {
         self.client
             .post(url.clone())
             .header("content-type", "text/plain")
@@ -102,7 +102,7 @@ impl Customer {
     }
 
     /// The id and the download URL of an asset with this content.
-    pub async fn store(&self, content: &str) -> (String, Url) {
+    pub(crate) async fn store(&self, content: &str) -> (String, Url) {
         let (id, url) = self.create("note.txt", content.len()).await;
         assert_eq!(
             self.upload(&url, content).send().await.unwrap().status(),
@@ -113,15 +113,15 @@ impl Customer {
     }
 }
 
-pub fn declaration(name: &str, size: usize) -> Value {
+pub(crate) fn declaration(name: &str, size: usize) -> Value {
     json!({"channel": {"type": "sms"}, "sender": {"type": "customer"}, "name": name, "size": size})
 }
 
-pub async fn json(response: Response) -> Value {
+pub(crate) async fn json(response: Response) -> Value {
     serde_json::from_str(&response.text().await.unwrap()).unwrap()
 }
 
-pub fn text(value: &Value, field: &str) -> String {
+pub(crate) fn text(value: &Value, field: &str) -> String {
     value[field]
         .as_str()
         .unwrap_or_else(|| panic!("no {field} in {value}"))
@@ -129,7 +129,7 @@ pub fn text(value: &Value, field: &str) -> String {
 }
 
 /// The status and eGain's code of a refusal.
-pub async fn refusal(response: Response) -> (u16, String) {
+pub(crate) async fn refusal(response: Response) -> (u16, String) {
     (
         response.status().as_u16(),
         text(&json(response).await, "code"),

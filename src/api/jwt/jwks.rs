@@ -21,7 +21,8 @@ use crate::types::cause;
 
 /// The only ones that keys are used with; all others are older, rarer, or secrets that both sides
 /// share.
-pub const ALGORITHMS: [Algorithm; 3] = [Algorithm::EdDSA, Algorithm::ES256, Algorithm::RS256];
+pub(super) const ALGORITHMS: [Algorithm; 3] =
+    [Algorithm::EdDSA, Algorithm::ES256, Algorithm::RS256];
 
 /// Between fetches when all is well.
 const REFRESH: Duration = Duration::from_secs(300);
@@ -40,7 +41,7 @@ const LONGEST_ANSWER: usize = 256 * 1024;
 
 /// A key of the issuer's, with the one algorithm that it is for.
 #[derive(Clone)]
-pub struct VerificationKey {
+pub(super) struct VerificationKey {
     /// Its name.
     kid: Option<String>,
     /// By its own type.
@@ -53,7 +54,7 @@ pub struct VerificationKey {
 
 /// Why there is no key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyNotFound {
+pub(super) enum KeyNotFound {
     /// The issuer has none like it.
     Unknown,
     /// The issuer's keys were never seen.
@@ -61,7 +62,7 @@ pub enum KeyNotFound {
 }
 
 /// The issuer's keys.
-pub struct JwksCache {
+pub(super) struct JwksCache {
     http: reqwest::Client,
     url: Url,
     entries: RwLock<Option<Arc<[Arc<VerificationKey>]>>>,
@@ -74,7 +75,7 @@ pub struct JwksCache {
 }
 
 impl JwksCache {
-    pub fn new(url: Url, metrics: Arc<ServiceMetrics>) -> Result<Self, reqwest::Error> {
+    pub(super) fn new(url: Url, metrics: Arc<ServiceMetrics>) -> Result<Self, reqwest::Error> {
         let http = reqwest::Client::builder()
             .timeout(FETCH_LIMIT)
             .pool_max_idle_per_host(0)
@@ -93,7 +94,7 @@ impl JwksCache {
         })
     }
 
-    pub async fn keep_fresh(&self) {
+    pub(super) async fn keep_fresh(&self) {
         loop {
             let turn = self.fetching.lock().await;
             let fetched = self.fetch().await;
@@ -106,7 +107,7 @@ impl JwksCache {
     }
 
     /// The key that a token's header names. The issuer is asked for one that isn't known.
-    pub async fn find(
+    pub(super) async fn find(
         self: &Arc<Self>,
         kid: Option<String>,
         algorithm: Algorithm,

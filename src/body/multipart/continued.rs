@@ -28,7 +28,7 @@ impl<'v> ContinuedName<'v> {
     ///
     /// # Errors
     /// A piece that was given before, and more than [`MOST`].
-    pub fn take(&mut self, place: &[u8], value: Cow<'v, [u8]>) -> Result<(), Error> {
+    pub(super) fn take(&mut self, place: &[u8], value: Cow<'v, [u8]>) -> Result<(), Error> {
         let Some(digits) = place.strip_prefix(b"*") else {
             return Ok(());
         };
@@ -58,7 +58,7 @@ impl<'v> ContinuedName<'v> {
     }
 
     /// The whole name, if all pieces of one came.
-    pub fn joined(mut self) -> Option<String> {
+    pub(super) fn joined(mut self) -> Option<String> {
         self.0.sort_unstable_by_key(|piece| piece.number);
         let is_whole = self
             .0

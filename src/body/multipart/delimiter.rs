@@ -50,24 +50,24 @@ pub(super) enum Verdict {
 
 impl DelimiterProgress {
     /// In front of the delimiter's CRLF.
-    pub const START: Self = Self::Within(0);
+    pub(super) const START: Self = Self::Within(0);
     /// At the start of a line, whose CRLF belongs to something else.
-    pub const LINE_START: Self = Self::Within(2);
+    pub(super) const LINE_START: Self = Self::Within(2);
 }
 
 impl DelimiterFinder {
-    pub fn new(boundary: &Boundary) -> Self {
+    pub(super) fn new(boundary: &Boundary) -> Self {
         let needle = format!("\r\n--{}", boundary.as_str());
         Self(Finder::new(&needle).into_owned())
     }
 
     /// How many times the hyphens and the boundary stand in `bytes`, wherever that is.
-    pub fn mentions(&self, bytes: &[u8]) -> usize {
+    pub(super) fn mentions(&self, bytes: &[u8]) -> usize {
         memchr::memmem::find_iter(bytes, &self.0.needle()[2..]).count()
     }
 
     /// In bytes, without the hyphens in front.
-    pub fn boundary_len(&self) -> usize {
+    pub(super) fn boundary_len(&self) -> usize {
         self.0.needle().len() - 4
     }
 
@@ -75,7 +75,7 @@ impl DelimiterFinder {
     ///
     /// # Errors
     /// More padding than [`PADDING_LIMIT`]. That is no data either: others would read a delimiter.
-    pub fn step(&self, progress: DelimiterProgress, byte: u8) -> Result<Verdict, Error> {
+    pub(super) fn step(&self, progress: DelimiterProgress, byte: u8) -> Result<Verdict, Error> {
         let further = match (progress, byte) {
             (DelimiterProgress::Within(read), _) if byte != self.0.needle()[read] => {
                 return Ok(Verdict::Not);
@@ -99,7 +99,7 @@ impl DelimiterFinder {
 
     /// How many bytes lie before the first delimiter, or before what may become one with more
     /// bytes.
-    pub fn data_before(&self, data: &[u8]) -> usize {
+    pub(super) fn data_before(&self, data: &[u8]) -> usize {
         let mut from = 0;
         while let Some(found) = self.0.find(&data[from..]) {
             let start = from + found;

@@ -36,7 +36,7 @@ struct Given<'v> {
 impl PartDisposition {
     /// # Errors
     /// `malformed-multipart` when the parameters can't be told apart, or one is given twice.
-    pub fn parse(value: &[u8]) -> Result<Self, Error> {
+    pub(super) fn parse(value: &[u8]) -> Result<Self, Error> {
         let (mut name, mut file_name, mut pieces) =
             (Given::default(), Given::default(), ContinuedName::default());
         let type_end = memchr::memchr(b';', value).unwrap_or(value.len());

@@ -32,7 +32,7 @@ impl<'v> HeaderParameter<'v> {
     ///
     /// # Errors
     /// What two readers could read differently.
-    pub fn take(rest: &mut &'v [u8]) -> Result<Option<Self>, InvalidParameters> {
+    pub(super) fn take(rest: &mut &'v [u8]) -> Result<Option<Self>, InvalidParameters> {
         while let [b';' | b' ' | b'\t', further @ ..] = *rest {
             *rest = further;
         }

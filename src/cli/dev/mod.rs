@@ -26,7 +26,7 @@ use round_trip::RoundTrip;
 const PAGE: &str = include_str!("page.html");
 
 #[derive(Debug, Args)]
-pub struct DevArgs {
+pub(super) struct DevArgs {
     /// Where the gateway listens; a port that is taken is replaced by a free one.
     #[arg(long, default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
@@ -39,7 +39,7 @@ pub struct DevArgs {
 }
 
 /// Serves until told to stop.
-pub fn run(dev: &DevArgs) -> ExitCode {
+pub(super) fn run(dev: &DevArgs) -> ExitCode {
     block_on(serve(dev))
 }
 

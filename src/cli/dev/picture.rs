@@ -4,7 +4,7 @@
 const SIDE: u32 = 256;
 
 /// A PNG file of colours that run into each other.
-pub fn png() -> Vec<u8> {
+pub(super) fn png() -> Vec<u8> {
     let mut file = Vec::new();
     let mut encoder = png::Encoder::new(&mut file, SIDE, SIDE);
     encoder.set_color(png::ColorType::Rgb);

@@ -14,7 +14,7 @@ use crate::body::digest::{Sha256Sum, hex};
 const PART: std::ops::RangeInclusive<usize> = 1000..=1999;
 
 /// A caller of the gateway.
-pub struct RoundTrip {
+pub(super) struct RoundTrip {
     client: Client,
     assets: String,
 }
@@ -22,7 +22,7 @@ pub struct RoundTrip {
 /// What a 201 says.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct StoredAsset {
+pub(super) struct StoredAsset {
     /// The asset's id.
     pub id: String,
     name: String,
@@ -40,7 +40,7 @@ struct Metadata {
 }
 
 impl RoundTrip {
-    pub fn new(addr: SocketAddr) -> Self {
+    pub(super) fn new(addr: SocketAddr) -> Self {
         let client = Client::builder()
             .no_proxy()
             .timeout(Duration::from_secs(10))
@@ -52,7 +52,7 @@ impl RoundTrip {
     }
 
     /// Up, asked for, down in part and whole, deleted, gone.
-    pub async fn run(&self, file: &[u8]) -> Result<(), String> {
+    pub(super) async fn run(&self, file: &[u8]) -> Result<(), String> {
         let stored = self.upload(file).await?;
         println!(
             "\nupload    201, {} as {}, {} bytes, sha256 {}",
@@ -78,7 +78,7 @@ impl RoundTrip {
     }
 
     /// Sends the file and checks the receipt.
-    pub async fn upload(&self, file: &[u8]) -> Result<StoredAsset, String> {
+    pub(super) async fn upload(&self, file: &[u8]) -> Result<StoredAsset, String> {
         let target = format!("{}?channel=sms&name=photo.png&sha256=1", self.assets);
         let stored: StoredAsset = read(
             self.client.post(target).body(file.to_vec()).send().await,

@@ -6,7 +6,7 @@ use crate::egain::{CallRate, MonthlyQuota};
 
 /// What one replica may ask of eGain, by kind of route.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct CallBudgets {
+pub(crate) struct CallBudgets {
     /// `POST /assets` and `GET /assets/{id}`.
     pub assets: CallRate,
     /// Everything else: deletes, accounts, channels.

@@ -13,7 +13,7 @@ use crate::types::asset::is_channel;
 use crate::types::units::ByteSize;
 
 /// Rules by eGain channel type.
-pub type ChannelsConfig = BTreeMap<String, ChannelRules>;
+pub(crate) type ChannelsConfig = BTreeMap<String, ChannelRules>;
 
 impl SettingValue for ChannelsConfig {
     const EXPECTED: &'static str = "tables [policy.channels.<type>]";

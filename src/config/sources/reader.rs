@@ -24,7 +24,7 @@ pub(in crate::config) struct SettingsReader {
 
 impl SettingsReader {
     /// Opens a file and the environment. `keys` are those that exist.
-    pub fn new(
+    pub(crate) fn new(
         file: Option<(&Path, &str)>,
         environment: SettingsSource,
         keys: &[&SettingKey],
@@ -41,7 +41,7 @@ impl SettingsReader {
     }
 
     /// A key's value; nothing if it isn't given, or if it is bad, which is noted.
-    pub fn value<T: SettingValue>(
+    pub(crate) fn value<T: SettingValue>(
         &mut self,
         key: &'static str,
         rule: impl Fn(&T) -> RuleResult,
@@ -124,17 +124,17 @@ impl SettingsReader {
     }
 
     /// The files that secrets were read from, by key.
-    pub fn secret_files(&mut self) -> BTreeMap<&'static str, PathBuf> {
+    pub(crate) fn secret_files(&mut self) -> BTreeMap<&'static str, PathBuf> {
         std::mem::take(&mut self.secret_files)
     }
 
     /// What was noted so far; what nobody took is fine.
-    pub fn into_errors(self) -> ErrorCollector {
+    pub(crate) fn into_errors(self) -> ErrorCollector {
         self.errors
     }
 
     /// Notes what nobody took.
-    pub fn finish(mut self, keys: &[&SettingKey]) -> ErrorCollector {
+    pub(crate) fn finish(mut self, keys: &[&SettingKey]) -> ErrorCollector {
         for layer in &self.sources {
             for (key, given) in layer {
                 self.errors.add(&given.written, unknown(key, given, keys));

@@ -26,7 +26,7 @@ impl fmt::Display for FieldError {
 const SIMILAR: f64 = 0.8;
 
 /// One object of a document, and the list that collects the mistakes of all of them.
-pub struct FieldReader<'v, 'e> {
+pub(super) struct FieldReader<'v, 'e> {
     path: String,
     object: &'v Map<String, Value>,
     known: Vec<&'static str>,
@@ -35,7 +35,7 @@ pub struct FieldReader<'v, 'e> {
 
 impl<'v, 'e> FieldReader<'v, 'e> {
     /// Reads the whole document.
-    pub fn of(object: &'v Map<String, Value>, errors: &'e mut Vec<FieldError>) -> Self {
+    pub(super) fn of(object: &'v Map<String, Value>, errors: &'e mut Vec<FieldError>) -> Self {
         Self {
             path: String::new(),
             object,
@@ -45,7 +45,11 @@ impl<'v, 'e> FieldReader<'v, 'e> {
     }
 
     /// A text whose number of characters is within `length`.
-    pub fn text(&mut self, name: &'static str, length: RangeInclusive<usize>) -> Option<String> {
+    pub(super) fn text(
+        &mut self,
+        name: &'static str,
+        length: RangeInclusive<usize>,
+    ) -> Option<String> {
         let text = match self.find(name)? {
             Value::String(text) => text,
             other => return self.mistake(name, format!("a string, is {}", kind_of(other))),
@@ -64,7 +68,11 @@ impl<'v, 'e> FieldReader<'v, 'e> {
     }
 
     /// A whole number within bounds.
-    pub fn number(&mut self, name: &'static str, bounds: RangeInclusive<u64>) -> Option<u64> {
+    pub(super) fn number(
+        &mut self,
+        name: &'static str,
+        bounds: RangeInclusive<u64>,
+    ) -> Option<u64> {
         let value = self.find(name)?;
         match value.as_u64() {
             Some(number) if bounds.contains(&number) => Some(number),
@@ -76,7 +84,7 @@ impl<'v, 'e> FieldReader<'v, 'e> {
     }
 
     /// True or false.
-    pub fn flag(&mut self, name: &'static str) -> Option<bool> {
+    pub(super) fn flag(&mut self, name: &'static str) -> Option<bool> {
         match self.find(name)? {
             Value::Bool(flag) => Some(*flag),
             other => self.mistake(name, format!("true or false, is {}", shown(other))),
@@ -84,7 +92,7 @@ impl<'v, 'e> FieldReader<'v, 'e> {
     }
 
     /// One of a few words.
-    pub fn word(&mut self, name: &'static str, words: &[&str]) -> Option<String> {
+    pub(super) fn word(&mut self, name: &'static str, words: &[&str]) -> Option<String> {
         let value = self.find(name)?;
         match value.as_str().filter(|word| words.contains(word)) {
             Some(word) => Some(word.to_owned()),
@@ -93,7 +101,7 @@ impl<'v, 'e> FieldReader<'v, 'e> {
     }
 
     /// An object, by a reader of its own.
-    pub fn object<T>(
+    pub(super) fn object<T>(
         &mut self,
         name: &'static str,
         read: impl FnOnce(&mut FieldReader<'v, '_>) -> T,
@@ -113,7 +121,7 @@ impl<'v, 'e> FieldReader<'v, 'e> {
     }
 
     /// A list of objects, each by a reader of its own.
-    pub fn list<T>(
+    pub(super) fn list<T>(
         &mut self,
         name: &'static str,
         length: RangeInclusive<usize>,
@@ -152,7 +160,12 @@ impl<'v, 'e> FieldReader<'v, 'e> {
     }
 
     /// The value, or a mistake if it is missing. `expected` describes what it has to be.
-    pub fn required<T: Default>(&mut self, name: &str, expected: &str, read: Option<T>) -> T {
+    pub(super) fn required<T: Default>(
+        &mut self,
+        name: &str,
+        expected: &str,
+        read: Option<T>,
+    ) -> T {
         if read.is_none() && self.object.get(name).is_none_or(Value::is_null) {
             self.mistake::<T>(name, format!("missing: {expected}"));
         }
@@ -160,12 +173,12 @@ impl<'v, 'e> FieldReader<'v, 'e> {
     }
 
     /// Lets a field pass that eGain sets itself, without reading it.
-    pub fn pass(&mut self, name: &'static str) {
+    pub(super) fn pass(&mut self, name: &'static str) {
         self.known.push(name);
     }
 
     /// A mistake that has to do with more than one field's own value.
-    pub fn mistake<T>(&mut self, name: &str, reason: impl Into<String>) -> Option<T> {
+    pub(super) fn mistake<T>(&mut self, name: &str, reason: impl Into<String>) -> Option<T> {
         self.errors.push(FieldError {
             path: format!("{}{name}", self.path),
             reason: reason.into(),
@@ -176,7 +189,7 @@ impl<'v, 'e> FieldReader<'v, 'e> {
     /// Fields that were not read. Those that `current` has, which is the same object as eGain
     /// sent it, are kept, also where this one left them out: eGain may have fields that aren't
     /// documented. Others are mistakes.
-    pub fn rest(&mut self, current: Option<&Value>) -> Map<String, Value> {
+    pub(super) fn rest(&mut self, current: Option<&Value>) -> Map<String, Value> {
         let current = current.and_then(Value::as_object);
         let unknown = |name: &String| !self.known.contains(&name.as_str());
         let mut rest: Map<_, _> = current

@@ -21,7 +21,7 @@ const LONGEST_OUTAGE_PAUSE: Duration = Duration::from_secs(10);
 
 /// What the result of a call means for the calls after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CallVerdict {
+pub(crate) enum CallVerdict {
     /// eGain responded, and accepts calls.
     Taken,
     /// 429, with its `Retry-After`.

@@ -22,7 +22,7 @@ const SHORTEST_LIFE: Duration = Duration::from_secs(15);
 const ASSUMED_LIFE: Duration = Duration::from_secs(300);
 
 /// Signs in when that is needed, and not too often.
-pub struct TokenKeeper<S> {
+pub(crate) struct TokenKeeper<S> {
     shared: Arc<SharedToken>,
     sign_in: S,
     failures: FailurePace,
@@ -38,7 +38,7 @@ impl<S: TokenSource> TokenKeeper<S> {
     }
 
     /// Never ends.
-    pub async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         let mut credentials = self.shared.credentials.subscribe();
         loop {
             self.begin();

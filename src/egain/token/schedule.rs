@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 /// Between sign-ins that succeed, at least; a token that is refused sooner isn't to blame.
-pub const LEAST_AGE: Duration = Duration::from_secs(10);
+pub(super) const LEAST_AGE: Duration = Duration::from_secs(10);
 /// After the first sign-in that failed.
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 /// After many that failed: an operator who corrects the settings waits no longer than this.
@@ -14,20 +14,20 @@ const GOOD_FOR_LONG: Duration = Duration::from_secs(600);
 
 /// Growing pauses (backoff) after sign-ins that failed.
 #[derive(Default)]
-pub struct FailurePace {
+pub(super) struct FailurePace {
     failures: u32,
 }
 
 impl FailurePace {
     /// A sign-in failed: returns how long to wait for the next; `asked` is the `Retry-After`.
-    pub fn after_failure(&mut self, asked: Option<Duration>) -> Duration {
+    pub(super) fn after_failure(&mut self, asked: Option<Duration>) -> Duration {
         let own = FIRST_PAUSE.saturating_mul(1 << self.failures.min(10));
         self.failures = self.failures.saturating_add(1);
         own.max(asked.unwrap_or_default()).min(LONGEST_PAUSE)
     }
 
     /// A sign-in succeeded, or there are other credentials.
-    pub fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.failures = 0;
     }
 }
@@ -35,7 +35,7 @@ impl FailurePace {
 /// How old a token has to be for a refusal to be its own. Where replacing it didn't help, it has to
 /// be older the next time: one asset that is always refused mustn't cost everybody's token again
 /// and again.
-pub struct RefusalPace {
+pub(super) struct RefusalPace {
     least_age: Duration,
     /// The current token took a refused one's place, and wasn't refused so far.
     replaced: bool,
@@ -55,7 +55,7 @@ impl Default for RefusalPace {
 
 impl RefusalPace {
     /// The current token, this old, was refused: whether to replace it now.
-    pub fn may_replace(&mut self, age: Duration) -> bool {
+    pub(super) fn may_replace(&mut self, age: Duration) -> bool {
         if self.requested {
             return false;
         }
@@ -73,7 +73,7 @@ impl RefusalPace {
     }
 
     /// There is another token.
-    pub fn renewed(&mut self) {
+    pub(super) fn renewed(&mut self) {
         self.replaced = std::mem::take(&mut self.requested);
     }
 }

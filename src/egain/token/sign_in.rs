@@ -14,7 +14,7 @@ use crate::egain::transport::Transport;
 use crate::types::error::{Error, ErrorCode, Stage};
 
 /// What a sign-in gave.
-pub struct TokenGrant {
+pub(crate) struct TokenGrant {
     pub value: SecretString,
     /// The header `Authorization`.
     pub header: HeaderValue,
@@ -24,7 +24,7 @@ pub struct TokenGrant {
 
 /// How long a token is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TokenLifetime {
+pub(crate) enum TokenLifetime {
     /// It comes from the settings, and there is no other one.
     Unending,
     /// The response has no lifetime.
@@ -34,7 +34,7 @@ pub enum TokenLifetime {
 }
 
 /// A source of tokens.
-pub trait TokenSource {
+pub(crate) trait TokenSource {
     /// Gets a token. Dropping the future cancels that.
     fn grant(
         &self,
@@ -43,10 +43,10 @@ pub trait TokenSource {
 }
 
 /// The token endpoint.
-pub struct SignIn(Transport);
+pub(crate) struct SignIn(Transport);
 
 impl SignIn {
-    pub fn over(transport: Transport) -> Self {
+    pub(crate) fn over(transport: Transport) -> Self {
         Self(transport)
     }
 

@@ -14,7 +14,7 @@ use crate::egain::credentials::ClientCredentials;
 use crate::types::error::Error;
 
 /// A token that can be told from its successor.
-pub struct AccessToken {
+pub(crate) struct AccessToken {
     pub(super) value: SecretString,
     /// Marked as sensitive: it doesn't print either.
     pub(super) header: HeaderValue,
@@ -25,12 +25,12 @@ pub struct AccessToken {
 
 impl AccessToken {
     /// The token itself, to find it in text that must not show it.
-    pub fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         self.value.expose_secret()
     }
 
     /// The header `Authorization`.
-    pub fn header(&self) -> HeaderValue {
+    pub(crate) fn header(&self) -> HeaderValue {
         self.header.clone()
     }
 }

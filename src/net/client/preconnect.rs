@@ -19,7 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::net::paced_writer::PacedWriter;
 
 /// A connection without or with TLS.
-pub type ClientStream = MaybeHttpsStream<TokioIo<PacedWriter<TcpStream>>>;
+pub(super) type ClientStream = MaybeHttpsStream<TokioIo<PacedWriter<TcpStream>>>;
 
 /// Where a connection leads (RFC 6454).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,7 +76,7 @@ pub(super) struct PendingConnection {
 
 impl WarmConnection {
     /// A request was answered, and left its connection to the pool.
-    pub fn used(&self, uri: &Uri) {
+    pub(super) fn used(&self, uri: &Uri) {
         let mut state = self.0.lock();
         match &mut state.used {
             Some((origin, at)) if origin.is_of(uri) => *at = Instant::now(),
@@ -86,7 +86,7 @@ impl WarmConnection {
 
     /// Has `dial` make a connection, which is kept for the idle time; nothing where there should be
     /// one by then.
-    pub fn prepare<F, E: Send>(
+    pub(super) fn prepare<F, E: Send>(
         &self,
         origin: &ConnectionOrigin,
         idle: Duration,
@@ -118,7 +118,7 @@ impl WarmConnection {
     }
 
     /// What was dialled for this URI.
-    pub fn take(&self, uri: &Uri) -> Option<PendingConnection> {
+    pub(super) fn take(&self, uri: &Uri) -> Option<PendingConnection> {
         self.0
             .lock()
             .expected
@@ -148,7 +148,7 @@ impl State {
 impl PendingConnection {
     /// The connection once it stands; none where it failed, or was closed from the other side
     /// meanwhile.
-    pub async fn stream(self) -> Option<ClientStream> {
+    pub(super) async fn stream(self) -> Option<ClientStream> {
         self.stream.await.ok().filter(is_open)
     }
 }

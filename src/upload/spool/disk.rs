@@ -19,7 +19,7 @@ const READ: usize = BLOCK;
 
 /// Where temporary files are made.
 #[derive(Clone)]
-pub struct SpoolDisk {
+pub(super) struct SpoolDisk {
     dir: PathBuf,
     threads: Arc<Semaphore>,
 }
@@ -35,7 +35,7 @@ pub struct DiskFile {
 
 impl SpoolDisk {
     /// Files will be made in this folder.
-    pub fn new(dir: PathBuf) -> Self {
+    pub(super) fn new(dir: PathBuf) -> Self {
         Self {
             dir,
             threads: Arc::new(Semaphore::new(THREADS)),
@@ -43,7 +43,7 @@ impl SpoolDisk {
     }
 
     /// Writes at this offset of the file, which is created if there is none yet.
-    pub async fn write(
+    pub(super) async fn write(
         self,
         file: Option<Arc<File>>,
         chunks: Vec<Bytes>,
@@ -65,7 +65,7 @@ impl SpoolDisk {
     }
 
     /// Reads the file's first bytes, up to `end`.
-    pub fn read(&self, file: Arc<File>, end: u64) -> DiskFile {
+    pub(super) fn read(&self, file: Arc<File>, end: u64) -> DiskFile {
         DiskFile {
             disk: self.clone(),
             file,

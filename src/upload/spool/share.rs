@@ -8,7 +8,7 @@ use crate::types::error::{Error, ErrorCode, Stage};
 use crate::types::fair_limit::{FairShare, NoRoom};
 
 /// An upload's share of the spool, returned when it is dropped.
-pub struct SpoolShare {
+pub(super) struct SpoolShare {
     pub(super) held: FairShare,
     /// Bytes of all uploads together.
     pub(super) total: u64,

@@ -9,4 +9,4 @@ mod lingering;
 mod proxies;
 mod reuse;
 mod smuggling;
-pub mod tls;
+pub(crate) mod tls;

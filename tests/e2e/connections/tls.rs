@@ -22,21 +22,21 @@ use crate::support::client::Client;
 use crate::support::gateway::{TestGateway, noise, receipt};
 
 /// Certificate and key in files, as a mounted secret has them.
-pub struct Identity(TempDir);
+pub(crate) struct Identity(TempDir);
 
 impl Identity {
-    pub fn new() -> (Self, Certificate) {
+    pub(crate) fn new() -> (Self, Certificate) {
         let identity = Self(tempfile::tempdir().unwrap());
         let certificate = identity.renew();
         (identity, certificate)
     }
 
-    pub fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.0.path().join(name).to_str().unwrap().to_owned()
     }
 
     /// Of long ago.
-    pub fn expired() -> Self {
+    pub(crate) fn expired() -> Self {
         let identity = Self(tempfile::tempdir().unwrap());
         let mut parameters = rcgen::CertificateParams::new(vec!["127.0.0.1".into()]).unwrap();
         parameters.not_before = rcgen::date_time_ymd(2020, 1, 1);
@@ -295,7 +295,7 @@ async fn serve_names_the_file_that_it_cant_use() {
 }
 
 /// Takes TLS off in front of `behind`, as a load balancer does.
-pub async fn terminate(identity: &Identity, behind: SocketAddr) -> SocketAddr {
+pub(crate) async fn terminate(identity: &Identity, behind: SocketAddr) -> SocketAddr {
     let certificate = CertificateDer::from_pem_file(identity.path("cert")).unwrap();
     let key = PrivateKeyDer::from_pem_file(identity.path("key")).unwrap();
     let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))

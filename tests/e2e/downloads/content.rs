@@ -15,7 +15,7 @@ use crate::support::fake_storage::Storage;
 use crate::support::gateway::{TestGateway, noise};
 
 /// The path of a new asset's bytes.
-pub async fn stored(gateway: &TestGateway, name: &str, bytes: Vec<u8>) -> String {
+pub(crate) async fn stored(gateway: &TestGateway, name: &str, bytes: Vec<u8>) -> String {
     let receipt = gateway.upload(name, bytes).await;
     format!("/v1/assets/{}/content", receipt["id"].as_str().unwrap())
 }

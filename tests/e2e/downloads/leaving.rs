@@ -16,14 +16,14 @@ use crate::support::gateway::{TestGateway, eventually, noise, problem};
 use crate::support::raw_client::Wire;
 
 /// An upload of `size` bytes whose body is written as the test goes on.
-pub struct SlowUpload {
+pub(crate) struct SlowUpload {
     body: Sender<Bytes, Infallible>,
     pub answer: JoinHandle<reqwest::Result<Response>>,
 }
 
 impl SlowUpload {
     /// Begins, and sends half, and waits until some of it has reached storage.
-    pub async fn begin(gateway: &TestGateway, size: usize) -> Self {
+    pub(crate) async fn begin(gateway: &TestGateway, size: usize) -> Self {
         let (body, channel) = Channel::new(1);
         let request = gateway
             .post(&format!("/v1/assets?channel=sms&name=slow.bin&size={size}"))
@@ -45,12 +45,12 @@ impl SlowUpload {
         upload
     }
 
-    pub async fn send(&mut self, bytes: Vec<u8>) {
+    pub(crate) async fn send(&mut self, bytes: Vec<u8>) {
         self.body.send_data(bytes.into()).await.unwrap();
     }
 
     /// Sends the other half, and takes the answer.
-    pub async fn finish(mut self, size: usize) -> reqwest::Result<Response> {
+    pub(crate) async fn finish(mut self, size: usize) -> reqwest::Result<Response> {
         self.send(noise(size - size / 2, 2)).await;
         drop(self.body);
         self.answer.await.unwrap()

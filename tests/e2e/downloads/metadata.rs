@@ -20,7 +20,7 @@ fn calls(gateway: &TestGateway) -> u64 {
     gateway.sandbox.stats().calls(SandboxOperation::GetAsset)
 }
 
-pub fn max_age(headers: &HeaderMap) -> u64 {
+pub(crate) fn max_age(headers: &HeaderMap) -> u64 {
     let control = headers[CACHE_CONTROL].to_str().unwrap();
     control
         .strip_prefix("private, max-age=")

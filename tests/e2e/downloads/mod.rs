@@ -2,11 +2,11 @@
 
 mod broken;
 mod cacheable;
-pub mod content;
+pub(crate) mod content;
 mod delete;
 mod foreign_answers;
-pub mod leaving;
-pub mod metadata;
+pub(crate) mod leaving;
+pub(crate) mod metadata;
 mod pending;
 mod ranges;
 mod refused;

@@ -11,7 +11,7 @@ use crate::support::gateway::{TestGateway, form, problem, receipt};
 use crate::support::secret_canary::entry;
 
 /// Settings with callers of every kind.
-pub fn keys() -> String {
+pub(crate) fn keys() -> String {
     [
         entry("reader", "role = \"reader\""),
         entry("adapter", ""),

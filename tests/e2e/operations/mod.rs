@@ -2,7 +2,7 @@
 
 mod accounts;
 mod admin;
-pub mod callers;
+pub(crate) mod callers;
 mod channels;
 mod commands;
 mod drain;

@@ -15,7 +15,7 @@ use crate::support::gateway::eventually;
 use crate::support::secret_canary::search;
 
 /// The program with this command line and no environment but these variables, without the prefix.
-pub fn program(arguments: &[&str], variables: &[(String, String)]) -> Command {
+pub(crate) fn program(arguments: &[&str], variables: &[(String, String)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_asset-gateway"));
     command.args(arguments).env_clear();
     command.envs(
@@ -27,7 +27,7 @@ pub fn program(arguments: &[&str], variables: &[(String, String)]) -> Command {
 }
 
 /// Runs it to its end, and gives what it said.
-pub fn run(arguments: &[&str], variables: &[(String, String)]) -> (Output, String, String) {
+pub(crate) fn run(arguments: &[&str], variables: &[(String, String)]) -> (Output, String, String) {
     let output = program(arguments, variables).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     let (out, err) = (text(&output.stdout), text(&output.stderr));
@@ -35,7 +35,7 @@ pub fn run(arguments: &[&str], variables: &[(String, String)]) -> (Output, Strin
     (output, out, err)
 }
 
-pub fn owned(variables: &[(&str, &str)]) -> Vec<(String, String)> {
+pub(crate) fn owned(variables: &[(&str, &str)]) -> Vec<(String, String)> {
     variables
         .iter()
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
@@ -43,7 +43,7 @@ pub fn owned(variables: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 /// What `serve` needs to use this sandbox, on free ports.
-pub fn settings(sandbox: &Sandbox) -> Vec<(String, String)> {
+pub(crate) fn settings(sandbox: &Sandbox) -> Vec<(String, String)> {
     let of_sandbox = [
         ("EGAIN__BASE_URL", sandbox.base_url().to_string()),
         ("EGAIN__TOKEN_URL", sandbox.token_url().to_string()),
@@ -61,7 +61,7 @@ pub fn settings(sandbox: &Sandbox) -> Vec<(String, String)> {
 }
 
 /// Open to anyone, on free ports of loopback, and quick to stop.
-pub fn on_free_ports() -> Vec<(String, String)> {
+pub(crate) fn on_free_ports() -> Vec<(String, String)> {
     let addr = "127.0.0.1:0";
     owned(&[
         ("AUTH__MODE", "none"),
@@ -72,13 +72,13 @@ pub fn on_free_ports() -> Vec<(String, String)> {
 }
 
 /// A program that runs. Dropping it kills it.
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     said: Arc<Mutex<String>>,
 }
 
 impl Running {
-    pub fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -93,12 +93,12 @@ impl Running {
     }
 
     /// All that it wrote so far, to either stream.
-    pub fn said(&self) -> String {
+    pub(crate) fn said(&self) -> String {
         self.said.lock().clone()
     }
 
     /// The first line that this finds something in, once it is there.
-    pub async fn line<T>(&self, find: impl Fn(&str) -> Option<T>) -> T {
+    pub(crate) async fn line<T>(&self, find: impl Fn(&str) -> Option<T>) -> T {
         let found = || self.said().lines().find_map(&find);
         assert!(
             eventually(|| found().is_some()).await,
@@ -109,7 +109,7 @@ impl Running {
     }
 
     /// Where `serve` listens: data and admin.
-    pub async fn listens(&self) -> (SocketAddr, SocketAddr) {
+    pub(crate) async fn listens(&self) -> (SocketAddr, SocketAddr) {
         self.line(|line| {
             let line: Value = serde_json::from_str(line).ok()?;
             let addr = |key: &str| line[key].as_str()?.parse().ok();
@@ -119,7 +119,7 @@ impl Running {
     }
 
     /// Sends it a signal such as `TERM`.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let done = Command::new("kill")
             .args([&format!("-{name}"), &self.child.id().to_string()])
             .status()
@@ -128,7 +128,7 @@ impl Running {
     }
 
     /// Waits until it has ended.
-    pub async fn ending(&mut self) -> ExitStatus {
+    pub(crate) async fn ending(&mut self) -> ExitStatus {
         let began = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {

@@ -10,43 +10,45 @@ use crate::support::secret_canary::{key, search};
 
 /// A caller's client.
 #[derive(Clone)]
-pub struct Client(reqwest::Client);
+pub(crate) struct Client(reqwest::Client);
 
 /// A request under way to be sent.
-pub struct RequestBuilder(reqwest::RequestBuilder);
+pub(crate) struct RequestBuilder(reqwest::RequestBuilder);
 
 impl Client {
     /// A client that follows no redirect, but else as it is set up here.
-    pub fn with(set_up: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder) -> Self {
+    pub(crate) fn with(
+        set_up: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+    ) -> Self {
         let builder = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none());
         Self(set_up(builder).build().unwrap())
     }
 
-    pub fn request(&self, method: Method, url: impl IntoUrl) -> RequestBuilder {
+    pub(crate) fn request(&self, method: Method, url: impl IntoUrl) -> RequestBuilder {
         RequestBuilder(self.0.request(method, url))
     }
 
-    pub fn get(&self, url: impl IntoUrl) -> RequestBuilder {
+    pub(crate) fn get(&self, url: impl IntoUrl) -> RequestBuilder {
         self.request(Method::GET, url)
     }
 
-    pub fn head(&self, url: impl IntoUrl) -> RequestBuilder {
+    pub(crate) fn head(&self, url: impl IntoUrl) -> RequestBuilder {
         self.request(Method::HEAD, url)
     }
 
-    pub fn post(&self, url: impl IntoUrl) -> RequestBuilder {
+    pub(crate) fn post(&self, url: impl IntoUrl) -> RequestBuilder {
         self.request(Method::POST, url)
     }
 
-    pub fn delete(&self, url: impl IntoUrl) -> RequestBuilder {
+    pub(crate) fn delete(&self, url: impl IntoUrl) -> RequestBuilder {
         self.request(Method::DELETE, url)
     }
 }
 
 impl RequestBuilder {
-    pub fn header<N, V>(self, name: N, value: V) -> Self
+    pub(crate) fn header<N, V>(self, name: N, value: V) -> Self
     where
         HeaderName: TryFrom<N, Error: Into<http::Error>>,
         HeaderValue: TryFrom<V, Error: Into<http::Error>>,
@@ -54,25 +56,25 @@ impl RequestBuilder {
         Self(self.0.header(name, value))
     }
 
-    pub fn bearer_auth(self, token: &str) -> Self {
+    pub(crate) fn bearer_auth(self, token: &str) -> Self {
         Self(self.0.bearer_auth(token))
     }
 
     /// As the caller with this id, by [`crate::support::secret_canary::key`].
-    pub fn by(self, id: &str) -> Self {
+    pub(crate) fn by(self, id: &str) -> Self {
         self.bearer_auth(&key(id))
     }
 
-    pub fn timeout(self, time: Duration) -> Self {
+    pub(crate) fn timeout(self, time: Duration) -> Self {
         Self(self.0.timeout(time))
     }
 
-    pub fn body(self, body: impl Into<Body>) -> Self {
+    pub(crate) fn body(self, body: impl Into<Body>) -> Self {
         Self(self.0.body(body))
     }
 
     /// Its answer, of which an error was read to its end.
-    pub async fn send(self) -> Result<Response> {
+    pub(crate) async fn send(self) -> Result<Response> {
         let answer = self.0.send().await?;
         search_head(answer.status(), answer.headers());
         let confirms = answer.status() == StatusCode::CREATED;

@@ -12,19 +12,19 @@ use crate::support::gateway::TestGateway;
 use crate::support::raw_client::Wire;
 
 /// A storage that gives one set answer a connection, word for word, and then keeps silent.
-pub struct Storage {
+pub(crate) struct Storage {
     addr: SocketAddr,
     heads: Arc<Mutex<Vec<String>>>,
 }
 
 impl Storage {
     /// The last answer is given again and again.
-    pub async fn that_says(answers: Vec<Vec<u8>>) -> Self {
+    pub(crate) async fn that_says(answers: Vec<Vec<u8>>) -> Self {
         Self::that_says_and(answers, |mut wire| async move { wire.rest().await }).await
     }
 
     /// The same, and closes the connection behind each answer.
-    pub async fn that_says_and_closes(answers: Vec<Vec<u8>>) -> Self {
+    pub(crate) async fn that_says_and_closes(answers: Vec<Vec<u8>>) -> Self {
         Self::that_says_and(answers, |wire| async move { drop(wire) }).await
     }
 
@@ -52,7 +52,10 @@ impl Storage {
     }
 
     /// Gives the second part when it is told to.
-    pub async fn in_two_parts(first: Vec<u8>, second: Vec<u8>) -> (Self, oneshot::Sender<()>) {
+    pub(crate) async fn in_two_parts(
+        first: Vec<u8>,
+        second: Vec<u8>,
+    ) -> (Self, oneshot::Sender<()>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (addr, (release, released)) = (listener.local_addr().unwrap(), oneshot::channel());
         tokio::spawn(async move {
@@ -78,12 +81,12 @@ impl Storage {
     }
 
     /// Where it listens.
-    pub fn addr(&self) -> SocketAddr {
+    pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
     }
 
     /// The heads of the requests so far, in lower case.
-    pub fn heads(&self) -> Vec<String> {
+    pub(crate) fn heads(&self) -> Vec<String> {
         self.heads
             .lock()
             .iter()
@@ -92,18 +95,18 @@ impl Storage {
     }
 
     /// What the first request asked for: method, path and query as they came.
-    pub fn request_line(&self) -> String {
+    pub(crate) fn request_line(&self) -> String {
         self.heads.lock()[0].lines().next().unwrap().to_owned()
     }
 
     /// A gateway whose every asset lies here, of a size that eGain doesn't tell.
-    pub async fn gateway(&self, settings: &[(&str, &str)]) -> TestGateway {
+    pub(crate) async fn gateway(&self, settings: &[(&str, &str)]) -> TestGateway {
         self.gateway_where(settings, |answer| answer.missing_field("size"))
             .await
     }
 
     /// A gateway whose every asset lies here and has the size that it was uploaded with.
-    pub async fn gateway_that_knows_sizes(&self) -> TestGateway {
+    pub(crate) async fn gateway_that_knows_sizes(&self) -> TestGateway {
         self.gateway_where(&[], |answer| answer).await
     }
 

@@ -18,7 +18,7 @@ use crate::support::client::{Client, RequestBuilder};
 use crate::support::secret_canary;
 
 /// A gateway in front of a stand-in for eGain.
-pub struct TestGateway {
+pub(crate) struct TestGateway {
     pub sandbox: Sandbox,
     pub addr: SocketAddr,
     pub admin: SocketAddr,
@@ -30,12 +30,12 @@ pub struct TestGateway {
 
 impl TestGateway {
     /// Starts a gateway with default settings and a high call rate.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::builder().start().await
     }
 
     /// A gateway that differs from the default.
-    pub fn builder<'a>() -> TestGatewayBuilder<'a> {
+    pub(crate) fn builder<'a>() -> TestGatewayBuilder<'a> {
         TestGatewayBuilder::default()
     }
 
@@ -96,20 +96,20 @@ impl TestGateway {
     }
 
     /// A URL of the data listener.
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.addr)
     }
 
-    pub fn get(&self, path: &str) -> RequestBuilder {
+    pub(crate) fn get(&self, path: &str) -> RequestBuilder {
         self.client.get(self.url(path))
     }
 
-    pub fn post(&self, path: &str) -> RequestBuilder {
+    pub(crate) fn post(&self, path: &str) -> RequestBuilder {
         self.client.post(self.url(path))
     }
 
     /// Uploads a file whose length is declared, and returns its receipt.
-    pub async fn upload(&self, name: &str, bytes: Vec<u8>) -> Value {
+    pub(crate) async fn upload(&self, name: &str, bytes: Vec<u8>) -> Value {
         let response = self
             .post(&format!("/v1/assets?channel=sms&name={name}"))
             .body(bytes)
@@ -120,7 +120,7 @@ impl TestGateway {
     }
 
     /// The bytes that came back for an asset.
-    pub async fn download(&self, id: &str) -> Vec<u8> {
+    pub(crate) async fn download(&self, id: &str) -> Vec<u8> {
         let response = self
             .get(&format!("/v1/assets/{id}/content"))
             .send()
@@ -131,12 +131,12 @@ impl TestGateway {
     }
 
     /// The bytes that storage holds for an asset.
-    pub fn stored(&self, id: &str) -> Vec<u8> {
+    pub(crate) fn stored(&self, id: &str) -> Vec<u8> {
         std::fs::read(self.sandbox.file(id).expect("the asset is complete")).unwrap()
     }
 
     /// A metric's value; labels as they are printed, such as `{direction="upload"}`.
-    pub async fn metric(&self, name_and_labels: &str) -> f64 {
+    pub(crate) async fn metric(&self, name_and_labels: &str) -> f64 {
         let text = self
             .client
             .get(format!("http://{}/metrics", self.admin))
@@ -155,7 +155,7 @@ impl TestGateway {
     }
 
     /// Waits up to five seconds until a metric has this value.
-    pub async fn counts(&self, name_and_labels: &str, value: f64) -> bool {
+    pub(crate) async fn counts(&self, name_and_labels: &str, value: f64) -> bool {
         for _ in 0..250 {
             if self.metric(name_and_labels).await == value {
                 return true;
@@ -167,35 +167,35 @@ impl TestGateway {
 
     /// Waits until nothing is left upstream but what was kept: orphans are deleted in the
     /// background.
-    pub async fn left_upstream(&self, kept: usize) -> usize {
+    pub(crate) async fn left_upstream(&self, kept: usize) -> usize {
         eventually(|| self.sandbox.assets().len() == kept).await;
         self.sandbox.assets().len()
     }
 
     /// Tells it to stop; [`Self::ending`] waits for it.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.stop.cancel();
     }
 
     /// Tells it to stop at once.
-    pub fn abort(&self) {
+    pub(crate) fn abort(&self) {
         self.abort.cancel();
     }
 
     /// Waits until it has stopped.
-    pub async fn ending(self) -> ShutdownOutcome {
+    pub(crate) async fn ending(self) -> ShutdownOutcome {
         self.ending_and_sandbox().await.1
     }
 
     /// Waits until it has stopped, and leaves what it left.
-    pub async fn ending_and_sandbox(self) -> (Sandbox, ShutdownOutcome) {
+    pub(crate) async fn ending_and_sandbox(self) -> (Sandbox, ShutdownOutcome) {
         (self.sandbox, self.running.await.unwrap())
     }
 }
 
 /// What differs from the default gateway.
 #[derive(Default)]
-pub struct TestGatewayBuilder<'a> {
+pub(crate) struct TestGatewayBuilder<'a> {
     sandbox: SandboxConfig,
     text: Option<&'a str>,
     path: Option<&'a Path>,
@@ -205,17 +205,17 @@ pub struct TestGatewayBuilder<'a> {
 
 impl<'a> TestGatewayBuilder<'a> {
     /// The configuration of the eGain sandbox.
-    pub fn sandbox(self, sandbox: SandboxConfig) -> Self {
+    pub(crate) fn sandbox(self, sandbox: SandboxConfig) -> Self {
         Self { sandbox, ..self }
     }
 
     /// Settings such as `("limits.spool_total", "0")`; an empty value removes a default.
-    pub fn settings(self, settings: &'a [(&'a str, &'a str)]) -> Self {
+    pub(crate) fn settings(self, settings: &'a [(&'a str, &'a str)]) -> Self {
         Self { settings, ..self }
     }
 
     /// The text of a settings file, for settings that only a file can have.
-    pub fn file(self, text: &'a str) -> Self {
+    pub(crate) fn file(self, text: &'a str) -> Self {
         Self {
             text: Some(text),
             ..self
@@ -223,7 +223,7 @@ impl<'a> TestGatewayBuilder<'a> {
     }
 
     /// A settings file that the test may change later.
-    pub fn file_at(self, path: &'a Path) -> Self {
+    pub(crate) fn file_at(self, path: &'a Path) -> Self {
         Self {
             path: Some(path),
             ..self
@@ -231,12 +231,12 @@ impl<'a> TestGatewayBuilder<'a> {
     }
 
     /// Unusual response forms of the sandbox, from the first sign-in on.
-    pub fn oddities(self, oddities: &'a [ResponseOddity]) -> Self {
+    pub(crate) fn oddities(self, oddities: &'a [ResponseOddity]) -> Self {
         Self { oddities, ..self }
     }
 
     /// Starts the sandbox and the gateway.
-    pub async fn start(self) -> TestGateway {
+    pub(crate) async fn start(self) -> TestGateway {
         let file = self.text.map(|text| {
             let file = tempfile::NamedTempFile::new().unwrap();
             std::fs::write(file.path(), text).unwrap();
@@ -255,14 +255,14 @@ fn variable((key, value): (&str, &str)) -> (String, String) {
 }
 
 /// The JSON of a 201.
-pub async fn receipt(response: Response) -> Value {
+pub(crate) async fn receipt(response: Response) -> Value {
     let (status, text) = (response.status(), response.text().await.unwrap());
     assert_eq!(status, StatusCode::CREATED, "{text}");
     serde_json::from_str(&text).unwrap()
 }
 
 /// What a problem document says, in short: status, code, blame, stage, retryable.
-pub async fn problem(response: Response) -> (u16, String, String, String, bool) {
+pub(crate) async fn problem(response: Response) -> (u16, String, String, String, bool) {
     let status = response.status().as_u16();
     assert_eq!(
         response.headers()["content-type"],
@@ -287,7 +287,7 @@ pub async fn problem(response: Response) -> (u16, String, String, String, bool) 
 }
 
 /// Waits up to five seconds for something to become true.
-pub async fn eventually(mut test: impl FnMut() -> bool) -> bool {
+pub(crate) async fn eventually(mut test: impl FnMut() -> bool) -> bool {
     for _ in 0..500 {
         if test() {
             return true;
@@ -298,7 +298,7 @@ pub async fn eventually(mut test: impl FnMut() -> bool) -> bool {
 }
 
 /// So many bytes that are no known type and compress to nothing; the same for the same seed.
-pub fn noise(length: usize, seed: u64) -> Vec<u8> {
+pub(crate) fn noise(length: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = move || {
         state ^= state << 13;
@@ -310,7 +310,7 @@ pub fn noise(length: usize, seed: u64) -> Vec<u8> {
 }
 
 /// A form with these parts before its file, as most clients frame it.
-pub fn form(
+pub(crate) fn form(
     fields: &[(&str, &str)],
     file_name: &str,
     file: &[u8],

@@ -7,13 +7,13 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 
 /// An address for `egain.base_url`, in front of a stand-in.
-pub struct LateEgain {
+pub(crate) struct LateEgain {
     addr: SocketAddr,
 }
 
 impl LateEgain {
     /// Nobody listens yet.
-    pub async fn absent() -> Self {
+    pub(crate) async fn absent() -> Self {
         Self {
             addr: TcpListener::bind("127.0.0.1:0")
                 .await
@@ -24,12 +24,12 @@ impl LateEgain {
     }
 
     /// The setting `egain.base_url`.
-    pub fn base_url(&self) -> String {
+    pub(crate) fn base_url(&self) -> String {
         format!("http://{}/conversation/conversationmgr/v3", self.addr)
     }
 
     /// From now on what comes is passed on to `sandbox`.
-    pub async fn arrive(&self, sandbox: SocketAddr) {
+    pub(crate) async fn arrive(&self, sandbox: SocketAddr) {
         let listener = TcpListener::bind(self.addr).await.unwrap();
         tokio::spawn(async move {
             while let Ok((mut caller, _)) = listener.accept().await {

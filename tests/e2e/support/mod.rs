@@ -1,10 +1,10 @@
 //! What tests start, send and look at.
 
-pub mod binary;
-pub mod client;
-pub mod fake_storage;
-pub mod gateway;
-pub mod late_egain;
-pub mod raw_client;
-pub mod refusal;
-pub mod secret_canary;
+pub(crate) mod binary;
+pub(crate) mod client;
+pub(crate) mod fake_storage;
+pub(crate) mod gateway;
+pub(crate) mod late_egain;
+pub(crate) mod raw_client;
+pub(crate) mod refusal;
+pub(crate) mod secret_canary;

@@ -19,53 +19,53 @@ use crate::support::secret_canary::search;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A connection to the gateway. Dropping it resets or closes it, as a caller does that has left.
-pub struct Wire {
+pub(crate) struct Wire {
     stream: TcpStream,
     unread: Vec<u8>,
 }
 
 /// An answer as it came over the wire.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     pub status: u16,
     pub head: String,
     pub body: String,
 }
 
 impl Wire {
-    pub async fn to(addr: SocketAddr) -> Self {
+    pub(crate) async fn to(addr: SocketAddr) -> Self {
         Self::over(TcpStream::connect(addr).await.unwrap())
     }
 
     /// Either end of a connection.
-    pub fn over(stream: TcpStream) -> Self {
+    pub(crate) fn over(stream: TcpStream) -> Self {
         Self {
             stream,
             unread: Vec::new(),
         }
     }
 
-    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).await.unwrap();
     }
 
     /// Sends no more, and goes on reading.
-    pub async fn close_sending(&mut self) {
+    pub(crate) async fn close_sending(&mut self) {
         self.stream.shutdown().await.unwrap();
     }
 
     /// Leaves with a reset.
-    pub fn reset(self) {
+    pub(crate) fn reset(self) {
         self.stream.set_zero_linger().unwrap();
     }
 
     /// What comes until the empty line, in lower case.
-    pub async fn head(&mut self) -> String {
+    pub(crate) async fn head(&mut self) -> String {
         self.head_as_it_is().await.to_lowercase()
     }
 
     /// What comes until the empty line.
-    pub async fn head_as_it_is(&mut self) -> String {
+    pub(crate) async fn head_as_it_is(&mut self) -> String {
         let end = self
             .read_until(|unread| {
                 unread
@@ -78,7 +78,7 @@ impl Wire {
     }
 
     /// The same; none where the other side closes in place of it.
-    pub async fn try_head(&mut self) -> Option<String> {
+    pub(crate) async fn try_head(&mut self) -> Option<String> {
         while self.unread.is_empty() {
             if self.stream.read_buf(&mut self.unread).await.unwrap_or(0) == 0 {
                 return None;
@@ -88,12 +88,12 @@ impl Wire {
     }
 
     /// Whether the other side could be sent this.
-    pub async fn try_send(&mut self, bytes: &[u8]) -> bool {
+    pub(crate) async fn try_send(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).await.is_ok()
     }
 
     /// Up to so many bytes, however long they take; how many, 0 at the end.
-    pub async fn some(&mut self, most: usize) -> usize {
+    pub(crate) async fn some(&mut self, most: usize) -> usize {
         if self.unread.is_empty() {
             let mut piece = vec![0; most];
             return self.stream.read(&mut piece).await.unwrap_or(0);
@@ -102,14 +102,14 @@ impl Wire {
     }
 
     /// So many bytes.
-    pub async fn bytes(&mut self, length: usize) -> Vec<u8> {
+    pub(crate) async fn bytes(&mut self, length: usize) -> Vec<u8> {
         self.read_until(|unread| (unread.len() >= length).then_some(length))
             .await;
         self.unread.drain(..length).collect()
     }
 
     /// Everything until the other side closes, which it must.
-    pub async fn rest(&mut self) -> Vec<u8> {
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
         let mut rest = std::mem::take(&mut self.unread);
         let _reset_or_closed = timeout(PATIENCE, self.stream.read_to_end(&mut rest))
             .await
@@ -118,7 +118,7 @@ impl Wire {
     }
 
     /// An upload's head with these lines beside `Host`, each ending in CRLF.
-    pub async fn send_head(&mut self, query: &str, lines: &str) {
+    pub(crate) async fn send_head(&mut self, query: &str, lines: &str) {
         self.send(format!(
             "POST /v1/assets?{query} HTTP/1.1\r\nHost: gateway\r\n{lines}\r\n"
         ))
@@ -126,7 +126,7 @@ impl Wire {
     }
 
     /// The next answer, whose body's length is declared.
-    pub async fn answer(&mut self) -> Answer {
+    pub(crate) async fn answer(&mut self) -> Answer {
         let head = self.head().await;
         let status = head[9..12].parse().unwrap();
         let length = head
@@ -139,7 +139,7 @@ impl Wire {
     }
 
     /// Whether the gateway closes the connection, having sent nothing more.
-    pub async fn ends(mut self) -> bool {
+    pub(crate) async fn ends(mut self) -> bool {
         let mut rest = std::mem::take(&mut self.unread);
         let read = self.stream.read_to_end(&mut rest).await;
         rest.is_empty() && read.is_ok()
@@ -165,13 +165,13 @@ impl Wire {
 
 impl Answer {
     /// Whether the connection is announced to end.
-    pub fn closes(&self) -> bool {
+    pub(crate) fn closes(&self) -> bool {
         self.head.contains("\r\nconnection: close\r\n")
     }
 }
 
 /// The whole answer, in text, to a request line and headers.
-pub async fn ask(addr: SocketAddr, line: &str, headers: &str) -> String {
+pub(crate) async fn ask(addr: SocketAddr, line: &str, headers: &str) -> String {
     let mut wire = Wire::to(addr).await;
     wire.send(format!(
         "{line} HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n{headers}\r\n"
@@ -183,25 +183,27 @@ pub async fn ask(addr: SocketAddr, line: &str, headers: &str) -> String {
 }
 
 /// The caller's end of a body under way.
-pub struct BodyWriter(Sender<Bytes, io::Error>);
+pub(crate) struct BodyWriter(Sender<Bytes, io::Error>);
 
 impl BodyWriter {
-    pub async fn write(&mut self, bytes: impl Into<Vec<u8>>) {
+    pub(crate) async fn write(&mut self, bytes: impl Into<Vec<u8>>) {
         self.0.send_data(bytes.into().into()).await.unwrap();
     }
 
     /// Writes until nobody reads any more.
-    pub async fn try_write(&mut self, bytes: impl Into<Vec<u8>>) -> bool {
+    pub(crate) async fn try_write(&mut self, bytes: impl Into<Vec<u8>>) -> bool {
         self.0.send_data(bytes.into().into()).await.is_ok()
     }
 
     /// The body is whole.
-    pub fn end(self) {}
+    pub(crate) fn end(self) {}
 }
 
 /// Sends a request whose body is written by hand. It is chunked, unless the request has a
 /// `Content-Length`.
-pub fn by_hand(request: RequestBuilder) -> (BodyWriter, JoinHandle<reqwest::Result<Response>>) {
+pub(crate) fn by_hand(
+    request: RequestBuilder,
+) -> (BodyWriter, JoinHandle<reqwest::Result<Response>>) {
     let (sender, body) = Channel::new(1);
     (
         BodyWriter(sender),
@@ -210,7 +212,7 @@ pub fn by_hand(request: RequestBuilder) -> (BodyWriter, JoinHandle<reqwest::Resu
 }
 
 /// Sends a file in chunks, without any length.
-pub async fn in_chunks(request: RequestBuilder, file: &[u8]) -> Response {
+pub(crate) async fn in_chunks(request: RequestBuilder, file: &[u8]) -> Response {
     let (mut body_writer, answer) = by_hand(request);
     for chunk in file.chunks(16 * 1024) {
         // An answer may come before the end.

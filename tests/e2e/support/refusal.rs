@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// A problem document with the header that belongs to it.
 #[derive(Debug)]
-pub struct Refusal {
+pub(crate) struct Refusal {
     pub status: u16,
     pub code: String,
     pub blame: String,
@@ -19,7 +19,7 @@ pub struct Refusal {
 
 impl Refusal {
     /// Reads it, and holds what is true of every one.
-    pub async fn of(response: Response) -> Self {
+    pub(crate) async fn of(response: Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let text = response.text().await.unwrap();
         assert_eq!(
@@ -62,12 +62,12 @@ impl Refusal {
     }
 
     /// Status and code.
-    pub fn kind(&self) -> (u16, &str) {
+    pub(crate) fn kind(&self) -> (u16, &str) {
         (self.status, &self.code)
     }
 
     /// Status, code, blame and stage.
-    pub fn told(&self) -> (u16, &str, &str, &str) {
+    pub(crate) fn told(&self) -> (u16, &str, &str, &str) {
         (self.status, &self.code, &self.blame, &self.stage)
     }
 }

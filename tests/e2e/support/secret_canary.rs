@@ -41,12 +41,12 @@ const KEY: &str = "agw_";
 const MARKS: [&str; 5] = [TOKEN, SECRET, KEY, "signature=", "eyJ"];
 
 /// The key of the caller with this id.
-pub fn key(id: &str) -> String {
+pub(crate) fn key(id: &str) -> String {
     format!("{KEY}of-{id}")
 }
 
 /// An entry of `auth.keys` for the caller with this id, with these lines more.
-pub fn entry(id: &str, more: &str) -> String {
+pub(crate) fn entry(id: &str, more: &str) -> String {
     let sum: String = Sha256::digest(key(id))
         .iter()
         .map(|byte| format!("{byte:02x}"))
@@ -55,7 +55,7 @@ pub fn entry(id: &str, more: &str) -> String {
 }
 
 /// Whether the search would find this.
-pub fn is_marked(secret: &str) -> bool {
+pub(crate) fn is_marked(secret: &str) -> bool {
     mark(secret).is_some()
 }
 
@@ -67,7 +67,7 @@ fn mark(text: &str) -> Option<&'static str> {
 ///
 /// A panic wouldn't do: what has come out may be told by a task that nobody waits for, by a future
 /// that is dropped after its test, or by the gateway, which catches panics.
-pub fn search(place: &str, text: &str) {
+pub(crate) fn search(place: &str, text: &str) {
     if let Some(mark) = mark(text) {
         let test = std::thread::current()
             .name()
@@ -83,7 +83,7 @@ pub fn search(place: &str, text: &str) {
 }
 
 /// Searches every line of the log and every panic from here on.
-pub fn watch() {
+pub(crate) fn watch() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let log = fmt()

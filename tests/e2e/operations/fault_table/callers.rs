@@ -210,7 +210,7 @@ const SECOND_FILE: &str = "--BOUNDARY\r\nContent-Disposition: form-data; name=\"
 const LATE_CHANNEL: &str =
     "--BOUNDARY\r\nContent-Disposition: form-data; name=\"channel\"\r\n\r\nwhatsapp\r\n";
 
-pub fn rows() -> Vec<Row> {
+pub(super) fn rows() -> Vec<Row> {
     let (small, large) = ("upload, small", "upload, large");
     let mut rows = vec![
         lengths("too long by a byte", small, SMALL, SMALL + 1),

@@ -13,19 +13,19 @@ use crate::support::gateway::{TestGateway, eventually, noise};
 use crate::support::refusal::Refusal;
 
 /// Lies in the look-ahead whole.
-pub const SMALL: usize = 20_000;
+pub(super) const SMALL: usize = 20_000;
 /// Streams.
-pub const LARGE: usize = 1_000_000;
+pub(super) const LARGE: usize = 1_000_000;
 
 /// A line of the table, before it has happened.
-pub struct Row {
+pub(super) struct Row {
     fault: String,
     request: &'static str,
     seen: LocalBoxFuture<'static, Seen>,
 }
 
 impl Row {
-    pub fn new(
+    pub(super) fn new(
         fault: impl Display,
         request: &'static str,
         seen: impl Future<Output = Seen> + 'static,
@@ -37,7 +37,7 @@ impl Row {
         }
     }
 
-    pub async fn line(self) -> String {
+    pub(super) async fn line(self) -> String {
         let Seen {
             status,
             told,
@@ -52,7 +52,7 @@ impl Row {
 }
 
 /// What became of a request.
-pub struct Seen {
+pub(super) struct Seen {
     status: String,
     /// Code, blame, stage, retryable.
     told: String,
@@ -61,7 +61,7 @@ pub struct Seen {
 }
 
 /// A gateway in which something is about to happen.
-pub struct FaultCase {
+pub(super) struct FaultCase {
     pub gateway: TestGateway,
     calls: u64,
     assets: usize,
@@ -69,7 +69,7 @@ pub struct FaultCase {
 
 impl FaultCase {
     /// From here on calls and assets count.
-    pub fn of(gateway: TestGateway) -> Self {
+    pub(super) fn of(gateway: TestGateway) -> Self {
         let (calls, assets) = (calls(&gateway), gateway.sandbox.assets().len());
         Self {
             gateway,
@@ -79,7 +79,10 @@ impl FaultCase {
     }
 
     /// With these settings and faults.
-    pub async fn with(settings: &[(&str, &str)], faults: impl IntoIterator<Item = Fault>) -> Self {
+    pub(super) async fn with(
+        settings: &[(&str, &str)],
+        faults: impl IntoIterator<Item = Fault>,
+    ) -> Self {
         let gateway = TestGateway::builder().settings(settings).start().await;
         faults
             .into_iter()
@@ -89,7 +92,7 @@ impl FaultCase {
 
     /// Whatever came back: of an upload as of a download, which have nothing in common but this
     /// file.
-    pub async fn answered(&self, response: Response, file: &[u8]) -> Seen {
+    pub(super) async fn answered(&self, response: Response, file: &[u8]) -> Seen {
         match response.status() {
             StatusCode::CREATED => {
                 let receipt: Value = response.json().await.unwrap();
@@ -126,7 +129,7 @@ impl FaultCase {
     }
 
     /// An answer that was read by hand.
-    pub async fn told(&self, document: &str) -> Seen {
+    pub(super) async fn told(&self, document: &str) -> Seen {
         let document: Value = serde_json::from_str(document).unwrap();
         let text = |key: &str| document[key].as_str().unwrap();
         let told = told(
@@ -139,7 +142,12 @@ impl FaultCase {
     }
 
     /// With so many assets that are meant to be there.
-    pub async fn ended(&self, status: impl Display, told: impl Into<String>, kept: usize) -> Seen {
+    pub(super) async fn ended(
+        &self,
+        status: impl Display,
+        told: impl Into<String>,
+        kept: usize,
+    ) -> Seen {
         let expected = self.assets + kept;
         eventually(|| self.gateway.sandbox.assets().len() == expected).await;
         let more = self.gateway.sandbox.assets().len().saturating_sub(expected);
@@ -157,7 +165,7 @@ impl FaultCase {
     }
 
     /// Waits for what is told of a caller that isn't there any more.
-    pub async fn caller_left(&self, direction: &str, stage: &str) -> Seen {
+    pub(super) async fn caller_left(&self, direction: &str, stage: &str) -> Seen {
         let failures = format!(
             "transfer_failures_total{{blame=\"caller\",direction=\"{direction}\",stage=\"{stage}\"}}"
         );
@@ -184,7 +192,7 @@ fn calls(gateway: &TestGateway) -> u64 {
 }
 
 /// An upload of so many bytes, where this goes wrong.
-pub async fn upload(
+pub(super) async fn upload(
     size: usize,
     settings: &[(&str, &str)],
     faults: impl IntoIterator<Item = Fault>,
@@ -193,7 +201,7 @@ pub async fn upload(
 }
 
 /// The same after so many other uploads.
-pub async fn upload_after(
+pub(super) async fn upload_after(
     others: usize,
     size: usize,
     faults: impl IntoIterator<Item = Fault>,
@@ -214,7 +222,7 @@ pub async fn upload_after(
 }
 
 /// The same with eGain and storage of this character.
-pub async fn upload_at(sandbox: SandboxConfig, size: usize) -> Seen {
+pub(super) async fn upload_at(sandbox: SandboxConfig, size: usize) -> Seen {
     upload_in(
         FaultCase::of(TestGateway::builder().sandbox(sandbox).start().await),
         size,

@@ -108,7 +108,7 @@ async fn caller_left() -> Seen {
     case.caller_left("download", "fetch").await
 }
 
-pub fn rows() -> Vec<Row> {
+pub(super) fn rows() -> Vec<Row> {
     let egain_said = |code: &str| {
         sign()
             .status(StatusCode::BAD_REQUEST)

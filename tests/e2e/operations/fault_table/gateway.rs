@@ -172,7 +172,7 @@ async fn another_end(before: usize) -> Seen {
     case.answered(response, &noise(LARGE, 1)).await
 }
 
-pub fn rows() -> Vec<Row> {
+pub(super) fn rows() -> Vec<Row> {
     vec![
         Row::new(
             "`server.max_uploads` are under way",

@@ -13,7 +13,7 @@ const WHATSAPP: &str = "00000000-0000-4000-8000-000000000002";
 /// How wide eGain's own limit on a channel is in its documents.
 const LARGEST: usize = 5_242_880;
 
-pub fn rows() -> Vec<Row> {
+pub(super) fn rows() -> Vec<Row> {
     vec![
         account(
             "an account with three wrong fields",

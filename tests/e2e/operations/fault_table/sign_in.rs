@@ -10,7 +10,7 @@ use super::case::{Row, SMALL, upload};
 
 const SOON: [(&str, &str); 2] = [("egain.request_timeout", "1s"), ("egain.budget_wait", "1s")];
 
-pub fn rows() -> Vec<Row> {
+pub(super) fn rows() -> Vec<Row> {
     let token = || Fault::at(SandboxOperation::Token);
     let row = |what: &str, fault: Fault| {
         Row::new(what, "upload", async move {

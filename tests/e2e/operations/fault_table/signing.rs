@@ -140,7 +140,7 @@ async fn old_token_refused() -> Seen {
     case.answered(response, &file).await
 }
 
-pub fn rows() -> Vec<Row> {
+pub(super) fn rows() -> Vec<Row> {
     let status = |status: StatusCode| create().status(status);
     let past = (Timestamp::now() - SignedDuration::from_hours(1)).to_string();
     let soon = [("egain.request_timeout", "1s")];

@@ -49,7 +49,7 @@ async fn spooled(fault: Fault) -> Seen {
     case.answered(response, &file).await
 }
 
-pub fn rows() -> Vec<Row> {
+pub(super) fn rows() -> Vec<Row> {
     let refused = || send().status(StatusCode::FORBIDDEN);
     let early = || send().cut_after(200_000).status(StatusCode::FORBIDDEN);
     let mut rows = vec![
