@@ -66,7 +66,7 @@ impl ApiState {
                 caller,
                 head,
                 body,
-                stay: self.shutdown.finishing(),
+                stay: self.shutdown.track_finishing(),
             })
             .await?;
         exchange.made(&receipt.id);

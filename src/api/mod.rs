@@ -113,7 +113,7 @@ impl Api {
         self.0.authenticator.replace_keys(keys)
     }
 
-    /// One request_log: named, admitted, routed, answered, and watched until its last byte.
+    /// One request: named, checked, routed, answered, and observed until its last byte.
     pub async fn handle(&self, request: Request<Incoming>) -> Response<LoggedResponse> {
         let state = &self.0;
         let (head, incoming) = request.into_parts();
@@ -121,7 +121,7 @@ impl Api {
         let found = state.router.find(&head.method, head.uri.path());
         let mut request_log = RequestLog::begin(
             &state.metrics,
-            state.shutdown.exchange(),
+            state.shutdown.track_request(),
             &head,
             &id,
             found.as_ref().ok(),

@@ -8,15 +8,15 @@ use futures_util::FutureExt;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::sleep;
 
-/// How long a task that has panicked rests: it may do so again at once.
+/// Backoff after a panic: the task may panic again at once.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Tasks that are started again when they panic. Dropping this ends them.
+/// Tasks that are restarted when they panic. Dropping this aborts them.
 #[derive(Default)]
 pub(super) struct BackgroundTasks(JoinSet<()>);
 
 impl BackgroundTasks {
-    /// Runs what `task` makes until it ends by itself.
+    /// Runs the future that `task` makes until it returns.
     pub(super) fn keep<F>(&mut self, name: &'static str, task: impl Fn() -> F + Send + 'static)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -25,7 +25,7 @@ impl BackgroundTasks {
             while AssertUnwindSafe(task()).catch_unwind().await.is_err() {
                 tracing::error!(
                     task = name,
-                    "a background task has panicked, and is started again: report it"
+                    "a background task panicked and is restarted: report this defect"
                 );
                 sleep(PAUSE).await;
             }
@@ -33,18 +33,17 @@ impl BackgroundTasks {
     }
 }
 
-/// The service's own tasks, without which it is none: they end when they are told to, or by a
-/// defect.
-pub(super) struct TaskImportance {
+/// The tasks that the service can't run without. They end at shutdown, or because of a defect.
+pub(super) struct EssentialTasks {
     pub(super) data: JoinHandle<()>,
     pub(super) admin: JoinHandle<()>,
     pub(super) orphans: JoinHandle<()>,
-    /// May have nothing to do, and end well.
+    /// Returns at once where there is nothing to do.
     pub(super) sign_in: JoinHandle<()>,
 }
 
-impl TaskImportance {
-    /// Resolves when one of them has ended before it was told to, which is logged.
+impl EssentialTasks {
+    /// Resolves when one of them has ended before the shutdown, which is logged.
     pub(super) async fn one_has_failed(&mut self) {
         let task = tokio::select! {
             _ = &mut self.data => "the data listener",
@@ -54,15 +53,15 @@ impl TaskImportance {
         };
         tracing::error!(
             task,
-            "a task that the service can't do without has ended: it stops, so that it can be started again"
+            "an essential task has ended: stopping the service, so that it can be restarted"
         );
     }
 }
 
-/// Resolves when a task has ended, also if that is known already.
+/// Resolves when a task has ended; at once where it ended before.
 pub(super) async fn ended(task: &mut JoinHandle<()>) {
     if !task.is_finished() {
-        let _however = task.await;
+        let _either_way = task.await;
     }
 }
 
@@ -90,7 +89,7 @@ mod tests {
     async fn a_vital_task_that_panics_is_noticed() {
         let forever = || tokio::spawn(std::future::pending());
         let failing = tokio::spawn(async { panic!("a panic that the test wants") });
-        let mut vital = TaskImportance {
+        let mut vital = EssentialTasks {
             data: forever(),
             admin: failing,
             orphans: forever(),

@@ -1,12 +1,13 @@
-//! For how many connections the process's file descriptors suffice.
+//! How many connections the process's file descriptors allow.
 
 use rlimit::Resource;
 
 /// Connections of the admin listener at one time.
 pub(super) const ADMIN_CONNECTIONS: usize = 64;
 
-/// Descriptors for all else: the admin listener's connections, as many that are being refused, and
-/// as many for listeners, timers, the log, eGain and the issuer of tokens.
+/// Descriptors for everything else. A third is for the admin listener's connections, a third for
+/// connections that are being refused, and a third for listeners, timers, the log, eGain and the
+/// token issuer.
 const RESERVE: usize = 3 * ADMIN_CONNECTIONS;
 
 /// What the settings allow at one time.
@@ -17,9 +18,9 @@ pub(super) struct DescriptorDemand {
     pub(super) downloads: usize,
 }
 
-/// Raises the limit on file descriptors as far as the system lets, and tells how many connections
-/// may be open then: all that are `wanted`, or as many as it suffices for, which is logged. A limit
-/// that can't be read counts as none.
+/// Raises the limit on file descriptors as far as the system allows, and returns how many
+/// connections may be open: all that are `wanted`, or fewer where the limit is too low, which is
+/// logged. A limit that can't be read counts as no limit.
 pub(super) fn connections(wanted: DescriptorDemand) -> usize {
     let _as_far_as_it_goes = rlimit::increase_nofile_limit(u64::MAX);
     let Ok((files, _)) = Resource::NOFILE.get() else {
@@ -30,7 +31,8 @@ pub(super) fn connections(wanted: DescriptorDemand) -> usize {
         tracing::warn!(
             files,
             max_connections = most,
-            "file descriptors don't suffice for server.max_connections: raise the limit (ulimit -n), or lower the setting"
+            "too few file descriptors for server.max_connections: raise the limit (ulimit -n), \
+             or lower the setting"
         );
     }
     most
@@ -38,17 +40,15 @@ pub(super) fn connections(wanted: DescriptorDemand) -> usize {
 
 /// Each transfer has a second descriptor, its connection to storage, and each upload may have a
 /// third, a spooled file.
-fn most_connections(
-    files: usize,
-    DescriptorDemand {
+fn most_connections(files: usize, wanted: DescriptorDemand) -> usize {
+    let DescriptorDemand {
         connections,
         uploads,
         downloads,
-    }: DescriptorDemand,
-) -> usize {
+    } = wanted;
     let left = files.saturating_sub(RESERVE);
     let transfers = uploads.saturating_add(downloads);
-    // Whichever caps can be reached with so many connections.
+    // The largest of these, by which of the transfer limits that many connections can reach.
     let most = [
         left / 3,
         left.saturating_sub(uploads) / 2,

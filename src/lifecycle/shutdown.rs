@@ -1,4 +1,4 @@
-//! The way from "told to stop" to "stopped", as a state that every floor may read.
+//! Graceful shutdown: from the stop signal to the end, as a state that every layer may read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -7,32 +7,32 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-/// How far the service has come in its life.
+/// The steps of the service's life, in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum ShutdownPhase {
     /// Not all listeners are bound yet.
     Starting,
-    /// All is well.
+    /// Ready.
     Serving,
-    /// Told to stop: not ready any more, but everything is still served, each answer closing its
-    /// connection.
+    /// Stop signal received: readiness fails, but every request is still served, and each response
+    /// closes its connection.
     NotReady,
-    /// New uploads are refused while the running ones finish.
+    /// New uploads are refused while requests in flight finish.
     Draining,
 }
 
-/// The service's phase, and who still has work under way.
+/// The service's phase, and the requests in flight. Clones share it.
 #[derive(Clone)]
 pub struct Shutdown(Arc<Inner>);
 
 struct Inner {
     phase: AtomicU8,
-    /// Those that began before draining, and those that came later.
+    /// Requests that began before draining, and those that began later.
     early: TaskTracker,
     late: TaskTracker,
     finishing: TaskTracker,
-    leaving: CancellationToken,
+    not_ready: CancellationToken,
     closing: CancellationToken,
     abort: CancellationToken,
 }
@@ -45,13 +45,13 @@ impl Shutdown {
             early: TaskTracker::new(),
             late: TaskTracker::new(),
             finishing: TaskTracker::new(),
-            leaving: CancellationToken::new(),
+            not_ready: CancellationToken::new(),
             closing: CancellationToken::new(),
             abort: CancellationToken::new(),
         }))
     }
 
-    /// Where the service stands.
+    /// The current phase.
     pub fn phase(&self) -> ShutdownPhase {
         match self.0.phase.load(Ordering::Acquire) {
             0 => ShutdownPhase::Starting,
@@ -61,16 +61,16 @@ impl Shutdown {
         }
     }
 
-    /// Moves on. Phases never go back.
+    /// Moves on to `phase`. Phases never go back.
     pub fn enter(&self, phase: ShutdownPhase) {
         self.0.phase.fetch_max(phase as u8, Ordering::AcqRel);
         if phase >= ShutdownPhase::NotReady {
-            self.0.leaving.cancel();
+            self.0.not_ready.cancel();
         }
     }
 
-    /// Held by an exchange until its last byte.
-    pub fn exchange(&self) -> TaskTrackerToken {
+    /// Held by a request until the last byte of its response.
+    pub fn track_request(&self) -> TaskTrackerToken {
         if self.phase() < ShutdownPhase::Draining {
             self.0.early.token()
         } else {
@@ -78,18 +78,18 @@ impl Shutdown {
         }
     }
 
-    /// Held by what must go on when its exchange has ended, until it is done.
-    pub fn finishing(&self) -> TaskTrackerToken {
+    /// Held by work that outlives its request, until it is done.
+    pub fn track_finishing(&self) -> TaskTrackerToken {
         self.0.finishing.token()
     }
 
-    /// Exchanges under way.
+    /// Requests in flight.
     pub fn running(&self) -> usize {
         self.0.early.len() + self.0.late.len()
     }
 
-    /// Resolves when all exchanges that began before draining are over, and all that outlives them.
-    /// Those that come later may have no end.
+    /// Resolves when all requests that began before draining have finished, and the work that outlives
+    /// them. Later requests aren't waited for: they may keep coming.
     pub async fn settled(&self) {
         for tracker in [&self.0.early, &self.0.finishing] {
             tracker.close();
@@ -97,16 +97,16 @@ impl Shutdown {
         }
     }
 
-    /// Resolves when no exchange is under way, and nothing that outlives one.
+    /// Resolves when no request is in flight, and no work that outlives one.
     pub async fn idle(&self) {
         self.settled().await;
         self.0.late.close();
         self.0.late.wait().await;
     }
 
-    /// Cancelled when connections must be asked to go elsewhere.
-    pub fn leaving(&self) -> CancellationToken {
-        self.0.leaving.clone()
+    /// Cancelled when clients must be asked to close their connections.
+    pub fn not_ready(&self) -> CancellationToken {
+        self.0.not_ready.clone()
     }
 
     /// Cancelled when listeners must stop accepting.
@@ -114,7 +114,7 @@ impl Shutdown {
         self.0.closing.clone()
     }
 
-    /// Cancelled when whatever still runs must be cut.
+    /// Cancelled when requests still in flight must be aborted.
     pub fn abort(&self) -> CancellationToken {
         self.0.abort.clone()
     }

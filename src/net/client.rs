@@ -60,7 +60,7 @@ pub struct ClientConfig {
 #[derive(Clone)]
 pub struct HttpClient<R> {
     pool: Pool<Connector<R>, BoxBody>,
-    dialler: Connector<R>,
+    connector: Connector<R>,
     idle_timeout: Duration,
 }
 
@@ -85,16 +85,16 @@ where
         tcp.set_connect_timeout(Some(config.connect_timeout));
         let tls = HttpsConnectorBuilder::new()
             .with_provider_and_platform_verifier(aws_lc_rs::default_provider())?;
-        let line = tls
+        let https = tls
             .https_or_http()
             .enable_http1()
             .wrap_connector(TcpConnector(tcp));
         let read_ahead = Arc::new(ReadAhead::new(READ_AHEAD));
         let buffer = read_ahead.most();
-        let dialler = Connector {
-            line,
+        let connector = Connector {
+            https,
             limit: config.connect_timeout,
-            standby: WarmConnection::default(),
+            warm: WarmConnection::default(),
             read_ahead,
         };
         let pool = Pool::builder(TokioExecutor::new())
@@ -102,10 +102,10 @@ where
             .pool_idle_timeout(config.idle_timeout)
             .pool_max_idle_per_host(config.max_idle)
             .http1_max_buf_size(buffer)
-            .build(dialler.clone());
+            .build(connector.clone());
         Ok(Self {
             pool,
-            dialler,
+            connector,
             idle_timeout: config.idle_timeout,
         })
     }
@@ -125,7 +125,7 @@ where
         );
         let uri = request.uri().clone();
         let response = self.pool.request(request).await.map_err(SendError)?;
-        self.dialler.standby.used(&uri);
+        self.connector.warm.used(&uri);
         Ok(response)
     }
 
@@ -134,13 +134,10 @@ where
     /// and no longer than the idle time.
     pub fn preconnect(&self, origin: &ConnectionOrigin) {
         let Connector {
-            line,
-            limit,
-            standby,
-            ..
-        } = &self.dialler;
-        standby.prepare(origin, self.idle_timeout, || {
-            in_time(*limit, line.clone().call(origin.uri()))
+            https, limit, warm, ..
+        } = &self.connector;
+        warm.prepare(origin, self.idle_timeout, || {
+            in_time(*limit, https.clone().call(origin.uri()))
         });
     }
 }
@@ -245,9 +242,9 @@ where
 /// Connects in time.
 #[derive(Clone)]
 struct Connector<R> {
-    line: HttpsConnector<TcpConnector<R>>,
+    https: HttpsConnector<TcpConnector<R>>,
     limit: Duration,
-    standby: WarmConnection,
+    warm: WarmConnection,
     read_ahead: Arc<ReadAhead>,
 }
 
@@ -264,17 +261,17 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.line.poll_ready(cx)
+        self.https.poll_ready(cx)
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let expected = self.standby.take(&uri);
+        let pending = self.warm.take(&uri);
         // Dials nothing until it is polled.
-        let dialled = self.line.call(uri);
+        let dialled = self.https.call(uri);
         let (limit, read_ahead) = (self.limit, Arc::clone(&self.read_ahead));
-        let stream = in_time(limit, first_of(expected, dialled));
+        let stream = in_time(limit, first_of(pending, dialled));
         Box::pin(async move {
-            Ok(TokioIo::new(LimitedReads::placed(
+            Ok(TokioIo::new(LimitedReads::sharing(
                 TokioIo::new(stream.await?),
                 &read_ahead,
             )))
@@ -285,20 +282,20 @@ where
 /// The connection that stands by, or a new one where that fails or isn't there soon: one that hangs
 /// costs its caller no more.
 async fn first_of(
-    expected: Option<PendingConnection>,
+    pending: Option<PendingConnection>,
     dialled: impl Future<Output = Result<ClientStream, Cause>>,
 ) -> Result<ClientStream, Cause> {
-    let Some(expected) = expected else {
+    let Some(pending) = pending else {
         return dialled.await;
     };
-    let mut standby = pin!(expected.stream());
-    match tokio::time::timeout(HEAD_START, &mut standby).await {
+    let mut warm = pin!(pending.stream());
+    match tokio::time::timeout(HEAD_START, &mut warm).await {
         Ok(Some(stream)) => return Ok(stream),
         Ok(None) => return dialled.await,
         Err(_late) => {}
     }
     tokio::select! {
-        Some(stream) = standby => Ok(stream),
+        Some(stream) = warm => Ok(stream),
         dialled = dialled => dialled,
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! What bulk costs is system calls and wake-ups, so few large reads are cheap; but each stream
 //! holds what was read of it. So that both are had, those who are served share what is set aside
-//! for a house full of them.
+//! for [`SHARED_AMONG`] of them.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -14,14 +14,14 @@ use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf, Take};
 
-/// So many streams make the house full: from here on each one has its own buffer and no more, and
-/// less where there are more.
-const FULL_HOUSE: usize = 64;
+/// The number of streams that share the read-ahead budget: from here on each one has its own buffer
+/// and no more, and less where there are more.
+const SHARED_AMONG: usize = 64;
 
 /// A stream has at least this part of its own buffer, however many there are.
 const LEAST_PART: usize = 2;
 
-/// How many times its own buffer a stream may have while the house is empty.
+/// How many times its own buffer a stream may have while few others are in flight.
 const MOST: usize = 4;
 
 /// How many buffers hyper fills for one body: while its reader has one, the next is read.
@@ -34,7 +34,7 @@ const LEAST: usize = 8 * 1024;
 #[derive(Debug)]
 pub(super) struct ReadAhead {
     own: usize,
-    under_way: AtomicUsize,
+    in_flight: AtomicUsize,
 }
 
 impl ReadAhead {
@@ -42,13 +42,13 @@ impl ReadAhead {
     pub(super) fn new(own: usize) -> Self {
         Self {
             own,
-            under_way: AtomicUsize::new(0),
+            in_flight: AtomicUsize::new(0),
         }
     }
 
     /// A place among those who share, until it is dropped.
-    pub(super) fn place(self: &Arc<Self>) -> ReadAheadShare {
-        self.under_way.fetch_add(1, Relaxed);
+    pub(super) fn join(self: &Arc<Self>) -> ReadAheadShare {
+        self.in_flight.fetch_add(1, Relaxed);
         ReadAheadShare(Arc::clone(self))
     }
 
@@ -60,7 +60,7 @@ impl ReadAhead {
     /// What one read may bring now. One byte less than the buffer that is meant for it: hyper
     /// doubles a buffer that a read has filled.
     fn share(&self) -> usize {
-        let share = self.own * FULL_HOUSE / self.under_way.load(Relaxed).max(1);
+        let share = self.own * SHARED_AMONG / self.in_flight.load(Relaxed).max(1);
         (share / BUFFERS)
             .clamp(self.own / LEAST_PART / BUFFERS, self.most())
             .max(LEAST)
@@ -74,7 +74,7 @@ pub(super) struct ReadAheadShare(Arc<ReadAhead>);
 
 impl Drop for ReadAheadShare {
     fn drop(&mut self) {
-        self.0.under_way.fetch_sub(1, Relaxed);
+        self.0.in_flight.fetch_sub(1, Relaxed);
     }
 }
 
@@ -82,7 +82,7 @@ impl Drop for ReadAheadShare {
 pub(super) struct LimitedReads<I> {
     io: Take<I>,
     read_ahead: Arc<ReadAhead>,
-    _place: Option<ReadAheadShare>,
+    _share: Option<ReadAheadShare>,
 }
 
 impl<I: AsyncRead> LimitedReads<I> {
@@ -91,14 +91,14 @@ impl<I: AsyncRead> LimitedReads<I> {
         Self {
             io: io.take(0),
             read_ahead,
-            _place: None,
+            _share: None,
         }
     }
 
     /// It is one of them for as long as it lives.
-    pub(super) fn placed(io: I, read_ahead: &Arc<ReadAhead>) -> Self {
+    pub(super) fn sharing(io: I, read_ahead: &Arc<ReadAhead>) -> Self {
         Self {
-            _place: Some(read_ahead.place()),
+            _share: Some(read_ahead.join()),
             ..Self::new(io, Arc::clone(read_ahead))
         }
     }
@@ -162,9 +162,9 @@ mod tests {
     const KIB: usize = 1024;
 
     /// What one read may bring while so many exchanges are under way.
-    fn share(own: usize, under_way: usize) -> usize {
+    fn share(own: usize, in_flight: usize) -> usize {
         let read_ahead = Arc::new(ReadAhead::new(own));
-        let places: Vec<_> = (0..under_way).map(|_| read_ahead.place()).collect();
+        let places: Vec<_> = (0..in_flight).map(|_| read_ahead.join()).collect();
         let share = read_ahead.share() + 1;
         drop(places);
         assert!(
@@ -177,22 +177,22 @@ mod tests {
     #[test]
     fn few_read_much_at_once_and_many_little() {
         assert_eq!(
-            [1, 16, 32, 64, 128, 10_000].map(|under_way| share(128 * KIB, under_way) / KIB),
+            [1, 16, 32, 64, 128, 10_000].map(|in_flight| share(128 * KIB, in_flight) / KIB),
             [256, 256, 128, 64, 32, 32]
         );
     }
 
     #[test]
-    fn all_together_read_ahead_no_more_than_a_full_house() {
-        for under_way in 1..=FULL_HOUSE * LEAST_PART {
-            assert!(under_way * share(128 * KIB, under_way) * BUFFERS <= FULL_HOUSE * 128 * KIB);
+    fn together_they_read_no_more_than_their_budget() {
+        for in_flight in 1..=SHARED_AMONG * LEAST_PART {
+            assert!(in_flight * share(128 * KIB, in_flight) * BUFFERS <= SHARED_AMONG * 128 * KIB);
         }
     }
 
     #[tokio::test]
     async fn a_read_brings_no_more_than_the_share() {
         let read_ahead = Arc::new(ReadAhead::new(LEAST));
-        let _others: Vec<_> = (0..FULL_HOUSE).map(|_| read_ahead.place()).collect();
+        let _others: Vec<_> = (0..SHARED_AMONG).map(|_| read_ahead.join()).collect();
         let much = vec![0; 4 * LEAST];
         let mut socket = LimitedReads::new(&much[..], read_ahead);
         let mut room = vec![0; 4 * LEAST];

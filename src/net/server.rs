@@ -63,19 +63,19 @@ pub fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves HTTP/1.1 and HTTP/2 until `ends.close` is cancelled: told apart by the first bytes in
-/// clear, by ALPN with TLS.
+/// Serves HTTP/1.1 and HTTP/2 until `tokens.close` is cancelled. The first bytes tell the two apart
+/// on a plaintext connection, ALPN does under TLS.
 ///
-/// Then the listener closes, idle connections close, running exchanges finish, and the future
-/// ends when the last of them has. That has no deadline of its own: the caller waits as long as
-/// it wants and then cancels `ends.abort`, which cuts what is left. Dropping the future cuts too.
+/// Then the listener and idle connections close, requests in flight finish, and the future resolves
+/// when the last of them has. It has no deadline of its own: the caller waits as long as it wants
+/// and then cancels `tokens.abort`, which aborts what is left. Dropping the future aborts, too.
 ///
 /// Every request carries its [`PeerAddress`] and a [`InFlightGuard`] as extensions.
 pub async fn serve<S, B>(
     listener: TcpListener,
     config: ListenerConfig,
     service: S,
-    ends: ShutdownTokens,
+    tokens: ShutdownTokens,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
         + Clone
@@ -84,11 +84,11 @@ pub async fn serve<S, B>(
     S::Future: Send + 'static,
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
-    let ends = ShutdownTokens {
-        abort: ends.abort.child_token(),
-        ..ends
+    let tokens = ShutdownTokens {
+        abort: tokens.abort.child_token(),
+        ..tokens
     };
-    let _cut_when_dropped = ends.abort.clone().drop_guard();
+    let _cut_when_dropped = tokens.abort.clone().drop_guard();
     let connections = TaskTracker::new();
     let seats = Arc::new(Semaphore::new(
         config.max_connections.min(Semaphore::MAX_PERMITS),
@@ -96,7 +96,7 @@ pub async fn serve<S, B>(
     let courtesy = Arc::new(Semaphore::new(refusal::AT_ONE_TIME));
     let read_ahead = Arc::new(ReadAhead::new(config.read_buffer));
     let config = Arc::new(config);
-    while let Some((socket, peer)) = ends.close.run_until_cancelled(accept(&listener)).await {
+    while let Some((socket, peer)) = tokens.close.run_until_cancelled(accept(&listener)).await {
         let Ok(permit) = Arc::clone(&seats).try_acquire_owned() else {
             match config.tls {
                 // Shaking hands would cost more than what there are too many of.
@@ -108,7 +108,7 @@ pub async fn serve<S, B>(
         let seat = ConnectionContext {
             peer,
             config: Arc::clone(&config),
-            ends: ends.clone(),
+            tokens: tokens.clone(),
             read_ahead: Arc::clone(&read_ahead),
             progress: WriteProgress::new(),
             _permit: permit,

@@ -64,7 +64,7 @@ struct State {
     /// Where a request was answered last, and when: its connection waits in the pool for the idle
     /// time.
     used: Option<(ConnectionOrigin, Instant)>,
-    expected: Option<PendingConnection>,
+    pending: Option<PendingConnection>,
 }
 
 /// A connection that stands, or is being dialled. Dropped, it is closed.
@@ -110,7 +110,7 @@ impl WarmConnection {
                 this.lock().give_up(task::id());
             }
         });
-        state.expected = Some(PendingConnection {
+        state.pending = Some(PendingConnection {
             origin: origin.clone(),
             stream,
             keeper: AbortOnDropHandle::new(keeper),
@@ -121,8 +121,8 @@ impl WarmConnection {
     pub(super) fn take(&self, uri: &Uri) -> Option<PendingConnection> {
         self.0
             .lock()
-            .expected
-            .take_if(|expected| expected.origin.is_of(uri))
+            .pending
+            .take_if(|pending| pending.origin.is_of(uri))
     }
 }
 
@@ -134,14 +134,14 @@ impl State {
             .as_ref()
             .is_some_and(|(used, at)| used == origin && at.elapsed() + soon < idle)
             || self
-                .expected
+                .pending
                 .as_ref()
-                .is_some_and(|expected| expected.origin == *origin)
+                .is_some_and(|pending| pending.origin == *origin)
     }
 
     fn give_up(&mut self, keeper: task::Id) {
-        self.expected
-            .take_if(|expected| expected.keeper.as_ref().id() == keeper);
+        self.pending
+            .take_if(|pending| pending.keeper.as_ref().id() == keeper);
     }
 }
 

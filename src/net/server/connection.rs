@@ -50,7 +50,7 @@ const PING: Duration = Duration::from_secs(20);
 pub(super) struct ConnectionContext {
     pub(super) peer: PeerAddress,
     pub(super) config: Arc<ListenerConfig>,
-    pub(super) ends: ShutdownTokens,
+    pub(super) tokens: ShutdownTokens,
     pub(super) read_ahead: Arc<ReadAhead>,
     pub(super) progress: Arc<WriteProgress>,
     pub(super) _permit: OwnedSemaphorePermit,
@@ -58,7 +58,7 @@ pub(super) struct ConnectionContext {
 
 /// Serves `socket` until either side ends it. How it ended is only of interest when debugging:
 /// peers that vanish, dawdle or stammer are daily business.
-pub(super) async fn serve<S, B>(socket: TcpStream, seat: ConnectionContext, service: S)
+pub(super) async fn serve<S, B>(socket: TcpStream, context: ConnectionContext, service: S)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Send + 'static,
     S::Future: Send + 'static,
@@ -67,27 +67,27 @@ where
     let _ = socket.set_nodelay(true);
     bound_buffers(&socket);
     let socket = ServerSocket::new(socket);
-    let result = match &seat.config.tls {
-        None => in_clear(socket, &seat, service).await,
+    let result = match &context.config.tls {
+        None => serve_plaintext(socket, &context, service).await,
         // In a box, so that connections in clear aren't as large as these.
-        Some(tls) => Box::pin(over_tls(tls, socket, &seat, service)).await,
+        Some(tls) => Box::pin(serve_tls(tls, socket, &context, service)).await,
     };
     match result {
         Err(error) if error.is_parse() => {
             // hyper has answered 431 or 400, or nothing to what isn't HTTP, and no service was
             // asked.
-            tracing::info!(peer = %seat.peer.0, error = &error as &dyn Error, "refused what can't be read as a request")
+            tracing::info!(peer = %context.peer.0, error = &error as &dyn Error, "refused what can't be read as a request")
         }
         Err(error) => {
-            tracing::debug!(peer = %seat.peer.0, error = &error as &dyn Error, "connection failed")
+            tracing::debug!(peer = %context.peer.0, error = &error as &dyn Error, "connection failed")
         }
         Ok(()) => {}
     }
 }
 
-async fn in_clear<S, B>(
+async fn serve_plaintext<S, B>(
     mut socket: ServerSocket,
-    seat: &ConnectionContext,
+    context: &ConnectionContext,
     service: S,
 ) -> hyper::Result<()>
 where
@@ -96,16 +96,18 @@ where
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
     let shared = socket.shared();
-    match in_time(protocol::detect(&mut socket), seat).await {
-        Some(protocol) => speak(protocol, paced(socket, seat), shared, seat, service).await,
+    match in_time(protocol::detect(&mut socket), context).await {
+        Some(protocol) => {
+            serve_protocol(protocol, paced(socket, context), shared, context, service).await
+        }
         None => Ok(()),
     }
 }
 
-async fn over_tls<S, B>(
+async fn serve_tls<S, B>(
     tls: &TlsIdentity,
     socket: ServerSocket,
-    seat: &ConnectionContext,
+    context: &ConnectionContext,
     service: S,
 ) -> hyper::Result<()>
 where
@@ -114,22 +116,24 @@ where
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
     let shared = socket.shared();
-    match in_time(tls.accept(paced(socket, seat)), seat).await {
-        Some((protocol, stream)) => speak(protocol, stream, shared, seat, service).await,
+    match in_time(tls.accept(paced(socket, context)), context).await {
+        Some((protocol, stream)) => {
+            serve_protocol(protocol, stream, shared, context, service).await
+        }
         None => Ok(()),
     }
 }
 
 /// A socket whose peer is given up when it takes nothing, or next to nothing, of what it is sent.
-fn paced(socket: ServerSocket, seat: &ConnectionContext) -> PacedWriter<ServerSocket> {
+fn paced(socket: ServerSocket, context: &ConnectionContext) -> PacedWriter<ServerSocket> {
     let limits = PaceLimits {
-        idle: seat.config.stall_timeout,
-        min_rate: seat.config.min_send_rate,
+        idle: context.config.stall_timeout,
+        min_rate: context.config.min_send_rate,
     };
     PacedWriter::judging(
         socket,
         limits,
-        Arc::clone(&seat.progress),
+        Arc::clone(&context.progress),
         ServerSocket::reset,
     )
 }
@@ -137,24 +141,24 @@ fn paced(socket: ServerSocket, seat: &ConnectionContext) -> PacedWriter<ServerSo
 /// What the first bytes say, or `None` when nothing came in time or there is no more time.
 async fn in_time<T>(
     first_bytes: impl Future<Output = io::Result<Option<T>>>,
-    seat: &ConnectionContext,
+    context: &ConnectionContext,
 ) -> Option<T> {
     let said = tokio::select! {
-        said = tokio::time::timeout(seat.config.header_timeout, first_bytes) => said.ok()?,
-        () = seat.ends.close.cancelled() => return None,
-        () = seat.ends.abort.cancelled() => return None,
+        said = tokio::time::timeout(context.config.header_timeout, first_bytes) => said.ok()?,
+        () = context.tokens.close.cancelled() => return None,
+        () = context.tokens.abort.cancelled() => return None,
     };
     said.unwrap_or_else(|error| {
-        tracing::debug!(peer = %seat.peer.0, error = &error as &dyn Error, "connection failed before its first request");
+        tracing::debug!(peer = %context.peer.0, error = &error as &dyn Error, "connection failed before its first request");
         None
     })
 }
 
-async fn speak<I, S, B>(
+async fn serve_protocol<I, S, B>(
     protocol: WireProtocol,
     io: I,
     socket: Arc<SharedSocket>,
-    seat: &ConnectionContext,
+    context: &ConnectionContext,
     service: S,
 ) -> hyper::Result<()>
 where
@@ -163,19 +167,19 @@ where
     S::Future: Send + 'static,
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
-    let exchanges = InFlightRequests::of(
-        &seat.read_ahead,
+    let in_flight = InFlightRequests::of(
+        &context.read_ahead,
         Arc::clone(&socket),
-        Arc::clone(&seat.progress),
+        Arc::clone(&context.progress),
     );
     let service = TrackInFlight {
         service,
-        peer: seat.peer,
-        exchanges,
+        peer: context.peer,
+        in_flight,
     };
     match protocol {
-        WireProtocol::Http1 => http1(io, &socket, seat, service).await,
-        WireProtocol::Http2 => http2(io, &socket, seat, service).await,
+        WireProtocol::Http1 => http1(io, &socket, context, service).await,
+        WireProtocol::Http2 => http2(io, &socket, context, service).await,
     }
 }
 
@@ -184,7 +188,7 @@ where
 async fn http1<I, S, B>(
     io: I,
     socket: &SharedSocket,
-    seat: &ConnectionContext,
+    context: &ConnectionContext,
     service: TrackInFlight<S>,
 ) -> hyper::Result<()>
 where
@@ -200,28 +204,28 @@ where
         max_age,
         tls,
         ..
-    } = &*seat.config;
-    let exchanges = Arc::clone(&service.exchanges);
-    let io = LimitedReads::new(io, Arc::clone(&seat.read_ahead));
-    let io = HeaderReadTimeout::new(io, *header_timeout, Arc::clone(&exchanges));
+    } = &*context.config;
+    let in_flight = Arc::clone(&service.in_flight);
+    let io = LimitedReads::new(io, Arc::clone(&context.read_ahead));
+    let io = HeaderReadTimeout::new(io, *header_timeout, Arc::clone(&in_flight));
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(*keep_alive_timeout.max(header_timeout))
-        .max_buf_size(seat.read_ahead.most())
+        .max_buf_size(context.read_ahead.most())
         .max_header_size(MAX_HEAD as usize)
         .max_headers(MAX_FIELDS)
         .half_close(true);
-    let connection = LeanConnection::new(builder, io, service, socket, Arc::clone(&exchanges));
-    let ShutdownTokens { close, abort, .. } = &seat.ends;
+    let connection = LeanConnection::new(builder, io, service, socket, Arc::clone(&in_flight));
+    let ShutdownTokens { close, abort, .. } = &context.tokens;
     let asked = async {
         tokio::select! { () = close.cancelled() => {}, () = old_age(*max_age) => {} }
     };
-    let gone = disconnected(socket, &exchanges, tls.is_none());
+    let gone = disconnected(socket, &in_flight, tls.is_none());
     let cut = async {
         tokio::select! { () = abort.cancelled() => {}, () = gone => {} }
     };
-    let overstayed = overstayed(socket, &exchanges, *stall_timeout, close);
+    let overstayed = overstayed(socket, &in_flight, *stall_timeout, close);
     run(
         connection,
         LeanConnection::graceful_shutdown,
@@ -235,7 +239,7 @@ where
 async fn http2<I, S, B>(
     io: I,
     socket: &SharedSocket,
-    seat: &ConnectionContext,
+    context: &ConnectionContext,
     service: TrackInFlight<S>,
 ) -> hyper::Result<()>
 where
@@ -253,8 +257,8 @@ where
         stall_timeout,
         max_age,
         ..
-    } = *seat.config;
-    let exchanges = Arc::clone(&service.exchanges);
+    } = *context.config;
+    let in_flight = Arc::clone(&service.in_flight);
     let connection = http2::Builder::new(StallTimeoutExecutor(stall_timeout))
         .timer(TokioTimer::new())
         .max_frame_size(FRAME)
@@ -265,15 +269,17 @@ where
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING)
         .serve_connection(TokioIo::new(io), service);
-    let ShutdownTokens { leave, abort, .. } = &seat.ends;
+    let ShutdownTokens {
+        not_ready, abort, ..
+    } = &context.tokens;
     let asked = async {
         tokio::select! {
-            () = leave.cancelled() => {}
-            () = idle(&exchanges, keep_alive_timeout) => {}
+            () = not_ready.cancelled() => {}
+            () = idle(&in_flight, keep_alive_timeout) => {}
             () = old_age(max_age) => {}
         }
     };
-    let overstayed = overstayed(socket, &exchanges, stall_timeout, leave);
+    let overstayed = overstayed(socket, &in_flight, stall_timeout, not_ready);
     run(
         connection,
         http2::Connection::graceful_shutdown,

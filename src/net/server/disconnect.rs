@@ -30,7 +30,7 @@ const PAUSES_WITHIN_A_RESPONSE: u32 = 10;
 /// TLS.
 pub(super) async fn disconnected(
     socket: &SharedSocket,
-    exchanges: &InFlightRequests,
+    in_flight: &InFlightRequests,
     can_ask: bool,
 ) {
     if socket.closed().await {
@@ -38,26 +38,26 @@ pub(super) async fn disconnected(
     }
     tokio::select! {
         () = socket.broken() => {}
-        () = doesnt_listen(socket, exchanges, can_ask) => {}
+        () = doesnt_listen(socket, in_flight, can_ask) => {}
     }
 }
 
 /// After a FIN: resolves for a client that can't be asked. One that was asked says itself if it is
 /// gone.
-async fn doesnt_listen(socket: &SharedSocket, exchanges: &InFlightRequests, can_ask: bool) {
+async fn doesnt_listen(socket: &SharedSocket, in_flight: &InFlightRequests, can_ask: bool) {
     let sent_before = socket.sent();
     let (mut before, mut pauses) = (socket.traffic(), 0);
     loop {
         sleep(PAUSE).await;
         let now = socket.traffic();
-        let is_waiting = now == before && exchanges.any_running();
+        let is_waiting = now == before && in_flight.any_running();
         before = now;
         pauses = if is_waiting { pauses + 1 } else { 0 };
         if !is_waiting {
             continue;
         }
-        if !exchanges.is_answering() {
-            if can_ask && exchanges.knows_interim_responses() && socket.slip_in(ARE_YOU_THERE) {
+        if !in_flight.is_answering() {
+            if can_ask && in_flight.knows_interim_responses() && socket.slip_in(ARE_YOU_THERE) {
                 return std::future::pending().await;
             }
             return;

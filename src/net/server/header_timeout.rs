@@ -1,4 +1,4 @@
-//! A socket on which the head of a request has to be complete in time.
+//! A socket on which the head of a request has to be complete in time (slowloris protection).
 //!
 //! hyper has one timeout for two things: the wait for a head and its arrival. It is set to the
 //! longer one, for idle connections; this adds the shorter one, from a head's first byte.
@@ -23,25 +23,25 @@ use super::in_flight::InFlightRequests;
 pub(super) struct HeaderReadTimeout<I> {
     io: I,
     limit: Duration,
-    exchanges: Arc<InFlightRequests>,
+    in_flight: Arc<InFlightRequests>,
     head: Option<Head>,
     alarm: Option<Pin<Box<Sleep>>>,
     /// What was read before, and is read again first.
     again: Bytes,
 }
 
-/// A head that began to arrive after so many exchanges.
+/// A head that began to arrive after so many requests.
 struct Head {
     deadline: Instant,
     after: usize,
 }
 
 impl<I> HeaderReadTimeout<I> {
-    pub(super) fn new(io: I, limit: Duration, exchanges: Arc<InFlightRequests>) -> Self {
+    pub(super) fn new(io: I, limit: Duration, in_flight: Arc<InFlightRequests>) -> Self {
         Self {
             io,
             limit,
-            exchanges,
+            in_flight,
             head: None,
             alarm: None,
             again: Bytes::new(),
@@ -54,10 +54,10 @@ impl<I> HeaderReadTimeout<I> {
     }
 
     fn note_arrival(&mut self) {
-        if self.exchanges.any_running() {
+        if self.in_flight.any_running() {
             return;
         }
-        let after = self.exchanges.started();
+        let after = self.in_flight.started();
         if self.head.as_ref().is_none_or(|head| head.after != after) {
             self.head = Some(Head {
                 deadline: Instant::now() + self.limit,
@@ -71,7 +71,7 @@ impl<I> HeaderReadTimeout<I> {
         let Some(head) = &self.head else {
             return Poll::Pending;
         };
-        if self.exchanges.any_running() || head.after != self.exchanges.started() {
+        if self.in_flight.any_running() || head.after != self.in_flight.started() {
             return Poll::Pending;
         }
         let alarm = self

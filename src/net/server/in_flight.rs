@@ -24,7 +24,7 @@ use crate::net::read_ahead::{ReadAhead, ReadAheadShare};
 /// it, and hyper's queue has a bound, too.
 const WORTH_IT: usize = 4 * 1024;
 
-/// The exchanges of one connection, counted. One thread at a time drives a connection, so the
+/// Counts the requests in flight of one connection. One thread at a time drives a connection, so the
 /// counters need no order among themselves; wrapping round does no harm to comparisons.
 #[derive(Debug)]
 pub(super) struct InFlightRequests {
@@ -60,7 +60,7 @@ impl InFlightRequests {
         self.started.load(Relaxed) != self.finished.load(Relaxed)
     }
 
-    /// How many exchanges have started so far: tells one pause between exchanges from another.
+    /// How many requests have started so far: tells one pause between requests from another.
     pub(super) fn started(&self) -> usize {
         self.started.load(Relaxed)
     }
@@ -81,9 +81,9 @@ impl InFlightRequests {
             .store(request.version() >= Version::HTTP_11, Relaxed);
         self.socket.expect_more(!request.body().is_end_stream());
         InFlightGuard(Arc::new(Guard {
-            exchanges: Arc::clone(self),
+            in_flight: Arc::clone(self),
             stalled: AtomicBool::new(false),
-            _place: self.read_ahead.place(),
+            _read_ahead: self.read_ahead.join(),
         }))
     }
 }
@@ -100,31 +100,31 @@ impl InFlightGuard {
     /// Whether the exchange was ended here because its client took nothing, or too little, of the
     /// answer.
     pub fn reader_given_up(&self) -> bool {
-        self.0.stalled.load(Relaxed) || self.0.exchanges.progress.gave_up()
+        self.0.stalled.load(Relaxed) || self.0.in_flight.progress.gave_up()
     }
 }
 
 #[derive(Debug)]
 struct Guard {
-    exchanges: Arc<InFlightRequests>,
+    in_flight: Arc<InFlightRequests>,
     /// The same of its HTTP/2 stream alone.
     stalled: AtomicBool,
-    _place: ReadAheadShare,
+    _read_ahead: ReadAheadShare,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.exchanges.finished.fetch_add(1, Relaxed);
-        self.exchanges.socket.expect_more(true);
+        self.in_flight.finished.fetch_add(1, Relaxed);
+        self.in_flight.socket.expect_more(true);
     }
 }
 
-/// The service of one connection: the shared one, with the peer made known and exchanges counted.
+/// The service of one connection: the shared one, with the peer made known and its requests in flight counted.
 #[derive(Debug)]
 pub(super) struct TrackInFlight<S> {
     pub(super) service: S,
     pub(super) peer: PeerAddress,
-    pub(super) exchanges: Arc<InFlightRequests>,
+    pub(super) in_flight: Arc<InFlightRequests>,
 }
 
 impl<S, B> Service<Request<Incoming>> for TrackInFlight<S>
@@ -136,7 +136,7 @@ where
     type Future = CountedFuture<S::Future>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        let running = self.exchanges.start(&request);
+        let running = self.in_flight.start(&request);
         request.extensions_mut().insert(self.peer);
         request.extensions_mut().insert(running.clone());
         CountedFuture {
@@ -166,11 +166,11 @@ where
         let response = ready!(this.future.poll(cx))?;
         let running = this.running.take();
         if let Some(InFlightGuard(guard)) = &running {
-            guard.exchanges.answered.fetch_add(1, Relaxed);
+            guard.in_flight.answered.fetch_add(1, Relaxed);
         }
         Poll::Ready(Ok(response.map(|body| CountedBody {
             body,
-            leash: FrameGate::default(),
+            gate: FrameGate::default(),
             running,
         })))
     }
@@ -182,7 +182,7 @@ pin_project! {
     pub(super) struct CountedBody<B> {
         #[pin]
         body: B,
-        leash: FrameGate,
+        gate: FrameGate,
         running: Option<InFlightGuard>,
     }
 
@@ -205,7 +205,7 @@ impl<B: Body<Data = Bytes>> Body for CountedBody<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.project();
-        ready!(this.leash.poll_back(cx));
+        ready!(this.gate.poll_back(cx));
         let frame = this.body.poll_frame(cx);
         stall_timeout::note(&frame);
         frame.map_ok(|frame| {
@@ -213,7 +213,7 @@ impl<B: Body<Data = Bytes>> Body for CountedBody<B> {
                 if data.len() < WORTH_IT {
                     data
                 } else {
-                    this.leash.hand_out(data)
+                    this.gate.hand_out(data)
                 }
             })
         })

@@ -37,7 +37,7 @@ pub(super) struct LeanConnection<'a, I, S: HttpService<Incoming>> {
     /// None only while it is begun anew.
     connection: Option<Connection<TokioIo<HeaderReadTimeout<I>>, S>>,
     socket: &'a SharedSocket,
-    exchanges: Arc<InFlightRequests>,
+    in_flight: Arc<InFlightRequests>,
     /// Bytes that had been received when it was begun.
     received_before: u64,
     /// Runs only while the buffer may be large.
@@ -57,15 +57,15 @@ where
         io: HeaderReadTimeout<I>,
         service: S,
         socket: &'a SharedSocket,
-        exchanges: Arc<InFlightRequests>,
+        in_flight: Arc<InFlightRequests>,
     ) -> Self {
         let connection = Some(builder.serve_connection(TokioIo::new(io), service));
-        let (received_before, started_before) = (socket.traffic().0, exchanges.started());
+        let (received_before, started_before) = (socket.traffic().0, in_flight.started());
         Self {
             builder,
             connection,
             socket,
-            exchanges,
+            in_flight,
             received_before,
             pause: None,
             started_before,
@@ -90,10 +90,10 @@ where
         loop {
             ready!(pause.as_mut().poll(cx));
             pause.as_mut().reset(Instant::now() + PAUSE);
-            let started = self.exchanges.started();
+            let started = self.in_flight.started();
             let was_idle = std::mem::replace(&mut self.started_before, started) == started;
             // What the system hasn't taken yet of an answer would be lost.
-            if was_idle && !self.exchanges.any_running() && !self.socket.is_blocked() {
+            if was_idle && !self.in_flight.any_running() && !self.socket.is_blocked() {
                 self.pause = None;
                 return Poll::Ready(());
             }

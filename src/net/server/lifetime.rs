@@ -53,11 +53,11 @@ pub(super) async fn run<C: Future<Output = hyper::Result<()>>>(
 
 /// Resolves after a whole `span` without an exchange. hyper's pings keep an HTTP/2 connection that
 /// answers them open for ever.
-pub(super) async fn idle(exchanges: &InFlightRequests, span: Duration) {
+pub(super) async fn idle(in_flight: &InFlightRequests, span: Duration) {
     loop {
-        let before = exchanges.started();
+        let before = in_flight.started();
         sleep(span).await;
-        if !exchanges.any_running() && exchanges.started() == before {
+        if !in_flight.any_running() && in_flight.started() == before {
             return;
         }
     }
@@ -75,7 +75,7 @@ pub(super) async fn old_age(most: Duration) {
 /// in HTTP/2's buffers behind a shut window has no other end.
 pub(super) async fn overstayed(
     socket: &SharedSocket,
-    exchanges: &InFlightRequests,
+    in_flight: &InFlightRequests,
     stall_timeout: Duration,
     stops: &CancellationToken,
 ) {
@@ -83,7 +83,7 @@ pub(super) async fn overstayed(
     let (mut sent, mut still) = (socket.sent(), Duration::ZERO);
     loop {
         sleep(look).await;
-        if exchanges.any_running() || socket.sent() - sent >= MORE_THAN_PINGS {
+        if in_flight.any_running() || socket.sent() - sent >= MORE_THAN_PINGS {
             (sent, still) = (socket.sent(), Duration::ZERO);
             continue;
         }

@@ -20,7 +20,7 @@ pub struct ListenerConfig {
     /// cut.
     pub min_send_rate: u64,
     /// The most that HTTP/1.1 reads ahead, in bytes a connection; at least 8 KiB. While fewer than
-    /// 64 exchanges are under way they share what 64 would have, up to four times their own each.
+    /// 64 requests are in flight they share what 64 would have, up to four times their own each.
     pub read_buffer: usize,
     /// After about so long, more or less by a tenth, a connection is asked to go: HTTP/2 by a
     /// GOAWAY, HTTP/1.1 with its next answer.

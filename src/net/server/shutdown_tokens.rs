@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 pub struct ShutdownTokens {
     /// HTTP/2 connections are told to go elsewhere with what comes next; what HTTP/1.1 is told is
     /// in its answers.
-    pub leave: CancellationToken,
-    /// The listener closes, idle connections close, and running exchanges finish.
+    pub not_ready: CancellationToken,
+    /// The listener closes, idle connections close, and requests in flight finish.
     pub close: CancellationToken,
     /// What is left is cut.
     pub abort: CancellationToken,
@@ -18,7 +18,7 @@ impl ShutdownTokens {
     /// Without a time in which connections are told to leave while new ones are still taken.
     pub fn new(close: CancellationToken, abort: CancellationToken) -> Self {
         Self {
-            leave: close.clone(),
+            not_ready: close.clone(),
             close,
             abort,
         }

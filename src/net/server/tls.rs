@@ -80,10 +80,10 @@ impl TlsIdentity {
             match read(&self.0.files) {
                 Ok(fresh) => {
                     *self.0.current.write() = Arc::new(fresh);
-                    tracing::info!(%cert, "new connections get the changed certificate");
+                    tracing::info!(%cert, "TLS certificate reloaded for new connections");
                 }
                 Err(error) => {
-                    tracing::error!(%cert, %error, "the changed certificate can't be used, the old one stays")
+                    tracing::error!(%cert, %error, "TLS certificate reload failed, keeping the previous one")
                 }
             }
         }

@@ -189,7 +189,10 @@ async fn sigterm_lets_a_running_upload_finish_and_ends_well() {
     let (mut gateway, mut upload) = half_done(&sandbox, &[("SERVER__DRAIN_DELAY", "100ms")]).await;
     gateway.signal("TERM");
     gateway
-        .line(|line| line.contains("takes no new uploads").then_some(()))
+        .line(|line| {
+            line.contains("draining: refusing new uploads")
+                .then_some(())
+        })
         .await;
     upload
         .body
