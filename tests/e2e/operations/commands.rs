@@ -211,7 +211,7 @@ async fn a_second_signal_cuts_what_is_running_and_says_so_by_the_exit_code() {
     let (mut gateway, upload) = half_done(&sandbox, &[("SERVER__DRAIN_DELAY", "1m")]).await;
     gateway.signal("TERM");
     gateway
-        .line(|line| line.contains("still serving").then_some(()))
+        .line(|line| line.contains("still accepting requests").then_some(()))
         .await;
     gateway.signal("TERM");
     assert_eq!(gateway.ending().await.code(), Some(1));
@@ -326,7 +326,7 @@ async fn few_file_descriptors_are_told_at_the_start_and_leave_enough_for_probes_
     assert!(
         gateway
             .said()
-            .contains("don't suffice for server.max_connections"),
+            .contains("too few file descriptors for server.max_connections"),
         "{}",
         gateway.said()
     );
