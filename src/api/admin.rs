@@ -20,7 +20,7 @@ use crate::telemetry::metrics::ServiceMetrics;
 #[derive(Clone)]
 pub struct AdminService {
     metrics: Arc<ServiceMetrics>,
-    drain: Shutdown,
+    shutdown: Shutdown,
     egain: EgainClient,
     orphans: OrphanQueue,
 }
@@ -29,13 +29,13 @@ impl AdminService {
     /// Over what it tells of.
     pub fn new(
         metrics: Arc<ServiceMetrics>,
-        drain: Shutdown,
+        shutdown: Shutdown,
         egain: EgainClient,
         orphans: OrphanQueue,
     ) -> Self {
         Self {
             metrics,
-            drain,
+            shutdown,
             egain,
             orphans,
         }
@@ -61,7 +61,7 @@ impl AdminService {
     /// Never false because eGain or storage is down: taking the gateway out of service would help
     /// nobody.
     fn readiness(&self) -> Response<BoxBody> {
-        let (status, word) = match self.drain.phase() {
+        let (status, word) = match self.shutdown.phase() {
             ShutdownPhase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
             ShutdownPhase::Serving => (StatusCode::OK, "ready"),
             ShutdownPhase::NotReady | ShutdownPhase::Draining => {

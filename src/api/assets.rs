@@ -51,7 +51,7 @@ impl ApiState {
         caller: Arc<AuthenticatedCaller>,
         head: Parts,
         body: CallerBody,
-        exchange: &mut RequestLog,
+        request_log: &mut RequestLog,
     ) -> Result<Response<BoxBody>, Error> {
         if self.shutdown.phase() == ShutdownPhase::Draining {
             let detail =
@@ -59,7 +59,7 @@ impl ApiState {
             return Err(Error::gateway(ErrorCode::Draining, Stage::Admit, detail)
                 .with_retry_after(Duration::from_secs(1)));
         }
-        exchange.hold(Self::acquire_permit(&self.uploads, &caller, "uploads")?);
+        request_log.hold(Self::acquire_permit(&self.uploads, &caller, "uploads")?);
         let receipt = self
             .upload
             .run(UploadRequest {
@@ -69,7 +69,7 @@ impl ApiState {
                 stay: self.shutdown.track_finishing(),
             })
             .await?;
-        exchange.made(&receipt.id);
+        request_log.made(&receipt.id);
         Ok(created(&receipt))
     }
 

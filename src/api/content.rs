@@ -61,7 +61,7 @@ impl ApiState {
         id: &AssetId,
         caller: &AuthenticatedCaller,
         head: &Parts,
-        exchange: &mut RequestLog,
+        request_log: &mut RequestLog,
     ) -> Result<Response<BoxBody>, ErrorResponse> {
         let by = &Principal::from(caller);
         if self.wants_redirect(head) {
@@ -70,7 +70,7 @@ impl ApiState {
         if let Some(unchanged) = self.unchanged(id, head).await {
             return Ok(unchanged);
         }
-        exchange.hold(Self::acquire_permit(&self.downloads, caller, "downloads")?);
+        request_log.hold(Self::acquire_permit(&self.downloads, caller, "downloads")?);
         let content = self.download.content(id, by, &head.headers).await?;
         if content.status == StatusCode::RANGE_NOT_SATISFIABLE {
             return Err(unsatisfiable(&content.headers));
