@@ -149,19 +149,15 @@ impl ApiState {
     }
 }
 
-/// eGain's type, else storage's, with the charset if it was seen.
+/// eGain's type, with the parameters that were seen since, else storage's.
 fn content_type(asset: &KnownAsset, given: Option<&HeaderValue>) -> HeaderValue {
     let known = asset
-        .content_type()
+        .exact_type()
+        .or(asset.content_type())
         .and_then(|known| HeaderValue::from_str(known).ok());
-    let content_type = known
+    known
         .or(given.cloned())
-        .unwrap_or(HeaderValue::from_static("application/octet-stream"));
-    let text = content_type.to_str().unwrap_or_default();
-    if asset.is_utf8() && media::lacks_charset(text) {
-        return HeaderValue::try_from(format!("{text}; charset=utf-8")).unwrap_or(content_type);
-    }
-    content_type
+        .unwrap_or(HeaderValue::from_static("application/octet-stream"))
 }
 
 /// Nothing runs, whatever the file is. What is shown in place gets what the browser's own viewer of

@@ -9,6 +9,7 @@ use jsonwebtoken::{Algorithm, Validation, decode, decode_header};
 use serde_json::{Map, Value};
 use url::Url;
 
+use crate::net::egress_proxy::EgressProxy;
 use crate::telemetry::metrics::ServiceMetrics;
 use crate::types::account::AccountId;
 use crate::types::asset::Sender;
@@ -30,6 +31,8 @@ pub struct JwtConfig {
     pub audience: String,
     /// Where the issuer shows its keys (RFC 7517).
     pub jwks_url: Url,
+    /// The proxy that https connections go through, if any.
+    pub proxy: EgressProxy,
     /// Where a token says what its caller may do.
     pub claims: ClaimNames,
     /// Requests a second of each subject; bursts of a second's worth are fine.
@@ -72,7 +75,7 @@ impl JwtVerifier {
         config: &JwtConfig,
         metrics: Arc<ServiceMetrics>,
     ) -> Result<Self, reqwest::Error> {
-        let ring = JwksCache::new(config.jwks_url.clone(), metrics)?;
+        let ring = JwksCache::new(config.jwks_url.clone(), &config.proxy, metrics)?;
         Ok(Self {
             config: config.clone(),
             ring: Arc::new(ring),

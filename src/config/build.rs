@@ -1,10 +1,12 @@
 //! From settings to what each part is given. A part never sees another part's settings.
 
 use super::errors::SettingsErrors;
+use super::sections::auth::AuthMode;
 use super::sections::{cache, egain as section, server};
 use super::settings::Settings;
 use crate::body::min_rate;
 use crate::media::EXECUTABLE_PATTERNS;
+use crate::net::egress_proxy::EgressProxy;
 use crate::net::server as listener;
 use crate::policy::UploadPolicy;
 use crate::{api, download, egain, storage, upload};
@@ -91,7 +93,7 @@ impl Settings {
             download_mode: self.download.mode,
             download_max_age: self.download.max_age,
             home_page: None,
-            auth: self.auth.callers(&self.jwt),
+            auth: self.auth.callers(&self.jwt, &self.egain.egress_proxy()),
             trusted_proxies: self.server.trusted_proxies.clone(),
             cors_origins: self.server.cors_origins.clone(),
             scheme: if self.server.tls_cert.is_some() {
@@ -119,7 +121,7 @@ impl Settings {
                 memory: limits.spool_memory.as_u64(),
                 total: limits.spool_total.as_u64(),
                 dir: limits.spool_dir.clone().unwrap_or_else(std::env::temp_dir),
-                is_shared: !matches!(self.auth.callers(&self.jwt), api::AuthConfig::Nobody),
+                is_shared: self.auth.mode != Some(AuthMode::Anyone),
             },
         }
     }
@@ -169,10 +171,15 @@ impl section::Egain {
             budget_wait: self.budget_wait,
             max_pause: self.max_pause,
             rules_ttl: self.rules_ttl,
+            proxy: self.egress_proxy(),
             connect_timeout: self.connect_timeout,
             request_timeout: self.request_timeout,
             pending_wait: self.pending_wait,
         }
+    }
+
+    fn egress_proxy(&self) -> EgressProxy {
+        EgressProxy::new(self.proxy.as_ref(), self.no_proxy.as_deref())
     }
 
     fn credentials(&self) -> Option<egain::ClientCredentials> {
@@ -193,6 +200,7 @@ impl section::Egain {
             allow_http: self.allow_http_content_urls,
             method: self.upload_method,
             content_type: self.upload_content_type,
+            proxy: self.egress_proxy(),
             connect_timeout: self.connect_timeout,
             idle_timeout: self.transfer_idle_timeout,
         }

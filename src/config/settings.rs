@@ -145,6 +145,7 @@ impl Settings {
         let mut reader = SettingsReader::new(
             Some((file, "auth.keys")),
             SettingsSource::new(),
+            SettingsSource::new(),
             &keys,
             ErrorCollector::default(),
         );
@@ -185,7 +186,13 @@ impl Settings {
             .file
             .as_deref()
             .map(|path| (path, FILE_VARIABLE)));
-        let mut reader = SettingsReader::new(named, environment.keys, &keys, errors);
+        let mut reader = SettingsReader::new(
+            named,
+            environment.keys,
+            environment.conventions,
+            &keys,
+            errors,
+        );
         let mut settings = Self::read(&mut reader);
         settings.file = named.map(|(path, _)| path.to_owned());
         let mut errors = reader.finish(&keys);

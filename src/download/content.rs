@@ -71,13 +71,9 @@ impl DownloadService {
             Some(resuming) => resuming.over(body).boxed(),
             None => body,
         };
-        let body = if status == StatusCode::OK {
-            judge_text(&asset, &headers, body)
-                .await
-                .inspect_err(|fault| self.count_unopened(fault))?
-        } else {
-            body
-        };
+        let body = refine_type(&asset, status, &headers, body)
+            .await
+            .inspect_err(|fault| self.count_unopened(fault))?;
         if status.is_success() || status == StatusCode::NOT_MODIFIED {
             asset
                 .validators(|| ContentValidators::of(&headers, id, asset.size()))
@@ -203,23 +199,38 @@ impl BodyObserver for DownloadMetrics {
     }
 }
 
-/// Looks at the first bytes of a text that doesn't say in what characters it is.
-async fn judge_text(
+/// Learns what a response tells of the type beyond eGain's word for it: the parameters that storage
+/// was given with the file, else the characters that a text begins with.
+async fn refine_type(
     asset: &KnownAsset,
+    status: StatusCode,
     headers: &HeaderMap,
     body: BoxBody,
 ) -> Result<BoxBody, Error> {
-    let given = || {
-        headers
-            .get(CONTENT_TYPE)
-            .and_then(|given| given.to_str().ok())
+    if !status.is_success() || asset.exact_type().is_some() {
+        return Ok(body);
+    }
+    let stored = headers
+        .get(CONTENT_TYPE)
+        .and_then(|stored| stored.to_str().ok());
+    let Some(known) = asset.content_type().or(stored) else {
+        return Ok(body);
     };
-    let content_type = asset.content_type().or_else(given).unwrap_or_default();
-    if headers.contains_key(CONTENT_ENCODING) || !media::lacks_charset(content_type) {
+    if let Some(stored) = stored
+        && media::adds_parameters(stored, known)
+    {
+        asset.refine_type(stored);
+        return Ok(body);
+    }
+    // A part, or what is compressed, shows no beginning of the text.
+    let shows_beginning = status == StatusCode::OK && !headers.contains_key(CONTENT_ENCODING);
+    if !shows_beginning || !media::lacks_charset(known) {
         return Ok(body);
     }
     let peeked = PeekedBody::at(body, 1).await?;
-    asset.judge_utf8(|| media::is_utf8(peeked.beginning()));
+    if media::is_utf8(peeked.beginning()) {
+        asset.refine_type(format!("{known}; charset=utf-8"));
+    }
     Ok(peeked.boxed())
 }
 

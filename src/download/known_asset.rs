@@ -22,7 +22,8 @@ pub struct KnownAsset {
     requested: Instant,
     good_until: Moment,
     validators: OnceLock<Box<ContentValidators>>,
-    is_utf8: OnceLock<bool>,
+    /// Its type where storage or its bytes tell more than eGain does.
+    exact_type: OnceLock<Box<str>>,
 }
 
 impl KnownAsset {
@@ -48,7 +49,7 @@ impl KnownAsset {
             requested: asset.url.asked,
             good_until,
             validators: OnceLock::new(),
-            is_utf8: OnceLock::new(),
+            exact_type: OnceLock::new(),
         }
     }
 
@@ -57,7 +58,7 @@ impl KnownAsset {
         some(&self.text[self.ends[0] as usize..self.ends[1] as usize])
     }
 
-    /// Its MIME type, if known.
+    /// Its MIME type as eGain has it, if it has one: without parameters, in all that was seen.
     pub fn content_type(&self) -> Option<&str> {
         some(&self.text[self.ends[1] as usize..self.ends[2] as usize])
     }
@@ -105,14 +106,14 @@ impl KnownAsset {
         self.validators.get().map(AsRef::as_ref)
     }
 
-    /// Whether its text was seen to be UTF-8.
-    pub fn is_utf8(&self) -> bool {
-        self.is_utf8.get().is_some_and(|is_utf8| *is_utf8)
+    /// Its MIME type with the parameters (`charset`, `codecs`) that a response has shown since.
+    pub fn exact_type(&self) -> Option<&str> {
+        self.exact_type.get().map(AsRef::as_ref)
     }
 
-    /// Judged once, from the file's first bytes.
-    pub(super) fn judge_utf8(&self, judge: impl FnOnce() -> bool) {
-        self.is_utf8.get_or_init(judge);
+    /// Remembers a type with parameters: once told, it stays, so that every response has the same.
+    pub(super) fn refine_type(&self, exact: impl Into<Box<str>>) {
+        self.exact_type.get_or_init(|| exact.into());
     }
 }
 

@@ -53,6 +53,7 @@ impl ApiClient {
         let transport = Transport::new(
             config.connect_timeout,
             config.request_timeout,
+            config.proxy.clone(),
             metrics.clone(),
         )?;
         let limits = BudgetLimits {

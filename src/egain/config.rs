@@ -7,6 +7,7 @@ use url::Url;
 use super::budget::CallRate;
 use super::credentials::ClientCredentials;
 use super::quota::MonthlyQuota;
+use crate::net::egress_proxy::EgressProxy;
 
 /// How eGain is reached, and how many calls it allows.
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ pub struct EgainConfig {
     pub max_pause: Duration,
     /// How old the attachment rules of an account may become before they are read again.
     pub rules_ttl: Duration,
+    /// The proxy that https connections go through, if any.
+    pub proxy: EgressProxy,
     /// The longest that connecting may take.
     pub connect_timeout: Duration,
     /// From sending a request to the end of its response.

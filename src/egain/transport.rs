@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::response::ApiResponse;
 use crate::body::BoxBody;
 use crate::net::client::{ClientConfig, HttpClient, SendError};
+use crate::net::egress_proxy::EgressProxy;
 use crate::telemetry::metrics::ServiceMetrics;
 use crate::telemetry::upstream::UpstreamOutcome;
 use crate::types::error::{Error, ErrorCode, Stage};
@@ -62,12 +63,14 @@ impl Transport {
     pub(super) fn new(
         connect_timeout: Duration,
         limit: Duration,
+        proxy: EgressProxy,
         metrics: Arc<ServiceMetrics>,
     ) -> io::Result<Self> {
         let config = ClientConfig {
             connect_timeout,
             idle_timeout: IDLE,
             max_idle: IDLE_CONNECTIONS,
+            proxy,
         };
         Ok(Self {
             http: HttpClient::new(config, GaiResolver::new())?,

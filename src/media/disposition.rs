@@ -1,6 +1,7 @@
 //! How a download presents itself (RFC 6266): under its name, and shown in place only where that
 //! can't run anything.
 
+use mime::Mime;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::clean_name::clean;
@@ -68,6 +69,17 @@ pub fn viewer(content_type: &str) -> Option<InlineViewer> {
         ("audio" | "video", _) => Some(InlineViewer::Media),
         _ => (essence == "text/plain").then_some(InlineViewer::Text),
     }
+}
+
+/// Whether `exact` is the type `plain` with parameters (`charset`, `codecs`), of which `plain` has
+/// none.
+pub fn adds_parameters(exact: &str, plain: &str) -> bool {
+    let (Ok(exact), Ok(plain)) = (exact.parse::<Mime>(), plain.parse::<Mime>()) else {
+        return false;
+    };
+    exact.essence_str() == plain.essence_str()
+        && exact.params().next().is_some()
+        && plain.params().next().is_none()
 }
 
 /// Whether it is text of which nothing says in what characters, neither `content_type` nor the text
@@ -209,5 +221,22 @@ mod tests {
             "inline; filename=\"aSet-Cookie: x=1\""
         );
         assert_eq!(content_disposition("..", "image/png"), "inline");
+    }
+
+    #[test]
+    fn parameters_are_added_only_to_the_same_bare_type() {
+        let plain = "text/plain";
+        assert!(adds_parameters("text/plain; charset=iso-8859-1", plain));
+        assert!(adds_parameters("Text/Plain;Charset=big5", plain));
+        assert!(adds_parameters("audio/ogg; codecs=opus", "audio/ogg"));
+        for (exact, plain) in [
+            ("text/plain", plain),
+            ("text/csv; charset=utf-8", plain),
+            ("text/plain; charset=big5", "text/plain; charset=utf-8"),
+            ("no type; charset=big5", plain),
+            ("", plain),
+        ] {
+            assert!(!adds_parameters(exact, plain), "{exact} over {plain}");
+        }
     }
 }

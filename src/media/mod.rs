@@ -17,7 +17,9 @@ mod pattern;
 mod sniff;
 mod table;
 
-pub use disposition::{InlineViewer, content_disposition, is_utf8, lacks_charset, viewer};
+pub use disposition::{
+    InlineViewer, adds_parameters, content_disposition, is_utf8, lacks_charset, viewer,
+};
 pub use kind::MediaKind;
 pub use name::{ExtensionOutcome, StoredName, agree};
 pub use pattern::{BadPattern, MediaPattern};

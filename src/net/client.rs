@@ -17,7 +17,8 @@ use http::header::{HeaderValue, USER_AGENT};
 use http::{Extensions, Request, Response, Uri};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::dns::Name;
+use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
+use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::connect::{CaptureConnection, HttpConnector, capture_connection};
 use hyper_util::client::legacy::{Client as Pool, Error as PoolError};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -25,7 +26,8 @@ use rustls::crypto::aws_lc_rs;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-use super::paced_writer::{PacedWriter, WriteProgress, bound_buffers};
+use super::egress_proxy::EgressProxy;
+use super::paced_writer::{PacedWriter, ReceiveBuffer, WriteProgress, bound_buffers};
 use super::read_ahead::{LimitedReads, ReadAhead};
 use crate::body::BoxBody;
 pub use preconnect::ConnectionOrigin;
@@ -46,7 +48,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const HEAD_START: Duration = Duration::from_millis(300);
 
 /// How servers are reached.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ClientConfig {
     /// Until a connection stands, TLS and all.
     pub connect_timeout: Duration,
@@ -54,9 +56,11 @@ pub struct ClientConfig {
     pub idle_timeout: Duration,
     /// How many of those are kept for each server.
     pub max_idle: usize,
+    /// Which connections go through a proxy.
+    pub proxy: EgressProxy,
 }
 
-/// A pool of connections. No redirects, no proxies, no credentials but what is in the request.
+/// A pool of connections. No redirects, no credentials but what is in the request.
 #[derive(Clone)]
 pub struct HttpClient<R> {
     pool: Pool<Connector<R>, BoxBody>,
@@ -77,18 +81,19 @@ where
     /// # Errors
     /// The machine has no CA certificates.
     pub fn new(config: ClientConfig, resolver: R) -> io::Result<Self> {
-        let mut tcp = HttpConnector::new_with_resolver(resolver);
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_keepalive(Some(KEEP_ALIVE));
-        // Shared out among a host's addresses: a dead one leaves time for the next.
-        tcp.set_connect_timeout(Some(config.connect_timeout));
+        let tcp = tcp_connector(resolver, &config);
+        // Operators choose the proxy, mostly at a private address.
+        let to_proxy = tcp_connector(GaiResolver::new(), &config);
         let tls = HttpsConnectorBuilder::new()
             .with_provider_and_platform_verifier(aws_lc_rs::default_provider())?;
         let https = tls
             .https_or_http()
             .enable_http1()
-            .wrap_connector(TcpConnector(tcp));
+            .wrap_connector(TcpConnector {
+                direct: tcp,
+                to_proxy,
+                proxy: config.proxy,
+            });
         let read_ahead = Arc::new(ReadAhead::new(READ_AHEAD));
         let buffer = read_ahead.most();
         let connector = Connector {
@@ -209,9 +214,29 @@ impl Drop for RequestProgress {
     }
 }
 
-/// Connects without TLS, and notes how the other side takes what it is sent.
+fn tcp_connector<R>(resolver: R, config: &ClientConfig) -> HttpConnector<R> {
+    let mut tcp = HttpConnector::new_with_resolver(resolver);
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_keepalive(Some(KEEP_ALIVE));
+    // Shared out among a host's addresses: a dead one leaves time for the next.
+    tcp.set_connect_timeout(Some(config.connect_timeout));
+    tcp
+}
+
+/// Connects without TLS, through the egress proxy where it is to be used, and notes how the other
+/// side takes what it is sent.
 #[derive(Clone)]
-struct TcpConnector<R>(HttpConnector<R>);
+struct TcpConnector<R> {
+    direct: HttpConnector<R>,
+    to_proxy: HttpConnector<GaiResolver>,
+    proxy: EgressProxy,
+}
+
+/// The egress proxy gave no connection.
+#[derive(Debug, thiserror::Error)]
+#[error("no connection through the egress proxy (egain.proxy)")]
+struct EgressProxyError(#[source] Cause);
 
 impl<R> Service<Uri> for TcpConnector<R>
 where
@@ -226,17 +251,32 @@ where
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.0.poll_ready(cx).map_err(Into::into)
+        self.direct.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let connecting = self.0.call(uri);
+        let Some(intercept) = self.proxy.intercept(&uri) else {
+            let connecting = self.direct.call(uri);
+            return Box::pin(async move { Ok(paced(connecting.await?)) });
+        };
+        let mut tunnel = Tunnel::new(intercept.uri().clone(), self.to_proxy.clone());
+        if let Some(credentials) = intercept.basic_auth() {
+            tunnel = tunnel.with_auth(credentials.clone());
+        }
+        let connecting = tunnel.call(uri);
         Box::pin(async move {
-            let stream = connecting.await?.into_inner();
-            bound_buffers(&stream);
-            Ok(TokioIo::new(PacedWriter::noting(stream)))
+            let tunnelled = connecting.await;
+            Ok(paced(
+                tunnelled.map_err(|error| EgressProxyError(error.into()))?,
+            ))
         })
     }
+}
+
+fn paced(stream: TokioIo<TcpStream>) -> TokioIo<PacedWriter<TcpStream>> {
+    let stream = stream.into_inner();
+    bound_buffers(&stream, ReceiveBuffer::FromUpstream);
+    TokioIo::new(PacedWriter::noting(stream))
 }
 
 /// Connects in time.
@@ -392,6 +432,7 @@ mod tests {
             connect_timeout,
             idle_timeout: limit,
             max_idle: 4,
+            proxy: EgressProxy::default(),
         };
         let host = Host(Arc::new(parking_lot::Mutex::new(addresses.to_vec())));
         (HttpClient::new(config, host.clone()).unwrap(), host)

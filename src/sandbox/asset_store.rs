@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::SystemTime;
 
+use http::HeaderValue;
 use parking_lot::Mutex;
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -20,7 +21,8 @@ use super::types;
 pub(super) struct StoredFile {
     pub(super) path: PathBuf,
     pub(super) size: u64,
-    pub(super) content_type: &'static str,
+    /// As the upload declared it: storage keeps what it is told.
+    pub(super) content_type: HeaderValue,
     /// Hexadecimal SHA-256 of the bytes.
     pub(super) digest: String,
     pub(super) since: SystemTime,
@@ -47,7 +49,11 @@ enum State {
     Awaited,
     Arriving,
     Broken,
-    Whole { digest: String, since: SystemTime },
+    Whole {
+        digest: String,
+        content_type: HeaderValue,
+        since: SystemTime,
+    },
 }
 
 #[derive(Debug)]
@@ -93,13 +99,18 @@ impl AssetStore {
     pub(super) fn stored(&self, id: &str) -> Option<StoredFile> {
         let assets = self.assets.lock();
         let asset = assets.get(id)?;
-        let State::Whole { digest, since } = &asset.state else {
+        let State::Whole {
+            digest,
+            content_type,
+            since,
+        } = &asset.state
+        else {
             return None;
         };
         Some(StoredFile {
             path: self.path(id),
             size: asset.declared.size,
-            content_type: types::of_name(&asset.declared.name),
+            content_type: content_type.clone(),
             digest: digest.clone(),
             since: *since,
         })
@@ -121,13 +132,14 @@ impl AssetStore {
     }
 
     /// Stores what makes the file complete; false when the asset was deleted in the meantime.
-    pub(super) fn complete(&self, id: &str, digest: String) -> bool {
+    pub(super) fn complete(&self, id: &str, digest: String, content_type: HeaderValue) -> bool {
         let mut assets = self.assets.lock();
         let Some(asset) = assets.get_mut(id) else {
             return false;
         };
         asset.state = State::Whole {
             digest,
+            content_type,
             since: SystemTime::now(),
         };
         true

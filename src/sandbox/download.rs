@@ -7,7 +7,7 @@ use headers::{
     AcceptRanges, ContentLength, ContentRange, ETag, HeaderMapExt, IfModifiedSince, IfNoneMatch,
     IfRange, LastModified,
 };
-use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use http::{HeaderMap, Request, StatusCode, header};
 use hyper::body::Incoming;
 
 use super::asset_store::StoredFile;
@@ -112,10 +112,8 @@ async fn body(
         .and_then(|fault| fault.cut_after)
         .filter(|after| *after < length);
     let file = FileBody::open(&stored.path, range, cut_after, Arc::clone(&state.tally)).await?;
-    let mut reply = SandboxReply::new(StatusCode::OK, ReplyContent::File(file)).with(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static(stored.content_type),
-    );
+    let mut reply = SandboxReply::new(StatusCode::OK, ReplyContent::File(file))
+        .with(header::CONTENT_TYPE, stored.content_type.clone());
     reply.headers.typed_insert(ContentLength(length));
     Ok(reply)
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use http::HeaderValue;
 use sha2::{Digest, Sha256};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt;
@@ -54,13 +55,14 @@ impl FileWriter {
     }
 
     /// Completes the asset; false when it was deleted in the meantime.
-    pub(super) async fn finish(mut self) -> io::Result<bool> {
+    pub(super) async fn finish(mut self, content_type: HeaderValue) -> io::Result<bool> {
         self.file.flush().await?;
         let mut digest = String::with_capacity(64);
         for byte in self.digest.finalize() {
             digest.push_str(&format!("{byte:02x}"));
         }
-        Ok(self.upload.store.complete(&self.upload.id, digest))
+        let UploadGuard { store, id } = &self.upload;
+        Ok(store.complete(id, digest, content_type))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Storage takes a file: its exact bytes, once, straight to disk.
 
 use headers::{ContentLength, HeaderMapExt};
-use http::{HeaderMap, Method, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
@@ -30,6 +30,7 @@ pub(super) async fn receive(
     if state.config.check_type {
         check_type(request.headers(), &asset)?;
     }
+    let content_type = declared_type(request.headers());
     let mut writer = FileWriter::open(&state.asset_store, id, claims.jti)
         .await?
         .map_err(closed)?;
@@ -42,7 +43,7 @@ pub(super) async fn receive(
     if writer.received() != asset.size {
         return Err(wrong_length(writer.received(), &asset));
     }
-    if writer.finish().await? {
+    if writer.finish(content_type).await? {
         Ok(SandboxReply::empty(state.config.upload_status))
     } else {
         Err(gone())
@@ -87,6 +88,14 @@ fn check_length(headers: &HeaderMap, asset: &AssetView) -> Result<(), StorageRef
         Some(ContentLength(length)) if length != asset.size => Err(wrong_length(length, asset)),
         Some(_) => Ok(()),
     }
+}
+
+fn declared_type(headers: &HeaderMap) -> HeaderValue {
+    let unknown = HeaderValue::from_static("application/octet-stream");
+    headers
+        .get(header::CONTENT_TYPE)
+        .cloned()
+        .unwrap_or(unknown)
 }
 
 fn check_type(headers: &HeaderMap, asset: &AssetView) -> Result<(), StorageRefusal> {

@@ -43,6 +43,7 @@ impl StorageClient {
             connect_timeout: config.connect_timeout,
             idle_timeout: POOL_IDLE,
             max_idle: IDLE_CONNECTIONS,
+            proxy: config.proxy.clone(),
         };
         let http = HttpClient::new(client_config, SsrfGuard::new(config.clone()))?;
         Ok(Self {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::host_pattern::HostPattern;
+use crate::net::egress_proxy::EgressProxy;
 
 /// How storage is reached.
 #[derive(Debug, Clone)]
@@ -15,6 +16,8 @@ pub struct StorageConfig {
     pub method: UploadMethod,
     /// The `Content-Type` of uploads.
     pub content_type: UploadContentType,
+    /// The proxy that https connections go through, if any.
+    pub proxy: EgressProxy,
     /// The longest time in which a connection is made.
     pub connect_timeout: Duration,
     /// The longest time in which storage takes or sends no byte.

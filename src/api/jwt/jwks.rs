@@ -15,6 +15,7 @@ use tokio::sync::{Mutex, Notify};
 use tokio::time::{Instant, sleep};
 use url::Url;
 
+use crate::net::egress_proxy::EgressProxy;
 use crate::telemetry::metrics::ServiceMetrics;
 use crate::telemetry::upstream::UpstreamOutcome;
 use crate::types::cause;
@@ -75,13 +76,17 @@ pub(super) struct JwksCache {
 }
 
 impl JwksCache {
-    pub(super) fn new(url: Url, metrics: Arc<ServiceMetrics>) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder()
+    pub(super) fn new(
+        url: Url,
+        proxy: &EgressProxy,
+        metrics: Arc<ServiceMetrics>,
+    ) -> Result<Self, reqwest::Error> {
+        let http = proxy
+            .apply_to(reqwest::Client::builder())?
             .timeout(FETCH_LIMIT)
             .pool_max_idle_per_host(0)
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
-            .no_proxy()
             .user_agent(concat!("asset-gateway/", env!("CARGO_PKG_VERSION")))
             .build()?;
         Ok(Self {
@@ -394,6 +399,7 @@ mod tests {
         let keys = |keys: Value| {
             let ring = JwksCache::new(
                 "http://localhost/".parse().unwrap(),
+                &EgressProxy::default(),
                 Arc::new(ServiceMetrics::new()),
             )
             .unwrap();

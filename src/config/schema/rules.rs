@@ -71,6 +71,22 @@ pub(in crate::config) fn bearer(token: &secrecy::SecretString) -> RuleResult {
     Err("must be printable ASCII without blanks (is there a line break at its end?)".into())
 }
 
+/// The address of an HTTP proxy. The scheme may be missing, as in many environments.
+pub(in crate::config) fn proxy(address: &secrecy::SecretString) -> RuleResult {
+    use secrecy::ExposeSecret;
+    let address = address.expose_secret().parse::<http::Uri>().ok();
+    let is_proxy = address.is_some_and(|address| {
+        matches!(address.scheme_str(), None | Some("http"))
+            && address.host().is_some_and(|host| !host.is_empty())
+            && matches!(address.path(), "" | "/")
+            && address.query().is_none()
+    });
+    if is_proxy {
+        return Ok(());
+    }
+    Err("expected http://host:port or http://user:password@host:port of an HTTP proxy".into())
+}
+
 /// Over https, or not off this machine: whoever can read or change what passes there can be
 /// anybody.
 pub(in crate::config) fn private(url: &Url) -> RuleResult {
@@ -125,6 +141,30 @@ mod tests {
         assert_eq!(bearer(&"eyJ.a-b_c".into()), Ok(()));
         for bad in ["a b", "a\n", "ä"] {
             assert!(bearer(&bad.into()).is_err());
+        }
+    }
+
+    #[test]
+    fn a_proxy_is_an_http_address() {
+        for good in [
+            "http://proxy.test:3128",
+            "http://user:p%40ss@10.0.0.1:3128/",
+            "proxy.test:3128",
+            "http://[::1]:8080",
+        ] {
+            assert_eq!(proxy(&good.into()), Ok(()), "{good}");
+        }
+        for bad in [
+            "https://proxy.test:3128",
+            "socks5://proxy.test:1080",
+            "http://",
+            "http://proxy.test/path",
+            "http://proxy.test:3128?a",
+            "a b",
+        ] {
+            // What was given isn't shown, as it may hold a password.
+            let says = proxy(&bad.into()).unwrap_err();
+            assert!(says.starts_with("expected http://host:port or "), "{bad}");
         }
     }
 

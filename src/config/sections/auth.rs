@@ -12,6 +12,7 @@ use crate::config::schema::rules::{RuleResult, given, private, within};
 use crate::config::schema::section;
 use crate::config::schema::value::{SettingValue, mistyped, words};
 use crate::config::sources::reader::SettingsReader;
+use crate::net::egress_proxy::EgressProxy;
 use crate::types::account::AccountId;
 use crate::types::asset::{Sender, is_channel};
 use crate::types::caller::{AuthenticatedCaller, CallerRole};
@@ -91,11 +92,12 @@ impl Jwt {
     }
 
     /// What the front is given, if all is there.
-    fn config(&self) -> Option<JwtConfig> {
+    fn config(&self, proxy: &EgressProxy) -> Option<JwtConfig> {
         Some(JwtConfig {
             issuer: self.issuer.clone()?,
             audience: self.audience.clone()?,
             jwks_url: self.jwks_url.clone()?,
+            proxy: proxy.clone(),
             claims: ClaimNames {
                 role: self.role_claim.clone(),
                 channels: self.channels_claim.clone(),
@@ -144,11 +146,11 @@ impl Auth {
     }
 
     /// What the front is given.
-    pub(in crate::config) fn callers(&self, jwt: &Jwt) -> api::AuthConfig {
+    pub(in crate::config) fn callers(&self, jwt: &Jwt, proxy: &EgressProxy) -> api::AuthConfig {
         match self.mode {
             Some(AuthMode::Keys) | None => api::AuthConfig::Keys(self.keys.clone()),
             Some(AuthMode::Jwt) => {
-                api::AuthConfig::Jwt(Box::new(jwt.config().expect("asked for by for_serve")))
+                api::AuthConfig::Jwt(Box::new(jwt.config(proxy).expect("asked for by for_serve")))
             }
             Some(AuthMode::Anyone) => api::AuthConfig::Nobody,
         }

@@ -91,6 +91,13 @@ section! {
         upload_method: UploadMethod = "auto";
         /// The `Content-Type` a file is sent with: file (its own) or octet-stream.
         upload_content_type: UploadContentType = "file";
+        /// HTTP proxy, as `http://user:password@host:port`, for https connections to eGain, its
+        /// storage and `auth.jwt.jwks_url`; plain http goes directly. The proxy resolves names, so
+        /// that `content_hosts` holds by name only.
+        proxy: Option<SecretString> => "HTTPS_PROXY, or none" where given(rules::proxy);
+        /// Hosts that are reached without the proxy: domains with all below them, addresses,
+        /// networks, or `*`, with commas between them.
+        no_proxy: Option<String> => "NO_PROXY, or none";
         /// How long a connection to eGain or storage may take.
         connect_timeout: Duration = "5s" where within(MOMENT, LONGEST_TIMEOUT);
         /// How long a call of the API may take.

@@ -14,9 +14,18 @@ pub(in crate::config) const FILE_VARIABLE: &str = "ASSET_GATEWAY_CONFIG";
 pub(in crate::config) struct Environment {
     /// Values by key. What isn't written like a key stands here under its own name.
     pub keys: SettingsSource,
+    /// Values that other programs' conventions give: they hold where a key isn't set.
+    pub conventions: SettingsSource,
     /// The settings file that it names.
     pub file: Option<PathBuf>,
 }
+
+/// The variables of curl and others that stand for a key of ours. In lower case, they are written by
+/// the same programs.
+const CONVENTIONS: [(&str, &str); 2] = [
+    ("HTTPS_PROXY", "egain.proxy"),
+    ("NO_PROXY", "egain.no_proxy"),
+];
 
 /// Sorts out the environment.
 ///
@@ -40,7 +49,11 @@ where
         if value.is_empty() {
             continue;
         }
-        if name == FILE_VARIABLE {
+        if let Some(key) = conventional_key(&name) {
+            if let Ok(text) = value.into_string() {
+                environment.add_convention(key, name, text);
+            }
+        } else if name == FILE_VARIABLE {
             environment.file = Some(value.into());
         } else if let Some(key) = key_of(&name) {
             match value.into_string() {
@@ -56,6 +69,25 @@ where
         }
     }
     environment
+}
+
+impl Environment {
+    /// Of two spellings the one in capitals holds.
+    fn add_convention(&mut self, key: &str, written: String, text: String) {
+        let in_capitals = written.starts_with(|first: char| first.is_ascii_uppercase());
+        if in_capitals || !self.conventions.contains_key(key) {
+            let value = RawValue::Text(text);
+            self.conventions
+                .insert(key.to_owned(), SourcedValue { written, value });
+        }
+    }
+}
+
+fn conventional_key(name: &str) -> Option<&'static str> {
+    let (_, key) = CONVENTIONS
+        .iter()
+        .find(|(convention, _)| name == *convention || name == convention.to_lowercase())?;
+    Some(key)
 }
 
 /// `egain.rate` of `ASSET_GATEWAY_EGAIN__RATE`; the name itself if it isn't all in capitals.
@@ -97,6 +129,21 @@ mod tests {
             key_of("ASSET_GATEWAY_egain__rate").unwrap(),
             "ASSET_GATEWAY_egain__rate"
         );
+    }
+
+    #[test]
+    fn of_two_spellings_of_a_convention_the_one_in_capitals_holds() {
+        let mut errors = ErrorCollector::default();
+        let variables = [
+            ("https_proxy", "lower:1"),
+            ("HTTPS_PROXY", "upper:1"),
+            ("no_proxy", "lower.test"),
+        ];
+        let reversed = variables.iter().rev().copied();
+        for found in [read(variables, &mut errors), read(reversed, &mut errors)] {
+            let written = found.conventions.values().map(|value| &*value.written);
+            assert_eq!(Vec::from_iter(written), ["no_proxy", "HTTPS_PROXY"]);
+        }
     }
 
     #[test]

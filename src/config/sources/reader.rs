@@ -16,17 +16,19 @@ const ALIKE: f64 = 0.7;
 /// The layers and the mistakes found in them.
 pub(in crate::config) struct SettingsReader {
     /// The upper ones first.
-    sources: [SettingsSource; 2],
+    sources: [SettingsSource; 3],
     errors: ErrorCollector,
     /// The files that secrets were read from, by key.
     secret_files: BTreeMap<&'static str, PathBuf>,
 }
 
 impl SettingsReader {
-    /// Opens a file and the environment. `keys` are those that exist.
+    /// Opens the environment, a file, and the conventions of other programs, which hold least.
+    /// `keys` are those that exist.
     pub(crate) fn new(
         file: Option<(&Path, &str)>,
         environment: SettingsSource,
+        conventions: SettingsSource,
         keys: &[&SettingKey],
         mut errors: ErrorCollector,
     ) -> Self {
@@ -34,7 +36,7 @@ impl SettingsReader {
         let file =
             file.map(|(path, named_by)| file::read_settings(path, named_by, &tables, &mut errors));
         Self {
-            sources: [environment, file.unwrap_or_default()],
+            sources: [environment, file.unwrap_or_default(), conventions],
             errors,
             secret_files: BTreeMap::new(),
         }
@@ -64,23 +66,21 @@ impl SettingsReader {
 
     /// Takes a key out of every layer.
     fn take(&mut self, key: &str) -> Option<SourcedValue> {
-        let [upper, lower] = self.sources.each_mut().map(|layer| layer.remove(key));
-        upper.or(lower)
+        let found = self.sources.each_mut().map(|layer| layer.remove(key));
+        found.into_iter().flatten().next()
     }
 
     /// Takes a secret and the file it may be in out of every layer.
     fn take_secret(&mut self, key: &'static str) -> Option<SourcedValue> {
         let in_file = format!("{key}_file");
-        let [upper, lower] = self
+        let found = self
             .sources
             .each_mut()
             .map(|layer| (layer.remove(key), layer.remove(&in_file)));
-        let given = if upper.0.is_some() || upper.1.is_some() {
-            upper
-        } else {
-            lower
-        };
-        match given {
+        let given = found
+            .into_iter()
+            .find(|(direct, file)| direct.is_some() || file.is_some());
+        match given.unwrap_or_default() {
             (Some(direct), Some(file)) => {
                 self.errors.invalid(
                     key,

@@ -25,7 +25,7 @@ use super::socket::{ServerSocket, SharedSocket};
 use super::stall_timeout::StallTimeoutExecutor;
 use super::tls::TlsIdentity;
 use crate::body::min_rate::PaceLimits;
-use crate::net::paced_writer::{PacedWriter, WriteProgress, bound_buffers};
+use crate::net::paced_writer::{PacedWriter, ReceiveBuffer, WriteProgress, bound_buffers};
 use crate::net::read_ahead::{LimitedReads, ReadAhead};
 
 /// What hyper itself refuses with a bare 431; room above the limit that the service enforces.
@@ -65,7 +65,7 @@ where
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
     let _ = socket.set_nodelay(true);
-    bound_buffers(&socket);
+    bound_buffers(&socket, ReceiveBuffer::FromClient);
     let socket = ServerSocket::new(socket);
     let result = match &context.config.tls {
         None => serve_plaintext(socket, &context, service).await,

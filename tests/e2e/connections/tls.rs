@@ -48,8 +48,19 @@ impl Identity {
         identity
     }
 
+    /// Of a host with this name.
+    pub(crate) fn of(host: &str) -> Self {
+        let identity = Self(tempfile::tempdir().unwrap());
+        identity.issue(host);
+        identity
+    }
+
     fn renew(&self) -> Certificate {
-        let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".into()]).unwrap();
+        self.issue("127.0.0.1")
+    }
+
+    fn issue(&self, host: &str) -> Certificate {
+        let made = rcgen::generate_simple_self_signed(vec![host.into()]).unwrap();
         std::fs::write(self.path("cert"), made.cert.pem()).unwrap();
         std::fs::write(self.path("key"), made.signing_key.serialize_pem()).unwrap();
         Certificate::from_pem(made.cert.pem().as_bytes()).unwrap()

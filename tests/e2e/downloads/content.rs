@@ -5,14 +5,14 @@ use std::time::Duration;
 use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use reqwest::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_LENGTH,
-    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderValue, LAST_MODIFIED, LOCATION,
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderValue, LAST_MODIFIED, LOCATION, RANGE,
     X_CONTENT_TYPE_OPTIONS,
 };
 use reqwest::{Method, Response, StatusCode};
 
 use crate::downloads::metadata::max_age;
 use crate::support::fake_storage::Storage;
-use crate::support::gateway::{TestGateway, noise};
+use crate::support::gateway::{TestGateway, noise, receipt};
 
 /// The path of a new asset's bytes.
 pub(crate) async fn stored(gateway: &TestGateway, name: &str, bytes: Vec<u8>) -> String {
@@ -168,7 +168,7 @@ async fn the_charset_of_a_text_is_told_where_it_is_seen() {
         (
             "a.html",
             "<!DOCTYPE html><html>\u{e4}</html>".as_bytes().to_vec(),
-            "text/html",
+            "text/html; charset=utf-8",
         ),
     ] {
         let path = stored(&gateway, name, bytes.clone()).await;
@@ -187,6 +187,45 @@ async fn the_charset_of_a_text_is_told_where_it_is_seen() {
             told,
             "also where only the head is asked for"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_declared_charset_comes_back_with_the_text() {
+    let gateway = TestGateway::start().await;
+    for (name, declared, bytes, told) in [
+        (
+            "a.txt",
+            "text/plain; charset=iso-8859-1",
+            &b"Gr\xfc\xdfe\n"[..],
+            "text/plain; charset=iso-8859-1",
+        ),
+        (
+            "a.csv",
+            "text/csv;charset=\"windows-1252\"",
+            b"\x80;\xfc;\xdf",
+            "text/csv; charset=windows-1252",
+        ),
+        (
+            "a.md",
+            "text/markdown; charset=Shift_JIS",
+            b"\x83\x65\x83\x58\x83\x67",
+            "text/markdown; charset=shift_jis",
+        ),
+    ] {
+        let path = format!("/v1/assets?channel=sms&name={name}");
+        let upload = gateway.post(&path).header(CONTENT_TYPE, declared);
+        let receipt = receipt(upload.body(bytes.to_vec()).send().await.unwrap()).await;
+        let path = format!("/v1/assets/{}/content", receipt["id"].as_str().unwrap());
+        // A part tells it as well, and whatever comes after it.
+        let part = gateway.get(&path).header(RANGE, "bytes=1-2").send().await;
+        let part = part.unwrap();
+        assert_eq!(part.status(), StatusCode::PARTIAL_CONTENT);
+        let whole = gateway.get(&path).send().await.unwrap();
+        let head = gateway.client.head(gateway.url(&path)).send().await;
+        for answer in [part, whole, head.unwrap()] {
+            assert_eq!(text(&answer, "content-type"), told);
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod binary;
 pub(crate) mod client;
+pub(crate) mod connect_proxy;
 pub(crate) mod fake_storage;
 pub(crate) mod gateway;
 pub(crate) mod late_egain;

@@ -2,6 +2,7 @@
 
 mod allowance;
 mod causes;
+mod egress_proxy;
 mod expiry;
 mod fairness;
 mod oddities;
