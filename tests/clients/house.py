@@ -18,12 +18,13 @@ EXPORT = re.compile(r"export (ASSET_GATEWAY_\w+)=(.*)")
 class House:
     """Starts both on entry and stops both on exit; `with House(program) as house`."""
 
-    def __init__(self, program, log_reader=False, **settings):
+    def __init__(self, program, log_reader=False, sandbox=("--listen", "127.0.0.1:0"), **settings):
         """Settings are variables without their prefix: SERVER__LISTEN="...". With `log_reader` the log goes through a pipe."""
         self.program, self.log_reader, self.settings = program, log_reader, settings
+        self.sandbox_options = sandbox
 
     def __enter__(self):
-        stand = [self.program, "sandbox", "--listen", "127.0.0.1:0"]
+        stand = [self.program, "sandbox", *self.sandbox_options]
         self.sandbox = subprocess.Popen(stand, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         settings = {
             "ASSET_GATEWAY_AUTH__MODE": "none",
