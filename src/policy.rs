@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_contradiction_is_refused_only_where_the_policy_says_so() {
+    fn a_contradiction_is_refused_only_if_the_policy_says() {
         assert_eq!(
             judge(&policy("*/*", OnTypeMismatch::Rename), PNG, "scan.pdf"),
             Ok(())
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_channels_rules_hold_for_it_alone_and_in_their_direction() {
+    fn channel_rules_hold_for_one_channel_and_direction() {
         let mut policy = policy("*/*", OnTypeMismatch::Rename);
         let jpeg = FileRules {
             max_size: Some(7),
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kinds_rules_hold_beside_those_of_the_channel_and_the_strictest_wins() {
+    fn of_kind_and_channel_rules_the_strictest_wins() {
         let mut policy = policy("*/*", OnTypeMismatch::Rename);
         let most = |bytes| FileRules {
             max_size: Some(bytes),
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_that_is_named_nowhere_is_refused_where_the_policy_says_so() {
+    fn an_unknown_channel_is_refused_if_the_policy_says() {
         let mut policy = policy("*/*", OnTypeMismatch::Rename);
         assert!(policy.judge_channel("fax", &[]).is_ok());
         policy.unknown_channels = UnknownChannels::Refuse;

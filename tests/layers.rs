@@ -112,7 +112,7 @@ fn an_import_that_goes_down_is_fine() {
 }
 
 #[test]
-fn a_circle_of_three_is_found_and_a_chain_is_not() {
+fn a_circle_is_found_and_a_chain_isnt() {
     let circle = [
         ("egain/a", "use super::b::B;"),
         ("egain/b", "use super::c::{C, D};"),

@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn other_keys_take_the_place_of_all_before_and_give_no_rate_back() {
+    fn reloaded_keys_replace_all_others_without_restoring_spent_rate() {
         let callers = callers(Some(1.0));
         assert!(identify(&callers, "Bearer one").is_ok());
         let fresh = [key("three", "first", Some(1.0)), key("four", "third", None)];

@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_that_is_quoted_is_shown_without_its_query() {
+    fn a_quoted_url_is_shown_without_its_query() {
         let quoting = response(
             &[],
             concat!(
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quoted_secret_is_hidden_before_the_message_is_cut() {
+    fn a_secret_is_hidden_before_the_message_is_cut() {
         let quoting = response(
             &[],
             r#"{"error":"invalid_client","error_description":"no hunter2 here"}"#,

@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn an_allow_list_takes_equivalents_in_any_case_and_nothing_else() {
+    fn an_allow_list_takes_only_equivalents_in_any_case() {
         let policy = AttachmentPolicy {
             extensions: ExtensionRule::Allow(list(&["jpeg", "tif", "pdf"])),
             ..AttachmentPolicy::default()

@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newcomer_finds_room_beside_a_caller_that_takes_all_it_gets() {
+    fn a_newcomer_finds_room_beside_a_greedy_caller() {
         let limit = FairLimit::new(64, 4);
         let hog = as_many_as_possible(&limit, "hog");
         assert_eq!(
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_hog_gives_back_goes_to_the_others_until_shares_are_equal() {
+    fn a_hogs_returns_go_to_others_until_shares_equal() {
         let limit = FairLimit::new(64, 4);
         let mut hog = as_many_as_possible(&limit, "hog");
         let mut other = as_many_as_possible(&limit, "other");
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_held_to_a_share_while_half_is_free_or_callers_cant_be_told_apart() {
+    fn shares_bind_only_known_callers_above_half_use() {
         let limit = FairLimit::new(64, 4);
         let _other = limit.take("other", 1).unwrap();
         let _third = limit.take("third", 1).unwrap();
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn units_grow_and_come_back_and_a_refusal_takes_nothing() {
+    fn units_grow_and_return_and_refusals_take_none() {
         let limit = FairLimit::new(100, 40);
         let mut share = limit.take("a", 30).unwrap();
         share.grow(30).unwrap();

@@ -379,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn one_caller_may_have_several_keys_and_no_two_callers_one() {
+    fn keys_may_share_a_caller_but_never_a_hash() {
         let other = SUM.replace('b', "c");
         let entry = |id: &str, sum: &str, more: &str| {
             format!("[[keys]]\nid = '{id}'\nsha256 = '{sum}'\n{more}\n")

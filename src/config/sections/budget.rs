@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_gives_a_quota_that_replicas_share_and_a_rate_alone_gives_none() {
+    fn a_plan_sets_the_shared_quota_and_rates_none() {
         assert_eq!(quota(&[("PLAN", "basic")]), Some((100_000, false)));
         assert_eq!(
             quota(&[
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_that_is_not_given_is_the_rate_rounded_up() {
+    fn the_default_burst_is_the_rate_rounded_up() {
         assert_eq!(budgets(&[("RATE", "0.16")]), rates((0.16, 1), (0.16, 1)));
         assert_eq!(budgets(&[("RATE", "4.2")]), rates((4.2, 5), (4.2, 5)));
     }

@@ -43,7 +43,7 @@ fn told(variant: AccountVariant, pointer: &str, value: Value) -> String {
 }
 
 #[test]
-fn each_field_is_held_to_its_bounds_and_says_which() {
+fn a_field_outside_its_bounds_is_named() {
     let text = |length: usize| json!("x".repeat(length));
     for (pointer, value, expected) in [
         ("/name", text(255), "taken"),
@@ -207,7 +207,7 @@ fn an_address_is_as_its_provider_writes_it() {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once_and_none_shows_a_secret() {
+fn all_mistakes_are_reported_and_none_shows_a_secret() {
     let document = json!({"name": "", "chatConfigurations": {"timeout": 1}, "attributes": [{"name": "authToken", "value": ["planted"]}]});
     let errors = Account::read(object(&document), AccountVariant::WhatsApp, None).unwrap_err();
     let paths: Vec<_> = errors.iter().map(|error| error.path.as_str()).collect();
@@ -226,7 +226,7 @@ fn all_mistakes_are_told_at_once_and_none_shows_a_secret() {
 }
 
 #[test]
-fn defaults_are_written_out_and_a_secret_goes_to_egain_only() {
+fn defaults_are_explicit_and_secrets_go_only_to_egain() {
     let account = Account::read(object(&good()), AccountVariant::TwilioSms, None).unwrap();
     let sent = serde_json::to_value(&account).unwrap();
     assert_eq!(

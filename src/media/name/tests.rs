@@ -16,7 +16,7 @@ fn name(head: &[u8], given: &str) -> String {
 }
 
 #[test]
-fn a_missing_name_or_extension_is_made_from_the_bytes() {
+fn a_missing_name_or_extension_follows_the_bytes() {
     assert_eq!(
         agree(None, &sniff(JPEG, true, None, None)).name,
         "upload.jpg"
@@ -80,7 +80,7 @@ fn of_two_extensions_the_last_one_counts() {
 }
 
 #[test]
-fn an_extension_that_says_less_or_nothing_is_no_contradiction() {
+fn a_vague_extension_is_no_contradiction() {
     let document = zip(&[("[Content_Types].xml", b"x"), ("word/document.xml", b"x")]);
     assert_eq!(
         agreed(JPEG, "photo.bin"),
@@ -136,7 +136,7 @@ fn other_extensions_of_the_type_are_kept() {
 }
 
 #[test]
-fn an_address_at_the_end_of_a_name_is_no_extension() {
+fn a_domain_that_ends_a_name_is_no_extension() {
     for chat in [
         "Chat with info@acme.com",
         "WhatsApp Chat with jan.kowalski@onet.pl",

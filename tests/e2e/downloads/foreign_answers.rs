@@ -81,7 +81,7 @@ async fn another_length_than_the_files_is_refused() {
 }
 
 #[tokio::test]
-async fn a_body_without_length_that_ends_early_or_late_never_looks_whole() {
+async fn a_wrong_size_without_length_never_looks_complete() {
     for answer in [
         "HTTP/1.0 200 OK\r\n\r\n",
         "HTTP/1.0 200 OK\r\n\r\n012345678",
@@ -102,7 +102,7 @@ async fn a_body_without_length_that_ends_early_or_late_never_looks_whole() {
 }
 
 #[tokio::test]
-async fn a_large_body_without_length_that_ends_early_is_cut() {
+async fn a_short_large_body_without_length_is_cut() {
     let large = [
         b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n".to_vec(),
         noise(100_000, 5),
@@ -123,7 +123,7 @@ async fn a_large_body_without_length_that_ends_early_is_cut() {
 }
 
 #[tokio::test]
-async fn a_whole_file_without_length_gets_the_one_that_is_known() {
+async fn a_file_without_length_gets_the_known_one() {
     for answer in [
         "HTTP/1.0 200 OK\r\n\r\n0123456789",
         "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n0123456789",
@@ -149,7 +149,7 @@ async fn a_whole_file_without_length_gets_the_one_that_is_known() {
 }
 
 #[tokio::test]
-async fn a_part_or_verdict_that_nobody_asked_for_is_refused() {
+async fn an_unrequested_part_or_status_is_refused() {
     let part = "HTTP/1.1 206 Part\r\ncontent-range: bytes 0-3/10\r\ncontent-length: 4\r\n\r\n0123";
     let several = "HTTP/1.1 206 Part\r\ncontent-type: multipart/byteranges; boundary=x\r\ncontent-length: 5\r\n\r\n--x--";
     let unsatisfiable = "HTTP/1.1 416 No\r\ncontent-range: bytes */10\r\ncontent-length: 0\r\n\r\n";
@@ -217,7 +217,7 @@ async fn what_ends_early_goes_on_where_it_stopped() {
 }
 
 #[tokio::test]
-async fn a_storage_that_gives_a_byte_each_time_is_given_up() {
+async fn a_storage_giving_one_byte_a_time_is_abandoned() {
     let size = 200;
     let answer = |at: usize| {
         match at {
@@ -242,7 +242,7 @@ async fn a_storage_that_gives_a_byte_each_time_is_given_up() {
 }
 
 #[tokio::test]
-async fn where_nobody_knows_the_size_a_cut_still_never_looks_whole() {
+async fn without_known_size_a_cut_never_looks_complete() {
     let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\n0123\r\n0\r\n\r\n";
     let gateway = Storage::that_says_and_closes(vec![chunked.into()])
         .await

@@ -75,7 +75,7 @@ const VARIANTS: [(&str, &str); 4] = [
 ];
 
 #[tokio::test]
-async fn each_variant_is_created_shown_replaced_and_deleted_without_showing_a_secret() {
+async fn every_account_variant_works_without_showing_secrets() {
     let gateway = TestGateway::start().await;
     for (kind, address) in VARIANTS {
         let created = send(
@@ -155,7 +155,7 @@ async fn each_variant_is_created_shown_replaced_and_deleted_without_showing_a_se
 }
 
 #[tokio::test]
-async fn everything_that_is_wrong_is_told_at_once_and_nothing_is_sent() {
+async fn all_mistakes_are_reported_and_nothing_is_sent() {
     let gateway = TestGateway::start().await;
     let mut document = account(&gateway, "sms_twilio", "4155550100");
     document["chatConfigurations"]["timeout"] = json!(2);
@@ -191,7 +191,7 @@ async fn everything_that_is_wrong_is_told_at_once_and_nothing_is_sent() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_account_is_refused_without_a_call() {
+async fn a_malformed_account_is_refused_without_a_call() {
     let gateway = TestGateway::start().await;
     let post = async |kind: &str, body: &str| {
         let request = gateway.post("/v1/accounts").header("content-type", kind);
@@ -217,7 +217,7 @@ async fn a_body_that_is_no_account_is_refused_without_a_call() {
 }
 
 #[tokio::test]
-async fn only_an_operator_works_on_accounts_and_others_cost_no_call() {
+async fn non_operators_are_refused_accounts_without_a_call() {
     let keys = ["reader", "adapter", "operator"]
         .map(|role| secret_canary::entry(role, &format!("role = \"{role}\"")))
         .concat();
@@ -310,7 +310,7 @@ async fn lists_are_passed_on_page_by_page() {
 }
 
 #[tokio::test]
-async fn a_failing_egain_is_told_as_what_it_is_and_a_creation_isnt_repeated() {
+async fn egains_failures_are_reported_and_creations_arent_repeated() {
     let gateway = TestGateway::start().await;
     let document = account(&gateway, "whatsapp", "14155550100");
     gateway.sandbox.fault(

@@ -344,7 +344,7 @@ impl Witnessed {
 }
 
 #[tokio::test]
-async fn no_key_token_or_signature_comes_out_of_any_fault() {
+async fn no_fault_leaks_a_key_token_or_signature() {
     let sandbox = Sandbox::start(SandboxConfig {
         client_secret: SECRET.into(),
         ..SandboxConfig::default()

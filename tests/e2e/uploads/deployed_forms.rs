@@ -49,7 +49,7 @@ async fn stored(gateway: &TestGateway, response: Response, file: &[u8]) -> Value
 }
 
 #[tokio::test]
-async fn a_boundary_needs_no_quotes_where_it_has_one_meaning() {
+async fn an_unambiguous_boundary_needs_no_quotes() {
     let gateway = TestGateway::start().await;
     for (content_type, boundary) in [
         (
@@ -100,7 +100,7 @@ async fn mail_libraries_forms_are_read() {
 }
 
 #[tokio::test]
-async fn a_file_input_that_was_left_empty_is_no_second_file() {
+async fn an_empty_file_input_is_no_second_file() {
     for bytes in [JPEG, &[JPEG, &noise(200_000, 2)].concat()] {
         for parts in [
             [(CHANNEL, &b"sms"[..]), (EMPTY, b""), (FILE, bytes)],
@@ -151,7 +151,7 @@ async fn a_file_input_that_was_left_empty_is_no_second_file() {
 }
 
 #[tokio::test]
-async fn a_form_under_another_type_is_opened_and_never_stored_with_its_envelope() {
+async fn a_form_under_another_type_is_still_parsed() {
     let gateway = TestGateway::start().await;
     let types = [
         "application/x-www-form-urlencoded",
@@ -219,7 +219,7 @@ async fn a_form_under_another_type_is_opened_and_never_stored_with_its_envelope(
 }
 
 #[tokio::test]
-async fn text_that_looks_a_little_like_a_form_is_a_file() {
+async fn text_that_resembles_a_form_is_a_file() {
     let gateway = TestGateway::start().await;
     for text in [
         "-- a comment\nSELECT 1;\n",

@@ -164,7 +164,7 @@ async fn a_name_is_completed_or_corrected_after_the_bytes() {
 }
 
 #[tokio::test]
-async fn what_phones_recorders_and_office_send_is_stored_as_what_it_is() {
+async fn phone_recorder_and_office_files_get_their_real_type() {
     let gateway = TestGateway::start().await;
     let ole = |entry: &str| {
         let mut file = [
@@ -216,7 +216,7 @@ async fn what_phones_recorders_and_office_send_is_stored_as_what_it_is() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_no_utf_8_is_read_as_western_text() {
+async fn an_invalid_utf_8_name_counts_as_windows_1252() {
     let gateway = TestGateway::start().await;
     let response = gateway
         .post("/v1/assets?channel=sms&name=caf%E9+%80.jpg")
@@ -400,7 +400,7 @@ async fn a_raw_file_may_be_named_by_its_disposition() {
 }
 
 #[tokio::test]
-async fn a_forms_file_may_be_named_in_every_way_that_clients_know() {
+async fn a_forms_file_name_is_read_in_every_notation() {
     let gateway = TestGateway::start().await;
     for (disposition, name) in [
         ("filename=\"für dich.jpg\"", "für dich.jpg"),

@@ -125,7 +125,7 @@ async fn upload(gateway: &TestGateway) {
 }
 
 #[tokio::test]
-async fn storage_is_dialled_before_egain_has_answered_and_that_connection_is_the_one_used() {
+async fn an_upload_uses_the_preconnected_storage_connection() {
     let (egain, storage, gateway) = servers(1).await;
     upload(&gateway).await;
     assert_eq!(
@@ -161,7 +161,7 @@ async fn storage_is_dialled_before_egain_has_answered_and_that_connection_is_the
 }
 
 #[tokio::test]
-async fn uploads_one_after_the_other_dial_once_and_leave_nothing_open() {
+async fn sequential_uploads_dial_once_and_leave_nothing_open() {
     let (_egain, storage, gateway) = servers(1000).await;
     for _ in 0..20 {
         upload(&gateway).await;
