@@ -36,42 +36,42 @@ IDLE_BOUND_KIB = 64
 CONNECTIONS = 16
 
 
-def resident(house, which="VmRSS"):
+def resident(gateway, which="VmRSS"):
     """VmRSS or VmHWM, in KiB."""
-    status = pathlib.Path(f"/proc/{house.gateway.pid}/status").read_text()
+    status = pathlib.Path(f"/proc/{gateway.process.pid}/status").read_text()
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(which))
 
 
-def reset_peak(house):
-    pathlib.Path(f"/proc/{house.gateway.pid}/clear_refs").write_text("5")
+def reset_peak(gateway):
+    pathlib.Path(f"/proc/{gateway.process.pid}/clear_refs").write_text("5")
 
 
-def connect(house):
-    host, port = house.data.rsplit(":", 1)
+def connect(gateway):
+    host, port = gateway.data.rsplit(":", 1)
     sock = socket.create_connection((host, int(port)))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
 
-def drip(house, seconds=DRIP_SECONDS):
+def drip(gateway, seconds=DRIP_SECONDS):
     """KiB that one connection takes which sends one byte a chunk, each in a segment of its own."""
-    warm_up(house)
-    before = resident(house)
-    sock = connect(house)
+    warm_up(gateway)
+    before = resident(gateway)
+    sock = connect(gateway)
     sock.sendall(b"POST /v1/assets?channel=sms&name=a.txt HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
     end, sent = time.monotonic() + seconds, 0
     while time.monotonic() < end:
         sock.sendall(b"1\r\na\r\n")
         time.sleep(5e-5)
         sent += 1
-    grown = resident(house) - before
+    grown = resident(gateway) - before
     sock.close()
     print(f"one connection, {sent} bytes in chunks of one: {grown} KiB, {DRIP_BOUND_KIB} KiB are allowed", flush=True)
     return grown <= DRIP_BOUND_KIB
 
 
-async def _segmented(house, body):
-    host, port = house.data.rsplit(":", 1)
+async def _segmented(gateway, body):
+    host, port = gateway.data.rsplit(":", 1)
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     for start in range(0, len(body), SEGMENT):
@@ -84,15 +84,15 @@ async def _segmented(house, body):
         raise RuntimeError(answer.decode())
 
 
-def warm_up(house):
+def warm_up(gateway):
     """One upload, which is no form lest anything be learned of it: the code that it loads, and the disk's first thread, aren't what
     an upload takes."""
     head = b"POST /v1/assets?channel=sms&name=a.bin HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
     file = bytes(range(128, 256)) * (SEGMENTED_SIZE // 128)
-    asyncio.run(_segmented(house, head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(file), file)))
+    asyncio.run(_segmented(gateway, head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(file), file)))
 
 
-def segments(house):
+def segments(gateway):
     """KiB for each of some forms that come in segments, at their peak. None of them is known, so all are spooled."""
     head = b"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.bin\"\r\n\r\n"
     form = head + bytes(range(128, 256)) * (SEGMENTED_SIZE // 128) + b"\r\n--b--\r\n"
@@ -102,13 +102,13 @@ def segments(house):
         return f"POST /v1/assets?channel=sms HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{lines}\r\n\r\n".encode() + form
 
     async def all_of_them():
-        await asyncio.gather(*(_segmented(house, request(number)) for number in range(SEGMENTED_FORMS)))
+        await asyncio.gather(*(_segmented(gateway, request(number)) for number in range(SEGMENTED_FORMS)))
 
-    warm_up(house)
-    before = resident(house)
-    reset_peak(house)
+    warm_up(gateway)
+    before = resident(gateway)
+    reset_peak(gateway)
     asyncio.run(all_of_them())
-    each = (resident(house, "VmHWM") - before) / SEGMENTED_FORMS
+    each = (resident(gateway, "VmHWM") - before) / SEGMENTED_FORMS
     size = SEGMENTED_SIZE // 1000
     print(f"{SEGMENTED_FORMS} forms of {size} kB in segments of {SEGMENT} bytes: {each:.0f} KiB for each, {SEGMENTED_BOUND_KIB} KiB are allowed", flush=True)
     return each
@@ -149,9 +149,9 @@ def serve_upstream():
     return "%s:%d" % server.sockets[0].getsockname()
 
 
-async def _ask(house, requests):
+async def _ask(gateway, requests):
     """Sends requests over one connection, each after the answer of the one before."""
-    host, port = house.data.rsplit(":", 1)
+    host, port = gateway.data.rsplit(":", 1)
     reader, writer = await asyncio.open_connection(host, int(port))
     for request in requests:
         writer.write(request)
@@ -173,9 +173,9 @@ def _description():
     return f"GET /v1/assets/{uuid.uuid4()} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
 
 
-def _many(house, count, make):
+def _many(gateway, count, make):
     async def one():
-        (await _ask(house, (make() for _ in range(count // CONNECTIONS)))).close()
+        (await _ask(gateway, (make() for _ in range(count // CONNECTIONS)))).close()
 
     async def all_of_them():
         await asyncio.gather(*(one() for _ in range(CONNECTIONS)))
@@ -183,39 +183,39 @@ def _many(house, count, make):
     asyncio.run(all_of_them())
 
 
-def keys(house, count=KEYS):
+def keys(gateway, count=KEYS):
     """Bytes that stay of each upload with an `Idempotency-Key`."""
-    _many(house, count // 10, lambda: _upload(False))
-    before = resident(house)
-    _many(house, count, lambda: _upload(True))
-    each = (resident(house) - before) * 1024 / count
+    _many(gateway, count // 10, lambda: _upload(False))
+    before = resident(gateway)
+    _many(gateway, count, lambda: _upload(True))
+    each = (resident(gateway) - before) * 1024 / count
     print(f"{count} uploads with an Idempotency-Key: {each:.0f} bytes stay for each, {KEYS_BOUND} are allowed", flush=True)
     return each <= KEYS_BOUND
 
 
-def urls(house, count=URLS):
+def urls(gateway, count=URLS):
     """Bytes that stay of each asset that was asked for: its signed URL."""
-    _many(house, 1000, lambda: _upload(False))
-    before = resident(house)
-    _many(house, count, _description)
-    each = (resident(house) - before) * 1024 / count
+    _many(gateway, 1000, lambda: _upload(False))
+    before = resident(gateway)
+    _many(gateway, count, _description)
+    each = (resident(gateway) - before) * 1024 / count
     print(f"{count} signed URLs of {len(SIGNATURE) + 70} characters: {each:.0f} bytes stay for each, {URLS_BOUND} are allowed", flush=True)
     return each <= URLS_BOUND
 
 
-def idle(house, count=IDLE):
+def idle(gateway, count=IDLE):
     """KiB that an idle connection keeps after an upload of 1 MiB."""
-    http.client.HTTPConnection(house.data).request("GET", "/v1/nothing")
-    before = resident(house)
+    http.client.HTTPConnection(gateway.data).request("GET", "/v1/nothing")
+    before = resident(gateway)
     request = f"POST /v1/assets?channel=sms&name=a.bin HTTP/1.1\r\nHost: x\r\nContent-Length: {IDLE_SENT}\r\n\r\n".encode()
     request += bytes(range(128, 256)) * (IDLE_SENT // 128)
 
     async def all_of_them():
         open_ones = []
         for _ in range(0, count, CONNECTIONS):
-            open_ones += await asyncio.gather(*(_ask(house, [request]) for _ in range(CONNECTIONS)))
+            open_ones += await asyncio.gather(*(_ask(gateway, [request]) for _ in range(CONNECTIONS)))
         await asyncio.sleep(IDLE_SECONDS)
-        return (resident(house) - before) / len(open_ones)
+        return (resident(gateway) - before) / len(open_ones)
 
     each = asyncio.run(all_of_them())
     print(f"{count} idle connections after {IDLE_SENT >> 20} MiB over each: {each:.0f} KiB for each, {IDLE_BOUND_KIB} KiB are allowed", flush=True)

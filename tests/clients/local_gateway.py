@@ -10,13 +10,13 @@ import subprocess
 import tempfile
 import time
 
-# What the stand-in's tokens, its client's secret and signed URLs hold, and callers' keys: see tests/e2e/planted.rs.
+# What the stand-in's tokens, its client's secret and signed URLs hold, and callers' keys: see tests/e2e/support/secret_canary.rs.
 PLANTED = re.compile("sandbox-token-|sandbox-secret|agw_|signature=|eyJ")
 EXPORT = re.compile(r"export (ASSET_GATEWAY_\w+)=(.*)")
 
 
-class House:
-    """Starts both on entry and stops both on exit; `with House(program) as house`."""
+class LocalGateway:
+    """Starts both on entry and stops both on exit; `with LocalGateway(program) as gateway`."""
 
     def __init__(self, program, log_reader=False, sandbox=("--listen", "127.0.0.1:0"), **settings):
         """Settings are variables without their prefix: SERVER__LISTEN="...". With `log_reader` the log goes through a pipe."""
@@ -43,10 +43,10 @@ class House:
         self.log = tempfile.TemporaryFile("a+")
         self.reader = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=self.log) if self.log_reader else None
         stderr = self.reader.stdin if self.reader else self.log
-        self.gateway = subprocess.Popen([self.program, "serve"], env=os.environ | settings, stderr=stderr)
+        self.process = subprocess.Popen([self.program, "serve"], env=os.environ | settings, stderr=stderr)
         if self.reader:
             self.reader.stdin.close()
-        while self.gateway.poll() is None:
+        while self.process.poll() is None:
             for line in self.lines():
                 if line.get("message") == "serving":
                     self.data, self.admin = line["listen"], line["admin"]
@@ -56,7 +56,7 @@ class House:
         raise RuntimeError(f"the gateway didn't start: {self.lines()}")
 
     def __exit__(self, *_):
-        for process in (self.gateway, self.sandbox):
+        for process in (self.process, self.sandbox):
             process.terminate()
             process.wait()
         if self.reader:
