@@ -96,7 +96,8 @@ impl UploadPolicy {
             .flat_map(|rules| rules.of(MediaKind::of(essence)));
         if let Some(broken) = of_kind.into_iter().find(|rules| rules.refuse(essence)) {
             let detail = format!(
-                "the file is {essence}, which the channel {channel} doesn't take: send another type of file"
+                "the file is {essence}, which the channel {channel} doesn't take: send another \
+                 type of file"
             );
             return Err(refused(detail).with_limit(broken.limit()));
         }
@@ -157,7 +158,8 @@ impl UploadPolicy {
             return Ok(());
         }
         let detail = format!(
-            "the channel {channel} is none that this gateway knows: check its name, or have it added to the settings"
+            "the channel {channel} is none that this gateway knows: check its name, or have it \
+             added to the settings"
         );
         Err(Error::caller(
             ErrorCode::InvalidField,

@@ -126,8 +126,10 @@ impl Authenticator {
     }
 }
 
-const UNKNOWN_KEY: &str = "the caller is unknown: send Authorization: Bearer <key>, with a key that is in the gateway's settings";
-const NO_TOKEN: &str = "the caller is unknown: send Authorization: Bearer <token>, with a JWT of the issuer that the gateway trusts";
+const UNKNOWN_KEY: &str = "the caller is unknown: send Authorization: Bearer <key>, with a key \
+                           that is in the gateway's settings";
+const NO_TOKEN: &str = "the caller is unknown: send Authorization: Bearer <token>, with a JWT of \
+                        the issuer that the gateway trusts";
 
 fn unfit(unfit: InvalidToken) -> ErrorResponse {
     match unfit {
@@ -137,7 +139,8 @@ fn unfit(unfit: InvalidToken) -> ErrorResponse {
             "Bearer error=\"invalid_token\"",
         ),
         InvalidToken::NoKeys => {
-            let detail = "the gateway can't reach the issuer of callers' tokens, and has no keys to check them with: try again shortly";
+            let detail = "the gateway can't reach the issuer of callers' tokens, and has no keys \
+                          to check them with: try again shortly";
             Error::gateway(ErrorCode::UpstreamUnavailable, Stage::Admit, detail)
                 .with_retry_after(Duration::from_secs(5))
                 .into()
@@ -208,7 +211,8 @@ pub(super) fn authorize(caller: &AuthenticatedCaller, permission: Permission) ->
         Permission::Read => "this caller may not read",
         Permission::Upload => "this caller may only read: uploading takes the role adapter",
         Permission::Delete => {
-            "this caller may not delete: that takes delete = true in its settings or its token, or the role operator"
+            "this caller may not delete: that takes delete = true in its settings or its token, \
+             or the role operator"
         }
         Permission::Manage => {
             "this caller may not work on accounts and channels: that takes the role operator"

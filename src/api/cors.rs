@@ -23,8 +23,9 @@ use crate::types::error::{Error, ErrorCode, Stage};
 
 /// Headers that a page may send.
 const ALLOWED: HeaderValue = HeaderValue::from_static(
-    "authorization, cache-control, content-digest, content-disposition, content-type, idempotency-key, if-modified-since, \
-     if-none-match, if-range, range, repr-digest, want-repr-digest, x-request-id",
+    "authorization, cache-control, content-digest, content-disposition, content-type, \
+     idempotency-key, if-modified-since, if-none-match, if-range, range, repr-digest, \
+     want-repr-digest, x-request-id",
 );
 
 /// Headers of an answer that a page may read, beside those that it always may.
@@ -125,7 +126,10 @@ impl CorsPolicy {
         if self.takes_all() {
             return RequestInitiator::Listed(HeaderValue::from_static("*"));
         }
-        let is_listed = |entry: &CorsOrigin| matches!(entry, CorsOrigin::Exact(listed) if listed.as_bytes() == origin.as_bytes());
+        let is_listed = |entry: &CorsOrigin| match entry {
+            CorsOrigin::Exact(listed) => listed.as_bytes() == origin.as_bytes(),
+            CorsOrigin::Any => false,
+        };
         if self.0.iter().any(is_listed) {
             RequestInitiator::Listed(origin.clone())
         } else {
@@ -156,8 +160,8 @@ impl RequestInitiator {
         if *self != Self::Foreign {
             return Ok(());
         }
-        let detail = "web pages of other origins may not call this gateway: call it from a server, or have the page's origin listed \
-                      in server.cors_origins";
+        let detail = "web pages of other origins may not call this gateway: call it from a \
+                      server, or have the page's origin listed in server.cors_origins";
         Err(Error::caller(ErrorCode::Forbidden, Stage::Admit, detail))
     }
 

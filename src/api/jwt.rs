@@ -261,9 +261,14 @@ mod tests {
 
     #[test]
     fn claims_give_a_callers_permissions_and_bounds() {
-        let caller = read(
-            json!({"sub": "a", "role": "adapter", "channels": "sms", "sender": "custom_bot", "account": "acc-1", "delete": true}),
-        );
+        let caller = read(json!({
+            "sub": "a",
+            "role": "adapter",
+            "channels": "sms",
+            "sender": "custom_bot",
+            "account": "acc-1",
+            "delete": true,
+        }));
         let expected = AuthenticatedCaller {
             id: "a".into(),
             role: CallerRole::Adapter,

@@ -44,7 +44,10 @@ fn shown(allowance: &EffectiveRules) -> Value {
         })
         .collect();
     let mut shown = object!({
-        "channel": allowance.channel, "sender": allowance.sender.name(), "attachments": allowance.enabled, "kinds": kinds,
+        "channel": allowance.channel,
+        "sender": allowance.sender.name(),
+        "attachments": allowance.enabled,
+        "kinds": kinds,
     });
     match &allowance.extensions {
         ExtensionRule::Any => {}

@@ -33,8 +33,8 @@ impl FileWatcher {
         Self { paths, seen }
     }
 
-    /// Waits until their content has changed and is the same at two polls: before that, somebody may
-    /// still be writing them. A file that vanishes or can't be read has changed, too.
+    /// Waits until their content has changed and is the same at two polls: before that, somebody
+    /// may still be writing them. A file that vanishes or can't be read has changed, too.
     pub async fn next(&mut self) {
         let mut last = None;
         loop {

@@ -62,7 +62,8 @@ impl AttachmentPolicy {
     pub fn judge(&self, channel: &str, extension: &str) -> Result<(), Error> {
         if !self.enabled {
             let detail = format!(
-                "the channel {channel} takes no attachments in this direction: an operator can allow them in eGain"
+                "the channel {channel} takes no attachments in this direction: an operator can \
+                 allow them in eGain"
             );
             return Err(
                 Error::caller(ErrorCode::Forbidden, Stage::Policy, detail).with_limit(self.limit())

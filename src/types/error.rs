@@ -10,7 +10,10 @@ use super::cause;
 
 /// Declares an enum of names that leave the process: in problem documents, logs and label values.
 macro_rules! names {
-    ($(#[$doc:meta])* $enum:ident { $($(#[$variant_doc:meta])* $variant:ident = $name:literal,)* }) => {
+    (
+        $(#[$doc:meta])*
+        $enum:ident { $($(#[$variant_doc:meta])* $variant:ident = $name:literal,)* }
+    ) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum $enum { $($(#[$variant_doc])* $variant,)* }

@@ -214,7 +214,9 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_is_taken_and_given_back_the_limit_holds(
-            most in 0_u64..50, least in 0_u64..10, steps in prop::collection::vec((0_u8..5, 0_u64..8, any::<bool>()), 0..200)
+            most in 0_u64..50,
+            least in 0_u64..10,
+            steps in prop::collection::vec((0_u8..5, 0_u64..8, any::<bool>()), 0..200),
         ) {
             let limit = FairLimit::new(most, least);
             let mut held = Vec::new();

@@ -33,11 +33,17 @@ impl Customer {
     /// An account as eGain's documents have it, for a channel of this type.
     fn account(&self, kind: &str, address: &str) -> Value {
         json!({
-            "name": format!("An account of {kind}"), "address": address, "channel": {"id": self.channel(kind)},
+            "name": format!("An account of {kind}"),
+            "address": address,
+            "channel": {"id": self.channel(kind)},
             "chatConfigurations": {
-                "orchestration": {"id": "0f8fad5b-d9cb-469f-a165-70867728950e"}, "entryPoint": {"id": "1001"},
+                "orchestration": {"id": "0f8fad5b-d9cb-469f-a165-70867728950e"},
+                "entryPoint": {"id": "1001"},
             },
-            "attributes": [{"name": "accountSid", "value": "AC1"}, {"name": "authToken", "value": "hidden"}],
+            "attributes": [
+                {"name": "accountSid", "value": "AC1"},
+                {"name": "authToken", "value": "hidden"},
+            ],
         })
     }
 }

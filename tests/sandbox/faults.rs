@@ -306,8 +306,16 @@ async fn faults_and_counts_are_at_hand_over_http() {
         stats["faults"],
         json!([{"at": "upload", "close": true}, {"at": "token", "delay": "1s"}])
     );
-    let asset = json!({"id": id, "name": "note.txt", "size": 5, "content_type": "text/plain", "channel": "sms",
-        "sender": "customer", "complete": false, "received": 0});
+    let asset = json!({
+        "id": id,
+        "name": "note.txt",
+        "size": 5,
+        "content_type": "text/plain",
+        "channel": "sms",
+        "sender": "customer",
+        "complete": false,
+        "received": 0,
+    });
     assert_eq!(stats["assets"], json!([asset]));
     assert_eq!(
         customer

@@ -174,8 +174,10 @@ fn all_mistakes_are_reported_under_their_written_names() {
     let told = mistakes(toml, &variables);
     let expected = [
         r#""egain.rate": unknown key, did you mean egain.rate?"#,
-        "ASSET_GATEWAY_EGAIN__BASE_URL: expected an http or https URL with a host, and without user, password, query and fragment",
-        "ASSET_GATEWAY_EGAIN__BUDGET_WAITS: unknown key, did you mean ASSET_GATEWAY_EGAIN__BUDGET_WAIT?",
+        "ASSET_GATEWAY_EGAIN__BASE_URL: expected an http or https URL with a host, and without \
+         user, password, query and fragment",
+        "ASSET_GATEWAY_EGAIN__BUDGET_WAITS: unknown key, did you mean \
+         ASSET_GATEWAY_EGAIN__BUDGET_WAIT?",
         "ASSET_GATEWAY_NO__SUCH: unknown key",
         "egain.burst: needs egain.rate, which isn't set",
         r#"egain.plan: expected one of developer, basic, enterprise, found "premium""#,
@@ -361,10 +363,13 @@ fn what_is_shown_loads_again_and_shows_the_same() {
 #[test]
 fn the_service_says_all_that_it_lacks() {
     let expected = [
-        "auth.mode: not set: say who may call. keys takes the callers of auth.keys, jwt those with a token of auth.jwt.issuer; \
-         none (ASSET_GATEWAY_AUTH__MODE=none) lets anyone who can connect do everything",
-        "egain.plan: not set: say developer, basic or enterprise, or set egain.rate (calls a second)",
-        "egain.token: not set: give a token, or egain.token_url, egain.client_id and egain.client_secret",
+        "auth.mode: not set: say who may call. keys takes the callers of auth.keys, jwt those \
+         with a token of auth.jwt.issuer; none \
+         (ASSET_GATEWAY_AUTH__MODE=none) lets anyone who can connect do everything",
+        "egain.plan: not set: say developer, basic or enterprise, or set egain.rate (calls a \
+         second)",
+        "egain.token: not set: give a token, or egain.token_url, egain.client_id and \
+         egain.client_secret",
     ];
     assert_eq!(mistakes_of_serve(&[]).lines().collect::<Vec<_>>(), expected);
     assert_eq!(
@@ -399,7 +404,8 @@ fn a_token_or_complete_client_credentials_are_enough() {
     );
     assert_eq!(
         mistakes_of_serve(&[common.as_slice(), &client[..1], &[token]].concat()),
-        "ASSET_GATEWAY_EGAIN__TOKEN_URL: is given together with egain.token: only one of them can hold"
+        "ASSET_GATEWAY_EGAIN__TOKEN_URL: is given together with egain.token: only one of them can \
+         hold"
     );
 }
 
@@ -529,7 +535,8 @@ fn a_section_may_lie_within_another() {
     let variable = ("ASSET_GATEWAY_AUTH__JWT__ISSUERS", "x");
     assert_eq!(
         mistakes("", &[variable]),
-        "ASSET_GATEWAY_AUTH__JWT__ISSUERS: unknown key, did you mean ASSET_GATEWAY_AUTH__JWT__ISSUER?"
+        "ASSET_GATEWAY_AUTH__JWT__ISSUERS: unknown key, did you mean \
+         ASSET_GATEWAY_AUTH__JWT__ISSUER?"
     );
 }
 

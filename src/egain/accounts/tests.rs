@@ -14,7 +14,10 @@ fn good() -> Value {
             "orchestration": {"id": "0f8fad5b-d9cb-469f-a165-70867728950e"},
             "entryPoint": {"id": "1001"},
         },
-        "attributes": [{"name": "accountSid", "value": "AC1"}, {"name": "authToken", "value": "hidden"}],
+        "attributes": [
+            {"name": "accountSid", "value": "AC1"},
+            {"name": "authToken", "value": "hidden"},
+        ],
     })
 }
 
@@ -123,7 +126,8 @@ fn a_field_outside_its_bounds_is_named() {
         (
             "/chatConfigurations/onAgentUnavailability",
             json!("hang_up"),
-            "chatConfigurations.onAgentUnavailability: off_hours or retain_and_retry, is \"hang_up\"",
+            "chatConfigurations.onAgentUnavailability: off_hours or retain_and_retry, is \
+             \"hang_up\"",
         ),
         (
             "/chatConfigurations/timeOut",
@@ -143,8 +147,9 @@ fn a_field_outside_its_bounds_is_named() {
         (
             "/attributes",
             json!([]),
-            "attributes: 1 to 10 items, has 0; attributes.accountSid: missing: Twilio SMS needs it; \
-                                    attributes.authToken: missing: Twilio SMS needs it",
+            "attributes: 1 to 10 items, has 0; \
+             attributes.accountSid: missing: Twilio SMS needs it; \
+             attributes.authToken: missing: Twilio SMS needs it",
         ),
         (
             "/attributes/0",
@@ -155,12 +160,13 @@ fn a_field_outside_its_bounds_is_named() {
             "/attributes/1",
             json!({"name": "token", "value": text(1024)}),
             "attributes[1].value: 1 to 1023 characters, has 1024; \
-                                    attributes.authToken: missing: Twilio SMS needs it",
+             attributes.authToken: missing: Twilio SMS needs it",
         ),
         (
             "/attributes/0",
             json!("AC1"),
-            "attributes[0]: an object, is a string; attributes.accountSid: missing: Twilio SMS needs it",
+            "attributes[0]: an object, is a string; \
+             attributes.accountSid: missing: Twilio SMS needs it",
         ),
     ] {
         assert_eq!(
@@ -208,7 +214,11 @@ fn an_address_is_as_its_provider_writes_it() {
 
 #[test]
 fn all_mistakes_are_reported_and_none_shows_a_secret() {
-    let document = json!({"name": "", "chatConfigurations": {"timeout": 1}, "attributes": [{"name": "authToken", "value": ["planted"]}]});
+    let document = json!({
+        "name": "",
+        "chatConfigurations": {"timeout": 1},
+        "attributes": [{"name": "authToken", "value": ["planted"]}],
+    });
     let errors = Account::read(object(&document), AccountVariant::WhatsApp, None).unwrap_err();
     let paths: Vec<_> = errors.iter().map(|error| error.path.as_str()).collect();
     let expected = [

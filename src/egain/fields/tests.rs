@@ -13,7 +13,13 @@ fn odd(metrics: &ServiceMetrics, field: &str) -> u64 {
 #[test]
 fn what_is_documented_is_read_and_isnt_odd() {
     let metrics = metrics();
-    let body = json!({"id": "a-1", "name": "a.txt", "size": 5, "contentUrlExpiry": "2022-01-27T20:04:25.498Z", "more": {}});
+    let body = json!({
+        "id": "a-1",
+        "name": "a.txt",
+        "size": 5,
+        "contentUrlExpiry": "2022-01-27T20:04:25.498Z",
+        "more": {},
+    });
     let fields = JsonFields::read(body.to_string().as_bytes(), &metrics);
     assert_eq!(fields.id().unwrap().as_str(), "a-1");
     assert_eq!(

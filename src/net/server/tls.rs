@@ -83,7 +83,11 @@ impl TlsIdentity {
                     tracing::info!(%cert, "TLS certificate reloaded for new connections");
                 }
                 Err(error) => {
-                    tracing::error!(%cert, %error, "TLS certificate reload failed, keeping the previous one")
+                    tracing::error!(
+                        %cert,
+                        %error,
+                        "TLS certificate reload failed, keeping the previous one"
+                    )
                 }
             }
         }

@@ -40,8 +40,7 @@ fn request(gateway: &TestGateway, method: &str, path: &str) -> Request<()> {
 /// CVE-2023-44487: each stream is opened and taken back at once, which costs the client next to
 /// nothing.
 #[tokio::test]
-async fn a_rapid_reset_costs_only_its_own_connection()
- {
+async fn a_rapid_reset_costs_only_its_own_connection() {
     let gateway = TestGateway::start().await;
     let (client, ending) = connect(&gateway).await;
     let mut opened = 0;

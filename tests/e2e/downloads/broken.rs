@@ -136,7 +136,9 @@ async fn a_break_without_strong_validator_reaches_the_caller() {
 
 #[tokio::test]
 async fn a_break_without_length_reaches_the_caller() {
-    let chunked = b"HTTP/1.1 200 OK\r\netag: \"e\"\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\nnonsense\r\n".to_vec();
+    let chunked = b"HTTP/1.1 200 OK\r\netag: \"e\"\r\ntransfer-encoding: chunked\r\n\r\n5\r\n\
+                    hello\r\nnonsense\r\n"
+        .to_vec();
     let gateway = Storage::that_says(vec![chunked]).await.gateway(&[]).await;
     let path = stored(&gateway, "a.bin", noise(10, 5)).await;
     assert!(
@@ -158,7 +160,9 @@ async fn a_stream_never_resumes_with_another_files_bytes() {
             .to_vec();
     let other =
         b"HTTP/1.1 200 OK\r\netag: \"two\"\r\ncontent-length: 10\r\n\r\nabcdefghij".to_vec();
-    let part = b"HTTP/1.1 206 Part\r\netag: \"two\"\r\ncontent-range: bytes 5-9/10\r\ncontent-length: 5\r\n\r\nfghij".to_vec();
+    let part = b"HTTP/1.1 206 Part\r\netag: \"two\"\r\ncontent-range: bytes 5-9/10\r\n\
+                 content-length: 5\r\n\r\nfghij"
+        .to_vec();
     for second in [other, part] {
         let storage = Storage::that_says(vec![first.clone(), second]).await;
         let gateway = storage

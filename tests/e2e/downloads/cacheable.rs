@@ -241,7 +241,11 @@ async fn a_deleted_asset_is_404_whatever_the_caller_has() {
 async fn the_own_etag_works_without_reaching_storage() {
     let said = |status: &str, range: &str, body: &str| {
         let length = body.len();
-        format!("HTTP/1.1 {status}\r\n{range}content-length: {length}\r\nconnection: close\r\n\r\n{body}").into_bytes()
+        format!(
+            "HTTP/1.1 {status}\r\n{range}content-length: {length}\r\nconnection: close\r\n\r\n\
+                 {body}"
+        )
+        .into_bytes()
     };
     let part = || said("206 Part", "content-range: bytes 2-4/10\r\n", "234");
     let whole = || said("200 OK", "", "0123456789");

@@ -85,9 +85,12 @@ async fn the_browsers_own_viewers_may_work_and_nothing_else() {
     let gateway = TestGateway::start().await;
     let png =
         b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89".to_vec();
-    let wav =
-        [b"RIFF\x2c\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x80\x3e\0\0\x02\0\x10\0data\x08\0\0\0".as_slice(), &[0; 8]]
-            .concat();
+    let wav = [
+        b"RIFF\x2c\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x80\x3e\0\0".as_slice(),
+        b"\x02\0\x10\0data\x08\0\0\0",
+        &[0; 8],
+    ]
+    .concat();
     let nothing = "sandbox; default-src 'none'";
     for (name, bytes, shown, policy) in [
         (

@@ -111,10 +111,12 @@ async fn a_failed_precondition_is_passed_on_without_storages_words() {
 #[tokio::test]
 async fn several_ranges_pass_on_as_multipart_byteranges() {
     let multipart = "multipart/byteranges; boundary=x";
-    let body = "--x\r\nContent-Range: bytes 0-0/10\r\n\r\n0\r\n--x\r\nContent-Range: bytes 2-2/10\r\n\r\n2\r\n--x--\r\n";
+    let body = "--x\r\nContent-Range: bytes 0-0/10\r\n\r\n0\r\n--x\r\n\
+                Content-Range: bytes 2-2/10\r\n\r\n2\r\n--x--\r\n";
     let length = body.len();
     let said = format!(
-        "HTTP/1.1 206 Partial\r\ncontent-type: {multipart}\r\netag: \"e\"\r\ncontent-length: {length}\r\n\r\n{body}"
+        "HTTP/1.1 206 Partial\r\ncontent-type: {multipart}\r\netag: \"e\"\r\n\
+         content-length: {length}\r\n\r\n{body}"
     );
     let storage = Storage::that_says(vec![said.into_bytes()]).await;
     let gateway = storage.gateway(&[]).await;

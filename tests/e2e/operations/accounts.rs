@@ -14,14 +14,20 @@ const SECRET: &str = "agw_auth-token-of-an-account";
 /// An account of a channel of this type, as eGain's documents have it.
 fn account(gateway: &TestGateway, kind: &str, address: &str) -> Value {
     json!({
-        "name": format!("An account of {kind}"), "address": address, "channel": {"id": channel(gateway, kind)},
+        "name": format!("An account of {kind}"),
+        "address": address,
+        "channel": {"id": channel(gateway, kind)},
         "caseManagement": {"sameCaseDuration": 1440, "copyCustomAttributes": true},
         "chatConfigurations": {
             "timeout": 240, "defaultLanguage": "en-US", "onAgentUnavailability": "off_hours",
             "allowLogoutWithOpenChats": false, "allowQueueTransferOnAgentUnavailability": false,
-            "orchestration": {"id": "0f8fad5b-d9cb-469f-a165-70867728950e"}, "entryPoint": {"id": "1001"},
+            "orchestration": {"id": "0f8fad5b-d9cb-469f-a165-70867728950e"},
+            "entryPoint": {"id": "1001"},
         },
-        "attributes": [{"name": "accountSid", "value": "AC1"}, {"name": "authToken", "value": SECRET}],
+        "attributes": [
+            {"name": "accountSid", "value": "AC1"},
+            {"name": "authToken", "value": SECRET},
+        ],
     })
 }
 
@@ -163,8 +169,10 @@ async fn all_mistakes_are_reported_and_nothing_is_sent() {
     document["attributes"] = json!([{"name": "authToken", "value": SECRET}]);
     let (status, said) =
         detail(send(&gateway, Method::POST, "/v1/accounts", &document).await).await;
-    let expected = "address: + and up to 15 digits for Twilio SMS, is \"4155550100\"; chatConfigurations.timeout: 3 to 10080, is 2; \
-                    chatConfigurations.timeOut: unknown: did you mean timeout?; attributes.accountSid: missing: Twilio SMS needs it";
+    let expected = "address: + and up to 15 digits for Twilio SMS, is \"4155550100\"; \
+                    chatConfigurations.timeout: 3 to 10080, is 2; \
+                    chatConfigurations.timeOut: unknown: did you mean timeout?; \
+                    attributes.accountSid: missing: Twilio SMS needs it";
     let mut told: Vec<_> = said.split("; ").collect();
     let mut awaited: Vec<_> = expected.split("; ").collect();
     told.sort_unstable();

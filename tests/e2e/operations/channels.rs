@@ -280,7 +280,8 @@ async fn unknown_channels_are_refused_if_the_policy_says() {
 
 #[tokio::test]
 async fn a_kind_of_media_has_limits_of_its_own() {
-    let rules = "[policy.channels.whatsapp.outbound]\nmax_size = \"4KiB\"\n[policy.channels.whatsapp.outbound.image]\nmax_size = \"1KiB\"\n";
+    let rules = "[policy.channels.whatsapp.outbound]\nmax_size = \"4KiB\"\n\
+                 [policy.channels.whatsapp.outbound.image]\nmax_size = \"1KiB\"\n";
     let gateway = TestGateway::builder().file(rules).start().await;
     let query = "channel=whatsapp&sender=custom_bot";
     let picture = |size: usize| [PNG, &vec![0; size - PNG.len()]].concat();

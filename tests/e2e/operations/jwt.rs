@@ -49,7 +49,8 @@ impl Signer {
                 (EncodingKey::from_ed_der(&private), jwk)
             }
             Algorithm::ES256 => {
-                let jwk = json!({"kty": "EC", "crv": "P-256", "x": base64(&public[1..33]), "y": base64(&public[33..])});
+                let (x, y) = (base64(&public[1..33]), base64(&public[33..]));
+                let jwk = json!({"kty": "EC", "crv": "P-256", "x": x, "y": y});
                 (EncodingKey::from_ec_der(&private), jwk)
             }
             // 26 bytes of PKCS #8 lie before the PKCS #1 key that is signed with; 9 of DER before
@@ -425,7 +426,12 @@ async fn claims_under_configured_names_decide_permissions() {
     let gateway = Issuer::open(&[&signer]).await.gateway(&names).await;
     let token = |more: Value| token(&signer, &more);
     let role = |role: &str| json!({"https://egain.test/roles": [role]});
-    let adapter = json!({"https://egain.test/roles": "adapter", "may_delete": true, "channels": ["sms"], "sender": "custom_bot"});
+    let adapter = json!({
+        "https://egain.test/roles": "adapter",
+        "may_delete": true,
+        "channels": ["sms"],
+        "sender": "custom_bot",
+    });
     let operator = token(role("operator"));
     for (token, upload, delete) in [
         (token(json!({})), 403, 403),

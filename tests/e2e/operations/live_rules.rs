@@ -121,10 +121,8 @@ async fn a_channel_that_contradicts_its_account_is_refused() {
             false
         )
     );
-    assert_eq!(
-        receipt(upload(&gateway, "channel=SMS_twilio&name=a.txt", b"a".to_vec()).await).await["channel"],
-        "SMS_twilio"
-    );
+    let own = upload(&gateway, "channel=SMS_twilio&name=a.txt", b"a".to_vec()).await;
+    assert_eq!(receipt(own).await["channel"], "SMS_twilio");
     let free = gateway
         .post("/v1/assets?channel=whatsapp&sender=egain_bot&name=a.txt")
         .by("free")
@@ -338,7 +336,8 @@ async fn limits_are_readable_before_an_upload() {
     );
     let wrong = gateway.get("/v1/limits").by("free").send().await.unwrap();
     assert_eq!(problem(wrong).await.1, "missing-field");
-    let file = "[policy.channels.sms]\nmax_size = \"1MiB\"\n[policy.channels.sms.image]\nmax_size = \"1KiB\"\nallow = [\"image/png\"]\n";
+    let file = "[policy.channels.sms]\nmax_size = \"1MiB\"\n[policy.channels.sms.image]\n\
+                max_size = \"1KiB\"\nallow = [\"image/png\"]\n";
     let gateway = TestGateway::builder().file(file).start().await;
     let told: Value = gateway
         .get("/v1/limits?channel=sms")

@@ -174,7 +174,8 @@ async fn slow_egain(listener: TcpListener, asked: mpsc::Sender<String>, answer: 
                 }
                 let body = if is_create { asset } else { "" };
                 let head = format!(
-                    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+                    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\
+                     Content-Length: {}\r\n\r\n",
                     body.len()
                 );
                 stream

@@ -12,7 +12,8 @@ const JPEG: &[u8] = b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0";
 const CHANNEL: &str = "Content-Disposition: form-data; name=\"channel\"";
 const FILE: &str =
     "Content-Disposition: form-data; name=\"file\"; filename=\"a.jpg\"\r\nContent-Type: image/jpeg";
-const EMPTY: &str = "Content-Disposition: form-data; name=\"second\"; filename=\"\"\r\nContent-Type: application/octet-stream";
+const EMPTY: &str = "Content-Disposition: form-data; name=\"second\"; filename=\"\"\r\n\
+                     Content-Type: application/octet-stream";
 
 /// Parts, each a head and its bytes, between lines of `boundary`.
 fn framed(boundary: &str, parts: &[(&str, &[u8])]) -> Vec<u8> {
@@ -87,14 +88,27 @@ async fn mail_libraries_forms_are_read() {
         format!("Content-Disposition: form-data; name=\"file\";\r\n filename=\"{name}\"");
     for head in [
         format!("{disposition}\r\nContent-Type: image/jpeg"),
-        format!("Content-Type: image/jpeg;\r\n\tname=\"{name}\"\r\nContent-Transfer-Encoding: binary\r\n{disposition}"),
-        format!("MIME-Version: 1.0\r\ncontent-type: image/jpeg\r\nCONTENT-ID:\r\n\t<1@x>\r\n{disposition}"),
-        "Content-Disposition: form-data; name=\"file\"; filename=\"Reservation - Holiday Park by the Sea\r\n - 2025-01-10.jpg\""
+        format!(
+            "Content-Type: image/jpeg;\r\n\tname=\"{name}\"\r\n\
+                 Content-Transfer-Encoding: binary\r\n{disposition}"
+        ),
+        format!(
+            "MIME-Version: 1.0\r\ncontent-type: image/jpeg\r\nCONTENT-ID:\r\n\t<1@x>\r\n\
+                 {disposition}"
+        ),
+        "Content-Disposition: form-data; name=\"file\"; filename=\"Reservation - Holiday Park by \
+         the Sea\r\n - 2025-01-10.jpg\""
             .to_owned(),
     ] {
         let body = framed("x", &[(CHANNEL, b"sms"), (&head, JPEG)]);
-        let body = [b"This is a multi-part message in MIME format.\r\n\r\n", &body[..], b"\r\nan epilogue\r\n"].concat();
-        let receipt = stored(&gateway, send(&gateway, "", "multipart/form-data; boundary=x", body).await, JPEG).await;
+        let body = [
+            b"This is a multi-part message in MIME format.\r\n\r\n",
+            &body[..],
+            b"\r\nan epilogue\r\n",
+        ]
+        .concat();
+        let sent = send(&gateway, "", "multipart/form-data; boundary=x", body).await;
+        let receipt = stored(&gateway, sent, JPEG).await;
         assert_eq!(receipt["name"], name, "{head}");
     }
 }

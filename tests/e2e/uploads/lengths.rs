@@ -39,7 +39,8 @@ fn with_form(
 fn measured_form(file: &[u8], length: usize) -> (String, Vec<u8>) {
     let boundary = "xyz";
     let head = format!(
-        "--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.bin\"\r\nContent-Length: {length}\r\n\r\n"
+        "--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.bin\"\r\n\
+         Content-Length: {length}\r\n\r\n"
     );
     let body = [
         head.as_bytes(),

@@ -9,7 +9,11 @@ use crate::support::gateway::{TestGateway, receipt};
 use crate::support::refusal::Refusal;
 
 fn refuses(code: &str, details: Value) -> Fault {
-    let body = json!({"code": code, "developerMessage": "an attribute has an invalid value", "details": details});
+    let body = json!({
+        "code": code,
+        "developerMessage": "an attribute has an invalid value",
+        "details": details,
+    });
     Fault::at(SandboxOperation::CreateAsset)
         .status(StatusCode::BAD_REQUEST)
         .body(body)

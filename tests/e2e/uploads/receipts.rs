@@ -32,7 +32,12 @@ async fn a_receipt_has_the_assets_location_and_timings() {
         assert!(timing.contains(&format!("{stage};dur=")), "{timing}");
     }
     let expected = serde_json::json!({
-        "id": id, "name": "a.txt", "contentType": told["contentType"], "size": 4, "channel": "whatsapp", "sender": "custom_bot",
+        "id": id,
+        "name": "a.txt",
+        "contentType": told["contentType"],
+        "size": 4,
+        "channel": "whatsapp",
+        "sender": "custom_bot",
         "lengthSource": "declared",
     });
     assert_eq!(told, expected);

@@ -174,7 +174,8 @@ async fn bytes_that_would_be_stored_encoded_are_refused() {
             (415, "encoding-not-allowed", "caller", "read")
         );
     }
-    let field = "Content-Disposition: form-data; name=\"channel\"\r\nContent-Transfer-Encoding: base64\r\n\r\nc21z\r\n";
+    let field = "Content-Disposition: form-data; name=\"channel\"\r\n\
+                 Content-Transfer-Encoding: base64\r\n\r\nc21z\r\n";
     let (content_type, body) = form(&[], "a.txt", b"text", "");
     let boundary = content_type.split_once('=').unwrap().1;
     let before = [format!("--{boundary}\r\n{field}").as_bytes(), &body].concat();
@@ -240,7 +241,8 @@ async fn of_two_types_neither_is_believed() {
 async fn what_is_wrong_behind_the_file_keeps_nothing() {
     let gateway = TestGateway::start().await;
     let late = "--BOUNDARY\r\nContent-Disposition: form-data; name=\"channel\"\r\n\r\nwhatsapp\r\n";
-    let second = "--BOUNDARY\r\nContent-Disposition: form-data; name=\"file\"; filename=\"b.bin\"\r\n\r\nmore\r\n";
+    let second = "--BOUNDARY\r\nContent-Disposition: form-data; name=\"file\"; \
+                  filename=\"b.bin\"\r\n\r\nmore\r\n";
     for size in [1000, 200_000] {
         let file = noise(size, 1);
         for declared in ["channel=sms", &format!("channel=sms&size={size}")] {

@@ -103,7 +103,8 @@ async fn servers(times: usize) -> (Server, Server, TestGateway) {
     );
     let length = asset.len();
     let answer = format!(
-        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{asset}"
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n\
+         {asset}"
     );
     let egain = Server::that_says(answer, times).await;
     let base = format!("http://{}", egain.addr);

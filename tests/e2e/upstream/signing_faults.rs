@@ -111,14 +111,15 @@ async fn a_failing_egain_is_told_for_what_it_is() {
 #[tokio::test]
 async fn what_egain_says_is_passed_on() {
     let gateway = TestGateway::start().await;
-    let body = json!({"code": "400-143", "developermessage": "a needed attribute is missing", "details": []});
+    let message = "a needed attribute is missing";
+    let body = json!({"code": "400-143", "developermessage": message, "details": []});
     gateway
         .sandbox
         .fault(create().status(StatusCode::BAD_REQUEST).body(body));
     let said = refused(&gateway).await.upstream;
     assert_eq!(
         said,
-        json!({"status": 400, "code": "400-143", "developerMessage": "a needed attribute is missing"})
+        json!({"status": 400, "code": "400-143", "developerMessage": message})
     );
 }
 

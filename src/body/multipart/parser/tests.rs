@@ -92,8 +92,11 @@ fn form(file: &[u8]) -> Vec<u8> {
 
 #[test]
 fn fields_and_files_come_in_order_with_their_offsets() {
-    let body = "--bound\r\nContent-Disposition: form-data; name=\"channel\"\r\n\r\nchat\r\n--bound\r\n\
-        Content-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nhello\r\n--bound\r\n\
+    let body = "--bound\r\n\
+        Content-Disposition: form-data; name=\"channel\"\r\n\r\nchat\r\n\
+        --bound\r\n\
+        Content-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nhello\r\n\
+        --bound\r\n\
         Content-Disposition: form-data; name=\"late\"\r\n\r\n\r\n--bound--\r\n";
     let field = |name: &str, file_name: Option<&str>| {
         FormEvent::Part(PartHead {
@@ -490,7 +493,11 @@ proptest! {
     }
 
     #[test]
-    fn cuts_change_nothing(body in near_delimiters(), start in select(vec!["", "--bound\r\n\r\n"]), cuts in cuts()) {
+    fn cuts_change_nothing(
+        body in near_delimiters(),
+        start in select(vec!["", "--bound\r\n\r\n"]),
+        cuts in cuts(),
+    ) {
         let body = [start.as_bytes(), &body].concat();
         let whole = read_whole(&body);
         prop_assert_eq!(&read(&cut(&body, &cuts)), &whole);
@@ -499,15 +506,23 @@ proptest! {
     }
 
     #[test]
-    fn garbage_is_refused_without_a_panic(garbage in vec(any::<u8>(), 0..300), boundary in "[a-z]{1,2}", cuts in cuts()) {
-        let boundary = Boundary::from_content_type(&format!("multipart/form-data; boundary={boundary}")).unwrap();
+    fn garbage_is_refused_without_a_panic(
+        garbage in vec(any::<u8>(), 0..300),
+        boundary in "[a-z]{1,2}",
+        cuts in cuts(),
+    ) {
+        let content_type = format!("multipart/form-data; boundary={boundary}");
+        let boundary = Boundary::from_content_type(&content_type).unwrap();
         let mut parser = FormParser::new(&boundary);
         let _ = read_with(&mut parser, &cut(&garbage, &cuts));
         prop_assert!(parser.consumed() <= garbage.len() as u64);
     }
 
     #[test]
-    fn a_garbled_head_never_panics(head in vec(any::<u8>(), 0..200), lines in "(Content-Disposition: [ -~]{0,60}\r\n){0,3}") {
+    fn a_garbled_head_never_panics(
+        head in vec(any::<u8>(), 0..200),
+        lines in "(Content-Disposition: [ -~]{0,60}\r\n){0,3}",
+    ) {
         let _ = read_whole([b"--bound\r\n", lines.as_bytes(), &head, b"\r\n\r\n"].concat());
         let _ = PartDisposition::parse(&head);
         let _ = Boundary::from_content_type(&lines);
