@@ -74,7 +74,7 @@ fn no_child_imports_what_its_parent_defines() {
 #[test]
 fn an_import_that_goes_up_is_found() {
     for (module, code) in [
-        ("egain", "use crate::api::Api;"),
+        ("egain", "use crate::api::ApiService;"),
         ("egain", "use crate::storage::StorageClient;"),
         ("types", "use crate::media::sniff;"),
         ("api", "use crate::{\n    download,\n    config,\n};"),
@@ -98,7 +98,7 @@ fn an_import_that_goes_down_is_fine() {
         ("egain", "//! See [`crate::api`]."),
         (
             "egain",
-            "#[cfg(test)]\nmod tests {\n    use crate::api::Api;\n}",
+            "#[cfg(test)]\nmod tests {\n    use crate::api::ApiService;\n}",
         ),
     ] {
         let sources = Sources::of(&[(module, code)]);

@@ -42,7 +42,7 @@ words! {
 
 section! {
     /// Who may call.
-    Auth as "auth" {
+    AuthSection as "auth" {
         /// How callers prove who they are: keys, jwt, or none (they don't, and may do everything).
         mode: Option<AuthMode> => "required";
         /// Callers' keys, as `asset-gateway key new` makes them; in the file only, and read again
@@ -53,7 +53,7 @@ section! {
 
 section! {
     /// Whose tokens are taken, and how they are read.
-    Jwt as "auth.jwt" {
+    JwtSection as "auth.jwt" {
         /// Who signs callers' tokens: what `iss` says.
         issuer: Option<String> => "required with jwt";
         /// Whom tokens are for: what `aud` says.
@@ -75,7 +75,7 @@ section! {
     }
 }
 
-impl Jwt {
+impl JwtSection {
     /// Notes what tokens can't be judged without.
     pub(in crate::config) fn require(&self, mode: Option<AuthMode>, errors: &mut ErrorCollector) {
         let given = [
@@ -110,13 +110,15 @@ impl Jwt {
     }
 }
 
-impl Auth {
+impl AuthSection {
     /// Notes what the service can't do without. An open door must be somebody's decision.
     pub(in crate::config) fn require(&self, errors: &mut ErrorCollector) {
         match self.mode {
             None => {
-                let says = "not set: say who may call. keys takes the callers of auth.keys, jwt those with a token of \
-                            auth.jwt.issuer; none (ASSET_GATEWAY_AUTH__MODE=none) lets anyone who can connect do everything";
+                let says = "not set: say who may call. keys takes the callers of auth.keys, jwt \
+                            those with a token of auth.jwt.issuer; none \
+                            (ASSET_GATEWAY_AUTH__MODE=none) lets anyone who can connect do \
+                            everything";
                 errors.conflict(&["auth.mode"], says);
             }
             Some(AuthMode::Keys) if self.keys.is_empty() => {
@@ -146,7 +148,11 @@ impl Auth {
     }
 
     /// What the front is given.
-    pub(in crate::config) fn callers(&self, jwt: &Jwt, proxy: &EgressProxy) -> api::AuthConfig {
+    pub(in crate::config) fn callers(
+        &self,
+        jwt: &JwtSection,
+        proxy: &EgressProxy,
+    ) -> api::AuthConfig {
         match self.mode {
             Some(AuthMode::Keys) | None => api::AuthConfig::Keys(self.keys.clone()),
             Some(AuthMode::Jwt) => {
@@ -169,7 +175,8 @@ fn each_once(keys: &Vec<ApiKey>) -> RuleResult {
         let first = callers.entry(id).or_insert(key);
         if (&first.caller, first.rate) != (&key.caller, key.rate) {
             return Err(format!(
-                "the entries {id:?} differ: all keys of one caller need the same role, channels, sender, delete and rate"
+                "the entries {id:?} differ: all keys of one caller need the same role, channels, \
+                 sender, delete and rate"
             ));
         }
     }
@@ -230,8 +237,10 @@ fn read(value: &Value) -> Result<ApiKey, String> {
     {
         return Err("id must be 1 to 64 printable ASCII characters without blanks".into());
     }
-    let sha256 = crate::body::digest::parse_hex(&entry.sha256)
-        .ok_or("sha256 must be the 64 hexadecimal digits that asset-gateway key new prints, not the key itself")?;
+    let sha256 = crate::body::digest::parse_hex(&entry.sha256).ok_or(
+        "sha256 must be the 64 hexadecimal digits that asset-gateway key new prints, not \
+                the key itself",
+    )?;
     let role = CallerRole::parse(&entry.role).ok_or("role must be reader, adapter or operator")?;
     let sender = entry
         .sender
@@ -247,7 +256,11 @@ fn read(value: &Value) -> Result<ApiKey, String> {
     let channels = entry.channels.map_or(Ok(Vec::new()), bound)?;
     let account = entry.account.as_deref().map(account).transpose()?;
     if account.is_some() && !channels.is_empty() {
-        return Err("channels and account are both given: an account's channel is the only one of its callers".into());
+        return Err(
+            "channels and account are both given: an account's channel is the only one of \
+                    its callers"
+                .into(),
+        );
     }
     let caller = AuthenticatedCaller {
         id: entry.id,
@@ -321,7 +334,8 @@ mod tests {
     #[test]
     fn an_entry_is_read_and_shown_again() {
         let text = format!(
-            "[[keys]]\nid = 'sms'\nsha256 = '{SUM}'\nchannels = ['sms']\nsender = 'custom_bot'\nrate = 2.5"
+            "[[keys]]\nid = 'sms'\nsha256 = '{SUM}'\nchannels = ['sms']\nsender = 'custom_bot'\n\
+             rate = 2.5"
         );
         let read = keys(&text).unwrap();
         let caller = &read[0].caller;

@@ -1,6 +1,6 @@
 //! How many calls eGain allows: by plan, or as the settings say.
 
-use super::egain::Egain;
+use super::egain::EgainSection;
 use super::plan::Plan;
 use crate::egain::{CallRate, MonthlyQuota};
 
@@ -34,7 +34,7 @@ fn share(rate: CallRate, replicas: u32) -> CallRate {
 }
 
 /// One replica's part of the month.
-fn quota(settings: &Egain) -> Option<MonthlyQuota> {
+fn quota(settings: &EgainSection) -> Option<MonthlyQuota> {
     let calls = settings.monthly_quota.or(settings.plan.map(Plan::quota))?;
     Some(MonthlyQuota {
         calls: (calls / u64::from(settings.replicas.max(1))).max(1),
@@ -42,7 +42,7 @@ fn quota(settings: &Egain) -> Option<MonthlyQuota> {
     })
 }
 
-impl Egain {
+impl EgainSection {
     /// The calls that one replica may make; nothing without a plan and a rate.
     pub(in crate::config) fn budgets(&self) -> Option<CallBudgets> {
         CallBudgets::resolve(self)
@@ -51,7 +51,7 @@ impl Egain {
 
 impl CallBudgets {
     /// The plan's rates, with what the settings say more exactly, as one replica's share.
-    fn resolve(settings: &Egain) -> Option<Self> {
+    fn resolve(settings: &EgainSection) -> Option<Self> {
         let plan = settings.plan.map(Plan::rates);
         let assets = settings
             .rate

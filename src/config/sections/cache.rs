@@ -22,7 +22,7 @@ words! {
 
 section! {
     /// What is remembered of assets.
-    Cache as "cache" {
+    CacheSection as "cache" {
         /// Signed URLs at one time.
         capacity: u64 = "100000" where within(1, 100_000_000);
         /// How long before its end a signed URL counts as ended; at most a quarter of its life.
@@ -35,7 +35,7 @@ section! {
 
 section! {
     /// How assets are handed out.
-    Download as "download" {
+    DownloadSection as "download" {
         /// How an asset's bytes reach the caller: stream or redirect.
         mode: DownloadMode = "stream";
         /// How long callers and browsers may keep an asset's bytes, which never change; 0s makes
@@ -52,7 +52,7 @@ const MOST_KEYS: u64 = 10_000_000;
 
 section! {
     /// Uploads with an `Idempotency-Key`.
-    Idempotency as "idempotency" {
+    IdempotencySection as "idempotency" {
         /// How long a key is answered as the first time.
         ttl: Duration = "24h" where within(LEAST_TTL, WEEK);
         /// Keys at one time.

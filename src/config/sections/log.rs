@@ -14,7 +14,7 @@ words! {
 
 section! {
     /// What is told, and in what form.
-    Log as "log" {
+    LogSection as "log" {
         /// The form of the log: json or text.
         format: Option<LogFormat> => "json; text on a terminal";
         /// What is told, as directives such as `info,asset_gateway=debug`.
