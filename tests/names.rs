@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Most words of a test's name.
 const MOST_WORDS: usize = 9;
@@ -33,6 +33,9 @@ const ONE_WORD: [(&str, &[&str]); 6] = [
         &["Detection", "Fault", "Sandbox"],
     ),
 ];
+
+/// Folders with files of others.
+const LEFT_OUT: [&str; 3] = ["target", "node_modules", "__pycache__"];
 
 /// The reason of the words that `ARCHITECTURE.md` explains.
 const LEXICON: &str = "the lexicon's words";
@@ -120,7 +123,10 @@ fn types_that_cross_files_are_found() {
 fn no_line_is_longer_than_a_hundred_columns() {
     let folders = ["src", "tests", "benches", "examples", "fuzz/targets"];
     let mut found = Vec::new();
-    for (path, text) in sources(&folders) {
+    let scripts = files(&folders)
+        .into_iter()
+        .filter(|(_, text)| is_python(text));
+    for (path, text) in sources(&folders).into_iter().chain(scripts) {
         for (number, line) in text.lines().enumerate() {
             let columns = line.chars().count();
             if columns > MOST_COLUMNS {
@@ -270,25 +276,31 @@ fn code_of(source: &str) -> String {
     lines.flat_map(|line| [line, "\n"]).collect()
 }
 
-/// The Rust files of these folders, by path, without what a build has left there.
+/// The Rust files of these folders, by path.
 fn sources(folders: &[&str]) -> BTreeMap<String, String> {
-    let mut files = BTreeMap::new();
-    let mut open: Vec<PathBuf> = folders.iter().map(PathBuf::from).collect();
-    while let Some(folder) = open.pop() {
-        for entry in fs::read_dir(&folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() && !path.ends_with("target") {
-                open.push(path);
-            } else if path.extension().is_some_and(|end| end == "rs") {
-                files.insert(path.to_str().unwrap().to_owned(), read(&path));
-            }
-        }
-    }
+    let mut files = files(folders);
+    files.retain(|path, _| path.ends_with(".rs"));
     files
 }
 
-fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+/// Programs in Python begin with the interpreter, modules with what they are for.
+fn is_python(text: &str) -> bool {
+    text.starts_with("#!/usr/bin/env python3") || text.starts_with("\"\"\"")
+}
+
+/// The text files of these folders, by path, without what builds and installations leave there.
+fn files(folders: &[&str]) -> BTreeMap<String, String> {
+    let mut files = BTreeMap::new();
+    let mut open: Vec<PathBuf> = folders.iter().map(PathBuf::from).collect();
+    while let Some(path) = open.pop() {
+        if path.is_dir() && !LEFT_OUT.iter().any(|folder| path.ends_with(folder)) {
+            let entries = fs::read_dir(&path).unwrap();
+            open.extend(entries.map(|entry| entry.unwrap().path()));
+        } else if let Ok(text) = fs::read_to_string(&path) {
+            files.insert(path.to_str().unwrap().to_owned(), text);
+        }
+    }
+    files
 }
 
 fn assert_none(found: &[String]) {
