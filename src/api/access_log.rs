@@ -17,6 +17,7 @@ use crate::body::in_span::InSpan;
 use crate::body::observed::{BodyObserver, ObservedBody};
 use crate::net::server::InFlightGuard;
 use crate::telemetry::metrics::ServiceMetrics;
+use crate::telemetry::traces;
 use crate::types::asset::AssetId;
 use crate::types::caller::AuthenticatedCaller;
 use crate::types::error::{Error, ErrorCode, Stage};
@@ -66,8 +67,16 @@ impl RequestLog {
             request_id = id.as_str(),
             route,
             caller = Empty,
-            asset
+            asset,
+            trace_id = Empty,
+            otel.name = Empty,
+            otel.kind = Empty
         );
+        if let Some(trace) =
+            traces::begin_request(&span, head.method.as_str(), route, &head.headers)
+        {
+            span.record("trace_id", trace);
+        }
         Self {
             metrics: metrics.clone(),
             span,
@@ -125,6 +134,7 @@ impl RequestLog {
     /// The answer's head is decided.
     pub fn answered(&mut self, status: StatusCode) {
         self.status = status;
+        traces::end_request(&self.span, status);
     }
 
     /// Ended before its answer was, it was given up here, or its caller has left.

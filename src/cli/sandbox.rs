@@ -36,7 +36,7 @@ pub(super) fn run(stand: &SandboxArgs) -> ExitCode {
 }
 
 async fn serve(stand: &SandboxArgs) -> Result<ExitCode, String> {
-    let _log = logging::start(None, "info")?;
+    let _log = logging::start(None, "info", None)?;
     let config = SandboxConfig {
         listen: stand.listen,
         plan: stand.plan,

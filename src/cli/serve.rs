@@ -19,7 +19,11 @@ pub(super) fn run(file: Option<&Path>) -> ExitCode {
 
 async fn serve(file: Option<&Path>) -> Result<ExitCode, String> {
     let settings = Settings::load_for_serve(file).map_err(|mistakes| mistakes.to_string())?;
-    let _log = logging::start(settings.log.format, &settings.log.filter)?;
+    let _log = logging::start(
+        settings.log.format,
+        &settings.log.filter,
+        settings.otel.traces().as_ref(),
+    )?;
     let bound = app::bind(&settings).map_err(|error| error.to_string())?;
     let signals = Arc::new(Mutex::new(
         StopSignals::listen().map_err(|error| error.to_string())?,

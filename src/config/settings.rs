@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::errors::{ErrorCollector, SettingsErrors};
 use super::schema::key::SettingKey;
 use super::schema::{SettingsSection, render, rules};
-use super::sections::{auth, cache, egain, limits, log, policy, server};
+use super::sections::{auth, cache, egain, limits, log, otel, policy, server};
 use super::sources::environment::{self, FILE_VARIABLE};
 use super::sources::reader::SettingsReader;
 use super::sources::{file, value::SettingsSource};
@@ -71,6 +71,8 @@ settings! {
     download: cache::DownloadSection,
     /// The log.
     log: log::LogSection,
+    /// Traces.
+    otel: otel::OtelSection,
 }
 
 impl Settings {

@@ -22,7 +22,10 @@ use prometheus::{Gauge, Histogram};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep, timeout};
 
+use tracing::Instrument;
+
 use crate::telemetry::metrics::ServiceMetrics;
+use crate::telemetry::traces::stage_span;
 use crate::types::caller::Principal;
 use crate::types::error::{Error, ErrorCode, Stage};
 pub(super) use circuit_breaker::CallVerdict;
@@ -118,7 +121,8 @@ impl Budget {
     ) -> Result<CallPermit, Error> {
         let began = Instant::now();
         let (mut permit, admitted) = self.enqueue(principal, kind, stage)?;
-        match timeout(self.max_wait, self.wait(admitted)).await {
+        let queueing = timeout(self.max_wait, self.wait(admitted));
+        match queueing.instrument(stage_span!("budget")).await {
             Ok(true) => {}
             Ok(false) => return Err(down(self.pause_left(), stage)),
             Err(_) => {

@@ -11,12 +11,14 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::client::legacy::connect::dns::GaiResolver;
 use tokio::time::timeout;
+use tracing::Instrument;
 
 use super::response::ApiResponse;
 use crate::body::BoxBody;
 use crate::net::client::{ClientConfig, HttpClient, SendError};
 use crate::net::egress_proxy::EgressProxy;
 use crate::telemetry::metrics::ServiceMetrics;
+use crate::telemetry::traces::{self, stage_span};
 use crate::telemetry::upstream::UpstreamOutcome;
 use crate::types::dual_instant::DualInstant;
 use crate::types::error::{Error, ErrorCode, Stage};
@@ -105,10 +107,14 @@ impl Transport {
         request
             .headers_mut()
             .insert(ACCEPT_LANGUAGE, HeaderValue::from_static("en-us"));
+        let span = stage_span!("call eGain", otel.name = operation, otel.kind = "client");
+        traces::hand_on(&span, request.headers_mut());
         let began = tokio::time::Instant::now();
         let result = timeout(self.limit, self.receive(request))
+            .instrument(span.clone())
             .await
             .unwrap_or(Err(TransportError::Late));
+        traces::end_call(&span, result.as_ref().ok().map(|response| response.status));
         self.metrics.upstream_answered(
             operation,
             began,

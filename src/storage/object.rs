@@ -6,6 +6,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use tokio::time::Instant;
+use tracing::Instrument;
 
 use super::client::{StorageClient, request_to};
 use super::verdict::{BodyEnd, BodyFraming, RequestedPart, unexpected_response};
@@ -13,6 +14,7 @@ use crate::body::BoxBody;
 use crate::body::exact_length::ExactLengthBody;
 use crate::body::min_rate::{MinRateBody, PaceLimits};
 use crate::body::peek::PeekedBody;
+use crate::telemetry::traces::{self, stage_span};
 use crate::types::error::{Error, ErrorCode, Stage};
 use crate::types::secret::SignedUrl;
 
@@ -40,13 +42,15 @@ impl StorageClient {
         let began = Instant::now();
         let mut request = request_to(Method::GET, url, nothing())?;
         request.headers_mut().extend(wanted.conditions().clone());
-        let result =
-            match tokio::time::timeout(self.config.idle_timeout, self.http.send(request)).await {
-                Ok(Ok(response)) => Ok(response),
-                Ok(Err(error)) if error.is_timeout() => Err(late().because(&error)),
-                Ok(Err(error)) => Err(unreachable().because(&error)),
-                Err(_) => Err(late()),
-            };
+        let span = stage_span!("read from storage", otel.kind = "client");
+        let sending = self.http.send(request).instrument(span.clone());
+        let result = match tokio::time::timeout(self.config.idle_timeout, sending).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) if error.is_timeout() => Err(late().because(&error)),
+            Ok(Err(error)) => Err(unreachable().because(&error)),
+            Err(_) => Err(late()),
+        };
+        traces::end_call(&span, result.as_ref().ok().map(Response::status));
         self.observe("download", began, &result);
         let response = result?;
         let framing = BodyFraming::of(response.headers(), response.body().size_hint().exact());

@@ -12,6 +12,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, interval};
+use tracing::Instrument;
 
 use super::client::{StorageClient, request_to};
 use super::config::{UploadContentType, UploadMethod};
@@ -19,6 +20,7 @@ use super::signature::UrlSignature;
 use super::tracked_body::{SendProgress, TrackedBody};
 use crate::body::BoxBody;
 use crate::net::client::{RequestProgress, SendError};
+use crate::telemetry::traces::{self, stage_span};
 use crate::telemetry::upstream::UpstreamOutcome;
 use crate::types::error::{Error, ErrorCode, Stage, UpstreamResponse};
 use crate::types::secret::SignedUrl;
@@ -71,9 +73,12 @@ impl StorageClient {
             .headers_mut()
             .insert(CONTENT_LENGTH, payload.length.into());
         let (began, mut progress) = (Instant::now(), RequestProgress::of(&mut request));
+        let span = stage_span!("send to storage", otel.kind = "client");
         let result = self
             .supervise(self.http.send(request), &sent, &progress)
+            .instrument(span.clone())
             .await;
+        traces::end_call(&span, result.as_ref().ok().map(Response::status));
         self.observe("upload", began, &result);
         if result.is_ok() && sent.sent_all() {
             progress.finished();

@@ -37,6 +37,10 @@ impl<'w> FormatFields<'w> for JsonMembers {
         fields: &Record<'_>,
     ) -> fmt::Result {
         let more = members(fields).map_err(|_| fmt::Error)?;
+        // Recorded one by one, for traces only.
+        if more.starts_with(r#""otel."#) {
+            return Ok(());
+        }
         if !current.fields.is_empty() && !more.is_empty() {
             current.fields.push(',');
         }

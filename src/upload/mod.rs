@@ -39,6 +39,7 @@ use crate::egain::accounts::LiveRules;
 use crate::media::{MediaKind, agree, sniff};
 use crate::policy::UploadPolicy;
 use crate::telemetry::metrics::ServiceMetrics;
+use crate::telemetry::traces::stage_span;
 use crate::types::asset::AssetId;
 use crate::types::caller::{AuthenticatedCaller, Principal};
 use crate::types::error::{Error, ErrorCode, Stage};
@@ -129,7 +130,8 @@ impl UploadService {
     {
         let mut metrics = UploadMetrics::begin(&self.metrics);
         let stay = request.stay.clone();
-        match self.prepare(request, &mut metrics).await {
+        let preparing = self.prepare(request, &mut metrics);
+        match preparing.instrument(stage_span!("read")).await {
             Ok(PrepareOutcome::Send(prepared)) if prepared.guard.is_some() => {
                 let service = self.clone();
                 // In a task of its own, which goes on when the client disconnects.

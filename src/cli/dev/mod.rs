@@ -44,7 +44,7 @@ pub(super) fn run(dev: &DevArgs) -> ExitCode {
 }
 
 async fn serve(dev: &DevArgs) -> Result<ExitCode, String> {
-    let _log = logging::start(None, "warn")?;
+    let _log = logging::start(None, "warn", None)?;
     let signals = Arc::new(Mutex::new(
         StopSignals::listen().map_err(|error| error.to_string())?,
     ));

@@ -7,6 +7,7 @@ pub(super) mod channels;
 pub(super) mod egain;
 pub(super) mod limits;
 pub(super) mod log;
+pub(super) mod otel;
 pub(super) mod plan;
 pub(super) mod policy;
 pub(super) mod server;

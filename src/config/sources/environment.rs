@@ -22,9 +22,13 @@ pub(in crate::config) struct Environment {
 
 /// The variables of curl and others that stand for a key of ours. In lower case, they are written
 /// by the same programs.
-const CONVENTIONS: [(&str, &str); 2] = [
+const CONVENTIONS: [(&str, &str); 6] = [
     ("HTTPS_PROXY", "egain.proxy"),
     ("NO_PROXY", "egain.no_proxy"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "otel.endpoint"),
+    ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "otel.traces_endpoint"),
+    ("OTEL_SDK_DISABLED", "otel.disabled"),
+    ("OTEL_SERVICE_NAME", "otel.service_name"),
 ];
 
 /// Sorts out the environment.

@@ -13,3 +13,4 @@ mod request_log;
 mod routes;
 mod secrets;
 mod stuck_log;
+mod traces;

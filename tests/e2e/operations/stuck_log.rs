@@ -270,7 +270,7 @@ const PANIC: &str = "PANIC_WITH_A_STUCK_LOG";
 #[tokio::test]
 async fn a_panic_is_logged_and_stops_nothing_else() {
     if std::env::var(PANIC).is_ok() {
-        let _log = logging::start(Some(logging::LogFormat::Json), "info").unwrap();
+        let _log = logging::start(Some(logging::LogFormat::Json), "info", None).unwrap();
         assert!(
             tokio::spawn(async { panic!("a defect") })
                 .await

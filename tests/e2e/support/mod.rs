@@ -9,3 +9,5 @@ pub(crate) mod late_egain;
 pub(crate) mod raw_client;
 pub(crate) mod refusal;
 pub(crate) mod secret_canary;
+pub(crate) mod trace_collector;
+pub(crate) mod wiretap;
