@@ -8,7 +8,7 @@ use crate::telemetry::traces::TracesConfig;
 
 section! {
     /// Where traces go.
-    Otel as "otel" {
+    OtelSection as "otel" {
         /// A collector of traces that takes OTLP as http/protobuf, such as `http://collector:4318`;
         /// `/v1/traces` is added to it.
         endpoint: Option<Url> => "OTEL_EXPORTER_OTLP_ENDPOINT, or none" where given(collector);
@@ -24,7 +24,7 @@ section! {
     }
 }
 
-impl Otel {
+impl OtelSection {
     /// What traces are recorded with, if they go anywhere.
     pub fn traces(&self) -> Option<TracesConfig> {
         if self.disabled {

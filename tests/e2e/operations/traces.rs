@@ -130,7 +130,7 @@ async fn an_upload_is_one_trace_from_caller_to_egain() {
         assert_eq!(hex(&stage.trace_id), TRACE, "{name}");
         assert_eq!(hex(&stage.parent_span_id), hex(&request.span_id), "{name}");
         assert_eq!(stage.kind(), kind, "{name}");
-        assert_eq!(attribute(&stage, "http.response.status_code"), status);
+        assert_eq!(attribute(&stage, "http.response.status_code"), status, "{name}");
         assert!(
             stage.end_time_unix_nano <= request.end_time_unix_nano,
             "{name}"
@@ -168,7 +168,7 @@ async fn an_upload_is_one_trace_from_caller_to_egain() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_call_is_marked_and_a_request_without_a_trace_begins_one() {
+async fn a_failed_call_is_marked_as_an_error() {
     let traced = Traced::start(&[]).await;
     traced
         .sandbox
@@ -237,7 +237,7 @@ async fn the_last_spans_are_exported_at_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_collector_costs_no_request_and_no_time_at_the_end() {
+async fn an_absent_collector_costs_no_request() {
     let nobody = [(
         "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
         "http://127.0.0.1:1/v1/traces",
