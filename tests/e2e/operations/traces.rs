@@ -124,13 +124,17 @@ async fn an_upload_is_one_trace_from_caller_to_egain() {
         ("read", SpanKind::Internal, ""),
         ("budget", SpanKind::Internal, ""),
         ("create_asset", SpanKind::Client, "200"),
-        ("send to storage", SpanKind::Client, "200"),
+        ("send to storage", SpanKind::Client, "201"),
     ] {
         let stage = traced.span(name).await;
         assert_eq!(hex(&stage.trace_id), TRACE, "{name}");
         assert_eq!(hex(&stage.parent_span_id), hex(&request.span_id), "{name}");
         assert_eq!(stage.kind(), kind, "{name}");
-        assert_eq!(attribute(&stage, "http.response.status_code"), status, "{name}");
+        assert_eq!(
+            attribute(&stage, "http.response.status_code"),
+            status,
+            "{name}"
+        );
         assert!(
             stage.end_time_unix_nano <= request.end_time_unix_nano,
             "{name}"
@@ -170,9 +174,11 @@ async fn an_upload_is_one_trace_from_caller_to_egain() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_call_is_marked_as_an_error() {
     let traced = Traced::start(&[]).await;
-    traced
-        .sandbox
-        .fault(Fault::at(SandboxOperation::Upload).status(StatusCode::FORBIDDEN).times(10));
+    traced.sandbox.fault(
+        Fault::at(SandboxOperation::Upload)
+            .status(StatusCode::FORBIDDEN)
+            .times(10),
+    );
     let response = traced.upload(None).await;
     assert_eq!(response.status(), StatusCode::BAD_GATEWAY);
     let request = traced.span("POST /v1/assets").await;
