@@ -87,19 +87,6 @@ pub(in crate::config) fn proxy(address: &secrecy::SecretString) -> RuleResult {
     Err("expected http://host:port or http://user:password@host:port of an HTTP proxy".into())
 }
 
-/// A collector of telemetry, as a URL that may be shown.
-pub(in crate::config) fn collector(url: &Url) -> RuleResult {
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err("must begin with http:// or https://".into());
-    }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(
-            "must not hold a user or password: OTEL_EXPORTER_OTLP_HEADERS is for those".into(),
-        );
-    }
-    Ok(())
-}
-
 /// Over https, or not off this machine: whoever can read or change what passes there can be
 /// anybody.
 pub(in crate::config) fn private(url: &Url) -> RuleResult {

@@ -241,12 +241,12 @@ fn keys_of_later_versions_are_unknown() {
         "[download]\ncompress = true\n",
         &[
             ("ASSET_GATEWAY_CACHE__REDIS_URL", "x"),
-            ("ASSET_GATEWAY_OTEL__ENDPOINT", "x"),
+            ("ASSET_GATEWAY_LINKS__KEY", "x"),
         ],
     );
     let expected = [
         "ASSET_GATEWAY_CACHE__REDIS_URL: unknown key",
-        "ASSET_GATEWAY_OTEL__ENDPOINT: unknown key",
+        "ASSET_GATEWAY_LINKS__KEY: unknown key",
         "download.compress: unknown key",
     ];
     assert_eq!(told.lines().collect::<Vec<_>>(), expected);

@@ -46,6 +46,7 @@ impl Traced {
         let hosts = storage.addr.to_string();
         own.extend(owned(&[
             ("EGAIN__BASE_URL", &base_url),
+            ("EGAIN__TOKEN_URL", &format!("http://{}/token", egain.addr)),
             ("EGAIN__CONTENT_HOSTS", &hosts),
         ]));
         let mut serve = program(&["serve"], &own);
