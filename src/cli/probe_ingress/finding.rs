@@ -125,7 +125,7 @@ impl Finding {
             },
             Self::Limited { .. } => {
                 "allow more than limits.max_asset_size; nginx: client_max_body_size; \
-                 ingress-nginx: the annotation proxy-body-size; Apache: LimitRequestBody; \
+                 ingress-nginx: the annotation proxy-body-size; Caddy: request_body; \
                  Squid: request_body_max_size"
             }
             Self::Http10Upstream => {

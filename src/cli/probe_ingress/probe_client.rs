@@ -166,7 +166,8 @@ pub(super) struct ProbeResponse {
     pub receiving: Duration,
     /// Whether the whole response came.
     pub is_whole: bool,
-    /// When it ended, from the beginning of the request on.
+    /// When its last line came, from the beginning of the request on. A proxy that cuts a response
+    /// may close the connection later (Envoy: a second).
     pub after: Duration,
 }
 
@@ -264,7 +265,7 @@ impl ProbeClient {
                 sending: sent.lock().length(),
                 receiving: text.lines.length(),
                 is_whole: text.is_whole(probe),
-                after,
+                after: text.lines.last().map_or(after, |last| last - began),
             });
         }
         match serde_json::from_str::<Problem>(&text.text) {
@@ -290,6 +291,10 @@ impl Span {
         let now = Instant::now();
         let first = self.0.map_or(now, |(first, _)| first);
         self.0 = Some((first, now));
+    }
+
+    fn last(self) -> Option<Instant> {
+        self.0.map(|(_, last)| last)
     }
 
     fn length(self) -> Duration {
