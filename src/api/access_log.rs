@@ -95,6 +95,11 @@ impl RequestLog {
         }
     }
 
+    /// When its head had come.
+    pub fn began(&self) -> Instant {
+        self.began
+    }
+
     /// It is known where it comes from.
     pub fn came_from(&mut self, client: Option<IpAddr>) {
         self.client = client;

@@ -14,10 +14,9 @@ use super::response::{full, json};
 use super::state::{ApiState, CallerBody};
 use crate::body::BoxBody;
 use crate::download::KnownAsset;
-use crate::lifecycle::shutdown::ShutdownPhase;
 use crate::types::asset::AssetId;
 use crate::types::caller::{AuthenticatedCaller, Principal};
-use crate::types::error::{Error, ErrorCode, Stage};
+use crate::types::error::{Error, ErrorCode};
 use crate::upload::{UploadReceipt, UploadRequest, UploadTiming};
 
 #[derive(Serialize)]
@@ -53,12 +52,7 @@ impl ApiState {
         body: CallerBody,
         request_log: &mut RequestLog,
     ) -> Result<Response<BoxBody>, Error> {
-        if self.shutdown.phase() == ShutdownPhase::Draining {
-            let detail =
-                "the gateway is about to stop: send it again, another replica will take it";
-            return Err(Error::gateway(ErrorCode::Draining, Stage::Admit, detail)
-                .with_retry_after(Duration::from_secs(1)));
-        }
+        self.refuse_while_draining()?;
         request_log.hold(Self::acquire_permit(&self.uploads, &caller, "uploads")?);
         let receipt = self
             .upload

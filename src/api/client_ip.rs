@@ -48,6 +48,11 @@ pub(super) fn is_proxied(headers: &HeaderMap) -> bool {
     MARKS.iter().any(|mark| headers.contains_key(*mark))
 }
 
+/// Whether a header is one in which proxies say for whom they speak, and how they were reached.
+pub(super) fn is_forwarding(name: &str) -> bool {
+    MARKS[1..].contains(&name) || name.starts_with("x-forwarded-")
+}
+
 /// Proxies whose word counts.
 pub(super) struct TrustedProxies(Vec<IpRange>);
 

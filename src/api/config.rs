@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::auth::AuthConfig;
 use super::client_ip::IpRange;
 use super::cors::CorsOrigin;
+use crate::body::min_rate::PaceLimits;
 
 /// How a download is returned unless the caller asks for another way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct ApiConfig {
     pub max_uploads: usize,
     /// Downloads at one time.
     pub max_downloads: usize,
+    /// How slow a client may send a probe's body.
+    pub min_rate: PaceLimits,
     /// How downloads are returned.
     pub download_mode: DownloadMode,
     /// How long callers may keep an asset's bytes.

@@ -13,6 +13,7 @@ mod cors;
 mod head_checks;
 mod jwt;
 mod limits;
+mod probe;
 mod problem;
 mod rate_limit;
 mod request_id;
@@ -94,6 +95,7 @@ impl ApiService {
             accounts,
             uploads: permits(&config.auth, config.max_uploads),
             downloads: permits(&config.auth, config.max_downloads),
+            min_rate: config.min_rate,
             download_mode: config.download_mode,
             content_freshness: CacheFreshness::new(config.download_max_age),
             home_page: config.home_page.unwrap_or_default(),

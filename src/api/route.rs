@@ -43,6 +43,8 @@ pub enum ApiOperation {
     Channel(ChannelId),
     /// What the caller may send.
     Limits,
+    /// How a request arrives.
+    Probe,
 }
 
 /// One route.
@@ -78,7 +80,7 @@ const ACCOUNTS: &str = "/v1/accounts";
 const ACCOUNT: &str = "/v1/accounts/{id}";
 
 /// The data listener's routes. Rows of one template stand together, in the order of `Allow`.
-static ROUTES: [Route; 14] = {
+static ROUTES: [Route; 15] = {
     use ApiOperation as Op;
     use Permission::{Delete, Manage, Read, Upload};
     [
@@ -118,6 +120,9 @@ static ROUTES: [Route; 14] = {
             ChannelId::parse(id).map(Op::Channel)
         }),
         route("/v1/limits", READ, Some(Read), |_| Some(Op::Limits)),
+        route("/v1/probe", &[Method::POST], Some(Read), |_| {
+            Some(Op::Probe)
+        }),
     ]
 };
 

@@ -18,9 +18,10 @@ use super::response::html;
 use super::route::{ApiOperation, ApiRouter, MatchedRoute};
 use crate::accounts::AccountService;
 use crate::body::BoxBody;
+use crate::body::min_rate::PaceLimits;
 use crate::body::request_body::RequestBody;
 use crate::download::DownloadService;
-use crate::lifecycle::shutdown::Shutdown;
+use crate::lifecycle::shutdown::{Shutdown, ShutdownPhase};
 use crate::net::server::{InFlightGuard, PeerAddress};
 use crate::telemetry::metrics::ServiceMetrics;
 use crate::types::caller::{AuthenticatedCaller, Principal};
@@ -46,6 +47,7 @@ pub(super) struct ApiState {
     pub(super) accounts: AccountService,
     pub(super) uploads: Arc<FairLimit>,
     pub(super) downloads: Arc<FairLimit>,
+    pub(super) min_rate: PaceLimits,
     pub(super) download_mode: DownloadMode,
     pub(super) content_freshness: CacheFreshness,
     pub(super) home_page: &'static str,
@@ -100,7 +102,18 @@ impl ApiState {
             ApiOperation::ListChannels => self.list_channels(&head, by).await?,
             ApiOperation::Channel(id) => self.channel(&id, by).await?,
             ApiOperation::Limits => self.limits(&caller, &head).await?,
+            ApiOperation::Probe => self.probe(&caller, &head, body, request_log).await?,
         })
+    }
+
+    /// Refuses what would only begin while the gateway waits for transfers to end.
+    pub(super) fn refuse_while_draining(&self) -> Result<(), Error> {
+        if self.shutdown.phase() != ShutdownPhase::Draining {
+            return Ok(());
+        }
+        let detail = "the gateway is about to stop: send it again, another replica will take it";
+        Err(Error::gateway(ErrorCode::Draining, Stage::Admit, detail)
+            .with_retry_after(Duration::from_secs(1)))
     }
 
     /// A permit for one transfer, which the response's body holds until its end.

@@ -12,6 +12,7 @@ pub mod in_span;
 pub mod min_rate;
 pub mod multipart;
 pub mod observed;
+pub mod paced;
 pub mod peek;
 pub mod request_body;
 

@@ -4,6 +4,7 @@ mod config;
 mod dev;
 mod health;
 mod key;
+mod probe_ingress;
 mod runtime;
 mod sandbox;
 mod serve;
@@ -35,6 +36,8 @@ enum Command {
     /// Keys of callers.
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Shows what an ingress or proxy in front of a gateway does to bodies, and what to change.
+    ProbeIngress(probe_ingress::ProbeIngressArgs),
     /// Shows the effective settings, secrets hidden.
     Config(Settings),
 }
@@ -54,6 +57,7 @@ pub fn run() -> ExitCode {
         Command::Sandbox(stand) => sandbox::run(&stand),
         Command::Health(settings) => health::run(settings.config.as_deref()),
         Command::Key(command) => key::run(&command),
+        Command::ProbeIngress(args) => probe_ingress::run(&args),
         Command::Config(settings) => config::run(settings.config.as_deref()),
     }
 }

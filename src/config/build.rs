@@ -90,6 +90,7 @@ impl Settings {
         api::ApiConfig {
             max_uploads,
             max_downloads,
+            min_rate: self.min_rate(),
             download_mode: self.download.mode,
             download_max_age: self.download.max_age,
             home_page: None,
@@ -104,15 +105,20 @@ impl Settings {
         }
     }
 
+    /// How slow a client may send a body.
+    fn min_rate(&self) -> min_rate::PaceLimits {
+        min_rate::PaceLimits {
+            idle: self.server.body_idle_timeout,
+            min_rate: self.server.min_rate.as_u64(),
+        }
+    }
+
     fn upload(&self) -> upload::UploadConfig {
         let limits = &self.limits;
         upload::UploadConfig {
             size_limit: upload::SizeLimit::of_settings(limits.max_asset_size.as_u64()),
             look_ahead: limits.look_ahead.as_u64(),
-            min_rate: min_rate::PaceLimits {
-                idle: self.server.body_idle_timeout,
-                min_rate: self.server.min_rate.as_u64(),
-            },
+            min_rate: self.min_rate(),
             idempotency: upload::IdempotencyConfig {
                 ttl: self.idempotency.ttl,
                 capacity: self.idempotency.capacity,
