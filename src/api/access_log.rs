@@ -137,7 +137,7 @@ impl RequestLog {
                 .is_some_and(InFlightGuard::reader_given_up);
         if cut {
             let detail =
-                "the caller took nothing, or too little, of its answer for too long, and was cut";
+                "the client read nothing, or too little, of its response for too long, and was disconnected";
             self.fault = Some(Error::caller(
                 ErrorCode::ClientTooSlow,
                 Stage::Fetch,
@@ -171,15 +171,15 @@ impl RequestLog {
                     method = self.method.as_str(),
                     path = shortened(&self.path),
                     status,
-                    ms = self.began.elapsed().as_millis() as u64,
-                    sent = self.sent,
+                    duration_ms = self.began.elapsed().as_millis() as u64,
+                    sent_bytes = self.sent,
                     code = fault.map(|fault| fault.code().name()),
                     blame = fault.map(|fault| fault.blame().name()),
                     stage = fault.map(|fault| fault.stage().name()),
                     upstream = fault.and_then(|fault| fault.upstream()?.status),
                     detail = fault.map(Error::detail),
                     cause = fault.and_then(Error::cause),
-                    "exchange"
+                    "request completed"
                 )
             };
         }

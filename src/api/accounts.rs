@@ -184,7 +184,7 @@ fn paging(head: &Parts) -> Result<&str, Error> {
             || value.len() > 9
         {
             let detail = format!(
-                "{name} can't be asked of a list so: there are pagenum and pagesize, whole numbers"
+                "{name} doesn't fit a list: it takes pagenum and pagesize, which are whole numbers"
             );
             return Err(Error::caller(ErrorCode::InvalidField, Stage::Admit, detail));
         }

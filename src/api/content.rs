@@ -182,7 +182,7 @@ fn unsatisfiable(headers: &HeaderMap) -> ErrorResponse {
         .and_then(|range| range.to_str().ok()?.strip_prefix("bytes */"))
         .unwrap_or("fewer");
     let detail = format!(
-        "the range lies outside the file, which has {size} bytes: ask for bytes that it has"
+        "the range is outside the file, which has {size} bytes: request bytes that it has"
     );
     let fault = Error::caller(ErrorCode::RangeNotSatisfiable, Stage::Fetch, detail);
     ErrorResponse {

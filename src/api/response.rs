@@ -32,7 +32,7 @@ pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response<BoxBo
 
 /// JSON with a line feed at its end, for people at a terminal.
 pub(super) fn line(value: &impl Serialize) -> Vec<u8> {
-    let mut text = serde_json::to_vec(value).expect("our own answers have string keys");
+    let mut text = serde_json::to_vec(value).expect("our own responses have string keys");
     text.push(b'\n');
     text
 }

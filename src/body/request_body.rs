@@ -208,7 +208,7 @@ fn explain(error: &hyper::Error) -> Error {
         return Error::caller(
             ErrorCode::CallerLeft,
             Stage::Read,
-            "the caller left before the whole body had come",
+            "the client disconnected before it had sent the whole body",
         );
     }
     Error::caller(

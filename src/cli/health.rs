@@ -29,12 +29,12 @@ async fn ask(file: Option<&Path>) -> Result<ExitCode, String> {
         .map_err(|error| error.to_string())?;
     let answer = client.get(format!("http://{addr}/livez")).send().await;
     let status = answer
-        .map_err(|error| format!("{addr} doesn't answer: {}", error.without_url()))?
+        .map_err(|error| format!("{addr} can't be reached: {}", error.without_url()))?
         .status();
     if status.is_success() {
         Ok(ExitCode::SUCCESS)
     } else {
-        Err(format!("{addr} answers {status}"))
+        Err(format!("{addr} responds with {status}"))
     }
 }
 

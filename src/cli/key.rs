@@ -34,7 +34,7 @@ pub(super) fn run(KeyCommand::New(new): &KeyCommand) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let key = format!("agw_{}", URL_SAFE_NO_PAD.encode(random));
-    println!("# Give this to the caller, over a safe way; it is kept nowhere:\n{key}\n");
+    println!("# Give this key to the caller over a safe channel; it is stored nowhere:\n{key}\n");
     println!("# And this into the gateway's settings file:");
     println!(
         "[[auth.keys]]\nid = {:?}\nsha256 = {:?}\nrole = {:?}",

@@ -161,10 +161,10 @@ impl Settings {
 
 impl section::Egain {
     fn api(&self) -> egain::EgainConfig {
-        let budgets = self.budgets().expect("asked for by for_serve");
+        let budgets = self.budgets().expect("for_serve requires it");
         egain::EgainConfig {
             base_url: self.base_url.clone(),
-            credentials: self.credentials().expect("asked for by for_serve"),
+            credentials: self.credentials().expect("for_serve requires it"),
             assets: budgets.assets,
             other: budgets.other,
             quota: budgets.quota,

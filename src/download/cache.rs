@@ -333,7 +333,7 @@ fn lost() -> Error {
     Error::gateway(
         ErrorCode::Internal,
         Stage::Sign,
-        "the gateway failed while it asked eGain: try again",
+        "the gateway failed while it called eGain: try again",
     )
     .retryable(true)
 }

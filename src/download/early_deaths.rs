@@ -160,7 +160,7 @@ impl EarlyDeaths {
         if (1.0..2.0).contains(&left) {
             tracing::warn!(
                 "storage refuses signed URLs that should be good: \
-                 eGain is hardly asked for new ones until it stops"
+                 few new ones are requested of eGain until it accepts them"
             );
         }
         allowance.left = (left - 1.0).max(0.0);

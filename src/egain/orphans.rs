@@ -194,7 +194,7 @@ impl UncommittedAsset {
 
     /// The asset stays.
     pub fn keep(mut self) -> AssetId {
-        self.id.take().expect("the id is there until it is kept")
+        self.id.take().expect("only this method takes the id, and it consumes the asset")
     }
 }
 

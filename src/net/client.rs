@@ -147,9 +147,9 @@ where
     }
 }
 
-/// No answer came.
+/// No response came.
 #[derive(Debug, thiserror::Error)]
-#[error("no answer came")]
+#[error("no response came")]
 pub struct SendError(#[source] PoolError);
 
 impl SendError {

@@ -116,7 +116,7 @@ fn late() -> Error {
     Error::storage(
         ErrorCode::UpstreamTimeout,
         Stage::Fetch,
-        "storage didn't answer in time: try again",
+        "storage didn't respond in time: try again",
     )
 }
 

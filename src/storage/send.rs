@@ -147,7 +147,7 @@ fn confirm(response: Response<Incoming>, sent: &SendProgress) -> Result<(), Erro
         );
     }
     if !sent.sent_all() {
-        let detail = "storage answered before it had the whole file: try again";
+        let detail = "storage responded before it had the whole file: try again";
         return Err(
             Error::storage(ErrorCode::UploadFailed, Stage::Store, detail)
                 .with_upstream(answered(status)),
@@ -162,7 +162,7 @@ fn confirm(response: Response<Incoming>, sent: &SendProgress) -> Result<(), Erro
 }
 
 fn stalled() -> Error {
-    let detail = "storage took no byte, or gave no answer, for too long: try again";
+    let detail = "storage took no byte, or sent no response, for too long: try again";
     Error::storage(ErrorCode::UpstreamTimeout, Stage::Store, detail)
 }
 

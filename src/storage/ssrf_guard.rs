@@ -86,7 +86,7 @@ fn disallowed_host(what: &str) -> Error {
 
 pub(super) fn unusable_url() -> Error {
     let detail = "the contentUrl that eGain gave has characters that no request can carry as they \
-                  were signed: ask eGain's support, giving the request id";
+                  were signed: report the request id to eGain's support";
     Error::egain(ErrorCode::UpstreamError, Stage::Sign, detail)
 }
 

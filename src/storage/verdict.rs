@@ -97,7 +97,7 @@ impl RequestedPart {
             StatusCode::NOT_MODIFIED
             | StatusCode::PRECONDITION_FAILED
             | StatusCode::RANGE_NOT_SATISFIABLE => Err(unexpected_response(format!(
-                "answered {}, which nothing in the request asked for",
+                "responded with {}, which nothing in the request allows",
                 status.as_u16()
             ))),
             refusal => {
@@ -125,7 +125,7 @@ impl RequestedPart {
         let ranges = self
             .ranges
             .as_ref()
-            .ok_or_else(|| unexpected_response("gave a part, and the whole file was asked for"))?;
+            .ok_or_else(|| unexpected_response("sent a part, and the whole file was requested"))?;
         if ranges.are_several() && is_multipart(headers) {
             return Ok(None);
         }
@@ -133,7 +133,7 @@ impl RequestedPart {
         let (first, last) = given
             .as_ref()
             .and_then(ContentRange::bytes_range)
-            .ok_or_else(|| unexpected_response("gave a part and didn't say which"))?;
+            .ok_or_else(|| unexpected_response("sent a part and didn't say which"))?;
         let told = given.and_then(|given| given.bytes_len());
         let size = self
             .size
@@ -141,9 +141,9 @@ impl RequestedPart {
             .or(last.checked_add(1))
             .filter(|size| last < *size && told.is_none_or(|told| told == *size));
         let size =
-            size.ok_or_else(|| unexpected_response("gave a part of a file of another size"))?;
+            size.ok_or_else(|| unexpected_response("sent a part of a file of another size"))?;
         if !ranges.are_answered_by(first, last, size) {
-            return Err(unexpected_response("gave another part than was asked for"));
+            return Err(unexpected_response("sent another part than was requested"));
         }
         // No overflow: both lie within the file.
         Ok(Some(last - first + 1))

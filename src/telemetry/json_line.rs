@@ -170,11 +170,11 @@ mod tests {
                 status = 503,
                 code = "over\"load",
                 none = None::<u8>,
-                "exchange {}",
+                "request {}",
                 1
             )
         });
-        let line = json!({ "level": "WARN", "status": 503, "code": "over\"load", "message": "exchange 1", "target": module_path!() });
+        let line = json!({ "level": "WARN", "status": 503, "code": "over\"load", "message": "request 1", "target": module_path!() });
         assert_eq!(lines, [line]);
     }
 

@@ -181,7 +181,7 @@ impl JwksCache {
         self.metrics.upstream_answered("jwks", began, outcome);
         let entries = match received {
             Ok((status, body)) if status.is_success() => read(&body),
-            Ok((status, _)) => Err(format!("the answer is {status}")),
+            Ok((status, _)) => Err(format!("the response is {status}")),
             Err(error) => Err(cause::chain(&error)),
         };
         match entries {
@@ -263,9 +263,9 @@ struct Set {
 /// All keys that can be used; the others may be for other uses.
 fn read(body: &[u8]) -> Result<Vec<Arc<VerificationKey>>, String> {
     if body.len() > LONGEST_ANSWER {
-        return Err(format!("the answer has more than {LONGEST_ANSWER} bytes"));
+        return Err(format!("the response has more than {LONGEST_ANSWER} bytes"));
     }
-    let set: Set = serde_json::from_slice(body).map_err(|_| "the answer is no JWK set")?;
+    let set: Set = serde_json::from_slice(body).map_err(|_| "the response is no JWK set")?;
     let entries: Vec<_> = set
         .keys
         .into_iter()

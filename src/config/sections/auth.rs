@@ -28,7 +28,7 @@ pub enum AuthMode {
     Keys,
     /// By a token of `auth.jwt.issuer`.
     Jwt,
-    /// They don't: whoever can connect may do everything.
+    /// They don't: every client that can connect may do everything.
     Anyone,
 }
 
@@ -150,7 +150,7 @@ impl Auth {
         match self.mode {
             Some(AuthMode::Keys) | None => api::AuthConfig::Keys(self.keys.clone()),
             Some(AuthMode::Jwt) => {
-                api::AuthConfig::Jwt(Box::new(jwt.config(proxy).expect("asked for by for_serve")))
+                api::AuthConfig::Jwt(Box::new(jwt.config(proxy).expect("for_serve requires it")))
             }
             Some(AuthMode::Anyone) => api::AuthConfig::Nobody,
         }
@@ -269,10 +269,10 @@ fn account(id: &str) -> Result<AccountId, String> {
         .ok_or_else(|| format!("account: {id:?} is no id of eGain's: GET /v1/accounts lists them"))
 }
 
-/// An empty list would bind to nothing, and means everything where it is left away.
+/// An empty list would bind to nothing, and means everything where it is omitted.
 fn bound(channels: Vec<String>) -> Result<Vec<String>, String> {
     if channels.is_empty() {
-        return Err("channels is empty: name at least one, or leave it away for all".into());
+        return Err("channels is empty: name at least one, or omit it for all".into());
     }
     match channels.iter().find(|name| !is_channel(name)) {
         Some(wrong) => Err(format!(

@@ -4,7 +4,7 @@ use super::egain::Egain;
 use super::plan::Plan;
 use crate::egain::{CallRate, MonthlyQuota};
 
-/// What one replica may ask of eGain, by kind of route.
+/// The calls that one replica may make to eGain, by kind of route.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct CallBudgets {
     /// `POST /assets` and `GET /assets/{id}`.

@@ -1,4 +1,4 @@
-//! `[egain]`: where eGain is, who we are there, and how much we may ask of it.
+//! `[egain]`: where eGain is, who we are there, and how many calls we may make.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ use crate::config::schema::value::{HIDDEN, words};
 use crate::storage::{HostPattern, UploadContentType, UploadMethod};
 use crate::types::peer_time;
 
-/// A call or a transfer that stands still for longer holds its place for nothing.
+/// With a longer time, calls and transfers that have stopped hold their places.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// No caller, and no proxy before it, waits for longer until a request begins to be served.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(10 * 60);
 /// Rules that are older are nobody's any more.
 const LONGEST_RULES: Duration = Duration::from_secs(24 * 3600);
-/// A shorter pause would ask eGain again and again what it has just refused.
+/// A shorter pause would repeat again and again what eGain has just refused.
 const LEAST_PAUSE: Duration = Duration::from_secs(1);
-/// No more is believed of what eGain asks for.
+/// A longer pause than this isn't believed, whatever eGain's response says.
 const LONGEST_PAUSE: Duration = peer_time::LONGEST_WAIT;
 
 words! {
@@ -40,7 +40,7 @@ words! {
 }
 
 section! {
-    /// Where eGain is, who we are there, and how much we may ask of it.
+    /// Where eGain is, who we are there, and how many calls we may make.
     Egain as "egain" {
         /// The conversation manager's API.
         base_url: Url = "https://api.egain.cloud/conversation/conversationmgr/v3";
@@ -50,7 +50,7 @@ section! {
         client_id: Option<String> => "none";
         /// The client's secret.
         client_secret: Option<SecretString> => "none";
-        /// What the client asks for.
+        /// The OAuth scope that the client requests.
         scope: String = "https://api.egain.cloud/auth/.default";
         /// A fixed bearer token, in place of the client.
         token: Option<SecretString> => "none" where given(rules::bearer);
@@ -70,14 +70,14 @@ section! {
         /// Calls of each method that a calendar month (UTC) allows, 1 to 1000000000000; a restart
         /// forgets those that were made.
         monthly_quota: Option<u64> => "the plan's, or none" where given(within(1, 1_000_000_000_000));
-        /// Whether calls above the quota are refused; else a line in the log tells of them.
+        /// Whether calls above the quota are refused; otherwise they are only logged.
         enforce_quota: bool = "false";
         /// Among how many replicas the rates and the quota are divided, 1 to 1000.
         replicas: u32 = "1" where within(1, 1000);
         /// How long a call may queue for the budget before 503.
         budget_wait: Duration = "5s" where within(Duration::ZERO, LONGEST_PATIENCE);
-        /// The longest that one 429 of eGain's stops calls, whatever it asks for, 1s to 1h; then
-        /// one call probes, and the pause doubles while probes are refused.
+        /// The longest pause after one 429 of eGain's, whatever pause it names, 1s to 1h; then one
+        /// call probes, and the pause doubles while probes are refused.
         max_pause: Duration = "60s" where within(LEAST_PAUSE, LONGEST_PAUSE);
         /// How old the attachment rules of a caller's account may become before they are read
         /// again, 100ms to 24h.
@@ -175,7 +175,7 @@ impl Egain {
             {
                 errors.conflict(
                     &[key],
-                    format!("is {HIDDEN:?}, which stands for a secret that isn't shown: put the secret itself here"),
+                    format!("is {HIDDEN:?}, which replaces a secret in printed settings: put the secret itself here"),
                 );
             }
         }

@@ -1,4 +1,4 @@
-//! `[log]`: what is told, and in what form.
+//! `[log]`: what is logged, and in what form.
 
 use crate::config::schema::rules::log_filter;
 use crate::config::schema::section;
@@ -13,11 +13,11 @@ words! {
 }
 
 section! {
-    /// What is told, and in what form.
+    /// What is logged, and in what form.
     Log as "log" {
         /// The form of the log: json or text.
         format: Option<LogFormat> => "json; text on a terminal";
-        /// What is told, as directives such as `info,asset_gateway=debug`.
+        /// What is logged, as directives such as `info,asset_gateway=debug`.
         filter: String = "info" where log_filter;
     }
 }

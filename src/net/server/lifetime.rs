@@ -94,7 +94,7 @@ pub(super) async fn overstayed(
             stall_timeout
         };
         if still >= patience {
-            tracing::debug!("a connection is ended: it was asked to go, and takes nothing");
+            tracing::debug!("connection closed: its shutdown has begun, and the client reads nothing");
             return;
         }
     }

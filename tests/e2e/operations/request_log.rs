@@ -100,7 +100,7 @@ async fn a_retry_names_its_request_also_in_a_task_of_its_own() {
             (&"/v1/assets".into(), &"anyone".into()),
             "{id}"
         );
-        let access = logged.line(id, "exchange").await;
+        let access = logged.line(id, "request completed").await;
         assert_eq!(
             (&access["asset"], &access["status"]),
             (&stored["id"], &201.into()),
@@ -135,7 +135,7 @@ async fn a_stream_that_is_taken_up_again_names_its_request_and_asset() {
         (&line["asset"], &line["route"]),
         (&stored["id"], &"/v1/assets/{id}/content".into())
     );
-    logged.line("fetched", "exchange").await;
+    logged.line("fetched", "request completed").await;
 }
 
 #[tokio::test]
@@ -209,7 +209,7 @@ async fn a_strict_filter_hides_no_requests_id() {
         logged.get("failed", "/a1").await.status(),
         StatusCode::BAD_GATEWAY
     );
-    let line = logged.line("failed", "exchange").await;
+    let line = logged.line("failed", "request completed").await;
     assert_eq!(
         (&line["level"], &line["asset"]),
         (&"WARN".into(), &"a1".into())
