@@ -26,7 +26,7 @@ pub(super) struct New {
     role: String,
 }
 
-/// Prints both; nothing is kept.
+/// Prints both; nothing is stored.
 pub(super) fn run(KeyCommand::New(new): &KeyCommand) -> ExitCode {
     let mut random = [0; 32];
     if let Err(error) = getrandom::fill(&mut random) {

@@ -56,8 +56,8 @@ macro_rules! section {
             fn read(from: &mut $crate::config::sources::reader::SettingsReader) -> Self {
                 Self {$(
                     $key: {
-                        let given = from.value::<$type>(concat!($name, ".", stringify!($key)), section!(@rule $($rule)?));
-                        section!(@or_default given $($default)?)
+                        let value = from.value::<$type>(concat!($name, ".", stringify!($key)), section!(@rule $($rule)?));
+                        section!(@or_default value $($default)?)
                     },
                 )+}
             }
@@ -71,7 +71,7 @@ macro_rules! section {
     (@is_preset $default:literal) => { true };
     (@rule) => { |_| Ok(()) };
     (@rule $rule:expr) => { $rule };
-    (@or_default $given:ident) => { $given.unwrap_or_default() };
-    (@or_default $given:ident $default:literal) => { $given.unwrap_or_else(|| $crate::config::schema::preset($default)) };
+    (@or_default $value:ident) => { $value.unwrap_or_default() };
+    (@or_default $value:ident $default:literal) => { $value.unwrap_or_else(|| $crate::config::schema::preset($default)) };
 }
 pub(super) use section;

@@ -39,7 +39,7 @@ pub(in crate::config) fn mistyped<T: SettingValue>(found: &Value) -> String {
         Value::String(text) => format!("the string {text:?}"),
         Value::Integer(number) => number.to_string(),
         Value::Float(number) => number.to_string(),
-        Value::Boolean(answer) => answer.to_string(),
+        Value::Boolean(boolean) => boolean.to_string(),
         Value::Datetime(date) => date.to_string(),
         Value::Array(_) => "a list".into(),
         Value::Table(_) => "a table".into(),
@@ -66,15 +66,15 @@ impl<T: SettingValue> SettingValue for Option<T> {
     const SECRET: bool = T::SECRET;
 
     fn from_text(text: &str) -> Result<Self, String> {
-        T::from_text(text).map(Some)
+        Ok(Some(T::from_text(text)?))
     }
 
     fn from_toml(value: &Value) -> Result<Self, String> {
-        T::from_toml(value).map(Some)
+        Ok(Some(T::from_toml(value)?))
     }
 
     fn to_toml(&self) -> Option<Value> {
-        self.as_ref().and_then(T::to_toml)
+        self.as_ref()?.to_toml()
     }
 }
 

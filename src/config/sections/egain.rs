@@ -7,7 +7,7 @@ use url::Url;
 
 use super::plan::Plan;
 use crate::config::errors::ErrorCollector;
-use crate::config::schema::rules::{self, MOMENT, given, some, within};
+use crate::config::schema::rules::{self, MOMENT, if_set, some, within};
 use crate::config::schema::section;
 use crate::config::schema::value::{HIDDEN, words};
 use crate::storage::{HostPattern, UploadContentType, UploadMethod};
@@ -53,23 +53,23 @@ section! {
         /// The OAuth scope that the client requests.
         scope: String = "https://api.egain.cloud/auth/.default";
         /// A fixed bearer token, in place of the client.
-        token: Option<SecretString> => "none" where given(rules::bearer);
+        token: Option<SecretString> => "none" where if_set(rules::bearer);
         /// Whether `base_url` and `token_url` may be plain http off this machine: secrets then
         /// cross the network in clear.
         allow_http: bool = "false";
         /// The tenant's plan, which gives the rates: developer, basic or enterprise.
         plan: Option<Plan> => "required, or egain.rate";
         /// Calls a second to `/assets`, 0.001 to 10000; more exact than the plan.
-        rate: Option<f64> => "the plan's" where given(within(0.001, 10_000.0));
+        rate: Option<f64> => "the plan's" where if_set(within(0.001, 10_000.0));
         /// Calls to `/assets` at one time; needs the rate.
-        burst: Option<u32> => "the plan's, or egain.rate rounded up" where given(within(1, 100_000));
+        burst: Option<u32> => "the plan's, or egain.rate rounded up" where if_set(within(1, 100_000));
         /// Calls a second to all other routes.
-        other_rate: Option<f64> => "egain.rate, else the plan's" where given(within(0.001, 10_000.0));
+        other_rate: Option<f64> => "egain.rate, else the plan's" where if_set(within(0.001, 10_000.0));
         /// Calls to all other routes at one time; needs a rate.
-        other_burst: Option<u32> => "egain.burst, else the plan's, or the rate rounded up" where given(within(1, 100_000));
+        other_burst: Option<u32> => "egain.burst, else the plan's, or the rate rounded up" where if_set(within(1, 100_000));
         /// Calls of each method that a calendar month (UTC) allows, 1 to 1000000000000; a restart
         /// forgets those that were made.
-        monthly_quota: Option<u64> => "the plan's, or none" where given(within(1, 1_000_000_000_000));
+        monthly_quota: Option<u64> => "the plan's, or none" where if_set(within(1, 1_000_000_000_000));
         /// Whether calls above the quota are refused; otherwise they are only logged.
         enforce_quota: bool = "false";
         /// Among how many replicas the rates and the quota are divided, 1 to 1000.
@@ -134,10 +134,10 @@ impl Egain {
             ("egain.base_url", Some(&self.base_url)),
             ("egain.token_url", self.token_url.as_ref()),
         ] {
-            let verdict = url
-                .filter(|_| !self.allow_http)
-                .map_or(Ok(()), rules::private);
-            if let Err(says) = verdict {
+            if let Some(url) = url
+                && !self.allow_http
+                && let Err(says) = rules::private(url)
+            {
                 errors.conflict(
                     &[key, "egain.allow_http"],
                     format!(
@@ -146,8 +146,8 @@ impl Egain {
                 );
             }
         }
-        for (key, is_given) in self.client() {
-            if self.token.is_some() && is_given {
+        for (key, is_set) in self.client() {
+            if self.token.is_some() && is_set {
                 errors.conflict(
                     &[key, "egain.token"],
                     "is given together with egain.token: only one of them can hold",
@@ -169,41 +169,48 @@ impl Egain {
             ("egain.token", &self.token),
             ("egain.client_secret", &self.client_secret),
         ] {
-            if secret
-                .as_ref()
-                .is_some_and(|secret| secret.expose_secret() == HIDDEN)
+            if let Some(secret) = secret
+                && secret.expose_secret() == HIDDEN
             {
-                errors.conflict(
-                    &[key],
-                    format!("is {HIDDEN:?}, which replaces a secret in printed settings: put the secret itself here"),
+                let says = format!(
+                    "is {HIDDEN:?}, which replaces a secret in printed settings: \
+                     put the secret itself here"
                 );
+                errors.conflict(&[key], says);
             }
         }
     }
 
     fn require_credentials(&self, errors: &mut ErrorCollector) {
         let client = self.client();
-        if self.token.is_none() && client.iter().all(|(_, is_given)| !is_given) {
+        if self.token.is_some() {
+            return;
+        }
+        if client.iter().all(|(_, is_set)| !is_set) {
             let keys = [
                 "egain.token",
                 "egain.token_url",
                 "egain.client_id",
                 "egain.client_secret",
             ];
-            return errors.conflict(&keys, "not set: give a token, or egain.token_url, egain.client_id and egain.client_secret");
-        }
-        for (key, _) in client
-            .into_iter()
-            .filter(|(_, is_given)| self.token.is_none() && !is_given)
-        {
-            errors.conflict(
-                &[key, "egain.token"],
-                "not set: a client needs egain.token_url, egain.client_id and egain.client_secret",
+            return errors.conflict(
+                &keys,
+                "not set: give a token, \
+                 or egain.token_url, egain.client_id and egain.client_secret",
             );
+        }
+        for (key, is_set) in client {
+            if !is_set {
+                errors.conflict(
+                    &[key, "egain.token"],
+                    "not set: a client needs egain.token_url, egain.client_id \
+                     and egain.client_secret",
+                );
+            }
         }
     }
 
-    /// What makes up a client, and whether it is given.
+    /// What makes up a client, and whether it is set.
     fn client(&self) -> [(&'static str, bool); 3] {
         [
             ("egain.token_url", self.token_url.is_some()),
