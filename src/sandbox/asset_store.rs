@@ -166,8 +166,10 @@ impl AssetStore {
     }
 
     pub(super) fn clear(&self) {
-        let ids: Vec<String> = self.assets.lock().drain().map(|(id, _)| id).collect();
-        ids.iter().for_each(|id| self.unlink(id));
+        let assets = std::mem::take(&mut *self.assets.lock());
+        for id in assets.keys() {
+            self.unlink(id);
+        }
     }
 
     /// Where the file of an asset is or would be. Ids are ours: no path can hide in one.

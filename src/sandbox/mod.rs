@@ -82,7 +82,7 @@ impl Sandbox {
         let end = CancellationToken::new();
         let service = {
             let state = Arc::clone(&state);
-            service_fn(move |request| Arc::clone(&state).answer(request))
+            service_fn(move |request| Arc::clone(&state).respond(request))
         };
         let serving = server::serve(
             listener,

@@ -17,7 +17,7 @@ pub(super) struct PageRequest {
 }
 
 impl PageRequest {
-    pub(super) fn asked_for(uri: &Uri) -> Result<Self, ApiRefusal> {
+    pub(super) fn from_uri(uri: &Uri) -> Result<Self, ApiRefusal> {
         let mut page = Self {
             number: 1,
             size: None,

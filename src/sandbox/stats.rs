@@ -99,7 +99,7 @@ impl StatsTally {
         }
     }
 
-    pub(super) fn answered(&self, operation: SandboxOperation, status: StatusCode) {
+    pub(super) fn responded(&self, operation: SandboxOperation, status: StatusCode) {
         *self
             .operations
             .lock()
