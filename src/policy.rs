@@ -249,7 +249,7 @@ mod tests {
                 "sms",
                 AssetDirection::Outbound,
             )
-            .map_err(|fault| fault.code())
+            .map_err(|error| error.code())
     }
 
     #[test]
@@ -372,7 +372,7 @@ mod tests {
         assert_eq!(
             policy
                 .judge_channel("fax", &["telex".into()])
-                .map_err(|fault| fault.code()),
+                .map_err(|error| error.code()),
             Err(ErrorCode::InvalidField)
         );
     }

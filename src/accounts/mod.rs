@@ -154,8 +154,8 @@ impl AccountService {
         };
         match Channel::fetch(&self.egain, &id, by).await {
             Ok(channel) => Ok(Some(channel)),
-            Err(fault) if fault.code() == ErrorCode::NotFound => Ok(None),
-            Err(fault) => Err(fault),
+            Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
     }
 }

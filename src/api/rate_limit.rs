@@ -1,4 +1,4 @@
-//! How often a caller may ask: GCRA, a token bucket that needs no clockwork, by `governor`.
+//! How often a caller may call: GCRA, a token bucket that needs no clockwork, by `governor`.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use moka::sync::Cache;
 
 use crate::types::error::{Error, ErrorCode, Stage};
 
-/// Subjects of tokens whose rates are kept at one time. Whoever asked longest ago is forgotten
-/// first, and starts anew.
+/// Subjects of tokens whose rates are remembered at one time. The subject with the oldest request
+/// is forgotten first, and starts with a fresh rate.
 const SUBJECTS: u64 = 100_000;
 
 /// What one caller has left.
@@ -20,7 +20,7 @@ const SUBJECTS: u64 = 100_000;
 pub(super) struct CallerRateLimiter(Arc<DefaultDirectRateLimiter>);
 
 impl CallerRateLimiter {
-    /// So many requests a second; bursts of a second's worth, and of at least one request, are
+    /// This number of requests a second; bursts of a second's worth, and of at least one request, are
     /// fine.
     pub(super) fn new(rate: f64) -> Self {
         let quota = Quota::with_period(Duration::from_secs_f64(rate.recip()))

@@ -13,7 +13,9 @@ use crate::body::BoxBody;
 /// unread, as if the client had disconnected, and would send it over HTTP/2.
 pub(super) fn drop_body_for_head(response: &mut Response<BoxBody>) {
     let body = std::mem::replace(response.body_mut(), full(Bytes::new()));
-    if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {
+    if let Some(length) = body.size_hint().exact()
+        && length > 0
+    {
         response
             .headers_mut()
             .entry(CONTENT_LENGTH)

@@ -131,10 +131,10 @@ mod tests {
 
     #[tokio::test]
     async fn an_undeclared_sum_is_an_error_at_the_end() {
-        let fault = DigestingBody::new(full("abc"), Some([7; 32]), DigestSlot::default())
+        let error = DigestingBody::new(full("abc"), Some([7; 32]), DigestSlot::default())
             .collect()
             .await
             .unwrap_err();
-        assert_eq!(fault.code(), ErrorCode::DigestMismatch);
+        assert_eq!(error.code(), ErrorCode::DigestMismatch);
     }
 }

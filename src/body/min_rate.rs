@@ -103,7 +103,7 @@ impl<B> MinRateBody<B> {
         }
     }
 
-    fn fault(&self) -> Error {
+    fn error(&self) -> Error {
         (self.too_slow)(self.judge.limits)
     }
 }
@@ -130,12 +130,12 @@ impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for MinRateBody<B> {
             Poll::Ready(Some(Ok(frame))) => {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
                 let pace = self.judge.moved(bytes as u64);
-                Poll::Ready(Some(pace.map(|()| frame).map_err(|TooSlow| self.fault())))
+                Poll::Ready(Some(pace.map(|()| frame).map_err(|TooSlow| self.error())))
             }
             Poll::Ready(end) => Poll::Ready(end),
             Poll::Pending => {
                 ready!(self.judge.poll_stalled(cx));
-                Poll::Ready(Some(Err(self.fault())))
+                Poll::Ready(Some(Err(self.error())))
             }
         }
     }
@@ -163,13 +163,13 @@ mod tests {
     async fn a_silent_client_is_refused_after_the_idle_time() {
         let (_sender, body) = Channel::<Bytes, Error>::new(1);
         let began = Instant::now();
-        let fault = MinRateBody::new(body, LIMITS, caller_too_slow)
+        let error = MinRateBody::new(body, LIMITS, caller_too_slow)
             .frame()
             .await
             .unwrap()
             .unwrap_err();
         assert_eq!(
-            (fault.code(), began.elapsed().as_secs()),
+            (error.code(), began.elapsed().as_secs()),
             (ErrorCode::ClientTooSlow, 30)
         );
     }
@@ -184,13 +184,13 @@ mod tests {
         });
         let mut body = MinRateBody::new(body, LIMITS, caller_too_slow);
         let began = Instant::now();
-        let fault = loop {
-            if let Err(fault) = body.frame().await.unwrap() {
-                break fault;
+        let error = loop {
+            if let Err(error) = body.frame().await.unwrap() {
+                break error;
             }
         };
         assert_eq!(
-            (fault.code(), began.elapsed().as_secs()),
+            (error.code(), began.elapsed().as_secs()),
             (ErrorCode::ClientTooSlow, 60)
         );
     }

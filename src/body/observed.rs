@@ -16,7 +16,7 @@ pub trait BodyObserver {
     fn moved(&mut self, bytes: u64);
 
     /// The body has ended, well or not. Told at most once.
-    fn ended(&mut self, fault: Option<&Error>);
+    fn ended(&mut self, error: Option<&Error>);
 }
 
 impl BodyObserver for IntCounter {
@@ -48,9 +48,9 @@ impl<B: Body, O: BodyObserver> ObservedBody<B, O> {
         }
     }
 
-    fn end(&mut self, fault: Option<&Error>) {
+    fn end(&mut self, error: Option<&Error>) {
         if !std::mem::replace(&mut self.ended, true) {
-            self.observer.ended(fault);
+            self.observer.ended(error);
         }
     }
 }
@@ -72,7 +72,7 @@ where
             Some(Ok(frame)) => self
                 .observer
                 .moved(frame.data_ref().map_or(0, |data| data.len() as u64)),
-            Some(Err(fault)) => self.end(Some(fault)),
+            Some(Err(error)) => self.end(Some(error)),
             None => self.end(None),
         }
         // hyper doesn't poll again where it knows that nothing more can come.

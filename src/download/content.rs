@@ -12,7 +12,7 @@ use prometheus::IntCounter;
 
 use super::early_deaths::StorageRefusal;
 use super::known_asset::KnownAsset;
-use super::resume::ResumeContext;
+use super::resume::{RequestedDownload, ResumeContext};
 use super::service::DownloadService;
 use super::validators::{ClientValidators, ContentValidators};
 use crate::body::BoxBody;
@@ -57,27 +57,28 @@ impl DownloadService {
         headers: &HeaderMap,
     ) -> Result<DownloadContent, Error> {
         let opened = self.open(id, principal, conditions(headers)).await;
-        let (asset, object) = opened.inspect_err(|fault| self.count_unopened(fault))?;
+        let (asset, object) = opened.inspect_err(|error| self.count_unopened(error))?;
         let StoredObject {
             status,
             mut headers,
             body,
         } = object;
-        let body = match ResumeContext::new(
-            (self.clone(), id.clone(), principal.clone()),
-            status,
-            &headers,
-        ) {
-            Some(resuming) => resuming.over(body).boxed(),
+        let requested = RequestedDownload {
+            download: self.clone(),
+            id: id.clone(),
+            principal: principal.clone(),
+        };
+        let body = match ResumeContext::new(requested, status, &headers) {
+            Some(context) => context.resume_when_cut(body).boxed(),
             None => body,
         };
         let body = refine_type(&asset, status, &headers, body)
             .await
-            .inspect_err(|fault| self.count_unopened(fault))?;
+            .inspect_err(|error| self.count_unopened(error))?;
         if status.is_success() || status == StatusCode::NOT_MODIFIED {
             asset
                 .validators(|| ContentValidators::of(&headers, id, asset.size()))
-                .tell(&mut headers);
+                .write_to(&mut headers);
         }
         let body = ObservedBody::new(body, DownloadMetrics::begin(&self.metrics)).boxed();
         Ok(DownloadContent {
@@ -98,7 +99,7 @@ impl DownloadService {
         let earlier = self.early_deaths.check(id)?;
         let asset = self.cache.get(id, principal).await?;
         let refusal = match self.read(id, &asset, &conditions).await {
-            Err(fault) if refuses_url(&fault) => fault,
+            Err(error) if refuses_url(&error) => error,
             opened => {
                 if earlier.is_some() && opened.is_ok() {
                     self.early_deaths.forget(id);
@@ -111,7 +112,7 @@ impl DownloadService {
             .await?;
         let opened = self.read(id, &asset, &conditions).await;
         match &opened {
-            Err(fault) if refuses_url(fault) => self.early_deaths.remember_vain_call(id, fault),
+            Err(error) if refuses_url(error) => self.early_deaths.remember_vain_call(id, error),
             _ => self.early_deaths.forget(id),
         }
         opened.map(|object| (asset, object))
@@ -127,9 +128,9 @@ impl DownloadService {
         ClientValidators {
             id,
             size: asset.size(),
-            told: asset.known_validators(),
+            known: asset.known_validators(),
         }
-        .settle(&mut conditions);
+        .remove_decided(&mut conditions);
         self.storage
             .read(&asset.url(), &RequestedPart::new(conditions, asset.size()))
             .await
@@ -166,9 +167,9 @@ impl DownloadService {
 
     /// What storage didn't give is a failed transfer, too. What eGain didn't isn't: nothing was to
     /// be moved yet.
-    fn count_unopened(&self, fault: &Error) {
-        if fault.stage() == Stage::Fetch {
-            DownloadMetrics::begin(&self.metrics).ended(Some(fault));
+    fn count_unopened(&self, error: &Error) {
+        if error.stage() == Stage::Fetch {
+            DownloadMetrics::begin(&self.metrics).ended(Some(error));
         }
     }
 }
@@ -194,8 +195,8 @@ impl BodyObserver for DownloadMetrics {
         self.bytes.inc_by(bytes);
     }
 
-    fn ended(&mut self, fault: Option<&Error>) {
-        self.transfer.end(fault);
+    fn ended(&mut self, error: Option<&Error>) {
+        self.transfer.end(error);
     }
 }
 

@@ -144,7 +144,7 @@ fn explain_status(status: StatusCode, operation: EgainOperation, wait: Option<Du
         500.. => {
             let detail = "eGain failed: try again; if it lasts, contact eGain's support, giving \
                           the request id";
-            let error = Error::egain(ErrorCode::UpstreamError, stage, detail).retryable(true);
+            let error = Error::egain(ErrorCode::UpstreamError, stage, detail).with_retryable(true);
             match wait {
                 Some(wait) => error.with_retry_after(wait),
                 None => error,

@@ -164,8 +164,8 @@ mod tests {
     }
 
     fn failure(attempted: bool, wait: Option<Duration>) -> CallError {
-        let error =
-            Error::egain(ErrorCode::UpstreamUnavailable, Stage::Delete, "down").retryable(true);
+        let error = Error::egain(ErrorCode::UpstreamUnavailable, Stage::Delete, "down")
+            .with_retryable(true);
         CallError::of(
             wait.into_iter().fold(error, Error::with_retry_after),
             attempted,

@@ -194,7 +194,9 @@ impl UncommittedAsset {
 
     /// The asset stays.
     pub fn keep(mut self) -> AssetId {
-        self.id.take().expect("only this method takes the id, and it consumes the asset")
+        self.id
+            .take()
+            .expect("only this method takes the id, and it consumes the asset")
     }
 }
 

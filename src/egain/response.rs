@@ -80,7 +80,7 @@ impl ApiResponse {
         };
         Error::egain(ErrorCode::UpstreamError, stage, detail)
             .with_upstream(upstream)
-            .retryable(fields.is_empty())
+            .with_retryable(fields.is_empty())
     }
 
     /// When a presigned URL expires: by the upstream's clock, ours, and what its signature says.

@@ -109,11 +109,11 @@ impl Transport {
         let result = timeout(self.limit, self.receive(request))
             .await
             .unwrap_or(Err(TransportError::Late));
-        self.metrics.upstream_answered(
+        self.metrics.record_upstream(
             operation,
             began,
             match &result {
-                Ok(response) => UpstreamOutcome::Answered(response.status),
+                Ok(response) => UpstreamOutcome::Responded(response.status),
                 Err(error) if error.is_timeout() => UpstreamOutcome::TimedOut,
                 Err(_) => UpstreamOutcome::Failed,
             },

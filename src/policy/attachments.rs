@@ -143,7 +143,7 @@ mod tests {
         policy
             .judge("whatsapp", extension)
             .err()
-            .map(|fault| fault.code())
+            .map(|error| error.code())
     }
 
     #[test]
@@ -184,9 +184,9 @@ mod tests {
             extensions: ExtensionRule::Allow(list(&["png"])),
             enabled: true,
         };
-        let fault = policy.judge("byoc", "gif").unwrap_err();
-        assert_eq!(fault.limit(), Some(&policy.limit()));
-        assert!(fault.detail().contains("send one of png"), "{fault}");
+        let error = policy.judge("byoc", "gif").unwrap_err();
+        assert_eq!(error.limit(), Some(&policy.limit()));
+        assert!(error.detail().contains("send one of png"), "{error}");
         assert_eq!(
             code(&AttachmentPolicy::nothing(), "png"),
             Some(ErrorCode::Forbidden)

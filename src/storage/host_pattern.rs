@@ -49,22 +49,31 @@ impl FromStr for HostPattern {
         }
         // Only the parser of URLs knows where the port begins in `[::1]:80`; it hides the scheme's
         // own port.
-        let bracketed = text.parse::<Ipv6Addr>().map(|v6| format!("[{v6}]"));
-        let text = bracketed.as_deref().unwrap_or(text);
+        let text: &str = match text.parse::<Ipv6Addr>() {
+            Ok(v6) => &format!("[{v6}]"),
+            Err(_) => text,
+        };
         if text.ends_with(':') {
             return Err(wrong());
         }
-        let url = Url::parse(&format!("http://{text}")).map_err(|_| wrong())?;
-        let host = url
-            .host()
-            .filter(|_| url.path() == "/" && url.username().is_empty())
-            .ok_or_else(wrong)?
-            .to_owned();
-        let port = url.port().or_else(|| text.ends_with(":80").then_some(80));
-        if text.contains(['*', '/', '?', '#']) {
+        let Ok(url) = Url::parse(&format!("http://{text}")) else {
+            return Err(wrong());
+        };
+        let Some(host) = url.host() else {
+            return Err(wrong());
+        };
+        let has_more = url.path() != "/" || !url.username().is_empty();
+        if has_more || text.contains(['*', '/', '?', '#']) {
             return Err(wrong());
         }
-        Ok(Self::Exact { host, port })
+        let port = match url.port() {
+            None if text.ends_with(":80") => Some(80),
+            port => port,
+        };
+        Ok(Self::Exact {
+            host: host.to_owned(),
+            port,
+        })
     }
 }
 

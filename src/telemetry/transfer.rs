@@ -24,7 +24,8 @@ impl TransferDirection {
     }
 }
 
-/// A transfer under way. Unless it is told otherwise, its caller has left.
+/// A transfer in flight. Unless [`TransferRecord::end`] says otherwise, its client has
+/// disconnected.
 pub struct TransferRecord {
     metrics: Arc<ServiceMetrics>,
     direction: TransferDirection,
@@ -53,8 +54,8 @@ impl TransferRecord {
     }
 
     /// It has ended, well or not.
-    pub fn end(&mut self, fault: Option<&Error>) {
-        self.failure = fault.map(|fault| (fault.stage(), fault.blame()));
+    pub fn end(&mut self, error: Option<&Error>) {
+        self.failure = error.map(|error| (error.stage(), error.blame()));
     }
 }
 

@@ -147,7 +147,7 @@ names! {
 }
 
 impl ErrorCode {
-    /// Whether the same request may succeed later, unless the fault says otherwise.
+    /// Whether the same request may succeed later, unless the error says otherwise.
     const fn usually_retryable(self) -> bool {
         matches!(
             self,
@@ -241,7 +241,7 @@ impl Error {
     }
 
     /// Whether trying again makes sense, where the code alone doesn't tell.
-    pub fn retryable(mut self, retryable: bool) -> Self {
+    pub fn with_retryable(mut self, retryable: bool) -> Self {
         self.0.retryable = retryable;
         self
     }
@@ -342,7 +342,7 @@ impl Error {
         self.0.cause.as_deref()
     }
 
-    /// The fault that a client library carried through as a cause, if there is one.
+    /// The error that a client library carried through as a cause, if there is one.
     ///
     /// A typed error inside a request body survives the way through hyper; it is found
     /// by walking `source()`.
@@ -403,10 +403,10 @@ mod tests {
 
     #[test]
     fn a_wait_makes_a_fault_retryable() {
-        let fault = Error::egain(ErrorCode::UpstreamError, Stage::Sign, "x");
-        assert!(!fault.is_retryable());
+        let error = Error::egain(ErrorCode::UpstreamError, Stage::Sign, "x");
+        assert!(!error.is_retryable());
         assert!(
-            fault
+            error
                 .with_retry_after(Duration::from_secs(1))
                 .is_retryable()
         );

@@ -464,5 +464,5 @@ async fn replay_receipt(
 
 fn panicked() -> Error {
     let detail = "the gateway has a defect: report it with the request id; trying again may help";
-    Error::gateway(ErrorCode::Internal, Stage::Store, detail).retryable(true)
+    Error::gateway(ErrorCode::Internal, Stage::Store, detail).with_retryable(true)
 }

@@ -187,9 +187,9 @@ mod tests {
             "",
             ";;",
         ] {
-            let fault = Boundary::from_content_type(value).unwrap_err();
+            let error = Boundary::from_content_type(value).unwrap_err();
             assert_eq!(
-                (fault.code(), fault.blame(), fault.stage()),
+                (error.code(), error.blame(), error.stage()),
                 (ErrorCode::MalformedMultipart, Blame::Caller, Stage::Read),
                 "{value}"
             );

@@ -266,11 +266,11 @@ mod tests {
             r#"filename="5" screen.jpg""#,
             r#"name="fi"le"; filename="a.jpg""#,
         ] {
-            let fault = PartDisposition::parse(format!("form-data; {bad}").as_bytes()).unwrap_err();
+            let error = PartDisposition::parse(format!("form-data; {bad}").as_bytes()).unwrap_err();
             assert!(
-                fault.detail().contains("quote within a name"),
+                error.detail().contains("quote within a name"),
                 "{bad}: {}",
-                fault.detail()
+                error.detail()
             );
         }
     }

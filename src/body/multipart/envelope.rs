@@ -90,7 +90,7 @@ mod tests {
         );
         found
             .map(|found| found.map(|boundary| boundary.as_str().to_owned()))
-            .map_err(|fault| fault.detail().to_owned())
+            .map_err(|error| error.detail().to_owned())
     }
 
     #[test]

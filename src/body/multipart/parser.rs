@@ -124,9 +124,9 @@ impl FormParser {
                         return Ok(None);
                     }
                 },
-                Err(fault) => {
-                    self.state = State::Failed(fault.clone());
-                    return Err(fault);
+                Err(error) => {
+                    self.state = State::Failed(error.clone());
+                    return Err(error);
                 }
             }
         }
@@ -140,7 +140,7 @@ impl FormParser {
     pub fn finish(&self) -> Result<(), Error> {
         match &self.state {
             State::Epilogue { .. } => Ok(()),
-            State::Failed(fault) => Err(fault.clone()),
+            State::Failed(error) => Err(error.clone()),
             State::Preamble | State::Opening { first: false, .. } => Err(never_begins()),
             _ => Err(malformed(
                 "the body ended before the closing boundary: \
@@ -183,7 +183,7 @@ impl FormParser {
             State::Line(progress) => self.judge_line(progress),
             State::Delimited(ending, length) => self.leave_delimiter(ending, length),
             State::Epilogue { own_line } => self.read_epilogue(own_line),
-            State::Failed(ref fault) => Err(fault.clone()),
+            State::Failed(ref error) => Err(error.clone()),
         }
     }
 

@@ -137,7 +137,7 @@ fn bearer(token: &SecretString) -> Option<HeaderValue> {
 fn no_token() -> Error {
     let detail = "eGain's sign-in returned no usable access token: try again; if it lasts, an \
                   operator must check egain.token_url";
-    Error::egain(ErrorCode::UpstreamError, Stage::Sign, detail).retryable(true)
+    Error::egain(ErrorCode::UpstreamError, Stage::Sign, detail).with_retryable(true)
 }
 
 fn unusable() -> Error {

@@ -94,7 +94,9 @@ pub(super) async fn overstayed(
             stall_timeout
         };
         if still >= patience {
-            tracing::debug!("connection closed: its shutdown has begun, and the client reads nothing");
+            tracing::debug!(
+                "connection closed: its shutdown has begun, and the client reads nothing"
+            );
             return;
         }
     }

@@ -72,7 +72,7 @@ impl Logged {
 
 /// What happened to a file on its way, whoever works on it.
 const RETRY: &str = "retrying upload with a new signed URL";
-const BROKEN: &str = "takes a broken stream up again";
+const BROKEN: &str = "resuming interrupted download";
 const LEFT: &str = "orphaned asset was not deleted";
 
 #[tokio::test]
