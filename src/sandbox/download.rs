@@ -7,7 +7,7 @@ use headers::{
     AcceptRanges, ContentLength, ContentRange, ETag, HeaderMapExt, IfModifiedSince, IfNoneMatch,
     IfRange, LastModified,
 };
-use http::{HeaderMap, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use hyper::body::Incoming;
 
 use super::asset_store::StoredFile;

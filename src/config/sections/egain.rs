@@ -94,7 +94,7 @@ section! {
         /// HTTP proxy, as `http://user:password@host:port`, for https connections to eGain, its
         /// storage and `auth.jwt.jwks_url`; plain http goes directly. The proxy resolves names, so
         /// that `content_hosts` holds by name only.
-        proxy: Option<SecretString> => "HTTPS_PROXY, or none" where given(rules::proxy);
+        proxy: Option<SecretString> => "HTTPS_PROXY, or none" where if_set(rules::proxy);
         /// Hosts that are reached without the proxy: domains with all below them, addresses,
         /// networks, or `*`, with commas between them.
         no_proxy: Option<String> => "NO_PROXY, or none";
