@@ -24,7 +24,7 @@ use crate::telemetry::logging;
 use round_trip::RoundTrip;
 
 /// The try-it page at `/`.
-const PAGE: &str = include_str!("page.html");
+const PAGE: &str = include_str!("dev/page.html");
 
 #[derive(Debug, Args)]
 pub(super) struct DevArgs {
