@@ -176,10 +176,10 @@ fn unknown_channel() -> FieldError {
 }
 
 fn mistakes(errors: &[FieldError]) -> Error {
-    let told: Vec<String> = errors
+    let details: Vec<String> = errors
         .iter()
         .take(MOST_MISTAKES)
         .map(ToString::to_string)
         .collect();
-    Error::caller(ErrorCode::InvalidField, Stage::Manage, told.join("; "))
+    Error::caller(ErrorCode::InvalidField, Stage::Manage, details.join("; "))
 }

@@ -148,7 +148,7 @@ impl Api {
             Err(refusal) => initiator.preflight(&head, &refusal).ok_or(refusal),
         };
         if waits_for_the_body && !is_too_slow(&outcome) {
-            progress.settled().await;
+            progress.finished().await;
         }
         let mut response = match outcome {
             Ok(response) => response,

@@ -207,7 +207,7 @@ impl UploadService {
         let UploadMetadata {
             channel, sender, ..
         } = &upload.metadata;
-        self.enforce(self.policy.judge_channel(channel, &caller.channels))?;
+        self.enforce(self.policy.check_channel(channel, &caller.channels))?;
         if let Some(length) = upload.declared {
             let limit = rules.size_limit(channel, sender.direction(), None);
             rules.enforced(limit).check(length)?;
@@ -331,7 +331,7 @@ impl UploadService {
         let caller = rules.bind(caller);
         let metadata = UploadFields::of_query(head)?.into_metadata(&caller, Stage::Admit)?;
         self.policy
-            .judge_channel(&metadata.channel, &caller.channels)?;
+            .check_channel(&metadata.channel, &caller.channels)?;
         Ok(rules.effective(&metadata.channel, metadata.sender))
     }
 
@@ -354,12 +354,12 @@ impl UploadService {
     ) -> Result<InspectedFile, Error> {
         let head = ahead.head(self.config.look_ahead as usize);
         let name = upload.name();
-        let sniffed = sniff(&head, ahead.ended, upload.given_type.as_deref(), name);
+        let sniffed = sniff(&head, ahead.ended, upload.explicit_type.as_deref(), name);
         let agreed = agree(name, &sniffed);
         let UploadMetadata {
             channel, sender, ..
         } = &upload.metadata;
-        self.enforce(rules.judge(&sniffed, &agreed, channel, sender.direction()))?;
+        self.enforce(rules.check(&sniffed, &agreed, channel, sender.direction()))?;
         Ok(InspectedFile {
             name: agreed.name,
             content_type: sniffed.content_type(),

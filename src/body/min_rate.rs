@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::types::error::{Error, ErrorCode, Stage};
 
-/// The stretch of waiting over which the rate is judged.
+/// The stretch of waiting over which the rate is measured.
 const WINDOW: Duration = Duration::from_secs(60);
 
 /// How slow a sender may be.

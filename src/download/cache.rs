@@ -279,11 +279,13 @@ impl UrlCache {
     fn good_until(&self, asset: &Asset) -> Moment {
         let Some(expires) = asset.url.expires else {
             return Moment {
-                monotonic: asset.url.asked,
+                monotonic: asset.url.requested,
                 ..Moment::now()
             };
         };
-        let life = expires.monotonic.saturating_duration_since(asset.url.asked);
+        let life = expires
+            .monotonic
+            .saturating_duration_since(asset.url.requested);
         expires.less(self.config.safety_margin.min(life / 4))
     }
 

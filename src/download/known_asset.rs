@@ -46,7 +46,7 @@ impl KnownAsset {
             ends,
             // eGain has no empty files: zero is a size that it doesn't know.
             size: asset.size.and_then(NonZeroU64::new),
-            requested: asset.url.asked,
+            requested: asset.url.requested,
             good_until,
             validators: OnceLock::new(),
             exact_type: OnceLock::new(),
@@ -130,7 +130,7 @@ mod tests {
         let url = "https://storage.egain.cloud/f?signature=abc";
         let url = ExpiringUrl {
             url: SignedUrl::parse(url).unwrap(),
-            asked: Instant::now(),
+            requested: Instant::now(),
             expires: None,
             expiry: expiry.map(str::to_owned),
         };

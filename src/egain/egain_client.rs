@@ -201,7 +201,7 @@ impl EgainClient {
     }
 
     async fn get_asset_once(&self, id: &AssetId, principal: &Principal) -> Result<Asset, Error> {
-        let asked = Instant::now();
+        let requested = Instant::now();
         let request = ApiRequest::GetAsset(id.clone());
         let (response, _) = self.api.send(&request, principal, identity).await?;
         let fields = response.fields(&self.metrics);
@@ -217,7 +217,7 @@ impl EgainClient {
             size: fields.size("size"),
             url: ExpiringUrl {
                 url,
-                asked,
+                requested,
                 expires,
                 expiry,
             },

@@ -89,8 +89,8 @@ impl ApiResponse {
     }
 
     /// How long eGain asks us to wait, within bounds.
-    pub fn asked_wait(&self) -> Option<Duration> {
-        self.clock().asked_wait(&self.headers)
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.clock().retry_after(&self.headers)
     }
 
     /// What time it was, there and here, when this response came.

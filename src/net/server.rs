@@ -90,14 +90,14 @@ pub async fn serve<S, B>(
     };
     let _cut_when_dropped = tokens.abort.clone().drop_guard();
     let connections = TaskTracker::new();
-    let seats = Arc::new(Semaphore::new(
+    let permits = Arc::new(Semaphore::new(
         config.max_connections.min(Semaphore::MAX_PERMITS),
     ));
     let courtesy = Arc::new(Semaphore::new(refusal::AT_ONE_TIME));
     let read_ahead = Arc::new(ReadAhead::new(config.read_buffer));
     let config = Arc::new(config);
     while let Some((socket, peer)) = tokens.close.run_until_cancelled(accept(&listener)).await {
-        let Ok(permit) = Arc::clone(&seats).try_acquire_owned() else {
+        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
             match config.tls {
                 // Shaking hands would cost more than what there are too many of.
                 Some(_) => tracing::debug!("too many connections"),
@@ -105,7 +105,7 @@ pub async fn serve<S, B>(
             }
             continue;
         };
-        let seat = ConnectionContext {
+        let context = ConnectionContext {
             peer,
             config: Arc::clone(&config),
             tokens: tokens.clone(),
@@ -113,7 +113,7 @@ pub async fn serve<S, B>(
             progress: WriteProgress::new(),
             _permit: permit,
         };
-        connections.spawn(connection::serve(socket, seat, service.clone()));
+        connections.spawn(connection::serve(socket, context, service.clone()));
     }
     drop(listener);
     connections.close();

@@ -59,7 +59,7 @@ impl AttachmentPolicy {
     ///
     /// # Errors
     /// The channel takes no attachments, or none of this kind.
-    pub fn judge(&self, channel: &str, extension: &str) -> Result<(), Error> {
+    pub fn check(&self, channel: &str, extension: &str) -> Result<(), Error> {
         if !self.enabled {
             let detail = format!(
                 "the channel {channel} takes no attachments in this direction: an operator can allow them in eGain"
@@ -141,7 +141,7 @@ mod tests {
 
     fn code(policy: &AttachmentPolicy, extension: &str) -> Option<ErrorCode> {
         policy
-            .judge("whatsapp", extension)
+            .check("whatsapp", extension)
             .err()
             .map(|error| error.code())
     }
@@ -184,7 +184,7 @@ mod tests {
             extensions: ExtensionRule::Allow(list(&["png"])),
             enabled: true,
         };
-        let error = policy.judge("byoc", "gif").unwrap_err();
+        let error = policy.check("byoc", "gif").unwrap_err();
         assert_eq!(error.limit(), Some(&policy.limit()));
         assert!(error.detail().contains("send one of png"), "{error}");
         assert_eq!(

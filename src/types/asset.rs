@@ -110,8 +110,8 @@ pub enum AssetDirection {
 pub struct ExpiringUrl {
     /// Where to read or write.
     pub url: SignedUrl,
-    /// When it was asked for, on the monotonic clock.
-    pub asked: Instant,
+    /// When it was requested, on the monotonic clock.
+    pub requested: Instant,
     /// When it ends, see [`PeerClock::url_life`](crate::words::peer_time::PeerClock::url_life).
     /// None where eGain didn't say.
     pub expires: Option<Moment>,

@@ -78,8 +78,8 @@ impl AuthenticatedCaller {
     }
 
     /// Whether it may do this.
-    pub fn may(&self, deed: Permission) -> bool {
-        match deed {
+    pub fn may(&self, permission: Permission) -> bool {
+        match permission {
             Permission::Read => true,
             Permission::Upload => self.role >= CallerRole::Adapter,
             Permission::Manage => self.role == CallerRole::Operator,

@@ -19,14 +19,15 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
-/// The least that a refused call waits: who asks for less is asked again in a busy loop.
+/// The least that a refused call waits: a shorter wait would make a busy loop of retries.
 pub const LEAST_WAIT: Duration = Duration::from_secs(1);
 /// The most that a peer is believed to ask for: a longer wait says more about the header than about
 /// the peer.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
 /// The most that a signed URL is believed to live, whatever its expiry says.
 pub const LONGEST_URL_LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// The least that an access token is believed to live: who is told less would sign in all the time.
+/// The least that an access token is believed to live: with less, the gateway would sign in all the
+/// time.
 pub const LEAST_TOKEN_LIFE: Duration = Duration::from_secs(10);
 /// The most that an access token is believed to live: rights that were withdrawn must be noticed
 /// some day.
@@ -147,19 +148,19 @@ impl PeerClock {
         }
     }
 
-    /// The peer's own time, where it told it.
+    /// The peer's own time, where it sent it.
     pub fn theirs(&self) -> Option<Timestamp> {
         self.theirs
     }
 
     /// How long the peer asks us to wait, between [`LEAST_WAIT`] and [`LONGEST_WAIT`]. None where
     /// no header can be read.
-    pub fn asked_wait(&self, headers: &HeaderMap) -> Option<Duration> {
-        let asked = WAIT_HEADERS
+    pub fn retry_after(&self, headers: &HeaderMap) -> Option<Duration> {
+        let named = WAIT_HEADERS
             .into_iter()
             .find_map(|name| PeerTime::parse(text(headers, name)?))?;
         Some(
-            self.until(asked, SignedDuration::ZERO)
+            self.until(named, SignedDuration::ZERO)
                 .clamp(LEAST_WAIT, LONGEST_WAIT),
         )
     }

@@ -79,7 +79,7 @@ impl UploadFingerprint {
             Some(channel),
             Some(sender.name()),
             upload.name(),
-            upload.given_type.as_deref(),
+            upload.explicit_type.as_deref(),
         ]);
         Self {
             metadata,

@@ -83,7 +83,7 @@ enum State {
 }
 
 enum Step {
-    Tell(FormEvent),
+    Emit(FormEvent),
     Again,
     Starved,
 }
@@ -114,7 +114,7 @@ impl FormParser {
     pub fn next_event(&mut self) -> Result<Option<FormEvent>, Error> {
         loop {
             match self.step() {
-                Ok(Step::Tell(event)) => return Ok(Some(event)),
+                Ok(Step::Emit(event)) => return Ok(Some(event)),
                 Ok(Step::Again) => {}
                 Ok(Step::Starved) => match self.waiting.pop_front() {
                     Some(chunk) => self.chunk = chunk,
@@ -180,7 +180,7 @@ impl FormParser {
             State::Preamble => self.skip_preamble(),
             State::Head => self.read_head(),
             State::Data => Ok(self.pass_data()),
-            State::Line(progress) => self.judge_line(progress),
+            State::Line(progress) => self.read_line(progress),
             State::Delimited(ending, length) => self.leave_delimiter(ending, length),
             State::Epilogue { own_line } => self.read_epilogue(own_line),
             State::Failed(ref error) => Err(error.clone()),
@@ -254,7 +254,7 @@ impl FormParser {
         if let Some(end) = head::end(&self.held, before) {
             self.chunk.advance(end - before);
             self.held.truncate(end);
-            return self.enter_part().map(Step::Tell);
+            return self.enter_part().map(Step::Emit);
         }
         self.chunk.advance(taken);
         if self.held.len() == HEAD_LIMIT && head::has_bare_line_feed(&self.held) {
@@ -286,10 +286,10 @@ impl FormParser {
             return Step::Starved;
         }
         let data = self.chunk.split_to(sure);
-        self.tell_data(data)
+        self.emit_data(data)
     }
 
-    fn judge_line(&mut self, progress: DelimiterProgress) -> Result<Step, Error> {
+    fn read_line(&mut self, progress: DelimiterProgress) -> Result<Step, Error> {
         match self.read_delimiter(progress)? {
             Verdict::Reading(progress) => {
                 self.state = State::Line(progress);
@@ -300,21 +300,21 @@ impl FormParser {
                 // their last with something else than LF behind it.
                 self.state = State::Data;
                 let data = self.held.split().freeze();
-                Ok(self.tell_data(data))
+                Ok(self.emit_data(data))
             }
             Verdict::Found(ending) => {
                 self.enter_delimiter(ending);
-                Ok(Step::Tell(FormEvent::PartEnd))
+                Ok(Step::Emit(FormEvent::PartEnd))
             }
         }
     }
 
-    fn tell_data(&mut self, data: Bytes) -> Step {
+    fn emit_data(&mut self, data: Bytes) -> Step {
         self.consumed += data.len() as u64;
         if data.is_empty() {
             Step::Again
         } else {
-            Step::Tell(FormEvent::Data(data))
+            Step::Emit(FormEvent::Data(data))
         }
     }
 
@@ -345,7 +345,7 @@ impl FormParser {
         match ending {
             DelimiterKind::Close => {
                 self.state = State::Epilogue { own_line: true };
-                Ok(Step::Tell(FormEvent::End))
+                Ok(Step::Emit(FormEvent::End))
             }
             DelimiterKind::Part if self.parts == PARTS_LIMIT => Err(malformed(
                 "the form has more than 1000 parts: \

@@ -218,7 +218,7 @@ where
         .half_close(true);
     let connection = LeanConnection::new(builder, io, service, socket, Arc::clone(&in_flight));
     let ShutdownTokens { close, abort, .. } = &context.tokens;
-    let asked = async {
+    let closing = async {
         tokio::select! { () = close.cancelled() => {}, () = old_age(*max_age) => {} }
     };
     let gone = disconnected(socket, &in_flight, tls.is_none());
@@ -229,7 +229,7 @@ where
     run(
         connection,
         LeanConnection::graceful_shutdown,
-        asked,
+        closing,
         cut,
         overstayed,
     )
@@ -272,7 +272,7 @@ where
     let ShutdownTokens {
         not_ready, abort, ..
     } = &context.tokens;
-    let asked = async {
+    let closing = async {
         tokio::select! {
             () = not_ready.cancelled() => {}
             () = idle(&in_flight, keep_alive_timeout) => {}
@@ -283,7 +283,7 @@ where
     run(
         connection,
         http2::Connection::graceful_shutdown,
-        asked,
+        closing,
         abort.cancelled(),
         overstayed,
     )

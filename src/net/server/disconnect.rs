@@ -31,20 +31,20 @@ const PAUSES_WITHIN_A_RESPONSE: u32 = 10;
 pub(super) async fn disconnected(
     socket: &SharedSocket,
     in_flight: &InFlightRequests,
-    can_ask: bool,
+    can_probe: bool,
 ) {
     if socket.closed().await {
         return;
     }
     tokio::select! {
         () = socket.broken() => {}
-        () = doesnt_listen(socket, in_flight, can_ask) => {}
+        () = doesnt_listen(socket, in_flight, can_probe) => {}
     }
 }
 
 /// After a FIN: resolves for a client that can't be asked. One that was asked says itself if it is
 /// gone.
-async fn doesnt_listen(socket: &SharedSocket, in_flight: &InFlightRequests, can_ask: bool) {
+async fn doesnt_listen(socket: &SharedSocket, in_flight: &InFlightRequests, can_probe: bool) {
     let sent_before = socket.sent();
     let (mut before, mut pauses) = (socket.traffic(), 0);
     loop {
@@ -57,7 +57,7 @@ async fn doesnt_listen(socket: &SharedSocket, in_flight: &InFlightRequests, can_
             continue;
         }
         if !in_flight.is_answering() {
-            if can_ask && in_flight.knows_interim_responses() && socket.slip_in(ARE_YOU_THERE) {
+            if can_probe && in_flight.knows_interim_responses() && socket.slip_in(ARE_YOU_THERE) {
                 return std::future::pending().await;
             }
             return;

@@ -31,7 +31,7 @@ pub(super) struct InFlightRequests {
     started: AtomicUsize,
     finished: AtomicUsize,
     /// Those whose response is known, and may be on its way.
-    answered: AtomicUsize,
+    responded: AtomicUsize,
     knows_interim_responses: AtomicBool,
     socket: Arc<SharedSocket>,
     /// Counts those of all connections.
@@ -48,7 +48,7 @@ impl InFlightRequests {
         Arc::new(Self {
             started: AtomicUsize::new(0),
             finished: AtomicUsize::new(0),
-            answered: AtomicUsize::new(0),
+            responded: AtomicUsize::new(0),
             knows_interim_responses: AtomicBool::new(false),
             socket,
             progress,
@@ -67,7 +67,7 @@ impl InFlightRequests {
 
     /// Whether some of the latest exchange's response may be on its way.
     pub(super) fn is_answering(&self) -> bool {
-        self.answered.load(Relaxed) == self.started.load(Relaxed)
+        self.responded.load(Relaxed) == self.started.load(Relaxed)
     }
 
     /// Whether the latest exchange's client may be sent interim responses (RFC 9110 section 15.2).
@@ -166,7 +166,7 @@ where
         let response = ready!(this.future.poll(cx))?;
         let running = this.running.take();
         if let Some(InFlightGuard(guard)) = &running {
-            guard.in_flight.answered.fetch_add(1, Relaxed);
+            guard.in_flight.responded.fetch_add(1, Relaxed);
         }
         Poll::Ready(Ok(response.map(|body| CountedBody {
             body,

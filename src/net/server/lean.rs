@@ -100,7 +100,7 @@ where
         }
     }
 
-    fn begin_anew(&mut self, connection: Connection<TokioIo<HeaderReadTimeout<I>>, S>) {
+    fn restart(&mut self, connection: Connection<TokioIo<HeaderReadTimeout<I>>, S>) {
         let Parts {
             mut io,
             read_buf,
@@ -129,7 +129,7 @@ where
             }
             ready!(this.poll_idle(cx));
             if let Some(connection) = this.connection.take() {
-                this.begin_anew(connection);
+                this.restart(connection);
             }
         }
         Poll::Ready(Ok(()))
