@@ -112,8 +112,8 @@ impl Api {
         self.0.authenticator.replace_keys(keys)
     }
 
-    /// One request: it gets an id, is checked, routed and responded to, and is observed until its last
-    /// byte.
+    /// One request: it gets an id, is checked, routed and responded to, and is observed until its
+    /// last byte.
     pub async fn handle(&self, request: Request<Incoming>) -> Response<LoggedResponse> {
         let state = &self.0;
         let (head, incoming) = request.into_parts();
@@ -150,14 +150,7 @@ impl Api {
         if waits_for_the_body && !is_too_slow(&outcome) {
             progress.finished().await;
         }
-        let mut response = match outcome {
-            Ok(response) => response,
-            Err(refusal) => {
-                request_log.failed(&refusal.error);
-                problem::response(&refusal, &id)
-            }
-        };
-        request_log.responded(response.status());
+        let mut response = response_of(outcome, &mut request_log, &id);
         if wants_head_only {
             drop_body_for_head(&mut response);
         }
@@ -208,6 +201,23 @@ async fn catch_panic<T>(
             .into());
     };
     result
+}
+
+/// The response, or the problem document of an error; the log has both.
+fn response_of(
+    outcome: Result<Response<BoxBody>, ErrorResponse>,
+    request_log: &mut RequestLog,
+    id: &RequestId,
+) -> Response<BoxBody> {
+    let response = match outcome {
+        Ok(response) => response,
+        Err(refusal) => {
+            request_log.failed(&refusal.error);
+            problem::response(&refusal, id)
+        }
+    };
+    request_log.responded(response.status());
+    response
 }
 
 /// Refuses a malformed head, and web pages that may not call.

@@ -116,30 +116,7 @@ pub(super) fn response(
     id: &RequestId,
 ) -> Response<BoxBody> {
     let status = status(error.code());
-    let upstream = error.upstream().map(|response| Upstream {
-        status: response.status,
-        code: response.code.as_deref(),
-        developer_message: response.developer_message.as_deref(),
-    });
-    let limit = error.limit().map(|limit| LimitMember {
-        source: limit.source.into(),
-        max_size: limit.max_size,
-        allowed: limit.allowed.as_deref(),
-    });
-    let document = ProblemDocument {
-        title: title(error.code()),
-        detail: error.detail(),
-        status: status.as_u16(),
-        code: error.code().name(),
-        r#type: format!("urn:asset-gateway:problem:{}", error.code().name()),
-        request_id: id.as_str(),
-        blame: error.blame().name(),
-        stage: error.stage().name(),
-        retryable: error.is_retryable(),
-        limit,
-        upstream,
-    };
-    let mut response = Response::new(full(line(&document)));
+    let mut response = Response::new(full(line(&document(error, status, id))));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(
@@ -159,6 +136,33 @@ pub(super) fn response(
     }
     headers.extend(header.clone());
     response
+}
+
+/// What the response says of the error.
+fn document<'e>(error: &'e Error, status: StatusCode, id: &'e RequestId) -> ProblemDocument<'e> {
+    let upstream = error.upstream().map(|response| Upstream {
+        status: response.status,
+        code: response.code.as_deref(),
+        developer_message: response.developer_message.as_deref(),
+    });
+    let limit = error.limit().map(|limit| LimitMember {
+        source: limit.source.into(),
+        max_size: limit.max_size,
+        allowed: limit.allowed.as_deref(),
+    });
+    ProblemDocument {
+        title: title(error.code()),
+        detail: error.detail(),
+        status: status.as_u16(),
+        code: error.code().name(),
+        r#type: format!("urn:asset-gateway:problem:{}", error.code().name()),
+        request_id: id.as_str(),
+        blame: error.blame().name(),
+        stage: error.stage().name(),
+        retryable: error.is_retryable(),
+        limit,
+        upstream,
+    }
 }
 
 /// `too-large` as `Too large`.

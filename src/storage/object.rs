@@ -78,18 +78,13 @@ impl StorageClient {
         let body = MinRateBody::new(body, limits, |_| stalled());
         let body = match end {
             BodyEnd::Exactly(length) => {
-                // A download that can be resumed needn't wait for more.
-                let least = if is_resumable(&head.headers) {
-                    1
-                } else {
-                    length.min(READ_AHEAD) as usize
-                };
+                let least = least_read_ahead(&head.headers, length);
                 let exact = ExactLengthBody::new(
                     body,
                     length,
                     Box::new(move |actual| other_length(actual, length)),
                 );
-                // What is wrong so far can still be reported as an error; later there is only the cut.
+                // Until now an error can be reported; later the connection can only be cut.
                 BoxBody::new(PeekedBody::at(BoxBody::new(exact), least).await?)
             }
             BodyEnd::Framed(_) | BodyEnd::Marked => BoxBody::new(body),
@@ -102,10 +97,12 @@ impl StorageClient {
     }
 }
 
-fn is_resumable(headers: &HeaderMap) -> bool {
+/// How many bytes are read before the client gets a head. A download that can be resumed, thanks to
+/// its strong validator, needn't wait for more than one.
+fn least_read_ahead(headers: &HeaderMap, length: u64) -> usize {
     match headers.get(ETAG) {
-        Some(tag) => tag.as_bytes().starts_with(b"\""),
-        None => false,
+        Some(tag) if tag.as_bytes().starts_with(b"\"") => 1,
+        _ => length.min(READ_AHEAD) as usize,
     }
 }
 

@@ -238,8 +238,7 @@ fn read(value: &Value) -> Result<ApiKey, String> {
         Ok(entry) => entry,
         Err(error) => return Err(error.message().to_owned()),
     };
-    if entry.id.is_empty() || entry.id.len() > 64 || !entry.id.bytes().all(|b| b.is_ascii_graphic())
-    {
+    if !is_caller_id(&entry.id) {
         return Err("id must be 1 to 64 printable ASCII characters without blanks".into());
     }
     let Some(sha256) = parse_hex(&entry.sha256) else {
@@ -252,11 +251,7 @@ fn read(value: &Value) -> Result<ApiKey, String> {
     let Some(role) = CallerRole::parse(&entry.role) else {
         return Err("role must be reader, adapter or operator".into());
     };
-    let sender = match entry.sender.as_deref().map(Sender::parse) {
-        Some(None) => return Err("sender is none that eGain knows".into()),
-        Some(sender) => sender,
-        None => None,
-    };
+    let sender = entry.sender.as_deref().map(sender).transpose()?;
     if let Some(rate) = entry.rate
         && !(SLOWEST..=FASTEST).contains(&rate)
     {
@@ -268,7 +263,10 @@ fn read(value: &Value) -> Result<ApiKey, String> {
     };
     let account = entry.account.as_deref().map(account).transpose()?;
     if account.is_some() && !channels.is_empty() {
-        return Err("channels and account are both given: an account's channel is the only one of its callers".into());
+        return Err(
+            "channels and account are both set: an account's channel is the only one of its callers"
+                .into(),
+        );
     }
     let caller = AuthenticatedCaller {
         id: entry.id,
@@ -283,6 +281,17 @@ fn read(value: &Value) -> Result<ApiKey, String> {
         caller: Arc::new(caller),
         rate: entry.rate,
     })
+}
+
+fn is_caller_id(id: &str) -> bool {
+    (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn sender(name: &str) -> Result<Sender, String> {
+    match Sender::parse(name) {
+        Some(sender) => Ok(sender),
+        None => Err("sender is none that eGain knows".into()),
+    }
 }
 
 fn account(id: &str) -> Result<AccountId, String> {

@@ -148,10 +148,14 @@ async fn in_time<T>(
         () = context.tokens.close.cancelled() => return None,
         () = context.tokens.abort.cancelled() => return None,
     };
-    said.unwrap_or_else(|error| {
-        tracing::debug!(peer = %context.peer.0, error = &error as &dyn Error, "connection failed before its first request");
-        None
-    })
+    match said {
+        Ok(said) => said,
+        Err(error) => {
+            let error = &error as &dyn Error;
+            tracing::debug!(peer = %context.peer.0, error, "connection failed before its first request");
+            None
+        }
+    }
 }
 
 async fn serve_protocol<I, S, B>(
@@ -199,7 +203,6 @@ where
 {
     let ListenerConfig {
         header_timeout,
-        keep_alive_timeout,
         stall_timeout,
         max_age,
         tls,
@@ -208,14 +211,7 @@ where
     let in_flight = Arc::clone(&service.in_flight);
     let io = LimitedReads::new(io, Arc::clone(&context.read_ahead));
     let io = HeaderReadTimeout::new(io, *header_timeout, Arc::clone(&in_flight));
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(*keep_alive_timeout.max(header_timeout))
-        .max_buf_size(context.read_ahead.most())
-        .max_header_size(MAX_HEAD as usize)
-        .max_headers(MAX_FIELDS)
-        .half_close(true);
+    let builder = http1_builder(context);
     let connection = LeanConnection::new(builder, io, service, socket, Arc::clone(&in_flight));
     let ShutdownTokens { close, abort, .. } = &context.tokens;
     let closing = async {
@@ -234,6 +230,19 @@ where
         overstayed,
     )
     .await
+}
+
+fn http1_builder(context: &ConnectionContext) -> http1::Builder {
+    let config = &context.config;
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(config.keep_alive_timeout.max(config.header_timeout))
+        .max_buf_size(context.read_ahead.most())
+        .max_header_size(MAX_HEAD as usize)
+        .max_headers(MAX_FIELDS)
+        .half_close(true);
+    builder
 }
 
 async fn http2<I, S, B>(
@@ -259,16 +268,7 @@ where
         ..
     } = *context.config;
     let in_flight = Arc::clone(&service.in_flight);
-    let connection = http2::Builder::new(StallTimeoutExecutor(stall_timeout))
-        .timer(TokioTimer::new())
-        .max_frame_size(FRAME)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(MAX_HEAD)
-        .keep_alive_interval(PING)
-        .keep_alive_timeout(PING)
-        .serve_connection(TokioIo::new(io), service);
+    let connection = http2_builder(stall_timeout).serve_connection(TokioIo::new(io), service);
     let ShutdownTokens {
         not_ready, abort, ..
     } = &context.tokens;
@@ -288,4 +288,18 @@ where
         overstayed,
     )
     .await
+}
+
+fn http2_builder(stall_timeout: Duration) -> http2::Builder<StallTimeoutExecutor> {
+    let mut builder = http2::Builder::new(StallTimeoutExecutor(stall_timeout));
+    builder
+        .timer(TokioTimer::new())
+        .max_frame_size(FRAME)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEAD)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING);
+    builder
 }
