@@ -10,7 +10,10 @@ use crate::types::attachment_limit::{AttachmentLimit, LimitSource};
 use crate::types::error::{Error, ErrorCode, Stage};
 
 /// What to do with a file whose name or declared type contradicts its bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
+)]
+#[strum(serialize_all = "kebab-case")]
 pub enum OnTypeMismatch {
     /// Store it under a name that agrees with the bytes.
     Rename,
@@ -48,7 +51,10 @@ pub struct ChannelRules {
 }
 
 /// What to do with a channel that nobody has named.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
+)]
+#[strum(serialize_all = "kebab-case")]
 pub enum UnknownChannels {
     /// Let it pass: eGain knows its channels.
     Allow,

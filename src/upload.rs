@@ -32,7 +32,7 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use tracing::Instrument;
 
-use crate::body::digest::{DigestSlot, hex};
+use crate::body::digest::DigestSlot;
 use crate::body::min_rate::PaceLimits;
 use crate::egain::NewAsset;
 use crate::egain::accounts::LiveRules;
@@ -301,7 +301,7 @@ impl UploadService {
             channel: metadata.channel,
             sender: metadata.sender,
             length_source: file.source,
-            sha256: sum.filter(|_| prepared.wants_sum).map(|sum| hex(&sum)),
+            sha256: sum.filter(|_| prepared.wants_sum).map(hex::encode),
             timing,
         };
         // What stays for a day shouldn't be allocated among buffers that go.

@@ -15,7 +15,6 @@ use tokio::time::timeout;
 use super::response::{full, json};
 use super::state::{ApiState, CallerBody};
 use crate::body::BoxBody;
-use crate::body::digest::hex;
 use crate::types::account::{AccountId, ChannelId};
 use crate::types::caller::Principal;
 use crate::types::error::{Error, ErrorCode, Stage};
@@ -198,7 +197,7 @@ fn entity_tag(modified: &Value) -> Option<HeaderValue> {
     if modified.is_null() {
         return None;
     }
-    let digest = hex(&Sha256::digest(modified.to_string()).into());
+    let digest = hex::encode(Sha256::digest(modified.to_string()));
     HeaderValue::from_str(&format!("\"{digest}\"")).ok()
 }
 

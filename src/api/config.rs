@@ -7,7 +7,10 @@ use super::client_ip::IpRange;
 use super::cors::CorsOrigin;
 
 /// How a download is returned unless the caller asks for another way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
+)]
+#[strum(serialize_all = "kebab-case")]
 pub enum DownloadMode {
     /// With the bytes.
     Stream,

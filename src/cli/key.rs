@@ -7,7 +7,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::{Args, Subcommand};
 use sha2::{Digest, Sha256};
 
-use crate::body::digest::hex;
 use crate::telemetry::log_output::say;
 
 #[derive(Debug, Subcommand)]
@@ -39,7 +38,7 @@ pub(super) fn run(KeyCommand::New(new): &KeyCommand) -> ExitCode {
     println!(
         "[[auth.keys]]\nid = {:?}\nsha256 = {:?}\nrole = {:?}",
         new.id,
-        hex(&Sha256::digest(&key).into()),
+        hex::encode(Sha256::digest(&key)),
         new.role
     );
     ExitCode::SUCCESS

@@ -9,12 +9,15 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use strum::VariantArray;
 
 use super::operation::SandboxOperation;
 use super::reply::{ReplyContent, SandboxReply};
 
 /// One way in which the responses of the API or of the token endpoint are odd.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum ResponseOddity {
     /// `"size": "4"`, also where an asset is created.
@@ -69,32 +72,7 @@ pub enum ResponseOddity {
 
 impl ResponseOddity {
     /// All of them.
-    pub const ALL: &'static [Self] = &[
-        Self::SizeAsText,
-        Self::SizeAsFraction,
-        Self::ExpiryInSeconds,
-        Self::ExpiryInMilliseconds,
-        Self::ExpiryAsDigits,
-        Self::TypeAsList,
-        Self::NameAsObject,
-        Self::IdAsNumber,
-        Self::CapitalNames,
-        Self::NamesWithUnderscores,
-        Self::Wrapped,
-        Self::Listed,
-        Self::Blanks,
-        Self::ByteOrderMark,
-        Self::TrailingText,
-        Self::UnknownFields,
-        Self::NoContentType,
-        Self::PlainContentType,
-        Self::Ok,
-        Self::Created,
-        Self::Accepted,
-        Self::LifeAsText,
-        Self::LifeOfNothing,
-        Self::NoLife,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 }
 
 /// Those that are switched on.

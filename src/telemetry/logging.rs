@@ -13,7 +13,10 @@ use super::json_line::{JsonLine, JsonMembers};
 use super::log_output::{self, LogGuard};
 
 /// How a line looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
+)]
+#[strum(serialize_all = "kebab-case")]
 pub enum LogFormat {
     /// One JSON object a line.
     Json,

@@ -7,7 +7,8 @@ use super::metrics::ServiceMetrics;
 use crate::types::error::{Blame, Error, Stage};
 
 /// Which way the bytes go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum TransferDirection {
     /// From a caller to storage.
     Upload,
@@ -16,11 +17,8 @@ pub enum TransferDirection {
 }
 
 impl TransferDirection {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Upload => "upload",
-            Self::Download => "download",
-        }
+    fn name(self) -> &'static str {
+        self.into()
     }
 }
 

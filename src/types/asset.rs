@@ -36,7 +36,8 @@ impl fmt::Display for AssetId {
 }
 
 /// Who sends, in eGain's words. Decides the direction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Sender {
     /// The customer: inbound.
     #[default]
@@ -63,23 +64,9 @@ pub fn is_channel(name: &str) -> bool {
 }
 
 impl Sender {
-    const ALL: [Self; 5] = [
-        Self::Customer,
-        Self::CustomBot,
-        Self::EgainBot,
-        Self::EgainAgent,
-        Self::CustomAgent,
-    ];
-
     /// The name in eGain's API.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Customer => "customer",
-            Self::CustomBot => "custom_bot",
-            Self::EgainBot => "egain_bot",
-            Self::EgainAgent => "egain_agent",
-            Self::CustomAgent => "custom_agent",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// Only the customer sends inbound.
@@ -92,7 +79,7 @@ impl Sender {
 
     /// None for a name that eGain doesn't know.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|sender| sender.name() == name)
+        name.parse().ok()
     }
 }
 
@@ -154,11 +141,16 @@ mod tests {
     }
 
     #[test]
-    fn every_sender_is_read_back_from_its_name() {
-        assert!(
-            Sender::ALL
-                .into_iter()
-                .all(|sender| Sender::parse(sender.name()) == Some(sender))
-        );
+    fn senders_have_the_names_that_egain_documents() {
+        for name in [
+            "customer",
+            "custom_bot",
+            "egain_bot",
+            "egain_agent",
+            "custom_agent",
+        ] {
+            assert_eq!(Sender::parse(name).map(Sender::name), Some(name));
+        }
+        assert_eq!(Sender::parse("Customer"), None);
     }
 }

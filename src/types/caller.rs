@@ -6,7 +6,10 @@ use super::account::AccountId;
 use super::asset::Sender;
 
 /// What a caller may do. Each role may do what those before it may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::EnumString, strum::IntoStaticStr,
+)]
+#[strum(serialize_all = "lowercase")]
 pub enum CallerRole {
     /// Reads assets.
     Reader,
@@ -17,20 +20,14 @@ pub enum CallerRole {
 }
 
 impl CallerRole {
-    const ALL: [Self; 3] = [Self::Reader, Self::Adapter, Self::Operator];
-
     /// The name in settings.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Reader => "reader",
-            Self::Adapter => "adapter",
-            Self::Operator => "operator",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// None for a name that is no role.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.name() == name)
+        name.parse().ok()
     }
 }
 

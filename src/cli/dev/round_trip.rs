@@ -8,8 +8,6 @@ use reqwest::{Client, Response, StatusCode};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::body::digest::{Sha256Sum, hex};
-
 /// The range that is requested.
 const PART: std::ops::RangeInclusive<usize> = 1000..=1999;
 
@@ -135,7 +133,7 @@ impl RoundTrip {
 }
 
 fn sha256_of(bytes: &[u8]) -> String {
-    hex(&Sha256Sum::from(Sha256::digest(bytes)))
+    hex::encode(Sha256::digest(bytes))
 }
 
 async fn expect_status(

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use toml::Value;
 use url::Url;
 
-use super::value::{HIDDEN, SettingValue, mistyped, unreadable};
+use super::value::{HIDDEN, SettingValue, mistyped, parsed, unreadable};
 use crate::api::{CorsOrigin, IpRange};
 use crate::media::MediaPattern;
 use crate::storage::HostPattern;
@@ -112,14 +112,6 @@ fn entry<T: ListEntry>(text: &str) -> Result<T, String> {
     match text.parse::<T>() {
         Ok(entry) => Ok(entry),
         Err(error) => Err(error.to_string()),
-    }
-}
-
-/// Reads a type by its own `FromStr`, whose error says less than what is expected.
-fn parsed<T: SettingValue + FromStr>(text: &str) -> Result<T, String> {
-    match text.parse() {
-        Ok(value) => Ok(value),
-        Err(_) => Err(unreadable::<T>(text)),
     }
 }
 

@@ -7,11 +7,11 @@ use toml::Value;
 use url::Url;
 
 use crate::api::{self, ApiKey, ClaimNames, JwtConfig};
-use crate::body::digest::{hex, parse_hex};
+use crate::body::digest::parse_hex;
 use crate::config::errors::ErrorCollector;
 use crate::config::schema::rules::{RuleResult, if_set, private, within};
 use crate::config::schema::section;
-use crate::config::schema::value::{SettingValue, mistyped, words};
+use crate::config::schema::value::{SettingValue, mistyped, named_values};
 use crate::config::sources::reader::SettingsReader;
 use crate::net::egress_proxy::EgressProxy;
 use crate::types::account::AccountId;
@@ -23,23 +23,21 @@ const SLOWEST: f64 = 0.001;
 const FASTEST: f64 = 100_000.0;
 
 /// How callers prove who they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
+)]
+#[strum(serialize_all = "kebab-case")]
 pub enum AuthMode {
     /// By a key of `auth.keys`.
     Keys,
     /// By a token of `auth.jwt.issuer`.
     Jwt,
     /// They don't: every client that can connect may do everything.
+    #[strum(serialize = "none")]
     Anyone,
 }
 
-words! {
-    AuthMode {
-        Keys = "keys",
-        Jwt = "jwt",
-        Anyone = "none",
-    }
-}
+named_values! { AuthMode }
 
 section! {
     /// Who may call.
@@ -241,13 +239,7 @@ fn read(value: &Value) -> Result<ApiKey, String> {
     if !is_caller_id(&entry.id) {
         return Err("id must be 1 to 64 printable ASCII characters without blanks".into());
     }
-    let Some(sha256) = parse_hex(&entry.sha256) else {
-        return Err(
-            "sha256 must be the 64 hexadecimal digits that asset-gateway key new prints, \
-                    not the key itself"
-                .into(),
-        );
-    };
+    let sha256 = sha256(&entry.sha256)?;
     let Some(role) = CallerRole::parse(&entry.role) else {
         return Err("role must be reader, adapter or operator".into());
     };
@@ -287,6 +279,17 @@ fn is_caller_id(id: &str) -> bool {
     (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
+fn sha256(digits: &str) -> Result<[u8; 32], String> {
+    match parse_hex(digits) {
+        Some(sum) => Ok(sum),
+        None => Err(
+            "sha256 must be the 64 hexadecimal digits that asset-gateway key new prints, \
+             not the key itself"
+                .into(),
+        ),
+    }
+}
+
 fn sender(name: &str) -> Result<Sender, String> {
     match Sender::parse(name) {
         Some(sender) => Ok(sender),
@@ -316,7 +319,7 @@ fn write(key: &ApiKey) -> Value {
     let caller = &key.caller;
     let mut table = toml::Table::new();
     table.insert("id".into(), caller.id.clone().into());
-    table.insert("sha256".into(), hex(&key.sha256).into());
+    table.insert("sha256".into(), hex::encode(key.sha256).into());
     if !caller.channels.is_empty() {
         table.insert("channels".into(), caller.channels.clone().into());
     }

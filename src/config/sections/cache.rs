@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::api::DownloadMode;
 use crate::config::schema::rules::{DAY, WEEK, YEAR, within};
 use crate::config::schema::section;
-use crate::config::schema::value::words;
+use crate::config::schema::value::named_values;
 
 /// Less than this saves no calls.
 const NEGATIVE_LEAST: Duration = Duration::from_millis(100);
@@ -13,12 +13,7 @@ const NEGATIVE_LEAST: Duration = Duration::from_millis(100);
 /// An asset that becomes available meanwhile stays hidden for this time.
 const NEGATIVE_MOST: Duration = Duration::from_secs(10 * 60);
 
-words! {
-    DownloadMode {
-        Stream = "stream",
-        Redirect = "redirect",
-    }
-}
+named_values! { DownloadMode }
 
 section! {
     /// What is remembered of assets.

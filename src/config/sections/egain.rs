@@ -9,7 +9,7 @@ use super::plan::Plan;
 use crate::config::errors::ErrorCollector;
 use crate::config::schema::rules::{self, MOMENT, if_set, some, within};
 use crate::config::schema::section;
-use crate::config::schema::value::{HIDDEN, words};
+use crate::config::schema::value::{HIDDEN, named_values};
 use crate::storage::{HostPattern, UploadContentType, UploadMethod};
 use crate::types::peer_time;
 
@@ -24,20 +24,7 @@ const LEAST_PAUSE: Duration = Duration::from_secs(1);
 /// A longer pause than this isn't believed, whatever eGain's response says.
 const LONGEST_PAUSE: Duration = peer_time::LONGEST_WAIT;
 
-words! {
-    UploadMethod {
-        Auto = "auto",
-        Post = "post",
-        Put = "put",
-    }
-}
-
-words! {
-    UploadContentType {
-        File = "file",
-        OctetStream = "octet-stream",
-    }
-}
+named_values! { UploadMethod, UploadContentType }
 
 section! {
     /// Where eGain is, who we are there, and how many calls we may make.

@@ -2,15 +2,10 @@
 
 use crate::config::schema::rules::log_filter;
 use crate::config::schema::section;
-use crate::config::schema::value::words;
+use crate::config::schema::value::named_values;
 use crate::telemetry::logging::LogFormat;
 
-words! {
-    LogFormat {
-        Json = "json",
-        Text = "text",
-    }
-}
+named_values! { LogFormat }
 
 section! {
     /// What is logged, and in what form.
