@@ -3,7 +3,7 @@
 //! Nothing is timed here; `cargo bench` only does each once, to see that it works.
 
 mod fixtures;
-mod house;
+mod local_gateway;
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use reqwest::RequestBuilder;
 use tokio::runtime::Builder;
 
 use fixtures::{BOUNDARY, FRAME, KIB, MIB, cut, drain, filled, form, form_type, noise, ready};
-use house::House;
+use local_gateway::LocalGateway;
 
 const UPLOAD: &str = "/v1/assets?channel=sms&name=photo.jpg";
 const JPEG: &[u8] = b"\xff\xd8\xff\xe0\0\x10JFIF\0";
@@ -101,24 +101,24 @@ fn main() {
 
 /// Client, gateway and upstream take turns on one thread, so that nothing depends on how threads
 /// meet.
-fn house() -> House {
-    House::on(Builder::new_current_thread().enable_all().build().unwrap())
+fn on_one_thread() -> LocalGateway {
+    LocalGateway::on(Builder::new_current_thread().enable_all().build().unwrap())
 }
 
-fn repeat(house: &House, units: usize, request: impl Fn() -> RequestBuilder) {
-    (0..units).for_each(|_| house.ask(request()));
+fn repeat(gateway: &LocalGateway, units: usize, request: impl Fn() -> RequestBuilder) {
+    (0..units).for_each(|_| gateway.ask(request()));
 }
 
 /// The first form is spooled, those after it stream: its framing is known by then.
 fn upload(size: usize, as_form: bool, units: usize) {
-    let (house, photo) = (house(), photo(size));
+    let (gateway, photo) = (on_one_thread(), photo(size));
     let (content_type, body) = if as_form {
         (form_type(), form(&photo))
     } else {
         ("image/jpeg".to_owned(), photo.into())
     };
-    repeat(&house, units, || {
-        house.upload(UPLOAD, &content_type, body.clone())
+    repeat(&gateway, units, || {
+        gateway.upload(UPLOAD, &content_type, body.clone())
     });
 }
 
@@ -131,8 +131,8 @@ fn photo(size: usize) -> Vec<u8> {
 }
 
 fn get(path: &str, units: usize) {
-    let house = house();
-    repeat(&house, units, || house.client.get(house.url(path)));
+    let gateway = on_one_thread();
+    repeat(&gateway, units, || gateway.client.get(gateway.url(path)));
 }
 
 /// What a declared upload's bytes pass between the two connections.
@@ -204,7 +204,7 @@ fn form_reader(units: usize) {
 
 /// Type, name and verdict for a text, the dearest usual kind: each byte counts.
 fn inspect(units: usize) {
-    let policy = house::settings(([127, 0, 0, 1], 1).into())
+    let policy = local_gateway::settings(([127, 0, 0, 1], 1).into())
         .build()
         .unwrap()
         .policy;

@@ -3,25 +3,25 @@
 //! than what it keeps away.
 
 mod fixtures;
-mod house;
+mod local_gateway;
 
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use reqwest::{RequestBuilder, StatusCode};
 
-use house::{House, RAW};
+use local_gateway::{LocalGateway, RAW};
 
 fn problem(criterion: &mut Criterion) {
-    let house = House::open();
+    let gateway = LocalGateway::open();
     let mut group = criterion.benchmark_group("problem");
     group
         .sample_size(50)
         .warm_up_time(Duration::from_secs(1))
         .measurement_time(Duration::from_secs(3));
-    let get = |path| house.client.get(house.url(path));
+    let get = |path| gateway.client.get(gateway.url(path));
     let post = |path| {
-        house.upload(
+        gateway.upload(
             path,
             RAW,
             &b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\x3e\0"[..],
@@ -29,7 +29,7 @@ fn problem(criterion: &mut Criterion) {
     };
     let mut measure = |name, expected, request: &dyn Fn() -> RequestBuilder| {
         group.bench_function(name, |bencher| {
-            bencher.iter(|| refused(&house, request(), expected))
+            bencher.iter(|| refused(&gateway, request(), expected))
         });
     };
     measure("no such route", StatusCode::NOT_FOUND, &|| {
@@ -47,8 +47,8 @@ fn problem(criterion: &mut Criterion) {
     group.finish();
 }
 
-fn refused(house: &House, request: RequestBuilder, expected: StatusCode) {
-    house.runtime.block_on(async {
+fn refused(gateway: &LocalGateway, request: RequestBuilder, expected: StatusCode) {
+    gateway.runtime.block_on(async {
         let mut response = request.send().await.unwrap();
         assert_eq!(response.status(), expected);
         while response.chunk().await.unwrap().is_some() {}

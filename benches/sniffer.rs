@@ -2,7 +2,7 @@
 //! upload, so it must be lost beside the first network packet.
 
 mod fixtures;
-mod house;
+mod local_gateway;
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -95,7 +95,7 @@ fn namer(c: &mut Criterion) {
 
 /// By the rules that hold where none are set: programs and scripts are refused.
 fn policy(c: &mut Criterion) {
-    let policy = house::settings(([127, 0, 0, 1], 1).into())
+    let policy = local_gateway::settings(([127, 0, 0, 1], 1).into())
         .build()
         .unwrap()
         .policy;

@@ -8,7 +8,7 @@
 )]
 
 mod fixtures;
-mod house;
+mod local_gateway;
 
 use std::time::Duration;
 
@@ -19,55 +19,55 @@ use futures_util::stream;
 use reqwest::{Body, RequestBuilder};
 
 use fixtures::{MIB, form, form_type, noise};
-use house::{House, RAW, SIZES, UPLOAD};
+use local_gateway::{LocalGateway, RAW, SIZES, UPLOAD};
 
 fn uploads(criterion: &mut Criterion) {
-    let house = House::open();
+    let gateway = LocalGateway::open();
     let mut group = group(criterion, "upload");
     for (name, size) in SIZES {
         let file = Bytes::from(noise(size));
         let form = form(&file);
         group.throughput(Throughput::Bytes(size as u64));
-        measure(&mut group, &house, &format!("raw, {name}"), || {
-            house.upload(UPLOAD, RAW, file.clone())
+        measure(&mut group, &gateway, &format!("raw, {name}"), || {
+            gateway.upload(UPLOAD, RAW, file.clone())
         });
-        measure(&mut group, &house, &format!("form, {name}"), || {
-            house.upload(UPLOAD, &form_type(), form.clone())
+        measure(&mut group, &gateway, &format!("form, {name}"), || {
+            gateway.upload(UPLOAD, &form_type(), form.clone())
         });
     }
     let file = Bytes::from(noise(10 * MIB));
     let form = form(&file);
     group.throughput(Throughput::Bytes(file.len() as u64));
-    measure(&mut group, &house, "raw with SHA-256, 10 MiB", || {
-        house.upload(&format!("{UPLOAD}&sha256=1"), RAW, file.clone())
+    measure(&mut group, &gateway, "raw with SHA-256, 10 MiB", || {
+        gateway.upload(&format!("{UPLOAD}&sha256=1"), RAW, file.clone())
     });
     // Without a Content-Length nothing can be derived: the file waits on disk until its end was
     // seen.
-    measure(&mut group, &house, "form spooled, 10 MiB", || {
+    measure(&mut group, &gateway, "form spooled, 10 MiB", || {
         let body = Body::wrap_stream(stream::iter([Ok::<_, std::io::Error>(form.clone())]));
-        house.upload(UPLOAD, &form_type(), body)
+        gateway.upload(UPLOAD, &form_type(), body)
     });
-    let straight = format!("http://{}/storage/new", house.upstream);
-    measure(&mut group, &house, "straight, 10 MiB", || {
-        house.client.post(&straight).body(file.clone())
+    let straight = format!("http://{}/storage/new", gateway.upstream);
+    measure(&mut group, &gateway, "straight, 10 MiB", || {
+        gateway.client.post(&straight).body(file.clone())
     });
     group.finish();
 }
 
 fn downloads(criterion: &mut Criterion) {
-    let house = House::open();
+    let gateway = LocalGateway::open();
     let mut group = group(criterion, "download");
     for (name, size) in SIZES {
         group.throughput(Throughput::Bytes(size as u64));
-        measure(&mut group, &house, name, || {
-            house
+        measure(&mut group, &gateway, name, || {
+            gateway
                 .client
-                .get(house.url(&format!("/v1/assets/{size}/content")))
+                .get(gateway.url(&format!("/v1/assets/{size}/content")))
         });
     }
-    let straight = format!("http://{}/storage/{}", house.upstream, 10 * MIB);
-    measure(&mut group, &house, "straight, 10 MiB", || {
-        house.client.get(&straight)
+    let straight = format!("http://{}/storage/{}", gateway.upstream, 10 * MIB);
+    measure(&mut group, &gateway, "straight, 10 MiB", || {
+        gateway.client.get(&straight)
     });
     group.finish();
 }
@@ -84,12 +84,12 @@ fn group<'c>(criterion: &'c mut Criterion, name: &str) -> BenchmarkGroup<'c, Wal
 /// One request after the other on one connection, each to its answer's last byte.
 fn measure(
     group: &mut BenchmarkGroup<'_, WallTime>,
-    house: &House,
+    gateway: &LocalGateway,
     name: &str,
     request: impl Fn() -> RequestBuilder,
 ) {
     group.bench_function(name, |bencher| {
-        bencher.iter(|| house.ask(request()));
+        bencher.iter(|| gateway.ask(request()));
     });
 }
 

@@ -9,8 +9,8 @@
 //!
 //! | request | sent by | JSON | after the `202` |
 //! |---|---|---|---|
-//! | `POST /webhook` | provider | `mediaId`, `mediaUrl`, `fileName` | the media goes to the gateway |
-//! | `POST /replies` | eGain's side | `assetId` | the asset goes to the provider: `POST /media` |
+//! | `POST /webhook` | provider | `mediaId`, `mediaUrl`, `fileName` | the gateway gets the media |
+//! | `POST /replies` | eGain's side | `assetId` | the provider gets the asset: `POST /media` |
 //!
 //! A file streams through, so large files need no more memory or disk than small ones. Three things
 //! that depend on the provider are missing. Check the signature of a webhook before anything else.

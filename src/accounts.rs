@@ -85,7 +85,8 @@ impl AccountService {
     ) -> Result<(), Error> {
         let current = self.egain.get_account(id, by).await?;
         if !is_meant(&current["modified"]) {
-            let detail = "the account was changed meanwhile: read it again, and repeat the change on what it is now";
+            let detail = "the account was changed meanwhile: read it again, and repeat the change \
+                          on what it is now";
             return Err(Error::caller(
                 ErrorCode::PreconditionFailed,
                 Stage::Manage,

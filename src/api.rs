@@ -67,9 +67,9 @@ use state::{ApiState, permits};
 
 /// The data listener's service.
 #[derive(Clone)]
-pub struct Api(Arc<ApiState>);
+pub struct ApiService(Arc<ApiState>);
 
-impl Api {
+impl ApiService {
     /// The service over the paths.
     ///
     /// # Errors
@@ -178,7 +178,7 @@ impl Api {
     }
 }
 
-impl Service<Request<Incoming>> for Api {
+impl Service<Request<Incoming>> for ApiService {
     type Response = Response<LoggedResponse>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;

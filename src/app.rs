@@ -1,5 +1,5 @@
-//! The service as a whole: from settings to listeners, and from the stop signal to the end (graceful
-//! shutdown).
+//! The service as a whole: from settings to listeners, and from the stop signal to the end
+//! (graceful shutdown).
 
 mod background;
 mod bind;

@@ -102,7 +102,8 @@ impl UploadPolicy {
             .flat_map(|rules| rules.of(MediaKind::of(essence)));
         if let Some(broken) = of_kind.into_iter().find(|rules| rules.refuse(essence)) {
             let detail = format!(
-                "the file is {essence}, which the channel {channel} doesn't take: send another type of file"
+                "the file is {essence}, which the channel {channel} doesn't take: send another \
+                 type of file"
             );
             return Err(refused(detail).with_limit(broken.limit()));
         }
@@ -163,7 +164,8 @@ impl UploadPolicy {
             return Ok(());
         }
         let detail = format!(
-            "the channel {channel} is none that this gateway knows: check its name, or have it added to the settings"
+            "the channel {channel} is none that this gateway knows: check its name, or have it \
+             added to the settings"
         );
         Err(Error::caller(
             ErrorCode::InvalidField,
@@ -277,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_contradiction_is_refused_only_where_the_policy_says_so() {
+    fn a_contradiction_is_refused_only_if_the_policy_says() {
         assert_eq!(
             check(&policy("*/*", OnTypeMismatch::Rename), PNG, "scan.pdf"),
             Ok(())
@@ -293,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_channels_rules_hold_for_it_alone_and_in_their_direction() {
+    fn channel_rules_hold_for_one_channel_and_direction() {
         let mut policy = policy("*/*", OnTypeMismatch::Rename);
         let jpeg = FileRules {
             max_size: Some(7),
@@ -326,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kinds_rules_hold_beside_those_of_the_channel_and_the_strictest_wins() {
+    fn of_kind_and_channel_rules_the_strictest_wins() {
         let mut policy = policy("*/*", OnTypeMismatch::Rename);
         let most = |bytes| FileRules {
             max_size: Some(bytes),
@@ -361,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn a_channel_that_is_named_nowhere_is_refused_where_the_policy_says_so() {
+    fn an_unknown_channel_is_refused_if_the_policy_says() {
         let mut policy = policy("*/*", OnTypeMismatch::Rename);
         assert!(policy.check_channel("fax", &[]).is_ok());
         policy.unknown_channels = UnknownChannels::Refuse;

@@ -292,7 +292,7 @@ fn every_path_that_is_named_exists() {
 }
 
 #[test]
-fn the_readme_takes_ten_minutes_and_has_the_two_commands() {
+fn the_readme_is_short_and_has_both_commands() {
     let readme = read("README.md");
     let length = readme.lines().count();
     assert!(length <= 180, "README.md has {length} lines: at most 180");

@@ -81,7 +81,7 @@ fn no_child_imports_what_its_parent_defines() {
 #[test]
 fn an_import_that_goes_up_is_found() {
     for (module, code) in [
-        ("egain", "use crate::api::Api;"),
+        ("egain", "use crate::api::ApiService;"),
         ("egain", "use crate::storage::StorageClient;"),
         ("types", "use crate::media::sniff;"),
         ("api", "use crate::{\n    download,\n    config,\n};"),
@@ -105,7 +105,7 @@ fn an_import_that_goes_down_is_fine() {
         ("egain", "//! See [`crate::api`]."),
         (
             "egain",
-            "#[cfg(test)]\nmod tests {\n    use crate::api::Api;\n}",
+            "#[cfg(test)]\nmod tests {\n    use crate::api::ApiService;\n}",
         ),
     ] {
         let sources = Sources::of(&[(module, code)]);
@@ -119,7 +119,7 @@ fn an_import_that_goes_down_is_fine() {
 }
 
 #[test]
-fn a_circle_of_three_is_found_and_a_chain_is_not() {
+fn a_circle_is_found_and_a_chain_isnt() {
     let circle = [
         ("egain/a", "use super::b::B;"),
         ("egain/b", "use super::c::{C, D};"),

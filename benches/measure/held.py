@@ -1,4 +1,5 @@
-"""What stays in the gateway's memory: of bodies that come in small pieces, and of what has long ended."""
+"""What stays in the gateway's memory: of bodies that come in small pieces, and of what has long
+ended."""
 
 import asyncio
 import http.client
@@ -18,7 +19,8 @@ SEGMENT = 1400
 SEGMENTED_FORMS = 40
 SEGMENTED_SIZE = 274_400
 SEGMENT_PAUSE = 0.02
-# Medians were 213 and 235; single runs go from 190 to 310, as they count the program's pages and the disk's threads, too.
+# Medians were 213 and 235; single runs go from 190 to 310, as they count the program's pages and
+# the disk's threads, too.
 SEGMENTED_RUNS = 5
 SEGMENTED_BOUND_KIB = 320
 
@@ -36,42 +38,49 @@ IDLE_BOUND_KIB = 64
 CONNECTIONS = 16
 
 
-def resident(house, which="VmRSS"):
+def resident(gateway, which="VmRSS"):
     """VmRSS or VmHWM, in KiB."""
-    status = pathlib.Path(f"/proc/{house.gateway.pid}/status").read_text()
+    status = pathlib.Path(f"/proc/{gateway.process.pid}/status").read_text()
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(which))
 
 
-def reset_peak(house):
-    pathlib.Path(f"/proc/{house.gateway.pid}/clear_refs").write_text("5")
+def reset_peak(gateway):
+    pathlib.Path(f"/proc/{gateway.process.pid}/clear_refs").write_text("5")
 
 
-def connect(house):
-    host, port = house.data.rsplit(":", 1)
+def connect(gateway):
+    host, port = gateway.data.rsplit(":", 1)
     sock = socket.create_connection((host, int(port)))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
 
-def drip(house, seconds=DRIP_SECONDS):
+def drip(gateway, seconds=DRIP_SECONDS):
     """KiB that one connection takes which sends one byte a chunk, each in a segment of its own."""
-    warm_up(house)
-    before = resident(house)
-    sock = connect(house)
-    sock.sendall(b"POST /v1/assets?channel=sms&name=a.txt HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+    warm_up(gateway)
+    before = resident(gateway)
+    sock = connect(gateway)
+    sock.sendall(
+        b"POST /v1/assets?channel=sms&name=a.txt HTTP/1.1\r\nHost: x\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n"
+    )
     end, sent = time.monotonic() + seconds, 0
     while time.monotonic() < end:
         sock.sendall(b"1\r\na\r\n")
         time.sleep(5e-5)
         sent += 1
-    grown = resident(house) - before
+    grown = resident(gateway) - before
     sock.close()
-    print(f"one connection, {sent} bytes in chunks of one: {grown} KiB, {DRIP_BOUND_KIB} KiB are allowed", flush=True)
+    print(
+        f"one connection, {sent} bytes in chunks of one: {grown} KiB, {DRIP_BOUND_KIB} KiB are "
+        "allowed",
+        flush=True,
+    )
     return grown <= DRIP_BOUND_KIB
 
 
-async def _segmented(house, body):
-    host, port = house.data.rsplit(":", 1)
+async def _segmented(gateway, body):
+    host, port = gateway.data.rsplit(":", 1)
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     for start in range(0, len(body), SEGMENT):
@@ -80,37 +89,50 @@ async def _segmented(house, body):
         await asyncio.sleep(SEGMENT_PAUSE)
     answer = await reader.read()
     writer.close()
-    if b"\"spooled\"" not in answer:
+    if b'"spooled"' not in answer:
         raise RuntimeError(answer.decode())
 
 
-def warm_up(house):
-    """One upload, which is no form lest anything be learned of it: the code that it loads, and the disk's first thread, aren't what
-    an upload takes."""
-    head = b"POST /v1/assets?channel=sms&name=a.bin HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+def warm_up(gateway):
+    """One upload, which is no form lest anything be learned of it: the code that it loads, and the
+    disk's first thread, aren't what an upload takes."""
+    head = (
+        b"POST /v1/assets?channel=sms&name=a.bin HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n"
+    )
     file = bytes(range(128, 256)) * (SEGMENTED_SIZE // 128)
-    asyncio.run(_segmented(house, head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(file), file)))
+    asyncio.run(_segmented(gateway, head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(file), file)))
 
 
-def segments(house):
-    """KiB for each of some forms that come in segments, at their peak. None of them is known, so all are spooled."""
-    head = b"--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.bin\"\r\n\r\n"
+def segments(gateway):
+    """KiB for each of some forms that come in segments, at their peak. None of them is known, so
+    all are spooled."""
+    head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.bin"\r\n\r\n'
     form = head + bytes(range(128, 256)) * (SEGMENTED_SIZE // 128) + b"\r\n--b--\r\n"
 
     def request(number):
-        lines = f"User-Agent: phone-{number}\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: {len(form)}"
-        return f"POST /v1/assets?channel=sms HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{lines}\r\n\r\n".encode() + form
+        lines = (
+            f"User-Agent: phone-{number}\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+            f"Content-Length: {len(form)}\r\nConnection: close\r\n"
+        )
+        return f"POST /v1/assets?channel=sms HTTP/1.1\r\nHost: x\r\n{lines}\r\n".encode() + form
 
     async def all_of_them():
-        await asyncio.gather(*(_segmented(house, request(number)) for number in range(SEGMENTED_FORMS)))
+        await asyncio.gather(
+            *(_segmented(gateway, request(number)) for number in range(SEGMENTED_FORMS))
+        )
 
-    warm_up(house)
-    before = resident(house)
-    reset_peak(house)
+    warm_up(gateway)
+    before = resident(gateway)
+    reset_peak(gateway)
     asyncio.run(all_of_them())
-    each = (resident(house, "VmHWM") - before) / SEGMENTED_FORMS
+    each = (resident(gateway, "VmHWM") - before) / SEGMENTED_FORMS
     size = SEGMENTED_SIZE // 1000
-    print(f"{SEGMENTED_FORMS} forms of {size} kB in segments of {SEGMENT} bytes: {each:.0f} KiB for each, {SEGMENTED_BOUND_KIB} KiB are allowed", flush=True)
+    print(
+        f"{SEGMENTED_FORMS} forms of {size} kB in segments of {SEGMENT} bytes: {each:.0f} KiB for "
+        f"each, {SEGMENTED_BOUND_KIB} KiB are allowed",
+        flush=True,
+    )
     return each
 
 
@@ -136,9 +158,21 @@ class Upstream(asyncio.Protocol):
             return b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"
         asked = path.rpartition("/assets/")[2] if "/assets/" in path else str(uuid.uuid4())
         url = f"http://{host}/storage/{asked}?signature={SIGNATURE}"
-        asset = {"id": asked, "name": "a.jpg", "size": 1000, "contentUrl": url, "contentUrlExpiry": "9999-12-31T23:59:59Z"}
-        body = json.dumps(asset | {"access_token": "t", "token_type": "Bearer", "expires_in": 3600}).encode()
-        return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        asset = {
+            "id": asked,
+            "name": "a.jpg",
+            "size": 1000,
+            "contentUrl": url,
+            "contentUrlExpiry": "9999-12-31T23:59:59Z",
+        }
+        body = json.dumps(
+            asset | {"access_token": "t", "token_type": "Bearer", "expires_in": 3600}
+        ).encode()
+        return (
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+            % len(body)
+            + body
+        )
 
 
 def serve_upstream():
@@ -149,23 +183,28 @@ def serve_upstream():
     return "%s:%d" % server.sockets[0].getsockname()
 
 
-async def _ask(house, requests):
+async def _ask(gateway, requests):
     """Sends requests over one connection, each after the answer of the one before."""
-    host, port = house.data.rsplit(":", 1)
+    host, port = gateway.data.rsplit(":", 1)
     reader, writer = await asyncio.open_connection(host, int(port))
     for request in requests:
         writer.write(request)
         answer = await reader.readuntil(b"\r\n\r\n")
         if answer.split(b" ")[1] not in (b"200", b"201"):
             raise RuntimeError(answer.decode())
-        length = next(line for line in answer.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+        length = next(
+            line for line in answer.lower().split(b"\r\n") if line.startswith(b"content-length:")
+        )
         await reader.readexactly(int(length.split(b":")[1]))
     return writer
 
 
 def _upload(with_key):
     key = f"Idempotency-Key: {uuid.uuid4()}\r\n" if with_key else ""
-    head = f"POST /v1/assets?channel=whatsapp&name=photo-{uuid.uuid4()}.jpg HTTP/1.1\r\nHost: x\r\n{key}"
+    head = (
+        f"POST /v1/assets?channel=whatsapp&name=photo-{uuid.uuid4()}.jpg HTTP/1.1\r\nHost: x\r\n"
+        f"{key}"
+    )
     return f"{head}Content-Length: 1000\r\n\r\n".encode() + b"\xff\xd8\xff\xe0" + bytes(996)
 
 
@@ -173,9 +212,9 @@ def _description():
     return f"GET /v1/assets/{uuid.uuid4()} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
 
 
-def _many(house, count, make):
+def _many(gateway, count, make):
     async def one():
-        (await _ask(house, (make() for _ in range(count // CONNECTIONS)))).close()
+        (await _ask(gateway, (make() for _ in range(count // CONNECTIONS)))).close()
 
     async def all_of_them():
         await asyncio.gather(*(one() for _ in range(CONNECTIONS)))
@@ -183,40 +222,57 @@ def _many(house, count, make):
     asyncio.run(all_of_them())
 
 
-def keys(house, count=KEYS):
+def keys(gateway, count=KEYS):
     """Bytes that stay of each upload with an `Idempotency-Key`."""
-    _many(house, count // 10, lambda: _upload(False))
-    before = resident(house)
-    _many(house, count, lambda: _upload(True))
-    each = (resident(house) - before) * 1024 / count
-    print(f"{count} uploads with an Idempotency-Key: {each:.0f} bytes stay for each, {KEYS_BOUND} are allowed", flush=True)
+    _many(gateway, count // 10, lambda: _upload(False))
+    before = resident(gateway)
+    _many(gateway, count, lambda: _upload(True))
+    each = (resident(gateway) - before) * 1024 / count
+    print(
+        f"{count} uploads with an Idempotency-Key: {each:.0f} bytes stay for each, {KEYS_BOUND} "
+        "are allowed",
+        flush=True,
+    )
     return each <= KEYS_BOUND
 
 
-def urls(house, count=URLS):
+def urls(gateway, count=URLS):
     """Bytes that stay of each asset that was asked for: its signed URL."""
-    _many(house, 1000, lambda: _upload(False))
-    before = resident(house)
-    _many(house, count, _description)
-    each = (resident(house) - before) * 1024 / count
-    print(f"{count} signed URLs of {len(SIGNATURE) + 70} characters: {each:.0f} bytes stay for each, {URLS_BOUND} are allowed", flush=True)
+    _many(gateway, 1000, lambda: _upload(False))
+    before = resident(gateway)
+    _many(gateway, count, _description)
+    each = (resident(gateway) - before) * 1024 / count
+    print(
+        f"{count} signed URLs of {len(SIGNATURE) + 70} characters: {each:.0f} bytes stay for each, "
+        f"{URLS_BOUND} are allowed",
+        flush=True,
+    )
     return each <= URLS_BOUND
 
 
-def idle(house, count=IDLE):
+def idle(gateway, count=IDLE):
     """KiB that an idle connection keeps after an upload of 1 MiB."""
-    http.client.HTTPConnection(house.data).request("GET", "/v1/nothing")
-    before = resident(house)
-    request = f"POST /v1/assets?channel=sms&name=a.bin HTTP/1.1\r\nHost: x\r\nContent-Length: {IDLE_SENT}\r\n\r\n".encode()
+    http.client.HTTPConnection(gateway.data).request("GET", "/v1/nothing")
+    before = resident(gateway)
+    request = (
+        "POST /v1/assets?channel=sms&name=a.bin HTTP/1.1\r\nHost: x\r\n"
+        f"Content-Length: {IDLE_SENT}\r\n\r\n"
+    ).encode()
     request += bytes(range(128, 256)) * (IDLE_SENT // 128)
 
     async def all_of_them():
         open_ones = []
         for _ in range(0, count, CONNECTIONS):
-            open_ones += await asyncio.gather(*(_ask(house, [request]) for _ in range(CONNECTIONS)))
+            open_ones += await asyncio.gather(
+                *(_ask(gateway, [request]) for _ in range(CONNECTIONS))
+            )
         await asyncio.sleep(IDLE_SECONDS)
-        return (resident(house) - before) / len(open_ones)
+        return (resident(gateway) - before) / len(open_ones)
 
     each = asyncio.run(all_of_them())
-    print(f"{count} idle connections after {IDLE_SENT >> 20} MiB over each: {each:.0f} KiB for each, {IDLE_BOUND_KIB} KiB are allowed", flush=True)
+    print(
+        f"{count} idle connections after {IDLE_SENT >> 20} MiB over each: {each:.0f} KiB for each, "
+        f"{IDLE_BOUND_KIB} KiB are allowed",
+        flush=True,
+    )
     return each <= IDLE_BOUND_KIB

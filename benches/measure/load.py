@@ -63,7 +63,9 @@ def h2load(program, address, requests):
         command = [program, f"http://{address}{requests.path}", f"--log-file={log.name}"]
         command += ["-n", str(requests.count), "-c", str(requests.at_once // each), "-m", str(each)]
         command += [] if requests.http2 else ["--h1"]
-        command += [word for name, value in requests.headers.items() for word in ("-H", f"{name}: {value}")]
+        command += [
+            word for name, value in requests.headers.items() for word in ("-H", f"{name}: {value}")
+        ]
         command += ["-d", requests.file] if requests.file else []
         before = spent()
         told = finished(command)
@@ -71,20 +73,40 @@ def h2load(program, address, requests):
         rows = [line.split("\t") for line in log.read().splitlines()]
     answers = [(int(start), int(took)) for start, status, took in rows if status in ("200", "201")]
     if len(answers) != requests.count:
-        raise Failed(f"{requests.count} requests to {requests.path}, {len(answers)} answered 200 or 201:\n{told[-1000:]}")
+        raise Failed(
+            f"{requests.count} requests to {requests.path}, {len(answers)} answered 200 or 201:\n"
+            f"{told[-1000:]}"
+        )
     first, last = min(start for start, _ in answers), max(start + took for start, took in answers)
     return Load((last - first) / 1e6, [took / 1000 for _, took in answers], cpu)
 
 
 def sender(program, address, requests, piece, rate=0):
-    """Each caller sends its share of the file's copies in such pieces, with so many bytes a second."""
+    """Each caller sends its share of the file's copies in such pieces, with so many bytes a
+    second."""
     size = os.path.getsize(requests.file)
     fields = {"Host": address, "Content-Length": size, **requests.headers}
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     with tempfile.NamedTemporaryFile(prefix="asset-gateway-compare-") as head:
         pathlib.Path(head.name).write_text(f"POST {requests.path} HTTP/1.1\r\n{lines}\r\n")
-        command = [program, address, "--head", head.name, "--body", requests.file, "--callers", str(requests.at_once)]
-        command += ["--each", str(requests.count // requests.at_once), "--piece", str(piece), "--rate", str(rate)]
+        command = [
+            program,
+            address,
+            "--head",
+            head.name,
+            "--body",
+            requests.file,
+            "--callers",
+            str(requests.at_once),
+        ]
+        command += [
+            "--each",
+            str(requests.count // requests.at_once),
+            "--piece",
+            str(piece),
+            "--rate",
+            str(rate),
+        ]
         before = spent()
         told = finished(command)
         cpu = spent() - before
@@ -96,4 +118,3 @@ def percentile(times, percent):
     """The smallest time that so many percent of the requests kept."""
     ordered = sorted(times)
     return ordered[min(len(ordered) - 1, -(-len(ordered) * percent // 100) - 1)]
-

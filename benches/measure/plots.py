@@ -1,4 +1,5 @@
-"""Plots as SVG, readable on light and on dark pages: the reader's own setting chooses the colours."""
+"""Plots as SVG, readable on light and on dark pages: the reader's own setting chooses the
+colours."""
 
 import math
 from xml.sax.saxutils import escape
@@ -15,7 +16,8 @@ text { font: 12px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-seri
 .grid { stroke: #d8dee4 }
 .axis { stroke: #818b98 }
 .a { fill: #0969da } .b { fill: #4d9a5b } .c { fill: #d98026 }
-.line { fill: none; stroke-width: 2 } .line.a { stroke: #0969da } .line.c { stroke: #d98026; stroke-dasharray: 6 3 }
+.line { fill: none; stroke-width: 2 } .line.a { stroke: #0969da } \
+.line.c { stroke: #d98026; stroke-dasharray: 6 3 }
 @media (prefers-color-scheme: dark) {
 .card { fill: #0d1117; stroke: #3d444d }
 text { fill: #f0f6fc }
@@ -29,7 +31,10 @@ text { fill: #f0f6fc }
 
 
 def word(x, y, content, style="", anchor="start"):
-    return f'<text x="{x:.1f}" y="{y:.1f}" class="{style}" text-anchor="{anchor}">{escape(content)}</text>'
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" class="{style}" '
+        f'text-anchor="{anchor}">{escape(content)}</text>'
+    )
 
 
 def stroke(x1, y1, x2, y2, style):
@@ -37,14 +42,23 @@ def stroke(x1, y1, x2, y2, style):
 
 
 def block(x, y, width, height, style):
-    return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" rx="2" class="{style}"/>'
+    return (
+        f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" rx="2" '
+        f'class="{style}"/>'
+    )
 
 
 def image(title, height, marks):
     size = f'width="{WIDTH}" height="{height:.0f}" viewBox="0 0 {WIDTH} {height:.0f}"'
-    card = f'<rect x="0.5" y="0.5" width="{WIDTH - 1}" height="{height - 1:.0f}" rx="6" class="card"/>'
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="{escape(title)}">'
-    return "\n".join([head, f"<style>{STYLE}</style>", card, word(24, 34, title, "title"), *marks, "</svg>", ""])
+    card = (
+        f'<rect x="0.5" y="0.5" width="{WIDTH - 1}" height="{height - 1:.0f}" rx="6" class="card"/>'
+    )
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="{escape(title)}">'
+    )
+    return "\n".join(
+        [head, f"<style>{STYLE}</style>", card, word(24, 34, title, "title"), *marks, "</svg>", ""]
+    )
 
 
 def legend(names, styles, y):
@@ -58,7 +72,8 @@ def legend(names, styles, y):
 
 
 def bars(title, names, groups, number):
-    """Groups of rows of bars, each group with a scale of its own: `[(title, [(label, [value of each name])])]`."""
+    """Groups of rows of bars, each group with a scale of its own: `[(title, [(label, [value of each
+    name])])]`."""
     left, right, thick, gap = 290, WIDTH - 80, 12, 12
     marks, y = legend(names, "abc", 34), 70
     for head, rows in groups:
@@ -70,7 +85,10 @@ def bars(title, names, groups, number):
             marks.append(word(left - 12, y + thick * len(values) / 2 + 4, label, anchor="end"))
             for style, value in zip("abc", values, strict=True):
                 width = (right - left) * value / most
-                marks += [block(left, y, width, thick - 1, style), word(left + width + 6, y + thick - 2, number(value), "soft")]
+                marks += [
+                    block(left, y, width, thick - 1, style),
+                    word(left + width + 6, y + thick - 2, number(value), "soft"),
+                ]
                 y += thick
             y += gap
         marks.append(stroke(left, top, left, y - gap, "axis"))
@@ -79,10 +97,19 @@ def bars(title, names, groups, number):
 
 
 def powers(low, high):
-    """Values of a logarithmic axis: 1, 2 and 5 of each power of ten, or the powers alone if those are many."""
+    """Values of a logarithmic axis: 1, 2 and 5 of each power of ten, or the powers alone if those
+    are many."""
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    values = [step * 10.0**exponent for exponent in exponents for step in ((1, 2, 5) if len(exponents) <= 4 else (1,))]
-    return values[sum(value <= low for value in values) - 1 : len(values) - sum(value >= high for value in values) + 1]
+    values = [
+        step * 10.0**exponent
+        for exponent in exponents
+        for step in ((1, 2, 5) if len(exponents) <= 4 else (1,))
+    ]
+    return values[
+        sum(value <= low for value in values) - 1 : len(values)
+        - sum(value >= high for value in values)
+        + 1
+    ]
 
 
 def steps(high):
@@ -93,7 +120,8 @@ def steps(high):
 
 
 def axis(values):
-    """Marked values, and where on it a value is, from 0 to 1. It begins at zero unless that would hide the small ones."""
+    """Marked values, and where on it a value is, from 0 to 1. It begins at zero unless that would
+    hide the small ones."""
     low, high = min(values), max(values)
     if high < low * STEEP:
         marked = steps(high * 1.001)
@@ -110,12 +138,19 @@ def panel(left, top, content, number):
     marked, share = axis([value for line in series.values() for value in line])
 
     def at(index, value):
-        return left + 14 + (width - 28) * index / (len(labels) - 1), top + height * (1 - share(value))
+        return left + 14 + (width - 28) * index / (len(labels) - 1), top + height * (
+            1 - share(value)
+        )
 
-    marks = [word(left - 40, top - 16, title if marked[0] == 0 else f"{title} (logarithmic)", "head")]
+    marks = [
+        word(left - 40, top - 16, title if marked[0] == 0 else f"{title} (logarithmic)", "head")
+    ]
     for value in marked:
         y = at(0, value)[1]
-        marks += [stroke(left, y, left + width, y, "grid"), word(left - 8, y + 4, f"{value:g}", "soft", "end")]
+        marks += [
+            stroke(left, y, left + width, y, "grid"),
+            word(left - 8, y + 4, f"{value:g}", "soft", "end"),
+        ]
     for index, label in enumerate(labels):
         marks.append(word(at(index, marked[0])[0], top + height + 18, label, "soft", "middle"))
     marks += [stroke(left, top + height, left + width, top + height, "axis")]
@@ -125,7 +160,8 @@ def panel(left, top, content, number):
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         marks.append(f'<polyline points="{path}" class="line {style}"/>')
         marks += [
-            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" class="{style}"><title>{number(value)}</title></circle>'
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" '
+            f'class="{style}"><title>{number(value)}</title></circle>'
             for (x, y), value in zip(points, line, strict=True)
         ]
     return marks

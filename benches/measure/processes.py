@@ -35,7 +35,8 @@ def cpu_seconds(pids):
 
 
 def busy_seconds():
-    """What all processors have done since the start, whoever it was for: all but idle, waiting and guests' time."""
+    """What all processors have done since the start, whoever it was for: all but idle, waiting and
+    guests' time."""
     first = pathlib.Path("/proc/stat").read_text().splitlines()[0]
     user, nice, system, _, _, irq, softirq, steal = map(int, first.split()[1:9])
     return (user + nice + system + irq + softirq + steal) / TICK
@@ -61,15 +62,28 @@ def counts_instructions(perf):
     """Whether perf is there and may count: machines in clouds often have no counters."""
     if not perf:
         return False
-    tried = subprocess.run([perf, "stat", "-e", "instructions:u,instructions:k", "true"], capture_output=True, text=True)
+    tried = subprocess.run(
+        [perf, "stat", "-e", "instructions:u,instructions:k", "true"],
+        capture_output=True,
+        text=True,
+    )
     return tried.returncode == 0 and "<not" not in tried.stderr
 
 
 @contextlib.contextmanager
 def instructions(perf, pids):
-    """Counts what the processes do inside the block; the list that is given gets user's and kernel's instructions."""
+    """Counts what the processes do inside the block; the list that is given gets user's and
+    kernel's instructions."""
     found = []
-    command = [perf, "stat", "-x,", "-e", "instructions:u,instructions:k", "-p", ",".join(map(str, pids))]
+    command = [
+        perf,
+        "stat",
+        "-x,",
+        "-e",
+        "instructions:u,instructions:k",
+        "-p",
+        ",".join(map(str, pids)),
+    ]
     counter = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         time.sleep(ATTACHED)

@@ -11,9 +11,13 @@ from .scenarios import GATEWAY, whole
 
 # Enough samples for whole percents.
 FREQUENCY = 1999
-# What is done, by a part of the symbol's name; the first that fits counts. Kernel's symbols stand behind `[k]`.
+# What is done, by a part of the symbol's name; the first that fits counts. Kernel's symbols stand
+# behind `[k]`.
 DOING = [
-    ("the kernel copies bytes", r"\[k\].*(copy_(to|from)|copy_user|check_object|virt_addr_valid|rep_movs|clear_page)"),
+    (
+        "the kernel copies bytes",
+        r"\[k\].*(copy_(to|from)|copy_user|check_object|virt_addr_valid|rep_movs|clear_page)",
+    ),
     ("the kernel does all else: TCP, wake-ups, timers", r"\[k\]"),
     ("memory taken and given back", r"malloc|free|realloc|unlink_chunk|calloc|memalign"),
     ("bytes moved and compared", r"mem(move|cpy|cmp|set|chr_avx)"),
@@ -21,7 +25,10 @@ DOING = [
     ("digests", r"sha2|sha256"),
     ("HTTP", r"hyper|httparse|http::|h2::"),
     ("tasks and sockets", r"tokio|mio|futures"),
-    ("JSON, text and the log", r"serde|tracing|core::(fmt|str|num)|jiff|itoa|url::|idna|percent_encoding"),
+    (
+        "JSON, text and the log",
+        r"serde|tracing|core::(fmt|str|num)|jiff|itoa|url::|idna|percent_encoding",
+    ),
     ("asset-gateway's own code", r"asset_gateway"),
 ]
 REST = "all else"
@@ -46,10 +53,24 @@ def shares(report):
 def profile(bench, scenario, share):
     """Percent of the gateway's instructions by what was being done."""
     with bench.warm(scenario, GATEWAY) as (gateway, _, _):
-        requests = bench.requests(scenario, GATEWAY, whole(scenario.count * share, scenario.at_once))
+        requests = bench.requests(
+            scenario, GATEWAY, whole(scenario.count * share, scenario.at_once)
+        )
         data = os.path.join(bench.files.folder, "perf.data")
         pids = ",".join(map(str, gateway.pids()))
-        record = [bench.tools.perf, "record", "-q", "-e", "instructions", "-F", str(FREQUENCY), "-o", data, "-p", pids]
+        record = [
+            bench.tools.perf,
+            "record",
+            "-q",
+            "-e",
+            "instructions",
+            "-F",
+            str(FREQUENCY),
+            "-o",
+            data,
+            "-p",
+            pids,
+        ]
         recorder = subprocess.Popen(record, stderr=subprocess.DEVNULL)
         try:
             time.sleep(processes.ATTACHED)
@@ -57,6 +78,17 @@ def profile(bench, scenario, share):
         finally:
             recorder.send_signal(signal.SIGINT)
             recorder.wait(20)
-        report = [bench.tools.perf, "report", "-i", data, "--stdio", "--no-children", "--sort", "symbol", "-F", "overhead,sym"]
+        report = [
+            bench.tools.perf,
+            "report",
+            "-i",
+            data,
+            "--stdio",
+            "--no-children",
+            "--sort",
+            "symbol",
+            "-F",
+            "overhead,sym",
+        ]
         told = subprocess.run(report, capture_output=True, text=True, check=True).stdout
     return shares("\n".join(line for line in told.splitlines() if not line.startswith("#")))

@@ -1,4 +1,5 @@
-"""The programs that take part, each a process on loopback that ends with its block: `with Gateway(...) as gateway`."""
+"""The programs that take part, each a process on loopback that ends with its block: `with
+Gateway(...) as gateway`."""
 
 import contextlib
 import dataclasses
@@ -121,7 +122,13 @@ class Upstream(Program):
 
     def __init__(self, program, rate=0, keep=None):
         super().__init__()
-        self.arguments = [program, self.address, "--rate", str(rate), *(["--keep", keep] if keep else [])]
+        self.arguments = [
+            program,
+            self.address,
+            "--rate",
+            str(rate),
+            *(["--keep", keep] if keep else []),
+        ]
         self.scheme, self.authority = "http", None
 
     def command(self):
@@ -190,7 +197,15 @@ class Nginx(Program):
             scheme=self.upstream.scheme,
             tls=self.tls,
         )
-        return [self.program, "-e", self.path("error.log"), "-p", self.folder.name, "-c", self.write("nginx.conf", text)]
+        return [
+            self.program,
+            "-e",
+            self.path("error.log"),
+            "-p",
+            self.folder.name,
+            "-c",
+            self.write("nginx.conf", text),
+        ]
 
 
 class TlsUpstream(Nginx):
@@ -199,7 +214,10 @@ class TlsUpstream(Nginx):
     name = "nginx with TLS"
 
     def __init__(self, program, upstream, certificate):
-        tls = f" ssl; ssl_certificate {certificate.chain}; ssl_certificate_key {certificate.key}; ssl_protocols TLSv1.3"
+        tls = (
+            f" ssl; ssl_certificate {certificate.chain}; ssl_certificate_key {certificate.key}; "
+            "ssl_protocols TLSv1.3"
+        )
         super().__init__(program, upstream, tls)
         self.scheme, self.authority, self.stats = "https", certificate.authority, upstream.stats
 
@@ -235,7 +253,9 @@ class Haproxy(Program):
     def command(self):
         authority = self.upstream.authority
         tls = f" ssl verify required ca-file {authority} force-tlsv13" if authority else ""
-        text = HAPROXY.format(connections=CONNECTIONS, front=self.address, behind=self.upstream.address, tls=tls)
+        text = HAPROXY.format(
+            connections=CONNECTIONS, front=self.address, behind=self.upstream.address, tls=tls
+        )
         return [self.program, "-db", "-f", self.write("haproxy.cfg", text)]
 
 
@@ -274,7 +294,8 @@ mode = "keys"
 
 
 class Gateway(Program):
-    """As it ships: a caller's key, a channel's policy, metrics, request ids, the access log into a file."""
+    """As it ships: a caller's key, a channel's policy, metrics, request ids, the access log into a
+    file."""
 
     name = "asset-gateway"
 
@@ -286,7 +307,11 @@ class Gateway(Program):
     def command(self):
         upstream = f"{self.upstream.scheme}://{self.upstream.address}"
         text = GATEWAY.format(
-            front=self.address, admin=self.admin, upstream=upstream, behind=self.upstream.address, entry=self.key.entry
+            front=self.address,
+            admin=self.admin,
+            upstream=upstream,
+            behind=self.upstream.address,
+            entry=self.key.entry,
         )
         return [self.program, "serve", "--config", self.write("gateway.toml", text)]
 
@@ -306,7 +331,9 @@ class Key:
 
     @classmethod
     def new(cls, program):
-        told = subprocess.run([program, "key", "new", "--id", "load"], capture_output=True, text=True, check=True).stdout
+        told = subprocess.run(
+            [program, "key", "new", "--id", "load"], capture_output=True, text=True, check=True
+        ).stdout
         secret = next(line for line in told.splitlines() if line.startswith("agw_"))
         return cls(secret, told[told.index("[[auth.keys]]") :])
 
@@ -321,14 +348,42 @@ class Certificate:
 
     @classmethod
     def new(cls, openssl, folder):
-        at = {name: os.path.join(folder, name) for name in ("ca.pem", "ca.key", "leaf.pem", "leaf.key", "leaf.csr", "ext")}
-        pathlib.Path(at["ext"]).write_text("subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n")
-        curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=loopback"]
+        at = {
+            name: os.path.join(folder, name)
+            for name in ("ca.pem", "ca.key", "leaf.pem", "leaf.key", "leaf.csr", "ext")
+        }
+        pathlib.Path(at["ext"]).write_text(
+            "subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n"
+        )
+        curve = [
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-subj",
+            "/CN=loopback",
+        ]
         for arguments in (
             ["req", "-x509", *curve, "-days", "2", "-keyout", at["ca.key"], "-out", at["ca.pem"]],
             ["req", *curve, "-keyout", at["leaf.key"], "-out", at["leaf.csr"]],
-            ["x509", "-req", "-in", at["leaf.csr"], "-CA", at["ca.pem"], "-CAkey", at["ca.key"], "-CAcreateserial",
-             "-days", "2", "-extfile", at["ext"], "-out", at["leaf.pem"]],
+            [
+                "x509",
+                "-req",
+                "-in",
+                at["leaf.csr"],
+                "-CA",
+                at["ca.pem"],
+                "-CAkey",
+                at["ca.key"],
+                "-CAcreateserial",
+                "-days",
+                "2",
+                "-extfile",
+                at["ext"],
+                "-out",
+                at["leaf.pem"],
+            ],
         ):
             subprocess.run([openssl, *arguments], capture_output=True, check=True)
         return cls(at["ca.pem"], at["leaf.pem"], at["leaf.key"])

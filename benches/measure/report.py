@@ -73,37 +73,54 @@ def peaks(runs):
 def measured(results, memory=False):
     """Scenarios that were run, with their runs."""
     runs = results.get("runs", {})
-    return [(scenario, runs[scenario.name]) for scenario in SCENARIOS if scenario.name in runs and scenario.memory == memory]
+    return [
+        (scenario, runs[scenario.name])
+        for scenario in SCENARIOS
+        if scenario.name in runs and scenario.memory == memory
+    ]
 
 
 def by_unit(results):
     """The same, those whose cost is given for the same thing together."""
     titles = {"GiB": "CPU seconds per GiB", "1000": "CPU seconds per 1000 requests"}
     for unit, title in titles.items():
-        if chosen := [(scenario, runs) for scenario, runs in measured(results) if scenario.unit == unit]:
+        if chosen := [
+            (scenario, runs) for scenario, runs in measured(results) if scenario.unit == unit
+        ]:
             yield title, chosen
 
 
 def about(results):
     about = results["about"]
-    everything = [run for runs in results.get("runs", {}).values() for peer in runs.values() for run in peer]
+    everything = [
+        run for runs in results.get("runs", {}).values() for peer in runs.values() for run in peer
+    ]
     everything += [run for point in results.get("scale", []) for run in point["runs"]]
     disturbed = sum(run["foreign"] > FOREIGN for run in everything)
     lines = [
-        f"Measured {about['date']} by `{about['command']}` on {about['processors']} × {about['processor']},"
-        f" {about['memory_gib']} GiB, {about['system']}, Linux {about['kernel']}: {', '.join(about['versions'])}."
+        f"Measured {about['date']} by `{about['command']}` on {about['processors']} × "
+        f"{about['processor']},"
+        f" {about['memory_gib']} GiB, {about['system']}, Linux {about['kernel']}: "
+        f"{', '.join(about['versions'])}."
     ]
     if about["repetitions"] > 1:
         lines += [f"Medians of {about['repetitions']} repetitions."]
     if disturbed:
-        lines += [f"Other processes took over {FOREIGN:.0%} of the machine during {disturbed} of {len(everything)} runs."]
+        lines += [
+            f"Other processes took over {FOREIGN:.0%} of the machine during {disturbed} of "
+            f"{len(everything)} runs."
+        ]
     return " ".join(lines)
 
 
 def by_instructions(results, scenario):
     """The gateway's instructions over nginx's; empty where they weren't counted."""
     counted = results.get("instructions", {}).get(scenario.name)
-    return f"{counted[GATEWAY]['instructions'] / counted[NGINX]['instructions']:.2f}" if counted else ""
+    return (
+        f"{counted[GATEWAY]['instructions'] / counted[NGINX]['instructions']:.2f}"
+        if counted
+        else ""
+    )
 
 
 def short(results):
@@ -112,8 +129,19 @@ def short(results):
         rows.append([f"**{title}**", "", "", "", "", ""])
         for scenario, runs in chosen:
             each = map(number, costs(scenario, runs))
-            rows.append([scenario.title, *each, f"{ratio(scenario, runs, GATEWAY):.2f}", by_instructions(results, scenario)])
-    rows += [["**peak of resident memory, MiB**", "", "", "", "", ""]] if measured(results, memory=True) else []
+            rows.append(
+                [
+                    scenario.title,
+                    *each,
+                    f"{ratio(scenario, runs, GATEWAY):.2f}",
+                    by_instructions(results, scenario),
+                ]
+            )
+    rows += (
+        [["**peak of resident memory, MiB**", "", "", "", "", ""]]
+        if measured(results, memory=True)
+        else []
+    )
     for scenario, runs in measured(results, memory=True):
         each = peaks(runs)
         rows.append([scenario.title, *map(number, each), f"{each[0] / each[1]:.2f}", ""])
@@ -138,31 +166,44 @@ def says(results):
 
     if {"raw-64m", "form-64m", "sha256-64m", "tls-64m", "down-64m"} <= runs.keys():
         lines += [
-            f"Moving a GiB through the gateway costs {to_nginx('raw-64m')} times what nginx takes to pass it on, over TLS to"
+            f"Moving a GiB through the gateway costs {to_nginx('raw-64m')} times what nginx takes "
+            "to pass it on, over TLS to"
             f" storage {to_nginx('tls-64m')} times, and back down {to_nginx('down-64m')} times.",
-            f"Finding a file in a form makes an upload {within('form-64m', 'raw-64m')} times as dear as a raw one,"
+            f"Finding a file in a form makes an upload {within('form-64m', 'raw-64m')} times as "
+            "dear as a raw one,"
             f" a SHA-256 on request {within('sha256-64m', 'raw-64m')} times.",
         ]
     if {"raw-4k", "lookup"} <= runs.keys():
         lines += [
-            f"A small upload costs {to_nginx('raw-4k')} times nginx's: it is two exchanges with eGain instead of one, a caller's"
-            f" key, a look at the bytes, a policy, and JSON. A lookup, which needs nothing of eGain, costs {to_nginx('lookup')}"
+            f"A small upload costs {to_nginx('raw-4k')} times nginx's: it is two exchanges with "
+            "eGain instead of one, a caller's"
+            " key, a look at the bytes, a policy, and JSON. A lookup, which needs nothing of "
+            f"eGain, costs {to_nginx('lookup')}"
             " times nginx's, which needs a request to it.",
         ]
     if {"slow-callers", "slow-storage"} <= runs.keys():
         lines += [
-            f"With 64 uploads of slow callers in flight the gateway takes {peak('slow-callers')} MiB of memory in all,"
+            f"With 64 uploads of slow callers in flight the gateway takes {peak('slow-callers')} "
+            "MiB of memory in all,"
             f" with a slow storage {peak('slow-storage')} MiB."
         ]
     if results.get("latency"):
-        lines += [f"One upload of 100 KiB takes {number(added(results))} ms longer than its two exchanges by themselves."]
-    points = [point for point in results.get("scale", []) if point["table"] == "at_once" and not point["http2"]]
+        lines += [
+            f"One upload of 100 KiB takes {number(added(results))} ms longer than its two "
+            "exchanges by themselves."
+        ]
+    points = [
+        point
+        for point in results.get("scale", [])
+        if point["table"] == "at_once" and not point["http2"]
+    ]
     if len(points) > 1:
         few, many = points[0]["at_once"], points[-1]["at_once"]
         first, last = point_figures(points[0]), point_figures(points[-1])
         each = (last["peak"] - first["peak"]) / (many - few) * KIB
         lines += [
-            f"From {few} to {many} uploads at one time, a GiB goes from {number(first['gib'])} to {number(last['gib'])} CPU"
+            f"From {few} to {many} uploads at one time, a GiB goes from {number(first['gib'])} to "
+            f"{number(last['gib'])} CPU"
             f" seconds, and each upload takes about {each:.0f} KiB of memory."
         ]
     return "\n".join(f"- {line}" for line in lines)
@@ -181,7 +222,11 @@ def everything(results):
 def detail(results, scenario, runs, peer):
     found = [cost(scenario, run) for run in quiet(runs[peer])]
     counted = results.get("instructions", {}).get(scenario.name, {}).get(peer)
-    per = (counted["bytes"] / GIB if scenario.unit == "GiB" else counted["requests"] / 1000) if counted else 0
+    per = (
+        (counted["bytes"] / GIB if scenario.unit == "GiB" else counted["requests"] / 1000)
+        if counted
+        else 0
+    )
     speed = median(runs[peer], lambda run: run["bytes"] / run["seconds"] / GIB)
     return [
         "GiB" if scenario.unit == "GiB" else "1000 requests",
@@ -199,19 +244,31 @@ def detail(results, scenario, runs, peer):
 
 def added(results, index=0):
     """Milliseconds that the gateway adds; 0 is for p50, 1 for p99."""
-    return statistics.median(each["gateway"][index] - each["straight"][index] for each in results["latency"])
+    return statistics.median(
+        each["gateway"][index] - each["straight"][index] for each in results["latency"]
+    )
 
 
 def rest(results):
     rows = []
     if runs := results.get("latency"):
         for index, name in enumerate(("p50", "p99")):
-            through, straight = (statistics.median(each[way][index] for each in runs) for way in ("gateway", "straight"))
+            through, straight = (
+                statistics.median(each[way][index] for each in runs)
+                for way in ("gateway", "straight")
+            )
             rows.append([f"upload of 100 KiB, one at a time, {name}", f"{through:.3f} ms"])
-            rows.append([f"its two exchanges made directly, {name} of each added up", f"{straight:.3f} ms"])
+            rows.append(
+                [f"its two exchanges made directly, {name} of each added up", f"{straight:.3f} ms"]
+            )
             rows.append([f"added by the gateway, {name}", f"{added(results, index):.3f} ms"])
     if "start" in results:
-        rows.append(["from its start until `/readyz` returns 200", f"{statistics.median(results['start']):.1f} ms"])
+        rows.append(
+            [
+                "from its start until `/readyz` returns 200",
+                f"{statistics.median(results['start']):.1f} ms",
+            ]
+        )
     if "binary" in results:
         rows.append(["the program, stripped", f"{results['binary'] / MIB:.1f} MiB"])
     return table(["", ""], rows)
@@ -235,12 +292,22 @@ def stalled(results):
         return ""
     rows = []
     for index, name in enumerate(("p50", "p99")):
-        alone, beside = (statistics.median(each[way][index] for each in runs) for way in ("alone", "beside"))
+        alone, beside = (
+            statistics.median(each[way][index] for each in runs) for way in ("alone", "beside")
+        )
         ratio = statistics.median(each["beside"][index] / each["alone"][index] for each in runs)
         rows.append([name, f"{alone:.3f}", f"{beside:.3f}", f"{ratio:.2f}"])
-    head = ["upload of 4 KiB, one at a time", "alone, ms", f"beside {runs[0]['stalled']} stalled, ms", "ratio"]
+    head = [
+        "upload of 4 KiB, one at a time",
+        "alone, ms",
+        f"beside {runs[0]['stalled']} stalled, ms",
+        "ratio",
+    ]
     about = results["about"]
-    when = f"Measured {about['date']} by `{about['command']}`, {about['versions'][0]}: medians of {len(runs)} processes."
+    when = (
+        f"Measured {about['date']} by `{about['command']}`, {about['versions'][0]}: medians of "
+        f"{len(runs)} processes."
+    )
     return f"{table(head, rows)}\n\n{when}"
 
 
@@ -255,10 +322,12 @@ def point_figures(point):
 
 
 def lines_of(results, name):
-    """A scaling table's points by protocol, each with its figures: `{False: [(point, figures)], True: …}`."""
+    """A scaling table's points by protocol, each with its figures: `{False: [(point, figures)],
+    True: …}`."""
     points = [point for point in results.get("scale", []) if point["table"] == name]
     return {
-        http2: [(point, point_figures(point)) for point in points if point["http2"] == http2] for http2 in PROTOCOLS
+        http2: [(point, point_figures(point)) for point in points if point["http2"] == http2]
+        for http2 in PROTOCOLS
     }
 
 
@@ -275,14 +344,23 @@ def scaling(results):
         rows = []
         for (point, plain), (_, streams) in zip(one, two, strict=True):
             keys = ("gib", "request", "speed", "peak")
-            rows.append([label(point)] + [number(each[key]) for key in keys for each in (plain, streams)])
+            rows.append(
+                [label(point)] + [number(each[key]) for key in keys for each in (plain, streams)]
+            )
         units = ("CPU-s/GiB", "CPU-s/1000", "GiB/s", "peak MiB")
-        parts.append(table([title, *(f"{unit}, {protocol}" for unit in units for protocol in ("1.1", "2"))], rows))
+        parts.append(
+            table(
+                [title, *(f"{unit}, {protocol}" for unit in units for protocol in ("1.1", "2"))],
+                rows,
+            )
+        )
     rows = [
         [size(point["piece"]), *(number(figures[key]) for key in ("gib", "speed", "peak"))]
         for point, figures in lines_of(results, "piece")[False]
     ]
-    parts.append(table(["What a caller writes at once, 16 MiB × 4", "CPU-s/GiB", "GiB/s", "peak MiB"], rows))
+    parts.append(
+        table(["What a caller writes at once, 16 MiB × 4", "CPU-s/GiB", "GiB/s", "peak MiB"], rows)
+    )
     return "\n\n".join(parts)
 
 
@@ -312,10 +390,14 @@ def text(results):
 def cost_plot(results):
     groups = []
     for title, chosen in by_unit(results):
-        groups.append((title, [(scenario.title, costs(scenario, runs)) for scenario, runs in chosen]))
+        groups.append(
+            (title, [(scenario.title, costs(scenario, runs)) for scenario, runs in chosen])
+        )
     memory = [(scenario.title, peaks(runs)) for scenario, runs in measured(results, memory=True)]
     groups.append(("Peak of resident memory, MiB", memory))
-    return plots.bars("Cost beside nginx and HAProxy, which only pass requests on", PEERS, groups, number)
+    return plots.bars(
+        "Cost beside nginx and HAProxy, which only pass requests on", PEERS, groups, number
+    )
 
 
 def scale_plot(results):
@@ -326,8 +408,14 @@ def scale_plot(results):
     ):
         lines = lines_of(results, name)
         ticks = [label(point) for point, _ in lines[False]]
-        for key, title in (("gib", "CPU seconds per GiB"), ("peak", "Peak of resident memory, MiB")):
-            series = {PROTOCOLS[http2]: [figures[key] for _, figures in points] for http2, points in lines.items()}
+        for key, title in (
+            ("gib", "CPU seconds per GiB"),
+            ("peak", "Peak of resident memory, MiB"),
+        ):
+            series = {
+                PROTOCOLS[http2]: [figures[key] for _, figures in points]
+                for http2, points in lines.items()
+            }
             panels.append((title, across, ticks, series))
     return plots.lines("How the gateway's cost and memory grow", panels, number)
 
@@ -338,9 +426,19 @@ def write(results, folder):
     if results.keys() == {"about", "stalled"}:
         return put(document, results, {"stalled": stalled})
     if missing := {"runs", "latency", "start", "scale"} - results.keys():
-        raise OSError(f"not everything was measured, so nothing is written: {', '.join(sorted(missing))}")
+        raise OSError(
+            f"not everything was measured, so nothing is written: {', '.join(sorted(missing))}"
+        )
     # What was measured by itself stays.
-    put(document, results, {name: section for name, section in SECTIONS.items() if name != "stalled" or name in results})
+    put(
+        document,
+        results,
+        {
+            name: section
+            for name, section in SECTIONS.items()
+            if name != "stalled" or name in results
+        },
+    )
     pathlib.Path(folder, "performance-cost.svg").write_text(cost_plot(results))
     pathlib.Path(folder, "performance-scale.svg").write_text(scale_plot(results))
 
@@ -349,7 +447,9 @@ def put(document, results, sections):
     content = document.read_text()
     for name, section in sections.items():
         marked = re.compile(f"(<!-- measured: {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        content, count = marked.subn(lambda match: f"{match[1]}\n{section(results)}\n\n{match[2]}", content)
+        content, count = marked.subn(
+            lambda match: f"{match[1]}\n{section(results)}\n\n{match[2]}", content
+        )
         if count != 1:
             raise OSError(f"{document} has {count} places for {name}")
     document.write_text(content)

@@ -15,7 +15,8 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 BOUNDARY = "------------------------d74496d66958873e"
 # A picture's first bytes, so that its type is found as it is for most files.
 JPEG = bytes.fromhex("ffd8ffe000104a46494600010100000100010000")
-# Files have bytes like those of a compressed picture up to here; what is longer has a hole, which takes no disk.
+# Files have bytes like those of a compressed picture up to here; what is longer has a hole, which
+# takes no disk.
 NOISE = 64 * MIB
 UPLOAD = "/v1/assets?channel=sms&name=photo.jpg"
 STORAGE = "/storage/new"
@@ -73,8 +74,12 @@ SCENARIOS = [
     Scenario("down-64m", "download, 64 MiB × 4", 64 * MIB, 4, 48, kind="download"),
     Scenario("raw-4k", "upload, 4 KiB × 64", 4 * KIB, 64, 32768),
     Scenario("lookup", "metadata from the cache × 64", 0, 64, 65536, kind="lookup"),
-    Scenario("slow-callers", "64 MiB × 64, callers send 8 MiB/s", 64 * MIB, 64, 64, slow_caller=8 * MIB),
-    Scenario("slow-storage", "64 MiB × 64, storage takes 8 MiB/s", 64 * MIB, 64, 64, slow_storage=8 * MIB),
+    Scenario(
+        "slow-callers", "64 MiB × 64, callers send 8 MiB/s", 64 * MIB, 64, 64, slow_caller=8 * MIB
+    ),
+    Scenario(
+        "slow-storage", "64 MiB × 64, storage takes 8 MiB/s", 64 * MIB, 64, 64, slow_storage=8 * MIB
+    ),
 ]
 
 
@@ -95,9 +100,17 @@ class Files:
     def form(self, size):
         path = pathlib.Path(self.folder, f"{size}.form")
         if not path.exists():
-            part = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="photo.jpg"\r\n'
+            part = (
+                f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; '
+                'filename="photo.jpg"\r\n'
+            )
             end = f"\r\n--{BOUNDARY}--\r\n"
-            path.write_bytes(part.encode() + b"Content-Type: image/jpeg\r\n\r\n" + self.noise[:size] + end.encode())
+            path.write_bytes(
+                part.encode()
+                + b"Content-Type: image/jpeg\r\n\r\n"
+                + self.noise[:size]
+                + end.encode()
+            )
         return str(path)
 
 
@@ -113,36 +126,56 @@ class Bench:
     def peer(self, name, upstream):
         if name == GATEWAY:
             return Gateway(self.program, upstream, self.key)
-        return Nginx(self.tools.nginx, upstream) if name == NGINX else Haproxy(self.tools.haproxy, upstream)
+        return (
+            Nginx(self.tools.nginx, upstream)
+            if name == NGINX
+            else Haproxy(self.tools.haproxy, upstream)
+        )
 
     def requests(self, scenario, peer, count):
         headers = {"authorization": f"Bearer {self.key.secret}"}
         file = None
         if scenario.kind == "upload":
-            file = self.files.form(scenario.size) if scenario.form else self.files.raw(scenario.size)
-            headers["content-type"] = f"multipart/form-data; boundary={BOUNDARY}" if scenario.form else "image/jpeg"
-        return load.Requests(scenario.paths(peer), headers, file, count, scenario.at_once, scenario.http2)
+            file = (
+                self.files.form(scenario.size) if scenario.form else self.files.raw(scenario.size)
+            )
+            headers["content-type"] = (
+                f"multipart/form-data; boundary={BOUNDARY}" if scenario.form else "image/jpeg"
+            )
+        return load.Requests(
+            scenario.paths(peer), headers, file, count, scenario.at_once, scenario.http2
+        )
 
     def send(self, address, requests, scenario):
         """By h2load, unless callers are special."""
         if scenario.memory or scenario.piece:
-            return load.sender(self.tools.sender, address, requests, scenario.piece or 64 * KIB, scenario.slow_caller)
+            return load.sender(
+                self.tools.sender,
+                address,
+                requests,
+                scenario.piece or 64 * KIB,
+                scenario.slow_caller,
+            )
         return load.h2load(self.tools.h2load, address, requests)
 
     @contextlib.contextmanager
     def warm(self, scenario, peer):
-        """The peer after a warm-up, the upstream behind it, and the ids of all that works beside the peer."""
+        """The peer after a warm-up, the upstream behind it, and the ids of all that works beside
+        the peer."""
         with contextlib.ExitStack() as stack:
             plain = stack.enter_context(Upstream(self.tools.upstream, scenario.slow_storage))
             upstream = plain
             if scenario.tls:
-                upstream = stack.enter_context(TlsUpstream(self.tools.nginx, plain, self.certificate))
+                upstream = stack.enter_context(
+                    TlsUpstream(self.tools.nginx, plain, self.certificate)
+                )
             proxy = stack.enter_context(self.peer(peer, upstream))
             self.warm_up(scenario, peer, proxy.address)
             yield proxy, plain, plain.pids() | upstream.pids()
 
     def warm_up(self, scenario, peer, address):
-        """Opens connections, fills caches, and lets the gateway see once how this client's forms end."""
+        """Opens connections, fills caches, and lets the gateway see once how this client's forms
+        end."""
         if scenario.memory:
             scenario = dataclasses.replace(scenario, size=4 * KIB, at_once=1, count=1)
         once = dataclasses.replace(scenario, at_once=1)
@@ -153,7 +186,9 @@ class Bench:
     def run(self, scenario, peer, share=1.0):
         """The figures of one run, with a share of the scenario's requests."""
         with self.warm(scenario, peer) as (proxy, upstream, beside):
-            requests = self.requests(scenario, peer, whole(scenario.count * share, scenario.at_once))
+            requests = self.requests(
+                scenario, peer, whole(scenario.count * share, scenario.at_once)
+            )
             pids = proxy.pids()
             processes.forget_peak(pids)
             before, busy = upstream.stats(), processes.busy_seconds()
@@ -178,10 +213,16 @@ class Bench:
     def instructions(self, scenario, peer, share):
         """How many the peer takes; counting slows it down, so nothing else is measured here."""
         with self.warm(scenario, peer) as (proxy, _, _):
-            requests = self.requests(scenario, peer, whole(scenario.count * share, scenario.at_once))
+            requests = self.requests(
+                scenario, peer, whole(scenario.count * share, scenario.at_once)
+            )
             with processes.instructions(self.tools.perf, proxy.pids()) as counted:
                 self.send(proxy.address, requests, scenario)
-        return {"instructions": sum(counted), "requests": requests.count, "bytes": requests.count * scenario.size}
+        return {
+            "instructions": sum(counted),
+            "requests": requests.count,
+            "bytes": requests.count * scenario.size,
+        }
 
 
 def whole(count, at_once):
@@ -201,16 +242,22 @@ def check_arrived(scenario, peer, requests, before, after):
         expected |= {"signed": requests.count if peer == GATEWAY else 0}
     if scenario.kind == "download":
         expected |= {"downloads": requests.count}
-    if wrong := {name: (came[name], count) for name, count in expected.items() if came[name] != count}:
+    if wrong := {
+        name: (came[name], count) for name, count in expected.items() if came[name] != count
+    }:
         raise Failed(f"{scenario.name} through {peer}: came and should have come: {wrong}")
 
 
 def verify(bench, peer, folder):
-    """What goes through has to come out the same: files of several sizes, a form, and a download."""
+    """What goes through has to come out the same: files of several sizes, a form, and a
+    download."""
     kept = pathlib.Path(folder, f"kept-{peer}")
     kept.mkdir()
     gateway = peer == GATEWAY
-    with Upstream(bench.tools.upstream, keep=str(kept)) as upstream, bench.peer(peer, upstream) as proxy:
+    with (
+        Upstream(bench.tools.upstream, keep=str(kept)) as upstream,
+        bench.peer(peer, upstream) as proxy,
+    ):
         cases = [(False, 1 + len(JPEG)), (False, 4 * KIB), (False, MIB + 1), (False, 64 * MIB)]
         cases += [(True, MIB + 1), (True, 64 * MIB)] if gateway else []
         for number, (form, size) in enumerate(cases):
@@ -218,8 +265,14 @@ def verify(bench, peer, folder):
             requests = bench.requests(scenario, peer, 1)
             with open(requests.file, "rb") as body:
                 length = {"content-length": str(os.path.getsize(requests.file))}
-                status, answer = ask(proxy.address, "POST", requests.path, body, requests.headers | length)
-            found = hashlib.sha256(pathlib.Path(kept, str(number)).read_bytes()).hexdigest() if status == 201 else answer
+                status, answer = ask(
+                    proxy.address, "POST", requests.path, body, requests.headers | length
+                )
+            found = (
+                hashlib.sha256(pathlib.Path(kept, str(number)).read_bytes()).hexdigest()
+                if status == 201
+                else answer
+            )
             if found != hashlib.sha256(bench.files.noise[:size]).hexdigest():
                 raise Failed(f"{size} bytes through {peer} came out as {found!r}")
         scenario = Scenario("verify", "", 64 * MIB, 1, 1, kind="download")
@@ -231,7 +284,8 @@ def verify(bench, peer, folder):
 
 
 def added_latency(bench, count):
-    """Milliseconds of one upload of 100 KiB at a time: through the gateway, and its two exchanges made directly."""
+    """Milliseconds of one upload of 100 KiB at a time: through the gateway, and its two exchanges
+    made directly."""
     size = 100 * KIB
     body = pathlib.Path(bench.files.folder, "asset.json")
     body.write_text('{"name":"photo.jpg","contentType":"image/jpeg","size":102400,"channel":"sms"}')
@@ -239,24 +293,42 @@ def added_latency(bench, count):
     with Upstream(bench.tools.upstream) as upstream, bench.peer(GATEWAY, upstream) as gateway:
         targets = [
             (gateway, bench.requests(scenario, GATEWAY, count)),
-            (upstream, load.Requests("/assets", {"content-type": "application/json"}, str(body), count, 1)),
-            (upstream, load.Requests(STORAGE, {"content-type": "image/jpeg"}, bench.files.raw(size), count, 1)),
+            (
+                upstream,
+                load.Requests("/assets", {"content-type": "application/json"}, str(body), count, 1),
+            ),
+            (
+                upstream,
+                load.Requests(
+                    STORAGE, {"content-type": "image/jpeg"}, bench.files.raw(size), count, 1
+                ),
+            ),
         ]
         found = []
         for target, requests in targets:
-            load.h2load(bench.tools.h2load, target.address, dataclasses.replace(requests, count=max(1, count // 10)))
+            load.h2load(
+                bench.tools.h2load,
+                target.address,
+                dataclasses.replace(requests, count=max(1, count // 10)),
+            )
             times = load.h2load(bench.tools.h2load, target.address, requests).milliseconds
             found.append((load.percentile(times, 50), load.percentile(times, 99)))
     whole, sign, store = found
-    return {"gateway": whole, "straight": [sign[0] + store[0], sign[1] + store[1]], "requests": count}
+    return {
+        "gateway": whole,
+        "straight": [sign[0] + store[0], sign[1] + store[1]],
+        "requests": count,
+    }
 
 
 @contextlib.contextmanager
 def stalled(bench, address, upstream, count):
-    """So many uploads of 64 MiB whose callers send their first 256 KiB and then nothing, while the block lasts."""
+    """So many uploads of 64 MiB whose callers send their first 256 KiB and then nothing, while the
+    block lasts."""
     headers = {"Host": address, "Content-Length": 64 * MIB, "Content-Type": "image/jpeg"}
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    head = f"POST {UPLOAD} HTTP/1.1\r\n{lines}Authorization: Bearer {bench.key.secret}\r\n\r\n".encode()
+    lines += f"Authorization: Bearer {bench.key.secret}\r\n"
+    head = f"POST {UPLOAD} HTTP/1.1\r\n{lines}\r\n".encode()
     host, port = address.rsplit(":", 1)
     signed = upstream.stats()["signed"]
     with contextlib.ExitStack() as stack:
@@ -272,7 +344,8 @@ def stalled(bench, address, upstream, count):
 
 
 def beside_stalled(bench, count, at_once=STALLED):
-    """Milliseconds of uploads of 4 KiB, one at a time, by themselves and beside stalled ones: p50 and p99 of each."""
+    """Milliseconds of uploads of 4 KiB, one at a time, by themselves and beside stalled ones: p50
+    and p99 of each."""
     scenario = Scenario("stalled", "", 4 * KIB, 1, count)
     requests = bench.requests(scenario, GATEWAY, count)
     with Upstream(bench.tools.upstream) as upstream, bench.peer(GATEWAY, upstream) as gateway:

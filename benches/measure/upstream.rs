@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `POST /assets` | a `contentUrl` that leads back here |
 //! | `GET /assets/{id}` | the same; an id is the number of bytes that its download has |
-//! | `POST /storage/{anything}` | reads the body and throws it away; 411 without a `Content-Length` |
+//! | `POST /storage/{anything}` | discards the body; 411 without a `Content-Length` |
 //! | `GET /storage/{bytes}` | so many bytes |
 //! | `GET /stats` | what came in so far |
 
@@ -181,7 +181,8 @@ impl Upstream {
 
     fn send(&self, stream: &mut TcpStream, length: usize) -> io::Result<()> {
         let head = format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nETag: \"same\"\r\nContent-Length: {length}\r\n\r\n"
+            "HTTP/1.1 200 OK\r\nContent-Type: application/octet-stream\r\nETag: \"same\"\r\n\
+             Content-Length: {length}\r\n\r\n"
         );
         stream.write_all(head.as_bytes())?;
         let mut left = length;
@@ -219,7 +220,8 @@ fn asset(request: &Request, id: &str) -> String {
     let Request { scheme, host, .. } = request;
     format!(
         "{{\"id\":\"{id}\",\"name\":\"photo.jpg\",\"contentType\":\"image/jpeg\",\"size\":{},\
-         \"contentUrl\":\"{scheme}://{host}/storage/{id}\",\"contentUrlExpiry\":\"9999-12-31T23:59:59Z\"}}",
+         \"contentUrl\":\"{scheme}://{host}/storage/{id}\",\
+         \"contentUrlExpiry\":\"9999-12-31T23:59:59Z\"}}",
         id.parse().unwrap_or(1_u64),
     )
 }
@@ -227,7 +229,8 @@ fn asset(request: &Request, id: &str) -> String {
 fn respond(stream: &mut TcpStream, status: &str, body: &str) -> io::Result<()> {
     let length = body.len();
     let answer = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n\
+         {body}"
     );
     stream.write_all(answer.as_bytes())
 }

@@ -24,14 +24,35 @@ fuzz_target!(|input: &[u8]| {
         }
     }
     let expiry = String::from_utf8_lossy(parts.next().unwrap_or_default());
-    let answer = ApiResponse::of(StatusCode::BAD_REQUEST, headers, Bytes::copy_from_slice(parts.next().unwrap_or_default()));
+    let answer = ApiResponse::of(
+        StatusCode::BAD_REQUEST,
+        headers,
+        Bytes::copy_from_slice(parts.next().unwrap_or_default()),
+    );
     let deadline = PeerTime::parse(&expiry).map(|expiry| answer.deadline(expiry, None));
-    assert!(deadline.is_none_or(|end| end.left() <= Duration::from_secs(7 * 24 * 3600)), "at most a week");
-    assert!(answer.retry_after().is_none_or(|wait| wait <= Duration::from_secs(3600)), "at most an hour");
-    for UpstreamResponse { status, code, developer_message, .. } in [answer.said(SECRET), answer.oauth_said(SECRET)] {
+    assert!(
+        deadline.is_none_or(|end| end.left() <= Duration::from_secs(7 * 24 * 3600)),
+        "at most a week"
+    );
+    assert!(
+        answer
+            .retry_after()
+            .is_none_or(|wait| wait <= Duration::from_secs(3600)),
+        "at most an hour"
+    );
+    for UpstreamResponse {
+        status,
+        code,
+        developer_message,
+        ..
+    } in [answer.said(SECRET), answer.oauth_said(SECRET)]
+    {
         assert_eq!(status, Some(400));
         for text in [code, developer_message].into_iter().flatten() {
-            assert!(text.chars().count() <= 300 && !text.contains(SECRET), "{text}");
+            assert!(
+                text.chars().count() <= 300 && !text.contains(SECRET),
+                "{text}"
+            );
         }
     }
 });

@@ -20,7 +20,11 @@ fn boundary() -> Boundary {
 
 /// Reads pieces of these lengths in turn; all at once where there are none.
 fn read(body: &[u8], lengths: &[u8]) -> (FormParser, Account) {
-    let (mut parser, mut events, mut rest) = (FormParser::new(&boundary()), Vec::<(FormEvent, u64)>::new(), body);
+    let (mut parser, mut events, mut rest) = (
+        FormParser::new(&boundary()),
+        Vec::<(FormEvent, u64)>::new(),
+        body,
+    );
     let mut lengths = lengths.iter().map(|length| usize::from(*length)).cycle();
     let mut empty = 0;
     while !rest.is_empty() {
@@ -53,13 +57,18 @@ fn tell(events: &mut Vec<(FormEvent, u64)>, event: FormEvent, consumed: u64) {
 }
 
 fuzz_target!(|input: &[u8]| {
-    let Some((&count, rest)) = input.split_first() else { return };
+    let Some((&count, rest)) = input.split_first() else {
+        return;
+    };
     let (lengths, body) = rest.split_at(usize::from(count % 16).min(rest.len()));
     let (parser, whole) = read(body, &[]);
     assert_eq!(read(body, lengths).1, whole, "cuts change nothing");
     assert_eq!(read(body, &[1]).1, whole, "byte by byte, neither");
     assert!(parser.consumed() <= body.len() as u64);
-    assert!(whole.0.iter().is_sorted_by_key(|(_, offset)| offset), "offsets only grow");
+    assert!(
+        whole.0.iter().is_sorted_by_key(|(_, offset)| offset),
+        "offsets only grow"
+    );
 
     // The same bytes as a file, if they don't hold what could end one.
     if body.windows(5).any(|window| window == b"\r\n--b") || body.starts_with(b"--b") {
@@ -70,11 +79,22 @@ fuzz_target!(|input: &[u8]| {
     assert_eq!(end, Ok(()));
     let data: Vec<u8> = events
         .iter()
-        .filter_map(|(event, _)| if let FormEvent::Data(data) = event { Some(&data[..]) } else { None })
+        .filter_map(|(event, _)| {
+            if let FormEvent::Data(data) = event {
+                Some(&data[..])
+            } else {
+                None
+            }
+        })
         .collect::<Vec<_>>()
         .concat();
     assert!(data == body, "the file is what was sent");
     let size = (!body.is_empty()).then_some(body.len() as u64);
-    let ending = parser.ending(1, (HEAD.len() + body.len()) as u64).expect("a form has an ending");
-    assert_eq!(ending.file_size(form.len() as u64, HEAD.len() as u64, &boundary()), size);
+    let ending = parser
+        .ending(1, (HEAD.len() + body.len()) as u64)
+        .expect("a form has an ending");
+    assert_eq!(
+        ending.file_size(form.len() as u64, HEAD.len() as u64, &boundary()),
+        size
+    );
 });

@@ -168,7 +168,8 @@ fn parse(document: &Bytes) -> Result<Map<String, Value>, Error> {
         Err(error) => {
             let (line, column) = (error.line(), error.column());
             let detail = format!(
-                "the body isn't JSON, from line {line}, column {column} on: send the account as a JSON object"
+                "the body isn't JSON, from line {line}, column {column} on: send the account as a \
+                 JSON object"
             );
             Err(Error::caller(ErrorCode::BadRequest, Stage::Manage, detail))
         }

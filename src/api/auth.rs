@@ -130,10 +130,10 @@ impl Authenticator {
     }
 }
 
-const UNKNOWN_KEY: &str = "the caller is unknown: send Authorization: Bearer <key>, \
-                           with a key that is in the gateway's settings";
-const NO_TOKEN: &str = "the caller is unknown: send Authorization: Bearer <token>, \
-                        with a JWT of the issuer that the gateway trusts";
+const UNKNOWN_KEY: &str = "the caller is unknown: send Authorization: Bearer <key>, with a key \
+                           that is in the gateway's settings";
+const NO_TOKEN: &str = "the caller is unknown: send Authorization: Bearer <token>, with a JWT of \
+                        the issuer that the gateway trusts";
 
 fn refused_token(invalid: InvalidToken) -> ErrorResponse {
     match invalid {
@@ -143,8 +143,8 @@ fn refused_token(invalid: InvalidToken) -> ErrorResponse {
             "Bearer error=\"invalid_token\"",
         ),
         InvalidToken::NoKeys => {
-            let detail = "the gateway can't reach the issuer of callers' tokens, \
-                          and has no keys to check them with: try again shortly";
+            let detail = "the gateway can't reach the issuer of callers' tokens, and has no keys \
+                          to check them with: try again shortly";
             Error::gateway(ErrorCode::UpstreamUnavailable, Stage::Admit, detail)
                 .with_retry_after(Duration::from_secs(5))
                 .into()
@@ -211,8 +211,8 @@ pub(super) fn authorize(caller: &AuthenticatedCaller, permission: Permission) ->
         Permission::Read => "this caller may not read",
         Permission::Upload => "this caller may only read: uploading takes the role adapter",
         Permission::Delete => {
-            "this caller may not delete: \
-             that takes delete = true in its settings or its token, or the role operator"
+            "this caller may not delete: that takes delete = true in its settings or its token, \
+             or the role operator"
         }
         Permission::Manage => {
             "this caller may not work on accounts and channels: that takes the role operator"
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn other_keys_take_the_place_of_all_before_and_give_no_rate_back() {
+    fn reloaded_keys_replace_all_others_without_restoring_spent_rate() {
         let callers = callers(Some(1.0));
         assert!(identify(&callers, "Bearer one").is_ok());
         let fresh = [key("three", "first", Some(1.0)), key("four", "third", None)];

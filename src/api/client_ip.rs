@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_read_in_every_way_that_they_are_written() {
+    fn addresses_are_read_in_every_notation() {
         for address in ["2001:db8::7", "[2001:db8::7]", "[2001:db8::7]:4711"] {
             assert_eq!(forwarded_for(address), "2001:db8::7");
         }
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cant_be_read_or_is_withheld_is_the_proxys() {
+    fn an_unreadable_or_withheld_address_is_the_proxys() {
         let long = vec!["10.0.0.1"; 17].join(", ");
         for value in [
             "somebody",

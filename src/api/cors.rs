@@ -166,9 +166,8 @@ impl RequestInitiator {
         if *self != Self::Foreign {
             return Ok(());
         }
-        let detail = "web pages of other origins may not call this gateway: \
-                      call it from a server, or have the page's origin listed \
-                      in server.cors_origins";
+        let detail = "web pages of other origins may not call this gateway: call it from a \
+                      server, or have the page's origin listed in server.cors_origins";
         Err(Error::caller(ErrorCode::Forbidden, Stage::Admit, detail))
     }
 

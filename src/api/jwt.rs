@@ -275,10 +275,15 @@ mod tests {
     }
 
     #[test]
-    fn claims_say_what_a_caller_may_do_and_is_bound_to() {
-        let caller = read(
-            json!({"sub": "a", "role": "adapter", "channels": "sms", "sender": "custom_bot", "account": "acc-1", "delete": true}),
-        );
+    fn claims_give_a_callers_permissions_and_bounds() {
+        let caller = read(json!({
+            "sub": "a",
+            "role": "adapter",
+            "channels": "sms",
+            "sender": "custom_bot",
+            "account": "acc-1",
+            "delete": true,
+        }));
         let expected = AuthenticatedCaller {
             id: "a".into(),
             role: CallerRole::Adapter,
@@ -298,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn what_isnt_understood_is_refused_and_never_taken_for_no_limit() {
+    fn a_malformed_claim_is_refused_and_never_means_unlimited() {
         for (name, value) in [
             ("sub", json!("")),
             ("sub", json!("a\nb")),

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_has_its_own_and_is_told_when_there_is_more() {
+    fn each_subject_has_its_own_rate_and_retry_time() {
         let all = SubjectRateLimiters::new(2.0);
         let spent: Vec<bool> = (0..3).map(|_| all.spend("one").is_ok()).collect();
         assert_eq!(spent, [true, true, false]);
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn as_few_as_one_in_a_while_is_a_rate_too() {
+    fn a_rate_below_one_a_second_is_valid() {
         let slow = CallerRateLimiter::new(0.001);
         assert!(slow.spend().is_ok());
         assert!(slow.spend().unwrap_err().retry_after() > Some(Duration::from_secs(990)));

@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_that_panics_is_started_again_until_it_ends_by_itself() {
+    async fn a_task_that_panics_is_restarted_until_it_ends() {
         let started = Arc::new(AtomicUsize::new(0));
         let mut background = BackgroundTasks::default();
         let count = Arc::clone(&started);

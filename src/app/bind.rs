@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use super::descriptors::{self, DescriptorDemand};
 use super::error::StartError;
 use crate::accounts::AccountService;
-use crate::api::{AdminService, Api};
+use crate::api::{AdminService, ApiService};
 use crate::config::{ServiceConfigs, Settings};
 use crate::download::DownloadService;
 use crate::egain::accounts::LiveRules;
@@ -30,7 +30,7 @@ pub struct BoundService {
     pub(super) tls: Option<TlsIdentity>,
     pub(super) keys_file: Option<PathBuf>,
     pub(super) secret_file: Option<SecretFile>,
-    pub(super) api: Api,
+    pub(super) api: ApiService,
     pub(super) admin: AdminService,
     pub(super) egain: EgainClient,
     pub(super) live_rules: LiveRules,
@@ -105,7 +105,7 @@ pub fn bind_with(
 
 /// The parts that serve requests, and what they share.
 struct ServiceParts {
-    api: Api,
+    api: ApiService,
     egain: EgainClient,
     live_rules: LiveRules,
     orphans: OrphanQueue,
@@ -140,7 +140,7 @@ impl ServiceParts {
         .map_err(StartError::Spool)?;
         let download =
             DownloadService::new(egain.clone(), storage, configs.download, metrics.clone());
-        let api = Api::new(
+        let api = ApiService::new(
             &configs.api,
             upload,
             download,

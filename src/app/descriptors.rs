@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_connections_are_open_as_descriptors_suffice_for_and_no_more() {
+    fn descriptors_bound_the_number_of_open_connections() {
         for (uploads, downloads) in [(1024, 1024), (1, 1), (10, 2000), (2000, 10)] {
             let wanted = DescriptorDemand {
                 connections: 10_000,
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn no_limit_is_none_and_next_to_nothing_still_serves_one() {
+    fn no_limit_means_none_and_few_descriptors_serve_one() {
         let wanted = DescriptorDemand {
             connections: 10_000,
             uploads: 1024,

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use super::bind::SecretFile;
-use crate::api::Api;
+use crate::api::ApiService;
 use crate::config::Settings;
 use crate::egain::EgainClient;
 use crate::lifecycle::file_watcher::FileWatcher;
 
 /// Reloads the API keys when their file changes, and once at the start: the file may have changed
 /// since it was first read.
-pub(super) async fn keep_keys_current(file: PathBuf, api: Api) {
+pub(super) async fn keep_keys_current(file: PathBuf, api: ApiService) {
     let mut watcher = FileWatcher::of(vec![file.clone()]);
     loop {
         match Settings::keys_in(&file) {

@@ -137,7 +137,8 @@ Paste these, from another terminal:
   curl -F channel=whatsapp -F file=@{photo} http://{addr}/v1/assets
 
   # a raw body
-  curl --data-binary @{photo} -H 'Content-Type: image/png' 'http://{addr}/v1/assets?channel=sms&name=photo.png'
+  curl --data-binary @{photo} -H 'Content-Type: image/png' \
+'http://{addr}/v1/assets?channel=sms&name=photo.png'
 
   # what is known of an asset, with a signed URL
   curl http://{addr}/v1/assets/{id}

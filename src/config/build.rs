@@ -51,7 +51,7 @@ impl Settings {
     }
 
     fn listener(&self) -> listener::ListenerConfig {
-        let server::Server {
+        let server::ServerSection {
             header_timeout,
             keep_alive_timeout,
             body_idle_timeout,
@@ -72,7 +72,7 @@ impl Settings {
     }
 
     fn tls(&self) -> Option<listener::TlsFiles> {
-        let server::Server {
+        let server::ServerSection {
             tls_cert, tls_key, ..
         } = &self.server;
         Some(listener::TlsFiles {
@@ -82,7 +82,7 @@ impl Settings {
     }
 
     fn api(&self) -> api::ApiConfig {
-        let server::Server {
+        let server::ServerSection {
             max_uploads,
             max_downloads,
             ..
@@ -140,7 +140,7 @@ impl Settings {
     }
 
     fn download_cache(&self) -> download::UrlCacheConfig {
-        let cache::Cache {
+        let cache::CacheSection {
             capacity,
             safety_margin,
             negative_ttl,
@@ -161,7 +161,7 @@ fn built_in_deny() -> Vec<MediaPattern> {
     patterns
 }
 
-impl section::Egain {
+impl section::EgainSection {
     fn api(&self) -> egain::EgainConfig {
         let budgets = self.budgets().expect("for_serve requires it");
         egain::EgainConfig {

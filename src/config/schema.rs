@@ -37,7 +37,11 @@ macro_rules! section {
     (
         $(#[doc = $about:literal])+
         $section:ident as $name:literal {
-            $($(#[doc = $doc:literal])+ $key:ident: $type:ty $(= $default:literal)? $(=> $phrase:literal)? $(where $rule:expr)?;)+
+            $(
+                $(#[doc = $doc:literal])+
+                $key:ident: $type:ty $(= $default:literal)? $(=> $phrase:literal)?
+                    $(where $rule:expr)?;
+            )+
         }
     ) => {
         $(#[doc = $about])+
@@ -45,18 +49,23 @@ macro_rules! section {
         pub struct $section { $($(#[doc = $doc])+ pub $key: $type,)+ }
 
         impl $crate::config::schema::SettingsSection for $section {
-            const KEYS: &'static [$crate::config::schema::SettingKey] = &[$($crate::config::schema::SettingKey {
-                name: concat!($name, ".", stringify!($key)),
-                default: concat!($($default)? $($phrase)?),
-                preset: section!(@is_preset $($default)?),
-                doc: concat!($($doc),+).trim_ascii(),
-                secret: <$type as $crate::config::schema::value::SettingValue>::SECRET,
-            },)+];
+            const KEYS: &'static [$crate::config::schema::SettingKey] = &[$(
+                $crate::config::schema::SettingKey {
+                    name: concat!($name, ".", stringify!($key)),
+                    default: concat!($($default)? $($phrase)?),
+                    preset: section!(@is_preset $($default)?),
+                    doc: concat!($($doc),+).trim_ascii(),
+                    secret: <$type as $crate::config::schema::value::SettingValue>::SECRET,
+                },
+            )+];
 
             fn read(from: &mut $crate::config::sources::reader::SettingsReader) -> Self {
                 Self {$(
                     $key: {
-                        let value = from.value::<$type>(concat!($name, ".", stringify!($key)), section!(@rule $($rule)?));
+                        let value = from.value::<$type>(
+                            concat!($name, ".", stringify!($key)),
+                            section!(@rule $($rule)?),
+                        );
                         section!(@or_default value $($default)?)
                     },
                 )+}
@@ -72,6 +81,8 @@ macro_rules! section {
     (@rule) => { |_| Ok(()) };
     (@rule $rule:expr) => { $rule };
     (@or_default $value:ident) => { $value.unwrap_or_default() };
-    (@or_default $value:ident $default:literal) => { $value.unwrap_or_else(|| $crate::config::schema::preset($default)) };
+    (@or_default $value:ident $default:literal) => {
+        $value.unwrap_or_else(|| $crate::config::schema::preset($default))
+    };
 }
 pub(super) use section;

@@ -35,7 +35,11 @@ macro_rules! settings {
             }
 
             fn read(from: &mut SettingsReader) -> Self {
-                Self { $($name: SettingsSection::read(from),)+ file: None, secret_files: from.secret_files() }
+                Self {
+                    $($name: SettingsSection::read(from),)+
+                    file: None,
+                    secret_files: from.secret_files(),
+                }
             }
 
             /// Every key's value, in the order of `keys`.
@@ -48,25 +52,25 @@ macro_rules! settings {
 
 settings! {
     /// The listeners.
-    server: server::Server,
+    server: server::ServerSection,
     /// The upstream.
-    egain: egain::Egain,
+    egain: egain::EgainSection,
     /// Sizes.
-    limits: limits::Limits,
+    limits: limits::LimitsSection,
     /// Types of files.
-    policy: policy::Policy,
+    policy: policy::PolicySection,
     /// Callers.
-    auth: auth::Auth,
+    auth: auth::AuthSection,
     /// Callers' tokens.
-    jwt: auth::Jwt,
+    jwt: auth::JwtSection,
     /// What is remembered of assets.
-    cache: cache::Cache,
+    cache: cache::CacheSection,
     /// Uploads with an `Idempotency-Key`.
-    idempotency: cache::Idempotency,
+    idempotency: cache::IdempotencySection,
     /// How assets are handed out.
-    download: cache::Download,
+    download: cache::DownloadSection,
     /// The log.
-    log: log::Log,
+    log: log::LogSection,
 }
 
 impl Settings {
@@ -154,7 +158,7 @@ impl Settings {
             &keys,
             ErrorCollector::default(),
         );
-        let auth = auth::Auth::of_keys(&mut reader);
+        let auth = auth::AuthSection::of_keys(&mut reader);
         let mut errors = reader.into_errors();
         auth.require(&mut errors);
         errors.into_result(auth.keys)

@@ -18,8 +18,8 @@ use crate::storage::StorageClient;
 use crate::telemetry::metrics::ServiceMetrics;
 use crate::types::asset::AssetId;
 use crate::types::caller::Principal;
+use crate::types::dual_instant::DualInstant;
 use crate::types::error::{Error, ErrorCode, Stage};
-use crate::types::moment::Moment;
 
 /// What is remembered, and for how long.
 #[derive(Debug, Clone)]
@@ -41,7 +41,7 @@ const MARK_KEPT: Duration = Duration::from_secs(600);
 #[derive(Clone)]
 struct Entry {
     asked: Instant,
-    good_until: Moment,
+    good_until: DualInstant,
     said: Result<Arc<KnownAsset>, Error>,
     /// When eGain was last asked for a new URL though this one was good.
     renewed: Option<Instant>,
@@ -249,7 +249,7 @@ impl UrlCache {
     }
 
     async fn ask(&self, id: &AssetId, principal: &Principal) -> Entry {
-        let asked = Moment::now();
+        let asked = DualInstant::now();
         let said = self
             .egain
             .get_asset(id, principal)
@@ -257,7 +257,7 @@ impl UrlCache {
             .and_then(|asset| self.admit(asset));
         let good_until = match &said {
             Ok(asset) => self.good_until(asset),
-            Err(error) if is_negative(error) => Moment::now() + self.config.negative_ttl,
+            Err(error) if is_negative(error) => DualInstant::now() + self.config.negative_ttl,
             // Given to those who wait for it, and not kept.
             Err(_) => asked,
         };
@@ -276,11 +276,11 @@ impl UrlCache {
     }
 
     /// The expiry less the margin; at once where eGain named no expiry.
-    fn good_until(&self, asset: &Asset) -> Moment {
+    fn good_until(&self, asset: &Asset) -> DualInstant {
         let Some(expires) = asset.url.expires else {
-            return Moment {
+            return DualInstant {
                 monotonic: asset.url.requested,
-                ..Moment::now()
+                ..DualInstant::now()
             };
         };
         let life = expires

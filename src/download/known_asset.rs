@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::validators::ContentValidators;
 use crate::egain::Asset;
-use crate::types::moment::Moment;
+use crate::types::dual_instant::DualInstant;
 use crate::types::secret::SignedUrl;
 
 /// An asset as eGain described it, and what storage has shown of it since.
@@ -20,7 +20,7 @@ pub struct KnownAsset {
     ends: [u32; 3],
     size: Option<NonZeroU64>,
     requested: Instant,
-    good_until: Moment,
+    good_until: DualInstant,
     validators: OnceLock<Box<ContentValidators>>,
     /// Its type where storage or its bytes tell more than eGain does.
     exact_type: OnceLock<Box<str>>,
@@ -28,7 +28,7 @@ pub struct KnownAsset {
 
 impl KnownAsset {
     /// `good_until` is when its URL is no longer given out.
-    pub(super) fn new(asset: &Asset, good_until: Moment) -> Self {
+    pub(super) fn new(asset: &Asset, good_until: DualInstant) -> Self {
         let texts = [
             asset.url.url.expose(),
             asset.name.as_deref().unwrap_or_default(),
@@ -140,7 +140,7 @@ mod tests {
             size: Some(0),
             url,
         };
-        KnownAsset::new(&asset, Moment::now())
+        KnownAsset::new(&asset, DualInstant::now())
     }
 
     #[test]

@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn pauses_grow_to_an_hour_and_end_after_a_day() {
+    fn retry_pauses_grow_to_an_hour_for_a_day() {
         let mut now = Instant::now();
         let (begin, mut orphan) = (now, orphan(now));
         let mut pauses = Vec::new();
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_could_not_be_sent_is_no_attempt() {
+    fn a_call_that_was_not_sent_is_no_attempt() {
         let now = Instant::now();
         let mut orphan = orphan(now);
         for (wait, pause) in [

@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn only_sent_calls_count_and_calls_in_flight_are_reserved() {
+    fn sent_calls_count_and_calls_in_flight_are_reserved() {
         let usage = usage(1, true);
         let reserved = usage.reserve(CreateAsset).unwrap();
         assert!(

@@ -11,8 +11,8 @@ use url::Url;
 
 use super::fields::JsonFields;
 use crate::telemetry::metrics::ServiceMetrics;
+use crate::types::dual_instant::DualInstant;
 use crate::types::error::{Error, ErrorCode, Stage, UpstreamResponse};
-use crate::types::moment::Moment;
 use crate::types::peer_time::{PeerClock, PeerTime, signed_life};
 use crate::types::redact::redact;
 
@@ -26,7 +26,7 @@ pub struct ApiResponse {
     /// Its body.
     pub body: Bytes,
     pub(super) headers: HeaderMap,
-    pub(super) received: Moment,
+    pub(super) received: DualInstant,
     /// Whether there was more of the body than is read at all.
     pub(super) is_cut: bool,
 }
@@ -38,7 +38,7 @@ impl ApiResponse {
             status,
             body,
             headers,
-            received: Moment::now(),
+            received: DualInstant::now(),
             is_cut: false,
         }
     }
@@ -84,7 +84,7 @@ impl ApiResponse {
     }
 
     /// When a presigned URL expires: by the upstream's clock, ours, and what its signature says.
-    pub fn deadline(&self, expiry: PeerTime, url: Option<&Url>) -> Moment {
+    pub fn deadline(&self, expiry: PeerTime, url: Option<&Url>) -> DualInstant {
         self.received + self.clock().url_life(expiry, url.and_then(signed_life))
     }
 
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_that_is_quoted_is_shown_without_its_query() {
+    fn a_quoted_url_is_shown_without_its_query() {
         let quoting = response(
             &[],
             concat!(
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quoted_secret_is_hidden_before_the_message_is_cut() {
+    fn a_secret_is_hidden_before_the_message_is_cut() {
         let quoting = response(
             &[],
             r#"{"error":"invalid_client","error_description":"no hunter2 here"}"#,

@@ -18,8 +18,8 @@ use crate::net::client::{ClientConfig, HttpClient, SendError};
 use crate::net::egress_proxy::EgressProxy;
 use crate::telemetry::metrics::ServiceMetrics;
 use crate::telemetry::upstream::UpstreamOutcome;
+use crate::types::dual_instant::DualInstant;
 use crate::types::error::{Error, ErrorCode, Stage};
-use crate::types::moment::Moment;
 
 /// The longest response that is read, in bytes; an asset's is under 2 KiB.
 const LONGEST_RESPONSE: usize = 256 * 1024;
@@ -125,7 +125,7 @@ impl Transport {
         let request =
             request.map(|body| BoxBody::new(Full::new(body).map_err(|never| match never {})));
         let response = self.http.send(request).await?;
-        let received = Moment::now();
+        let received = DualInstant::now();
         let (head, body) = response.into_parts();
         let (body, is_cut) = read(body).await?;
         Ok(ApiResponse {

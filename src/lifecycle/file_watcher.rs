@@ -33,8 +33,8 @@ impl FileWatcher {
         Self { paths, seen }
     }
 
-    /// Waits until their content has changed and is the same at two polls: before that, somebody may
-    /// still be writing them. A file that vanishes or can't be read has changed, too.
+    /// Waits until their content has changed and is the same at two polls: before that, somebody
+    /// may still be writing them. A file that vanishes or can't be read has changed, too.
     pub async fn next(&mut self) {
         let mut last = None;
         loop {
@@ -79,7 +79,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(30);
 
     #[tokio::test(start_paused = true)]
-    async fn a_change_is_reported_once_and_so_is_a_removal() {
+    async fn a_change_or_removal_is_reported_once() {
         let folder = tempfile::tempdir().unwrap();
         let paths = ["a", "b"].map(|name| folder.path().join(name));
         fs::write(&paths[0], "1").unwrap();

@@ -88,8 +88,8 @@ impl Shutdown {
         self.0.early.len() + self.0.late.len()
     }
 
-    /// Resolves when all requests that began before draining have finished, and the work that outlives
-    /// them. Later requests aren't waited for: they may keep coming.
+    /// Resolves when all requests that began before draining have finished, and the work that
+    /// outlives them. Later requests aren't waited for: they may keep coming.
     pub async fn early_requests_ended(&self) {
         for tracker in [&self.0.early, &self.0.finishing] {
             tracker.close();

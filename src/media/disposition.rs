@@ -206,7 +206,8 @@ mod tests {
     fn any_other_name_is_given_twice() {
         assert_eq!(
             content_disposition("Grüße \"€\".pdf", "application/pdf"),
-            "attachment; filename=\"Gr__e ___.pdf\"; filename*=UTF-8''Gr%C3%BC%C3%9Fe%20%22%E2%82%AC%22.pdf"
+            "attachment; filename=\"Gr__e ___.pdf\"; \
+             filename*=UTF-8''Gr%C3%BC%C3%9Fe%20%22%E2%82%AC%22.pdf"
         );
         assert_eq!(
             content_disposition("100%.txt", "text/plain"),

@@ -447,14 +447,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_host_with_one_dead_address_of_two_is_reached() {
+    async fn a_host_with_one_dead_address_is_reached() {
         let dead = DeadAddress::new();
         let (client, _host) = client(Duration::from_secs(2), &[dead.addr, living_address().await]);
         assert_eq!(client.send(get()).await.unwrap().status(), 204);
     }
 
     #[tokio::test]
-    async fn a_host_whose_every_address_is_dead_is_given_up_in_time() {
+    async fn a_host_with_only_dead_addresses_times_out() {
         let (one, other) = (DeadAddress::new(), DeadAddress::new());
         let (client, _host) = client(Duration::from_millis(400), &[one.addr, other.addr]);
         let began = std::time::Instant::now();
@@ -467,7 +467,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_ahead_of_need_that_hangs_costs_its_caller_little() {
+    async fn a_preconnect_that_hangs_costs_its_caller_little() {
         let dead = DeadAddress::new();
         let (client, host) = client(Duration::from_secs(8), &[dead.addr]);
         client.preconnect(&ConnectionOrigin::of(get().uri()).unwrap());

@@ -302,12 +302,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_reader_that_takes_nothing_is_given_up_after_the_idle_time() {
+    async fn a_stalled_reader_is_cut_after_the_idle_time() {
         assert_eq!(given_up_after(LIMITS, 0, Duration::ZERO).await, Some(30));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_reader_below_the_lowest_rate_is_given_up_after_a_minute() {
+    async fn a_minute_below_the_rate_cuts_a_reader() {
         assert_eq!(
             given_up_after(LIMITS, 900, Duration::from_secs(1)).await,
             Some(60)
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_reader_that_is_slow_but_steady_is_served_however_long_it_takes() {
+    async fn a_slow_but_steady_reader_is_served() {
         assert_eq!(
             given_up_after(LIMITS, 1024, Duration::from_secs(1)).await,
             None
@@ -335,7 +335,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn time_in_which_nothing_was_written_doesnt_count_against_the_reader() {
+    async fn time_without_writes_doesnt_count_against_the_reader() {
         let (mut writer, mut reader) = writer(LIMITS);
         for _ in 0..5 {
             writer.write_all(&[0; 512]).await.unwrap();

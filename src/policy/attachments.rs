@@ -62,7 +62,8 @@ impl AttachmentPolicy {
     pub fn check(&self, channel: &str, extension: &str) -> Result<(), Error> {
         if !self.enabled {
             let detail = format!(
-                "the channel {channel} takes no attachments in this direction: an operator can allow them in eGain"
+                "the channel {channel} takes no attachments in this direction: an operator can \
+                 allow them in eGain"
             );
             return Err(
                 Error::caller(ErrorCode::Forbidden, Stage::Policy, detail).with_limit(self.limit())
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn an_allow_list_takes_equivalents_in_any_case_and_nothing_else() {
+    fn an_allow_list_takes_only_equivalents_in_any_case() {
         let policy = AttachmentPolicy {
             extensions: ExtensionRule::Allow(list(&["jpeg", "tif", "pdf"])),
             ..AttachmentPolicy::default()

@@ -41,8 +41,14 @@ impl ChannelStore {
 /// inbound.
 fn samples() -> Vec<Value> {
     let allow = |extensions: &[&str], max_size: u64| {
-        let policy = json!({"enabled": true, "maxSize": max_size, "type": "allow", "extensions": extensions});
-        json!({"outbound": {"features": ["attachments", "typing_events"], "attachmentPolicy": policy}})
+        let policy = json!({
+            "enabled": true,
+            "maxSize": max_size,
+            "type": "allow",
+            "extensions": extensions,
+        });
+        let features = ["attachments", "typing_events"];
+        json!({"outbound": {"features": features, "attachmentPolicy": policy}})
     };
     let blocked =
         json!({"enabled": true, "maxSize": 12345, "type": "block", "extensions": ["bat", "exe"]});
@@ -76,5 +82,11 @@ fn samples() -> Vec<Value> {
 /// The id is the same in every stand-in, so that an example can name it.
 fn channel(number: u8, kind: &str, name: &str, restrictions: Value) -> Value {
     let id = format!("00000000-0000-4000-8000-{number:012}");
-    json!({"id": id, "type": kind, "displayName": name, "active": true, "restrictions": restrictions})
+    json!({
+        "id": id,
+        "type": kind,
+        "displayName": name,
+        "active": true,
+        "restrictions": restrictions,
+    })
 }

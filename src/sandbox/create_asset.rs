@@ -138,7 +138,12 @@ mod tests {
     use serde_json::json;
 
     fn good() -> Value {
-        json!({"channel": {"type": "sms"}, "sender": {"type": "customer"}, "name": "a.txt", "size": 5})
+        json!({
+            "channel": {"type": "sms"},
+            "sender": {"type": "customer"},
+            "name": "a.txt",
+            "size": 5,
+        })
     }
 
     fn code(body: &Value) -> String {

@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_is_allowed_and_then_one_call_a_drop() {
+    fn after_a_burst_calls_go_at_the_rate() {
         let (mut bucket, now) = (TokenBucket::default(), Instant::now());
         let rate = Plan::ENTERPRISE.assets;
         assert!((0..15).all(|_| bucket.take(rate, now).is_ok()));
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn routes_have_buckets_of_their_own_and_methods_a_month_of_their_own() {
+    fn routes_have_their_own_buckets_and_methods_months() {
         let generous = PlanRate {
             per_second: 1e6,
             burst: 1000,

@@ -237,7 +237,14 @@ mod tests {
     fn every_oddity_alters_an_assets_answer_or_a_tokens() {
         let asset = || {
             let expiry = "2026-09-21T14:13:20Z";
-            json!({"id": "7", "name": "a.txt", "size": 4, "contentType": "text/plain", "contentUrl": "u", "contentUrlExpiry": expiry})
+            json!({
+                "id": "7",
+                "name": "a.txt",
+                "size": 4,
+                "contentType": "text/plain",
+                "contentUrl": "u",
+                "contentUrlExpiry": expiry,
+            })
         };
         let token = || json!({"access_token": "t", "expires_in": 60});
         for oddity in ResponseOddity::ALL {

@@ -55,6 +55,7 @@ impl PageRequest {
             .skip((self.number - 1) * size)
             .take(size)
             .collect();
-        json!({key: part, "paginationInfo": {"count": count, "pagenum": self.number, "pagesize": size}})
+        let info = json!({"count": count, "pagenum": self.number, "pagesize": size});
+        json!({key: part, "paginationInfo": info})
     }
 }

@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_is_good_for_what_it_says_and_nothing_else() {
+    fn a_signature_is_valid_only_for_its_own_parameters() {
         let (signer, now) = (UrlSigner::with_fresh_secret(), Timestamp::now());
         let later = now + jiff::SignedDuration::from_secs(60);
         let (url, jti) = signer.sign(

@@ -174,7 +174,13 @@ mod tests {
                 1
             )
         });
-        let line = json!({ "level": "WARN", "status": 503, "code": "over\"load", "message": "request 1", "target": module_path!() });
+        let line = json!({
+            "level": "WARN",
+            "status": 503,
+            "code": "over\"load",
+            "message": "request 1",
+            "target": module_path!(),
+        });
         assert_eq!(lines, [line]);
     }
 
@@ -195,7 +201,13 @@ mod tests {
             tracing::error_span!("bare").in_scope(|| tracing::info!("fourth"));
         });
         let line = |message: &str, more: Value| {
-            let mut line = json!({ "level": "INFO", "message": message, "target": module_path!(), "request_id": "a\"b", "asset": "x1" });
+            let mut line = json!({
+                "level": "INFO",
+                "message": message,
+                "target": module_path!(),
+                "request_id": "a\"b",
+                "asset": "x1",
+            });
             line.as_object_mut()
                 .unwrap()
                 .extend(more.as_object().unwrap().clone());

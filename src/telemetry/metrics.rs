@@ -42,7 +42,10 @@ pub struct MetricRow {
 }
 
 macro_rules! table {
-    ($($(#[doc = $help:literal])+ $field:ident: $kind:ident $name:literal [$($label:literal),*],)*) => {
+    ($(
+        $(#[doc = $help:literal])+
+        $field:ident: $kind:ident $name:literal [$($label:literal),*],
+    )*) => {
         /// Every metric the service has.
         pub struct ServiceMetrics {
             registry: Registry,
@@ -51,7 +54,9 @@ macro_rules! table {
         }
 
         /// The same table as data.
-        pub const TABLE: &[MetricRow] = &[$(MetricRow { name: $name, labels: &[$($label),*], help: concat!($($help),+) },)*];
+        pub const TABLE: &[MetricRow] = &[$(
+            MetricRow { name: $name, labels: &[$($label),*], help: concat!($($help),+) },
+        )*];
 
         impl ServiceMetrics {
             /// Registers everything in a registry of its own, so that several services fit in one
@@ -59,11 +64,15 @@ macro_rules! table {
             pub fn new() -> Self {
                 let registry = Registry::new();
                 let metrics = Self {
-                    $($field: register(&registry, make::$kind($name, concat!($($help),+).trim(), &[$($label),*])),)*
+                    $($field: register(
+                        &registry,
+                        make::$kind($name, concat!($($help),+).trim(), &[$($label),*]),
+                    ),)*
                     registry,
                     readings: Mutex::default(),
                 };
-                metrics.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
+                let process = prometheus::process_collector::ProcessCollector::for_self();
+                metrics.registry.register(Box::new(process))
                     .expect("the process collector is registered once");
                 metrics.begin_at_zero();
                 metrics
@@ -76,7 +85,8 @@ table! {
     /// HTTP requests completed; 499 for a client that disconnected.
     http_requests: IntCounterVec "http_requests_total" ["route", "method", "status"],
     /// Seconds from a request's head to the last byte of its response.
-    http_request_duration: HistogramVec "http_request_duration_seconds" ["route", "method", "status"],
+    http_request_duration: HistogramVec "http_request_duration_seconds"
+        ["route", "method", "status"],
     /// File bytes moved.
     transfer_bytes: IntCounterVec "transfer_bytes_total" ["direction", "channel"],
     /// Seconds a transfer took that ended well, from its request to its last byte.
@@ -96,7 +106,8 @@ table! {
     upstream_requests: IntCounterVec "upstream_requests_total" ["operation", "outcome"],
     /// Seconds a request took: to eGain until its whole response, to storage until the response's
     /// head.
-    upstream_request_duration: HistogramVec "upstream_request_duration_seconds" ["operation", "outcome"],
+    upstream_request_duration: HistogramVec "upstream_request_duration_seconds"
+        ["operation", "outcome"],
     /// Seconds calls waited for the allowance of eGain calls.
     upstream_budget_wait: HistogramVec "upstream_budget_wait_seconds" ["routes"],
     /// Calls that could be made at once.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Instant;
 
-use crate::types::moment::Moment;
+use crate::types::dual_instant::DualInstant;
 use crate::types::secret::SignedUrl;
 
 /// An asset's id: 1 to 255 of `A-Z a-z 0-9 . _ -`, but not `.` or `..`, so that it can stand in a
@@ -101,7 +101,7 @@ pub struct ExpiringUrl {
     pub requested: Instant,
     /// When it ends, see [`PeerClock::url_life`](crate::words::peer_time::PeerClock::url_life).
     /// None where eGain didn't say.
-    pub expires: Option<Moment>,
+    pub expires: Option<DualInstant>,
     /// The expiry as eGain wrote it.
     pub expiry: Option<String>,
 }

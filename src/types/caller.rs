@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn deleting_takes_an_operator_or_a_permission_of_its_own() {
+    fn deleting_needs_an_operator_or_its_own_permission() {
         let may = |role, delete| {
             AuthenticatedCaller {
                 role,

@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newcomer_finds_room_beside_a_caller_that_takes_all_it_gets() {
+    fn a_newcomer_finds_room_beside_a_greedy_caller() {
         let limit = FairLimit::new(64, 4);
         let hog = as_many_as_possible(&limit, "hog");
         assert_eq!(
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_hog_gives_back_goes_to_the_others_until_shares_are_equal() {
+    fn a_hogs_returns_go_to_others_until_shares_equal() {
         let limit = FairLimit::new(64, 4);
         let mut hog = as_many_as_possible(&limit, "hog");
         let mut other = as_many_as_possible(&limit, "other");
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_held_to_a_share_while_half_is_free_or_callers_cant_be_told_apart() {
+    fn shares_bind_only_known_callers_above_half_use() {
         let limit = FairLimit::new(64, 4);
         let _other = limit.take("other", 1).unwrap();
         let _third = limit.take("third", 1).unwrap();
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn units_grow_and_come_back_and_a_refusal_takes_nothing() {
+    fn units_grow_and_return_and_refusals_take_none() {
         let limit = FairLimit::new(100, 40);
         let mut share = limit.take("a", 30).unwrap();
         share.grow(30).unwrap();
@@ -212,7 +212,9 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_is_taken_and_given_back_the_limit_holds(
-            most in 0_u64..50, least in 0_u64..10, steps in prop::collection::vec((0_u8..5, 0_u64..8, any::<bool>()), 0..200)
+            most in 0_u64..50,
+            least in 0_u64..10,
+            steps in prop::collection::vec((0_u8..5, 0_u64..8, any::<bool>()), 0..200),
         ) {
             let limit = FairLimit::new(most, least);
             let mut held = Vec::new();

@@ -33,11 +33,17 @@ impl Customer {
     /// An account as eGain's documents have it, for a channel of this type.
     fn account(&self, kind: &str, address: &str) -> Value {
         json!({
-            "name": format!("An account of {kind}"), "address": address, "channel": {"id": self.channel(kind)},
+            "name": format!("An account of {kind}"),
+            "address": address,
+            "channel": {"id": self.channel(kind)},
             "chatConfigurations": {
-                "orchestration": {"id": "0f8fad5b-d9cb-469f-a165-70867728950e"}, "entryPoint": {"id": "1001"},
+                "orchestration": {"id": "0f8fad5b-d9cb-469f-a165-70867728950e"},
+                "entryPoint": {"id": "1001"},
             },
-            "attributes": [{"name": "accountSid", "value": "AC1"}, {"name": "authToken", "value": "hidden"}],
+            "attributes": [
+                {"name": "accountSid", "value": "AC1"},
+                {"name": "authToken", "value": "hidden"},
+            ],
         })
     }
 }
@@ -181,7 +187,7 @@ async fn lists_come_in_pages_where_pages_are_asked_for() {
 }
 
 #[tokio::test]
-async fn a_channel_tells_what_may_be_attached_and_can_be_changed_by_a_test() {
+async fn a_channel_lists_its_attachments_and_can_be_changed() {
     let customer = Customer::new().await;
     let path = format!("/channels/{}", customer.channel("whatsapp"));
     let mut channel = json(customer.call(Method::GET, &path, None).await).await;
@@ -214,7 +220,7 @@ async fn a_channel_tells_what_may_be_attached_and_can_be_changed_by_a_test() {
 }
 
 #[tokio::test]
-async fn accounts_need_scopes_of_their_own_and_count_against_the_other_routes() {
+async fn accounts_need_own_scopes_and_share_the_routes_rate() {
     let scope = |name: &str| vec![format!("app.conversation.conversationmgr.{name}")];
     let customer = Customer::of(SandboxConfig {
         scopes: scope("read"),

@@ -216,7 +216,7 @@ async fn an_asset_without_its_file_is_not_available_yet() {
 }
 
 #[tokio::test]
-async fn calls_beyond_the_plan_are_told_when_to_come_back() {
+async fn calls_beyond_the_plan_get_retry_after() {
     let customer = Customer::of(SandboxConfig {
         plan: Some(Plan::BASIC),
         ..SandboxConfig::default()
@@ -247,7 +247,7 @@ async fn calls_beyond_the_plan_are_told_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn a_skewed_clock_shows_in_the_date_and_in_every_expiry() {
+async fn a_skewed_clock_shows_in_date_and_expiry() {
     let customer = Customer::of(SandboxConfig {
         clock_skew: SignedDuration::from_hours(-2),
         ..SandboxConfig::default()

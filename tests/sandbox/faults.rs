@@ -24,7 +24,7 @@ async fn set(customer: &Customer, fault: Value) -> u16 {
 }
 
 #[tokio::test]
-async fn a_fault_happens_as_often_as_it_was_asked_for() {
+async fn a_fault_happens_as_often_as_requested() {
     let customer = Customer::new().await;
     let fault = Fault::at(SandboxOperation::GetAsset)
         .times(2)
@@ -169,7 +169,7 @@ async fn a_download_breaks_off_exactly_where_it_should() {
 }
 
 #[tokio::test]
-async fn an_upload_is_refused_early_or_cut_in_the_middle() {
+async fn an_upload_is_refused_early_or_cut_midway() {
     let customer = Customer::new().await;
     let content = "x".repeat(1_000_000);
     let (_, url) = customer.create("note.txt", content.len()).await;
@@ -203,7 +203,7 @@ async fn an_upload_is_refused_early_or_cut_in_the_middle() {
 }
 
 #[tokio::test]
-async fn a_status_at_an_upload_comes_after_the_whole_body_and_spares_the_signature() {
+async fn an_upload_fault_follows_the_body_and_spares_signatures() {
     let customer = Customer::new().await;
     let content = "x".repeat(1_000_000);
     let (_, url) = customer.create("note.txt", content.len()).await;
@@ -306,8 +306,16 @@ async fn faults_and_counts_are_at_hand_over_http() {
         stats["faults"],
         json!([{"at": "upload", "close": true}, {"at": "token", "delay": "1s"}])
     );
-    let asset = json!({"id": id, "name": "note.txt", "size": 5, "content_type": "text/plain", "channel": "sms",
-        "sender": "customer", "complete": false, "received": 0});
+    let asset = json!({
+        "id": id,
+        "name": "note.txt",
+        "size": 5,
+        "content_type": "text/plain",
+        "channel": "sms",
+        "sender": "customer",
+        "complete": false,
+        "received": 0,
+    });
     assert_eq!(stats["assets"], json!([asset]));
     assert_eq!(
         customer

@@ -91,7 +91,7 @@ async fn a_signature_expires_and_cannot_be_forged() {
 }
 
 #[tokio::test]
-async fn what_was_not_declared_is_refused_and_costs_no_signature() {
+async fn an_undeclared_upload_is_refused_and_costs_no_signature() {
     let customer = Customer::new().await;
     let (_, url) = customer.create("note.txt", 5).await;
     let upload = || customer.upload(&url, "hello");
@@ -143,7 +143,7 @@ async fn a_body_without_a_length_is_refused() {
 }
 
 #[tokio::test]
-async fn bytes_are_counted_while_they_arrive_and_a_body_cut_short_stores_nothing() {
+async fn a_truncated_body_is_counted_but_not_stored() {
     let customer = Customer::new().await;
     let (id, url) = customer.create("note.txt", 9).await;
     let socket = begin_upload(&customer, &url, "content-length: 9", "hello").await;
@@ -297,7 +297,7 @@ async fn a_large_file_survives_the_round_trip() {
 }
 
 #[tokio::test]
-async fn storage_can_be_told_to_be_generous_and_to_answer_otherwise() {
+async fn storage_can_be_set_lenient_or_respond_otherwise() {
     let config = SandboxConfig {
         check_type: false,
         upload_status: StatusCode::NO_CONTENT,

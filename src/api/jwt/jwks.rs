@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_for_something_else_is_left_alone_and_spoils_no_other() {
+    fn a_key_for_another_use_is_ignored_without_harm() {
         let keys = json!([
             {"kty": "OKP", "crv": "Ed25519", "x": X, "use": "enc"},
             {"kty": "OKP", "crv": "Ed25519", "x": X, "key_ops": ["sign"]},
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_is_missing_stays_until_the_issuer_was_asked_again() {
+    fn a_missing_key_stays_until_a_fetch_confirms_it() {
         let keys = |kids: &[&str]| {
             let keys: Vec<_> = kids
                 .iter()
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_names_no_key_gets_the_only_one_for_its_algorithm() {
+    fn without_key_id_an_algorithms_only_key_is_used() {
         let keys = |keys: Value| {
             let cache = JwksCache::new(
                 "http://localhost/".parse().unwrap(),

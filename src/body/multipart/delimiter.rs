@@ -39,7 +39,7 @@ pub(super) enum DelimiterKind {
 
 /// What one more byte tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum DelimiterStep {
     /// It may still become a delimiter.
     Reading(DelimiterProgress),
     /// It isn't one; the last byte is not part of what was judged.
@@ -75,10 +75,14 @@ impl DelimiterFinder {
     ///
     /// # Errors
     /// More padding than [`PADDING_LIMIT`]. That is no data either: others would read a delimiter.
-    pub(super) fn step(&self, progress: DelimiterProgress, byte: u8) -> Result<Verdict, Error> {
+    pub(super) fn step(
+        &self,
+        progress: DelimiterProgress,
+        byte: u8,
+    ) -> Result<DelimiterStep, Error> {
         let further = match (progress, byte) {
             (DelimiterProgress::Within(read), _) if byte != self.0.needle()[read] => {
-                return Ok(Verdict::Not);
+                return Ok(DelimiterStep::Not);
             }
             (DelimiterProgress::Within(read), _) if read + 1 == self.0.needle().len() => {
                 DelimiterProgress::Padding(0)
@@ -90,11 +94,15 @@ impl DelimiterFinder {
             }
             (DelimiterProgress::Padding(_), b'\r') => DelimiterProgress::Return,
             (DelimiterProgress::Padding(0), b'-') => DelimiterProgress::Hyphen,
-            (DelimiterProgress::Hyphen, b'-') => return Ok(Verdict::Found(DelimiterKind::Close)),
-            (DelimiterProgress::Return, b'\n') => return Ok(Verdict::Found(DelimiterKind::Part)),
-            _ => return Ok(Verdict::Not),
+            (DelimiterProgress::Hyphen, b'-') => {
+                return Ok(DelimiterStep::Found(DelimiterKind::Close));
+            }
+            (DelimiterProgress::Return, b'\n') => {
+                return Ok(DelimiterStep::Found(DelimiterKind::Part));
+            }
+            _ => return Ok(DelimiterStep::Not),
         };
-        Ok(Verdict::Reading(further))
+        Ok(DelimiterStep::Reading(further))
     }
 
     /// How many bytes lie before the first delimiter, or before what may become one with more
@@ -116,9 +124,9 @@ impl DelimiterFinder {
         let mut progress = DelimiterProgress::Padding(0);
         for &byte in rest {
             match self.step(progress, byte) {
-                Ok(Verdict::Reading(further)) => progress = further,
-                Ok(Verdict::Not) => return false,
-                Ok(Verdict::Found(_)) | Err(_) => break,
+                Ok(DelimiterStep::Reading(further)) => progress = further,
+                Ok(DelimiterStep::Not) => return false,
+                Ok(DelimiterStep::Found(_)) | Err(_) => break,
             }
         }
         true

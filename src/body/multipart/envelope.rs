@@ -98,7 +98,8 @@ mod tests {
         for head in [
             "--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\n",
             "\r\n--x\r\ncontent-disposition:form-data",
-            "--x \r\nContent-Type: image/jpeg;\r\n name=a\r\nContent-Disposition: Form-Data; name=a\r\n\r\n",
+            "--x \r\nContent-Type: image/jpeg;\r\n name=a\r\n\
+             Content-Disposition: Form-Data; name=a\r\n\r\n",
             "--x\nContent-Disposition: form-data; name=a\n\n",
         ] {
             for declared in [
@@ -148,7 +149,8 @@ mod tests {
                 .unwrap_err()
                 .contains("two boundaries")
         );
-        let related = "--x\r\nContent-Type: application/json\r\n\r\n{}\r\n--x\r\nContent-Type: image/jpeg\r\n\r\n";
+        let related = "--x\r\nContent-Type: application/json\r\n\r\n{}\r\n--x\r\n\
+                       Content-Type: image/jpeg\r\n\r\n";
         assert!(
             inside(related, "multipart/related; boundary=x")
                 .unwrap_err()

@@ -141,8 +141,9 @@ mod tests {
 
     #[test]
     fn a_part_tells_what_it_is() {
-        let head = b"content-disposition: form-data; name=\"file\"; filename=\"a.png\"\r\nContent-Type: image/png\r\n\
-            CONTENT-LENGTH: 12\r\nContent-Transfer-Encoding: binary\r\nX-Other: 1\r\n\r\n";
+        let head = b"content-disposition: form-data; name=\"file\"; filename=\"a.png\"\r\n\
+                     Content-Type: image/png\r\n\
+                     CONTENT-LENGTH: 12\r\nContent-Transfer-Encoding: binary\r\nX-Other: 1\r\n\r\n";
         let expected = PartHead {
             name: Some("file".into()),
             file_name: Some("a.png".into()),
@@ -172,7 +173,8 @@ mod tests {
                 .detail()
                 .contains("Content-Length twice")
         );
-        let names = b"Content-Disposition: form-data; name=a\r\nContent-Disposition: form-data; name=b\r\n\r\n";
+        let names = b"Content-Disposition: form-data; name=a\r\n\
+                      Content-Disposition: form-data; name=b\r\n\r\n";
         assert!(PartHead::parse(names).is_err());
     }
 
@@ -233,9 +235,12 @@ mod tests {
             ..PartHead::default()
         };
         for head in [
-            "Content-Disposition: form-data; name=file;\r\n filename=\"a long name.png\"\r\nContent-Type: image/png; name=x",
-            "Content-Type: image/png;\r\n\tname=x\r\nContent-Disposition:\r\n form-data;\r\n\t name=file;\r\n filename=\"a long\r\n name.png\"",
-            "Content-Disposition: form-data; name=file; filename=\"a long name.png\"\r\n \r\nContent-Type:\r\n image/png; name=x",
+            "Content-Disposition: form-data; name=file;\r\n filename=\"a long name.png\"\r\n\
+             Content-Type: image/png; name=x",
+            "Content-Type: image/png;\r\n\tname=x\r\nContent-Disposition:\r\n form-data;\r\n\
+             \t name=file;\r\n filename=\"a long\r\n name.png\"",
+            "Content-Disposition: form-data; name=file; filename=\"a long name.png\"\r\n \r\n\
+             Content-Type:\r\n image/png; name=x",
         ] {
             let mut read = PartHead::parse(format!("{head}\r\n\r\n").as_bytes()).unwrap();
             read.content_type = read

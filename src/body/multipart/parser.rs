@@ -9,7 +9,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::body::multipart::boundary::Boundary;
 use crate::body::multipart::delimiter::{
-    DelimiterFinder, DelimiterKind, DelimiterProgress, Verdict,
+    DelimiterFinder, DelimiterKind, DelimiterProgress, DelimiterStep,
 };
 use crate::body::multipart::derived::FormEnding;
 use crate::body::multipart::head::{self, PartHead};
@@ -205,24 +205,26 @@ impl FormParser {
 
     fn open(&mut self, progress: DelimiterProgress, first: bool) -> Result<Step, Error> {
         match self.read_delimiter(progress)? {
-            Verdict::Reading(progress) => {
+            DelimiterStep::Reading(progress) => {
                 self.state = State::Opening { progress, first };
                 Ok(Step::Starved)
             }
-            Verdict::Not
+            DelimiterStep::Not
                 if first
                     && self.chunk.first() == Some(&b'\n')
                     && self.delimiter.mentions(&self.held) > 0 =>
             {
                 Err(bare_line_feed())
             }
-            Verdict::Not => {
+            DelimiterStep::Not => {
                 self.state = State::Preamble;
                 Ok(Step::Again)
             }
             // Others might have taken the earlier one for the first delimiter.
-            Verdict::Found(_) if self.delimiter.mentions(&self.held) > 1 => Err(never_begins()),
-            Verdict::Found(ending) => {
+            DelimiterStep::Found(_) if self.delimiter.mentions(&self.held) > 1 => {
+                Err(never_begins())
+            }
+            DelimiterStep::Found(ending) => {
                 self.enter_delimiter(ending);
                 Ok(Step::Again)
             }
@@ -291,18 +293,18 @@ impl FormParser {
 
     fn read_line(&mut self, progress: DelimiterProgress) -> Result<Step, Error> {
         match self.read_delimiter(progress)? {
-            Verdict::Reading(progress) => {
+            DelimiterStep::Reading(progress) => {
                 self.state = State::Line(progress);
                 Ok(Step::Starved)
             }
-            Verdict::Not => {
+            DelimiterStep::Not => {
                 // No delimiter can begin within the held bytes: CR is only ever their first, or
                 // their last with something else than LF behind it.
                 self.state = State::Data;
                 let data = self.held.split().freeze();
                 Ok(self.emit_data(data))
             }
-            Verdict::Found(ending) => {
+            DelimiterStep::Found(ending) => {
                 self.enter_delimiter(ending);
                 Ok(Step::Emit(FormEvent::PartEnd))
             }
@@ -319,20 +321,20 @@ impl FormParser {
     }
 
     /// Moves bytes from the chunk to `held` for as long as they continue a delimiter.
-    fn read_delimiter(&mut self, mut progress: DelimiterProgress) -> Result<Verdict, Error> {
+    fn read_delimiter(&mut self, mut progress: DelimiterProgress) -> Result<DelimiterStep, Error> {
         while let Some(&byte) = self.chunk.first() {
             let verdict = self.delimiter.step(progress, byte)?;
-            if matches!(verdict, Verdict::Not) {
+            if matches!(verdict, DelimiterStep::Not) {
                 return Ok(verdict);
             }
             self.held.put_u8(byte);
             self.chunk.advance(1);
             match verdict {
-                Verdict::Reading(further) => progress = further,
+                DelimiterStep::Reading(further) => progress = further,
                 _ => return Ok(verdict),
             }
         }
-        Ok(Verdict::Reading(progress))
+        Ok(DelimiterStep::Reading(progress))
     }
 
     fn enter_delimiter(&mut self, ending: DelimiterKind) {

@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_an_image_that_is_larger_than_the_look_ahead() {
+    fn the_image_is_larger_than_the_look_ahead() {
         let file = png();
         assert!(file.starts_with(b"\x89PNG\r\n\x1a\n") && file.len() > 64 * 1024);
     }

@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_hold_their_ends_and_nothing_that_is_not_a_number() {
+    fn ranges_include_their_ends_and_refuse_not_a_number() {
         let rule = within(1.0, 2.0);
         assert_eq!((rule(&1.0), rule(&2.0)), (Ok(()), Ok(())));
         assert_eq!(

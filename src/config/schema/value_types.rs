@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_with_a_password_is_refused_and_not_shown() {
+    fn a_url_with_password_is_refused_and_not_shown() {
         for bad in [
             "https://user:hunter2@x.test",
             "ftp://x.test",
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_not_shown_even_when_it_is_mistyped() {
+    fn a_mistyped_secret_is_not_shown() {
         let why = SecretString::from_toml(&Value::Integer(1234)).unwrap_err();
         assert!(!why.contains("1234"), "{why}");
     }

@@ -41,7 +41,7 @@ named_values! { AuthMode }
 
 section! {
     /// Who may call.
-    Auth as "auth" {
+    AuthSection as "auth" {
         /// How callers prove who they are: keys, jwt, or none (they don't, and may do everything).
         mode: Option<AuthMode> => "required";
         /// Callers' keys, as `asset-gateway key new` makes them; in the file only, and read again
@@ -52,7 +52,7 @@ section! {
 
 section! {
     /// Whose tokens are taken, and how they are read.
-    Jwt as "auth.jwt" {
+    JwtSection as "auth.jwt" {
         /// Who signs callers' tokens: what `iss` says.
         issuer: Option<String> => "required with jwt";
         /// Whom tokens are for: what `aud` says.
@@ -74,7 +74,7 @@ section! {
     }
 }
 
-impl Jwt {
+impl JwtSection {
     /// Notes what is missing to check tokens.
     pub(in crate::config) fn require(&self, mode: Option<AuthMode>, errors: &mut ErrorCollector) {
         if mode != Some(AuthMode::Jwt) {
@@ -110,15 +110,15 @@ impl Jwt {
     }
 }
 
-impl Auth {
+impl AuthSection {
     /// Notes what the service can't do without. An open door must be somebody's decision.
     pub(in crate::config) fn require(&self, errors: &mut ErrorCollector) {
         match self.mode {
             None => {
-                let says = "not set: say who may call. keys takes the callers of auth.keys, \
-                            jwt those with a token of auth.jwt.issuer; \
-                            none (ASSET_GATEWAY_AUTH__MODE=none) lets anyone who can connect \
-                            do everything";
+                let says = "not set: say who may call. keys takes the callers of auth.keys, jwt \
+                            those with a token of auth.jwt.issuer; none \
+                            (ASSET_GATEWAY_AUTH__MODE=none) lets anyone who can connect do \
+                            everything";
                 errors.conflict(&["auth.mode"], says);
             }
             Some(AuthMode::Keys) if self.keys.is_empty() => {
@@ -149,7 +149,11 @@ impl Auth {
     }
 
     /// What the api layer gets.
-    pub(in crate::config) fn callers(&self, jwt: &Jwt, proxy: &EgressProxy) -> api::AuthConfig {
+    pub(in crate::config) fn callers(
+        &self,
+        jwt: &JwtSection,
+        proxy: &EgressProxy,
+    ) -> api::AuthConfig {
         match self.mode {
             Some(AuthMode::Keys) | None => api::AuthConfig::Keys(self.keys.clone()),
             Some(AuthMode::Jwt) => {
@@ -351,7 +355,8 @@ mod tests {
     #[test]
     fn an_entry_is_read_and_shown_again() {
         let text = format!(
-            "[[keys]]\nid = 'sms'\nsha256 = '{SUM}'\nchannels = ['sms']\nsender = 'custom_bot'\nrate = 2.5"
+            "[[keys]]\nid = 'sms'\nsha256 = '{SUM}'\nchannels = ['sms']\nsender = 'custom_bot'\n\
+             rate = 2.5"
         );
         let read = keys(&text).unwrap();
         let caller = &read[0].caller;
@@ -409,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn one_caller_may_have_several_keys_and_no_two_callers_one() {
+    fn keys_may_share_a_caller_but_never_a_hash() {
         let other = SUM.replace('b', "c");
         let entry = |id: &str, sum: &str, more: &str| {
             format!("[[keys]]\nid = '{id}'\nsha256 = '{sum}'\n{more}\n")

@@ -1,6 +1,6 @@
 //! How many calls eGain allows: by plan, or as the settings say.
 
-use super::egain::Egain;
+use super::egain::EgainSection;
 use super::plan::Plan;
 use crate::egain::{CallRate, MonthlyQuota};
 
@@ -34,7 +34,7 @@ fn share(rate: CallRate, replicas: u32) -> CallRate {
 }
 
 /// One replica's part of the month.
-fn quota(settings: &Egain) -> Option<MonthlyQuota> {
+fn quota(settings: &EgainSection) -> Option<MonthlyQuota> {
     let calls = match (settings.monthly_quota, settings.plan) {
         (Some(calls), _) => calls,
         (None, plan) => plan?.quota(),
@@ -45,7 +45,7 @@ fn quota(settings: &Egain) -> Option<MonthlyQuota> {
     })
 }
 
-impl Egain {
+impl EgainSection {
     /// The calls that one replica may make; nothing without a plan and a rate.
     pub(in crate::config) fn budgets(&self) -> Option<CallBudgets> {
         CallBudgets::resolve(self)
@@ -54,7 +54,7 @@ impl Egain {
 
 impl CallBudgets {
     /// The plan's rates, with what the settings say more exactly, as one replica's share.
-    fn resolve(settings: &Egain) -> Option<Self> {
+    fn resolve(settings: &EgainSection) -> Option<Self> {
         let plan = settings.plan.map(Plan::rates);
         let assets = match (settings.rate, plan) {
             (Some(per_second), _) => rate(per_second, settings.burst),
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_gives_a_quota_that_replicas_share_and_a_rate_alone_gives_none() {
+    fn a_plan_sets_the_shared_quota_and_rates_none() {
         assert_eq!(quota(&[("PLAN", "basic")]), Some((100_000, false)));
         assert_eq!(
             quota(&[
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_that_is_not_given_is_the_rate_rounded_up() {
+    fn the_default_burst_is_the_rate_rounded_up() {
         assert_eq!(budgets(&[("RATE", "0.16")]), rates((0.16, 1), (0.16, 1)));
         assert_eq!(budgets(&[("RATE", "4.2")]), rates((4.2, 5), (4.2, 5)));
     }

@@ -17,7 +17,7 @@ named_values! { DownloadMode }
 
 section! {
     /// What is remembered of assets.
-    Cache as "cache" {
+    CacheSection as "cache" {
         /// Signed URLs at one time.
         capacity: u64 = "100000" where within(1, 100_000_000);
         /// A cached URL is treated as expired this long before it is; at most a quarter of its
@@ -31,7 +31,7 @@ section! {
 
 section! {
     /// How assets are handed out.
-    Download as "download" {
+    DownloadSection as "download" {
         /// How an asset's bytes reach the caller: stream or redirect.
         mode: DownloadMode = "stream";
         /// How long clients and browsers may cache an asset's bytes, which never change; 0s makes
@@ -48,7 +48,7 @@ const MOST_KEYS: u64 = 10_000_000;
 
 section! {
     /// Uploads with an `Idempotency-Key`.
-    Idempotency as "idempotency" {
+    IdempotencySection as "idempotency" {
         /// How long a repeated key gets the response of the first request.
         ttl: Duration = "24h" where within(LEAST_TTL, WEEK);
         /// Keys at one time.

@@ -202,8 +202,11 @@ mod tests {
 
     #[test]
     fn a_kind_of_media_has_rules_of_its_own() {
-        let read =
-            channels("[a.outbound]\nmax_size = '9MiB'\n[a.outbound.image]\nmax_size = '5MiB'\nallow = ['image/png']").unwrap();
+        let read = channels(
+            "[a.outbound]\nmax_size = '9MiB'\n[a.outbound.image]\nmax_size = '5MiB'\n\
+                      allow = ['image/png']",
+        )
+        .unwrap();
         let outbound = &read["a"].outbound;
         assert_eq!(
             (

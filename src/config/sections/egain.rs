@@ -28,7 +28,7 @@ named_values! { UploadMethod, UploadContentType }
 
 section! {
     /// Where eGain is, who we are there, and how many calls we may make.
-    Egain as "egain" {
+    EgainSection as "egain" {
         /// The conversation manager's API.
         base_url: Url = "https://api.egain.cloud/conversation/conversationmgr/v3";
         /// Where the client gets its tokens.
@@ -49,14 +49,18 @@ section! {
         /// Calls a second to `/assets`, 0.001 to 10000; more exact than the plan.
         rate: Option<f64> => "the plan's" where if_set(within(0.001, 10_000.0));
         /// Calls to `/assets` at one time; needs the rate.
-        burst: Option<u32> => "the plan's, or egain.rate rounded up" where if_set(within(1, 100_000));
+        burst: Option<u32> => "the plan's, or egain.rate rounded up"
+            where if_set(within(1, 100_000));
         /// Calls a second to all other routes.
-        other_rate: Option<f64> => "egain.rate, else the plan's" where if_set(within(0.001, 10_000.0));
+        other_rate: Option<f64> => "egain.rate, else the plan's"
+            where if_set(within(0.001, 10_000.0));
         /// Calls to all other routes at one time; needs a rate.
-        other_burst: Option<u32> => "egain.burst, else the plan's, or the rate rounded up" where if_set(within(1, 100_000));
+        other_burst: Option<u32> => "egain.burst, else the plan's, or the rate rounded up"
+            where if_set(within(1, 100_000));
         /// Calls of each method that a calendar month (UTC) allows, 1 to 1000000000000; a restart
         /// forgets those that were made.
-        monthly_quota: Option<u64> => "the plan's, or none" where if_set(within(1, 1_000_000_000_000));
+        monthly_quota: Option<u64> => "the plan's, or none"
+            where if_set(within(1, 1_000_000_000_000));
         /// Whether calls above the quota are refused; otherwise they are only logged.
         enforce_quota: bool = "false";
         /// Among how many replicas the rates and the quota are divided, 1 to 1000.
@@ -96,7 +100,7 @@ section! {
     }
 }
 
-impl Egain {
+impl EgainSection {
     /// Notes what contradicts itself.
     pub(in crate::config) fn compare(&self, errors: &mut ErrorCollector) {
         if self.burst.is_some() && self.rate.is_none() {

@@ -10,7 +10,7 @@ use crate::types::units::ByteSize;
 
 section! {
     /// How large a file may be, and how much of it may wait here.
-    Limits as "limits" {
+    LimitsSection as "limits" {
         /// The largest file, 1B to 1TiB.
         max_asset_size: ByteSize = "10MiB" where within(ByteSize(1), ByteSize::tib(1));
         /// How much of a file is read before the first call to eGain, 1KiB to 1MiB: to find its
@@ -26,7 +26,7 @@ section! {
     }
 }
 
-impl Limits {
+impl LimitsSection {
     /// Notes what contradicts itself.
     ///
     /// A look-ahead larger than the largest file is none: it is never filled.

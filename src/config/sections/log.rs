@@ -9,7 +9,7 @@ named_values! { LogFormat }
 
 section! {
     /// What is logged, and in what form.
-    Log as "log" {
+    LogSection as "log" {
         /// The form of the log: json or text.
         format: Option<LogFormat> => "json; text on a terminal";
         /// What is logged, as directives such as `info,asset_gateway=debug`.

@@ -11,7 +11,7 @@ named_values! { OnTypeMismatch, UnknownChannels }
 
 section! {
     /// Which files may pass.
-    Policy as "policy" {
+    PolicySection as "policy" {
         /// MIME patterns of what is refused, in place of the built-in list.
         deny: Option<Vec<MediaPattern>> => "executables and scripts";
         /// MIME patterns of what may pass.

@@ -39,7 +39,7 @@ const LONGEST_GRACE: Duration = Duration::from_secs(60 * 60);
 
 section! {
     /// The listeners, and how much they bear.
-    Server as "server" {
+    ServerSection as "server" {
         /// Where callers connect.
         listen: SocketAddr = "0.0.0.0:8080";
         /// Where metrics, health and orphans are served. Keep it private.
@@ -84,7 +84,7 @@ section! {
     }
 }
 
-impl Server {
+impl ServerSection {
     /// Notes what contradicts itself.
     pub(in crate::config) fn compare(&self, errors: &mut ErrorCollector) {
         if clash(self.listen, self.admin_listen) {
@@ -120,7 +120,8 @@ impl Server {
         if self.cors_origins.contains(&CorsOrigin::Any) && !is_private {
             errors.conflict(
                 &["server.cors_origins", "auth.mode", "server.listen"],
-                "\"*\" is only for auth.mode = \"none\" and a server.listen on loopback: list the origins, such as https://app.example.com",
+                "\"*\" is only for auth.mode = \"none\" and a server.listen on loopback: list the \
+                 origins, such as https://app.example.com",
             );
         }
     }

@@ -89,7 +89,7 @@ fn the_table_and_the_structs_have_the_same_keys() {
 }
 
 #[test]
-fn a_variable_lies_over_the_file_and_the_file_over_the_default() {
+fn a_variable_overrides_the_file_which_overrides_the_default() {
     let toml = "[egain]\nreplicas = 2\nscope = \"file\"\n";
     let settings = load(toml, &[("ASSET_GATEWAY_EGAIN__SCOPE", "variable")]).unwrap();
     assert_eq!(
@@ -123,7 +123,7 @@ fn the_file_may_be_named_by_a_variable() {
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_told_under_what_named_it() {
+fn an_unreadable_file_is_reported_under_its_source() {
     let told = |file, variables: &[(&str, &str)]| {
         Settings::from_sources(file, variables.iter().copied())
             .unwrap_err()
@@ -147,7 +147,7 @@ fn variables_that_are_no_keys_are_left_alone() {
 }
 
 #[test]
-fn every_mistake_is_told_at_once_under_the_name_it_was_written() {
+fn all_mistakes_are_reported_under_their_written_names() {
     let toml = r#"
         surprise = 1
         "egain.rate" = 1
@@ -174,8 +174,10 @@ fn every_mistake_is_told_at_once_under_the_name_it_was_written() {
     let told = mistakes(toml, &variables);
     let expected = [
         r#""egain.rate": unknown key, did you mean egain.rate?"#,
-        "ASSET_GATEWAY_EGAIN__BASE_URL: expected an http or https URL with a host, and without user, password, query and fragment",
-        "ASSET_GATEWAY_EGAIN__BUDGET_WAITS: unknown key, did you mean ASSET_GATEWAY_EGAIN__BUDGET_WAIT?",
+        "ASSET_GATEWAY_EGAIN__BASE_URL: expected an http or https URL with a host, and without \
+         user, password, query and fragment",
+        "ASSET_GATEWAY_EGAIN__BUDGET_WAITS: unknown key, did you mean \
+         ASSET_GATEWAY_EGAIN__BUDGET_WAIT?",
         "ASSET_GATEWAY_NO__SUCH: unknown key",
         "egain.burst: needs egain.rate, which isn't set",
         r#"egain.plan: expected one of developer, basic, enterprise, found "premium""#,
@@ -193,7 +195,7 @@ fn every_mistake_is_told_at_once_under_the_name_it_was_written() {
 }
 
 #[test]
-fn toml_that_is_broken_is_told_by_its_line_and_not_quoted() {
+fn broken_toml_is_reported_by_line_and_not_quoted() {
     for broken in [
         "token = \"hunter2",
         "token = hunter2",
@@ -218,7 +220,7 @@ fn toml_that_is_broken_is_told_by_its_line_and_not_quoted() {
 }
 
 #[test]
-fn what_may_be_in_a_broken_file_is_not_told_as_missing() {
+fn a_broken_files_settings_are_not_reported_as_missing() {
     assert_eq!(
         mistakes("[egain]\nrate =\n", &[("ASSET_GATEWAY_EGAIN__BURST", "1")])
             .lines()
@@ -262,7 +264,7 @@ fn secrets_that_look_like_numbers_survive() {
 }
 
 #[test]
-fn a_secret_may_be_in_a_file_of_its_own() {
+fn a_secret_may_have_its_own_file() {
     let (one, other) = (temporary("007\r\n"), temporary("hunter2\n"));
     let path = other.path().to_str().unwrap();
     let toml = format!("[egain]\nclient_secret_file = {:?}\n", one.path());
@@ -287,7 +289,7 @@ fn a_secret_may_be_in_a_file_of_its_own() {
 }
 
 #[test]
-fn a_secret_given_twice_or_in_no_readable_file_is_a_mistake() {
+fn a_secret_given_twice_or_unreadable_is_a_mistake() {
     let told = mistakes(
         "[egain]\ntoken = \"a\"\ntoken_file = \"b\"\n",
         &[("ASSET_GATEWAY_EGAIN__CLIENT_SECRET_FILE", "/no/such")],
@@ -361,10 +363,13 @@ fn what_is_shown_loads_again_and_shows_the_same() {
 #[test]
 fn the_service_says_all_that_it_lacks() {
     let expected = [
-        "auth.mode: not set: say who may call. keys takes the callers of auth.keys, jwt those with a token of auth.jwt.issuer; \
-         none (ASSET_GATEWAY_AUTH__MODE=none) lets anyone who can connect do everything",
-        "egain.plan: not set: say developer, basic or enterprise, or set egain.rate (calls a second)",
-        "egain.token: not set: give a token, or egain.token_url, egain.client_id and egain.client_secret",
+        "auth.mode: not set: say who may call. keys takes the callers of auth.keys, jwt those \
+         with a token of auth.jwt.issuer; none \
+         (ASSET_GATEWAY_AUTH__MODE=none) lets anyone who can connect do everything",
+        "egain.plan: not set: say developer, basic or enterprise, or set egain.rate (calls a \
+         second)",
+        "egain.token: not set: give a token, or egain.token_url, egain.client_id and \
+         egain.client_secret",
     ];
     assert_eq!(mistakes_of_serve(&[]).lines().collect::<Vec<_>>(), expected);
     assert_eq!(
@@ -374,7 +379,7 @@ fn the_service_says_all_that_it_lacks() {
 }
 
 #[test]
-fn the_service_starts_with_a_token_or_a_whole_client() {
+fn a_token_or_complete_client_credentials_are_enough() {
     let common = [
         ("ASSET_GATEWAY_AUTH__MODE", "none"),
         ("ASSET_GATEWAY_EGAIN__RATE", "5"),
@@ -399,12 +404,13 @@ fn the_service_starts_with_a_token_or_a_whole_client() {
     );
     assert_eq!(
         mistakes_of_serve(&[common.as_slice(), &client[..1], &[token]].concat()),
-        "ASSET_GATEWAY_EGAIN__TOKEN_URL: is given together with egain.token: only one of them can hold"
+        "ASSET_GATEWAY_EGAIN__TOKEN_URL: is given together with egain.token: only one of them can \
+         hold"
     );
 }
 
 #[test]
-fn secrets_cross_no_network_in_clear_unless_that_is_asked_for() {
+fn secrets_cross_networks_in_clear_only_when_allowed() {
     for key in ["BASE_URL", "TOKEN_URL"] {
         let name = format!("ASSET_GATEWAY_EGAIN__{key}");
         for safe in [
@@ -464,7 +470,7 @@ fn limits_that_would_refuse_nearly_everybody_are_mistakes() {
 }
 
 #[test]
-fn a_bad_value_is_not_told_as_a_missing_one_too() {
+fn a_bad_value_is_not_also_reported_missing() {
     let told = mistakes_of_serve(&[
         ("ASSET_GATEWAY_EGAIN__RATE", "0"),
         ("ASSET_GATEWAY_EGAIN__TOKEN", "a b"),
@@ -483,7 +489,7 @@ fn a_bad_value_is_not_told_as_a_missing_one_too() {
 }
 
 #[test]
-fn what_is_shown_in_place_of_a_secret_is_none() {
+fn a_secrets_placeholder_is_no_secret() {
     let told = mistakes_of_serve(&[("ASSET_GATEWAY_EGAIN__TOKEN", "[hidden]")]);
     assert!(
         told.contains(r#"ASSET_GATEWAY_EGAIN__TOKEN: is "[hidden]""#),
@@ -529,7 +535,8 @@ fn a_section_may_lie_within_another() {
     let variable = ("ASSET_GATEWAY_AUTH__JWT__ISSUERS", "x");
     assert_eq!(
         mistakes("", &[variable]),
-        "ASSET_GATEWAY_AUTH__JWT__ISSUERS: unknown key, did you mean ASSET_GATEWAY_AUTH__JWT__ISSUER?"
+        "ASSET_GATEWAY_AUTH__JWT__ISSUERS: unknown key, did you mean \
+         ASSET_GATEWAY_AUTH__JWT__ISSUER?"
     );
 }
 

@@ -20,8 +20,8 @@ pub(in crate::config) struct Environment {
     pub file: Option<PathBuf>,
 }
 
-/// The variables of curl and others that stand for a key of ours. In lower case, they are written by
-/// the same programs.
+/// The variables of curl and others that stand for a key of ours. In lower case, they are written
+/// by the same programs.
 const CONVENTIONS: [(&str, &str); 2] = [
     ("HTTPS_PROXY", "egain.proxy"),
     ("NO_PROXY", "egain.no_proxy"),
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_spellings_of_a_convention_the_one_in_capitals_holds() {
+    fn a_convention_in_capitals_wins_over_lower_case() {
         let mut errors = ErrorCollector::default();
         let variables = [
             ("https_proxy", "lower:1"),

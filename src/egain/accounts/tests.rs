@@ -14,7 +14,10 @@ fn good() -> Value {
             "orchestration": {"id": "0f8fad5b-d9cb-469f-a165-70867728950e"},
             "entryPoint": {"id": "1001"},
         },
-        "attributes": [{"name": "accountSid", "value": "AC1"}, {"name": "authToken", "value": "hidden"}],
+        "attributes": [
+            {"name": "accountSid", "value": "AC1"},
+            {"name": "authToken", "value": "hidden"},
+        ],
     })
 }
 
@@ -43,7 +46,7 @@ fn told(variant: AccountVariant, pointer: &str, value: Value) -> String {
 }
 
 #[test]
-fn each_field_is_held_to_its_bounds_and_says_which() {
+fn a_field_outside_its_bounds_is_named() {
     let text = |length: usize| json!("x".repeat(length));
     for (pointer, value, expected) in [
         ("/name", text(255), "taken"),
@@ -123,7 +126,8 @@ fn each_field_is_held_to_its_bounds_and_says_which() {
         (
             "/chatConfigurations/onAgentUnavailability",
             json!("hang_up"),
-            "chatConfigurations.onAgentUnavailability: off_hours or retain_and_retry, is \"hang_up\"",
+            "chatConfigurations.onAgentUnavailability: off_hours or retain_and_retry, is \
+             \"hang_up\"",
         ),
         (
             "/chatConfigurations/timeOut",
@@ -143,8 +147,9 @@ fn each_field_is_held_to_its_bounds_and_says_which() {
         (
             "/attributes",
             json!([]),
-            "attributes: 1 to 10 items, has 0; attributes.accountSid: missing: Twilio SMS needs it; \
-                                    attributes.authToken: missing: Twilio SMS needs it",
+            "attributes: 1 to 10 items, has 0; \
+             attributes.accountSid: missing: Twilio SMS needs it; \
+             attributes.authToken: missing: Twilio SMS needs it",
         ),
         (
             "/attributes/0",
@@ -155,12 +160,13 @@ fn each_field_is_held_to_its_bounds_and_says_which() {
             "/attributes/1",
             json!({"name": "token", "value": text(1024)}),
             "attributes[1].value: 1 to 1023 characters, has 1024; \
-                                    attributes.authToken: missing: Twilio SMS needs it",
+             attributes.authToken: missing: Twilio SMS needs it",
         ),
         (
             "/attributes/0",
             json!("AC1"),
-            "attributes[0]: an object, is a string; attributes.accountSid: missing: Twilio SMS needs it",
+            "attributes[0]: an object, is a string; \
+             attributes.accountSid: missing: Twilio SMS needs it",
         ),
     ] {
         assert_eq!(
@@ -207,8 +213,12 @@ fn an_address_is_as_its_provider_writes_it() {
 }
 
 #[test]
-fn all_mistakes_are_told_at_once_and_none_shows_a_secret() {
-    let document = json!({"name": "", "chatConfigurations": {"timeout": 1}, "attributes": [{"name": "authToken", "value": ["planted"]}]});
+fn all_mistakes_are_reported_and_none_shows_a_secret() {
+    let document = json!({
+        "name": "",
+        "chatConfigurations": {"timeout": 1},
+        "attributes": [{"name": "authToken", "value": ["planted"]}],
+    });
     let errors = Account::read(object(&document), AccountVariant::WhatsApp, None).unwrap_err();
     let paths: Vec<_> = errors.iter().map(|error| error.path.as_str()).collect();
     let expected = [
@@ -226,7 +236,7 @@ fn all_mistakes_are_told_at_once_and_none_shows_a_secret() {
 }
 
 #[test]
-fn defaults_are_written_out_and_a_secret_goes_to_egain_only() {
+fn defaults_are_explicit_and_secrets_go_only_to_egain() {
     let account = Account::read(object(&good()), AccountVariant::TwilioSms, None).unwrap();
     let sent = serde_json::to_value(&account).unwrap();
     assert_eq!(

@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn five_failures_in_a_row_are_an_outage_and_four_arent() {
+    fn five_failures_in_a_row_are_an_outage() {
         let now = Instant::now();
         let mut breaker = CircuitBreaker::new(MINUTE);
         for number in 0..4 {
@@ -381,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retry_after_is_the_shortest_pause_of_its_outage() {
+    fn a_retry_after_is_its_outages_shortest_pause() {
         let now = Instant::now();
         let mut breaker = CircuitBreaker::new(MINUTE);
         for number in 0..5 {
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn calls_from_before_the_stop_end_an_outage_but_no_429() {
+    fn earlier_calls_end_an_outage_but_not_a_429() {
         let now = Instant::now();
         let mut breaker = CircuitBreaker::new(MINUTE);
         for number in 0..5 {

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn callers_go_round_robin_and_each_ones_calls_in_order() {
+    fn callers_go_round_robin_with_calls_in_order() {
         assert_eq!(
             hall(&["a", "a", "a", "b", "c", "c"].map(|name| (name, Write))).order(),
             "abcaca"
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn the_expected_place_is_the_place_that_a_call_gets() {
+    fn a_call_gets_the_place_that_was_expected() {
         let crowd = [
             ("a", Write),
             ("a", Write),

@@ -99,7 +99,7 @@ async fn a_burst_is_free_and_the_rest_is_paced() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_would_wait_too_long_is_refused_at_once() {
+async fn a_call_with_too_long_a_wait_is_refused() {
     let budget = budget(0.9, 1, 5);
     let mut refused = 0;
     for call in begin(&budget, "one", Write, 8).await {

@@ -13,7 +13,13 @@ fn odd(metrics: &ServiceMetrics, field: &str) -> u64 {
 #[test]
 fn what_is_documented_is_read_and_isnt_odd() {
     let metrics = metrics();
-    let body = json!({"id": "a-1", "name": "a.txt", "size": 5, "contentUrlExpiry": "2022-01-27T20:04:25.498Z", "more": {}});
+    let body = json!({
+        "id": "a-1",
+        "name": "a.txt",
+        "size": 5,
+        "contentUrlExpiry": "2022-01-27T20:04:25.498Z",
+        "more": {},
+    });
     let fields = JsonFields::read(body.to_string().as_bytes(), &metrics);
     assert_eq!(fields.id().unwrap().as_str(), "a-1");
     assert_eq!(
@@ -86,7 +92,7 @@ fn a_field_of_another_form_is_read_and_counted() {
 }
 
 #[test]
-fn an_expiry_in_seconds_milliseconds_or_text_is_the_same_time() {
+fn an_expiry_is_equal_in_every_notation() {
     for expiry in [
         json!(1_790_000_000),
         json!(1_790_000_000_000_u64),
@@ -117,7 +123,7 @@ fn an_expiry_in_seconds_milliseconds_or_text_is_the_same_time() {
 }
 
 #[test]
-fn an_id_is_read_however_the_rest_of_the_answer_ends() {
+fn an_id_is_read_from_a_truncated_response() {
     for body in [
         r#"{"id": "a", "size": NaN, "contentUrl": "x"}"#,
         r#"{"id": "a", "contentUrl": "https://stor"#,

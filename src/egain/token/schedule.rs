@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn an_asset_that_is_always_refused_costs_a_token_a_minute_at_most() {
+    fn an_always_refused_asset_costs_one_token_a_minute() {
         let mut pace = RefusalPace::default();
         let mut ages = Vec::new();
         for _ in 0..6 {

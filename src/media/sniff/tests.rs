@@ -23,7 +23,7 @@ fn a_signature_beats_every_claim() {
 }
 
 #[test]
-fn a_claim_to_a_type_with_a_signature_is_not_believed_without_it() {
+fn a_claimed_type_needs_its_signature_to_be_believed() {
     assert_eq!(essence(UNKNOWN, "image/jpeg", "photo.jpg"), OCTET_STREAM);
     assert_eq!(essence(b"hello", "image/png", "photo.png"), PLAIN_TEXT);
     assert_eq!(
@@ -34,7 +34,7 @@ fn a_claim_to_a_type_with_a_signature_is_not_believed_without_it() {
 }
 
 #[test]
-fn unknown_bytes_are_what_they_are_claimed_to_be_where_nothing_objects() {
+fn unknown_bytes_have_the_claimed_type_unless_contradicted() {
     assert_eq!(
         essence(UNKNOWN, "", "disc.iso"),
         "application/x-iso9660-image"
@@ -120,7 +120,7 @@ fn speech_is_no_script() {
 }
 
 #[test]
-fn a_document_with_a_password_is_what_it_is_named() {
+fn an_encrypted_document_has_the_type_of_its_name() {
     let mut file = ole(0, "Root Entry");
     file.extend(ole(0, "EncryptedPackage").split_off(512));
     for (name, like) in [
@@ -183,7 +183,7 @@ fn siblings_from_phones_and_recorders_keep_their_kind() {
 }
 
 #[test]
-fn what_is_behind_a_tag_larger_than_the_look_ahead_is_what_it_is_called() {
+fn data_behind_a_huge_tag_has_the_claimed_type() {
     let tag = [b"ID3\x03\0\0\0\x7f\0\0", &[0x55; 400][..]].concat();
     assert_eq!(essence(&tag, "audio/flac", "song.flac"), "audio/flac");
     assert_eq!(essence(&tag, "", "song.aac"), "audio/aac");
@@ -240,7 +240,7 @@ fn text_with_a_stray_control_keeps_its_kind() {
 }
 
 #[test]
-fn office_files_are_told_from_zip_by_bytes_and_else_by_claim() {
+fn office_files_differ_from_zip_by_bytes_or_claim() {
     let document = zip(&[("[Content_Types].xml", b"x"), ("word/document.xml", b"x")]);
     let unclear = zip(&[("thumbnail.jpeg", b"x")]);
     let seen_in_part = |name| {
@@ -317,7 +317,7 @@ fn text_is_what_its_extension_says() {
 }
 
 #[test]
-fn a_charset_that_was_seen_or_declared_stays_with_a_text() {
+fn a_text_keeps_its_detected_or_declared_charset() {
     let told = |head: &[u8], declared: &str, name: &str| {
         sniff(head, true, Some(declared), Some(name)).content_type()
     };

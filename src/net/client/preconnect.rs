@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_nobody_takes_is_closed_after_the_idle_time_or_with_its_client() {
+    async fn an_unused_connection_closes_when_idle_or_without_client() {
         let server = Server::new().await;
         server.prepare(Duration::from_millis(50));
         assert!(closes(server.accept().await).await);

@@ -76,10 +76,18 @@ where
         Err(error) if error.is_parse() => {
             // hyper has answered 431 or 400, or nothing to what isn't HTTP, and no service was
             // asked.
-            tracing::info!(peer = %context.peer.0, error = &error as &dyn Error, "refused what can't be read as a request")
+            tracing::info!(
+                peer = %context.peer.0,
+                error = &error as &dyn Error,
+                "refused what can't be read as a request"
+            )
         }
         Err(error) => {
-            tracing::debug!(peer = %context.peer.0, error = &error as &dyn Error, "connection failed")
+            tracing::debug!(
+                peer = %context.peer.0,
+                error = &error as &dyn Error,
+                "connection failed"
+            )
         }
         Ok(()) => {}
     }
@@ -151,8 +159,11 @@ async fn in_time<T>(
     match said {
         Ok(said) => said,
         Err(error) => {
-            let error = &error as &dyn Error;
-            tracing::debug!(peer = %context.peer.0, error, "connection failed before its first request");
+            tracing::debug!(
+                peer = %context.peer.0,
+                error = &error as &dyn Error,
+                "connection failed before its first request"
+            );
             None
         }
     }

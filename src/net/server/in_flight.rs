@@ -24,8 +24,8 @@ use crate::net::read_ahead::{ReadAhead, ReadAheadShare};
 /// it, and hyper's queue has a bound, too.
 const WORTH_IT: usize = 4 * 1024;
 
-/// Counts the requests in flight of one connection. One thread at a time drives a connection, so the
-/// counters need no order among themselves; wrapping round does no harm to comparisons.
+/// Counts the requests in flight of one connection. One thread at a time drives a connection, so
+/// the counters need no order among themselves; wrapping round does no harm to comparisons.
 #[derive(Debug)]
 pub(super) struct InFlightRequests {
     started: AtomicUsize,
@@ -119,7 +119,8 @@ impl Drop for Guard {
     }
 }
 
-/// The service of one connection: the shared one, with the peer made known and its requests in flight counted.
+/// The service of one connection: the shared one, with the peer made known and its requests in
+/// flight counted.
 #[derive(Debug)]
 pub(super) struct TrackInFlight<S> {
     pub(super) service: S,

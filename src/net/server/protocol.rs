@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_byte_of_a_method_decides_unless_it_is_a_p() {
+    fn the_first_byte_decides_unless_it_is_p() {
         assert_eq!(protocol_of(b"G"), Some(WireProtocol::Http1));
         assert_eq!(protocol_of(b"P"), None);
         assert_eq!(protocol_of(b"PO"), Some(WireProtocol::Http1));

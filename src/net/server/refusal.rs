@@ -13,7 +13,8 @@ pub(super) const AT_ONE_TIME: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The bare answer. HTTP/2 clients see it as a connection error, which it is.
-const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n";
+const ANSWER: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\
+                        Retry-After: 1\r\nContent-Length: 0\r\n\r\n";
 
 /// Turns `socket` away without holding up the accept loop.
 pub(super) fn refuse(socket: TcpStream, courtesy: &Arc<Semaphore>, tasks: &TaskTracker) {

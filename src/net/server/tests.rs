@@ -124,7 +124,7 @@ async fn half_a_head_is_closed_after_the_header_timeout() {
 }
 
 #[tokio::test]
-async fn a_head_that_drips_has_no_more_time_than_one_that_stops() {
+async fn a_dripping_head_has_the_same_time_limit() {
     let mut socket = connect(&start(short_heads())).await;
     let dripping = async {
         for byte in GET.bytes().cycle() {
@@ -143,7 +143,7 @@ async fn a_head_that_drips_has_no_more_time_than_one_that_stops() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_outlives_the_header_timeout_but_a_late_second_head_does_not() {
+async fn idle_time_doesnt_count_in_the_header_timeout() {
     let mut socket = connect(&start(short_heads())).await;
     assert!(exchange(&mut socket, GET).await.starts_with("HTTP/1.1 200"));
     sleep(SOON * 3).await;
@@ -154,7 +154,7 @@ async fn an_idle_connection_outlives_the_header_timeout_but_a_late_second_head_d
 }
 
 #[tokio::test]
-async fn an_idle_connection_is_closed_after_the_keep_alive_timeout() {
+async fn an_idle_connection_closes_after_its_keep_alive_timeout() {
     let config = ListenerConfig {
         header_timeout: SOON,
         keep_alive_timeout: SOON * 2,
@@ -222,7 +222,7 @@ async fn http_2_with_prior_knowledge_is_served() {
 }
 
 #[tokio::test]
-async fn an_idle_http_2_connection_gives_its_place_up_although_it_answers_pings() {
+async fn an_idle_http_2_connection_closes_despite_pings() {
     let server = start(ListenerConfig {
         keep_alive_timeout: SOON * 2,
         max_connections: 1,
@@ -252,7 +252,7 @@ async fn an_idle_http_2_connection_gives_its_place_up_although_it_answers_pings(
 }
 
 #[tokio::test]
-async fn a_body_that_is_read_past_the_answer_has_time_while_its_exchange_is_held() {
+async fn a_body_drain_has_time_while_its_request_lasts() {
     let mut socket = connect(&start(short_heads())).await;
     let answer = exchange(
         &mut socket,
@@ -272,7 +272,7 @@ async fn a_body_that_is_read_past_the_answer_has_time_while_its_exchange_is_held
 }
 
 #[tokio::test]
-async fn a_shutdown_closes_idle_connections_and_lets_running_exchanges_finish() {
+async fn a_shutdown_closes_idle_connections_and_finishes_running_requests() {
     let server = start(ListenerConfig::default());
     let (mut idle, mut busy) = (connect(&server).await, connect(&server).await);
     exchange(&mut idle, GET).await;
@@ -314,7 +314,7 @@ async fn an_abort_cuts_what_is_running() {
 }
 
 #[tokio::test]
-async fn a_connection_too_many_is_told_so_and_the_next_one_is_served_again() {
+async fn an_excess_connection_gets_503_and_frees_its_place() {
     let server = start(ListenerConfig {
         max_connections: 1,
         ..ListenerConfig::default()
@@ -339,7 +339,7 @@ async fn a_connection_too_many_is_told_so_and_the_next_one_is_served_again() {
 }
 
 #[tokio::test]
-async fn who_leaves_after_half_a_preface_gives_its_place_back_at_once() {
+async fn a_disconnect_inside_the_preface_frees_its_place() {
     let server = start(ListenerConfig {
         header_timeout: FOREVER,
         max_connections: 3,
@@ -359,7 +359,7 @@ async fn who_leaves_after_half_a_preface_gives_its_place_back_at_once() {
 }
 
 #[tokio::test]
-async fn first_bytes_that_come_one_by_one_are_all_read() {
+async fn a_preface_sent_byte_by_byte_is_read() {
     let server = start(ListenerConfig::default());
     let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
     for (request, answer) in [
@@ -382,7 +382,7 @@ async fn first_bytes_that_come_one_by_one_are_all_read() {
 }
 
 #[tokio::test]
-async fn a_connection_that_has_grown_old_is_asked_to_go() {
+async fn a_connection_past_its_maximum_age_is_closed() {
     let server = start(ListenerConfig {
         max_age: SOON * 2,
         ..ListenerConfig::default()

@@ -83,7 +83,11 @@ impl TlsIdentity {
                     tracing::info!(%cert, "TLS certificate reloaded for new connections");
                 }
                 Err(error) => {
-                    tracing::error!(%cert, %error, "TLS certificate reload failed, keeping the previous one")
+                    tracing::error!(
+                        %cert,
+                        %error,
+                        "TLS certificate reload failed, keeping the previous one"
+                    )
                 }
             }
         }
@@ -199,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cant_be_served_with_is_named_and_never_quoted() {
+    fn an_unusable_file_is_named_and_never_quoted() {
         let (one, other) = (pair(), pair());
         assert!(load(&one.cert, &one.key).is_ok());
         let broken = format!(

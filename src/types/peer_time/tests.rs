@@ -29,7 +29,7 @@ fn wait(header: (&str, &str)) -> Option<Duration> {
 }
 
 #[test]
-fn a_wait_is_read_in_every_form_that_was_seen() {
+fn a_wait_is_read_in_every_known_form() {
     for (name, value) in [
         ("retry-after", "7"),
         ("retry-after", " 7.0 "),
@@ -87,7 +87,7 @@ fn garbage_is_no_wait_and_hides_no_other_header() {
 }
 
 #[test]
-fn a_wait_until_a_date_is_the_same_whichever_clock_is_wrong() {
+fn a_wait_until_a_date_survives_wrong_clocks() {
     let named = headers(&[
         ("date", DATE),
         ("retry-after", "Thu, 27 Jan 2022 20:04:25 GMT"),
@@ -148,7 +148,7 @@ fn one_wrong_clock_of_three_changes_nothing() {
 }
 
 #[test]
-fn of_two_clocks_the_one_that_gives_less_is_believed() {
+fn of_two_clocks_the_shorter_result_is_believed() {
     let right = "2022-01-27T20:03:25Z";
     assert_eq!(
         life("Wed, 26 Jan 2022 20:03:25 GMT", "", right, None),
@@ -180,7 +180,7 @@ fn of_two_clocks_the_one_that_gives_less_is_believed() {
 }
 
 #[test]
-fn an_expiry_is_read_as_a_date_as_a_number_and_as_a_span() {
+fn an_expiry_is_a_date_number_or_span() {
     let clock = PeerClock::of(&headers(&[("date", DATE)]), at("2022-01-27T20:03:25Z"));
     let life =
         |expiry: Value| PeerTime::from_json(&expiry).map(|expiry| clock.url_life(expiry, None));
@@ -230,7 +230,7 @@ fn a_tokens_life_has_a_least_and_a_most() {
 }
 
 #[test]
-fn a_signature_says_how_long_it_is_good_where_it_is_a_jwt_with_both_times() {
+fn a_jwt_signatures_two_times_give_its_lifetime() {
     let signed = |claims: &str| {
         let token = format!("e30.{}.x", URL_SAFE_NO_PAD.encode(claims));
         signed_life(

@@ -31,7 +31,9 @@ def with_requests():
                 if how == "form":
                     response = session.post(url, data=FIELDS, files={"file": (name, file)})
                 else:
-                    response = session.post(url, params=QUERY, data=file if how == "raw" else pieces())
+                    response = session.post(
+                        url, params=QUERY, data=file if how == "raw" else pieces()
+                    )
                 show(began, response.text)
 
 

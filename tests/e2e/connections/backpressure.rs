@@ -315,7 +315,7 @@ impl Storage {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_storage_stops_the_caller_and_the_gateway_holds_a_bounded_part() {
+async fn a_slow_storage_stops_the_caller_in_bounded_memory() {
     let storage = Storage::that_reads(0).await;
     let gateway = storage.gateway(&[]).await;
     let mut caller = Caller::begin(&gateway).await;
@@ -339,7 +339,7 @@ async fn a_slow_storage_stops_the_caller_and_the_gateway_holds_a_bounded_part() 
 const HELD_DOWN: usize = 3 * 256 * KIB;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_reader_stops_storage_and_the_gateway_holds_a_bounded_part() {
+async fn a_slow_reader_stops_storage_in_bounded_memory() {
     let storage = Storage::that_reads(0).await;
     let (gateway, path) = storage.gateway_with_file(&[]).await;
     let socket = TcpSocket::new_v4().unwrap();
@@ -371,7 +371,7 @@ async fn a_slow_reader_stops_storage_and_the_gateway_holds_a_bounded_part() {
 }
 
 #[tokio::test]
-async fn a_caller_that_stops_sending_holds_no_connection_to_storage() {
+async fn a_stalled_caller_holds_no_connection_to_storage() {
     let storage = Storage::that_reads(LARGE / KIB).await;
     let gateway = storage
         .gateway(&[("server.body_idle_timeout", "500ms")])
@@ -426,7 +426,7 @@ async fn open(client: &SendRequest<Bytes>, gateway: &TestGateway, path: &str) ->
 }
 
 #[tokio::test]
-async fn an_http_2_stream_that_nobody_reads_holds_no_connection_to_storage_and_others_go_on() {
+async fn only_an_unread_http_2_stream_is_cut() {
     let storage = Storage::that_reads(0).await;
     let (gateway, path) = storage.gateway_with_file(&IMPATIENT).await;
     let (client, connection) = handshake(TcpStream::connect(gateway.addr).await.unwrap())

@@ -118,7 +118,7 @@ async fn programs_and_the_gateways_own_pages_call_as_before() {
 }
 
 #[tokio::test]
-async fn a_page_behind_a_trusted_proxy_is_its_own_by_the_scheme_that_the_proxy_tells() {
+async fn a_trusted_proxys_scheme_decides_the_pages_own_origin() {
     let gateway = TestGateway::builder()
         .settings(&[("server.trusted_proxies", "127.0.0.1")])
         .start()
@@ -176,7 +176,7 @@ async fn a_link_elsewhere_opens_a_file_but_stores_none() {
 }
 
 #[tokio::test]
-async fn a_listed_page_asks_without_a_key_and_reads_what_it_is_told() {
+async fn a_listed_page_preflights_without_key_and_reads_responses() {
     let gateway = TestGateway::builder()
         .file(&keys())
         .settings(&[("auth.mode", "keys"), ("server.cors_origins", PAGE)])

@@ -58,7 +58,7 @@ async fn have_left(gateway: &TestGateway, count: usize) {
 }
 
 #[tokio::test]
-async fn no_call_is_spent_on_clients_that_have_reset_their_connection() {
+async fn no_call_is_spent_on_a_reset_connection() {
     let gateway = without_calls().await;
     for wire in queued(&gateway, 8, MORE_THAN_THE_LOOK_AHEAD).await {
         wire.reset();
@@ -67,14 +67,14 @@ async fn no_call_is_spent_on_clients_that_have_reset_their_connection() {
 }
 
 #[tokio::test]
-async fn no_call_is_spent_on_clients_that_have_closed_their_connection() {
+async fn no_call_is_spent_on_a_closed_connection() {
     let gateway = without_calls().await;
     drop(queued(&gateway, 8, MORE_THAN_THE_LOOK_AHEAD).await);
     have_left(&gateway, 8).await;
 }
 
 #[tokio::test]
-async fn no_call_is_spent_on_clients_that_left_after_their_last_byte() {
+async fn no_call_is_spent_after_a_late_disconnect() {
     let gateway = without_calls().await;
     drop(queued(&gateway, 4, LARGE).await);
     have_left(&gateway, 4).await;
@@ -103,7 +103,7 @@ async fn final_answer(wire: &mut Wire) -> Answer {
 }
 
 #[tokio::test]
-async fn a_client_that_closes_its_sending_side_gets_its_answer() {
+async fn a_client_that_half_closes_gets_its_response() {
     let gateway = TestGateway::start().await;
     let (content_type, form) = form(&[("channel", "sms")], "a.bin", &noise(LARGE, 1), "");
     for delay in [Duration::ZERO, Duration::from_millis(700)] {
@@ -133,7 +133,7 @@ async fn a_client_that_closes_its_sending_side_gets_its_answer() {
 }
 
 #[tokio::test]
-async fn a_client_that_closes_its_sending_side_gets_a_slow_download() {
+async fn a_client_that_half_closes_gets_a_slow_download() {
     let gateway = TestGateway::start().await;
     let path = stored(&gateway, "a.bin", noise(LARGE, 7)).await;
     gateway
@@ -149,7 +149,7 @@ async fn a_client_that_closes_its_sending_side_gets_a_slow_download() {
 }
 
 #[tokio::test]
-async fn a_client_of_http_1_0_that_closes_its_sending_side_is_told_nothing_in_between() {
+async fn an_http_1_0_half_close_gets_no_100() {
     let gateway = TestGateway::start().await;
     gateway
         .sandbox

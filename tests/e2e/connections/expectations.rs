@@ -6,7 +6,7 @@ use crate::support::gateway::{TestGateway, noise};
 use crate::support::raw_client::Wire;
 
 #[tokio::test]
-async fn what_the_head_refuses_is_refused_before_the_body_is_asked_for() {
+async fn a_refused_head_gets_no_100_continue() {
     let gateway = TestGateway::start().await;
     for (query, lines, status) in [
         ("", "Content-Length: 10\r\n", 400),
@@ -69,7 +69,7 @@ async fn what_the_head_doesnt_refuse_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_caller_that_writes_on_behind_an_early_refusal_can_read_it() {
+async fn a_caller_still_writing_can_read_an_early_refusal() {
     let gateway = TestGateway::start().await;
     let mut wire = Wire::to(gateway.addr).await;
     let length = 10 * 1024 * 1024 + 1;
@@ -88,7 +88,7 @@ async fn a_caller_that_writes_on_behind_an_early_refusal_can_read_it() {
 }
 
 #[tokio::test]
-async fn a_connection_lives_on_after_a_whole_request_refused_or_not() {
+async fn a_whole_request_leaves_its_connection_open() {
     let gateway = TestGateway::start().await;
     let mut wire = Wire::to(gateway.addr).await;
     for (query, status) in [

@@ -40,8 +40,7 @@ fn request(gateway: &TestGateway, method: &str, path: &str) -> Request<()> {
 /// CVE-2023-44487: each stream is opened and taken back at once, which costs the client next to
 /// nothing.
 #[tokio::test]
-async fn streams_that_are_taken_back_at_once_cost_the_client_its_connection_and_nobody_else_anything()
- {
+async fn a_rapid_reset_costs_only_its_own_connection() {
     let gateway = TestGateway::start().await;
     let (client, ending) = connect(&gateway).await;
     let mut opened = 0;
@@ -78,7 +77,7 @@ async fn streams_that_are_taken_back_at_once_cost_the_client_its_connection_and_
 }
 
 #[tokio::test]
-async fn more_streams_than_are_taken_at_one_time_wait_for_their_turn() {
+async fn excess_streams_wait_for_their_turn() {
     let gateway = TestGateway::start().await;
     let id = gateway.upload("a.bin", noise(1000, 1)).await["id"]
         .as_str()
@@ -113,7 +112,7 @@ fn frame(length: u32, kind: u8, stream: u32) -> Vec<u8> {
 
 /// h2spec 4.2/3, which supposes that frames of more than 16 KiB are too large for every server.
 #[tokio::test]
-async fn headers_in_a_frame_larger_than_what_is_taken_end_the_connection() {
+async fn an_oversized_headers_frame_ends_the_connection() {
     const HEADERS: u8 = 1;
     const SETTINGS: u8 = 4;
     const GOAWAY: u8 = 7;
@@ -146,7 +145,7 @@ async fn headers_in_a_frame_larger_than_what_is_taken_end_the_connection() {
 
 /// h2spec 3.5/2. It may be anybody's: RFC 9113 section 3.4 lets the GOAWAY be left out.
 #[tokio::test]
-async fn what_begins_otherwise_than_http_2_is_answered_in_http_1_1_and_closed() {
+async fn an_invalid_preface_gets_an_http_1_1_refusal() {
     let gateway = TestGateway::start().await;
     let mut wire = Wire::to(gateway.addr).await;
     wire.send("INVALID CONNECTION PREFACE\r\n\r\n").await;
@@ -180,7 +179,7 @@ async fn ask_and_take_nothing(
 }
 
 #[tokio::test]
-async fn an_answer_behind_a_shut_window_holds_no_connection_for_ever() {
+async fn a_response_behind_a_shut_window_times_out() {
     let short = [
         ("server.keep_alive_timeout", "1s"),
         ("server.body_idle_timeout", "500ms"),
@@ -206,7 +205,7 @@ async fn an_answer_behind_a_shut_window_holds_no_connection_for_ever() {
 }
 
 #[tokio::test]
-async fn clients_that_take_nothing_dont_use_up_the_grace_time() {
+async fn stalled_clients_dont_use_up_the_grace_period() {
     let gateway = TestGateway::builder()
         .settings(&[("server.shutdown_grace", "1m")])
         .start()
@@ -230,7 +229,7 @@ async fn clients_that_take_nothing_dont_use_up_the_grace_time() {
 }
 
 #[tokio::test]
-async fn streams_that_stand_still_starve_no_other_one_of_their_connection() {
+async fn stalled_streams_starve_no_other_of_their_connection() {
     const STALLED: usize = 12;
     let gateway = TestGateway::builder()
         .settings(&[("server.body_idle_timeout", "2s")])
@@ -271,7 +270,7 @@ async fn streams_that_stand_still_starve_no_other_one_of_their_connection() {
 }
 
 #[tokio::test]
-async fn clients_are_told_to_go_elsewhere_as_soon_as_leaving_begins() {
+async fn a_shutdown_sends_goaway_at_once() {
     let gateway = TestGateway::builder()
         .settings(&[("server.drain_delay", "1m")])
         .start()

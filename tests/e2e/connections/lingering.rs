@@ -20,7 +20,7 @@ async fn refused(gateway: &TestGateway, headers: &str, sent: usize) -> Wire {
 }
 
 #[tokio::test]
-async fn a_refusal_through_a_proxy_comes_after_the_body_and_the_connection_goes_on() {
+async fn through_a_proxy_a_refusal_follows_the_body() {
     let gateway = TestGateway::start().await;
     for mark in [
         "X-Forwarded-For: 192.0.2.1\r\n",
@@ -43,7 +43,7 @@ async fn a_refusal_through_a_proxy_comes_after_the_body_and_the_connection_goes_
 }
 
 #[tokio::test]
-async fn a_refusal_to_a_client_comes_at_once_and_the_rest_is_read_behind_it() {
+async fn a_direct_refusal_precedes_the_rest_of_the_body() {
     let gateway = TestGateway::start().await;
     let mut wire = refused(&gateway, "", SIZE / 2).await;
     let answer = wire.answer().await;
@@ -54,14 +54,14 @@ async fn a_refusal_to_a_client_comes_at_once_and_the_rest_is_read_behind_it() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_is_waited_for_with_100_continue_is_refused_at_once() {
+async fn a_proxy_awaiting_100_continue_is_refused_at_once() {
     let gateway = TestGateway::start().await;
     let mut wire = refused(&gateway, "Via: 1.1 proxy\r\nExpect: 100-continue\r\n", 0).await;
     assert_eq!(wire.answer().await.status, 400);
 }
 
 #[tokio::test]
-async fn a_body_that_is_more_than_anybody_reads_is_refused_at_once() {
+async fn a_body_beyond_the_drain_limit_is_refused_immediately() {
     let gateway = TestGateway::start().await;
     let mut wire = Wire::to(gateway.addr).await;
     wire.send_head("", "Content-Length: 1000000000\r\nVia: 1.1 proxy\r\n")

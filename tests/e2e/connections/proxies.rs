@@ -66,7 +66,8 @@ async fn a_trusted_proxy_says_who_the_client_is() {
         ),
         (
             "standard",
-            "Forwarded: for=1.1.1.1\r\nForwarded: For=\"[2001:db8::7]:4711\";proto=https, for=10.0.0.1\r\n",
+            "Forwarded: for=1.1.1.1\r\nForwarded: For=\"[2001:db8::7]:4711\";proto=https, \
+             for=10.0.0.1\r\n",
             "2001:db8::7",
         ),
         (
@@ -103,6 +104,7 @@ fn a_proxy_that_is_no_address_stops_the_start() {
         &["serve"],
         &owned(&[("SERVER__TRUSTED_PROXIES", "10.0.0.0/8,ingress")]),
     );
-    let expected = "ASSET_GATEWAY_SERVER__TRUSTED_PROXIES: expected an IP address or a range such as 10.0.0.0/8, found \"ingress\"";
+    let expected = "ASSET_GATEWAY_SERVER__TRUSTED_PROXIES: expected an IP address or a range such \
+                    as 10.0.0.0/8, found \"ingress\"";
     assert!(said.lines().any(|line| line == expected), "{said}");
 }

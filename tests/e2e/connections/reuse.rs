@@ -65,7 +65,7 @@ async fn http_2_answers_a_head_without_a_body() {
 }
 
 #[tokio::test]
-async fn http_2_shows_a_broken_stream_and_goes_on_with_the_others() {
+async fn a_broken_http_2_stream_leaves_the_others_running() {
     let gateway = TestGateway::start().await;
     let path = stored(&gateway, "a.bin", noise(300_000, 7)).await;
     let client = http2();
@@ -83,7 +83,7 @@ async fn http_2_shows_a_broken_stream_and_goes_on_with_the_others() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_is_used_again_after_the_header_timeout() {
+async fn an_idle_connection_is_reusable_after_the_header_timeout() {
     let gateway = TestGateway::builder()
         .settings(&[
             ("server.header_timeout", "200ms"),
@@ -125,7 +125,7 @@ async fn a_connection_serves_one_download_after_the_other() {
 }
 
 #[tokio::test]
-async fn one_connection_too_many_is_refused_and_admin_has_its_own() {
+async fn an_excess_connection_is_refused_and_admin_stays_reachable() {
     let gateway = TestGateway::builder()
         .settings(&[("server.max_connections", "1")])
         .start()

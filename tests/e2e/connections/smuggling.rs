@@ -49,7 +49,7 @@ async fn an_ambiguous_head_is_refused_and_its_connection_closed() {
 }
 
 #[tokio::test]
-async fn of_two_framings_the_chunks_count_and_the_connection_ends() {
+async fn of_two_framings_chunked_wins_and_the_connection_ends() {
     // RFC 9112 section 6.3: Transfer-Encoding overrides Content-Length, and the connection is
     // closed after it.
     let gateway = TestGateway::start().await;

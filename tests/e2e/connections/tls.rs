@@ -120,7 +120,7 @@ async fn handshake(
 }
 
 #[tokio::test]
-async fn a_file_goes_up_and_down_over_the_protocol_that_alpn_chooses() {
+async fn a_round_trip_uses_the_protocol_that_alpn_chooses() {
     let (identity, certificate) = Identity::new();
     let gateway = identity.gateway(&[]).await;
     let clients = [
@@ -155,7 +155,7 @@ async fn a_file_goes_up_and_down_over_the_protocol_that_alpn_chooses() {
 }
 
 #[tokio::test]
-async fn a_client_that_negotiates_nothing_is_spoken_to_in_http_1_1() {
+async fn a_client_without_alpn_gets_http_1_1() {
     let (identity, _) = Identity::new();
     let gateway = identity.gateway(&[]).await;
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
@@ -174,7 +174,7 @@ async fn a_client_that_negotiates_nothing_is_spoken_to_in_http_1_1() {
 }
 
 #[tokio::test]
-async fn a_changed_certificate_is_shown_to_new_connections_and_a_broken_one_isnt() {
+async fn new_connections_get_a_changed_but_no_broken_certificate() {
     let (identity, first) = Identity::new();
     let gateway = identity.gateway(&[]).await;
     let kept = trusting(&first);
@@ -201,7 +201,7 @@ async fn a_changed_certificate_is_shown_to_new_connections_and_a_broken_one_isnt
 }
 
 #[tokio::test]
-async fn silence_garbage_and_plain_text_hold_nobody_up_and_are_closed_in_time() {
+async fn silence_garbage_and_plaintext_delay_nobody_and_are_closed() {
     let (identity, certificate) = Identity::new();
     let gateway = identity.gateway(&[("server.header_timeout", "2s")]).await;
     let mut stalled = Vec::new();
@@ -244,7 +244,7 @@ async fn who_only_shakes_hands_is_closed_in_time() {
 }
 
 #[tokio::test]
-async fn a_head_that_drips_over_tls_is_closed_in_time() {
+async fn a_dripping_head_over_tls_is_closed() {
     let (identity, _) = Identity::new();
     let gateway = identity.gateway(&[("server.header_timeout", "1s")]).await;
     let mut stream = handshake(&gateway, &identity, &rustls::version::TLS13).await;
@@ -264,7 +264,7 @@ async fn a_head_that_drips_over_tls_is_closed_in_time() {
 }
 
 #[tokio::test]
-async fn who_comes_when_there_are_too_many_is_closed_at_once() {
+async fn an_excess_tls_connection_is_closed_at_once() {
     let (identity, certificate) = Identity::new();
     let gateway = identity.gateway(&[("server.max_connections", "1")]).await;
     let kept = trusting_over_http1(&certificate);
@@ -337,7 +337,7 @@ pub(crate) async fn terminate(identity: &Identity, behind: SocketAddr) -> Socket
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn egain_is_asked_over_tls_if_its_certificate_is_trusted_and_else_not() {
+async fn egain_is_called_only_with_a_trusted_certificate() {
     let sandbox = Sandbox::start(SandboxConfig::default()).unwrap();
     let ((egains, _), (strangers, _)) = (Identity::new(), Identity::new());
     let front = terminate(&egains, sandbox.addr()).await;

@@ -26,7 +26,7 @@ async fn shelf() -> (TestGateway, String) {
 }
 
 #[tokio::test]
-async fn a_stream_that_breaks_is_taken_up_where_it_stopped() {
+async fn a_broken_stream_resumes_where_it_stopped() {
     let (gateway, path) = shelf().await;
     for after in [1, 65_536, 200_000, SIZE as u64 - 1] {
         gateway.sandbox.fault(cut(after));
@@ -45,7 +45,7 @@ async fn a_stream_that_breaks_is_taken_up_where_it_stopped() {
 }
 
 #[tokio::test]
-async fn a_stream_that_breaks_again_and_again_gets_on_nevertheless() {
+async fn a_stream_that_breaks_repeatedly_still_completes() {
     let (gateway, path) = shelf().await;
     (0..10).for_each(|_| gateway.sandbox.fault(cut(20_000)));
     assert!(
@@ -86,7 +86,7 @@ async fn a_range_that_breaks_is_taken_up_within_itself() {
 }
 
 #[tokio::test]
-async fn a_stream_that_breaks_when_its_url_has_died_goes_on_with_a_fresh_one() {
+async fn a_broken_stream_with_expired_url_resumes_with_another() {
     let config = SandboxConfig {
         download_life: Duration::from_secs(2),
         ..SandboxConfig::default()
@@ -114,7 +114,7 @@ async fn a_stream_that_breaks_when_its_url_has_died_goes_on_with_a_fresh_one() {
 }
 
 #[tokio::test]
-async fn a_break_without_a_strong_validator_is_seen_by_the_caller() {
+async fn a_break_without_strong_validator_reaches_the_caller() {
     let (gateway, path) = shelf().await;
     for fault in [
         cut(100_000).no_etag(),
@@ -135,8 +135,10 @@ async fn a_break_without_a_strong_validator_is_seen_by_the_caller() {
 }
 
 #[tokio::test]
-async fn a_break_without_a_length_is_seen_by_the_caller() {
-    let chunked = b"HTTP/1.1 200 OK\r\netag: \"e\"\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\nnonsense\r\n".to_vec();
+async fn a_break_without_length_reaches_the_caller() {
+    let chunked = b"HTTP/1.1 200 OK\r\netag: \"e\"\r\ntransfer-encoding: chunked\r\n\r\n5\r\n\
+                    hello\r\nnonsense\r\n"
+        .to_vec();
     let gateway = Storage::that_says(vec![chunked]).await.gateway(&[]).await;
     let path = stored(&gateway, "a.bin", noise(10, 5)).await;
     assert!(
@@ -152,13 +154,15 @@ async fn a_break_without_a_length_is_seen_by_the_caller() {
 }
 
 #[tokio::test]
-async fn a_stream_isnt_taken_up_with_bytes_of_another_file() {
+async fn a_stream_never_resumes_with_another_files_bytes() {
     let first =
         b"HTTP/1.1 200 OK\r\netag: \"one\"\r\ncontent-length: 10\r\nconnection: close\r\n\r\n01234"
             .to_vec();
     let other =
         b"HTTP/1.1 200 OK\r\netag: \"two\"\r\ncontent-length: 10\r\n\r\nabcdefghij".to_vec();
-    let part = b"HTTP/1.1 206 Part\r\netag: \"two\"\r\ncontent-range: bytes 5-9/10\r\ncontent-length: 5\r\n\r\nfghij".to_vec();
+    let part = b"HTTP/1.1 206 Part\r\netag: \"two\"\r\ncontent-range: bytes 5-9/10\r\n\
+                 content-length: 5\r\n\r\nfghij"
+        .to_vec();
     for second in [other, part] {
         let storage = Storage::that_says(vec![first.clone(), second]).await;
         let gateway = storage
@@ -185,7 +189,7 @@ async fn a_stream_isnt_taken_up_with_bytes_of_another_file() {
 }
 
 #[tokio::test]
-async fn a_storage_that_falls_silent_in_the_middle_is_given_up_visibly() {
+async fn a_storage_that_stalls_midway_cuts_the_download() {
     let silent = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n01234".to_vec();
     let gateway = Storage::that_says(vec![silent])
         .await

@@ -76,7 +76,7 @@ fn validators(answer: &Response) -> [Option<HeaderValue>; 2] {
 }
 
 #[tokio::test]
-async fn bytes_may_be_kept_for_as_long_as_the_setting_says() {
+async fn bytes_are_cacheable_for_the_configured_time() {
     for (setting, said) in [
         ("1h", "private, immutable, max-age=3600"),
         ("10m", "private, immutable, max-age=600"),
@@ -102,7 +102,7 @@ async fn bytes_may_be_kept_for_as_long_as_the_setting_says() {
 }
 
 #[tokio::test]
-async fn get_and_head_have_the_same_validators_in_any_order() {
+async fn get_and_head_have_equal_validators_in_any_order() {
     for methods in [[Method::GET, Method::HEAD], [Method::HEAD, Method::GET]] {
         for shelf in [Shelf::open().await, Shelf::weak().await] {
             let mut seen = Vec::new();
@@ -142,7 +142,7 @@ async fn storages_strong_validator_is_passed_on_and_another_replaced() {
 }
 
 #[tokio::test]
-async fn what_the_caller_has_costs_neither_a_call_nor_a_request_to_storage() {
+async fn a_conditional_get_needs_neither_egain_nor_storage() {
     for shelf in [Shelf::open().await, Shelf::weak().await] {
         let first = shelf.get(&[]).await;
         let (tag, asked) = (
@@ -183,7 +183,7 @@ async fn what_the_caller_has_costs_neither_a_call_nor_a_request_to_storage() {
 }
 
 #[tokio::test]
-async fn the_gateways_own_tag_is_proof_enough_where_nothing_is_remembered() {
+async fn the_own_etag_gives_304_with_an_empty_cache() {
     let shelf = Shelf::open().await;
     let own = shelf.own_tag();
     assert_eq!(
@@ -219,7 +219,7 @@ async fn the_gateways_own_tag_is_proof_enough_where_nothing_is_remembered() {
 }
 
 #[tokio::test]
-async fn an_asset_that_is_known_to_be_gone_is_not_found_whatever_the_caller_has() {
+async fn a_deleted_asset_is_404_whatever_the_caller_has() {
     let shelf = Shelf::open().await;
     let own = shelf.own_tag();
     let deleted = shelf
@@ -238,10 +238,14 @@ async fn an_asset_that_is_known_to_be_gone_is_not_found_whatever_the_caller_has(
 }
 
 #[tokio::test]
-async fn ranges_and_conditions_with_the_own_tag_hold_and_storage_never_sees_it() {
+async fn the_own_etag_works_without_reaching_storage() {
     let said = |status: &str, range: &str, body: &str| {
         let length = body.len();
-        format!("HTTP/1.1 {status}\r\n{range}content-length: {length}\r\nconnection: close\r\n\r\n{body}").into_bytes()
+        format!(
+            "HTTP/1.1 {status}\r\n{range}content-length: {length}\r\nconnection: close\r\n\r\n\
+                 {body}"
+        )
+        .into_bytes()
     };
     let part = || said("206 Part", "content-range: bytes 2-4/10\r\n", "234");
     let whole = || said("200 OK", "", "0123456789");

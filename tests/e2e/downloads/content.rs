@@ -28,7 +28,7 @@ fn text<'r>(answer: &'r Response, name: &str) -> &'r str {
 }
 
 #[tokio::test]
-async fn bytes_come_with_all_that_keeps_a_browser_from_running_them() {
+async fn bytes_come_with_headers_that_prevent_execution() {
     let gateway = TestGateway::start().await;
     let path = stored(&gateway, "photo.bin", noise(1000, 1)).await;
     let answer = gateway.get(&path).send().await.unwrap();
@@ -52,7 +52,7 @@ async fn bytes_come_with_all_that_keeps_a_browser_from_running_them() {
 }
 
 #[tokio::test]
-async fn only_what_runs_nothing_is_shown_in_place_and_names_keep_their_letters() {
+async fn only_inert_types_are_inline_and_names_keep_letters() {
     let gateway = TestGateway::start().await;
     let png =
         b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89".to_vec();
@@ -85,9 +85,12 @@ async fn the_browsers_own_viewers_may_work_and_nothing_else() {
     let gateway = TestGateway::start().await;
     let png =
         b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89".to_vec();
-    let wav =
-        [b"RIFF\x2c\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x80\x3e\0\0\x02\0\x10\0data\x08\0\0\0".as_slice(), &[0; 8]]
-            .concat();
+    let wav = [
+        b"RIFF\x2c\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x80\x3e\0\0".as_slice(),
+        b"\x02\0\x10\0data\x08\0\0\0",
+        &[0; 8],
+    ]
+    .concat();
     let nothing = "sandbox; default-src 'none'";
     for (name, bytes, shown, policy) in [
         (
@@ -139,7 +142,7 @@ async fn the_browsers_own_viewers_may_work_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn the_charset_of_a_text_is_told_where_it_is_seen() {
+async fn a_detected_charset_is_in_the_content_type() {
     let gateway = TestGateway::start().await;
     let latin_1 = b"Gr\xfc\xdfe\n".to_vec();
     let long = "\u{4f60}\u{597d}".repeat(200_000);
@@ -230,7 +233,7 @@ async fn a_declared_charset_comes_back_with_the_text() {
 }
 
 #[tokio::test]
-async fn a_head_request_is_answered_from_metadata_and_storage_isnt_asked() {
+async fn a_head_request_needs_only_metadata() {
     let gateway = TestGateway::start().await;
     let path = stored(&gateway, "a.txt", b"0123456789".to_vec()).await;
     let head = gateway
@@ -256,7 +259,7 @@ async fn a_head_request_is_answered_from_metadata_and_storage_isnt_asked() {
 }
 
 #[tokio::test]
-async fn a_head_request_for_an_asset_of_unknown_size_claims_no_length() {
+async fn a_head_request_claims_no_length_if_unknown() {
     let gateway = TestGateway::start().await;
     let path = stored(&gateway, "a.txt", b"0123456789".to_vec()).await;
     gateway
@@ -286,7 +289,7 @@ async fn a_head_request_for_an_asset_of_unknown_size_claims_no_length() {
 }
 
 #[tokio::test]
-async fn an_asset_of_which_nothing_but_its_url_is_known_is_served_safely() {
+async fn an_asset_without_metadata_is_served_safely() {
     let gateway = TestGateway::start().await;
     for field in ["name", "contentType", "size", "id"] {
         let path = stored(&gateway, "a.html", b"<!DOCTYPE html><html></html>".to_vec()).await;
@@ -305,7 +308,7 @@ async fn an_asset_of_which_nothing_but_its_url_is_known_is_served_safely() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_given_where_the_query_or_the_setting_asks_for_one() {
+async fn a_redirect_follows_the_query_or_the_setting() {
     for (mode, query, redirects) in [
         ("stream", "", false),
         ("stream", "?redirect=1", true),
@@ -352,7 +355,7 @@ async fn a_redirect_is_given_where_the_query_or_the_setting_asks_for_one() {
 }
 
 #[tokio::test]
-async fn an_object_stored_in_an_encoding_passes_as_it_is() {
+async fn an_encoded_object_passes_unchanged() {
     let gateway = TestGateway::start().await;
     // No gzip at all: whoever tries to decode it fails.
     let path = stored(&gateway, "a.bin", noise(5000, 3)).await;

@@ -21,7 +21,7 @@ async fn delete(gateway: &TestGateway, path: &str) -> Response {
 }
 
 #[tokio::test]
-async fn a_deleted_asset_is_gone_at_once_though_its_url_was_remembered() {
+async fn a_deleted_asset_is_gone_despite_its_cached_url() {
     let gateway = TestGateway::start().await;
     let path = stored(&gateway).await;
     assert_eq!(
@@ -95,7 +95,7 @@ async fn an_unknown_asset_cant_be_deleted() {
 }
 
 #[tokio::test]
-async fn an_asset_in_use_cant_be_deleted_and_is_still_served() {
+async fn an_asset_in_use_survives_deletion_and_is_served() {
     let gateway = TestGateway::start().await;
     let path = stored(&gateway).await;
     let said = json!({"code": "409-100", "developerMessage": "in use"});
@@ -122,7 +122,7 @@ async fn an_asset_in_use_cant_be_deleted_and_is_still_served() {
 }
 
 #[tokio::test]
-async fn a_url_is_forgotten_also_when_nobody_knows_whether_the_asset_is_deleted() {
+async fn an_unclear_deletion_drops_the_cached_url() {
     let gateway = TestGateway::builder()
         .settings(&[("egain.request_timeout", "300ms")])
         .start()

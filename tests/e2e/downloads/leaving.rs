@@ -68,7 +68,7 @@ async fn content_count(gateway: &TestGateway, status: u16) -> f64 {
 }
 
 #[tokio::test]
-async fn a_caller_that_leaves_in_the_middle_is_counted_and_gives_its_place_back() {
+async fn a_disconnect_midway_is_counted_and_frees_the_permit() {
     let silent = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n01234".to_vec();
     let storage = Storage::that_says(vec![
         silent,
@@ -114,7 +114,7 @@ async fn a_caller_that_leaves_in_the_middle_is_counted_and_gives_its_place_back(
 }
 
 #[tokio::test]
-async fn a_caller_that_leaves_before_the_answer_gives_its_place_back() {
+async fn a_disconnect_before_the_response_frees_the_permit() {
     let gateway = TestGateway::builder()
         .settings(&[("server.max_downloads", "1")])
         .start()
@@ -135,7 +135,7 @@ async fn a_caller_that_leaves_before_the_answer_gives_its_place_back() {
 }
 
 #[tokio::test]
-async fn an_upload_too_many_is_refused_at_once_and_nothing_else_is() {
+async fn only_the_excess_upload_is_refused() {
     let gateway = TestGateway::builder()
         .settings(&[("server.max_uploads", "1")])
         .start()

@@ -30,7 +30,7 @@ pub(crate) fn max_age(headers: &HeaderMap) -> u64 {
 }
 
 #[tokio::test]
-async fn metadata_says_all_that_egain_says_and_the_url_serves_the_file() {
+async fn metadata_equals_egains_and_its_url_serves_the_file() {
     let gateway = TestGateway::start().await;
     let path = stored(&gateway).await;
     let answer = gateway.get(&path).send().await.unwrap();
@@ -73,7 +73,7 @@ async fn metadata_says_all_that_egain_says_and_the_url_serves_the_file() {
 }
 
 #[tokio::test]
-async fn a_url_is_asked_for_once_and_given_out_many_times() {
+async fn one_call_gives_a_url_for_many_requests() {
     let gateway = TestGateway::start().await;
     let path = stored(&gateway).await;
     let mut bodies = Vec::new();
@@ -106,7 +106,7 @@ async fn a_url_is_asked_for_once_and_given_out_many_times() {
 }
 
 #[tokio::test]
-async fn a_caller_that_wants_no_cache_gets_a_fresh_url_and_leaves_it_to_the_others() {
+async fn a_no_cache_request_refreshes_the_url_for_all() {
     let gateway = TestGateway::start().await;
     let path = stored(&gateway).await;
     let old = gateway
@@ -139,7 +139,7 @@ async fn a_caller_that_wants_no_cache_gets_a_fresh_url_and_leaves_it_to_the_othe
 }
 
 #[tokio::test]
-async fn a_forced_refresh_that_fails_leaves_the_url_that_is_there() {
+async fn a_failed_forced_refresh_retains_the_cached_url() {
     let gateway = TestGateway::builder()
         .settings(&[("cache.negative_ttl", "200ms")])
         .start()
@@ -186,7 +186,7 @@ async fn a_forced_refresh_that_fails_leaves_the_url_that_is_there() {
 }
 
 #[tokio::test]
-async fn a_forced_refresh_of_what_is_gone_says_so_from_then_on() {
+async fn a_forced_refresh_of_a_deleted_asset_is_remembered() {
     let gateway = TestGateway::start().await;
     let path = stored(&gateway).await;
     gateway.get(&path).send().await.unwrap();
@@ -205,7 +205,7 @@ async fn a_forced_refresh_of_what_is_gone_says_so_from_then_on() {
 }
 
 #[tokio::test]
-async fn forced_refreshes_of_one_id_cost_one_call_in_a_while() {
+async fn forced_refreshes_of_one_id_are_rate_limited() {
     let gateway = TestGateway::builder()
         .settings(&[("cache.negative_ttl", "1s")])
         .start()
@@ -236,7 +236,7 @@ async fn forced_refreshes_of_one_id_cost_one_call_in_a_while() {
 }
 
 #[tokio::test]
-async fn a_hundred_callers_of_a_cold_id_cost_one_call() {
+async fn a_hundred_callers_of_one_id_share_one_call() {
     let gateway = TestGateway::start().await;
     let path = stored(&gateway).await;
     gateway
@@ -258,7 +258,7 @@ async fn a_hundred_callers_of_a_cold_id_cost_one_call() {
 }
 
 #[tokio::test]
-async fn a_hundred_callers_of_an_unknown_id_or_of_a_url_without_expiry_cost_one_call_each() {
+async fn uncacheable_responses_also_share_one_call() {
     let gateway = TestGateway::start().await;
     let path = stored(&gateway).await;
     let slow = || {
@@ -287,7 +287,7 @@ async fn a_hundred_callers_of_an_unknown_id_or_of_a_url_without_expiry_cost_one_
 }
 
 #[tokio::test]
-async fn a_leader_that_leaves_doesnt_make_those_who_wait_with_it_ask_again() {
+async fn a_disconnected_leader_costs_its_followers_no_call() {
     let gateway = TestGateway::start().await;
     let path = stored(&gateway).await;
     gateway
@@ -303,7 +303,7 @@ async fn a_leader_that_leaves_doesnt_make_those_who_wait_with_it_ask_again() {
 }
 
 #[tokio::test]
-async fn not_found_is_remembered_for_a_while_and_then_asked_again() {
+async fn not_found_is_cached_for_a_limited_time() {
     let gateway = TestGateway::builder()
         .settings(&[("cache.negative_ttl", "500ms")])
         .start()
@@ -348,7 +348,7 @@ async fn a_failure_of_egain_is_not_remembered() {
 }
 
 #[tokio::test]
-async fn a_head_request_for_metadata_is_an_exchange_like_any_other() {
+async fn a_head_request_for_metadata_is_logged_and_counted() {
     let gateway = TestGateway::start().await;
     let path = stored(&gateway).await;
     let whole = gateway.get(&path).send().await.unwrap();

@@ -22,7 +22,7 @@ async fn stored(gateway: &TestGateway) -> String {
 }
 
 #[tokio::test]
-async fn an_asset_that_becomes_available_in_time_is_waited_for() {
+async fn a_pending_asset_is_served_once_available() {
     let gateway = TestGateway::builder()
         .settings(&[("egain.pending_wait", "5s")])
         .start()
@@ -37,7 +37,7 @@ async fn an_asset_that_becomes_available_in_time_is_waited_for() {
 }
 
 #[tokio::test]
-async fn an_asset_that_doesnt_is_told_as_pending_and_remembered_as_such_for_a_while() {
+async fn a_still_pending_asset_is_reported_and_cached_briefly() {
     let gateway = TestGateway::builder()
         .settings(&[
             ("egain.pending_wait", "1500ms"),

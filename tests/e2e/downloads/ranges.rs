@@ -54,7 +54,7 @@ async fn one_range_in_every_form_is_served() {
 }
 
 #[tokio::test]
-async fn a_range_outside_the_file_is_told_with_the_files_size() {
+async fn an_unsatisfiable_range_gets_the_files_size() {
     let answer = Shelf::open().await.get(&[(RANGE, "bytes=10-")]).await;
     assert_eq!(answer.headers()[CONTENT_RANGE], "bytes */10");
     assert_eq!(
@@ -70,7 +70,7 @@ async fn a_range_outside_the_file_is_told_with_the_files_size() {
 }
 
 #[tokio::test]
-async fn a_range_outside_the_file_is_no_failed_transfer_though_storage_says_more_about_it() {
+async fn a_416_with_a_body_is_no_failed_transfer() {
     let shelf = Shelf::open().await;
     let beyond = Fault::at(SandboxOperation::Download)
         .status(StatusCode::RANGE_NOT_SATISFIABLE)
@@ -109,12 +109,14 @@ async fn a_failed_precondition_is_passed_on_without_storages_words() {
 }
 
 #[tokio::test]
-async fn several_ranges_are_passed_on_and_the_answer_keeps_its_own_type() {
+async fn several_ranges_pass_on_as_multipart_byteranges() {
     let multipart = "multipart/byteranges; boundary=x";
-    let body = "--x\r\nContent-Range: bytes 0-0/10\r\n\r\n0\r\n--x\r\nContent-Range: bytes 2-2/10\r\n\r\n2\r\n--x--\r\n";
+    let body = "--x\r\nContent-Range: bytes 0-0/10\r\n\r\n0\r\n--x\r\n\
+                Content-Range: bytes 2-2/10\r\n\r\n2\r\n--x--\r\n";
     let length = body.len();
     let said = format!(
-        "HTTP/1.1 206 Partial\r\ncontent-type: {multipart}\r\netag: \"e\"\r\ncontent-length: {length}\r\n\r\n{body}"
+        "HTTP/1.1 206 Partial\r\ncontent-type: {multipart}\r\netag: \"e\"\r\n\
+         content-length: {length}\r\n\r\n{body}"
     );
     let storage = Storage::that_says(vec![said.into_bytes()]).await;
     let gateway = storage.gateway(&[]).await;
@@ -172,7 +174,7 @@ async fn what_the_caller_has_already_isnt_sent_again() {
 }
 
 #[tokio::test]
-async fn a_range_of_the_same_file_only_is_served_if_it_is_the_same_file() {
+async fn if_range_serves_a_part_of_the_same_file() {
     let shelf = Shelf::open().await;
     let etag = shelf.get(&[]).await.headers()[ETAG].clone();
     let same = shelf

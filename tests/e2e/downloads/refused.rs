@@ -23,7 +23,7 @@ async fn asked(gateway: &TestGateway) -> (u64, u64, f64) {
 }
 
 #[tokio::test]
-async fn a_url_that_storage_refuses_is_replaced_once_unseen_by_the_caller() {
+async fn a_refused_url_is_replaced_once_unseen_by_callers() {
     for (count, status) in [401, 403, 404, 410].into_iter().enumerate() {
         let gateway = TestGateway::start().await;
         let path = stored(&gateway, "a.bin", noise(100, 1)).await;
@@ -45,7 +45,7 @@ async fn a_url_that_storage_refuses_is_replaced_once_unseen_by_the_caller() {
 }
 
 #[tokio::test]
-async fn a_url_that_dies_under_many_callers_is_replaced_by_one_call() {
+async fn one_call_replaces_a_dead_url_for_many_callers() {
     let gateway = TestGateway::start().await;
     let path = stored(&gateway, "a.bin", noise(100, 1)).await;
     gateway.download(path.split('/').nth(3).unwrap()).await;
@@ -104,7 +104,7 @@ async fn a_url_that_is_refused_twice_is_storages_fault() {
 }
 
 #[tokio::test]
-async fn an_asset_whose_bytes_are_gone_costs_a_few_calls_however_often_it_is_asked_for() {
+async fn an_asset_with_lost_bytes_costs_few_calls() {
     let gateway = TestGateway::builder()
         .settings(&[("cache.negative_ttl", "200ms")])
         .start()
@@ -147,7 +147,7 @@ async fn an_asset_whose_bytes_are_gone_costs_a_few_calls_however_often_it_is_ask
 }
 
 #[tokio::test]
-async fn a_storage_that_refuses_everything_uses_no_calls_up_and_no_good_url() {
+async fn a_storage_refusing_everything_costs_few_calls() {
     let gateway = TestGateway::start().await;
     let mut paths = Vec::new();
     for number in 0..40 {
@@ -213,7 +213,7 @@ async fn any_other_failure_of_storage_costs_no_call() {
 }
 
 #[tokio::test]
-async fn an_asset_that_was_deleted_elsewhere_isnt_found_though_its_url_is_remembered() {
+async fn an_asset_deleted_elsewhere_is_404_despite_its_url() {
     let gateway = TestGateway::start().await;
     let path = stored(&gateway, "a.bin", noise(100, 1)).await;
     let id = path.split('/').nth(3).unwrap();

@@ -89,7 +89,7 @@ async fn gateway_with_file() -> (TestGateway, String) {
 }
 
 #[tokio::test]
-async fn a_reader_that_is_slow_but_steady_is_never_cut() {
+async fn a_slow_but_steady_reader_is_never_cut() {
     let (gateway, ask) = gateway_with_file().await;
     let mut readers = JoinSet::new();
     for pace in PACES {
@@ -106,7 +106,7 @@ async fn a_reader_that_is_slow_but_steady_is_never_cut() {
 }
 
 #[tokio::test]
-async fn a_reader_that_takes_nothing_is_cut_and_told_apart_from_one_that_left() {
+async fn a_stalled_reader_is_cut_and_not_logged_499() {
     let (gateway, ask) = gateway_with_file().await;
     let began = Instant::now();
     let mut reader = Wire::to(gateway.addr).await;
@@ -178,7 +178,7 @@ async fn gateway_before(storage: SocketAddr) -> TestGateway {
 }
 
 #[tokio::test]
-async fn a_storage_that_is_slow_but_steady_is_never_cut() {
+async fn a_slow_but_steady_storage_is_never_cut() {
     let mut uploads = JoinSet::new();
     // Each takes longer than the limit for what lies in the gateway and in the systems' buffers
     // alone.
@@ -233,7 +233,7 @@ async fn a_storage_that_takes_nothing_more_is_given_up() {
 /// Of these sizes hyper's buffer is full in some: then it doesn't ask for more of a body, and so
 /// doesn't hear that it has ended.
 #[tokio::test]
-async fn a_storage_that_was_given_up_holds_neither_its_connection_nor_the_callers() {
+async fn an_abandoned_storage_holds_no_connections() {
     let gateway = gateway_before(storage_that_stops().await).await;
     for size in [300_000, 500_000, 700_000, 858_203] {
         let upload = async {

@@ -14,14 +14,20 @@ const SECRET: &str = "agw_auth-token-of-an-account";
 /// An account of a channel of this type, as eGain's documents have it.
 fn account(gateway: &TestGateway, kind: &str, address: &str) -> Value {
     json!({
-        "name": format!("An account of {kind}"), "address": address, "channel": {"id": channel(gateway, kind)},
+        "name": format!("An account of {kind}"),
+        "address": address,
+        "channel": {"id": channel(gateway, kind)},
         "caseManagement": {"sameCaseDuration": 1440, "copyCustomAttributes": true},
         "chatConfigurations": {
             "timeout": 240, "defaultLanguage": "en-US", "onAgentUnavailability": "off_hours",
             "allowLogoutWithOpenChats": false, "allowQueueTransferOnAgentUnavailability": false,
-            "orchestration": {"id": "0f8fad5b-d9cb-469f-a165-70867728950e"}, "entryPoint": {"id": "1001"},
+            "orchestration": {"id": "0f8fad5b-d9cb-469f-a165-70867728950e"},
+            "entryPoint": {"id": "1001"},
         },
-        "attributes": [{"name": "accountSid", "value": "AC1"}, {"name": "authToken", "value": SECRET}],
+        "attributes": [
+            {"name": "accountSid", "value": "AC1"},
+            {"name": "authToken", "value": SECRET},
+        ],
     })
 }
 
@@ -75,7 +81,7 @@ const VARIANTS: [(&str, &str); 4] = [
 ];
 
 #[tokio::test]
-async fn each_variant_is_created_shown_replaced_and_deleted_without_showing_a_secret() {
+async fn every_account_variant_works_without_showing_secrets() {
     let gateway = TestGateway::start().await;
     for (kind, address) in VARIANTS {
         let created = send(
@@ -155,7 +161,7 @@ async fn each_variant_is_created_shown_replaced_and_deleted_without_showing_a_se
 }
 
 #[tokio::test]
-async fn everything_that_is_wrong_is_told_at_once_and_nothing_is_sent() {
+async fn all_mistakes_are_reported_and_nothing_is_sent() {
     let gateway = TestGateway::start().await;
     let mut document = account(&gateway, "sms_twilio", "4155550100");
     document["chatConfigurations"]["timeout"] = json!(2);
@@ -163,8 +169,10 @@ async fn everything_that_is_wrong_is_told_at_once_and_nothing_is_sent() {
     document["attributes"] = json!([{"name": "authToken", "value": SECRET}]);
     let (status, said) =
         detail(send(&gateway, Method::POST, "/v1/accounts", &document).await).await;
-    let expected = "address: + and up to 15 digits for Twilio SMS, is \"4155550100\"; chatConfigurations.timeout: 3 to 10080, is 2; \
-                    chatConfigurations.timeOut: unknown: did you mean timeout?; attributes.accountSid: missing: Twilio SMS needs it";
+    let expected = "address: + and up to 15 digits for Twilio SMS, is \"4155550100\"; \
+                    chatConfigurations.timeout: 3 to 10080, is 2; \
+                    chatConfigurations.timeOut: unknown: did you mean timeout?; \
+                    attributes.accountSid: missing: Twilio SMS needs it";
     let mut told: Vec<_> = said.split("; ").collect();
     let mut awaited: Vec<_> = expected.split("; ").collect();
     told.sort_unstable();
@@ -191,7 +199,7 @@ async fn everything_that_is_wrong_is_told_at_once_and_nothing_is_sent() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_account_is_refused_without_a_call() {
+async fn a_malformed_account_is_refused_without_a_call() {
     let gateway = TestGateway::start().await;
     let post = async |kind: &str, body: &str| {
         let request = gateway.post("/v1/accounts").header("content-type", kind);
@@ -217,7 +225,7 @@ async fn a_body_that_is_no_account_is_refused_without_a_call() {
 }
 
 #[tokio::test]
-async fn only_an_operator_works_on_accounts_and_others_cost_no_call() {
+async fn non_operators_are_refused_accounts_without_a_call() {
     let keys = ["reader", "adapter", "operator"]
         .map(|role| secret_canary::entry(role, &format!("role = \"{role}\"")))
         .concat();
@@ -310,7 +318,7 @@ async fn lists_are_passed_on_page_by_page() {
 }
 
 #[tokio::test]
-async fn a_failing_egain_is_told_as_what_it_is_and_a_creation_isnt_repeated() {
+async fn egains_failures_are_reported_and_creations_arent_repeated() {
     let gateway = TestGateway::start().await;
     let document = account(&gateway, "whatsapp", "14155550100");
     gateway.sandbox.fault(

@@ -47,7 +47,7 @@ async fn probes_are_answered() {
 }
 
 #[tokio::test]
-async fn the_gateway_is_ready_though_egain_is_down_and_says_that_it_is() {
+async fn the_gateway_is_ready_and_reports_egains_outage() {
     let gateway = TestGateway::start().await;
     gateway
         .sandbox
@@ -65,7 +65,7 @@ async fn the_gateway_is_ready_though_egain_is_down_and_says_that_it_is() {
 }
 
 #[tokio::test]
-async fn nothing_of_admin_is_on_the_data_listener_and_nothing_of_data_on_the_other() {
+async fn data_and_admin_listeners_share_no_routes() {
     let gateway = TestGateway::start().await;
     for path in [
         "/metrics",
@@ -112,7 +112,7 @@ async fn nothing_of_admin_is_on_the_data_listener_and_nothing_of_data_on_the_oth
 }
 
 #[tokio::test]
-async fn an_asset_that_cant_be_deleted_is_told_to_the_operator() {
+async fn an_undeletable_asset_is_reported_to_the_operator() {
     let gateway = TestGateway::start().await;
     gateway
         .sandbox
@@ -167,7 +167,7 @@ async fn an_asset_that_cant_be_deleted_is_told_to_the_operator() {
 }
 
 #[tokio::test]
-async fn metrics_are_what_a_scraper_reads_and_all_of_the_table() {
+async fn metrics_are_readable_by_scrapers_and_complete() {
     let gateway = TestGateway::builder()
         .settings(&[("egain.monthly_quota", "1000")])
         .start()

@@ -49,7 +49,7 @@ async fn status(gateway: &TestGateway, method: Method, path: &str, id: &str) -> 
 const UPLOAD: &str = "/v1/assets?channel=sms&name=a.txt";
 
 #[tokio::test]
-async fn every_role_may_do_what_the_table_says_and_no_more() {
+async fn every_role_has_exactly_the_tables_permissions() {
     let gateway = gateway().await;
     for (key, upload, delete) in [
         ("reader", 403, 403),
@@ -89,7 +89,7 @@ async fn every_role_may_do_what_the_table_says_and_no_more() {
 }
 
 #[tokio::test]
-async fn somebody_unknown_is_refused_before_anything_is_asked_of_egain() {
+async fn an_unauthenticated_caller_costs_no_call() {
     let gateway = gateway().await;
     let none = gateway.post(UPLOAD).body("hello").send().await.unwrap();
     assert_eq!(none.headers()["www-authenticate"], "Bearer");
@@ -153,7 +153,7 @@ async fn a_bound_caller_neednt_and_cant_name_anything_else() {
 }
 
 #[tokio::test]
-async fn a_caller_that_has_used_up_its_rate_is_told_when_to_come_back() {
+async fn a_caller_above_its_rate_gets_retry_after() {
     let gateway = gateway().await;
     assert_eq!(status(&gateway, Method::POST, UPLOAD, "slow").await, 201);
     let refused = call(&gateway, Method::POST, UPLOAD, "slow").await;
@@ -172,7 +172,7 @@ async fn a_caller_that_has_used_up_its_rate_is_told_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn keys_are_read_again_when_the_file_changes_and_mistakes_keep_the_old_ones() {
+async fn a_changed_key_file_is_reloaded_unless_broken() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(
         file.path(),

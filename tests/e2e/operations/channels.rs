@@ -19,7 +19,7 @@ async fn upload(gateway: &TestGateway, query: &str, file: Vec<u8>) -> Response {
 }
 
 #[tokio::test]
-async fn a_channel_takes_its_own_types_to_the_customer_and_any_from_there() {
+async fn a_channel_limits_types_to_the_customer_only() {
     let gateway = TestGateway::builder().file(RULES).start().await;
     let refused = upload(
         &gateway,
@@ -107,7 +107,7 @@ async fn a_channels_size_holds_on_every_rung() {
 }
 
 #[tokio::test]
-async fn rules_that_are_only_tried_are_counted_and_let_pass() {
+async fn report_only_violations_are_counted_and_pass() {
     let gateway = TestGateway::builder()
         .file(RULES)
         .settings(&[("policy.report_only", "true")])
@@ -236,7 +236,7 @@ async fn no_spelling_of_a_channel_passes_its_rules_by() {
 }
 
 #[tokio::test]
-async fn channels_that_nobody_names_are_refused_where_the_policy_says_so() {
+async fn unknown_channels_are_refused_if_the_policy_says() {
     let entry = crate::support::secret_canary::entry;
     let file =
         entry("any", "") + &entry("bound", "channels = [\"line\"]") + "[policy.channels.sms]\n";
@@ -280,7 +280,8 @@ async fn channels_that_nobody_names_are_refused_where_the_policy_says_so() {
 
 #[tokio::test]
 async fn a_kind_of_media_has_limits_of_its_own() {
-    let rules = "[policy.channels.whatsapp.outbound]\nmax_size = \"4KiB\"\n[policy.channels.whatsapp.outbound.image]\nmax_size = \"1KiB\"\n";
+    let rules = "[policy.channels.whatsapp.outbound]\nmax_size = \"4KiB\"\n\
+                 [policy.channels.whatsapp.outbound.image]\nmax_size = \"1KiB\"\n";
     let gateway = TestGateway::builder().file(rules).start().await;
     let query = "channel=whatsapp&sender=custom_bot";
     let picture = |size: usize| [PNG, &vec![0; size - PNG.len()]].concat();

@@ -21,7 +21,7 @@ fn client() -> Client {
 }
 
 #[test]
-fn serve_without_settings_names_everything_that_is_missing_a_line_each() {
+fn serve_without_settings_lists_everything_missing() {
     let (output, out, err) = run(&["serve"], &[]);
     assert_eq!((output.status.code(), out.as_str()), (Some(1), ""));
     let keys: Vec<_> = err
@@ -32,7 +32,7 @@ fn serve_without_settings_names_everything_that_is_missing_a_line_each() {
 }
 
 #[test]
-fn serve_names_every_mistake_by_the_name_that_was_written() {
+fn serve_lists_every_mistake_by_its_written_name() {
     let variables = owned(&[
         ("SERVER__LISTEN", "here"),
         ("SERVER__NO_SUCH_KEY", "1"),
@@ -83,7 +83,7 @@ fn serve_says_which_address_is_taken() {
 }
 
 #[test]
-fn config_shows_toml_that_can_be_read_again_and_no_secret() {
+fn config_prints_reloadable_toml_without_secrets() {
     let mut variables = on_free_ports();
     variables.extend(owned(&[
         ("EGAIN__TOKEN", "hunter2"),
@@ -108,7 +108,7 @@ fn config_shows_toml_that_can_be_read_again_and_no_secret() {
 }
 
 #[tokio::test]
-async fn what_the_sandbox_prints_is_all_of_egain_that_serve_needs() {
+async fn serve_runs_with_the_settings_the_sandbox_prints() {
     let mut sandbox = Running::start(program(&["sandbox", "--listen", "127.0.0.1:0"], &[]));
     sandbox
         .line(|line| line.starts_with("# Faults").then_some(()))
@@ -206,7 +206,7 @@ async fn sigterm_lets_a_running_upload_finish_and_ends_well() {
 }
 
 #[tokio::test]
-async fn a_second_signal_cuts_what_is_running_and_says_so_by_the_exit_code() {
+async fn a_second_signal_aborts_and_sets_the_exit_code() {
     let sandbox = Sandbox::start(SandboxConfig::default()).unwrap();
     let (mut gateway, upload) = half_done(&sandbox, &[("SERVER__DRAIN_DELAY", "1m")]).await;
     gateway.signal("TERM");
@@ -224,7 +224,7 @@ async fn a_second_signal_cuts_what_is_running_and_says_so_by_the_exit_code() {
 }
 
 #[tokio::test]
-async fn an_asset_that_cant_be_deleted_in_time_is_named_at_the_end() {
+async fn an_undeleted_orphan_is_logged_at_exit() {
     let sandbox = Sandbox::start(SandboxConfig::default()).unwrap();
     sandbox.fault(Fault::at(SandboxOperation::DeleteAsset).stall());
     let (mut gateway, upload) = half_done(&sandbox, &[("SERVER__SHUTDOWN_GRACE", "0s")]).await;
@@ -264,7 +264,7 @@ async fn a_caller_that_left_is_in_the_log() {
 }
 
 #[test]
-fn a_new_key_comes_with_the_hash_of_itself_in_an_entry_that_loads() {
+fn new_key_prints_a_loadable_entry_with_its_hash() {
     let (_, text, _) = run(&["key", "new", "--id", "sms"], &[]);
     let key = text.lines().find(|line| line.starts_with("agw_")).unwrap();
     let sum: String = Sha256::digest(key)
@@ -302,7 +302,7 @@ async fn health_asks_the_service_of_the_same_settings() {
 }
 
 #[tokio::test]
-async fn few_file_descriptors_are_told_at_the_start_and_leave_enough_for_probes_and_transfers() {
+async fn few_descriptors_are_logged_and_still_serve_transfers() {
     let sandbox = Sandbox::start(SandboxConfig::default()).unwrap();
     let mut limited = std::process::Command::new("sh");
     limited

@@ -49,7 +49,7 @@ async fn until_unready(gateway: &TestGateway) {
 }
 
 #[tokio::test]
-async fn a_gateway_that_leaves_serves_everything_and_closes_behind_each_answer() {
+async fn a_not_ready_gateway_serves_and_closes_connections() {
     let gateway = TestGateway::builder()
         .settings(&[("server.drain_delay", "1s")])
         .start()
@@ -81,7 +81,7 @@ async fn a_gateway_that_leaves_serves_everything_and_closes_behind_each_answer()
 }
 
 #[tokio::test]
-async fn a_gateway_that_drains_takes_no_new_uploads_and_finishes_the_running_ones() {
+async fn a_draining_gateway_finishes_uploads_and_refuses_new_ones() {
     let gateway = TestGateway::builder()
         .settings(&[("server.drain_delay", "300ms")])
         .start()
@@ -127,7 +127,7 @@ async fn a_gateway_that_drains_takes_no_new_uploads_and_finishes_the_running_one
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upload_that_is_stuck_is_cut_after_the_grace_time_and_its_asset_deleted() {
+async fn a_stuck_upload_is_cut_and_its_asset_deleted() {
     let gateway = TestGateway::builder()
         .settings(&[("server.shutdown_grace", "500ms")])
         .start()
@@ -148,7 +148,7 @@ async fn an_upload_that_is_stuck_is_cut_after_the_grace_time_and_its_asset_delet
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_word_stops_at_once_and_still_deletes_what_was_cut() {
+async fn a_second_signal_stops_and_still_deletes_orphans() {
     let gateway = TestGateway::builder()
         .settings(&[
             ("server.drain_delay", "1m"),
@@ -172,7 +172,7 @@ async fn a_second_word_stops_at_once_and_still_deletes_what_was_cut() {
 }
 
 #[tokio::test]
-async fn orphans_that_wait_for_their_deletion_at_the_end_are_deleted() {
+async fn orphans_that_wait_at_shutdown_are_deleted() {
     let gateway = TestGateway::start().await;
     gateway
         .sandbox

@@ -49,7 +49,8 @@ impl Signer {
                 (EncodingKey::from_ed_der(&private), jwk)
             }
             Algorithm::ES256 => {
-                let jwk = json!({"kty": "EC", "crv": "P-256", "x": base64(&public[1..33]), "y": base64(&public[33..])});
+                let (x, y) = (base64(&public[1..33]), base64(&public[33..]));
+                let jwk = json!({"kty": "EC", "crv": "P-256", "x": x, "y": y});
                 (EncodingKey::from_ec_der(&private), jwk)
             }
             // 26 bytes of PKCS #8 lie before the PKCS #1 key that is signed with; 9 of DER before
@@ -264,7 +265,7 @@ async fn good_tokens_of_every_algorithm_are_taken() {
 }
 
 #[tokio::test]
-async fn a_token_with_anything_wrong_is_refused_with_the_reason_and_nothing_of_itself() {
+async fn a_refused_token_gives_its_reason_and_isnt_quoted() {
     let signer = Signer::new(Algorithm::ES256, "s");
     let issuer = Issuer::open(&[&signer]).await;
     let gateway = issuer.gateway(&[]).await;
@@ -368,7 +369,7 @@ async fn a_token_with_anything_wrong_is_refused_with_the_reason_and_nothing_of_i
 }
 
 #[tokio::test]
-async fn a_key_is_used_with_its_own_algorithm_whatever_a_token_says() {
+async fn a_tokens_header_never_chooses_the_algorithm() {
     let (rsa, ec) = (
         Signer::new(Algorithm::RS256, "r"),
         Signer::new(Algorithm::ES256, "s"),
@@ -416,7 +417,7 @@ async fn a_key_is_used_with_its_own_algorithm_whatever_a_token_says() {
 }
 
 #[tokio::test]
-async fn claims_decide_what_a_caller_may_do_under_the_names_that_are_set() {
+async fn claims_under_configured_names_decide_permissions() {
     let signer = Signer::new(Algorithm::EdDSA, "e");
     let names = [
         ("auth.jwt.role_claim", "https://egain.test/roles"),
@@ -425,7 +426,12 @@ async fn claims_decide_what_a_caller_may_do_under_the_names_that_are_set() {
     let gateway = Issuer::open(&[&signer]).await.gateway(&names).await;
     let token = |more: Value| token(&signer, &more);
     let role = |role: &str| json!({"https://egain.test/roles": [role]});
-    let adapter = json!({"https://egain.test/roles": "adapter", "may_delete": true, "channels": ["sms"], "sender": "custom_bot"});
+    let adapter = json!({
+        "https://egain.test/roles": "adapter",
+        "may_delete": true,
+        "channels": ["sms"],
+        "sender": "custom_bot",
+    });
     let operator = token(role("operator"));
     for (token, upload, delete) in [
         (token(json!({})), 403, 403),
@@ -489,7 +495,7 @@ fn token(signer: &Signer, more: &Value) -> String {
 }
 
 #[tokio::test]
-async fn a_new_key_is_asked_for_once_however_many_tokens_name_it() {
+async fn many_tokens_with_one_unknown_key_cost_one_fetch() {
     let (old, new) = (
         Signer::new(Algorithm::ES256, "old"),
         Signer::new(Algorithm::ES256, "new"),
@@ -529,7 +535,7 @@ async fn a_new_key_is_asked_for_once_however_many_tokens_name_it() {
 }
 
 #[tokio::test]
-async fn a_key_that_one_answer_lacks_is_taken_all_the_same() {
+async fn a_key_missing_from_one_response_stays_valid() {
     let (in_use, other) = (
         Signer::new(Algorithm::ES256, "in-use"),
         Signer::new(Algorithm::ES256, "other"),
@@ -557,7 +563,7 @@ async fn a_key_that_one_answer_lacks_is_taken_all_the_same() {
 }
 
 #[tokio::test]
-async fn an_issuer_that_is_down_or_talks_nonsense_costs_no_key_that_is_known() {
+async fn a_failing_issuer_costs_no_known_key() {
     let (old, new) = (
         Signer::new(Algorithm::EdDSA, "old"),
         Signer::new(Algorithm::EdDSA, "new"),
@@ -591,7 +597,7 @@ async fn an_issuer_that_is_down_or_talks_nonsense_costs_no_key_that_is_known() {
 }
 
 #[tokio::test]
-async fn without_any_keys_it_is_nobodys_fault_but_the_gateways_until_the_issuer_is_up() {
+async fn without_keys_tokens_get_503_until_the_issuer_recovers() {
     let signer = Signer::new(Algorithm::EdDSA, "e");
     let issuer = Issuer::open(&[]).await;
     issuer.says("503 Later", "");
@@ -632,7 +638,7 @@ async fn without_any_keys_it_is_nobodys_fault_but_the_gateways_until_the_issuer_
 }
 
 #[tokio::test]
-async fn each_subject_has_a_rate_of_its_own_whatever_number_of_tokens_it_has() {
+async fn all_tokens_of_a_subject_share_one_rate() {
     let signer = Signer::new(Algorithm::ES256, "s");
     let gateway = Issuer::open(&[&signer])
         .await

@@ -59,7 +59,7 @@ fn creations(gateway: &TestGateway) -> u64 {
 }
 
 #[tokio::test]
-async fn an_upload_is_refused_by_its_accounts_channel_before_a_call_is_spent() {
+async fn an_accounts_channel_refuses_uploads_without_a_call() {
     let gateway = gateway("whatsapp", &[]).await;
     let (status, told) = refusal(
         upload(
@@ -107,7 +107,7 @@ async fn an_upload_is_refused_by_its_accounts_channel_before_a_call_is_spent() {
 }
 
 #[tokio::test]
-async fn an_account_fixes_the_channel_and_one_that_contradicts_is_refused() {
+async fn a_channel_that_contradicts_its_account_is_refused() {
     let gateway = gateway("sms_twilio", &[]).await;
     let refused =
         problem(upload(&gateway, "channel=whatsapp&name=a.txt", b"a".to_vec()).await).await;
@@ -121,10 +121,8 @@ async fn an_account_fixes_the_channel_and_one_that_contradicts_is_refused() {
             false
         )
     );
-    assert_eq!(
-        receipt(upload(&gateway, "channel=SMS_twilio&name=a.txt", b"a".to_vec()).await).await["channel"],
-        "SMS_twilio"
-    );
+    let own = upload(&gateway, "channel=SMS_twilio&name=a.txt", b"a".to_vec()).await;
+    assert_eq!(receipt(own).await["channel"], "SMS_twilio");
     let free = gateway
         .post("/v1/assets?channel=whatsapp&sender=egain_bot&name=a.txt")
         .by("free")
@@ -140,7 +138,7 @@ async fn an_account_fixes_the_channel_and_one_that_contradicts_is_refused() {
 }
 
 #[tokio::test]
-async fn a_list_of_what_is_blocked_and_the_documents_sample_size_hold_inbound() {
+async fn blocked_types_and_the_documented_size_hold_inbound() {
     let gateway = gateway("custom.teams", &[("policy.deny", "application/x-nothing")]).await;
     let (status, told) =
         refusal(upload(&gateway, "name=run.bat", b"@echo off\r\ndir\r\n".to_vec()).await).await;
@@ -179,7 +177,7 @@ async fn a_channel_that_takes_no_attachments_takes_none() {
 }
 
 #[tokio::test]
-async fn a_changed_rule_holds_within_the_refresh_time_and_no_upload_waits_for_it() {
+async fn a_changed_rule_applies_in_time_without_delaying_uploads() {
     let gateway = gateway("whatsapp", &[("egain.rules_ttl", "200ms")]).await;
     receipt(upload(&gateway, "sender=custom_bot&name=a.png", PNG.to_vec()).await).await;
     let mut channel = channel(&gateway, "whatsapp");
@@ -211,7 +209,7 @@ async fn a_changed_rule_holds_within_the_refresh_time_and_no_upload_waits_for_it
 }
 
 #[tokio::test]
-async fn the_last_good_rules_hold_while_egain_is_down_and_unknown_ones_arent_guessed() {
+async fn rules_survive_an_outage_and_unknown_ones_arent_guessed() {
     let gateway = gateway("whatsapp", &[("egain.rules_ttl", "100ms")]).await;
     receipt(upload(&gateway, "sender=custom_bot&name=a.png", PNG.to_vec()).await).await;
     gateway
@@ -249,7 +247,7 @@ async fn the_last_good_rules_hold_while_egain_is_down_and_unknown_ones_arent_gue
 }
 
 #[tokio::test]
-async fn an_account_that_is_gone_or_inactive_refuses_with_the_reason() {
+async fn a_missing_or_inactive_account_refuses_with_its_reason() {
     let gateway = gateway("whatsapp", &[("egain.rules_ttl", "100ms")]).await;
     receipt(upload(&gateway, "sender=custom_bot&name=a.png", PNG.to_vec()).await).await;
     let id = channel(&gateway, "whatsapp")["id"].clone();
@@ -282,7 +280,7 @@ async fn an_account_that_is_gone_or_inactive_refuses_with_the_reason() {
 }
 
 #[tokio::test]
-async fn all_callers_of_an_account_cost_one_fetch_a_period() {
+async fn an_accounts_callers_share_one_fetch_a_period() {
     let gateway = gateway("whatsapp", &[]).await;
     let uploads = (0..60).map(|_| upload(&gateway, "sender=custom_bot&name=a.png", PNG.to_vec()));
     for answer in join_all(uploads).await {
@@ -299,7 +297,7 @@ async fn all_callers_of_an_account_cost_one_fetch_a_period() {
 }
 
 #[tokio::test]
-async fn what_may_be_sent_is_told_before_it_is_sent() {
+async fn limits_are_readable_before_an_upload() {
     let rules = [("policy.report_only", "false")];
     let gateway = gateway("whatsapp", &rules).await;
     let told: Value = gateway
@@ -338,7 +336,8 @@ async fn what_may_be_sent_is_told_before_it_is_sent() {
     );
     let wrong = gateway.get("/v1/limits").by("free").send().await.unwrap();
     assert_eq!(problem(wrong).await.1, "missing-field");
-    let file = "[policy.channels.sms]\nmax_size = \"1MiB\"\n[policy.channels.sms.image]\nmax_size = \"1KiB\"\nallow = [\"image/png\"]\n";
+    let file = "[policy.channels.sms]\nmax_size = \"1MiB\"\n[policy.channels.sms.image]\n\
+                max_size = \"1KiB\"\nallow = [\"image/png\"]\n";
     let gateway = TestGateway::builder().file(file).start().await;
     let told: Value = gateway
         .get("/v1/limits?channel=sms")

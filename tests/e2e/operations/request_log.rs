@@ -76,7 +76,7 @@ const BROKEN: &str = "resuming interrupted download";
 const LEFT: &str = "orphaned asset was not deleted";
 
 #[tokio::test]
-async fn a_retry_names_its_request_also_in_a_task_of_its_own() {
+async fn a_retry_in_its_own_task_logs_its_request() {
     let logged = Logged::start(&[]).await;
     for (id, key) in [("without-a-key", None), ("with-a-key", Some("k1"))] {
         logged.sandbox.fault(
@@ -114,7 +114,7 @@ async fn a_retry_names_its_request_also_in_a_task_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_stream_that_is_taken_up_again_names_its_request_and_asset() {
+async fn a_resumed_stream_logs_its_request_and_asset() {
     let logged = Logged::start(&[]).await;
     let stored = receipt(logged.upload("stored", |request| request).await).await;
     let id = stored["id"].as_str().unwrap();

@@ -9,7 +9,7 @@ use crate::support::gateway::{TestGateway, noise, problem};
 use crate::support::raw_client::{Wire, ask};
 
 #[tokio::test]
-async fn what_cant_be_an_id_isnt_found_and_nobody_is_asked() {
+async fn a_malformed_id_is_not_found_without_a_call() {
     let gateway = TestGateway::start().await;
     let long = "a".repeat(256);
     for id in [
@@ -117,7 +117,7 @@ async fn what_is_no_route_isnt_found() {
 }
 
 #[tokio::test]
-async fn headers_are_taken_up_to_sixteen_kib_over_both_protocols() {
+async fn headers_up_to_sixteen_kib_pass_in_both_protocols() {
     let gateway = TestGateway::start().await;
     let http2 = Client::with(|builder| builder.http2_prior_knowledge());
     for (client, version) in [
@@ -167,7 +167,7 @@ async fn headers_are_taken_up_to_sixteen_kib_over_both_protocols() {
 }
 
 #[tokio::test]
-async fn every_answer_names_its_exchange_and_problems_say_the_name_again() {
+async fn every_response_and_problem_has_the_request_id() {
     let gateway = TestGateway::start().await;
     let id = gateway.upload("a.bin", noise(10, 1)).await["id"]
         .as_str()

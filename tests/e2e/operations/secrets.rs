@@ -16,7 +16,8 @@ const SECRET: &str = "sandbox-secret-that-was-changed";
 const TOKEN: &str = "sandbox-token-that-nobody-may-see";
 
 /// Everything, also what libraries say below the gateway.
-const FINEST: &str = "trace,hyper=trace,hyper_util=trace,h2=trace,reqwest=trace,rustls=trace,tokio=trace,hyper::proto=trace";
+const FINEST: &str = "trace,hyper=trace,hyper_util=trace,h2=trace,reqwest=trace,rustls=trace,\
+                      tokio=trace,hyper::proto=trace";
 
 struct Witnessed {
     gateway: Running,
@@ -211,7 +212,12 @@ async fn told_by_another(sandbox: &Sandbox) -> (String, String) {
 fn faults(at: SandboxOperation, token: &str) -> Vec<Fault> {
     let url = "https://storage.example.com/x?signature=1234567890";
     let text = format!("<p>{token} {SECRET} <a href='{url}'>{url}</a>");
-    let json = json!({"code": "400-143", "developerMessage": format!("{token} at {url}"), "error": "x", "error_description": text});
+    let json = json!({
+        "code": "400-143",
+        "developerMessage": format!("{token} at {url}"),
+        "error": "x",
+        "error_description": text,
+    });
     let fault = || Fault::at(at);
     let status = |status| fault().status(status).body(json.clone());
     vec![
@@ -344,7 +350,7 @@ impl Witnessed {
 }
 
 #[tokio::test]
-async fn no_key_token_or_signature_comes_out_of_any_fault() {
+async fn no_fault_leaks_a_key_token_or_signature() {
     let sandbox = Sandbox::start(SandboxConfig {
         client_secret: SECRET.into(),
         ..SandboxConfig::default()

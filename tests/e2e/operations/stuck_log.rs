@@ -203,7 +203,7 @@ async fn a_log_reader_that_left_stops_nothing() {
 }
 
 #[tokio::test]
-async fn a_log_reader_that_was_stopped_gets_the_rest_when_it_goes_on() {
+async fn a_stopped_log_reader_gets_the_rest_later() {
     let sandbox = sandbox();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("log");

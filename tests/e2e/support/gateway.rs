@@ -327,7 +327,11 @@ pub(crate) fn form(
         );
     }
     body.extend(
-        format!("--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{file_name}\"\r\n\r\n").bytes(),
+        format!(
+            "--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; \
+                 filename=\"{file_name}\"\r\n\r\n"
+        )
+        .bytes(),
     );
     body.extend(file);
     body.extend(

@@ -8,8 +8,8 @@
 //!   libraries are heard at both ends of each connection;
 //! - what the real program writes to standard error;
 //! - every panic's message;
-//! - every answer's head, every error's body and receipt, and `/metrics`, as [`crate::support::client`] and
-//!   [`crate::support::raw_client`] read them.
+//! - every answer's head, every error's body and receipt, and `/metrics`, as
+//!   [`crate::support::client`] and [`crate::support::raw_client`] read them.
 //!
 //! Not searched are the two places that give a signed URL out on purpose (the body of `GET
 //! /v1/assets/{id}`, and a redirect's `Location`), files, and what `key new` and `sandbox` print to

@@ -129,7 +129,7 @@ async fn a_form_that_cant_be_read_is_told_why() {
 }
 
 #[tokio::test]
-async fn a_form_without_a_file_or_with_too_much_beside_it_is_refused() {
+async fn forms_without_file_or_with_large_fields_are_refused() {
     let gateway = TestGateway::start().await;
     for body in [
         "--x--\r\n",
@@ -171,7 +171,7 @@ async fn a_form_without_a_file_or_with_too_much_beside_it_is_refused() {
 }
 
 #[tokio::test]
-async fn a_large_form_that_breaks_while_it_streams_leaves_nothing() {
+async fn a_large_form_that_breaks_midway_leaves_nothing() {
     let gateway = TestGateway::start().await;
     let file = noise(200_000, 1);
     let (content_type, body) = form(&[("size", "200000")], "a.bin", &file, "");
@@ -194,7 +194,7 @@ async fn a_large_form_that_breaks_while_it_streams_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_file_that_looks_like_its_own_boundary_is_stored_whole() {
+async fn a_file_resembling_its_boundary_is_stored_whole() {
     let gateway = TestGateway::start().await;
     let near = b"\r\n--xy\r\n--x-\r\n--\r\n-x\r\r\n--".repeat(20_000);
     let body = [format!("{FILE}\r\n").as_bytes(), &near, b"\r\n--x--\r\n"].concat();

@@ -174,7 +174,8 @@ async fn slow_egain(listener: TcpListener, asked: mpsc::Sender<String>, answer: 
                 }
                 let body = if is_create { asset } else { "" };
                 let head = format!(
-                    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+                    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\
+                     Content-Length: {}\r\n\r\n",
                     body.len()
                 );
                 stream
@@ -187,7 +188,7 @@ async fn slow_egain(listener: TcpListener, asked: mpsc::Sender<String>, answer: 
 }
 
 #[tokio::test]
-async fn before_egain_has_told_the_id_of_what_it_created() {
+async fn a_disconnect_before_the_assets_id_leaves_no_asset() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base_url = format!("http://{}", listener.local_addr().unwrap());
     let (asks, mut asked) = mpsc::channel(8);

@@ -12,7 +12,8 @@ const JPEG: &[u8] = b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0";
 const CHANNEL: &str = "Content-Disposition: form-data; name=\"channel\"";
 const FILE: &str =
     "Content-Disposition: form-data; name=\"file\"; filename=\"a.jpg\"\r\nContent-Type: image/jpeg";
-const EMPTY: &str = "Content-Disposition: form-data; name=\"second\"; filename=\"\"\r\nContent-Type: application/octet-stream";
+const EMPTY: &str = "Content-Disposition: form-data; name=\"second\"; filename=\"\"\r\n\
+                     Content-Type: application/octet-stream";
 
 /// Parts, each a head and its bytes, between lines of `boundary`.
 fn framed(boundary: &str, parts: &[(&str, &[u8])]) -> Vec<u8> {
@@ -49,7 +50,7 @@ async fn stored(gateway: &TestGateway, response: Response, file: &[u8]) -> Value
 }
 
 #[tokio::test]
-async fn a_boundary_needs_no_quotes_where_it_has_one_meaning() {
+async fn an_unambiguous_boundary_needs_no_quotes() {
     let gateway = TestGateway::start().await;
     for (content_type, boundary) in [
         (
@@ -87,20 +88,33 @@ async fn mail_libraries_forms_are_read() {
         format!("Content-Disposition: form-data; name=\"file\";\r\n filename=\"{name}\"");
     for head in [
         format!("{disposition}\r\nContent-Type: image/jpeg"),
-        format!("Content-Type: image/jpeg;\r\n\tname=\"{name}\"\r\nContent-Transfer-Encoding: binary\r\n{disposition}"),
-        format!("MIME-Version: 1.0\r\ncontent-type: image/jpeg\r\nCONTENT-ID:\r\n\t<1@x>\r\n{disposition}"),
-        "Content-Disposition: form-data; name=\"file\"; filename=\"Reservation - Holiday Park by the Sea\r\n - 2025-01-10.jpg\""
+        format!(
+            "Content-Type: image/jpeg;\r\n\tname=\"{name}\"\r\n\
+                 Content-Transfer-Encoding: binary\r\n{disposition}"
+        ),
+        format!(
+            "MIME-Version: 1.0\r\ncontent-type: image/jpeg\r\nCONTENT-ID:\r\n\t<1@x>\r\n\
+                 {disposition}"
+        ),
+        "Content-Disposition: form-data; name=\"file\"; filename=\"Reservation - Holiday Park by \
+         the Sea\r\n - 2025-01-10.jpg\""
             .to_owned(),
     ] {
         let body = framed("x", &[(CHANNEL, b"sms"), (&head, JPEG)]);
-        let body = [b"This is a multi-part message in MIME format.\r\n\r\n", &body[..], b"\r\nan epilogue\r\n"].concat();
-        let receipt = stored(&gateway, send(&gateway, "", "multipart/form-data; boundary=x", body).await, JPEG).await;
+        let body = [
+            b"This is a multi-part message in MIME format.\r\n\r\n",
+            &body[..],
+            b"\r\nan epilogue\r\n",
+        ]
+        .concat();
+        let sent = send(&gateway, "", "multipart/form-data; boundary=x", body).await;
+        let receipt = stored(&gateway, sent, JPEG).await;
         assert_eq!(receipt["name"], name, "{head}");
     }
 }
 
 #[tokio::test]
-async fn a_file_input_that_was_left_empty_is_no_second_file() {
+async fn an_empty_file_input_is_no_second_file() {
     for bytes in [JPEG, &[JPEG, &noise(200_000, 2)].concat()] {
         for parts in [
             [(CHANNEL, &b"sms"[..]), (EMPTY, b""), (FILE, bytes)],
@@ -151,7 +165,7 @@ async fn a_file_input_that_was_left_empty_is_no_second_file() {
 }
 
 #[tokio::test]
-async fn a_form_under_another_type_is_opened_and_never_stored_with_its_envelope() {
+async fn a_form_under_another_type_is_still_parsed() {
     let gateway = TestGateway::start().await;
     let types = [
         "application/x-www-form-urlencoded",
@@ -219,7 +233,7 @@ async fn a_form_under_another_type_is_opened_and_never_stored_with_its_envelope(
 }
 
 #[tokio::test]
-async fn text_that_looks_a_little_like_a_form_is_a_file() {
+async fn text_that_resembles_a_form_is_a_file() {
     let gateway = TestGateway::start().await;
     for text in [
         "-- a comment\nSELECT 1;\n",

@@ -48,7 +48,7 @@ async fn in_form(
 }
 
 #[tokio::test]
-async fn a_right_digest_is_verified_and_told_however_it_was_declared() {
+async fn a_right_digest_is_verified_and_returned() {
     let gateway = TestGateway::start().await;
     for size in SIZES {
         let file = noise(size, 1);
@@ -160,7 +160,7 @@ async fn a_wrong_digest_keeps_nothing_however_it_was_declared() {
 }
 
 #[tokio::test]
-async fn a_wrong_digest_of_a_spooled_file_costs_no_call() {
+async fn a_spooled_file_with_wrong_digest_costs_no_call() {
     let gateway = TestGateway::start().await;
     let file = noise(200_000, 4);
     let refusal = Refusal::of(in_form(&gateway, &hex(b"other"), &file, |_| None).await).await;
@@ -172,7 +172,7 @@ async fn a_wrong_digest_of_a_spooled_file_costs_no_call() {
 }
 
 #[tokio::test]
-async fn digests_that_contradict_each_other_or_cant_be_read_are_refused_from_the_head() {
+async fn contradictory_or_malformed_digests_are_refused_from_the_head() {
     let gateway = TestGateway::start().await;
     let (one, two) = (field_of(b"one"), field_of(b"two"));
     for (query, lines, code) in [

@@ -26,7 +26,7 @@ fn form_upload(gateway: &TestGateway, key: &str, file: &[u8]) -> RequestBuilder 
 }
 
 #[tokio::test]
-async fn a_retry_is_answered_as_the_first_time_without_a_second_asset() {
+async fn a_retry_repeats_the_first_response_without_second_asset() {
     let gateway = TestGateway::start().await;
     let file = noise(100_000, 1);
     let first = receipt(
@@ -95,7 +95,7 @@ async fn the_same_key_for_another_file_is_refused() {
 }
 
 #[tokio::test]
-async fn of_many_at_one_time_one_is_stored_and_the_others_are_told_to_wait() {
+async fn of_simultaneous_uploads_one_is_stored_others_get_409() {
     let gateway = TestGateway::start().await;
     gateway.sandbox.fault(
         Fault::at(SandboxOperation::CreateAsset)
@@ -140,7 +140,7 @@ async fn a_failed_attempt_releases_its_key_at_once() {
 }
 
 #[tokio::test]
-async fn a_file_with_a_key_is_kept_when_its_caller_leaves_after_the_last_byte() {
+async fn a_late_disconnect_keeps_the_file_of_a_key() {
     let gateway = TestGateway::start().await;
     gateway.sandbox.fault(
         Fault::at(SandboxOperation::Upload)
@@ -172,7 +172,7 @@ async fn a_file_with_a_key_is_kept_when_its_caller_leaves_after_the_last_byte() 
 }
 
 #[tokio::test]
-async fn another_file_in_a_form_without_a_size_is_told_apart() {
+async fn another_file_of_unknown_size_is_an_idempotency_mismatch() {
     let gateway = TestGateway::start().await;
     for size in [1000, 100_000] {
         let (key, file) = (format!("k{size}"), noise(size, 3));
@@ -223,7 +223,7 @@ async fn another_declared_type_is_another_file() {
 }
 
 #[tokio::test]
-async fn a_retry_whose_asset_was_deleted_stores_the_file_again() {
+async fn a_retry_after_deletion_stores_the_file_again() {
     let gateway = TestGateway::start().await;
     let send = || upload(&gateway, "k", "a.bin", noise(1000, 6)).send();
     let first = receipt(send().await.unwrap()).await;

@@ -39,7 +39,8 @@ fn with_form(
 fn measured_form(file: &[u8], length: usize) -> (String, Vec<u8>) {
     let boundary = "xyz";
     let head = format!(
-        "--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.bin\"\r\nContent-Length: {length}\r\n\r\n"
+        "--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.bin\"\r\n\
+         Content-Length: {length}\r\n\r\n"
     );
     let body = [
         head.as_bytes(),
@@ -51,7 +52,7 @@ fn measured_form(file: &[u8], length: usize) -> (String, Vec<u8>) {
 }
 
 #[tokio::test]
-async fn a_length_that_was_declared_in_any_way_is_believed() {
+async fn a_length_declared_in_any_way_is_believed() {
     let gateway = TestGateway::start().await;
     let file = noise(LARGE, 1);
     let size = LARGE.to_string();
@@ -100,7 +101,7 @@ async fn a_file_within_the_look_ahead_needs_no_declaration() {
 }
 
 #[tokio::test]
-async fn a_form_is_spooled_until_its_framing_is_known_and_then_derived() {
+async fn a_form_of_unknown_framing_is_spooled_then_derived() {
     let gateway = TestGateway::start().await;
     let file = noise(LARGE, 3);
     let send = async |agent: &'static str| {
@@ -134,7 +135,7 @@ async fn a_form_is_spooled_until_its_framing_is_known_and_then_derived() {
 }
 
 #[tokio::test]
-async fn a_form_sent_in_chunks_tells_no_total_to_derive_from() {
+async fn a_chunked_form_has_no_derived_length() {
     let gateway = TestGateway::start().await;
     let file = noise(LARGE, 4);
     let (content_type, body) = form(&[("channel", "sms")], "a.bin", &file, "");
@@ -151,7 +152,7 @@ async fn a_form_sent_in_chunks_tells_no_total_to_derive_from() {
 }
 
 #[tokio::test]
-async fn a_large_raw_file_in_chunks_is_spooled_every_time() {
+async fn a_large_chunked_raw_file_is_always_spooled() {
     let gateway = TestGateway::start().await;
     let file = noise(LARGE, 5);
     for _ in 0..2 {
@@ -213,7 +214,7 @@ fn file_first(file: &[u8], fields: &[(&str, &str)]) -> (String, Vec<u8>) {
 }
 
 #[tokio::test]
-async fn a_channel_after_the_file_is_read_where_the_file_fits_the_spools_memory() {
+async fn a_channel_after_a_file_in_memory_is_read() {
     let gateway = TestGateway::start().await;
     for (size, source) in [
         (1000, "lookahead"),
@@ -261,7 +262,7 @@ async fn a_channel_after_the_file_is_read_where_the_file_fits_the_spools_memory(
 }
 
 #[tokio::test]
-async fn what_comes_after_the_file_with_the_channel_counts_as_if_before_it() {
+async fn fields_after_the_file_count_as_if_before_it() {
     let gateway = TestGateway::start().await;
     let file = noise(100_000, 10);
     let send = async |fields: &[(&str, &str)]| {

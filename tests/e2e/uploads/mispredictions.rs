@@ -91,7 +91,7 @@ fn with_boundary_of(length: usize, file: &[u8]) -> (String, Vec<u8>) {
 }
 
 #[tokio::test]
-async fn an_ending_that_stays_the_same_is_learnt_at_once() {
+async fn a_constant_ending_is_learnt_at_once() {
     for (what, ending) in ENDINGS {
         let gateway = TestGateway::start().await;
         let file = noise(LARGE, 1);
@@ -116,7 +116,7 @@ async fn an_ending_that_stays_the_same_is_learnt_at_once() {
 }
 
 #[tokio::test]
-async fn a_boundary_of_random_length_doesnt_keep_a_form_from_being_derived() {
+async fn a_random_boundary_length_doesnt_prevent_derived_lengths() {
     let gateway = TestGateway::start().await;
     let file = noise(LARGE, 5);
     for (number, length) in [30, 40, 31, 70, 1, 30, 33].into_iter().enumerate() {
@@ -159,7 +159,7 @@ async fn within_the_look_ahead_no_ending_matters() {
 }
 
 #[tokio::test]
-async fn a_wrong_guess_is_put_right_unseen_by_the_caller() {
+async fn a_misprediction_is_corrected_unseen_by_the_caller() {
     for (what, ending) in ENDINGS {
         let gateway = TestGateway::start().await;
         for size in [LARGE, 1_000_000] {
@@ -195,7 +195,7 @@ async fn a_wrong_guess_is_put_right_unseen_by_the_caller() {
 }
 
 #[tokio::test]
-async fn forms_that_end_in_two_ways_are_never_refused_and_cost_hardly_a_call_more() {
+async fn forms_with_two_endings_are_never_refused() {
     let gateway = TestGateway::start().await;
     let file = noise(LARGE, 6);
     let captioned = |caption: &str| {
@@ -248,7 +248,7 @@ async fn trusted(gateway: &TestGateway) {
 }
 
 #[tokio::test]
-async fn without_a_copy_a_wrong_guess_is_refused_once_and_the_retry_succeeds() {
+async fn without_safety_copy_only_the_first_misprediction_is_refused() {
     for (what, ending) in ENDINGS {
         let gateway = TestGateway::start().await;
         let file = noise(LARGE, 9);
@@ -281,7 +281,7 @@ async fn without_a_copy_a_wrong_guess_is_refused_once_and_the_retry_succeeds() {
 }
 
 #[tokio::test]
-async fn after_a_refusal_others_dont_make_the_retry_a_guess_without_a_copy() {
+async fn a_refused_forms_retry_succeeds_whatever_others_send() {
     let gateway = TestGateway::start().await;
     let (file, small) = (noise(LARGE, 10), noise(1000, 10));
     trusted(&gateway).await;
@@ -313,7 +313,7 @@ async fn after_a_refusal_others_dont_make_the_retry_a_guess_without_a_copy() {
 }
 
 #[tokio::test]
-async fn without_room_for_a_copy_a_wrong_guess_is_refused() {
+async fn without_spool_room_a_misprediction_is_refused() {
     let gateway = TestGateway::builder()
         .settings(&[
             ("limits.spool_memory", "1KiB"),
@@ -343,7 +343,7 @@ async fn without_room_for_a_copy_a_wrong_guess_is_refused() {
 }
 
 #[tokio::test]
-async fn a_send_that_breaks_is_repeated_from_the_safety_copy() {
+async fn a_broken_send_is_repeated_from_the_safety_copy() {
     for broken in [
         Fault::at(SandboxOperation::Upload).cut_after(300_000),
         Fault::at(SandboxOperation::Upload).status(reqwest::StatusCode::FORBIDDEN),

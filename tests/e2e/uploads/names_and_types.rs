@@ -164,7 +164,7 @@ async fn a_name_is_completed_or_corrected_after_the_bytes() {
 }
 
 #[tokio::test]
-async fn what_phones_recorders_and_office_send_is_stored_as_what_it_is() {
+async fn phone_recorder_and_office_files_get_their_real_type() {
     let gateway = TestGateway::start().await;
     let ole = |entry: &str| {
         let mut file = [
@@ -184,7 +184,20 @@ async fn what_phones_recorders_and_office_send_is_stored_as_what_it_is() {
     let tagged = |sound: &[u8]| [b"ID3\x04\0\0\0\0\0\x0a", &[0; 10], sound, &[0; 60]].concat();
     let xlsx = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
     let (plain, map) = (zip(&["a.txt", "photo.jpg"]), zip(&["doc.kml"]));
-    for (name, declared, bytes, stored_name, stored_type) in [
+    let rar = b"Rar!\x1a\x07\x01\0\x33\x92";
+    let three_gp = b"\0\0\0\x18ftyp3gp4\0\0\0\0isom3gp4";
+    let webm = b"\x1A\x45\xDF\xA3\x87\x42\x82\x84webm\x18\x53\x80\x67\x01\xff\xff\xff\xff\
+        \xff\xff\xff\x16\x54\xAE\x6B\x85\xAE\x83\x83\x81\x02\x1F\x43\xB6\x75\x81\0";
+    let mpeg_2 = b"\xff\xfd\x80\x04D332\x11C\"\x11";
+    let template = zip(&["[Content_Types].xml", "ppt/presentation.xml"]);
+    let potm = "application/vnd.ms-powerpoint.template.macroenabled.12";
+    let gzip = b"\x1f\x8b\x08\0\0\0\0\0";
+    let table = b"name,note\nBob,Main St\x1f4000\nAl,x\n".repeat(20);
+    let (text, latin_1) = ("text/plain", "text/plain; charset=iso-8859-1");
+    // A row a file: its name, the declared type, the bytes, and under which name and type it is
+    // stored.
+    #[rustfmt::skip]
+    let files = [
         ("offer.docx", DOCX, &ole("EncryptedPackage")[..], "offer.docx", DOCX),
         ("list.xlsx", "application/octet-stream", &ole("EncryptedPackage"), "list.xlsx", xlsx),
         ("report.docx", DOCX, &plain, "report.zip", "application/zip"),
@@ -196,27 +209,32 @@ async fn what_phones_recorders_and_office_send_is_stored_as_what_it_is() {
         ("song.flac", "audio/flac", &tagged(b"\xff\xfb\x90\x64"), "song.mp3", "audio/mpeg"),
         ("msg.silk", "audio/silk", b"#!SILK_V3\x17\0\xb0\x01", "msg.silk", "audio/silk"),
         ("msg.aud", "", b"\x02#!SILK_V3\x17\0\xb0\x01", "msg.aud.silk", "audio/silk"),
-        ("Voice 001.m4a", "audio/mp4", b"\0\0\0\x18ftyp3gp4\0\0\0\0isom3gp4", "Voice 001.m4a", "audio/mp4"),
-        ("voice.webm", "video/webm", b"\x1A\x45\xDF\xA3\x87\x42\x82\x84webm\x18\x53\x80\x67\x01\xff\xff\xff\xff\xff\xff\xff\x16\x54\xAE\x6B\x85\xAE\x83\x83\x81\x02\x1F\x43\xB6\x75\x81\0", "voice.weba", "audio/webm"),
-        ("files.rar", "application/x-rar-compressed", b"Rar!\x1a\x07\x01\0\x33\x92", "files.rar", "application/vnd.rar"),
-        ("broadcast.mp2", "audio/mpeg", b"\xff\xfd\x80\x04D332\x11C\"\x11", "broadcast.mp2", "audio/mpeg"),
-        ("slides.potm", "", &zip(&["[Content_Types].xml", "ppt/presentation.xml"]), "slides.potm", "application/vnd.ms-powerpoint.template.macroenabled.12"),
-        ("sticker.tgs", "application/x-tgsticker", b"\x1f\x8b\x08\0\0\0\0\0", "sticker.tgs", "application/x-tgsticker"),
-        ("drawing.svgz", "image/svg+xml", b"\x1f\x8b\x08\0\0\0\0\0", "drawing.svgz", "image/svg+xml"),
+        ("Voice 001.m4a", "audio/mp4", three_gp, "Voice 001.m4a", "audio/mp4"),
+        ("voice.webm", "video/webm", webm, "voice.weba", "audio/webm"),
+        ("files.rar", "application/x-rar-compressed", rar, "files.rar", "application/vnd.rar"),
+        ("broadcast.mp2", "audio/mpeg", mpeg_2, "broadcast.mp2", "audio/mpeg"),
+        ("slides.potm", "", &template, "slides.potm", potm),
+        ("sticker.tgs", "application/x-tgsticker", gzip, "sticker.tgs", "application/x-tgsticker"),
+        ("drawing.svgz", "image/svg+xml", gzip, "drawing.svgz", "image/svg+xml"),
         ("export.csv", "text/csv", b"name,note\nBob,Main St\x1f4000\n", "export.csv", "text/csv"),
-        ("export.csv", "text/csv", &b"name,note\nBob,Main St\x1f4000\nAl,x\n".repeat(20), "export.csv", "text/csv"),
+        ("export.csv", "text/csv", &table, "export.csv", "text/csv"),
         ("card.vcf", "text/x-vcard", b"BEGIN:VCARD\r\nEND:VCARD\r\n\0", "card.vcf", "text/vcard"),
-        ("Chat with info@acme.com", "text/plain", b"hello", "Chat with info@acme.com.txt", "text/plain"),
+        ("Chat with info@acme.com", text, b"hello", "Chat with info@acme.com.txt", text),
         ("notes.txt", "", "Grüße".as_bytes(), "notes.txt", "text/plain; charset=utf-8"),
-        ("notes.txt", "text/plain; charset=ISO-8859-1", b"Gr\xfc\xdfe", "notes.txt", "text/plain; charset=iso-8859-1"),
-    ] {
+        ("notes.txt", "text/plain; charset=ISO-8859-1", b"Gr\xfc\xdfe", "notes.txt", latin_1),
+    ];
+    for (name, declared, bytes, stored_name, stored_type) in files {
         let told = stored(&gateway, post(&gateway, name, declared, bytes).await).await;
-        assert_eq!((&*told.0, &*told.1), (stored_name, stored_type), "{name} declared as {declared}");
+        assert_eq!(
+            (&*told.0, &*told.1),
+            (stored_name, stored_type),
+            "{name} declared as {declared}"
+        );
     }
 }
 
 #[tokio::test]
-async fn a_name_that_is_no_utf_8_is_read_as_western_text() {
+async fn an_invalid_utf_8_name_counts_as_windows_1252() {
     let gateway = TestGateway::start().await;
     let response = gateway
         .post("/v1/assets?channel=sms&name=caf%E9+%80.jpg")
@@ -400,7 +418,7 @@ async fn a_raw_file_may_be_named_by_its_disposition() {
 }
 
 #[tokio::test]
-async fn a_forms_file_may_be_named_in_every_way_that_clients_know() {
+async fn a_forms_file_name_is_read_in_every_notation() {
     let gateway = TestGateway::start().await;
     for (disposition, name) in [
         ("filename=\"für dich.jpg\"", "für dich.jpg"),

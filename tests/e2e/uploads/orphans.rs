@@ -26,7 +26,7 @@ async fn leave_orphans(gateway: &TestGateway, uploads: u32) {
 }
 
 #[tokio::test]
-async fn an_asset_that_cant_be_deleted_holds_up_no_other_and_costs_one_call_an_attempt() {
+async fn an_undeletable_orphan_delays_no_other() {
     let gateway = TestGateway::start().await;
     gateway.sandbox.fault(
         Fault::at(SandboxOperation::DeleteAsset)
@@ -61,7 +61,7 @@ async fn an_asset_that_cant_be_deleted_holds_up_no_other_and_costs_one_call_an_a
 }
 
 #[tokio::test]
-async fn orphans_outlive_an_outage_that_is_longer_than_an_attempt() {
+async fn orphans_outlive_an_outage_longer_than_an_attempt() {
     let gateway = TestGateway::builder()
         .settings(&[("egain.request_timeout", "100ms")])
         .start()

@@ -9,7 +9,11 @@ use crate::support::gateway::{TestGateway, receipt};
 use crate::support::refusal::Refusal;
 
 fn refuses(code: &str, details: Value) -> Fault {
-    let body = json!({"code": code, "developerMessage": "an attribute has an invalid value", "details": details});
+    let body = json!({
+        "code": code,
+        "developerMessage": "an attribute has an invalid value",
+        "details": details,
+    });
     Fault::at(SandboxOperation::CreateAsset)
         .status(StatusCode::BAD_REQUEST)
         .body(body)
@@ -86,7 +90,7 @@ async fn what_isnt_the_callers_stays_egains() {
 }
 
 #[tokio::test]
-async fn a_name_that_egain_refuses_is_tried_once_more_in_plain_characters() {
+async fn a_refused_name_is_retried_once_in_plain_characters() {
     for (name, plain) in [
         ("photo%20(1).jpg", "photo _1_.bin"),
         ("o'neil.pdf", "o_neil.bin"),
@@ -125,7 +129,7 @@ async fn a_name_that_egain_refuses_is_tried_once_more_in_plain_characters() {
 }
 
 #[tokio::test]
-async fn a_name_is_tried_no_third_time_and_a_plain_one_no_second() {
+async fn a_refused_plain_name_is_not_retried() {
     for (name, calls) in [("photo%20(1).jpg", 2), ("photo.jpg", 1)] {
         let gateway = TestGateway::start().await;
         gateway

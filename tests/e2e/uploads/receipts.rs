@@ -10,7 +10,7 @@ use crate::support::raw_client::{by_hand, in_chunks};
 use crate::support::refusal::Refusal;
 
 #[tokio::test]
-async fn a_receipt_tells_where_the_file_is_and_where_the_time_went() {
+async fn a_receipt_has_the_assets_location_and_timings() {
     let gateway = TestGateway::start().await;
     let request = gateway
         .post("/v1/assets?channel=whatsapp&sender=custom_bot&name=a.txt")
@@ -32,7 +32,12 @@ async fn a_receipt_tells_where_the_file_is_and_where_the_time_went() {
         assert!(timing.contains(&format!("{stage};dur=")), "{timing}");
     }
     let expected = serde_json::json!({
-        "id": id, "name": "a.txt", "contentType": told["contentType"], "size": 4, "channel": "whatsapp", "sender": "custom_bot",
+        "id": id,
+        "name": "a.txt",
+        "contentType": told["contentType"],
+        "size": 4,
+        "channel": "whatsapp",
+        "sender": "custom_bot",
         "lengthSource": "declared",
     });
     assert_eq!(told, expected);
@@ -53,7 +58,7 @@ async fn an_upload_without_a_sender_is_the_customers() {
 }
 
 #[tokio::test]
-async fn no_more_uploads_are_taken_at_one_time_than_are_allowed() {
+async fn an_upload_above_the_limit_is_refused() {
     let gateway = TestGateway::builder()
         .settings(&[("server.max_uploads", "1")])
         .start()
@@ -126,7 +131,7 @@ async fn every_byte_is_counted_once() {
 }
 
 #[tokio::test]
-async fn over_http_2_a_refusal_costs_one_stream_and_not_the_connection() {
+async fn an_http_2_refusal_ends_the_stream_alone() {
     let gateway = TestGateway::start().await;
     let client = Client::with(|builder| builder.http2_prior_knowledge());
     let upload = client.post(gateway.url("/v1/assets?channel=sms&size=600000"));
@@ -148,7 +153,7 @@ async fn over_http_2_a_refusal_costs_one_stream_and_not_the_connection() {
 }
 
 #[tokio::test]
-async fn over_http_2_a_body_shorter_than_its_content_length_keeps_nothing() {
+async fn a_short_http_2_body_leaves_no_asset() {
     let gateway = TestGateway::start().await;
     let client = Client::with(|builder| builder.http2_prior_knowledge());
     for (length, sent) in [(1000, 500), (200_000, 199_999), (1000, 1001)] {

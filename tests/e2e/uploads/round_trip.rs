@@ -9,7 +9,7 @@ use crate::support::gateway::{TestGateway, form, noise, receipt};
 const SIZES: [usize; 6] = [1, 65_535, 65_536, 65_537, 1024 * 1024, 10 * 1024 * 1024];
 
 #[tokio::test]
-async fn raw_files_of_every_size_come_back_byte_for_byte() {
+async fn raw_files_of_every_size_come_back_unchanged() {
     let gateway = TestGateway::start().await;
     for size in SIZES {
         let file = noise(size, size as u64);
@@ -26,7 +26,7 @@ async fn raw_files_of_every_size_come_back_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn forms_of_every_size_come_back_byte_for_byte_each_by_its_rung() {
+async fn forms_of_every_size_come_back_unchanged() {
     let gateway = TestGateway::start().await;
     for round in 0..2 {
         for size in SIZES {

@@ -17,7 +17,7 @@ async fn small_gateway() -> TestGateway {
 }
 
 #[tokio::test]
-async fn a_declared_length_is_refused_before_any_of_the_body() {
+async fn an_excessive_declared_length_is_refused_before_the_body() {
     let gateway = small_gateway().await;
     let too_much = MOST + 1;
     for (query, lines) in [
@@ -72,7 +72,7 @@ async fn a_forms_size_is_refused_before_its_file() {
 }
 
 #[tokio::test]
-async fn a_form_that_would_be_derived_is_refused_as_too_large_and_not_as_mispredicted() {
+async fn an_oversized_derived_form_is_refused_as_too_large() {
     let gateway = small_gateway().await;
     let send = async |size: usize| {
         let (content_type, body) = form(&[("channel", "sms")], "a.bin", &noise(size, 1), "");
@@ -95,7 +95,7 @@ async fn a_form_that_would_be_derived_is_refused_as_too_large_and_not_as_mispred
 }
 
 #[tokio::test]
-async fn a_file_of_unknown_length_is_refused_once_it_is_too_large_and_not_at_its_end() {
+async fn an_unknown_length_is_refused_once_too_large() {
     let gateway = small_gateway().await;
     let (mut body_writer, answer) = by_hand(gateway.post("/v1/assets?channel=sms"));
     body_writer.write(noise(MOST + 1, 2)).await;

@@ -17,7 +17,7 @@ async fn impatient() -> TestGateway {
 }
 
 #[tokio::test]
-async fn a_caller_that_stops_is_told_so_wherever_it_is() {
+async fn a_stalled_caller_gets_408_wherever_it_stops() {
     let gateway = impatient().await;
     let (content_type, body) = form(
         &[("channel", "sms"), ("size", &LARGE.to_string())],
@@ -124,7 +124,7 @@ async fn a_caller_that_is_slow_but_steady_is_served() {
 }
 
 #[tokio::test]
-async fn a_caller_that_stops_reading_is_cut_and_one_that_reads_slowly_isnt() {
+async fn only_a_caller_that_stops_reading_is_cut() {
     let gateway = TestGateway::builder()
         .settings(&[
             ("server.body_idle_timeout", "1s"),

@@ -20,7 +20,8 @@ fn delayed(addr: SocketAddr) -> usize {
         thread::sleep(Duration::from_millis(5));
         let began = Instant::now();
         for piece in [
-            "POST /v1/assets?channel=sms&name=a.txt HTTP/1.1\r\nHost: x\r\nContent-Length: 12\r\n\r\n",
+            "POST /v1/assets?channel=sms&name=a.txt HTTP/1.1\r\nHost: x\r\n\
+             Content-Length: 12\r\n\r\n",
             "some",
             "more",
             "text",

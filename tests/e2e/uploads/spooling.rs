@@ -18,7 +18,7 @@ fn unlinked_in(folder: &Path) -> usize {
 }
 
 #[tokio::test]
-async fn a_file_beyond_the_spools_memory_waits_in_a_file_without_a_name() {
+async fn a_file_beyond_spool_memory_uses_an_unlinked_file() {
     let folder = tempfile::tempdir().unwrap();
     let settings = [
         ("limits.spool_memory", "100KiB"),
@@ -47,7 +47,7 @@ async fn a_file_beyond_the_spools_memory_waits_in_a_file_without_a_name() {
 }
 
 #[tokio::test]
-async fn the_spools_cap_holds_for_all_together_and_is_given_back() {
+async fn the_spools_cap_is_shared_and_given_back() {
     let gateway = TestGateway::builder()
         .settings(&[
             ("limits.spool_memory", "64KiB"),
@@ -89,7 +89,7 @@ async fn the_spools_cap_holds_for_all_together_and_is_given_back() {
 }
 
 #[tokio::test]
-async fn a_caller_that_leaves_gives_its_share_of_the_spool_back() {
+async fn a_disconnect_gives_the_spools_space_back() {
     let gateway = TestGateway::start().await;
     let (mut body_writer, answer) = by_hand(gateway.post("/v1/assets?channel=sms"));
     body_writer.write(noise(200_000, 4)).await;

@@ -45,7 +45,7 @@ async fn any_success_of_storage_is_one() {
 }
 
 #[tokio::test]
-async fn a_small_file_that_was_refused_once_is_sent_again_unseen() {
+async fn a_small_file_refused_once_is_replayed_unseen() {
     for fault in [
         Fault::at(SandboxOperation::Upload).status(StatusCode::FORBIDDEN),
         Fault::at(SandboxOperation::Upload).status(StatusCode::SERVICE_UNAVAILABLE),
@@ -67,7 +67,7 @@ async fn a_small_file_that_was_refused_once_is_sent_again_unseen() {
 }
 
 #[tokio::test]
-async fn a_large_file_is_sent_again_while_all_that_came_of_it_lies_in_the_look_ahead() {
+async fn a_large_file_within_its_look_ahead_is_replayed() {
     let gateway = TestGateway::start().await;
     gateway.sandbox.fault(
         Fault::at(SandboxOperation::Upload)
@@ -88,7 +88,7 @@ async fn a_large_file_is_sent_again_while_all_that_came_of_it_lies_in_the_look_a
 }
 
 #[tokio::test]
-async fn a_spooled_file_is_sent_again_from_memory_and_from_disk() {
+async fn a_spooled_file_is_replayed_from_memory_or_disk() {
     for spool_memory in ["10MiB", "1KiB"] {
         let gateway = TestGateway::builder()
             .settings(&[("limits.spool_memory", spool_memory)])
@@ -133,7 +133,7 @@ async fn a_file_that_is_refused_twice_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_large_file_that_is_refused_on_the_way_is_told_while_the_caller_still_sends() {
+async fn a_refusal_midway_reaches_a_caller_still_sending() {
     for (fault, status) in [
         (
             Fault::at(SandboxOperation::Upload)
@@ -160,7 +160,7 @@ async fn a_large_file_that_is_refused_on_the_way_is_told_while_the_caller_still_
 }
 
 #[tokio::test]
-async fn a_large_file_that_is_refused_at_its_end_is_told_and_deleted() {
+async fn a_refusal_at_the_end_is_reported_and_deleted() {
     let gateway = TestGateway::start().await;
     gateway.sandbox.fault(
         Fault::at(SandboxOperation::Upload)
@@ -188,7 +188,7 @@ async fn a_large_file_that_is_refused_at_its_end_is_told_and_deleted() {
 }
 
 #[tokio::test]
-async fn storage_that_confirms_before_it_has_the_whole_file_isnt_believed() {
+async fn storage_that_confirms_too_early_isnt_believed() {
     let gateway = TestGateway::start().await;
     gateway.sandbox.fault(
         Fault::at(SandboxOperation::Upload)
@@ -205,7 +205,7 @@ async fn storage_that_confirms_before_it_has_the_whole_file_isnt_believed() {
 }
 
 #[tokio::test]
-async fn storage_that_stalls_is_given_up_after_its_idle_time() {
+async fn storage_that_stalls_is_abandoned_after_its_idle_timeout() {
     let gateway = TestGateway::builder()
         .settings(&[("egain.transfer_idle_timeout", "300ms")])
         .start()
@@ -234,7 +234,7 @@ async fn storage_that_stalls_is_given_up_after_its_idle_time() {
 }
 
 #[tokio::test]
-async fn a_caller_that_pauses_isnt_taken_for_a_storage_that_stalls() {
+async fn a_callers_pause_is_no_storage_stall() {
     let gateway = TestGateway::builder()
         .settings(&[("egain.transfer_idle_timeout", "500ms")])
         .start()

@@ -44,7 +44,7 @@ async fn in_form(gateway: &TestGateway, declared: usize, actual: usize) -> Respo
 }
 
 #[tokio::test]
-async fn a_body_shorter_than_declared_is_refused_with_both_numbers() {
+async fn a_short_body_is_refused_with_both_lengths() {
     let gateway = TestGateway::start().await;
     for declared in DECLARED {
         for less in [1, declared / 2] {
@@ -65,7 +65,7 @@ async fn a_body_shorter_than_declared_is_refused_with_both_numbers() {
 }
 
 #[tokio::test]
-async fn a_body_longer_than_declared_is_refused_with_both_numbers() {
+async fn a_long_body_is_refused_with_both_lengths() {
     let gateway = TestGateway::start().await;
     for declared in DECLARED {
         for more in [1, 50_000] {
@@ -88,7 +88,7 @@ async fn a_body_longer_than_declared_is_refused_with_both_numbers() {
 }
 
 #[tokio::test]
-async fn a_wrong_length_that_the_look_ahead_shows_costs_no_call() {
+async fn a_wrong_length_within_look_ahead_costs_no_call() {
     let gateway = TestGateway::start().await;
     for (declared, actual) in [(1000, 999), (1000, 1001), (70_000, 50_000)] {
         assert_eq!(
@@ -130,7 +130,7 @@ async fn two_declarations_that_differ_are_refused_before_the_body() {
 }
 
 #[tokio::test]
-async fn a_short_body_is_noticed_before_storage_has_been_told_of_an_end() {
+async fn a_short_body_is_detected_before_storage_commits() {
     let gateway = TestGateway::start().await;
     let (mut body_writer, answer) = by_hand(gateway.post("/v1/assets?channel=sms&size=200000"));
     body_writer.write(noise(100_000, 2)).await;
@@ -153,7 +153,7 @@ async fn a_short_body_is_noticed_before_storage_has_been_told_of_an_end() {
 }
 
 #[tokio::test]
-async fn the_last_bytes_are_held_back_until_the_caller_has_ended() {
+async fn the_last_bytes_wait_until_the_body_has_ended() {
     let gateway = TestGateway::start().await;
     let (mut body_writer, answer) = by_hand(gateway.post("/v1/assets?channel=sms&size=200000"));
     body_writer.write(noise(100_000, 3)).await;

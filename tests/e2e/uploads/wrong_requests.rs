@@ -23,7 +23,7 @@ async fn send_form(
 }
 
 #[tokio::test]
-async fn a_wrong_field_has_its_own_code_and_costs_no_call() {
+async fn a_wrong_field_has_its_code_without_a_call() {
     let gateway = TestGateway::start().await;
     let long = format!("channel={}", "x".repeat(256));
     for (query, code, word) in [
@@ -82,7 +82,7 @@ fn as_fields(query: &str) -> Option<Vec<(&str, &str)>> {
 }
 
 #[tokio::test]
-async fn a_field_given_twice_counts_once_if_it_is_the_same() {
+async fn a_repeated_field_with_equal_value_counts_once() {
     let gateway = TestGateway::start().await;
     let twice = send_form(
         &gateway,
@@ -174,7 +174,8 @@ async fn bytes_that_would_be_stored_encoded_are_refused() {
             (415, "encoding-not-allowed", "caller", "read")
         );
     }
-    let field = "Content-Disposition: form-data; name=\"channel\"\r\nContent-Transfer-Encoding: base64\r\n\r\nc21z\r\n";
+    let field = "Content-Disposition: form-data; name=\"channel\"\r\n\
+                 Content-Transfer-Encoding: base64\r\n\r\nc21z\r\n";
     let (content_type, body) = form(&[], "a.txt", b"text", "");
     let boundary = content_type.split_once('=').unwrap().1;
     let before = [format!("--{boundary}\r\n{field}").as_bytes(), &body].concat();
@@ -240,7 +241,8 @@ async fn of_two_types_neither_is_believed() {
 async fn what_is_wrong_behind_the_file_keeps_nothing() {
     let gateway = TestGateway::start().await;
     let late = "--BOUNDARY\r\nContent-Disposition: form-data; name=\"channel\"\r\n\r\nwhatsapp\r\n";
-    let second = "--BOUNDARY\r\nContent-Disposition: form-data; name=\"file\"; filename=\"b.bin\"\r\n\r\nmore\r\n";
+    let second = "--BOUNDARY\r\nContent-Disposition: form-data; name=\"file\"; \
+                  filename=\"b.bin\"\r\n\r\nmore\r\n";
     for size in [1000, 200_000] {
         let file = noise(size, 1);
         for declared in ["channel=sms", &format!("channel=sms&size={size}")] {
@@ -274,7 +276,7 @@ async fn what_is_wrong_behind_the_file_keeps_nothing() {
 }
 
 #[tokio::test]
-async fn a_field_behind_the_file_that_repeats_what_was_said_or_means_nothing_does_no_harm() {
+async fn a_repeated_or_unknown_field_after_the_file_passes() {
     let gateway = TestGateway::start().await;
     for name in ["channel", "note"] {
         let late =

@@ -43,7 +43,7 @@ fn strict() -> SandboxConfig {
 }
 
 #[tokio::test]
-async fn uploads_queue_for_their_calls_and_egain_never_says_too_many() {
+async fn uploads_queue_for_calls_and_egain_sends_no_429() {
     let gateway = TestGateway::builder()
         .sandbox(strict())
         .settings(&[("egain.rate", "0.98"), ("egain.burst", "1")])
@@ -90,7 +90,7 @@ async fn uploads_queue_for_their_calls_and_egain_never_says_too_many() {
 }
 
 #[tokio::test]
-async fn whoever_would_wait_too_long_is_refused_at_once_and_without_a_call() {
+async fn too_long_a_wait_is_refused_without_a_call() {
     let gateway = TestGateway::builder()
         .settings(&[
             ("egain.rate", "0.1"),

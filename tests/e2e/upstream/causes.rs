@@ -92,7 +92,7 @@ async fn the_log_tells_apart_why_egain_cant_be_reached() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_log_tells_apart_why_storage_and_the_sign_in_cant_be_reached() {
+async fn the_log_says_why_storage_or_sign_in_failed() {
     let sandbox = Sandbox::start(SandboxConfig::default()).unwrap();
     let ((good, _), (stranger, _)) = (Identity::new(), Identity::new());
     let front = terminate(&good, sandbox.addr()).await;
@@ -133,7 +133,7 @@ async fn the_log_tells_apart_why_storage_and_the_sign_in_cant_be_reached() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_log_tells_apart_why_an_issuer_cant_be_reached() {
+async fn the_log_says_why_an_issuer_is_unreachable() {
     let sandbox = Sandbox::start(SandboxConfig::default()).unwrap();
     let ((good, _), (stranger, _)) = (Identity::new(), Identity::new());
     let front = terminate(&good, sandbox.addr()).await;

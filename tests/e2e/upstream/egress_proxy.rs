@@ -125,7 +125,7 @@ async fn plain_http_goes_directly() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proxy_that_refuses_or_hangs_is_named_in_the_log() {
+async fn a_refusing_or_hanging_proxy_is_logged() {
     let mut upstream = Upstream::start().await;
     for (answer, cause) in [
         (

@@ -43,7 +43,7 @@ async fn a_clock_that_is_ten_minutes_off_changes_nothing() {
 }
 
 #[tokio::test]
-async fn the_margin_is_a_setting_but_at_most_a_quarter_of_the_life() {
+async fn the_expiry_margin_is_configurable_up_to_a_quarter() {
     for (margin, least, most) in [("0s", 3590, 3600), ("10m", 2990, 3000), ("1h", 2690, 2700)] {
         let config = SandboxConfig {
             download_life: HOUR,
@@ -105,7 +105,7 @@ async fn every_url_that_is_given_out_is_still_good() {
 }
 
 #[tokio::test]
-async fn an_expiry_that_is_past_missing_or_no_time_is_given_once_and_not_kept() {
+async fn an_unusable_expiry_serves_one_request_and_isnt_cached() {
     let gateway = TestGateway::start().await;
     let path = stored(&gateway).await;
     let past = (Timestamp::now() - SignedDuration::from_hours(1)).to_string();
@@ -131,7 +131,7 @@ async fn an_expiry_that_is_past_missing_or_no_time_is_given_once_and_not_kept() 
 }
 
 #[tokio::test]
-async fn an_expiry_at_the_end_of_time_is_believed_for_a_week() {
+async fn a_distant_expiry_is_believed_for_a_week() {
     let gateway = TestGateway::start().await;
     for (expiry, fresh) in [("9999-12-31T23:59:59Z", 1), ("9999-12-31T23:59:59.999Z", 2)] {
         let path = stored(&gateway).await;
@@ -156,7 +156,7 @@ async fn an_expiry_at_the_end_of_time_is_believed_for_a_week() {
 
 /// Signed by a JWT that says how long it is good, and by a word that says nothing.
 #[tokio::test]
-async fn a_date_that_is_a_day_off_keeps_no_dead_url_alive() {
+async fn a_wrong_clock_keeps_no_dead_url_alive() {
     for hours in [-24, 24] {
         for signed in [true, false] {
             let gateway = TestGateway::builder()
@@ -194,7 +194,7 @@ async fn a_date_that_is_a_day_off_keeps_no_dead_url_alive() {
 }
 
 #[tokio::test]
-async fn what_lay_in_a_cache_on_the_way_is_that_much_older() {
+async fn the_age_header_shortens_a_urls_life() {
     let gateway = TestGateway::builder()
         .sandbox(SandboxConfig {
             download_life: HOUR,
@@ -217,7 +217,7 @@ async fn what_lay_in_a_cache_on_the_way_is_that_much_older() {
 }
 
 #[tokio::test]
-async fn an_expiry_as_a_number_is_read_as_the_time_it_is() {
+async fn an_expiry_as_a_number_is_read_correctly() {
     let gateway = TestGateway::start().await;
     let path = stored(&gateway).await;
     let in_an_hour = (Timestamp::now() + HOUR).as_second();

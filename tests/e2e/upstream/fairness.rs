@@ -87,7 +87,7 @@ async fn waiting_uploads_dont_hold_up_a_download() {
 }
 
 #[tokio::test]
-async fn a_caller_whose_queue_is_full_is_refused_while_another_one_still_gets_in() {
+async fn a_full_queue_of_one_caller_stops_no_other() {
     let gateway = gateway(&[("egain.rate", "0.34"), ("egain.budget_wait", "7s")]).await;
     let _crowd = crowd(&gateway, 3).await;
     let refusal = Refusal::of(send(&gateway, "one").await.unwrap()).await;
@@ -108,7 +108,7 @@ async fn a_caller_whose_queue_is_full_is_refused_while_another_one_still_gets_in
 }
 
 #[tokio::test]
-async fn whoever_shares_a_call_that_had_no_turn_gets_a_turn_of_their_own() {
+async fn sharers_of_a_refused_call_get_their_own_turn() {
     let gateway = gateway(&[("egain.rate", "1"), ("egain.budget_wait", "3s")]).await;
     let look_up = |asset: &str, id: &str| {
         let request = gateway.get(&format!("/v1/assets/{asset}")).by(id).send();
@@ -137,7 +137,7 @@ async fn whoever_shares_a_call_that_had_no_turn_gets_a_turn_of_their_own() {
 /// An eGain that allows five calls a second and not one more, whatever held the first one up on its
 /// way.
 #[tokio::test]
-async fn at_exactly_egains_own_rate_it_never_says_too_many() {
+async fn at_exactly_egains_rate_it_sends_no_429() {
     let five = PlanRate {
         per_second: 5.0,
         burst: 1,
@@ -188,7 +188,7 @@ async fn at_exactly_egains_own_rate_it_never_says_too_many() {
 const SEATS: [(&str, &str); 2] = [("server.max_uploads", "8"), ("server.max_downloads", "8")];
 
 #[tokio::test]
-async fn one_caller_that_takes_all_seats_it_gets_leaves_uploads_to_others() {
+async fn a_greedy_caller_leaves_upload_permits_to_others() {
     let gateway = gateway(&SEATS).await;
     let mut hog = Vec::new();
     for _ in 0..7 {
@@ -227,7 +227,7 @@ async fn one_caller_that_takes_all_seats_it_gets_leaves_uploads_to_others() {
 }
 
 #[tokio::test]
-async fn one_caller_that_takes_all_seats_it_gets_leaves_downloads_to_others() {
+async fn a_greedy_caller_leaves_download_permits_to_others() {
     let gateway = gateway(&SEATS).await;
     // More than the buffers of the sockets on the way: who doesn't read keeps its seat.
     let large = gateway

@@ -63,7 +63,7 @@ async fn round_trip(oddities: &[ResponseOddity]) {
 }
 
 #[tokio::test]
-async fn a_file_goes_up_down_and_away_whatever_is_odd() {
+async fn upload_download_and_deletion_survive_every_oddity() {
     join_all(
         ResponseOddity::ALL
             .iter()
@@ -118,7 +118,7 @@ async fn what_was_odd_is_counted_by_its_field() {
 }
 
 #[tokio::test]
-async fn an_asset_that_can_be_named_is_deleted_whatever_else_is_wrong() {
+async fn an_asset_with_known_id_is_deleted_despite_faults() {
     for fault in [
         Fault::at(SandboxOperation::CreateAsset).missing_field("contentUrl"),
         Fault::at(SandboxOperation::CreateAsset).field("contentUrl", json!(["nowhere"])),

@@ -33,7 +33,7 @@ fn created(gateway: &TestGateway) -> u64 {
 }
 
 #[tokio::test]
-async fn what_egain_may_have_done_is_never_asked_for_again() {
+async fn a_creation_that_may_have_happened_isnt_retried() {
     let failures = [
         create()
             .done()
@@ -92,7 +92,7 @@ async fn reads_and_deletions_are_repeated_freely() {
 }
 
 #[tokio::test]
-async fn an_upload_that_never_reached_egain_is_asked_for_again() {
+async fn a_creation_that_never_reached_egain_is_retried() {
     let egain = LateEgain::absent().await;
     let gateway = TestGateway::builder()
         .settings(&[("egain.base_url", &egain.base_url())])
@@ -108,7 +108,7 @@ async fn an_upload_that_never_reached_egain_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn an_outage_costs_five_calls_and_then_one_at_each_probe() {
+async fn an_outage_costs_five_calls_then_only_probes() {
     let gateway = TestGateway::start().await;
     gateway.sandbox.fault(
         create()
@@ -175,7 +175,7 @@ async fn an_outage_costs_five_calls_and_then_one_at_each_probe() {
 }
 
 #[tokio::test]
-async fn an_outage_lasts_as_long_as_a_503_asks_for_at_least() {
+async fn an_outage_lasts_at_least_a_503s_retry_after() {
     let gateway = TestGateway::builder()
         .settings(&[("egain.max_pause", "3s")])
         .start()
@@ -206,7 +206,7 @@ async fn an_outage_lasts_as_long_as_a_503_asks_for_at_least() {
 }
 
 #[tokio::test]
-async fn calls_that_egain_never_saw_dont_count_in_the_month() {
+async fn calls_never_sent_dont_count_in_the_month() {
     let egain = LateEgain::absent().await;
     let quota = [
         ("egain.monthly_quota", "2"),
@@ -252,7 +252,7 @@ async fn calls_that_egain_never_saw_dont_count_in_the_month() {
 }
 
 #[tokio::test]
-async fn calls_that_were_not_answered_in_time_count_in_the_month() {
+async fn calls_that_timed_out_count_in_the_month() {
     let gateway = TestGateway::builder()
         .settings(&[
             ("egain.monthly_quota", "10"),
@@ -274,7 +274,7 @@ async fn calls_that_were_not_answered_in_time_count_in_the_month() {
 }
 
 #[tokio::test]
-async fn no_more_than_a_burst_of_calls_are_in_flight() {
+async fn calls_in_flight_never_exceed_a_burst() {
     let gateway = TestGateway::builder()
         .settings(&[
             ("egain.burst", "2"),
@@ -315,7 +315,7 @@ async fn no_more_than_a_burst_of_calls_are_in_flight() {
 }
 
 #[tokio::test]
-async fn what_could_be_asked_is_reckoned_when_it_is_scraped() {
+async fn available_calls_are_computed_at_each_scrape() {
     let gateway = TestGateway::builder()
         .sandbox(SandboxConfig::default())
         .settings(&[("egain.rate", "5"), ("egain.burst", "3")])

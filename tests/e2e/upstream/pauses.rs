@@ -39,7 +39,7 @@ fn created(gateway: &TestGateway) -> u64 {
 }
 
 #[tokio::test]
-async fn a_reset_is_understood_in_seconds_in_milliseconds_and_as_a_date() {
+async fn a_reset_is_read_as_timestamp_or_date() {
     let soon = || Timestamp::now() + SignedDuration::from_secs(2);
     let forms: [(HeaderName, Written); 5] = [
         (RESET, |at| at.as_second().to_string()),
@@ -71,7 +71,7 @@ async fn a_reset_is_understood_in_seconds_in_milliseconds_and_as_a_date() {
 }
 
 #[tokio::test]
-async fn whatever_one_429_asks_for_calls_go_again_after_the_longest_pause() {
+async fn calls_resume_at_the_latest_after_the_longest_pause() {
     let tomorrow = Timestamp::now() + SignedDuration::from_hours(24);
     let odd = [
         (RETRY_AFTER, "86400".to_owned()),
@@ -99,7 +99,7 @@ async fn whatever_one_429_asks_for_calls_go_again_after_the_longest_pause() {
 }
 
 #[tokio::test]
-async fn a_pause_is_told_and_shown_as_long_as_it_really_is() {
+async fn a_pause_is_reported_with_its_actual_length() {
     let gateway = TestGateway::start().await;
     gateway
         .sandbox
@@ -144,7 +144,7 @@ async fn a_pause_is_told_and_shown_as_long_as_it_really_is() {
 }
 
 #[tokio::test]
-async fn after_a_pause_one_call_probes_and_the_pause_doubles_while_it_is_refused() {
+async fn a_refused_probe_after_a_pause_doubles_the_pause() {
     let gateway = TestGateway::builder()
         .settings(&[("egain.max_pause", "1s"), ("egain.budget_wait", "0s")])
         .start()

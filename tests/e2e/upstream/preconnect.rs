@@ -103,7 +103,8 @@ async fn servers(times: usize) -> (Server, Server, TestGateway) {
     );
     let length = asset.len();
     let answer = format!(
-        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{asset}"
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n\
+         {asset}"
     );
     let egain = Server::that_says(answer, times).await;
     let base = format!("http://{}", egain.addr);
@@ -125,7 +126,7 @@ async fn upload(gateway: &TestGateway) {
 }
 
 #[tokio::test]
-async fn storage_is_dialled_before_egain_has_answered_and_that_connection_is_the_one_used() {
+async fn an_upload_uses_the_preconnected_storage_connection() {
     let (egain, storage, gateway) = servers(1).await;
     upload(&gateway).await;
     assert_eq!(
@@ -161,7 +162,7 @@ async fn storage_is_dialled_before_egain_has_answered_and_that_connection_is_the
 }
 
 #[tokio::test]
-async fn uploads_one_after_the_other_dial_once_and_leave_nothing_open() {
+async fn sequential_uploads_dial_once_and_leave_nothing_open() {
     let (_egain, storage, gateway) = servers(1000).await;
     for _ in 0..20 {
         upload(&gateway).await;

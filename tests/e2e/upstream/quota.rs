@@ -19,7 +19,7 @@ async fn upload(gateway: &TestGateway) -> reqwest::Response {
 }
 
 #[tokio::test]
-async fn an_enforced_quota_refuses_what_is_above_it_without_a_call() {
+async fn an_enforced_quota_refuses_the_excess_without_calls() {
     let gateway = TestGateway::builder()
         .settings(&[
             ("egain.monthly_quota", "2"),

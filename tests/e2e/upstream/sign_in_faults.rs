@@ -23,7 +23,7 @@ async fn gateway_with(fault: &Fault, settings: &[(&str, &str)]) -> TestGateway {
 }
 
 #[tokio::test]
-async fn without_a_token_no_call_is_spent_and_the_blame_is_where_it_belongs() {
+async fn failed_sign_ins_cost_no_call_and_name_blame() {
     let credentials = json!({"error": "invalid_client", "error_description": "unknown client"});
     let cases = [
         (
@@ -109,7 +109,7 @@ async fn eventually_signed_in(gateway: &TestGateway) -> bool {
 }
 
 #[tokio::test]
-async fn refused_credentials_cost_a_few_sign_ins_however_many_call() {
+async fn refused_credentials_cost_few_sign_ins() {
     let gateway = gateway_with(&token().status(StatusCode::UNAUTHORIZED), &[]).await;
     let end = Instant::now() + Duration::from_secs(7);
     let mut requests = 0;
@@ -125,7 +125,7 @@ async fn refused_credentials_cost_a_few_sign_ins_however_many_call() {
 }
 
 #[tokio::test]
-async fn a_sign_in_that_outlasts_its_callers_serves_the_next_ones() {
+async fn a_sign_in_outlasting_its_callers_serves_later_ones() {
     let gateway = gateway_with(&token().delay(Duration::from_secs(2)), &[]).await;
     let impatient = gateway
         .post("/v1/assets?channel=sms")
@@ -146,7 +146,7 @@ async fn a_slow_sign_in_is_waited_for_and_shared() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_refused_or_lacks_rights_is_replaced_once_it_isnt_young() {
+async fn an_older_token_that_is_refused_is_replaced() {
     join_all(
         [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].map(async |status| {
             let gateway = TestGateway::start().await;
@@ -240,7 +240,7 @@ async fn a_lifetime_in_any_form_is_understood() {
 }
 
 #[tokio::test]
-async fn a_life_of_a_second_costs_no_sign_in_a_second() {
+async fn a_one_second_token_doesnt_cause_constant_sign_ins() {
     let gateway = gateway_with(&token().field("expires_in", 1), &[]).await;
     gateway.upload("a.txt", b"text".to_vec()).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -256,7 +256,7 @@ fn secret_in_file(secret: &str) -> NamedTempFile {
 }
 
 #[tokio::test]
-async fn a_token_that_changes_in_its_file_is_used_without_a_restart() {
+async fn a_changed_token_file_is_reloaded_without_restart() {
     let file = secret_in_file("nobody-knows-it\n");
     let path = file.path().to_str().unwrap();
     let client = [
@@ -282,7 +282,7 @@ async fn a_token_that_changes_in_its_file_is_used_without_a_restart() {
 }
 
 #[tokio::test]
-async fn a_client_secret_that_changes_in_its_file_is_tried_at_once() {
+async fn a_changed_client_secret_file_is_tried_at_once() {
     let file = secret_in_file("sandbox-secret-of-yesterday");
     let path = file.path().to_str().unwrap();
     let gateway = TestGateway::builder()
@@ -341,7 +341,7 @@ async fn is_stored_in_time(gateway: &TestGateway) -> bool {
 }
 
 #[tokio::test]
-async fn a_fixed_token_that_is_refused_costs_one_call_as_there_is_no_other_one() {
+async fn a_refused_fixed_token_costs_one_call() {
     let none = [
         ("egain.token_url", ""),
         ("egain.client_id", ""),

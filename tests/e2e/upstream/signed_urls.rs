@@ -42,7 +42,7 @@ async fn what_was_signed_arrives_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn a_cloud_stores_url_is_sent_its_file_by_put() {
+async fn a_cloud_stores_url_gets_its_file_by_put() {
     for (query, method, is_azure) in [
         (
             "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature=ab12",
@@ -61,7 +61,7 @@ async fn a_cloud_stores_url_is_sent_its_file_by_put() {
 }
 
 #[tokio::test]
-async fn a_url_that_no_request_can_carry_as_signed_is_refused_and_its_asset_deleted() {
+async fn an_unsendable_url_is_refused_and_its_asset_deleted() {
     for target in ["/up/a b?sig=a", "/up/x?sig=a`b<c>", "/up/a\tb"] {
         let gateway = TestGateway::builder()
             .settings(&[("egain.content_hosts", "127.0.0.1")])

@@ -111,19 +111,20 @@ async fn a_failing_egain_is_told_for_what_it_is() {
 #[tokio::test]
 async fn what_egain_says_is_passed_on() {
     let gateway = TestGateway::start().await;
-    let body = json!({"code": "400-143", "developermessage": "a needed attribute is missing", "details": []});
+    let message = "a needed attribute is missing";
+    let body = json!({"code": "400-143", "developermessage": message, "details": []});
     gateway
         .sandbox
         .fault(create().status(StatusCode::BAD_REQUEST).body(body));
     let said = refused(&gateway).await.upstream;
     assert_eq!(
         said,
-        json!({"status": 400, "code": "400-143", "developerMessage": "a needed attribute is missing"})
+        json!({"status": 400, "code": "400-143", "developerMessage": message})
     );
 }
 
 #[tokio::test]
-async fn a_fault_that_passes_is_unseen_where_nothing_was_done() {
+async fn a_passing_fault_without_effect_is_retried_unseen() {
     let gateway = TestGateway::start().await;
     assert!(eventually(|| gateway.sandbox.stats().calls(SandboxOperation::Token) == 1).await);
     let busy = create().status(StatusCode::TOO_MANY_REQUESTS).once();
@@ -166,7 +167,7 @@ async fn an_egain_that_isnt_there_is_unavailable() {
 }
 
 #[tokio::test]
-async fn too_many_calls_are_told_with_the_wait_in_whatever_form_it_came() {
+async fn a_429_reports_its_wait_in_any_form() {
     let too_many = || {
         create()
             .status(StatusCode::TOO_MANY_REQUESTS)
@@ -207,7 +208,7 @@ async fn too_many_calls_are_told_with_the_wait_in_whatever_form_it_came() {
 }
 
 #[tokio::test]
-async fn a_short_wait_that_egain_asks_for_is_waited_out() {
+async fn a_short_wait_requested_by_egain_is_honoured() {
     let gateway = TestGateway::start().await;
     let wait = HeaderValue::from_static("1");
     gateway.sandbox.fault(
@@ -227,7 +228,7 @@ async fn a_short_wait_that_egain_asks_for_is_waited_out() {
 }
 
 #[tokio::test]
-async fn an_answer_that_makes_no_sense_is_egains_fault_and_leaves_nothing() {
+async fn a_nonsensical_response_is_egains_fault_and_leaves_nothing() {
     for fault in [
         create().missing_field("contentUrl"),
         create().field("contentUrl", "no URL"),
@@ -263,7 +264,7 @@ async fn an_answer_that_makes_no_sense_is_egains_fault_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_content_url_at_a_foreign_place_is_never_asked_and_its_asset_deleted() {
+async fn a_disallowed_url_is_refused_and_its_asset_deleted() {
     for url in [
         "https://storage.example.com/x",
         "http://169.254.169.254/latest",
@@ -294,7 +295,7 @@ async fn a_content_url_at_a_foreign_place_is_never_asked_and_its_asset_deleted()
 }
 
 #[tokio::test]
-async fn an_answer_with_more_or_less_than_needed_is_good_enough() {
+async fn a_response_with_extra_or_few_fields_is_accepted() {
     let gateway = TestGateway::start().await;
     gateway.sandbox.fault(
         create()

@@ -91,9 +91,12 @@ fn form(file: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn fields_and_files_come_in_their_order_with_their_offsets() {
-    let body = "--bound\r\nContent-Disposition: form-data; name=\"channel\"\r\n\r\nchat\r\n--bound\r\n\
-        Content-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nhello\r\n--bound\r\n\
+fn fields_and_files_come_in_order_with_their_offsets() {
+    let body = "--bound\r\n\
+        Content-Disposition: form-data; name=\"channel\"\r\n\r\nchat\r\n\
+        --bound\r\n\
+        Content-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nhello\r\n\
+        --bound\r\n\
         Content-Disposition: form-data; name=\"late\"\r\n\r\n\r\n--bound--\r\n";
     let field = |name: &str, file_name: Option<&str>| {
         FormEvent::Part(PartHead {
@@ -140,7 +143,7 @@ fn data_is_the_pushed_bytes_themselves() {
 }
 
 #[test]
-fn chunks_may_be_pushed_before_the_last_one_is_read() {
+fn chunks_may_be_pushed_before_the_last_is_read() {
     let mut parser = FormParser::new(&bound());
     form(b"abc")
         .chunks(2)
@@ -149,7 +152,7 @@ fn chunks_may_be_pushed_before_the_last_one_is_read() {
 }
 
 #[test]
-fn what_stands_before_the_first_boundary_is_counted_and_ignored() {
+fn a_preamble_is_counted_and_ignored() {
     let longest = "y".repeat(PREAMBLE_LIMIT);
     for preamble in [
         "",
@@ -185,7 +188,7 @@ fn what_stands_before_the_first_boundary_is_counted_and_ignored() {
 }
 
 #[test]
-fn a_boundary_that_is_no_line_of_its_own_begins_nothing() {
+fn a_boundary_inside_a_line_begins_no_part() {
     for before in [
         "x",
         "\n",
@@ -233,7 +236,7 @@ fn bare_line_feeds_are_named_in_the_error() {
 }
 
 #[test]
-fn a_form_may_have_no_parts_and_a_part_no_body() {
+fn a_form_without_parts_or_part_bodies_is_valid() {
     assert_eq!(read_whole("--bound--\r\n").events, [(FormEvent::End, 9)]);
     let bare = read_whole("--bound\r\n\r\n--bound--");
     assert_eq!(
@@ -274,7 +277,7 @@ fn ending(parser: &FormParser, account: &Account) -> FormEnding {
 }
 
 #[test]
-fn every_constant_ending_gives_the_size_of_the_next_file() {
+fn a_constant_ending_gives_the_next_files_size() {
     let field = "\r\nContent-Disposition: form-data; name=\"go\"\r\n\r\nSend\r\n--bound--\r\n";
     for end in [
         "--\r\n",
@@ -329,7 +332,7 @@ fn forms_that_end_otherwise_have_other_endings() {
 }
 
 #[test]
-fn a_missing_last_boundary_is_an_error_not_a_shorter_file() {
+fn a_missing_last_boundary_is_an_error() {
     let body = form(b"abc");
     for end in 0..body.len() - b"\r\n".len() {
         assert!(
@@ -343,7 +346,7 @@ fn a_missing_last_boundary_is_an_error_not_a_shorter_file() {
 }
 
 #[test]
-fn text_on_the_closing_line_is_refused_not_taken_for_an_epilogue() {
+fn text_on_the_closing_line_is_refused() {
     for line in ["x", " x", "-", "\0"] {
         assert!(
             read_whole(format!("--bound\r\n{HEAD}abc\r\n--bound--{line}\r\n"))
@@ -355,7 +358,7 @@ fn text_on_the_closing_line_is_refused_not_taken_for_an_epilogue() {
 }
 
 #[test]
-fn an_epilogue_is_counted_and_ignored_however_it_is_cut() {
+fn an_epilogue_in_any_pieces_is_counted_and_ignored() {
     let body = [&form(b"abc")[..], b"--bound\r\nnot a part\r\n--bound--\r\n"].concat();
     let mut parser = FormParser::new(&bound());
     let chunks: Vec<_> = body.chunks(1).collect();
@@ -365,7 +368,7 @@ fn an_epilogue_is_counted_and_ignored_however_it_is_cut() {
 }
 
 #[test]
-fn an_empty_file_is_a_part_without_data_and_has_no_derived_size() {
+fn an_empty_file_has_neither_data_nor_derived_size() {
     let body = form(b"");
     let account = read_whole(&body);
     assert_eq!(
@@ -475,7 +478,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 
     #[test]
-    fn a_file_arrives_whole_and_its_size_can_be_derived(file in files(), crlf: bool, cuts in cuts()) {
+    fn a_file_arrives_whole_and_its_size_is_derivable(file in files(), crlf: bool, cuts in cuts()) {
         let body = [if crlf { &b"\r\n"[..] } else { b"" }, &form(&file)].concat();
         let mut parser = FormParser::new(&bound());
         let account = read_with(&mut parser, &cut(&body, &cuts));
@@ -490,7 +493,11 @@ proptest! {
     }
 
     #[test]
-    fn cuts_change_nothing(body in near_delimiters(), start in select(vec!["", "--bound\r\n\r\n"]), cuts in cuts()) {
+    fn cuts_change_nothing(
+        body in near_delimiters(),
+        start in select(vec!["", "--bound\r\n\r\n"]),
+        cuts in cuts(),
+    ) {
         let body = [start.as_bytes(), &body].concat();
         let whole = read_whole(&body);
         prop_assert_eq!(&read(&cut(&body, &cuts)), &whole);
@@ -499,15 +506,23 @@ proptest! {
     }
 
     #[test]
-    fn garbage_is_refused_without_a_panic(garbage in vec(any::<u8>(), 0..300), boundary in "[a-z]{1,2}", cuts in cuts()) {
-        let boundary = Boundary::from_content_type(&format!("multipart/form-data; boundary={boundary}")).unwrap();
+    fn garbage_is_refused_without_a_panic(
+        garbage in vec(any::<u8>(), 0..300),
+        boundary in "[a-z]{1,2}",
+        cuts in cuts(),
+    ) {
+        let content_type = format!("multipart/form-data; boundary={boundary}");
+        let boundary = Boundary::from_content_type(&content_type).unwrap();
         let mut parser = FormParser::new(&boundary);
         let _ = read_with(&mut parser, &cut(&garbage, &cuts));
         prop_assert!(parser.consumed() <= garbage.len() as u64);
     }
 
     #[test]
-    fn a_garbled_head_never_panics(head in vec(any::<u8>(), 0..200), lines in "(Content-Disposition: [ -~]{0,60}\r\n){0,3}") {
+    fn a_garbled_head_never_panics(
+        head in vec(any::<u8>(), 0..200),
+        lines in "(Content-Disposition: [ -~]{0,60}\r\n){0,3}",
+    ) {
         let _ = read_whole([b"--bound\r\n", lines.as_bytes(), &head, b"\r\n\r\n"].concat());
         let _ = PartDisposition::parse(&head);
         let _ = Boundary::from_content_type(&lines);

@@ -127,7 +127,7 @@ async fn get(tokens: &AccessTokens) -> Result<String, Error> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sign_in_outlives_the_callers_that_wait_for_it() {
+async fn a_sign_in_outlives_its_waiting_callers() {
     let scene = scene(|script| script.takes = Duration::from_secs(3));
     for _ in 0..2 {
         assert!(
@@ -197,7 +197,7 @@ async fn ten_seconds_are_between_sign_ins_whatever_the_lifetime() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_token_is_replaced_once_it_is_ten_seconds_old() {
+async fn a_refused_token_is_replaced_after_ten_seconds() {
     let scene = scene(|_| ());
     let young = scene.tokens.get(Stage::Sign).await.unwrap();
     assert!(
@@ -221,7 +221,7 @@ async fn a_refused_token_is_replaced_once_it_is_ten_seconds_old() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_asset_that_is_always_refused_takes_nobodys_token_away() {
+async fn an_always_refused_asset_costs_other_callers_no_token() {
     let scene = scene(|_| ());
     for _ in 0..6000 {
         let token = scene.tokens.get(Stage::Sign).await.unwrap();

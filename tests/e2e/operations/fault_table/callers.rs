@@ -191,7 +191,8 @@ fn behind(part: &str) -> Form {
 }
 
 fn encoded() -> Form {
-    let head = "Content-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\nContent-Transfer-Encoding: base64";
+    let head = "Content-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\
+                Content-Transfer-Encoding: base64";
     (
         "multipart/form-data; boundary=x".to_owned(),
         format!("--x\r\n{head}\r\n\r\ndGV4dA==\r\n--x--\r\n").into_bytes(),
@@ -206,7 +207,8 @@ fn wrong_digest(size: usize) -> impl Fn(&TestGateway) -> RequestBuilder {
     }
 }
 
-const SECOND_FILE: &str = "--BOUNDARY\r\nContent-Disposition: form-data; name=\"file\"; filename=\"b.bin\"\r\n\r\nmore\r\n";
+const SECOND_FILE: &str = "--BOUNDARY\r\nContent-Disposition: form-data; name=\"file\"; \
+                           filename=\"b.bin\"\r\n\r\nmore\r\n";
 const LATE_CHANNEL: &str =
     "--BOUNDARY\r\nContent-Disposition: form-data; name=\"channel\"\r\n\r\nwhatsapp\r\n";
 
@@ -246,7 +248,8 @@ pub(super) fn rows() -> Vec<Row> {
             )
         }),
         form_row("a form within a form", "form, small", || {
-            let head = "Content-Disposition: form-data; name=\"files\"\r\nContent-Type: multipart/mixed; boundary=y";
+            let head = "Content-Disposition: form-data; name=\"files\"\r\n\
+                        Content-Type: multipart/mixed; boundary=y";
             (
                 "multipart/form-data; boundary=x".to_owned(),
                 format!("--x\r\n{head}\r\n\r\n--y--\r\n--x--\r\n").into_bytes(),

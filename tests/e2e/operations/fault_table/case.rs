@@ -167,7 +167,8 @@ impl FaultCase {
     /// Waits for what is told of a caller that isn't there any more.
     pub(super) async fn caller_left(&self, direction: &str, stage: &str) -> Seen {
         let failures = format!(
-            "transfer_failures_total{{blame=\"caller\",direction=\"{direction}\",stage=\"{stage}\"}}"
+            "transfer_failures_total{{blame=\"caller\",direction=\"{direction}\",\
+             stage=\"{stage}\"}}"
         );
         assert!(self.gateway.counts(&failures, 1.0).await, "{failures}");
         self.ended(

@@ -92,7 +92,12 @@ pub(super) fn rows() -> Vec<Row> {
 /// An account that is right but for its channel.
 fn with(channel: Value) -> Value {
     let chat = json!({"orchestration": {"id": WHATSAPP}, "entryPoint": {"id": "1"}});
-    json!({"name": "a", "address": "14155550100", "channel": {"id": channel}, "chatConfigurations": chat})
+    json!({
+        "name": "a",
+        "address": "14155550100",
+        "channel": {"id": channel},
+        "chatConfigurations": chat,
+    })
 }
 
 async fn gateway() -> TestGateway {

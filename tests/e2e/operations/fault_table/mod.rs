@@ -24,11 +24,15 @@ const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/faults.md");
 
 const INTRODUCTION: &str = "# What goes wrong, and what the client gets
 
-Each row was provoked through sockets, against the embedded stand-in for eGain or against raw ones, and is what came back.
-`FAULTS=write cargo test --test e2e fault_table` rewrites this file; `cargo test` compares it with what happens.
+Each row was provoked through sockets, against the embedded stand-in for eGain or against raw \
+ones, and is what came back.
+`FAULTS=write cargo test --test e2e fault_table` rewrites this file; `cargo test` compares it with \
+what happens.
 
-- **calls**: how many calls of `POST /assets` and `GET /assets/{id}` it took, which count against the plan's rate.
-- **left behind**: what is in eGain afterwards that wasn't there before. Deletions are in the background and don't count as
+- **calls**: how many calls of `POST /assets` and `GET /assets/{id}` it took, which count against \
+the plan's rate.
+- **left behind**: what is in eGain afterwards that wasn't there before. Deletions are in the \
+background and don't count as
   calls.
 - A small file has 20 kB and fits in the look-ahead; a large one has 1 MB and streams.
 ";
@@ -46,7 +50,8 @@ async fn every_fault_is_told_as_it_is_written_down() {
         ("The gateway's own limits", gateway::rows()),
     ] {
         write!(text, "\n## {heading}\n\n").unwrap();
-        text += "| fault | request | status | code | blame | stage | retryable | calls | left behind |\n|---|---|---|---|---|---|---|---|---|\n";
+        text += "| fault | request | status | code | blame | stage | retryable | calls | left \
+                 behind |\n|---|---|---|---|---|---|---|---|---|\n";
         // Many of them wait for something most of the time.
         let lines: Vec<String> = stream::iter(rows)
             .map(Row::line)

@@ -1,4 +1,5 @@
-"""A gateway in front of a stand-in for eGain, both processes of their own on free ports of loopback."""
+"""A gateway in front of a stand-in for eGain, both processes of their own on free ports of
+loopback."""
 
 import contextlib
 import http.client
@@ -10,21 +11,26 @@ import subprocess
 import tempfile
 import time
 
-# What the stand-in's tokens, its client's secret and signed URLs hold, and callers' keys: see tests/e2e/planted.rs.
+# What the stand-in's tokens, its client's secret and signed URLs hold, and callers' keys: see
+# tests/e2e/support/secret_canary.rs.
 PLANTED = re.compile("sandbox-token-|sandbox-secret|agw_|signature=|eyJ")
 EXPORT = re.compile(r"export (ASSET_GATEWAY_\w+)=(.*)")
 
 
-class House:
-    """Starts both on entry and stops both on exit; `with House(program) as house`."""
+class LocalGateway:
+    """Starts both on entry and stops both on exit; `with LocalGateway(program) as gateway`."""
 
-    def __init__(self, program, log_reader=False, **settings):
-        """Settings are variables without their prefix: SERVER__LISTEN="...". With `log_reader` the log goes through a pipe."""
+    def __init__(self, program, log_reader=False, sandbox=("--listen", "127.0.0.1:0"), **settings):
+        """Settings are variables without their prefix: SERVER__LISTEN="...". With `log_reader` the
+        log goes through a pipe."""
         self.program, self.log_reader, self.settings = program, log_reader, settings
+        self.sandbox_options = sandbox
 
     def __enter__(self):
-        stand = [self.program, "sandbox", "--listen", "127.0.0.1:0"]
-        self.sandbox = subprocess.Popen(stand, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        stand = [self.program, "sandbox", *self.sandbox_options]
+        self.sandbox = subprocess.Popen(
+            stand, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
         settings = {
             "ASSET_GATEWAY_AUTH__MODE": "none",
             "ASSET_GATEWAY_SERVER__LISTEN": "127.0.0.1:0",
@@ -40,12 +46,18 @@ class House:
                 break
         settings |= {f"ASSET_GATEWAY_{key}": value for key, value in self.settings.items()}
         self.log = tempfile.TemporaryFile("a+")
-        self.reader = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=self.log) if self.log_reader else None
+        self.reader = (
+            subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=self.log)
+            if self.log_reader
+            else None
+        )
         stderr = self.reader.stdin if self.reader else self.log
-        self.gateway = subprocess.Popen([self.program, "serve"], env=os.environ | settings, stderr=stderr)
+        self.process = subprocess.Popen(
+            [self.program, "serve"], env=os.environ | settings, stderr=stderr
+        )
         if self.reader:
             self.reader.stdin.close()
-        while self.gateway.poll() is None:
+        while self.process.poll() is None:
             for line in self.lines():
                 if line.get("message") == "serving":
                     self.data, self.admin = line["listen"], line["admin"]
@@ -55,7 +67,7 @@ class House:
         raise RuntimeError(f"the gateway didn't start: {self.lines()}")
 
     def __exit__(self, *_):
-        for process in (self.gateway, self.sandbox):
+        for process in (self.process, self.sandbox):
             process.terminate()
             process.wait()
         if self.reader:
@@ -76,12 +88,20 @@ class House:
     def lines(self):
         """What the gateway has logged so far."""
         self.log.seek(0)
-        return [json.loads(line) if line.startswith("{") else {"message": line} for line in self.log if line.endswith("\n")]
+        return [
+            json.loads(line) if line.startswith("{") else {"message": line}
+            for line in self.log
+            if line.endswith("\n")
+        ]
 
     def metric(self, name):
         """A metric's value; with its labels as they are printed."""
         admin = http.client.HTTPConnection(self.admin)
         admin.request("GET", "/metrics")
         lines = admin.getresponse().read().decode().splitlines()
-        values = [float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(f"asset_gateway_{name} ")]
+        values = [
+            float(line.rsplit(" ", 1)[1])
+            for line in lines
+            if line.startswith(f"asset_gateway_{name} ")
+        ]
         return values[0] if values else 0.0

@@ -32,7 +32,7 @@ pub(crate) const UPLOAD: &str = "/v1/assets?channel=sms&name=file.bin";
 pub(crate) const RAW: &str = "application/octet-stream";
 
 /// Both services and a client, in one process: all of them share its processors.
-pub(crate) struct House {
+pub(crate) struct LocalGateway {
     pub runtime: Runtime,
     pub client: reqwest::Client,
     pub settings: Settings,
@@ -40,7 +40,7 @@ pub(crate) struct House {
     gateway: SocketAddr,
 }
 
-impl House {
+impl LocalGateway {
     pub(crate) fn open() -> Self {
         Self::on(Runtime::new().unwrap())
     }
@@ -159,8 +159,12 @@ async fn answer(
             discard(body).await;
             let id = if method == Method::POST { "new" } else { last };
             let asset = json!({
-                "id": id, "name": "file.bin", "contentType": "application/octet-stream", "size": last.parse::<u64>().ok(),
-                "contentUrl": format!("http://{addr}/storage/{id}"), "contentUrlExpiry": "9999-12-31T23:59:59Z",
+                "id": id,
+                "name": "file.bin",
+                "contentType": "application/octet-stream",
+                "size": last.parse::<u64>().ok(),
+                "contentUrl": format!("http://{addr}/storage/{id}"),
+                "contentUrlExpiry": "9999-12-31T23:59:59Z",
             });
             let mut response = status(StatusCode::OK, asset.to_string().into());
             response

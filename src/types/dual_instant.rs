@@ -7,14 +7,14 @@ use std::time::{Duration, Instant, SystemTime};
 /// A point in time: on the monotonic clock, which stands still while a machine is suspended, and on
 /// the wall clock, which doesn't, but may be set.
 #[derive(Debug, Clone, Copy)]
-pub struct Moment {
+pub struct DualInstant {
     /// On the monotonic clock.
     pub monotonic: Instant,
     /// On the wall clock.
     pub wall: SystemTime,
 }
 
-impl Moment {
+impl DualInstant {
     /// This moment.
     pub fn now() -> Self {
         Self {
@@ -47,7 +47,7 @@ impl Moment {
     }
 }
 
-impl Add<Duration> for Moment {
+impl Add<Duration> for DualInstant {
     type Output = Self;
 
     /// Stays where it is when the sum can't be expressed, which is over in any case.
@@ -67,17 +67,17 @@ mod tests {
 
     #[test]
     fn the_clock_that_is_further_on_decides() {
-        let now = Moment::now();
+        let now = DualInstant::now();
         let expiry = now + 10 * MINUTE;
-        let suspended = Moment {
+        let suspended = DualInstant {
             monotonic: now.monotonic + MINUTE,
             wall: now.wall + 11 * MINUTE,
         };
-        let set_back = Moment {
+        let set_back = DualInstant {
             monotonic: now.monotonic + 2 * MINUTE,
             wall: now.wall - 60 * MINUTE,
         };
-        let set_ahead = Moment {
+        let set_ahead = DualInstant {
             monotonic: now.monotonic,
             wall: now.wall + 60 * MINUTE,
         };
