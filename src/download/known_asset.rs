@@ -70,10 +70,10 @@ impl KnownAsset {
 
     /// Its bytes, if known.
     pub fn size(&self) -> Option<u64> {
-        self.size.map(NonZeroU64::get)
+        Some(self.size?.get())
     }
 
-    /// A signed URL to read it, as text: only for the caller that asked for it.
+    /// A signed URL to read it, as text: only for the caller that requested it.
     pub fn expose_url(&self) -> &str {
         &self.text[..self.ends[0] as usize]
     }
@@ -88,12 +88,12 @@ impl KnownAsset {
         self.good_until.left()
     }
 
-    /// When eGain was asked for it.
+    /// When it was requested of eGain.
     pub(super) fn requested(&self) -> Instant {
         self.requested
     }
 
-    /// The validators of its bytes: once told, they stay, so that every response has the same.
+    /// The validators of its bytes: once sent, they stay, so that every response has the same.
     pub(super) fn validators(
         &self,
         otherwise: impl FnOnce() -> ContentValidators,
@@ -103,22 +103,22 @@ impl KnownAsset {
 
     /// The validators, if a response had them before.
     pub(super) fn known_validators(&self) -> Option<&ContentValidators> {
-        self.validators.get().map(AsRef::as_ref)
+        Some(self.validators.get()?)
     }
 
     /// Its MIME type with the parameters (`charset`, `codecs`) that a response has shown since.
     pub fn exact_type(&self) -> Option<&str> {
-        self.exact_type.get().map(AsRef::as_ref)
+        Some(self.exact_type.get()?)
     }
 
-    /// Remembers a type with parameters: once told, it stays, so that every response has the same.
+    /// Remembers a type with parameters: once sent, it stays, so that every response has the same.
     pub(super) fn refine_type(&self, exact: impl Into<Box<str>>) {
         self.exact_type.get_or_init(|| exact.into());
     }
 }
 
 fn some(text: &str) -> Option<&str> {
-    Some(text).filter(|text| !text.is_empty())
+    if text.is_empty() { None } else { Some(text) }
 }
 
 #[cfg(test)]
