@@ -1,4 +1,4 @@
-//! What may be sent: verdicts on a file's type. Pure; who asks counts and logs.
+//! What may be sent: verdicts on a file's type. Pure: the caller counts and logs.
 
 pub mod attachments;
 
@@ -194,7 +194,7 @@ impl DirectionRules {
 }
 
 impl FileRules {
-    /// As a caller is told it.
+    /// As a caller sees it.
     fn limit(&self) -> AttachmentLimit {
         let allowed = self
             .allow

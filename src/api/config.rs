@@ -6,7 +6,7 @@ use super::auth::AuthConfig;
 use super::client_ip::IpRange;
 use super::cors::CorsOrigin;
 
-/// How a download is returned unless the caller asks for another way.
+/// How a download is returned unless the caller requests another way.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
 )]

@@ -206,7 +206,8 @@ fn is_navigation(head: &Parts) -> bool {
         && text(&head.headers, "sec-fetch-dest").is_none_or(|dest| dest == "document")
 }
 
-/// Whether the page is of the host that the request goes to. Browsers write both without a scheme's own port.
+/// Whether the page is of the host that the request goes to. Browsers write both without a scheme's
+/// own port.
 fn is_own(origin: &HeaderValue, head: &Parts, scheme: &str) -> bool {
     let host = match (head.uri.authority(), head.headers.get(HOST)) {
         (Some(authority), _) => authority.as_str().as_bytes(),

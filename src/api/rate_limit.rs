@@ -15,13 +15,13 @@ use crate::types::error::{Error, ErrorCode, Stage};
 /// is forgotten first, and starts with a fresh rate.
 const SUBJECTS: u64 = 100_000;
 
-/// What one caller has left.
+/// The rest of one caller's rate.
 #[derive(Clone)]
 pub(super) struct CallerRateLimiter(Arc<DefaultDirectRateLimiter>);
 
 impl CallerRateLimiter {
-    /// This number of requests a second; bursts of a second's worth, and of at least one request, are
-    /// fine.
+    /// This number of requests a second; bursts of a second's worth, and of at least one request,
+    /// are fine.
     pub(super) fn new(rate: f64) -> Self {
         let quota = Quota::with_period(Duration::from_secs_f64(rate.recip()))
             .expect("settings hold a rate below 1/ns");
@@ -48,7 +48,7 @@ fn burst(rate: f64) -> NonZeroU32 {
     NonZeroU32::new(rate.ceil() as u32).unwrap_or(NonZeroU32::MIN)
 }
 
-/// What each caller has left, where no list says who there is.
+/// The rest of each caller's rate, where no list says who there is.
 pub(super) struct SubjectRateLimiters {
     rate: f64,
     left: Cache<String, CallerRateLimiter>,

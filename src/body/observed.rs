@@ -9,13 +9,13 @@ use prometheus::IntCounter;
 
 use crate::types::error::Error;
 
-/// Lives as long as the body. Dropped before it was told of an end, it knows that the reader has
-/// left.
+/// Lives as long as the body. Dropped before [`ended`](Self::ended), it knows that the reader is
+/// gone.
 pub trait BodyObserver {
-    /// So many bytes have passed.
+    /// This number of bytes has passed.
     fn moved(&mut self, bytes: u64);
 
-    /// The body has ended, well or not. Told at most once.
+    /// The body has ended, well or not. Called at most once.
     fn ended(&mut self, error: Option<&Error>);
 }
 
@@ -35,7 +35,7 @@ pub struct ObservedBody<B, O> {
 }
 
 impl<B: Body, O: BodyObserver> ObservedBody<B, O> {
-    /// A body that is over before it began is told of at once: nobody polls it.
+    /// A body that is over before it began is reported at once: nobody polls it.
     pub fn new(inner: B, mut observer: O) -> Self {
         let ended = inner.is_end_stream();
         if ended {

@@ -1,10 +1,11 @@
-//! The caller's body as it comes in, with two promises: a caller that leaves is told apart from
-//! one that sends nonsense, and what is left unread is drained for a while ("lingering close").
+//! The client's body as it comes in, with two promises: a client that disconnects is distinguished
+//! from one that sends nonsense, and what is left unread is drained for a while ("lingering
+//! close").
 //!
-//! An answer that comes before the whole request was read would otherwise become a reset: the
-//! kernel drops an answer that lies behind unread data (RFC 9112 section 9.6). A proxy in between
-//! may do the same to its own client as soon as it has the answer, unless it has passed the whole
-//! body on: so there, the answer waits for the rest.
+//! A response that comes before the whole request was read would otherwise become a reset: the
+//! kernel drops a response that is behind unread data (RFC 9112 section 9.6). A proxy in between
+//! may do the same to its own client as soon as it has the response, unless it has passed the whole
+//! body on: so there, the response waits for the rest.
 
 use std::error::Error as StdError;
 use std::io;
@@ -57,9 +58,9 @@ impl ReadProgress {
         self.stage() == ENDED
     }
 
-    /// Resolves when nothing more will be read: the body has ended, its client has disconnected,
-    /// or the rest is more than is read of an unwanted body. That is within 30 seconds of when the body
-    /// was dropped.
+    /// Resolves when nothing more will be read: the body has ended, its client has disconnected, or
+    /// the rest is more than is read of an unwanted body. That is within 30 seconds of when the
+    /// body was dropped.
     pub async fn finished(&self) {
         let finished = async {
             loop {

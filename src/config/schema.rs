@@ -18,7 +18,7 @@ pub(super) trait SettingsSection: Sized {
     /// Its keys, in the order of its fields.
     const KEYS: &'static [SettingKey];
 
-    /// Reads every key; a default stands in for what is missing or bad.
+    /// Reads every key; a default replaces what is missing or invalid.
     fn read(from: &mut SettingsReader) -> Self;
 
     /// Its values in the order of `KEYS`, nothing for what isn't set.

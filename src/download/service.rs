@@ -45,8 +45,8 @@ impl DownloadService {
         }
     }
 
-    /// What is known of an asset, with a signed URL that is good for a while. `fresh`
-    /// requests a new one of eGain, at most once within `negative_ttl`; the old one is there until then.
+    /// What is known of an asset, with a signed URL that is good for a while. `fresh` requests a
+    /// new one of eGain, at most once within `negative_ttl`; the old one is there until then.
     pub async fn metadata(
         &self,
         id: &AssetId,

@@ -57,8 +57,8 @@ impl CallError {
         }
     }
 
-    /// eGain refused the call, or failed. `retry_after` is its `Retry-After`, `pause_left` how long all
-    /// calls pause; `token` is hidden where the response quotes it.
+    /// eGain refused the call, or failed. `retry_after` is its `Retry-After`, `pause_left` how long
+    /// all calls pause; `token` is hidden where the response quotes it.
     pub(super) fn refused(
         response: &ApiResponse,
         operation: EgainOperation,

@@ -88,7 +88,7 @@ impl ApiResponse {
         self.received + self.clock().url_life(expiry, url.and_then(signed_life))
     }
 
-    /// How long eGain asks us to wait, within bounds.
+    /// How long eGain wants us to wait, within bounds.
     pub fn retry_after(&self) -> Option<Duration> {
         self.clock().retry_after(&self.headers)
     }

@@ -24,7 +24,7 @@ use crate::types::error::{Error, ErrorCode, Stage};
 /// The longest response that is read, in bytes; an asset's is under 2 KiB.
 const LONGEST_RESPONSE: usize = 256 * 1024;
 
-/// How long an idle connection is kept for the next call: a handshake takes as long as a call.
+/// How long an idle connection waits for the next call: a handshake takes as long as a call.
 /// Usual load balancers close idle connections after a minute, and a call that is sent at that
 /// moment is lost.
 const IDLE: Duration = Duration::from_secs(50);

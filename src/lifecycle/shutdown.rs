@@ -104,7 +104,7 @@ impl Shutdown {
         self.0.late.wait().await;
     }
 
-    /// Cancelled when clients must be asked to close their connections.
+    /// Cancelled when connections of clients must shut down gracefully.
     pub fn not_ready(&self) -> CancellationToken {
         self.0.not_ready.clone()
     }

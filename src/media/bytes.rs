@@ -1,7 +1,7 @@
 //! What the bytes say, whatever the file calls itself.
 //!
-//! Text is recognized before any signature is looked for: `BM`, `GIF`, `ID3` and `MZ` begin ordinary
-//! sentences too, and no binary format is readable text through and through.
+//! Text is recognized before any signature is looked for: `BM`, `GIF`, `ID3` and `MZ` begin
+//! ordinary sentences too, and no binary format is readable text through and through.
 
 mod audio;
 mod bmff;

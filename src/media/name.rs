@@ -75,7 +75,7 @@ fn with_extension(stem: &str, sniffed: &SniffedType) -> String {
 }
 
 /// Cuts the stem, never the extension, to the limit. An extension that would be read as the end of
-/// an address stands there twice.
+/// an address is there twice.
 fn join(stem: &str, extension: &str) -> String {
     let stem = cut(stem, extension.len() + 1);
     if is_domain(stem, extension) {

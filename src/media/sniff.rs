@@ -38,9 +38,9 @@ pub struct SniffedType {
 
 /// Tells the type of a file.
 ///
-/// `head` is the look-ahead, at most 64 KiB of it useful; `is_whole_file` says that it is the entire file.
-/// `declared` is the `Content-Type` of the part or request, parameters and all; types such as
-/// `application/octet-stream` count as undeclared. Of `name` only the extension matters.
+/// `head` is the look-ahead, at most 64 KiB of it useful; `is_whole_file` says that it is the
+/// entire file. `declared` is the `Content-Type` of the part or request, parameters and all; types
+/// such as `application/octet-stream` count as undeclared. Of `name` only the extension matters.
 ///
 /// Bytes that have a signature are what it says, whatever the claims. Where they leave a choice
 /// (text, zip, old Office files, sound or film in one container) a claim that fits decides. A

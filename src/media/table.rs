@@ -10,8 +10,8 @@ use std::sync::LazyLock;
 
 use self::MediaForm::*;
 
-/// What the bytes of a type look like from outside. Types of one form can't be told apart by the
-/// bytes alone, so among them the extension or the declared type decides.
+/// What the bytes of a type look like from outside. Types of one form can't be distinguished by
+/// the bytes alone, so among them the extension or the declared type decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MediaForm {
     /// A signature of its own: never believed without it.

@@ -9,7 +9,7 @@ use crate::types::error::{Error, ErrorCode, Stage};
 /// eGain's own most, and its default (`attachmentPolicy.maxSize`).
 pub const LARGEST: u64 = 10 * 1024 * 1024;
 
-/// Extensions that mean the same type; the first one stands for both.
+/// Extensions that mean the same type; the first one represents both.
 const EQUIVALENT: [(&str, &str); 3] = [("jpg", "jpeg"), ("tif", "tiff"), ("htm", "html")];
 
 /// What may be attached in one direction.
@@ -93,7 +93,7 @@ impl AttachmentPolicy {
         )
     }
 
-    /// The rule as a caller is told it.
+    /// The rule as a caller sees it.
     fn limit(&self) -> AttachmentLimit {
         let allowed = match &self.extensions {
             ExtensionRule::Allow(allowed) if self.enabled => {

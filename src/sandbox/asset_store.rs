@@ -21,7 +21,7 @@ use super::types;
 pub(super) struct StoredFile {
     pub(super) path: PathBuf,
     pub(super) size: u64,
-    /// As the upload declared it: storage keeps what it is told.
+    /// As the upload declared it: storage stores it unchecked.
     pub(super) content_type: HeaderValue,
     /// Hexadecimal SHA-256 of the bytes.
     pub(super) digest: String,

@@ -89,8 +89,8 @@ impl ActiveOddities {
         self.0.lock().contains(&oddity)
     }
 
-    /// Alters a success of the token endpoint or of assets; refusals and storage's responses stay as
-    /// they are.
+    /// Alters a success of the token endpoint or of assets; refusals and storage's responses stay
+    /// as they are.
     pub(super) fn alter(&self, operation: SandboxOperation, reply: &mut SandboxReply) {
         use SandboxOperation::{CreateAsset, DeleteAsset, GetAsset, Token};
         if !matches!(operation, Token | CreateAsset | GetAsset | DeleteAsset)

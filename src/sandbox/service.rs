@@ -18,8 +18,8 @@ use super::state::SandboxState;
 use super::{accounts, assets, channels, control, download, reading, upload};
 
 impl SandboxState {
-    /// Responds to one request. `Date` is set here unless a fault sets it, or hyper would set the right
-    /// one.
+    /// Responds to one request. `Date` is set here unless a fault sets it, or hyper would set the
+    /// right one.
     pub(super) async fn respond(
         self: Arc<Self>,
         request: Request<Incoming>,

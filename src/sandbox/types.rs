@@ -1,4 +1,4 @@
-//! What type a name's extension stands for. eGain derives it so, as there is no field for it.
+//! What type a name's extension means. eGain derives it so, as there is no field for it.
 
 /// For extensions that are common in messaging: types that `mime_guess` lacks, or that are right
 /// where it knows only an alias. The first one is what eGain is taken to respond with.

@@ -39,8 +39,8 @@ pub struct PutPayload<'a, B> {
 impl StorageClient {
     /// Sends a file. Ok means that storage has confirmed the whole of it.
     ///
-    /// An error of the body itself comes back as it is. Dropping the future cuts the connection, and
-    /// storage never sees a complete file.
+    /// An error of the body itself comes back as it is. Dropping the future cuts the connection,
+    /// and storage never sees a complete file.
     pub async fn send<B>(&self, url: &SignedUrl, payload: PutPayload<'_, B>) -> Result<(), Error>
     where
         B: Body<Data = Bytes, Error = Error> + Send + Sync + Unpin + 'static,

@@ -17,7 +17,7 @@ pub(super) enum UrlSignature {
     Jwt(Method),
     /// Amazon's store, Google's, or one that speaks as they do.
     Cloud,
-    /// Azure's store, which wants to be told what kind of blob it is sent.
+    /// Azure's store, which requires a header with the kind of blob.
     Azure,
     /// Nobody that is known.
     Unknown,

@@ -1,7 +1,7 @@
 //! Checks a response of storage: it must fit the request, and be as long as the file is known to
 //! be.
 //!
-//! Storage isn't believed: a file that was lost or replaced, a page that asks to sign in and a
+//! Storage isn't believed: a file that was lost or replaced, a sign-in page and a
 //! stream that ends early would otherwise all be a download that went well.
 
 use headers::{ContentRange, HeaderMapExt, TransferEncoding};

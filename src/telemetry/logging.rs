@@ -57,7 +57,7 @@ pub fn start(format: Option<LogFormat>, filter: &str) -> Result<LogGuard, String
     Ok(guard)
 }
 
-/// The usual hook writes to standard error itself, and stands still where nobody reads that.
+/// The usual hook writes to standard error itself, and blocks where nobody reads that.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let backtrace = Backtrace::capture();
     tracing::error!(

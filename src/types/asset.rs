@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::types::dual_instant::DualInstant;
 use crate::types::secret::SignedUrl;
 
-/// An asset's id: 1 to 255 of `A-Z a-z 0-9 . _ -`, but not `.` or `..`, so that it can stand in a
+/// An asset's id: 1 to 255 of `A-Z a-z 0-9 . _ -`, but not `.` or `..`, so that it can be in a
 /// path.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AssetId(Box<str>);
@@ -23,7 +23,7 @@ impl AssetId {
     }
 }
 
-/// Whether a text can be an id of eGain's that stands in a path.
+/// Whether a text can be an id of eGain's in a path.
 pub(super) fn is_id(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     (1..=255).contains(&text.len()) && text != "." && text != ".." && text.bytes().all(allowed)

@@ -62,7 +62,7 @@ pub struct AuthenticatedCaller {
 }
 
 impl AuthenticatedCaller {
-    /// Whoever it is, where nobody is asked.
+    /// Any caller, where authentication is off.
     pub fn anyone() -> Self {
         Self {
             id: "anyone".to_owned(),
@@ -87,12 +87,12 @@ impl AuthenticatedCaller {
     }
 }
 
-/// On whose behalf eGain is asked. Each one has a queue of its own for the allowance of calls.
+/// On whose behalf eGain is called. Each one has a queue of its own for the allowance of calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Principal {
     /// A caller, by its id.
     Caller(Arc<str>),
-    /// Nobody's in particular: the gateway's own work, such as deleting what wasn't kept.
+    /// Nobody's in particular: the gateway's own work, such as deleting what wasn't committed.
     Gateway,
 }
 

@@ -1,5 +1,5 @@
 //! What can go wrong, in terms of meaning: whose fault it is, where it happened, and whether
-//! trying again makes sense. HTTP statuses are the front's business.
+//! trying again makes sense. HTTP statuses are the business of `api`.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
@@ -40,7 +40,7 @@ pub enum ErrorCode {
     MethodNotAllowed,
     /// The caller sent nothing, or too little, for too long.
     ClientTooSlow,
-    /// An upload with the same key is still under way.
+    /// An upload with the same key is still in flight.
     IdempotencyInProgress,
     /// The key was used for another file.
     IdempotencyMismatch,
@@ -60,7 +60,7 @@ pub enum ErrorCode {
     TypeNotAllowed,
     /// The bytes are sent in an encoding that would be stored as it is.
     EncodingNotAllowed,
-    /// The asked range lies outside the file.
+    /// The requested range is outside the file.
     RangeNotSatisfiable,
     /// The request's headers are too large.
     HeadersTooLarge,
@@ -68,11 +68,11 @@ pub enum ErrorCode {
     RateLimited,
     /// A defect of the gateway or its machine.
     Internal,
-    /// The upstream answered something unexpected.
+    /// The upstream sent an unexpected response.
     UpstreamError,
     /// The file couldn't be stored.
     UploadFailed,
-    /// The upstream didn't answer in time.
+    /// The upstream didn't respond in time.
     UpstreamTimeout,
     /// One of the gateway's caps is reached.
     Overloaded,
@@ -88,7 +88,7 @@ pub enum ErrorCode {
     AssetPending,
     /// The gateway is about to stop.
     Draining,
-    /// The caller hung up. Never answered, only logged and counted.
+    /// The client disconnected. It gets no response; this is only logged and counted.
     CallerLeft,
 }
 
@@ -138,7 +138,7 @@ pub enum Stage {
     Policy,
     /// Waiting for the allowance of eGain calls.
     Budget,
-    /// Asking eGain for an asset or its signed URL.
+    /// Calling eGain for an asset or its signed URL.
     Sign,
     /// Sending to storage.
     Store,
@@ -290,7 +290,7 @@ impl Error {
         self
     }
 
-    /// The limit that was passed, so that a caller can be told who sets it.
+    /// The limit that was passed, so that a caller sees who sets it.
     pub fn with_limit(mut self, limit: AttachmentLimit) -> Self {
         self.0.limit = Some(limit);
         self
@@ -326,8 +326,8 @@ impl Error {
         self.0.retryable
     }
 
-    /// Whether somebody was told no: because of the caller, a rule or a limit, as opposed to an
-    /// upstream that failed or a caller that left.
+    /// Whether a request was refused because of the caller, a rule or a limit, as opposed to an
+    /// upstream that failed or a client that disconnected.
     pub fn is_refusal(&self) -> bool {
         let failed = matches!(
             self.0.code,

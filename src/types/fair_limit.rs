@@ -47,7 +47,7 @@ impl FairLimit {
         })
     }
 
-    /// A limit that isn't shared out, as callers can't be told apart.
+    /// A limit that isn't shared out, as callers can't be distinguished.
     pub fn unshared(most: u64) -> Arc<Self> {
         Self::new(most, most)
     }

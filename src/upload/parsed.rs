@@ -79,7 +79,7 @@ impl ParsedUpload {
         self.digest.wanted || self.digest.expected.is_some()
     }
 
-    /// The file's name: the one that the caller asks for, or else the one that its program gave.
+    /// The file's name: the one that the caller requests, or else the one that its program sent.
     pub(super) fn name(&self) -> Option<&str> {
         let wanted = self.metadata.name.as_deref();
         wanted.or(self.explicit_name.as_deref())

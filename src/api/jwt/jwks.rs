@@ -121,7 +121,7 @@ impl JwksCache {
             return Ok(entry);
         }
         let cache = self.clone();
-        // In a task of its own: a caller that leaves doesn't end what others wait for.
+        // In a task of its own: a client that disconnects doesn't end what others wait for.
         let fetching = tokio::spawn(async move {
             cache.fetch_unknown(kid.as_deref(), algorithm).await;
             cache.look(kid.as_deref(), algorithm)

@@ -46,7 +46,7 @@ impl Boundary {
             .map_or(Ok(None), |(_, parameters)| named(parameters))
     }
 
-    /// What stands behind the hyphens of a form's first line, blanks at its end taken off.
+    /// What is behind the hyphens of a form's first line, blanks at its end taken off.
     pub(super) fn from_line(line: &[u8]) -> Option<Self> {
         let boundary = str::from_utf8(line).ok()?.trim_end_matches([' ', '\t']);
         is_valid(boundary).then(|| Self(boundary.to_owned()))

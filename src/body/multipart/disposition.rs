@@ -35,7 +35,7 @@ struct Given<'v> {
 
 impl PartDisposition {
     /// # Errors
-    /// `malformed-multipart` when the parameters can't be told apart, or one is given twice.
+    /// `malformed-multipart` when the parameters are ambiguous, or one is given twice.
     pub(super) fn parse(value: &[u8]) -> Result<Self, Error> {
         let (mut name, mut file_name, mut pieces) =
             (Given::default(), Given::default(), ContinuedName::default());

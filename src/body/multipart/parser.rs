@@ -41,8 +41,8 @@ pub enum FormEvent {
 
 /// Reads one form.
 ///
-/// Push a chunk, take events until there are none, push the next, and [finish](Self::finish). Kept
-/// to that order, it holds no more than one chunk and [`HEAD_LIMIT`] bytes.
+/// Push a chunk, take events until there are none, push the next, and [finish](Self::finish). In
+/// that order, it holds no more than one chunk and [`HEAD_LIMIT`] bytes.
 #[derive(Debug)]
 pub struct FormParser {
     delimiter: DelimiterFinder,
@@ -50,8 +50,8 @@ pub struct FormParser {
     /// Chunks that wait behind `chunk`; only where they are pushed faster than read.
     waiting: VecDeque<Bytes>,
     chunk: Bytes,
-    /// What came before `chunk` and can't be told yet: the preamble, a possible delimiter, or half
-    /// a head.
+    /// What came before `chunk` and can't be decided yet: the preamble, a possible delimiter, or
+    /// half a head.
     held: BytesMut,
     consumed: u64,
     parts: usize,
@@ -61,7 +61,7 @@ pub struct FormParser {
 enum State {
     /// Nothing was read yet.
     Start,
-    /// In what may be the first delimiter; `first` where nothing stands in front of it.
+    /// In what may be the first delimiter; `first` where nothing is in front of it.
     Opening {
         progress: DelimiterProgress,
         first: bool,
@@ -74,7 +74,7 @@ enum State {
     Data,
     /// Within a part's data, on what may be a delimiter.
     Line(DelimiterProgress),
-    /// Behind a delimiter of so many bytes, which aren't counted as consumed yet.
+    /// Behind a delimiter of this number of bytes, which aren't counted as consumed yet.
     Delimited(DelimiterKind, u64),
     /// Behind the closing delimiter, on its line or below.
     Epilogue { own_line: bool },
@@ -132,7 +132,8 @@ impl FormParser {
         }
     }
 
-    /// Confirms that the body may end here. To be asked after [`Self::next_event`] gave `None`.
+    /// Confirms that the body may end here. To be called after [`Self::next_event`] returned
+    /// `None`.
     ///
     /// # Errors
     /// `malformed-multipart` unless the closing delimiter was seen: without it nobody can tell a
@@ -149,7 +150,7 @@ impl FormParser {
         }
     }
 
-    /// Bytes of the body up to where the parser stands.
+    /// Bytes of the body up to where the parser is.
     ///
     /// That is the part's first data byte after [`FormEvent::Part`], just past its last one after
     /// [`FormEvent::PartEnd`], and just past `--boundary--` after [`FormEvent::End`]. Then it

@@ -13,9 +13,9 @@ use tokio::time::Instant;
 
 /// This many failed calls in a row are an outage.
 const FAILURES: u32 = 5;
-/// The first pause of an outage, and of a 429 that asks for none.
+/// The first pause of an outage, and of a 429 that names none.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause during an outage unless eGain asks for more: it may be over at any time, and a
+/// The longest pause during an outage unless eGain names more: it may be over at any time, and a
 /// probe costs little.
 const LONGEST_OUTAGE_PAUSE: Duration = Duration::from_secs(10);
 
@@ -241,7 +241,7 @@ impl CircuitBreaker {
         None
     }
 
-    /// A call that was sent before the stop: another 429 may ask for more, and a response ends an
+    /// A call that was sent before the stop: another 429 may name more, and a response ends an
     /// outage.
     fn ended_late(&mut self, cause: PauseCause, verdict: CallVerdict, now: Instant) {
         match (cause, verdict) {

@@ -1,4 +1,4 @@
-//! ISO base media files (ISO/IEC 14496-12): one container, told apart by the brands in its first
+//! ISO base media files (ISO/IEC 14496-12): one container, distinguished by the brands in its first
 //! box. Brands are those registered at mp4ra.org and those that phones were seen to write.
 
 use super::detection::Detection;

@@ -1,5 +1,5 @@
-//! WebM and Matroska (RFC 8794, RFC 9559), told apart by the header's DocType, and sound from film
-//! by the tracks.
+//! WebM and Matroska (RFC 8794, RFC 9559), distinguished by the header's DocType, and sound from
+//! film by the tracks.
 
 use super::detection::Detection;
 use crate::media::table::MediaForm;

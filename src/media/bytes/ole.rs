@@ -9,8 +9,8 @@ const MAGIC: &[u8] = b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1";
 const ENTRY_LEN: usize = 128;
 
 /// What a compound file may be whose directory shows nothing. With a password a `docx` is one, too,
-/// and which it is can only be seen in what is encrypted (\[MS-OFFCRYPTO\] 2.3); so may be an `xls` with
-/// one.
+/// and which it is can only be seen in what is encrypted (\[MS-OFFCRYPTO\] 2.3); so may be an `xls`
+/// with one.
 const UNCERTAIN: &[MediaForm] = &[
     MediaForm::Ole,
     MediaForm::Word,

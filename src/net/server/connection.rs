@@ -42,7 +42,7 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
 const MAX_STREAMS: u32 = 32;
 
-/// How often an HTTP/2 peer is asked whether it is still there, and how long it may take to say so.
+/// How often an HTTP/2 peer is pinged, and how long it may take to respond.
 const PING: Duration = Duration::from_secs(20);
 
 /// A connection's place among the others.
@@ -74,8 +74,8 @@ where
     };
     match result {
         Err(error) if error.is_parse() => {
-            // hyper has answered 431 or 400, or nothing to what isn't HTTP, and no service was
-            // asked.
+            // hyper has responded with 431 or 400, or not at all to what isn't HTTP, and no
+            // service was called.
             tracing::info!(
                 peer = %context.peer.0,
                 error = &error as &dyn Error,
@@ -138,7 +138,7 @@ fn paced(socket: ServerSocket, context: &ConnectionContext) -> PacedWriter<Serve
         idle: context.config.stall_timeout,
         min_rate: context.config.min_send_rate,
     };
-    PacedWriter::judging(
+    PacedWriter::with_limits(
         socket,
         limits,
         Arc::clone(&context.progress),

@@ -1,5 +1,5 @@
-//! Knows whether an exchange is running on a connection: from a complete head until the last
-//! frame of the answer was taken or dropped.
+//! Knows whether a request is in flight on a connection: from a complete head until the last frame
+//! of the response was taken or dropped.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -20,7 +20,7 @@ use crate::body::frame_gate::FrameGate;
 use crate::net::paced_writer::WriteProgress;
 use crate::net::read_ahead::{ReadAhead, ReadAheadShare};
 
-/// Smaller frames, which most answers are, go freely: to watch one costs about as much as to send
+/// Smaller frames, which most responses are, go freely: to count one costs about as much as to send
 /// it, and hyper's queue has a bound, too.
 const WORTH_IT: usize = 4 * 1024;
 
@@ -88,17 +88,17 @@ impl InFlightRequests {
     }
 }
 
-/// The exchange lasts while a clone of this lives: a request extension.
+/// The request is in flight while a clone of this lives: a request extension.
 ///
-/// The answer's body holds one. Whoever goes on reading the request's body after the answer is
+/// The response's body holds one. A service that reads the request's body after the response is
 /// out holds another, or what it reads counts as the next request's head and has to end within
 /// the header timeout.
 #[derive(Debug, Clone)]
 pub struct InFlightGuard(Arc<Guard>);
 
 impl InFlightGuard {
-    /// Whether the exchange was ended here because its client took nothing, or too little, of the
-    /// answer.
+    /// Whether the request was ended here because its client took nothing, or too little, of the
+    /// response.
     pub fn reader_given_up(&self) -> bool {
         self.0.stalled.load(Relaxed) || self.0.in_flight.progress.gave_up()
     }
@@ -148,7 +148,7 @@ where
 }
 
 pin_project! {
-    /// Hands the count from the head of an answer on to its body.
+    /// Hands the count from the head of a response on to its body.
     pub(super) struct CountedFuture<F> {
         #[pin]
         future: F,

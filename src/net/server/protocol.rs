@@ -1,5 +1,5 @@
-//! Tells HTTP/2 from HTTP/1.1 by the first bytes of a connection, which are read again by whoever
-//! speaks it.
+//! Distinguishes HTTP/2 from HTTP/1.1 by the first bytes of a connection, which the protocol's own
+//! code then reads again.
 
 use std::io;
 

@@ -1,6 +1,6 @@
-//! Ends an HTTP/2 stream whose client takes nothing of its answer.
+//! Ends an HTTP/2 stream whose client takes nothing of its response.
 //!
-//! `PacedWriter` ends a connection that takes nothing. A stream can stand still on one that is
+//! `PacedWriter` ends a connection that takes nothing. A stream can stall on one that is
 //! alive, for as long as its client leaves the stream's window shut (RFC 9113 section 5.2), and
 //! would hold its place and a connection to storage.
 
@@ -15,8 +15,8 @@ use tokio::task_local;
 use tokio::time::{Instant, sleep_until};
 
 task_local! {
-    /// When the stream was given a frame that it hasn't let go yet, or after which it hasn't asked
-    /// for another.
+    /// When the stream got a frame that it hasn't dropped yet, or after which it hasn't polled for
+    /// another.
     static HANDED_OUT: Cell<Option<Instant>>;
 
     /// Whether it was ended for that.
@@ -36,7 +36,7 @@ pub(super) fn note<T>(frame: &Poll<Option<T>>) {
         HANDED_OUT.try_with(|handed_out| handed_out.set(frame.is_ready().then(Instant::now)));
 }
 
-/// Runs HTTP/2 streams, each until its client has taken none of what it was given last for so long.
+/// Runs HTTP/2 streams, each until its client has taken nothing of its last frame for this time.
 #[derive(Debug, Clone)]
 pub(super) struct StallTimeoutExecutor(pub(super) Duration);
 
