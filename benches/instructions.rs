@@ -218,7 +218,7 @@ fn inspect(units: usize) {
         );
         let agreed = media::agree(Some("C:\\Texte\\Grüße.pdf"), &sniffed);
         policy
-            .judge(&sniffed, &agreed, "sms", AssetDirection::Inbound)
+            .check(&sniffed, &agreed, "sms", AssetDirection::Inbound)
             .unwrap();
     }
 }

@@ -112,7 +112,7 @@ fn policy(c: &mut Criterion) {
         let sniffed = sniff(head);
         let agreed = media::agree(None, &sniffed);
         group.bench_function(case, |b| {
-            b.iter(|| policy.judge(black_box(&sniffed), &agreed, "sms", AssetDirection::Inbound))
+            b.iter(|| policy.check(black_box(&sniffed), &agreed, "sms", AssetDirection::Inbound))
         });
     }
     group.finish();

@@ -1,4 +1,4 @@
-//! What may be sent: verdicts on a file's type. Pure; who asks counts and logs.
+//! What may be sent: verdicts on a file's type. Pure: the caller counts and logs.
 
 pub mod attachments;
 
@@ -10,7 +10,10 @@ use crate::types::attachment_limit::{AttachmentLimit, LimitSource};
 use crate::types::error::{Error, ErrorCode, Stage};
 
 /// What to do with a file whose name or declared type contradicts its bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
+)]
+#[strum(serialize_all = "kebab-case")]
 pub enum OnTypeMismatch {
     /// Store it under a name that agrees with the bytes.
     Rename,
@@ -48,7 +51,10 @@ pub struct ChannelRules {
 }
 
 /// What to do with a channel that nobody has named.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
+)]
+#[strum(serialize_all = "kebab-case")]
 pub enum UnknownChannels {
     /// Let it pass: eGain knows its channels.
     Allow,
@@ -76,8 +82,8 @@ pub struct UploadPolicy {
 }
 
 impl UploadPolicy {
-    /// Judges a file by what its bytes are.
-    pub fn judge(
+    /// Checks a file by what its bytes are.
+    pub fn check(
         &self,
         sniffed: &SniffedType,
         agreed: &StoredName,
@@ -149,7 +155,7 @@ impl UploadPolicy {
 
     /// Refuses a channel that is named nowhere, where `unknown_channels` says so. `bound` are those
     /// that the caller is bound to.
-    pub fn judge_channel(&self, channel: &str, bound: &[String]) -> Result<(), Error> {
+    pub fn check_channel(&self, channel: &str, bound: &[String]) -> Result<(), Error> {
         let is_bound = || bound.iter().any(|own| own.eq_ignore_ascii_case(channel));
         if self.unknown_channels == UnknownChannels::Allow
             || self.known_channel(channel).is_some()
@@ -188,7 +194,7 @@ impl DirectionRules {
 }
 
 impl FileRules {
-    /// As a caller is told it.
+    /// As a caller sees it.
     fn limit(&self) -> AttachmentLimit {
         let allowed = self
             .allow
@@ -242,32 +248,32 @@ mod tests {
         }
     }
 
-    fn judge(policy: &UploadPolicy, bytes: &[u8], name: &str) -> Result<(), ErrorCode> {
+    fn check(policy: &UploadPolicy, bytes: &[u8], name: &str) -> Result<(), ErrorCode> {
         let sniffed = sniff(bytes, true, None, Some(name));
         policy
-            .judge(
+            .check(
                 &sniffed,
                 &agree(Some(name), &sniffed),
                 "sms",
                 AssetDirection::Outbound,
             )
-            .map_err(|fault| fault.code())
+            .map_err(|error| error.code())
     }
 
     #[test]
     fn a_script_is_refused_whatever_it_calls_itself() {
         let all = policy("*/*", OnTypeMismatch::Rename);
         assert_eq!(
-            judge(&all, b"#!/bin/sh\nrm -rf /\n", "photo.jpg"),
+            check(&all, b"#!/bin/sh\nrm -rf /\n", "photo.jpg"),
             Err(ErrorCode::TypeNotAllowed)
         );
-        assert_eq!(judge(&all, PNG, "photo.png"), Ok(()));
+        assert_eq!(check(&all, PNG, "photo.png"), Ok(()));
     }
 
     #[test]
     fn what_isnt_allowed_is_refused() {
         assert_eq!(
-            judge(&policy("audio/*", OnTypeMismatch::Rename), PNG, "photo.png"),
+            check(&policy("audio/*", OnTypeMismatch::Rename), PNG, "photo.png"),
             Err(ErrorCode::TypeNotAllowed)
         );
     }
@@ -275,15 +281,15 @@ mod tests {
     #[test]
     fn a_contradiction_is_refused_only_if_the_policy_says() {
         assert_eq!(
-            judge(&policy("*/*", OnTypeMismatch::Rename), PNG, "scan.pdf"),
+            check(&policy("*/*", OnTypeMismatch::Rename), PNG, "scan.pdf"),
             Ok(())
         );
         assert_eq!(
-            judge(&policy("*/*", OnTypeMismatch::Refuse), PNG, "scan.pdf"),
+            check(&policy("*/*", OnTypeMismatch::Refuse), PNG, "scan.pdf"),
             Err(ErrorCode::TypeNotAllowed)
         );
         assert_eq!(
-            judge(&policy("*/*", OnTypeMismatch::Refuse), PNG, "scan"),
+            check(&policy("*/*", OnTypeMismatch::Refuse), PNG, "scan"),
             Ok(())
         );
     }
@@ -305,9 +311,9 @@ mod tests {
             outbound: jpeg,
         };
         policy.channels.insert("whatsapp".into(), rules.clone());
-        assert_eq!(judge(&policy, PNG, "a.png"), Ok(()));
+        assert_eq!(check(&policy, PNG, "a.png"), Ok(()));
         policy.channels.insert("sms".into(), rules);
-        assert_eq!(judge(&policy, PNG, "a.png"), Err(ErrorCode::TypeNotAllowed));
+        assert_eq!(check(&policy, PNG, "a.png"), Err(ErrorCode::TypeNotAllowed));
         assert_eq!(
             policy.max_size("sms", AssetDirection::Outbound, None),
             Some(7)
@@ -348,18 +354,18 @@ mod tests {
             [MediaKind::Image, MediaKind::Video, MediaKind::Audio].map(max_size),
             [Some(5), Some(9), Some(9)]
         );
-        assert_eq!(judge(&policy, PNG, "a.png"), Ok(()));
+        assert_eq!(check(&policy, PNG, "a.png"), Ok(()));
         assert_eq!(
-            judge(&policy, b"GIF89a\x01\0\x01\0\0\0\0;", "a.gif"),
+            check(&policy, b"GIF89a\x01\0\x01\0\0\0\0;", "a.gif"),
             Err(ErrorCode::TypeNotAllowed)
         );
-        assert_eq!(judge(&policy, b"a text\n", "a.txt"), Ok(()), "another kind");
+        assert_eq!(check(&policy, b"a text\n", "a.txt"), Ok(()), "another kind");
     }
 
     #[test]
     fn an_unknown_channel_is_refused_if_the_policy_says() {
         let mut policy = policy("*/*", OnTypeMismatch::Rename);
-        assert!(policy.judge_channel("fax", &[]).is_ok());
+        assert!(policy.check_channel("fax", &[]).is_ok());
         policy.unknown_channels = UnknownChannels::Refuse;
         policy
             .channels
@@ -367,14 +373,14 @@ mod tests {
         policy.named_channels.push("line".into());
         for known in ["sms", "SMS", "Line", "Telex"] {
             assert!(
-                policy.judge_channel(known, &["telex".into()]).is_ok(),
+                policy.check_channel(known, &["telex".into()]).is_ok(),
                 "{known}"
             );
         }
         assert_eq!(
             policy
-                .judge_channel("fax", &["telex".into()])
-                .map_err(|fault| fault.code()),
+                .check_channel("fax", &["telex".into()])
+                .map_err(|error| error.code()),
             Err(ErrorCode::InvalidField)
         );
     }

@@ -58,9 +58,6 @@ const BANNED: [(&str, &str); 33] = [
     ("reckoning", "computing"),
 ];
 
-/// Documents that still have such words.
-const NOT_YET_PLAIN: [&str; 2] = ["ARCHITECTURE.md", "docs/faults.md"];
-
 #[test]
 fn the_settings_table_is_the_one_in_the_code() {
     let expected = Settings::keys().map(|key| {
@@ -104,7 +101,7 @@ fn every_error_is_listed_with_its_status() {
                 .collect::<Vec<_>>()
         });
     let expected = ErrorCode::ALL.iter().map(|code| {
-        // Nobody is there to be answered; the access log has the number that nginx made known.
+        // No client is there any more; the access log has the number that nginx made known.
         let status = if *code == ErrorCode::CallerLeft {
             499
         } else {
@@ -309,15 +306,13 @@ fn the_readme_is_short_and_has_both_commands() {
 
 #[test]
 fn documents_are_in_plain_english() {
-    let documents = documents()
+    let found = documents()
         .into_iter()
-        .filter(|document| !NOT_YET_PLAIN.contains(&document.as_str()));
-    let found = documents.flat_map(|document| banned(&document, &prose(&read(&document))));
+        .flat_map(|document| banned(&document, &prose(&read(&document))));
     assert_plain(found);
 }
 
 #[test]
-#[ignore = "src has such words still"]
 fn what_the_program_says_is_in_plain_english() {
     let settings =
         Settings::keys().flat_map(|key| banned(key.name, &format!("{} {}", key.default, key.doc)));

@@ -61,6 +61,13 @@ fn every_module_has_a_layer() {
     }
 }
 
+/// `egain.rs` beside `egain/`, so that no two files have the same name.
+#[test]
+fn no_module_is_in_a_mod_rs() {
+    let files = rust_files(Path::new("src"));
+    assert!(!files.iter().any(|path| path.ends_with("mod.rs")));
+}
+
 #[test]
 fn no_modules_import_each_other_in_a_circle() {
     assert_none(&Sources::read(Path::new("src")).circles());

@@ -36,7 +36,7 @@ fuzz_target!(|input: &[u8]| {
     );
     assert!(
         answer
-            .asked_wait()
+            .retry_after()
             .is_none_or(|wait| wait <= Duration::from_secs(3600)),
         "at most an hour"
     );

@@ -25,7 +25,7 @@ use crate::types::fair_limit::FairShare;
 
 /// What is logged for a client that disconnected before the end of its response; nginx has made
 /// the number known.
-const CALLER_LEFT: u16 = 499;
+const CLIENT_DISCONNECTED: u16 = 499;
 
 /// Bytes of a path that are logged; the longest of our own has 281.
 const LONGEST_PATH: usize = 512;
@@ -43,18 +43,18 @@ pub struct RequestLog {
     began: Instant,
     status: StatusCode,
     sent: u64,
-    fault: Option<Error>,
+    error: Option<Error>,
     ended: bool,
-    seat: Option<FairShare>,
+    permit: Option<FairShare>,
     running: Option<InFlightGuard>,
     client: Option<IpAddr>,
-    _drain: TaskTrackerToken,
+    _shutdown_token: TaskTrackerToken,
 }
 
 impl RequestLog {
     pub fn begin(
         metrics: &Arc<ServiceMetrics>,
-        drain: TaskTrackerToken,
+        shutdown_token: TaskTrackerToken,
         head: &Parts,
         id: &RequestId,
         route: Option<&MatchedRoute>,
@@ -86,12 +86,12 @@ impl RequestLog {
             began: Instant::now(),
             status: StatusCode::INTERNAL_SERVER_ERROR,
             sent: 0,
-            fault: None,
+            error: None,
             ended: false,
-            seat: None,
+            permit: None,
             running: head.extensions.get::<InFlightGuard>().cloned(),
             client: None,
-            _drain: drain,
+            _shutdown_token: shutdown_token,
         }
     }
 
@@ -110,50 +110,50 @@ impl RequestLog {
         self.span.record("caller", caller.id.as_str());
     }
 
-    /// It is known which asset it made.
-    pub fn made(&self, id: &AssetId) {
+    /// It is known which asset it created.
+    pub fn created(&self, id: &AssetId) {
         self.span.record("asset", id.as_str());
     }
 
-    /// The span that all belongs to which is done for it.
+    /// The span of everything that is done for it.
     pub fn span(&self) -> Span {
         self.span.clone()
     }
 
-    /// Holds a seat until the answer's last byte.
-    pub fn hold(&mut self, seat: FairShare) {
-        self.seat = Some(seat);
+    /// Holds a permit until the response's last byte.
+    pub fn hold_permit(&mut self, permit: FairShare) {
+        self.permit = Some(permit);
     }
 
     /// It failed.
-    pub fn failed(&mut self, fault: &Error) {
-        if fault.is_refusal() {
+    pub fn failed(&mut self, error: &Error) {
+        if error.is_refusal() {
             self.metrics
                 .rejected
-                .with_label_values(&[fault.code().name()])
+                .with_label_values(&[error.code().name()])
                 .inc();
         }
-        self.fault = Some(fault.clone());
+        self.error = Some(error.clone());
     }
 
-    /// The answer's head is decided.
-    pub fn answered(&mut self, status: StatusCode) {
+    /// The response's head is decided.
+    pub fn responded(&mut self, status: StatusCode) {
         self.status = status;
         traces::end_request(&self.span, status);
     }
 
-    /// Ended before its answer was, it was given up here, or its caller has left.
-    fn settle(&mut self) {
-        let cut = !self.ended
-            && self.fault.is_none()
-            && self
-                .running
-                .as_ref()
-                .is_some_and(InFlightGuard::reader_given_up);
-        if cut {
-            let detail =
-                "the caller took nothing, or too little, of its answer for too long, and was cut";
-            self.fault = Some(Error::caller(
+    /// A request that ended before its response was cut off here, or its client has disconnected.
+    fn note_cut_off(&mut self) {
+        if self.ended || self.error.is_some() {
+            return;
+        }
+        let Some(running) = &self.running else {
+            return;
+        };
+        if running.reader_given_up() {
+            let detail = "the client read nothing, or too little, of its response for too long, \
+                          and was disconnected";
+            self.error = Some(Error::caller(
                 ErrorCode::ClientTooSlow,
                 Stage::Fetch,
                 detail,
@@ -163,21 +163,17 @@ impl RequestLog {
     }
 
     fn outcome(&self) -> u16 {
-        let left = self
-            .fault
-            .as_ref()
-            .is_some_and(|fault| fault.code() == ErrorCode::CallerLeft);
-        if left || !self.ended && self.fault.is_none() {
-            CALLER_LEFT
-        } else {
-            self.status.as_u16()
+        match &self.error {
+            Some(error) if error.code() == ErrorCode::CallerLeft => CLIENT_DISCONNECTED,
+            None if !self.ended => CLIENT_DISCONNECTED,
+            _ => self.status.as_u16(),
         }
     }
 
     fn log(&self, status: u16) {
         let _in_request = self.span.enter();
-        // What there isn't is left out of the line.
-        let fault = self.fault.as_ref();
+        // A field without a value is omitted from the line.
+        let error = self.error.as_ref();
         // A macro, as the level of an event has to be a constant.
         macro_rules! line {
             ($level:ident) => {
@@ -186,19 +182,19 @@ impl RequestLog {
                     method = self.method.as_str(),
                     path = shortened(&self.path),
                     status,
-                    ms = self.began.elapsed().as_millis() as u64,
-                    sent = self.sent,
-                    code = fault.map(|fault| fault.code().name()),
-                    blame = fault.map(|fault| fault.blame().name()),
-                    stage = fault.map(|fault| fault.stage().name()),
-                    upstream = fault.and_then(|fault| fault.upstream()?.status),
-                    detail = fault.map(Error::detail),
-                    cause = fault.and_then(Error::cause),
-                    "exchange"
+                    duration_ms = self.began.elapsed().as_millis() as u64,
+                    sent_bytes = self.sent,
+                    code = error.map(|error| error.code().name()),
+                    blame = error.map(|error| error.blame().name()),
+                    stage = error.map(|error| error.stage().name()),
+                    upstream = error.and_then(|error| error.upstream()?.status),
+                    detail = error.map(Error::detail),
+                    cause = error.and_then(Error::cause),
+                    "request completed"
                 )
             };
         }
-        if fault.is_some() && status >= 500 {
+        if error.is_some() && status >= 500 {
             line!(warn)
         } else {
             line!(info)
@@ -230,17 +226,17 @@ impl BodyObserver for RequestLog {
         self.sent += bytes;
     }
 
-    fn ended(&mut self, fault: Option<&Error>) {
+    fn ended(&mut self, error: Option<&Error>) {
         self.ended = true;
-        if let Some(fault) = fault {
-            self.fault = Some(fault.clone());
+        if let Some(error) = error {
+            self.error = Some(error.clone());
         }
     }
 }
 
 impl Drop for RequestLog {
     fn drop(&mut self) {
-        self.settle();
+        self.note_cut_off();
         let status = self.outcome();
         self.count(status);
         self.log(status);

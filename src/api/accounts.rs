@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use headers::{ContentType, HeaderMapExt, IfMatch};
+use headers::{ContentType, ETag as EntityTag, HeaderMapExt, IfMatch};
 use http::header::{CACHE_CONTROL, ETAG, HeaderValue, LOCATION};
 use http::request::Parts;
 use http::{Response, StatusCode};
@@ -15,7 +15,6 @@ use tokio::time::timeout;
 use super::response::{full, json};
 use super::state::{ApiState, CallerBody};
 use crate::body::BoxBody;
-use crate::body::digest::hex;
 use crate::types::account::{AccountId, ChannelId};
 use crate::types::caller::Principal;
 use crate::types::error::{Error, ErrorCode, Stage};
@@ -23,10 +22,10 @@ use crate::types::error::{Error, ErrorCode, Stage};
 /// eGain's longest account takes 20 KiB: ten attributes and all texts at their longest.
 const LARGEST_DOCUMENT: usize = 64 * 1024;
 
-/// A document is small: whoever needs longer for it has stopped.
+/// A document is small: a client that needs longer for it has stopped.
 const LONGEST_READ: Duration = Duration::from_secs(30);
 
-/// How eGain's lists are asked for in pages.
+/// The parameters of eGain's lists that select a page.
 const PAGING: [&str; 4] = ["pagenum", "pagesize", "$pagenum", "$pagesize"];
 
 impl ApiState {
@@ -79,10 +78,13 @@ impl ApiState {
         let document = read(head, body).await?;
         let wanted = head.headers.typed_get::<IfMatch>();
         let is_meant = |modified: &Value| {
-            let tag = entity_tag(modified).and_then(|tag| tag.to_str().ok()?.parse().ok());
-            wanted.as_ref().is_none_or(|wanted| {
-                tag.map_or(wanted.is_any(), |tag| wanted.precondition_passes(&tag))
-            })
+            let Some(wanted) = &wanted else {
+                return true;
+            };
+            match parsed_entity_tag(modified) {
+                Some(tag) => wanted.precondition_passes(&tag),
+                None => wanted.is_any(),
+            }
         };
         self.accounts.replace(id, &document, &is_meant, by).await?;
         Ok(no_content())
@@ -122,32 +124,30 @@ impl ApiState {
 
 /// The document of a request, which is bounded and has to be a JSON object.
 async fn read(head: &Parts, body: CallerBody) -> Result<Map<String, Value>, Error> {
-    let kind = head
-        .headers
-        .typed_get::<ContentType>()
-        .map(mime::Mime::from);
-    if kind.is_some_and(|kind| kind.subtype() != mime::JSON && kind.suffix() != Some(mime::JSON)) {
-        return Err(Error::caller(
-            ErrorCode::TypeNotAllowed,
-            Stage::Manage,
-            "an account is JSON: send it as application/json",
-        ));
+    if let Some(content_type) = head.headers.typed_get::<ContentType>() {
+        let content_type = mime::Mime::from(content_type);
+        if content_type.subtype() != mime::JSON && content_type.suffix() != Some(mime::JSON) {
+            return Err(Error::caller(
+                ErrorCode::TypeNotAllowed,
+                Stage::Manage,
+                "an account is JSON: send it as application/json",
+            ));
+        }
     }
-    let read = timeout(LONGEST_READ, Limited::new(body, LARGEST_DOCUMENT).collect()).await;
-    let slow = |_| {
-        Error::caller(
+    match timeout(LONGEST_READ, Limited::new(body, LARGEST_DOCUMENT).collect()).await {
+        Ok(Ok(document)) => parse(&document.to_bytes()),
+        Ok(Err(error)) => Err(unreadable(error)),
+        Err(_) => Err(Error::caller(
             ErrorCode::ClientTooSlow,
             Stage::Manage,
             "the account came too slowly: send it at once",
-        )
-    };
-    let document = read.map_err(slow)?.map_err(unreadable)?.to_bytes();
-    parse(&document)
+        )),
+    }
 }
 
 fn unreadable(error: Box<dyn std::error::Error + Send + Sync>) -> Error {
     match Error::find_in(&*error) {
-        Some(fault) => fault.clone(),
+        Some(own) => own.clone(),
         None => Error::caller(
             ErrorCode::TooLarge,
             Stage::Manage,
@@ -185,7 +185,7 @@ fn paging(head: &Parts) -> Result<&str, Error> {
             || value.len() > 9
         {
             let detail = format!(
-                "{name} can't be asked of a list so: there are pagenum and pagesize, whole numbers"
+                "{name} doesn't fit a list: it takes pagenum and pagesize, which are whole numbers"
             );
             return Err(Error::caller(ErrorCode::InvalidField, Stage::Admit, detail));
         }
@@ -198,8 +198,12 @@ fn entity_tag(modified: &Value) -> Option<HeaderValue> {
     if modified.is_null() {
         return None;
     }
-    let digest = hex(&Sha256::digest(modified.to_string()).into());
+    let digest = hex::encode(Sha256::digest(modified.to_string()));
     HeaderValue::from_str(&format!("\"{digest}\"")).ok()
+}
+
+fn parsed_entity_tag(modified: &Value) -> Option<EntityTag> {
+    entity_tag(modified)?.to_str().ok()?.parse().ok()
 }
 
 /// An operator's view is nobody else's, and changes behind any cache.

@@ -26,7 +26,7 @@ pub struct AdminService {
 }
 
 impl AdminService {
-    /// Over what it tells of.
+    /// A service that reports on these.
     pub fn new(
         metrics: Arc<ServiceMetrics>,
         shutdown: Shutdown,
@@ -41,7 +41,7 @@ impl AdminService {
         }
     }
 
-    fn answer(&self, request: &Request<Incoming>) -> Response<BoxBody> {
+    fn respond(&self, request: &Request<Incoming>) -> Response<BoxBody> {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let mut refusal = bare(StatusCode::METHOD_NOT_ALLOWED);
             refusal
@@ -98,6 +98,6 @@ impl Service<Request<Incoming>> for AdminService {
     type Future = Ready<Result<Self::Response, Infallible>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        ready(Ok(self.answer(&request)))
+        ready(Ok(self.respond(&request)))
     }
 }

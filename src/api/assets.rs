@@ -53,7 +53,7 @@ impl ApiState {
         request_log: &mut RequestLog,
     ) -> Result<Response<BoxBody>, Error> {
         self.refuse_while_draining()?;
-        request_log.hold(Self::acquire_permit(&self.uploads, &caller, "uploads")?);
+        request_log.hold_permit(Self::acquire_permit(&self.uploads, &caller, "uploads")?);
         let receipt = self
             .upload
             .run(UploadRequest {
@@ -63,7 +63,7 @@ impl ApiState {
                 stay: self.shutdown.track_finishing(),
             })
             .await?;
-        request_log.made(&receipt.id);
+        request_log.created(&receipt.id);
         Ok(created(&receipt))
     }
 
@@ -73,10 +73,10 @@ impl ApiState {
         by: &Principal,
         head: &Parts,
     ) -> Result<Response<BoxBody>, Error> {
-        let fresh = head
-            .headers
-            .typed_get::<CacheControl>()
-            .is_some_and(|control| control.no_cache());
+        let fresh = match head.headers.typed_get::<CacheControl>() {
+            Some(control) => control.no_cache(),
+            None => false,
+        };
         let asset = self.download.metadata(id, by, fresh).await?;
         let mut response = json(
             StatusCode::OK,
@@ -101,11 +101,11 @@ impl ApiState {
         by: &Principal,
     ) -> Result<Response<BoxBody>, Error> {
         let deleted = self.download.delete(id, by).await;
-        if deleted
-            .as_ref()
-            .err()
-            .is_none_or(|fault| fault.code() == ErrorCode::NotFound)
-        {
+        let is_gone = match &deleted {
+            Ok(()) => true,
+            Err(error) => error.code() == ErrorCode::NotFound,
+        };
+        if is_gone {
             self.upload.forget(id);
         }
         deleted?;
@@ -139,7 +139,7 @@ fn created(receipt: &UploadReceipt) -> Response<BoxBody> {
     let location = format!("/v1/assets/{}", receipt.id);
     headers.insert(
         LOCATION,
-        HeaderValue::try_from(location).expect("an id can stand in a header"),
+        HeaderValue::try_from(location).expect("an id is a valid header value"),
     );
     headers.insert(
         HeaderName::from_static("server-timing"),
@@ -151,12 +151,10 @@ fn created(receipt: &UploadReceipt) -> Response<BoxBody> {
 /// Milliseconds, as <https://www.w3.org/TR/server-timing/> has them.
 fn server_timing(timing: &UploadTiming) -> HeaderValue {
     let ms = |duration: Duration| duration.as_secs_f64() * 1000.0;
-    let (read, budget, sign, store) = (
-        ms(timing.read),
-        ms(timing.budget),
-        ms(timing.sign),
-        ms(timing.store),
-    );
+    let read = ms(timing.read);
+    let budget = ms(timing.budget);
+    let sign = ms(timing.sign);
+    let store = ms(timing.store);
     let text = format!(
         "read;dur={read:.1}, budget;dur={budget:.1}, sign;dur={sign:.1}, store;dur={store:.1}"
     );

@@ -44,7 +44,7 @@ pub struct ApiKey {
 
 /// Everybody who may call.
 pub(super) enum Authenticator {
-    /// Whoever can connect.
+    /// Every client that can connect.
     Anyone(Arc<AuthenticatedCaller>),
     /// The holders of keys.
     Known(ApiKeys),
@@ -105,21 +105,25 @@ impl Authenticator {
             Self::Anyone(caller) => Ok(caller.clone()),
             Self::Known(holders) => {
                 let holders = holders.0.read().clone();
-                let holder = find(&holders, headers)
-                    .ok_or_else(|| unauthenticated(UNKNOWN_KEY, "Bearer"))?;
-                holder
-                    .left
-                    .as_ref()
-                    .map_or(Ok(()), CallerRateLimiter::spend)?;
+                let Some(holder) = find(&holders, headers) else {
+                    return Err(unauthenticated(UNKNOWN_KEY, "Bearer"));
+                };
+                if let Some(left) = &holder.left {
+                    left.spend()?;
+                }
                 Ok(holder.key.caller.clone())
             }
             Self::Vouched(tokens, left) => {
-                let given = headers
-                    .typed_get::<Authorization<Bearer>>()
-                    .ok_or_else(|| unauthenticated(NO_TOKEN, "Bearer"))?;
-                let caller = tokens.caller(given.token()).await.map_err(unfit)?;
-                left.as_ref()
-                    .map_or(Ok(()), |left| left.spend(&caller.id))?;
+                let Some(bearer) = headers.typed_get::<Authorization<Bearer>>() else {
+                    return Err(unauthenticated(NO_TOKEN, "Bearer"));
+                };
+                let caller = match tokens.caller(bearer.token()).await {
+                    Ok(caller) => caller,
+                    Err(invalid) => return Err(refused_token(invalid)),
+                };
+                if let Some(left) = left {
+                    left.spend(&caller.id)?;
+                }
                 Ok(Arc::new(caller))
             }
         }
@@ -131,8 +135,8 @@ const UNKNOWN_KEY: &str = "the caller is unknown: send Authorization: Bearer <ke
 const NO_TOKEN: &str = "the caller is unknown: send Authorization: Bearer <token>, with a JWT of \
                         the issuer that the gateway trusts";
 
-fn unfit(unfit: InvalidToken) -> ErrorResponse {
-    match unfit {
+fn refused_token(invalid: InvalidToken) -> ErrorResponse {
+    match invalid {
         // RFC 6750 section 3.1.
         InvalidToken::Because(why) => unauthenticated(
             format!("the token isn't taken: {why}"),
@@ -148,17 +152,17 @@ fn unfit(unfit: InvalidToken) -> ErrorResponse {
     }
 }
 
-/// Looks at every key, so that the time it takes tells nothing.
+/// Looks at every key, so that the time it takes reveals nothing.
 fn find<'h>(holders: &'h [ApiKeyHolder], headers: &HeaderMap) -> Option<&'h ApiKeyHolder> {
-    let given = headers.typed_get::<Authorization<Bearer>>()?;
-    let sum: [u8; 32] = Sha256::digest(given.token().as_bytes()).into();
-    holders.iter().fold(None, |found, holder| {
+    let bearer = headers.typed_get::<Authorization<Bearer>>()?;
+    let sum: [u8; 32] = Sha256::digest(bearer.token().as_bytes()).into();
+    let mut found = None;
+    for holder in holders {
         if holder.key.sha256.ct_eq(&sum).into() {
-            Some(holder)
-        } else {
-            found
+            found = Some(holder);
         }
-    })
+    }
+    found
 }
 
 impl ApiKeys {
@@ -185,14 +189,10 @@ impl ApiKeyHolder {
             let same = |holder: &&Self| {
                 holder.key.caller.id == key.caller.id && holder.key.rate == key.rate
             };
-            let known = holders
-                .iter()
-                .find(same)
-                .or_else(|| before.iter().find(same));
-            let left = known.map_or_else(
-                || key.rate.map(CallerRateLimiter::new),
-                |holder| holder.left.clone(),
-            );
+            let left = match holders.iter().chain(before).find(same) {
+                Some(holder) => holder.left.clone(),
+                None => key.rate.map(CallerRateLimiter::new),
+            };
             holders.push(Self {
                 key: key.clone(),
                 left,
@@ -223,9 +223,9 @@ pub(super) fn authorize(caller: &AuthenticatedCaller, permission: Permission) ->
 
 /// RFC 9110 section 11.6.1 wants the scheme named.
 fn unauthenticated(detail: impl Into<Cow<'static, str>>, challenge: &'static str) -> ErrorResponse {
-    let fault = Error::caller(ErrorCode::Unauthenticated, Stage::Admit, detail);
+    let error = Error::caller(ErrorCode::Unauthenticated, Stage::Admit, detail);
     ErrorResponse {
-        fault,
+        error,
         header: Some((WWW_AUTHENTICATE, HeaderValue::from_static(challenge))),
     }
 }
@@ -272,7 +272,7 @@ mod tests {
             .expect("keys are known at once");
         found
             .map(|caller| caller.id.clone())
-            .map_err(|refusal| refusal.fault.code())
+            .map_err(|refusal| refusal.error.code())
     }
 
     #[test]

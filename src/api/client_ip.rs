@@ -1,4 +1,4 @@
-//! Who the client is, when proxies stand between: `Forwarded` (RFC 7239) and `X-Forwarded-For`, as
+//! Who the client is, behind proxies: `Forwarded` (RFC 7239) and `X-Forwarded-For`, as
 //! far as they can be believed.
 
 use std::fmt;
@@ -27,12 +27,15 @@ impl FromStr for IpRange {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let network = text
-            .parse()
-            .or_else(|_| text.parse::<IpAddr>().map(|ip| ip.to_canonical().into()));
-        network.map(Self).map_err(|_| {
-            format!("expected an IP address or a range such as 10.0.0.0/8, found {text:?}")
-        })
+        if let Ok(network) = text.parse() {
+            return Ok(Self(network));
+        }
+        match text.parse::<IpAddr>() {
+            Ok(ip) => Ok(Self(ip.to_canonical().into())),
+            Err(_) => Err(format!(
+                "expected an IP address or a range such as 10.0.0.0/8, found {text:?}"
+            )),
+        }
     }
 }
 
@@ -42,8 +45,8 @@ impl fmt::Display for IpRange {
     }
 }
 
-/// Whether a request came through a proxy, as far as its word goes: nothing but when it is answered
-/// depends on it.
+/// Whether a request came through a proxy, as far as its headers can be believed: they only decide
+/// when the response is sent.
 pub(super) fn is_proxied(headers: &HeaderMap) -> bool {
     MARKS.iter().any(|mark| headers.contains_key(*mark))
 }
@@ -72,35 +75,35 @@ impl TrustedProxies {
         if !self.trust(peer) {
             return peer;
         }
-        let (forwarded, x_forwarded_for) = (
-            lines(headers, FORWARDED.as_str()),
-            lines(headers, X_FORWARDED_FOR),
-        );
-        let one = self.last_stranger(peer, ForwardedSource::Forwarded(&forwarded));
-        let other = self.last_stranger(peer, ForwardedSource::XForwardedFor(&x_forwarded_for));
-        match (forwarded.is_empty(), x_forwarded_for.is_empty()) {
-            (true, _) => other.unwrap_or(peer),
-            (_, true) => one.unwrap_or(peer),
-            _ => one.filter(|_| one == other).unwrap_or(peer),
-        }
+        let forwarded = lines(headers, FORWARDED.as_str());
+        let x_forwarded_for = lines(headers, X_FORWARDED_FOR);
+        let one = self.rightmost_untrusted(peer, ForwardedSource::Forwarded(&forwarded));
+        let other =
+            self.rightmost_untrusted(peer, ForwardedSource::XForwardedFor(&x_forwarded_for));
+        let client = match (forwarded.is_empty(), x_forwarded_for.is_empty()) {
+            (true, _) => other,
+            (_, true) => one,
+            _ if one == other => one,
+            _ => None,
+        };
+        client.unwrap_or(peer)
     }
 
     /// How the client reached the last trusted proxy, `http` or `https`; none if `peer` isn't
     /// trusted or doesn't say.
     pub(super) fn scheme(&self, peer: IpAddr, headers: &HeaderMap) -> Option<&'static str> {
-        let said = headers
-            .get_all(X_FORWARDED_PROTO)
-            .iter()
-            .next_back()
-            .filter(|_| self.trust(peer))?;
-        let last = said.to_str().ok()?.rsplit(',').next()?.trim();
+        if !self.trust(peer) {
+            return None;
+        }
+        let value = headers.get_all(X_FORWARDED_PROTO).iter().next_back()?;
+        let last = value.to_str().ok()?.rsplit(',').next()?.trim();
         ["http", "https"]
             .into_iter()
             .find(|scheme| scheme.eq_ignore_ascii_case(last))
     }
 
     /// None if the chain can't be read, or the address is withheld (RFC 7239 section 6.2).
-    fn last_stranger(&self, peer: IpAddr, chain: ForwardedSource<'_>) -> Option<IpAddr> {
+    fn rightmost_untrusted(&self, peer: IpAddr, chain: ForwardedSource<'_>) -> Option<IpAddr> {
         match client_address(peer, chain, &|proxy| self.trust(proxy), MOST_HOPS).ok()? {
             ClientAddress::Forwarded { addr, .. } => Some(addr.to_canonical()),
             _ => None,

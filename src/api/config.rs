@@ -7,8 +7,11 @@ use super::client_ip::IpRange;
 use super::cors::CorsOrigin;
 use crate::body::min_rate::PaceLimits;
 
-/// How a download is returned unless the caller asks for another way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How a download is returned unless the caller requests another way.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
+)]
+#[strum(serialize_all = "kebab-case")]
 pub enum DownloadMode {
     /// With the bytes.
     Stream,

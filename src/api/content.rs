@@ -23,7 +23,7 @@ use crate::types::asset::AssetId;
 use crate::types::caller::{AuthenticatedCaller, Principal};
 use crate::types::error::{Error, ErrorCode, Stage};
 
-/// What of storage's response is the caller's business.
+/// The headers of storage's response that the caller gets.
 const PASSED_ON: [HeaderName; 7] = [
     ACCEPT_RANGES,
     CONTENT_ENCODING,
@@ -51,7 +51,7 @@ impl ApiState {
             headers.insert(CONTENT_LENGTH, size.into());
         }
         headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-        self.download.validators(id, &asset).tell(headers);
+        self.download.validators(id, &asset).write_to(headers);
         self.describe(headers, id, &asset);
         Ok(response)
     }
@@ -70,7 +70,7 @@ impl ApiState {
         if let Some(unchanged) = self.unchanged(id, head).await {
             return Ok(unchanged);
         }
-        request_log.hold(Self::acquire_permit(&self.downloads, caller, "downloads")?);
+        request_log.hold_permit(Self::acquire_permit(&self.downloads, caller, "downloads")?);
         let content = self.download.content(id, by, &head.headers).await?;
         if content.status == StatusCode::RANGE_NOT_SATISFIABLE {
             return Err(unsatisfiable(&content.headers));
@@ -86,12 +86,12 @@ impl ApiState {
         Ok(response)
     }
 
-    /// 304 where the client proves that it has the bytes: neither eGain nor storage is asked.
+    /// 304 where the client proves that it has the bytes: no call to eGain or storage.
     async fn unchanged(&self, id: &AssetId, head: &Parts) -> Option<Response<BoxBody>> {
         let validators = self.download.unchanged(id, &head.headers).await?;
         let mut response = Response::new(full(bytes::Bytes::new()));
         *response.status_mut() = StatusCode::NOT_MODIFIED;
-        validators.tell(response.headers_mut());
+        validators.write_to(response.headers_mut());
         response
             .headers_mut()
             .insert(CACHE_CONTROL, self.content_freshness.header());
@@ -100,13 +100,13 @@ impl ApiState {
 
     async fn redirect(&self, id: &AssetId, by: &Principal) -> Result<Response<BoxBody>, Error> {
         let asset = self.download.metadata(id, by, false).await?;
-        let url = HeaderValue::from_str(asset.expose_url()).map_err(|_| {
-            Error::egain(
+        let Ok(url) = HeaderValue::from_str(asset.expose_url()) else {
+            return Err(Error::egain(
                 ErrorCode::UpstreamError,
                 Stage::Sign,
-                "the contentUrl that eGain gave can't stand in a header",
-            )
-        })?;
+                "the contentUrl that eGain gave is no valid header value",
+            ));
+        };
         let mut response = Response::new(full(bytes::Bytes::new()));
         *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
         response.headers_mut().insert(LOCATION, url);
@@ -119,19 +119,22 @@ impl ApiState {
     /// The query wins over the setting.
     fn wants_redirect(&self, head: &Parts) -> bool {
         let query = head.uri.query().unwrap_or_default();
-        let asked = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "redirect");
-        match asked.as_ref().map(|(_, value)| value.as_ref()) {
-            Some("1" | "true" | "") => true,
-            Some("0" | "false") => false,
-            _ => self.download_mode == DownloadMode::Redirect,
+        let mut parameters = form_urlencoded::parse(query.as_bytes());
+        if let Some((_, value)) = parameters.find(|(name, _)| name == "redirect") {
+            match &*value {
+                "1" | "true" | "" => return true,
+                "0" | "false" => return false,
+                _ => {}
+            }
         }
+        self.download_mode == DownloadMode::Redirect
     }
 
     /// What the bytes are, and what a browser may do with them: files come from strangers.
     fn describe(&self, headers: &mut HeaderMap, id: &AssetId, asset: &KnownAsset) {
         let name = asset.name().unwrap_or(id.as_str());
-        let given = headers.get(CONTENT_TYPE).cloned();
-        let content_type = content_type(asset, given.as_ref());
+        let stored_type = headers.get(CONTENT_TYPE).cloned();
+        let content_type = content_type(asset, stored_type.as_ref());
         let text = content_type.to_str().unwrap_or_default();
         if let Ok(disposition) = HeaderValue::try_from(media::content_disposition(name, text)) {
             headers.insert(CONTENT_DISPOSITION, disposition);
@@ -142,22 +145,26 @@ impl ApiState {
         );
         // Several ranges in one response: the file's own type is that of its parts (RFC 9110
         // section 15.3.7.2).
-        let several = given.filter(|given| given.as_bytes().starts_with(b"multipart/byteranges"));
-        headers.insert(CONTENT_TYPE, several.unwrap_or(content_type));
+        let shown_type = match stored_type {
+            Some(several) if several.as_bytes().starts_with(b"multipart/byteranges") => several,
+            _ => content_type,
+        };
+        headers.insert(CONTENT_TYPE, shown_type);
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(CACHE_CONTROL, self.content_freshness.header());
     }
 }
 
 /// eGain's type, with the parameters that were seen since, else storage's.
-fn content_type(asset: &KnownAsset, given: Option<&HeaderValue>) -> HeaderValue {
-    let known = asset
-        .exact_type()
-        .or(asset.content_type())
-        .and_then(|known| HeaderValue::from_str(known).ok());
-    known
-        .or(given.cloned())
-        .unwrap_or(HeaderValue::from_static("application/octet-stream"))
+fn content_type(asset: &KnownAsset, stored_type: Option<&HeaderValue>) -> HeaderValue {
+    let known = asset.exact_type().or(asset.content_type());
+    match known.map(HeaderValue::from_str) {
+        Some(Ok(known)) => known,
+        _ => match stored_type {
+            Some(stored) => stored.clone(),
+            None => HeaderValue::from_static("application/octet-stream"),
+        },
+    }
 }
 
 /// Nothing runs, whatever the file is. What is shown in place gets what the browser's own viewer of
@@ -176,17 +183,18 @@ const fn policy(viewer: Option<InlineViewer>) -> &'static str {
 }
 
 fn unsatisfiable(headers: &HeaderMap) -> ErrorResponse {
-    let range = headers.get(CONTENT_RANGE).cloned();
-    let size = range
-        .as_ref()
-        .and_then(|range| range.to_str().ok()?.strip_prefix("bytes */"))
-        .unwrap_or("fewer");
-    let detail = format!(
-        "the range lies outside the file, which has {size} bytes: ask for bytes that it has"
-    );
-    let fault = Error::caller(ErrorCode::RangeNotSatisfiable, Stage::Fetch, detail);
+    let size = size_in_content_range(headers).unwrap_or("fewer");
+    let detail =
+        format!("the range is outside the file, which has {size} bytes: request bytes that it has");
+    let error = Error::caller(ErrorCode::RangeNotSatisfiable, Stage::Fetch, detail);
+    let range = headers.get(CONTENT_RANGE);
     ErrorResponse {
-        fault,
-        header: range.map(|range| (CONTENT_RANGE, range)),
+        error,
+        header: range.map(|range| (CONTENT_RANGE, range.clone())),
     }
+}
+
+fn size_in_content_range(headers: &HeaderMap) -> Option<&str> {
+    let range = headers.get(CONTENT_RANGE)?;
+    range.to_str().ok()?.strip_prefix("bytes */")
 }

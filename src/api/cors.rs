@@ -1,6 +1,6 @@
 //! Cross-site requests (CORS, the Fetch standard's section 3.3): which web pages may call.
 //!
-//! A form is a "simple" request, which a browser sends without asking first: any page could store
+//! A form is a "simple" request, which a browser sends without a preflight: any page could store
 //! files through a visitor's gateway, unseen. So a page of another origin is refused before
 //! anything happens, unless `server.cors_origins` lists it.
 
@@ -28,7 +28,7 @@ const ALLOWED: HeaderValue = HeaderValue::from_static(
      want-repr-digest, x-request-id",
 );
 
-/// Headers of an answer that a page may read, beside those that it always may.
+/// Headers of a response that a page may read, beside those that it always may.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
     "location, x-request-id, retry-after, server-timing, content-range, etag, content-disposition",
 );
@@ -52,21 +52,27 @@ impl FromStr for CorsOrigin {
         if text == "*" {
             return Ok(Self::Any);
         }
-        let url = Url::parse(text).ok().filter(|url| {
-            matches!(url.scheme(), "http" | "https") && !text.contains('*') && !text.ends_with('/')
-        });
-        let origin = url.filter(|url| {
-            url[url::Position::BeforeUsername..].len() == url[url::Position::BeforeHost..].len()
-        });
-        let origin = origin
-            .filter(|url| url.path() == "/" && url.query().is_none() && url.fragment().is_none());
-        let origin = origin.map(|url| Self::Exact(url.origin().ascii_serialization()));
-        origin.ok_or_else(|| {
-            format!(
+        match Url::parse(text) {
+            Ok(url) if is_bare_origin(&url, text) => {
+                Ok(Self::Exact(url.origin().ascii_serialization()))
+            }
+            _ => Err(format!(
                 "expected an origin such as https://app.example.com, without a path, found {text:?}"
-            )
-        })
+            )),
+        }
     }
+}
+
+/// Whether an http or https URL has nothing but a host and perhaps a port.
+fn is_bare_origin(url: &Url, text: &str) -> bool {
+    let has_user =
+        url[url::Position::BeforeUsername..].len() != url[url::Position::BeforeHost..].len();
+    let has_more = url.path() != "/" || url.query().is_some() || url.fragment().is_some();
+    matches!(url.scheme(), "http" | "https")
+        && !text.contains('*')
+        && !text.ends_with('/')
+        && !has_user
+        && !has_more
 }
 
 impl fmt::Display for CorsOrigin {
@@ -86,7 +92,7 @@ pub(super) struct CorsPolicy(Vec<CorsOrigin>);
 pub(super) enum RequestInitiator {
     /// By no page, or one of our own.
     Own,
-    /// By a page that is listed, and is told so by this `Access-Control-Allow-Origin`.
+    /// By a page that is listed; its responses have this `Access-Control-Allow-Origin`.
     Listed(HeaderValue),
     /// By some other page.
     Foreign,
@@ -141,9 +147,9 @@ impl CorsPolicy {
         self.0.contains(&CorsOrigin::Any)
     }
 
-    /// Lets a listed page read an answer, also one that says no. A cache must not give it to
-    /// another page.
-    pub(super) fn sign(&self, initiator: &RequestInitiator, headers: &mut HeaderMap) {
+    /// Lets a listed page read a response, also a refusal. A cache must not give it to another
+    /// page.
+    pub(super) fn set_headers(&self, initiator: &RequestInitiator, headers: &mut HeaderMap) {
         if !self.0.is_empty() {
             headers.append(VARY, HeaderValue::from_static("origin"));
         }
@@ -165,20 +171,20 @@ impl RequestInitiator {
         Err(Error::caller(ErrorCode::Forbidden, Stage::Admit, detail))
     }
 
-    /// Answers a listed page's browser, which asks before it sends: nobody needs a key for that.
-    /// `refusal` is what the same request would get otherwise; where it names the methods of a
-    /// route, they are what may be sent.
+    /// The response to the preflight of a listed page's browser, which needs no key. `refusal` is
+    /// what the same request would get otherwise; where it names the methods of a route, they are
+    /// what may be sent.
     pub(super) fn preflight(
         &self,
         head: &Parts,
         refusal: &ErrorResponse,
     ) -> Option<Response<BoxBody>> {
-        let asks = head.method == Method::OPTIONS
+        let is_preflight = head.method == Method::OPTIONS
             && head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
         let (ALLOW, methods) = refusal.header.clone()? else {
             return None;
         };
-        if !asks || !matches!(self, Self::Listed(_)) {
+        if !is_preflight || !matches!(self, Self::Listed(_)) {
             return None;
         }
         let mut response = Response::new(full(bytes::Bytes::new()));
@@ -191,8 +197,8 @@ impl RequestInitiator {
     }
 }
 
-/// Whether a person follows a link to here, from wherever it stands: nothing is sent but the
-/// address, and no page reads what comes.
+/// Whether a person follows a link to here, from any page: nothing is sent but the address, and no
+/// page reads the response.
 fn is_navigation(head: &Parts) -> bool {
     let reads = matches!(head.method, Method::GET | Method::HEAD);
     reads
@@ -200,20 +206,24 @@ fn is_navigation(head: &Parts) -> bool {
         && text(&head.headers, "sec-fetch-dest").is_none_or(|dest| dest == "document")
 }
 
-/// Whether the page stands where the request goes. Browsers write both without a scheme's own port.
+/// Whether the page is of the host that the request goes to. Browsers write both without a scheme's
+/// own port.
 fn is_own(origin: &HeaderValue, head: &Parts, scheme: &str) -> bool {
-    let host = head
-        .uri
-        .authority()
-        .map(|authority| authority.as_str().as_bytes());
-    let host = host.or_else(|| head.headers.get(HOST).map(HeaderValue::as_bytes));
-    let place = origin
-        .as_bytes()
-        .strip_prefix(scheme.as_bytes())
-        .and_then(|rest| rest.strip_prefix(b"://"));
-    place
-        .zip(host)
-        .is_some_and(|(place, host)| place.eq_ignore_ascii_case(host))
+    let host = match (head.uri.authority(), head.headers.get(HOST)) {
+        (Some(authority), _) => authority.as_str().as_bytes(),
+        (None, Some(host)) => host.as_bytes(),
+        (None, None) => return false,
+    };
+    match host_of(origin, scheme) {
+        Some(own) => own.eq_ignore_ascii_case(host),
+        None => false,
+    }
+}
+
+/// Host and port of an origin with this scheme.
+fn host_of<'o>(origin: &'o HeaderValue, scheme: &str) -> Option<&'o [u8]> {
+    let rest = origin.as_bytes().strip_prefix(scheme.as_bytes())?;
+    rest.strip_prefix(b"://")
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &'static str) -> Option<&'h str> {

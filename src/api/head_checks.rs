@@ -15,18 +15,7 @@ const MOST_FIELDS: usize = 100;
 
 /// Refuses what other servers on the way might read otherwise than we do.
 pub(super) fn check(head: &Parts) -> Result<(), Error> {
-    let size: usize = head
-        .headers
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + 4)
-        .sum();
-    if size
-        + head
-            .uri
-            .path_and_query()
-            .map_or(0, |target| target.as_str().len())
-        > LARGEST_HEAD
-    {
+    if size(head) > LARGEST_HEAD {
         return Err(refused(
             ErrorCode::HeadersTooLarge,
             "the request's headers are larger than 16 KiB: send fewer or shorter ones",
@@ -45,16 +34,29 @@ pub(super) fn check(head: &Parts) -> Result<(), Error> {
         ));
     }
     let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
-    let plain = codings
-        .next()
-        .is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
-    if !plain || codings.next().is_some() {
+    let is_plain = match codings.next() {
+        Some(coding) => coding.as_bytes().eq_ignore_ascii_case(b"chunked"),
+        None => true,
+    };
+    if !is_plain || codings.next().is_some() {
         return Err(refused(
             ErrorCode::BadRequest,
             "the only Transfer-Encoding that is taken is chunked",
         ));
     }
     Ok(())
+}
+
+/// The bytes of a head: its target, and each field with colon, blank and line end.
+fn size(head: &Parts) -> usize {
+    let mut size = 0;
+    if let Some(target) = head.uri.path_and_query() {
+        size += target.as_str().len();
+    }
+    for (name, value) in &head.headers {
+        size += name.as_str().len() + value.len() + 4;
+    }
+    size
 }
 
 fn refused(code: ErrorCode, detail: &'static str) -> Error {

@@ -66,7 +66,7 @@ pub(super) enum InvalidToken {
 /// Judges tokens.
 pub(super) struct JwtVerifier {
     config: JwtConfig,
-    ring: Arc<JwksCache>,
+    jwks_cache: Arc<JwksCache>,
 }
 
 impl JwtVerifier {
@@ -75,45 +75,48 @@ impl JwtVerifier {
         config: &JwtConfig,
         metrics: Arc<ServiceMetrics>,
     ) -> Result<Self, reqwest::Error> {
-        let ring = JwksCache::new(config.jwks_url.clone(), &config.proxy, metrics)?;
+        let jwks_cache = JwksCache::new(config.jwks_url.clone(), &config.proxy, metrics)?;
         Ok(Self {
             config: config.clone(),
-            ring: Arc::new(ring),
+            jwks_cache: Arc::new(jwks_cache),
         })
     }
 
     /// Fetches the issuer's keys, and again from time to time.
     pub(super) async fn keep_fresh(&self) {
-        self.ring.keep_fresh().await;
+        self.jwks_cache.keep_fresh().await;
     }
 
     /// Whom a token is for. Its header only chooses among the issuer's keys: each key has one
     /// algorithm of its own.
     pub(super) async fn caller(&self, token: &str) -> Result<AuthenticatedCaller, InvalidToken> {
-        let header = decode_header(token)
-            .map_err(|_| InvalidToken::Because("it is no JWT that is signed in a known way"))?;
+        let Ok(header) = decode_header(token) else {
+            return Err(InvalidToken::Because(
+                "it is no JWT that is signed in a known way",
+            ));
+        };
         if header.crit.is_some() {
             return Err(InvalidToken::Because("it has critical extensions"));
         }
         if !jwks::ALGORITHMS.contains(&header.alg) {
             return Err(InvalidToken::Because(WRONG_ALGORITHM));
         }
-        let entry =
-            self.ring
-                .find(header.kid, header.alg)
-                .await
-                .map_err(|missing| match missing {
-                    KeyNotFound::Unknown => {
-                        InvalidToken::Because("the issuer has no key like the one that it names")
-                    }
-                    KeyNotFound::NoKeys => InvalidToken::NoKeys,
-                })?;
-        let judged =
-            decode::<Map<String, Value>>(token, &entry.key, &self.validation(entry.algorithm));
-        let claims = judged
-            .map_err(|error| InvalidToken::Because(wrong(&error)))?
-            .claims;
-        caller(&claims, &self.config.claims).map_err(InvalidToken::Because)
+        let key = match self.jwks_cache.find(header.kid, header.alg).await {
+            Ok(key) => key,
+            Err(KeyNotFound::NoKeys) => return Err(InvalidToken::NoKeys),
+            Err(KeyNotFound::Unknown) => {
+                return Err(InvalidToken::Because(
+                    "the issuer has no key like the one that it names",
+                ));
+            }
+        };
+        let validation = self.validation(key.algorithm);
+        match decode::<Map<String, Value>>(token, &key.key, &validation) {
+            Ok(decoded) => {
+                caller(&decoded.claims, &self.config.claims).map_err(InvalidToken::Because)
+            }
+            Err(error) => Err(InvalidToken::Because(wrong(&error))),
+        }
     }
 
     fn validation(&self, algorithm: Algorithm) -> Validation {
@@ -122,7 +125,7 @@ impl JwtVerifier {
         validation.validate_nbf = true;
         validation.set_audience(&[&self.config.audience]);
         validation.set_issuer(&[&self.config.issuer]);
-        // What is only compared is not yet asked for.
+        // A claim that is compared isn't required by that alone.
         validation.set_required_spec_claims(&["exp", "aud", "iss", "sub"]);
         validation
     }
@@ -155,28 +158,34 @@ fn caller(
     claims: &Map<String, Value>,
     names: &ClaimNames,
 ) -> Result<AuthenticatedCaller, &'static str> {
-    let named = |id: &&str| (1..=LONGEST_ID).contains(&id.len()) && !id.contains(char::is_control);
-    let id = claims
-        .get("sub")
-        .and_then(Value::as_str)
-        .filter(named)
-        .ok_or(NO_SUB)?
-        .to_owned();
+    let Some(Value::String(id)) = claims.get("sub") else {
+        return Err(NO_SUB);
+    };
+    if !(1..=LONGEST_ID).contains(&id.len()) || id.contains(char::is_control) {
+        return Err(NO_SUB);
+    }
     let claim = |name: &str| claims.get(name).filter(|value| !value.is_null());
-    let role = claim(&names.role).map_or(Ok(CallerRole::Reader), role)?;
-    let channels = claim(&names.channels).map_or(Ok(Vec::new()), channels)?;
+    let role = match claim(&names.role) {
+        Some(claim) => role(claim)?,
+        None => CallerRole::Reader,
+    };
+    let channels = match claim(&names.channels) {
+        Some(claim) => channels(claim)?,
+        None => Vec::new(),
+    };
     let sender = claim(&names.sender).map(sender).transpose()?;
-    let delete = claim(&names.delete)
-        .map_or(Some(false), Value::as_bool)
-        .ok_or("its claim to delete is neither true nor false")?;
-    let account = claim(&names.account).map(account).transpose()?;
+    let delete = match claim(&names.delete) {
+        Some(Value::Bool(delete)) => *delete,
+        Some(_) => return Err("its claim to delete is neither true nor false"),
+        None => false,
+    };
     Ok(AuthenticatedCaller {
-        id,
+        id: id.clone(),
         role,
         delete,
         channels,
         sender,
-        account,
+        account: claim(&names.account).map(account).transpose()?,
     })
 }
 
@@ -185,31 +194,37 @@ fn role(claim: &Value) -> Result<CallerRole, &'static str> {
     const UNKNOWN: &str = "its role is none of reader, adapter and operator";
     match claim {
         Value::String(name) => CallerRole::parse(name).ok_or(UNKNOWN),
-        Value::Array(names) => Ok(names
-            .iter()
-            .filter_map(Value::as_str)
-            .filter_map(CallerRole::parse)
-            .max()
-            .unwrap_or(CallerRole::Reader)),
+        Value::Array(names) => {
+            let mut highest = CallerRole::Reader;
+            for name in names {
+                if let Value::String(name) = name
+                    && let Some(role) = CallerRole::parse(name)
+                {
+                    highest = highest.max(role);
+                }
+            }
+            Ok(highest)
+        }
         _ => Err(UNKNOWN),
     }
 }
 
 /// Never an empty list, which would bind to nothing and so allow everything.
 fn channels(claim: &Value) -> Result<Vec<String>, &'static str> {
-    let one = |value: &Value| {
-        value
-            .as_str()
-            .filter(|name| !name.is_empty())
-            .map(str::to_owned)
+    const WRONG: &str = "its channels are no list of names with at least one";
+    let names = match claim {
+        Value::Array(names) if names.is_empty() => return Err(WRONG),
+        Value::Array(names) => names.as_slice(),
+        name => std::slice::from_ref(name),
     };
-    let channels: Option<Vec<String>> = match claim {
-        Value::Array(names) => names.iter().map(one).collect(),
-        name => one(name).map(|name| vec![name]),
-    };
-    channels
-        .filter(|channels| !channels.is_empty())
-        .ok_or("its channels are no list of names with at least one")
+    let mut channels = Vec::with_capacity(names.len());
+    for name in names {
+        match name {
+            Value::String(name) if !name.is_empty() => channels.push(name.clone()),
+            _ => return Err(WRONG),
+        }
+    }
+    Ok(channels)
 }
 
 fn account(claim: &Value) -> Result<AccountId, &'static str> {

@@ -31,18 +31,15 @@ impl ApiState {
 }
 
 fn shown(allowance: &EffectiveRules) -> Value {
-    let kinds: Map<String, Value> = allowance
-        .kinds
-        .iter()
-        .map(|of_kind| {
-            let (kind, source): (&str, &str) = (of_kind.kind.into(), of_kind.source.into());
-            let mut shown = object!({"maxSize": of_kind.max_size, "source": source});
-            if let Some(types) = &of_kind.types {
-                shown["allowedTypes"] = object!(types);
-            }
-            (kind.to_owned(), shown)
-        })
-        .collect();
+    let mut kinds = Map::new();
+    for of_kind in &allowance.kinds {
+        let (kind, source): (&str, &str) = (of_kind.kind.into(), of_kind.source.into());
+        let mut shown = object!({"maxSize": of_kind.max_size, "source": source});
+        if let Some(types) = &of_kind.types {
+            shown["allowedTypes"] = object!(types);
+        }
+        kinds.insert(kind.to_owned(), shown);
+    }
     let mut shown = object!({
         "channel": allowance.channel,
         "sender": allowance.sender.name(),

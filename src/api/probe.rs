@@ -72,7 +72,7 @@ impl ApiState {
     ) -> Result<Response<BoxBody>, Error> {
         let query = ProbeQuery::parse(head.uri.query().unwrap_or_default())?;
         self.refuse_while_draining()?;
-        request_log.hold(Self::acquire_permit(&self.uploads, caller, "uploads")?);
+        request_log.hold_permit(Self::acquire_permit(&self.uploads, caller, "uploads")?);
         let body = MinRateBody::new(body, self.min_rate, caller_too_slow);
         let since = Instant::from_std(request_log.began());
         let arrivals = timeout(LONGEST_BODY, read(body, since))

@@ -30,7 +30,7 @@ struct ProblemDocument<'a> {
     upstream: Option<Upstream<'a>>,
 }
 
-/// Who sets the limit that was passed, and what it is: an adapter tells its customer.
+/// Who sets the limit that was passed, and what it is: an adapter shows its customer.
 #[derive(Serialize)]
 struct LimitMember<'a> {
     source: &'static str,
@@ -54,15 +54,15 @@ struct Upstream<'a> {
 /// A failure, with a header that belongs to its status.
 pub(super) struct ErrorResponse {
     /// What failed.
-    pub fault: Error,
+    pub error: Error,
     /// `Allow` of a 405, `Content-Range` of a 416.
     pub header: Option<(HeaderName, HeaderValue)>,
 }
 
 impl From<Error> for ErrorResponse {
-    fn from(fault: Error) -> Self {
+    fn from(error: Error) -> Self {
         Self {
-            fault,
+            error,
             header: None,
         }
     }
@@ -110,35 +110,13 @@ pub fn status(code: ErrorCode) -> StatusCode {
     }
 }
 
-/// The answer that tells a failure.
-pub(super) fn answer(
-    ErrorResponse { fault, header }: &ErrorResponse,
+/// The response that reports a failure.
+pub(super) fn response(
+    ErrorResponse { error, header }: &ErrorResponse,
     id: &RequestId,
 ) -> Response<BoxBody> {
-    let status = status(fault.code());
-    let upstream = fault.upstream().map(|answer| Upstream {
-        status: answer.status,
-        code: answer.code.as_deref(),
-        developer_message: answer.developer_message.as_deref(),
-    });
-    let document = ProblemDocument {
-        title: title(fault.code()),
-        detail: fault.detail(),
-        status: status.as_u16(),
-        code: fault.code().name(),
-        r#type: format!("urn:asset-gateway:problem:{}", fault.code().name()),
-        request_id: id.as_str(),
-        blame: fault.blame().name(),
-        stage: fault.stage().name(),
-        retryable: fault.is_retryable(),
-        limit: fault.limit().map(|limit| LimitMember {
-            source: limit.source.into(),
-            max_size: limit.max_size,
-            allowed: limit.allowed.as_deref(),
-        }),
-        upstream,
-    };
-    let mut response = Response::new(full(line(&document)));
+    let status = status(error.code());
+    let mut response = Response::new(full(line(&document(error, status, id))));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(
@@ -146,9 +124,10 @@ pub(super) fn answer(
         HeaderValue::from_static("application/problem+json"),
     );
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let wait = fault
-        .retry_after()
-        .or((status == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(1)));
+    let wait = match error.retry_after() {
+        None if status == StatusCode::SERVICE_UNAVAILABLE => Some(Duration::from_secs(1)),
+        wait => wait,
+    };
     if let Some(wait) = wait {
         headers.insert(
             RETRY_AFTER,
@@ -157,6 +136,33 @@ pub(super) fn answer(
     }
     headers.extend(header.clone());
     response
+}
+
+/// What the response says of the error.
+fn document<'e>(error: &'e Error, status: StatusCode, id: &'e RequestId) -> ProblemDocument<'e> {
+    let upstream = error.upstream().map(|response| Upstream {
+        status: response.status,
+        code: response.code.as_deref(),
+        developer_message: response.developer_message.as_deref(),
+    });
+    let limit = error.limit().map(|limit| LimitMember {
+        source: limit.source.into(),
+        max_size: limit.max_size,
+        allowed: limit.allowed.as_deref(),
+    });
+    ProblemDocument {
+        title: title(error.code()),
+        detail: error.detail(),
+        status: status.as_u16(),
+        code: error.code().name(),
+        r#type: format!("urn:asset-gateway:problem:{}", error.code().name()),
+        request_id: id.as_str(),
+        blame: error.blame().name(),
+        stage: error.stage().name(),
+        retryable: error.is_retryable(),
+        limit,
+        upstream,
+    }
 }
 
 /// `too-large` as `Too large`.
@@ -174,8 +180,8 @@ mod tests {
     #[test]
     fn whoever_may_come_back_is_told_when() {
         let id = RequestId::of(&http::HeaderMap::new());
-        let wait = |fault: &Error| {
-            answer(&fault.clone().into(), &id)
+        let wait = |error: &Error| {
+            response(&error.clone().into(), &id)
                 .headers()
                 .get(RETRY_AFTER)
                 .map(|value| value.to_str().unwrap().to_owned())

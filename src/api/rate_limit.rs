@@ -1,4 +1,4 @@
-//! How often a caller may ask: GCRA, a token bucket that needs no clockwork, by `governor`.
+//! How often a caller may call: GCRA, a token bucket that needs no clockwork, by `governor`.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use moka::sync::Cache;
 
 use crate::types::error::{Error, ErrorCode, Stage};
 
-/// Subjects of tokens whose rates are kept at one time. Whoever asked longest ago is forgotten
-/// first, and starts anew.
+/// Subjects of tokens whose rates are remembered at one time. The subject with the oldest request
+/// is forgotten first, and starts with a fresh rate.
 const SUBJECTS: u64 = 100_000;
 
-/// What one caller has left.
+/// The rest of one caller's rate.
 #[derive(Clone)]
 pub(super) struct CallerRateLimiter(Arc<DefaultDirectRateLimiter>);
 
 impl CallerRateLimiter {
-    /// So many requests a second; bursts of a second's worth, and of at least one request, are
-    /// fine.
+    /// This number of requests a second; bursts of a second's worth, and of at least one request,
+    /// are fine.
     pub(super) fn new(rate: f64) -> Self {
         let quota = Quota::with_period(Duration::from_secs_f64(rate.recip()))
             .expect("settings hold a rate below 1/ns");
@@ -48,7 +48,7 @@ fn burst(rate: f64) -> NonZeroU32 {
     NonZeroU32::new(rate.ceil() as u32).unwrap_or(NonZeroU32::MIN)
 }
 
-/// What each caller has left, where no list says who there is.
+/// The rest of each caller's rate, where no list says who there is.
 pub(super) struct SubjectRateLimiters {
     rate: f64,
     left: Cache<String, CallerRateLimiter>,

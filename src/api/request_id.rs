@@ -1,4 +1,4 @@
-//! The name of an exchange: the caller's, when well-formed, else a new one.
+//! The name of a request: the caller's, when well-formed, else a new one.
 
 use std::fmt;
 
@@ -15,10 +15,10 @@ pub struct RequestId(HeaderValue);
 impl RequestId {
     /// The caller's id, or a new one.
     pub fn of(headers: &HeaderMap) -> Self {
-        let given = headers
-            .get(HEADER)
-            .filter(|value| is_well_formed(value.as_bytes()));
-        Self(given.cloned().unwrap_or_else(Self::fresh))
+        match headers.get(HEADER) {
+            Some(id) if is_well_formed(id.as_bytes()) => Self(id.clone()),
+            _ => Self(Self::fresh()),
+        }
     }
 
     fn fresh() -> HeaderValue {

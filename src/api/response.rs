@@ -13,7 +13,9 @@ use crate::body::BoxBody;
 /// unread, as if the client had disconnected, and would send it over HTTP/2.
 pub(super) fn drop_body_for_head(response: &mut Response<BoxBody>) {
     let body = std::mem::replace(response.body_mut(), full(Bytes::new()));
-    if let Some(length) = body.size_hint().exact().filter(|length| *length > 0) {
+    if let Some(length) = body.size_hint().exact()
+        && length > 0
+    {
         response
             .headers_mut()
             .entry(CONTENT_LENGTH)
@@ -32,7 +34,7 @@ pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response<BoxBo
 
 /// JSON with a line feed at its end, for people at a terminal.
 pub(super) fn line(value: &impl Serialize) -> Vec<u8> {
-    let mut text = serde_json::to_vec(value).expect("our own answers have string keys");
+    let mut text = serde_json::to_vec(value).expect("our own responses have string keys");
     text.push(b'\n');
     text
 }

@@ -12,7 +12,7 @@ use crate::types::asset::AssetId;
 use crate::types::caller::Permission;
 use crate::types::error::{Error, ErrorCode, Stage};
 
-/// What a request asks for, with the id in its path.
+/// What a request is for, with the id in its path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ApiOperation {
     /// The page at `/`.
@@ -145,7 +145,7 @@ pub struct MatchedRoute {
     pub template: &'static str,
     /// What the caller must be allowed to do; none for a page that is open to all.
     pub permission: Option<Permission>,
-    /// What is asked for.
+    /// What the request is for.
     pub operation: ApiOperation,
 }
 
@@ -215,7 +215,7 @@ fn other_method(allowed: &str) -> ErrorResponse {
     let detail = format!("this route takes these methods only: {allowed}");
     let value = HeaderValue::from_str(allowed).expect("names of methods are visible ASCII");
     ErrorResponse {
-        fault: Error::caller(ErrorCode::MethodNotAllowed, Stage::Admit, detail),
+        error: Error::caller(ErrorCode::MethodNotAllowed, Stage::Admit, detail),
         header: Some((ALLOW, value)),
     }
 }
@@ -227,7 +227,7 @@ mod tests {
     fn find(method: Method, path: &str) -> Result<ApiOperation, ErrorCode> {
         match ApiRouter::new(false).find(&method, path) {
             Ok(matched) => Ok(matched.operation),
-            Err(refusal) => Err(refusal.fault.code()),
+            Err(refusal) => Err(refusal.error.code()),
         }
     }
 

@@ -64,12 +64,11 @@ impl ApiState {
 
     /// Where the request was made.
     pub(super) fn initiator(&self, head: &Parts) -> RequestInitiator {
-        let forwarded = || {
-            self.proxies
-                .scheme(head.extensions.get::<PeerAddress>()?.0.ip(), &head.headers)
+        let forwarded = match head.extensions.get() {
+            Some(PeerAddress(peer)) => self.proxies.scheme(peer.ip(), &head.headers),
+            None => None,
         };
-        self.cors
-            .initiator(head, forwarded().unwrap_or(self.scheme))
+        self.cors.initiator(head, forwarded.unwrap_or(self.scheme))
     }
 
     /// Authenticates and authorizes the caller, then runs the route.
@@ -122,23 +121,22 @@ impl ApiState {
         caller: &AuthenticatedCaller,
         what: &str,
     ) -> Result<FairShare, Error> {
-        permits.take(&caller.id, 1).map_err(|why| {
-            let detail = match why {
-                NoRoom::Full => format!(
-                    "the gateway has as many {what} in flight as it takes: try again shortly"
-                ),
-                NoRoom::ShareTaken => format!(
-                    "the gateway is busy, and this caller has its share of {what} in flight: \
-                     wait until one has ended"
-                ),
-            };
-            Error::gateway(ErrorCode::Overloaded, Stage::Admit, detail)
-                .with_retry_after(Duration::from_secs(1))
-        })
+        let detail = match permits.take(&caller.id, 1) {
+            Ok(permit) => return Ok(permit),
+            Err(NoRoom::Full) => {
+                format!("the gateway has as many {what} in flight as it takes: try again shortly")
+            }
+            Err(NoRoom::ShareTaken) => format!(
+                "the gateway is busy, and this caller has its share of {what} in flight: \
+                 wait until one has ended"
+            ),
+        };
+        Err(Error::gateway(ErrorCode::Overloaded, Stage::Admit, detail)
+            .with_retry_after(Duration::from_secs(1)))
     }
 }
 
-/// Permits for so many transfers, shared among callers where these are known.
+/// Permits for `most` transfers, shared among callers where these are known.
 pub(super) fn permits(auth: &AuthConfig, most: usize) -> Arc<FairLimit> {
     match auth {
         AuthConfig::Nobody => FairLimit::unshared(most as u64),

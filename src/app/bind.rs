@@ -117,11 +117,7 @@ struct ServiceParts {
 impl ServiceParts {
     fn build(configs: ServiceConfigs) -> Result<Self, StartError> {
         let shutdown = Shutdown::new();
-        let metrics = Arc::new(ServiceMetrics::new());
-        metrics
-            .build_info
-            .with_label_values(&[env!("CARGO_PKG_VERSION")])
-            .set(1);
+        let metrics = new_metrics();
         let rules_ttl = configs.egain.rules_ttl;
         let egain = EgainClient::new(configs.egain, metrics.clone()).map_err(StartError::client)?;
         let storage =
@@ -163,6 +159,13 @@ impl ServiceParts {
             metrics,
         })
     }
+}
+
+fn new_metrics() -> Arc<ServiceMetrics> {
+    let metrics = ServiceMetrics::new();
+    let version = env!("CARGO_PKG_VERSION");
+    metrics.build_info.with_label_values(&[version]).set(1);
+    Arc::new(metrics)
 }
 
 fn load_tls(files: Option<TlsFiles>) -> Result<Option<TlsIdentity>, StartError> {

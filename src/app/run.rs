@@ -135,7 +135,10 @@ async fn finish_requests(shutdown: &Shutdown, times: ShutdownTimes, data: &mut J
     );
     shutdown.enter(ShutdownPhase::Draining);
     let deadline = Instant::now() + grace;
-    if timeout_at(deadline, shutdown.settled()).await.is_err() {
+    if timeout_at(deadline, shutdown.early_requests_ended())
+        .await
+        .is_err()
+    {
         let running = shutdown.running();
         tracing::warn!(running, "shutdown grace period expired, aborting");
         return;

@@ -1,4 +1,4 @@
-//! Bytes kept in memory, a coalescing buffer: what it counts is what it pins.
+//! Bytes in memory, a coalescing buffer: what it counts is what it pins.
 //!
 //! A slice keeps the whole buffer alive that it was cut from, and a caller chooses how small its
 //! pieces are: 64 KiB in one-byte chunks would pin a read buffer for each byte. So small frames are
@@ -6,9 +6,9 @@
 
 use bytes::Bytes;
 
-/// Frames from here on fill much of the buffer that they were read into, and are kept as they came:
+/// Frames from here on fill much of the buffer that they were read into, and stay as they came:
 /// copying them costs more than it saves.
-const KEPT_WHOLE: usize = 16 * 1024;
+const STAYS_WHOLE: usize = 16 * 1024;
 /// The largest block that small frames are copied into, in bytes.
 pub const BLOCK: usize = 64 * 1024;
 /// The first one: most files that come in one piece fit. Each further one is twice as large, up to
@@ -31,7 +31,7 @@ impl CompactChunks {
     /// Adds a frame.
     pub fn push(&mut self, frame: Bytes) {
         self.length += frame.len() as u64;
-        if frame.len() >= KEPT_WHOLE {
+        if frame.len() >= STAYS_WHOLE {
             self.seal();
             self.pinned += frame.len() as u64;
             self.chunks.push(frame);
@@ -75,7 +75,7 @@ impl CompactChunks {
         std::mem::take(self).chunks
     }
 
-    /// How many of so many bytes fit behind the tail, or into the next block; at least 1. Blocks
+    /// How many of these bytes fit behind the tail, or into the next block; at least 1. Blocks
     /// grow, but none is moved into a larger one: what was left behind would be memory that nobody
     /// counts.
     fn room_for(&mut self, bytes: usize) -> usize {
@@ -123,7 +123,7 @@ mod tests {
             (64 * 1024, 1),
             (274_400, 1400),
             (274_000, 500),
-            (100_000, KEPT_WHOLE - 1),
+            (100_000, STAYS_WHOLE - 1),
         ] {
             let frames = pieces(total, size);
             let mut kept = filled(&frames);
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn large_pieces_are_kept_uncopied_and_in_order() {
-        let large = Bytes::from(vec![b'b'; KEPT_WHOLE]);
+        let large = Bytes::from(vec![b'b'; STAYS_WHOLE]);
         let mut kept = filled(&[
             Bytes::from_static(b"a"),
             large.clone(),

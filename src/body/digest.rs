@@ -45,13 +45,14 @@ impl<B> DigestingBody<B> {
 
 /// Refuses a sum that isn't the expected one, if there is one.
 pub fn compare(sum: &Sha256Sum, expected: Option<Sha256Sum>) -> Result<(), Error> {
-    let Some(expected) = expected.filter(|expected| expected != sum) else {
-        return Ok(());
+    let expected = match expected {
+        Some(expected) if expected != *sum => expected,
+        _ => return Ok(()),
     };
     let detail = format!(
         "the SHA-256 of what arrived is {}, declared was {}: send it again",
-        hex(sum),
-        hex(&expected)
+        hex::encode(sum),
+        hex::encode(expected)
     );
     Err(Error::caller(
         ErrorCode::DigestMismatch,
@@ -60,22 +61,10 @@ pub fn compare(sum: &Sha256Sum, expected: Option<Sha256Sum>) -> Result<(), Error
     ))
 }
 
-/// Lower-case hexadecimal.
-pub fn hex(sum: &Sha256Sum) -> String {
-    sum.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Reads 64 hexadecimal digits of either case.
 pub fn parse_hex(text: &str) -> Option<Sha256Sum> {
-    let digits = text.as_bytes();
     let mut sum = Sha256Sum::default();
-    if digits.len() != 2 * sum.len() {
-        return None;
-    }
-    for (byte, pair) in sum.iter_mut().zip(digits.chunks_exact(2)) {
-        let digit = |at: usize| char::from(pair[at]).to_digit(16);
-        *byte = (digit(0)? * 16 + digit(1)?) as u8;
-    }
+    hex::decode_to_slice(text, &mut sum).ok()?;
     Some(sum)
 }
 
@@ -124,17 +113,17 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(
-            hex(slot.get().unwrap()),
+            hex::encode(slot.get().unwrap()),
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
         );
     }
 
     #[tokio::test]
     async fn an_undeclared_sum_is_an_error_at_the_end() {
-        let fault = DigestingBody::new(full("abc"), Some([7; 32]), DigestSlot::default())
+        let error = DigestingBody::new(full("abc"), Some([7; 32]), DigestSlot::default())
             .collect()
             .await
             .unwrap_err();
-        assert_eq!(fault.code(), ErrorCode::DigestMismatch);
+        assert_eq!(error.code(), ErrorCode::DigestMismatch);
     }
 }

@@ -14,7 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use crate::types::error::Error;
 
-/// Makes the fault for a source that had `actual` bytes, or more where `actual` exceeds what was
+/// Makes the error for a source that had `actual` bytes, or more where `actual` exceeds what was
 /// promised.
 pub type OnLengthMismatch = Box<dyn Fn(u64) -> Error + Send + Sync>;
 
@@ -133,7 +133,7 @@ mod tests {
         while let Some(frame) = body.frame().await {
             match frame {
                 Ok(frame) => text += std::str::from_utf8(frame.data_ref().unwrap()).unwrap(),
-                Err(fault) => return (text, Some(fault.to_string())),
+                Err(error) => return (text, Some(error.to_string())),
             }
         }
         (text, None)

@@ -1,7 +1,7 @@
 //! Backpressure by the frame: the next one is handed out only when the one before it was dropped.
 //!
-//! hyper asks for more while its queue has room, so a storage that is slower than its callers, or a
-//! caller that is slower than storage, would cost as much for each transfer. The kernel's buffer
+//! hyper polls for more while its queue has room, so a storage that is slower than its callers, or
+//! a caller that is slower than storage, would cost as much for each transfer. The kernel's buffer
 //! behind it is enough to keep the connection busy.
 
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! A body that is polled within a request's span, whoever polls it: hyper does so in tasks of its
-//! own connections.
+//! A body that is polled within a request's span, also by hyper, which polls it in tasks of its own
+//! connections.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

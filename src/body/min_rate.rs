@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::types::error::{Error, ErrorCode, Stage};
 
-/// The stretch of waiting over which the rate is judged.
+/// The stretch of waiting over which the rate is measured.
 const WINDOW: Duration = Duration::from_secs(60);
 
 /// How slow a sender may be.
@@ -25,8 +25,8 @@ pub struct PaceLimits {
     pub min_rate: u64,
 }
 
-/// Judges the pace of one side by how long the other one waits for it.
-pub struct PaceJudge {
+/// Measures the pace of one side by how long the other one waits for it.
+pub struct PaceMonitor {
     limits: PaceLimits,
     waiting_since: Option<Instant>,
     /// Armed once and moved on only when it fires: re-arming a timer for each frame costs more than
@@ -40,7 +40,7 @@ pub struct PaceJudge {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooSlow;
 
-impl PaceJudge {
+impl PaceMonitor {
     /// Nobody waits yet.
     pub fn new(limits: PaceLimits) -> Self {
         Self {
@@ -52,7 +52,8 @@ impl PaceJudge {
         }
     }
 
-    /// So many bytes have moved, and nobody waits until [`Self::poll_stalled`] is asked again.
+    /// This number of bytes has moved, and nobody waits until [`Self::poll_stalled`] is polled
+    /// again.
     ///
     /// # Errors
     /// It was too slow over a minute of waiting.
@@ -89,7 +90,7 @@ impl PaceJudge {
 /// A body with a floor under its pace. Holds no bytes.
 pub struct MinRateBody<B> {
     inner: B,
-    judge: PaceJudge,
+    monitor: PaceMonitor,
     too_slow: fn(PaceLimits) -> Error,
 }
 
@@ -98,17 +99,17 @@ impl<B> MinRateBody<B> {
     pub fn new(inner: B, limits: PaceLimits, too_slow: fn(PaceLimits) -> Error) -> Self {
         Self {
             inner,
-            judge: PaceJudge::new(limits),
+            monitor: PaceMonitor::new(limits),
             too_slow,
         }
     }
 
-    fn fault(&self) -> Error {
-        (self.too_slow)(self.judge.limits)
+    fn error(&self) -> Error {
+        (self.too_slow)(self.monitor.limits)
     }
 }
 
-/// What a slow caller is told.
+/// The error of a slow caller.
 pub fn caller_too_slow(limits: PaceLimits) -> Error {
     let (idle, rate) = (limits.idle.as_secs_f32(), limits.min_rate);
     let detail = format!(
@@ -129,13 +130,13 @@ impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for MinRateBody<B> {
         match Pin::new(&mut self.inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
-                let pace = self.judge.moved(bytes as u64);
-                Poll::Ready(Some(pace.map(|()| frame).map_err(|TooSlow| self.fault())))
+                let pace = self.monitor.moved(bytes as u64);
+                Poll::Ready(Some(pace.map(|()| frame).map_err(|TooSlow| self.error())))
             }
             Poll::Ready(end) => Poll::Ready(end),
             Poll::Pending => {
-                ready!(self.judge.poll_stalled(cx));
-                Poll::Ready(Some(Err(self.fault())))
+                ready!(self.monitor.poll_stalled(cx));
+                Poll::Ready(Some(Err(self.error())))
             }
         }
     }
@@ -163,13 +164,13 @@ mod tests {
     async fn a_silent_client_is_refused_after_the_idle_time() {
         let (_sender, body) = Channel::<Bytes, Error>::new(1);
         let began = Instant::now();
-        let fault = MinRateBody::new(body, LIMITS, caller_too_slow)
+        let error = MinRateBody::new(body, LIMITS, caller_too_slow)
             .frame()
             .await
             .unwrap()
             .unwrap_err();
         assert_eq!(
-            (fault.code(), began.elapsed().as_secs()),
+            (error.code(), began.elapsed().as_secs()),
             (ErrorCode::ClientTooSlow, 30)
         );
     }
@@ -184,13 +185,13 @@ mod tests {
         });
         let mut body = MinRateBody::new(body, LIMITS, caller_too_slow);
         let began = Instant::now();
-        let fault = loop {
-            if let Err(fault) = body.frame().await.unwrap() {
-                break fault;
+        let error = loop {
+            if let Err(error) = body.frame().await.unwrap() {
+                break error;
             }
         };
         assert_eq!(
-            (fault.code(), began.elapsed().as_secs()),
+            (error.code(), began.elapsed().as_secs()),
             (ErrorCode::ClientTooSlow, 60)
         );
     }

@@ -9,14 +9,14 @@ use prometheus::IntCounter;
 
 use crate::types::error::Error;
 
-/// Lives as long as the body. Dropped before it was told of an end, it knows that the reader has
-/// left.
+/// Lives as long as the body. Dropped before [`ended`](Self::ended), it knows that the reader is
+/// gone.
 pub trait BodyObserver {
-    /// So many bytes have passed.
+    /// This number of bytes has passed.
     fn moved(&mut self, bytes: u64);
 
-    /// The body has ended, well or not. Told at most once.
-    fn ended(&mut self, fault: Option<&Error>);
+    /// The body has ended, well or not. Called at most once.
+    fn ended(&mut self, error: Option<&Error>);
 }
 
 impl BodyObserver for IntCounter {
@@ -35,7 +35,7 @@ pub struct ObservedBody<B, O> {
 }
 
 impl<B: Body, O: BodyObserver> ObservedBody<B, O> {
-    /// A body that is over before it began is told of at once: nobody polls it.
+    /// A body that is over before it began is reported at once: nobody polls it.
     pub fn new(inner: B, mut observer: O) -> Self {
         let ended = inner.is_end_stream();
         if ended {
@@ -48,9 +48,9 @@ impl<B: Body, O: BodyObserver> ObservedBody<B, O> {
         }
     }
 
-    fn end(&mut self, fault: Option<&Error>) {
+    fn end(&mut self, error: Option<&Error>) {
         if !std::mem::replace(&mut self.ended, true) {
-            self.observer.ended(fault);
+            self.observer.ended(error);
         }
     }
 }
@@ -72,7 +72,7 @@ where
             Some(Ok(frame)) => self
                 .observer
                 .moved(frame.data_ref().map_or(0, |data| data.len() as u64)),
-            Some(Err(fault)) => self.end(Some(fault)),
+            Some(Err(error)) => self.end(Some(error)),
             None => self.end(None),
         }
         // hyper doesn't poll again where it knows that nothing more can come.

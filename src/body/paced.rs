@@ -65,7 +65,7 @@ mod tests {
     /// Which pieces came after how many milliseconds, and when the end was known.
     async fn came(interval: Duration) -> (Vec<(u128, Bytes)>, u128) {
         let began = Instant::now();
-        let pieces = ["a", "b", "c"].map(Bytes::from_static).into_iter();
+        let pieces = [&b"a"[..], b"b", b"c"].map(Bytes::from_static).into_iter();
         let mut body = PacedBody::new(pieces, interval);
         let mut came = Vec::new();
         while !body.is_end_stream() {

@@ -10,15 +10,15 @@ use http_body_util::BodyExt;
 use crate::body::box_body::BoxBody;
 use crate::types::error::Error;
 
-/// A body whose beginning is known. Holds what was looked at until it is asked for.
+/// A body whose beginning is known. Holds what was looked at until it is polled.
 pub struct PeekedBody {
     beginning: Bytes,
     rest: BoxBody,
 }
 
 impl PeekedBody {
-    /// Waits for so many bytes, at least one, or the end. Holds as many, and one frame more at
-    /// most.
+    /// Waits for this number of bytes, at least one, or the end. Holds as many, and one frame more
+    /// at most.
     ///
     /// # Errors
     /// The body fails before that.

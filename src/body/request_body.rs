@@ -1,10 +1,11 @@
-//! The caller's body as it comes in, with two promises: a caller that leaves is told apart from
-//! one that sends nonsense, and what is left unread is drained for a while ("lingering close").
+//! The client's body as it comes in, with two promises: a client that disconnects is distinguished
+//! from one that sends nonsense, and what is left unread is drained for a while ("lingering
+//! close").
 //!
-//! An answer that comes before the whole request was read would otherwise become a reset: the
-//! kernel drops an answer that lies behind unread data (RFC 9112 section 9.6). A proxy in between
-//! may do the same to its own client as soon as it has the answer, unless it has passed the whole
-//! body on: so there, the answer waits for the rest.
+//! A response that comes before the whole request was read would otherwise become a reset: the
+//! kernel drops a response that is behind unread data (RFC 9112 section 9.6). A proxy in between
+//! may do the same to its own client as soon as it has the response, unless it has passed the whole
+//! body on: so there, the response waits for the rest.
 
 use std::error::Error as StdError;
 use std::io;
@@ -34,21 +35,21 @@ const STARTED: u8 = 1;
 const GIVEN_UP: u8 = 2;
 const ENDED: u8 = 3;
 
-/// How far the body was read; the front asks before it answers.
+/// How far the body was read; the api layer waits for it before some responses.
 #[derive(Clone, Debug)]
 pub struct ReadProgress(Arc<State>);
 
 #[derive(Debug)]
 struct State {
     stage: AtomicU8,
-    settled: Notify,
+    finished: Notify,
 }
 
 impl ReadProgress {
     fn new(stage: u8) -> Self {
         Self(Arc::new(State {
             stage: AtomicU8::new(stage),
-            settled: Notify::new(),
+            finished: Notify::new(),
         }))
     }
 
@@ -57,34 +58,34 @@ impl ReadProgress {
         self.stage() == ENDED
     }
 
-    /// Resolves when nothing more will be read: the body has ended, its caller has left, or the
-    /// rest is more than is read of what nobody wants. That is within 30 seconds of when the body
-    /// was dropped.
-    pub async fn settled(&self) {
-        let settled = async {
+    /// Resolves when nothing more will be read: the body has ended, its client has disconnected, or
+    /// the rest is more than is read of an unwanted body. That is within 30 seconds of when the
+    /// body was dropped.
+    pub async fn finished(&self) {
+        let finished = async {
             loop {
-                let settled = self.0.settled.notified();
+                let finished = self.0.finished.notified();
                 if self.stage() >= GIVEN_UP {
                     return;
                 }
-                settled.await;
+                finished.await;
             }
         };
-        let _held_by_somebody_else = timeout(LINGER_TIME, settled).await;
+        let _in_time = timeout(LINGER_TIME, finished).await;
     }
 
     fn stage(&self) -> u8 {
         self.0.stage.load(Ordering::Acquire)
     }
 
-    fn settle(&self, stage: u8) {
+    fn advance_to(&self, stage: u8) {
         self.0.stage.fetch_max(stage, Ordering::AcqRel);
-        self.0.settled.notify_waiters();
+        self.0.finished.notify_waiters();
     }
 }
 
 /// The caller's body. `companion` lives until the last byte was read, also when that is after the
-/// answer.
+/// response.
 pub struct RequestBody<C: Send + 'static> {
     companion: Option<C>,
     incoming: Option<Incoming>,
@@ -93,7 +94,7 @@ pub struct RequestBody<C: Send + 'static> {
 }
 
 impl<C: Send + 'static> RequestBody<C> {
-    /// Wraps a request's body. `expects_continue` tells that the caller waits for `100 Continue`,
+    /// Wraps a request's body. `expects_continue` says that the client waits for `100 Continue`,
     /// which hyper sends at the first poll; such a body is never polled just to be thrown away.
     pub fn new(incoming: Incoming, expects_continue: bool, companion: C) -> Self {
         let state = if incoming.is_end_stream() {
@@ -132,12 +133,12 @@ impl<C: Send + Unpin + 'static> Body for RequestBody<C> {
             Some(Ok(frame)) => Poll::Ready(Some(Ok(frame))),
             Some(Err(error)) => {
                 self.incoming = None;
-                self.progress.settle(GIVEN_UP);
+                self.progress.advance_to(GIVEN_UP);
                 Poll::Ready(Some(Err(explain(&error))))
             }
             None => {
                 self.incoming = None;
-                self.progress.settle(ENDED);
+                self.progress.advance_to(ENDED);
                 Poll::Ready(None)
             }
         }
@@ -148,9 +149,10 @@ impl<C: Send + Unpin + 'static> Body for RequestBody<C> {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming
-            .as_ref()
-            .map_or(SizeHint::with_exact(0), Body::size_hint)
+        match &self.incoming {
+            Some(incoming) => incoming.size_hint(),
+            None => SizeHint::with_exact(0),
+        }
     }
 }
 
@@ -162,29 +164,29 @@ impl<C: Send + 'static> Drop for RequestBody<C> {
         let progress = self.progress.clone();
         let waits_for_continue = self.expects_continue && progress.stage() == UNTOUCHED;
         if incoming.is_end_stream() {
-            return progress.settle(ENDED);
+            return progress.advance_to(ENDED);
         }
-        // Nobody waits for more than is read: the answer had better go out now.
+        // Nobody waits for more than is read: the response can go out now.
         if waits_for_continue || incoming.size_hint().lower() > LINGER_BYTES {
-            progress.settle(GIVEN_UP);
+            progress.advance_to(GIVEN_UP);
         }
-        let Some(runtime) = tokio::runtime::Handle::try_current()
-            .ok()
-            .filter(|_| !waits_for_continue)
-        else {
-            return progress.settle(GIVEN_UP);
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return progress.advance_to(GIVEN_UP);
         };
+        if waits_for_continue {
+            return progress.advance_to(GIVEN_UP);
+        }
         let companion = self.companion.take();
         runtime.spawn(async move {
-            let has_ended = drain(incoming).await;
-            progress.settle(if has_ended { ENDED } else { GIVEN_UP });
+            let has_ended = linger(incoming).await;
+            progress.advance_to(if has_ended { ENDED } else { GIVEN_UP });
             drop(companion);
         });
     }
 }
 
 /// Whether the body has ended while it was drained.
-async fn drain(mut incoming: Incoming) -> bool {
+async fn linger(mut incoming: Incoming) -> bool {
     let (mut left, deadline) = (LINGER_BYTES, Instant::now() + LINGER_TIME);
     loop {
         let frame = timeout_at(
@@ -208,7 +210,7 @@ fn explain(error: &hyper::Error) -> Error {
         return Error::caller(
             ErrorCode::CallerLeft,
             Stage::Read,
-            "the caller left before the whole body had come",
+            "the client disconnected before it had sent the whole body",
         );
     }
     Error::caller(

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use crate::config::Settings;
 use crate::telemetry::log_output::say;
 
-/// Shows the effective settings; what `serve` would still ask for goes to standard error.
+/// Shows the effective settings; what `serve` still requires goes to standard error.
 pub(super) fn run(file: Option<&Path>) -> ExitCode {
     let settings = match Settings::load(file) {
         Ok(settings) => settings,

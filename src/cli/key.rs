@@ -7,7 +7,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::{Args, Subcommand};
 use sha2::{Digest, Sha256};
 
-use crate::body::digest::hex;
 use crate::telemetry::log_output::say;
 
 #[derive(Debug, Subcommand)]
@@ -26,7 +25,7 @@ pub(super) struct New {
     role: String,
 }
 
-/// Prints both; nothing is kept.
+/// Prints both; nothing is stored.
 pub(super) fn run(KeyCommand::New(new): &KeyCommand) -> ExitCode {
     let mut random = [0; 32];
     if let Err(error) = getrandom::fill(&mut random) {
@@ -34,12 +33,12 @@ pub(super) fn run(KeyCommand::New(new): &KeyCommand) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let key = format!("agw_{}", URL_SAFE_NO_PAD.encode(random));
-    println!("# Give this to the caller, over a safe way; it is kept nowhere:\n{key}\n");
+    println!("# Give this key to the caller over a safe channel; it is stored nowhere:\n{key}\n");
     println!("# And this into the gateway's settings file:");
     println!(
         "[[auth.keys]]\nid = {:?}\nsha256 = {:?}\nrole = {:?}",
         new.id,
-        hex(&Sha256::digest(&key).into()),
+        hex::encode(Sha256::digest(&key)),
         new.role
     );
     ExitCode::SUCCESS

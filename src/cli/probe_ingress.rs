@@ -13,7 +13,7 @@ use jiff::SignedDuration;
 use serde_json::json;
 use url::Url;
 
-use super::runtime::block_on;
+use super::runtime::{CommandResult, block_on};
 use crate::telemetry::log_output::say;
 use crate::types::units::ByteSize;
 use checks::CheckPlan;
@@ -84,7 +84,7 @@ pub(super) fn run(args: &ProbeIngressArgs) -> ExitCode {
     block_on(probe(args))
 }
 
-async fn probe(args: &ProbeIngressArgs) -> Result<ExitCode, String> {
+async fn probe(args: &ProbeIngressArgs) -> CommandResult {
     let client = ProbeClient::new(&args.url, args.key.clone())?;
     let plan = CheckPlan {
         duration: args.duration,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::runtime::block_on;
+use super::runtime::{CommandResult, block_on};
 use super::stop::StopSignals;
 use crate::sandbox::Sandbox;
 use crate::sandbox::config::SandboxConfig;
@@ -27,15 +27,18 @@ pub(super) struct SandboxArgs {
 }
 
 fn plan(name: &str) -> Result<Plan, String> {
-    Plan::named(name).ok_or_else(|| "expected developer, basic or enterprise".to_owned())
+    match Plan::named(name) {
+        Some(plan) => Ok(plan),
+        None => Err("expected developer, basic or enterprise".to_owned()),
+    }
 }
 
-/// Serves until told to stop.
+/// Serves until a signal stops it.
 pub(super) fn run(stand: &SandboxArgs) -> ExitCode {
     block_on(serve(stand))
 }
 
-async fn serve(stand: &SandboxArgs) -> Result<ExitCode, String> {
+async fn serve(stand: &SandboxArgs) -> CommandResult {
     let _log = logging::start(None, "info", None)?;
     let config = SandboxConfig {
         listen: stand.listen,
@@ -43,8 +46,10 @@ async fn serve(stand: &SandboxArgs) -> Result<ExitCode, String> {
         public_base: stand.public_url.clone(),
         ..SandboxConfig::default()
     };
-    let sandbox =
-        Sandbox::start(config).map_err(|error| format!("--listen {}: {error}", stand.listen))?;
+    let sandbox = match Sandbox::start(config) {
+        Ok(sandbox) => sandbox,
+        Err(error) => return Err(format!("--listen {}: {error}", stand.listen).into()),
+    };
     println!("# The eGain stand-in, for a gateway's settings:");
     for (key, value) in settings(&sandbox) {
         println!("export ASSET_GATEWAY_{key}={value}");
@@ -53,10 +58,7 @@ async fn serve(stand: &SandboxArgs) -> Result<ExitCode, String> {
         "# Faults: POST http://{0}/_sandbox/faults, counts: GET http://{0}/_sandbox/stats",
         sandbox.addr()
     );
-    StopSignals::listen()
-        .map_err(|error| error.to_string())?
-        .next()
-        .await;
+    StopSignals::listen()?.next().await;
     sandbox.stop().await;
     Ok(ExitCode::SUCCESS)
 }

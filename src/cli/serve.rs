@@ -6,32 +6,30 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
-use super::runtime::block_on;
+use super::runtime::{CommandResult, block_on};
 use super::stop::StopSignals;
 use crate::app;
 use crate::config::Settings;
 use crate::telemetry::logging;
 
-/// Serves until told to stop. The exit code is 0 if nothing was cut.
+/// Serves until a signal stops it. The exit code is 0 if nothing was cut.
 pub(super) fn run(file: Option<&Path>) -> ExitCode {
     block_on(serve(file))
 }
 
-async fn serve(file: Option<&Path>) -> Result<ExitCode, String> {
-    let settings = Settings::load_for_serve(file).map_err(|mistakes| mistakes.to_string())?;
+async fn serve(file: Option<&Path>) -> CommandResult {
+    let settings = Settings::load_for_serve(file)?;
     let _log = logging::start(
         settings.log.format,
         &settings.log.filter,
         settings.otel.traces().as_ref(),
     )?;
-    let bound = app::bind(&settings).map_err(|error| error.to_string())?;
-    let signals = Arc::new(Mutex::new(
-        StopSignals::listen().map_err(|error| error.to_string())?,
-    ));
+    let bound = app::bind(&settings)?;
+    let signals = Arc::new(Mutex::new(StopSignals::listen()?));
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
-        listen = %bound.addr().map_err(|error| error.to_string())?,
-        admin = %bound.admin_addr().map_err(|error| error.to_string())?,
+        listen = %bound.addr()?,
+        admin = %bound.admin_addr()?,
         max_connections = bound.max_connections(),
         "serving"
     );

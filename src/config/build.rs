@@ -1,17 +1,17 @@
-//! From settings to what each part is given. A part never sees another part's settings.
+//! From settings to the config of each part. A part never sees another part's settings.
 
 use super::errors::SettingsErrors;
 use super::sections::auth::AuthMode;
 use super::sections::{cache, egain as section, server};
 use super::settings::Settings;
 use crate::body::min_rate;
-use crate::media::EXECUTABLE_PATTERNS;
+use crate::media::{EXECUTABLE_PATTERNS, MediaPattern};
 use crate::net::egress_proxy::EgressProxy;
 use crate::net::server as listener;
 use crate::policy::UploadPolicy;
 use crate::{api, download, egain, storage, upload};
 
-/// What every part of the service is given.
+/// The config of every part of the service.
 pub struct ServiceConfigs {
     /// The listeners.
     pub listener: listener::ListenerConfig,
@@ -32,7 +32,7 @@ pub struct ServiceConfigs {
 }
 
 impl Settings {
-    /// What every part is given.
+    /// The config of every part.
     ///
     /// # Errors
     /// As [`Settings::for_serve`].
@@ -134,14 +134,8 @@ impl Settings {
 
     fn policy(&self) -> UploadPolicy {
         let rules = &self.policy;
-        let built_in = || {
-            EXECUTABLE_PATTERNS
-                .iter()
-                .map(|pattern| pattern.parse().expect("the built-in list is valid"))
-                .collect()
-        };
         UploadPolicy {
-            deny: rules.deny.clone().unwrap_or_else(built_in),
+            deny: rules.deny.clone().unwrap_or_else(built_in_deny),
             allow: rules.allow.clone(),
             on_mismatch: rules.on_mismatch,
             report_only: rules.report_only,
@@ -165,12 +159,20 @@ impl Settings {
     }
 }
 
+fn built_in_deny() -> Vec<MediaPattern> {
+    let mut patterns = Vec::with_capacity(EXECUTABLE_PATTERNS.len());
+    for pattern in EXECUTABLE_PATTERNS {
+        patterns.push(pattern.parse().expect("the built-in list is valid"));
+    }
+    patterns
+}
+
 impl section::EgainSection {
     fn api(&self) -> egain::EgainConfig {
-        let budgets = self.budgets().expect("asked for by for_serve");
+        let budgets = self.budgets().expect("for_serve requires it");
         egain::EgainConfig {
             base_url: self.base_url.clone(),
-            credentials: self.credentials().expect("asked for by for_serve"),
+            credentials: self.credentials().expect("for_serve requires it"),
             assets: budgets.assets,
             other: budgets.other,
             quota: budgets.quota,

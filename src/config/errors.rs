@@ -42,7 +42,7 @@ pub(super) struct ErrorCollector {
 
 impl ErrorCollector {
     /// Remembers how a key was written, for mistakes that are only seen later.
-    pub(super) fn given(&mut self, key: &'static str, written: &str) {
+    pub(super) fn note_source(&mut self, key: &'static str, written: &str) {
         self.written.insert(key, written.to_owned());
     }
 
@@ -61,31 +61,29 @@ impl ErrorCollector {
         });
     }
 
-    /// A whole source couldn't be read, so that nobody knows what is given.
+    /// A whole source couldn't be read, so that nobody knows what it sets.
     pub(super) fn unreadable_source(&mut self, source: &str, says: impl Into<String>) {
         self.has_unreadable_source = true;
         self.add(source, says);
     }
 
-    /// Keys that are fine by themselves don't go together. Told under the first of them.
+    /// Keys that are fine by themselves don't go together. Reported under the first of them.
     ///
     /// Stays silent when one of them is known to be bad or may be in a source that couldn't be
-    /// read: what stands in its place is a default, and a complaint about that would only mislead.
+    /// read: what is in its place is a default, and a complaint about that would only mislead.
     pub(super) fn conflict(&mut self, keys: &[&'static str], says: impl Into<String>) {
         if self.has_unreadable_source || keys.iter().any(|key| self.invalid.contains(key)) {
             return;
         }
-        let Some(first) = keys.first() else { return };
-        let written = self
-            .written
-            .get(first)
-            .map_or(*first, String::as_str)
-            .to_owned();
-        self.add(&written, says);
+        let Some(&first) = keys.first() else { return };
+        match self.written.get(first).cloned() {
+            Some(written) => self.add(&written, says),
+            None => self.add(first, says),
+        }
     }
 
     /// `value`, if nothing is wrong.
-    pub(super) fn judge<T>(mut self, value: T) -> Result<T, SettingsErrors> {
+    pub(super) fn into_result<T>(mut self, value: T) -> Result<T, SettingsErrors> {
         if self.found.is_empty() {
             return Ok(value);
         }
@@ -104,7 +102,7 @@ mod tests {
         errors.add("b", "second");
         errors.add("a", "first");
         assert_eq!(
-            errors.judge(()).unwrap_err().to_string(),
+            errors.into_result(()).unwrap_err().to_string(),
             "a: first\nb: second"
         );
     }
@@ -112,10 +110,10 @@ mod tests {
     #[test]
     fn a_conflict_is_named_as_its_key_was_written() {
         let mut errors = ErrorCollector::default();
-        errors.given("x.y", "ASSET_GATEWAY_X__Y");
+        errors.note_source("x.y", "ASSET_GATEWAY_X__Y");
         errors.conflict(&["x.y", "x.z"], "disagree");
         assert_eq!(
-            errors.judge(()).unwrap_err().to_string(),
+            errors.into_result(()).unwrap_err().to_string(),
             "ASSET_GATEWAY_X__Y: disagree"
         );
     }
@@ -125,6 +123,9 @@ mod tests {
         let mut errors = ErrorCollector::default();
         errors.invalid("x.z", "x.z", "is bad");
         errors.conflict(&["x.y", "x.z"], "disagree");
-        assert_eq!(errors.judge(()).unwrap_err().to_string(), "x.z: is bad");
+        assert_eq!(
+            errors.into_result(()).unwrap_err().to_string(),
+            "x.z: is bad"
+        );
     }
 }

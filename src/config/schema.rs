@@ -18,7 +18,7 @@ pub(super) trait SettingsSection: Sized {
     /// Its keys, in the order of its fields.
     const KEYS: &'static [SettingKey];
 
-    /// Reads every key; a default stands in for what is missing or bad.
+    /// Reads every key; a default replaces what is missing or invalid.
     fn read(from: &mut SettingsReader) -> Self;
 
     /// Its values in the order of `KEYS`, nothing for what isn't set.
@@ -62,11 +62,11 @@ macro_rules! section {
             fn read(from: &mut $crate::config::sources::reader::SettingsReader) -> Self {
                 Self {$(
                     $key: {
-                        let given = from.value::<$type>(
+                        let value = from.value::<$type>(
                             concat!($name, ".", stringify!($key)),
                             section!(@rule $($rule)?),
                         );
-                        section!(@or_default given $($default)?)
+                        section!(@or_default value $($default)?)
                     },
                 )+}
             }
@@ -80,9 +80,9 @@ macro_rules! section {
     (@is_preset $default:literal) => { true };
     (@rule) => { |_| Ok(()) };
     (@rule $rule:expr) => { $rule };
-    (@or_default $given:ident) => { $given.unwrap_or_default() };
-    (@or_default $given:ident $default:literal) => {
-        $given.unwrap_or_else(|| $crate::config::schema::preset($default))
+    (@or_default $value:ident) => { $value.unwrap_or_default() };
+    (@or_default $value:ident $default:literal) => {
+        $value.unwrap_or_else(|| $crate::config::schema::preset($default))
     };
 }
 pub(super) use section;

@@ -18,7 +18,7 @@ use super::sources::{file, value::SettingsSource};
 /// Declares the sections, so that none can be read and not be shown.
 macro_rules! settings {
     ($($(#[doc = $doc:literal])+ $name:ident: $section:ty,)+) => {
-        /// All that can be set. Every value has the right type and lies within its bounds.
+        /// All that can be set. Every value has the right type and is within its bounds.
         #[derive(Debug, Clone)]
         pub struct Settings {
             $($(#[doc = $doc])+ pub $name: $section,)+
@@ -78,7 +78,7 @@ settings! {
 impl Settings {
     /// Reads `file`, else the one that `ASSET_GATEWAY_CONFIG` names, and the environment.
     ///
-    /// What only the service needs isn't asked for: see [`Settings::for_serve`].
+    /// What only the service needs isn't required: see [`Settings::for_serve`].
     ///
     /// # Errors
     /// Everything that is unknown, unreadable, out of bounds or in contradiction.
@@ -86,18 +86,18 @@ impl Settings {
         Self::from_sources(file, process_variables())
     }
 
-    /// As [`Settings::load`], with what [`Settings::for_serve`] asks for, so that all mistakes are
-    /// told at once.
+    /// As [`Settings::load`], with what [`Settings::for_serve`] requires, so that all mistakes are
+    /// reported at once.
     ///
     /// # Errors
     /// Those of both.
     pub fn load_for_serve(file: Option<&Path>) -> Result<Self, SettingsErrors> {
         let (settings, mut errors) = Self::gather(file, process_variables());
         settings.require(&mut errors);
-        errors.judge(settings)
+        errors.into_result(settings)
     }
 
-    /// As [`Settings::load`], from the variables given.
+    /// As [`Settings::load`], from these variables.
     ///
     /// # Errors
     /// As [`Settings::load`].
@@ -110,22 +110,26 @@ impl Settings {
         V: Into<OsString>,
     {
         let (settings, errors) = Self::gather(file, variables);
-        errors.judge(settings)
+        errors.into_result(settings)
     }
 
-    /// The file to look at for changed keys of callers, where they are asked for keys.
+    /// The file to watch for changed keys of callers, where callers have keys.
     pub fn file_of_keys(&self) -> Option<&Path> {
-        self.file
-            .as_deref()
-            .filter(|_| self.auth.mode == Some(auth::AuthMode::Keys))
+        match self.auth.mode {
+            Some(auth::AuthMode::Keys) => self.file.as_deref(),
+            _ => None,
+        }
     }
 
     /// The file to look at for a changed secret of eGain's, where it was read from one, and the
     /// secret's key.
     pub fn file_of_egains_secret(&self) -> Option<(&'static str, &Path)> {
-        let keys = ["egain.token", "egain.client_secret"];
-        keys.into_iter()
-            .find_map(|key| Some((key, self.secret_files.get(key)?.as_path())))
+        for key in ["egain.token", "egain.client_secret"] {
+            if let Some(file) = self.secret_files.get(key) {
+                return Some((key, file));
+            }
+        }
+        None
     }
 
     /// The secret that this file has now.
@@ -134,15 +138,16 @@ impl Settings {
     /// It can't be read, is empty, or can't be a token where it has to be one.
     pub fn egains_secret_in(key: &str, file: &Path) -> io::Result<SecretString> {
         let secret = SecretString::from(file::read_secret(file)?);
-        let verdict = match key {
-            _ if secret.expose_secret().is_empty() => Err("it is empty".to_owned()),
-            "egain.token" => rules::bearer(&secret),
-            _ => Ok(()),
-        };
-        verdict.map(|()| secret).map_err(io::Error::other)
+        if secret.expose_secret().is_empty() {
+            return Err(io::Error::other("it is empty"));
+        }
+        if key == "egain.token" {
+            rules::bearer(&secret).map_err(io::Error::other)?;
+        }
+        Ok(secret)
     }
 
-    /// The callers' keys that this file has now. Nothing else in it is judged.
+    /// The callers' keys that this file has now. Nothing else in it is checked.
     ///
     /// # Errors
     /// The file can't be read, something is wrong with the keys, or there are none.
@@ -158,7 +163,7 @@ impl Settings {
         let auth = auth::AuthSection::of_keys(&mut reader);
         let mut errors = reader.into_errors();
         auth.require(&mut errors);
-        errors.judge(auth.keys)
+        errors.into_result(auth.keys)
     }
 
     /// Whether the service can start with these.
@@ -168,7 +173,7 @@ impl Settings {
     pub fn for_serve(&self) -> Result<(), SettingsErrors> {
         let mut errors = ErrorCollector::default();
         self.require(&mut errors);
-        errors.judge(())
+        errors.into_result(())
     }
 
     /// The effective settings as TOML that can be loaded again, except for secrets, which show as
@@ -188,10 +193,11 @@ impl Settings {
         let keys: Vec<&SettingKey> = Self::keys().collect();
         let mut errors = ErrorCollector::default();
         let environment = environment::read(variables, &mut errors);
-        let named = file.map(|path| (path, "--config")).or(environment
-            .file
-            .as_deref()
-            .map(|path| (path, FILE_VARIABLE)));
+        let named = match (file, &environment.file) {
+            (Some(path), _) => Some((path, "--config")),
+            (None, Some(path)) => Some((path.as_path(), FILE_VARIABLE)),
+            (None, None) => None,
+        };
         let mut reader = SettingsReader::new(
             named,
             environment.keys,

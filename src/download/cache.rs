@@ -241,7 +241,7 @@ impl UrlCache {
         let new = self.ask(id, principal).await;
         let renewed = Some(new.asked);
         match old {
-            Some(old) if new.said.as_ref().is_err_and(|fault| !is_negative(fault)) => {
+            Some(old) if new.said.as_ref().is_err_and(|error| !is_negative(error)) => {
                 Entry { renewed, ..old }
             }
             _ => Entry { renewed, ..new },
@@ -257,7 +257,7 @@ impl UrlCache {
             .and_then(|asset| self.admit(asset));
         let good_until = match &said {
             Ok(asset) => self.good_until(asset),
-            Err(fault) if is_negative(fault) => DualInstant::now() + self.config.negative_ttl,
+            Err(error) if is_negative(error) => DualInstant::now() + self.config.negative_ttl,
             // Given to those who wait for it, and not kept.
             Err(_) => asked,
         };
@@ -279,11 +279,13 @@ impl UrlCache {
     fn good_until(&self, asset: &Asset) -> DualInstant {
         let Some(expires) = asset.url.expires else {
             return DualInstant {
-                monotonic: asset.url.asked,
+                monotonic: asset.url.requested,
                 ..DualInstant::now()
             };
         };
-        let life = expires.monotonic.saturating_duration_since(asset.url.asked);
+        let life = expires
+            .monotonic
+            .saturating_duration_since(asset.url.requested);
         expires.less(self.config.safety_margin.min(life / 4))
     }
 
@@ -318,22 +320,22 @@ impl UrlCache {
     }
 }
 
-fn is_negative(fault: &Error) -> bool {
+fn is_negative(error: &Error) -> bool {
     matches!(
-        fault.code(),
+        error.code(),
         ErrorCode::NotFound | ErrorCode::AssetPending | ErrorCode::ContentRejected
     )
 }
 
-fn had_no_turn(fault: &Error) -> bool {
-    fault.code() == ErrorCode::UpstreamBudget && fault.stage() == Stage::Budget
+fn had_no_turn(error: &Error) -> bool {
+    error.code() == ErrorCode::UpstreamBudget && error.stage() == Stage::Budget
 }
 
 fn lost() -> Error {
     Error::gateway(
         ErrorCode::Internal,
         Stage::Sign,
-        "the gateway failed while it asked eGain: try again",
+        "the gateway failed while it called eGain: try again",
     )
-    .retryable(true)
+    .with_retryable(true)
 }

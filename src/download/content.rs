@@ -1,4 +1,4 @@
-//! A file's bytes: streamed from storage, a dead URL replaced once, a broken stream taken up again.
+//! A file's bytes: streamed from storage, a dead URL replaced once, a broken stream resumed.
 
 use std::sync::Arc;
 
@@ -6,13 +6,13 @@ use http::header::{
     CONTENT_ENCODING, CONTENT_TYPE, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
     IF_UNMODIFIED_SINCE, RANGE,
 };
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::BodyExt;
 use prometheus::IntCounter;
 
 use super::early_deaths::StorageRefusal;
 use super::known_asset::KnownAsset;
-use super::resume::ResumeContext;
+use super::resume::{RequestedDownload, ResumeContext};
 use super::service::DownloadService;
 use super::validators::{ClientValidators, ContentValidators};
 use crate::body::BoxBody;
@@ -26,7 +26,7 @@ use crate::types::asset::AssetId;
 use crate::types::caller::Principal;
 use crate::types::error::{Error, Stage};
 
-/// What a caller may ask of the bytes (RFC 9110 sections 13 and 14); storage decides.
+/// The range and conditions of a caller (RFC 9110 sections 13 and 14); storage decides on them.
 const CONDITIONS: [HeaderName; 6] = [
     RANGE,
     IF_RANGE,
@@ -36,7 +36,7 @@ const CONDITIONS: [HeaderName; 6] = [
     IF_UNMODIFIED_SINCE,
 ];
 
-/// An answer with bytes, or storage's verdict on the caller's conditions.
+/// A response with bytes, or storage's verdict on the caller's conditions.
 pub struct DownloadContent {
     /// What eGain knows of the asset.
     pub asset: Arc<KnownAsset>,
@@ -57,27 +57,28 @@ impl DownloadService {
         headers: &HeaderMap,
     ) -> Result<DownloadContent, Error> {
         let opened = self.open(id, principal, conditions(headers)).await;
-        let (asset, object) = opened.inspect_err(|fault| self.count_unopened(fault))?;
+        let (asset, object) = opened.inspect_err(|error| self.count_unopened(error))?;
         let StoredObject {
             status,
             mut headers,
             body,
         } = object;
-        let body = match ResumeContext::new(
-            (self.clone(), id.clone(), principal.clone()),
-            status,
-            &headers,
-        ) {
-            Some(resuming) => resuming.over(body).boxed(),
+        let requested = RequestedDownload {
+            download: self.clone(),
+            id: id.clone(),
+            principal: principal.clone(),
+        };
+        let body = match ResumeContext::new(requested, status, &headers) {
+            Some(context) => context.resume_when_cut(body).boxed(),
             None => body,
         };
         let body = refine_type(&asset, status, &headers, body)
             .await
-            .inspect_err(|fault| self.count_unopened(fault))?;
+            .inspect_err(|error| self.count_unopened(error))?;
         if status.is_success() || status == StatusCode::NOT_MODIFIED {
             asset
                 .validators(|| ContentValidators::of(&headers, id, asset.size()))
-                .tell(&mut headers);
+                .write_to(&mut headers);
         }
         let body = ObservedBody::new(body, DownloadMetrics::begin(&self.metrics)).boxed();
         Ok(DownloadContent {
@@ -98,23 +99,28 @@ impl DownloadService {
         let earlier = self.early_deaths.check(id)?;
         let asset = self.cache.get(id, principal).await?;
         let refusal = match self.read(id, &asset, &conditions).await {
-            Err(fault) if refuses_url(&fault) => fault,
+            Err(error) if refuses_url(&error) => error,
             opened => {
-                if earlier.is_some() && opened.is_ok() {
+                let object = opened?;
+                if earlier.is_some() {
                     self.early_deaths.forget(id);
                 }
-                return opened.map(|object| (asset, object));
+                return Ok((asset, object));
             }
         };
         let asset = self
-            .replacement(id, principal, &asset, (refusal, earlier))
+            .replacement(id, principal, &asset, refusal, earlier)
             .await?;
-        let opened = self.read(id, &asset, &conditions).await;
-        match &opened {
-            Err(fault) if refuses_url(fault) => self.early_deaths.remember_vain_call(id, fault),
-            _ => self.early_deaths.forget(id),
+        match self.read(id, &asset, &conditions).await {
+            Err(error) if refuses_url(&error) => {
+                self.early_deaths.remember_vain_call(id, &error);
+                Err(error)
+            }
+            opened => {
+                self.early_deaths.forget(id);
+                Ok((asset, opened?))
+            }
         }
-        opened.map(|object| (asset, object))
     }
 
     async fn read(
@@ -127,9 +133,9 @@ impl DownloadService {
         ClientValidators {
             id,
             size: asset.size(),
-            told: asset.known_validators(),
+            known: asset.known_validators(),
         }
-        .settle(&mut conditions);
+        .remove_decided(&mut conditions);
         self.storage
             .read(&asset.url(), &RequestedPart::new(conditions, asset.size()))
             .await
@@ -138,13 +144,14 @@ impl DownloadService {
     /// A new URL in place of one that storage has refused.
     ///
     /// # Errors
-    /// The refusal stands: a new URL was tried in vain, or there is none.
+    /// The refusal: a new URL was tried in vain, or there is none.
     async fn replacement(
         &self,
         id: &AssetId,
         principal: &Principal,
         refused: &KnownAsset,
-        (refusal, earlier): (Error, Option<StorageRefusal>),
+        refusal: Error,
+        earlier: Option<StorageRefusal>,
     ) -> Result<Arc<KnownAsset>, Error> {
         self.early_deaths.count();
         if !self
@@ -166,9 +173,9 @@ impl DownloadService {
 
     /// What storage didn't give is a failed transfer, too. What eGain didn't isn't: nothing was to
     /// be moved yet.
-    fn count_unopened(&self, fault: &Error) {
-        if fault.stage() == Stage::Fetch {
-            DownloadMetrics::begin(&self.metrics).ended(Some(fault));
+    fn count_unopened(&self, error: &Error) {
+        if error.stage() == Stage::Fetch {
+            DownloadMetrics::begin(&self.metrics).ended(Some(error));
         }
     }
 }
@@ -194,13 +201,13 @@ impl BodyObserver for DownloadMetrics {
         self.bytes.inc_by(bytes);
     }
 
-    fn ended(&mut self, fault: Option<&Error>) {
-        self.transfer.end(fault);
+    fn ended(&mut self, error: Option<&Error>) {
+        self.transfer.end(error);
     }
 }
 
-/// Learns what a response tells of the type beyond eGain's word for it: the parameters that storage
-/// was given with the file, else the characters that a text begins with.
+/// Learns what a response shows of the type beyond eGain's word for it: the parameters that storage
+/// got with the file, else the characters that a text begins with.
 async fn refine_type(
     asset: &KnownAsset,
     status: StatusCode,
@@ -210,9 +217,10 @@ async fn refine_type(
     if !status.is_success() || asset.exact_type().is_some() {
         return Ok(body);
     }
-    let stored = headers
-        .get(CONTENT_TYPE)
-        .and_then(|stored| stored.to_str().ok());
+    let stored = match headers.get(CONTENT_TYPE).map(HeaderValue::to_str) {
+        Some(Ok(stored)) => Some(stored),
+        _ => None,
+    };
     let Some(known) = asset.content_type().or(stored) else {
         return Ok(body);
     };
@@ -235,10 +243,11 @@ async fn refine_type(
 }
 
 fn conditions(headers: &HeaderMap) -> HeaderMap {
-    let named = CONDITIONS
-        .iter()
-        .flat_map(|name| headers.get_all(name).iter().map(move |value| (name, value)));
-    named
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
+    let mut conditions = HeaderMap::new();
+    for name in CONDITIONS {
+        for value in headers.get_all(&name) {
+            conditions.append(&name, value.clone());
+        }
+    }
+    conditions
 }

@@ -3,7 +3,7 @@
 //! One may have died early, and a new one helps. If that is refused, too, the bytes are gone or
 //! storage is down, and a call to eGain for each download would only use the plan up: the refusal
 //! is remembered for the asset, and many of them stop calls for new URLs altogether. The URLs that
-//! are there are kept, and are good again when storage is.
+//! are there stay, and are good again when storage is.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,7 +29,7 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(900);
 /// Refusals at one time.
 const MOST: u64 = 10_000;
 
-/// So many new URLs may be refused in a row; after that one each [`REFILL`].
+/// This number of new URLs may be refused in a row; after that one each [`REFILL`].
 const IN_VAIN: f64 = 8.0;
 
 /// How often a new URL is tried while all are refused: 0.2 calls a second of the 5 that the largest
@@ -49,12 +49,12 @@ pub(super) struct EarlyDeaths {
 /// Storage's refusal of an asset.
 #[derive(Debug, Clone)]
 pub(super) struct StorageRefusal {
-    fault: Error,
-    holds_until: Instant,
+    error: Error,
+    in_force_until: Instant,
     lasts: Duration,
 }
 
-/// What is left of the new URLs that may be asked for in vain.
+/// What is left of the new URLs that may be requested in vain.
 struct Allowance {
     left: f64,
     at: Instant,
@@ -74,7 +74,7 @@ impl EarlyDeaths {
         let refusals = Cache::builder()
             .max_capacity(MOST)
             .time_to_live(FORGOTTEN_AFTER);
-        // The default policy refuses new keys that nobody asked for before.
+        // The default policy refuses new keys that were never requested before.
         let refusals = refusals.eviction_policy(EvictionPolicy::lru()).build();
         let vain_calls = Allowance {
             left: IN_VAIN,
@@ -91,21 +91,18 @@ impl EarlyDeaths {
     /// The refusal that is remembered of an asset.
     ///
     /// # Errors
-    /// It still holds: neither storage nor eGain need be asked.
+    /// It is still in force: neither storage nor eGain need be called.
     pub(super) fn check(&self, id: &AssetId) -> Result<Option<StorageRefusal>, Error> {
-        let refusal = self.refusals.get(id);
-        match refusal.as_ref().map(|refusal| {
-            (
-                refusal,
-                refusal
-                    .holds_until
-                    .saturating_duration_since(Instant::now()),
-            )
-        }) {
-            Some((refusal, left)) if !left.is_zero() => {
-                Err(refusal.fault.clone().with_retry_after(left))
-            }
-            _ => Ok(refusal),
+        let Some(refusal) = self.refusals.get(id) else {
+            return Ok(None);
+        };
+        let left = refusal
+            .in_force_until
+            .saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            Ok(Some(refusal))
+        } else {
+            Err(refusal.error.with_retry_after(left))
         }
     }
 
@@ -122,24 +119,20 @@ impl EarlyDeaths {
 
     /// Storage has refused a URL of this asset that was new, or that isn't replaced again so soon.
     ///
-    /// False where another download of the same time has told it.
-    pub(super) fn remember(&self, id: &AssetId, fault: &Error) -> bool {
+    /// False where another download of the same time has reported it.
+    pub(super) fn remember(&self, id: &AssetId, error: &Error) -> bool {
         let now = Instant::now();
-        let earlier = self.refusals.get(id);
-        if earlier
-            .as_ref()
-            .is_some_and(|earlier| now < earlier.holds_until)
-        {
-            return false;
-        }
-        let lasts = earlier
-            .map_or(self.shortest, |earlier| earlier.lasts * 2)
-            .min(LONGEST.max(self.shortest));
+        let lasts = match self.refusals.get(id) {
+            Some(earlier) if now < earlier.in_force_until => return false,
+            Some(earlier) => earlier.lasts * 2,
+            None => self.shortest,
+        };
+        let lasts = lasts.min(LONGEST.max(self.shortest));
         self.refusals.insert(
             id.clone(),
             StorageRefusal {
-                fault: fault.clone(),
-                holds_until: now + lasts,
+                error: error.clone(),
+                in_force_until: now + lasts,
                 lasts,
             },
         );
@@ -147,8 +140,8 @@ impl EarlyDeaths {
     }
 
     /// A new URL was refused, too: the call for it was in vain.
-    pub(super) fn remember_vain_call(&self, id: &AssetId, fault: &Error) {
-        if self.remember(id, fault) {
+    pub(super) fn remember_vain_call(&self, id: &AssetId, error: &Error) {
+        if self.remember(id, error) {
             self.count_vain_call();
         }
     }
@@ -160,7 +153,7 @@ impl EarlyDeaths {
         if (1.0..2.0).contains(&left) {
             tracing::warn!(
                 "storage refuses signed URLs that should be good: \
-                 eGain is hardly asked for new ones until it stops"
+                 few new ones are requested of eGain until it accepts them"
             );
         }
         allowance.left = (left - 1.0).max(0.0);
@@ -181,7 +174,7 @@ mod tests {
         EarlyDeaths::new(shortest, Arc::new(ServiceMetrics::new()))
     }
 
-    fn fault() -> Error {
+    fn error() -> Error {
         Error::storage(ErrorCode::UpstreamError, Stage::Fetch, "x")
     }
 
@@ -194,8 +187,8 @@ mod tests {
         let deaths = deaths(Duration::from_millis(1));
         let mut last = Duration::ZERO;
         for _ in 0..8 {
-            deaths.remember(&id(1), &fault());
-            deaths.remember(&id(1), &fault());
+            deaths.remember(&id(1), &error());
+            deaths.remember(&id(1), &error());
             let lasts = deaths.refusals.get(&id(1)).unwrap().lasts;
             assert!(lasts == last * 2 || last.is_zero(), "{lasts:?}");
             assert!(deaths.check(&id(1)).unwrap_err().is_retryable());
@@ -204,12 +197,12 @@ mod tests {
         }
         assert!(deaths.check(&id(1)).unwrap().is_some() && deaths.check(&id(2)).unwrap().is_none());
         let earlier = StorageRefusal {
-            fault: fault(),
-            holds_until: Instant::now(),
+            error: error(),
+            in_force_until: Instant::now(),
             lasts: Duration::from_secs(40),
         };
         deaths.refusals.insert(id(1), earlier);
-        deaths.remember(&id(1), &fault());
+        deaths.remember(&id(1), &error());
         assert_eq!(deaths.refusals.get(&id(1)).unwrap().lasts, LONGEST);
     }
 
@@ -232,7 +225,7 @@ mod tests {
     #[test]
     fn a_refused_asset_gets_a_new_url_only_later() {
         let deaths = deaths(Duration::ZERO);
-        deaths.remember(&id(1), &fault());
+        deaths.remember(&id(1), &error());
         let earlier = deaths.check(&id(1)).unwrap();
         assert!(!deaths.may_replace(Duration::from_secs(5), earlier.as_ref()));
         assert!(deaths.may_replace(REPLACED_AGAIN_AFTER, earlier.as_ref()));

@@ -46,7 +46,7 @@ impl KnownAsset {
             ends,
             // eGain has no empty files: zero is a size that it doesn't know.
             size: asset.size.and_then(NonZeroU64::new),
-            requested: asset.url.asked,
+            requested: asset.url.requested,
             good_until,
             validators: OnceLock::new(),
             exact_type: OnceLock::new(),
@@ -70,10 +70,10 @@ impl KnownAsset {
 
     /// Its bytes, if known.
     pub fn size(&self) -> Option<u64> {
-        self.size.map(NonZeroU64::get)
+        Some(self.size?.get())
     }
 
-    /// A signed URL to read it, as text: only for the caller that asked for it.
+    /// A signed URL to read it, as text: only for the caller that requested it.
     pub fn expose_url(&self) -> &str {
         &self.text[..self.ends[0] as usize]
     }
@@ -88,12 +88,12 @@ impl KnownAsset {
         self.good_until.left()
     }
 
-    /// When eGain was asked for it.
+    /// When it was requested of eGain.
     pub(super) fn requested(&self) -> Instant {
         self.requested
     }
 
-    /// The validators of its bytes: once told, they stay, so that every response has the same.
+    /// The validators of its bytes: once sent, they stay, so that every response has the same.
     pub(super) fn validators(
         &self,
         otherwise: impl FnOnce() -> ContentValidators,
@@ -103,22 +103,22 @@ impl KnownAsset {
 
     /// The validators, if a response had them before.
     pub(super) fn known_validators(&self) -> Option<&ContentValidators> {
-        self.validators.get().map(AsRef::as_ref)
+        Some(self.validators.get()?)
     }
 
     /// Its MIME type with the parameters (`charset`, `codecs`) that a response has shown since.
     pub fn exact_type(&self) -> Option<&str> {
-        self.exact_type.get().map(AsRef::as_ref)
+        Some(self.exact_type.get()?)
     }
 
-    /// Remembers a type with parameters: once told, it stays, so that every response has the same.
+    /// Remembers a type with parameters: once sent, it stays, so that every response has the same.
     pub(super) fn refine_type(&self, exact: impl Into<Box<str>>) {
         self.exact_type.get_or_init(|| exact.into());
     }
 }
 
 fn some(text: &str) -> Option<&str> {
-    Some(text).filter(|text| !text.is_empty())
+    if text.is_empty() { None } else { Some(text) }
 }
 
 #[cfg(test)]
@@ -130,7 +130,7 @@ mod tests {
         let url = "https://storage.egain.cloud/f?signature=abc";
         let url = ExpiringUrl {
             url: SignedUrl::parse(url).unwrap(),
-            asked: Instant::now(),
+            requested: Instant::now(),
             expires: None,
             expiry: expiry.map(str::to_owned),
         };

@@ -1,5 +1,4 @@
-//! A stream that storage broke is taken up where it stopped, if the file can be told to be the same
-//! one.
+//! Resumes a stream that storage broke where it stopped, if the file is provably the same one.
 //!
 //! That takes a strong validator (RFC 9110 section 8.8.1). Without one the connection to the caller
 //! is cut: a short body must never end as if it were whole.
@@ -21,18 +20,24 @@ use crate::types::asset::AssetId;
 use crate::types::caller::Principal;
 use crate::types::error::{Blame, Error, ErrorCode, Stage};
 
-/// How often in a row a stream is taken up without a byte in between.
+/// How often in a row a stream is resumed without a byte in between.
 const TRIES: u32 = 3;
 
-/// How often one stream is taken up at all: a storage that gives a byte each time would be asked
-/// for each byte.
+/// How often one stream is resumed at all: a storage that sends a byte each time would get a
+/// request for each byte.
 const TRIES_IN_ALL: u32 = 64;
 
-/// What is needed to take a stream up again.
+/// Whose download of which asset a stream is.
+#[derive(Clone)]
+pub(super) struct RequestedDownload {
+    pub download: DownloadService,
+    pub id: AssetId,
+    pub principal: Principal,
+}
+
+/// What is needed to resume a stream.
 pub(super) struct ResumeContext {
-    download: DownloadService,
-    id: AssetId,
-    principal: Principal,
+    requested: RequestedDownload,
     validator: HeaderValue,
     /// The next byte that the caller needs, and the last one, counted from the file's start.
     next: u64,
@@ -40,34 +45,32 @@ pub(super) struct ResumeContext {
 }
 
 impl ResumeContext {
-    /// None for an answer without bytes, or without what it takes to resume.
+    /// None for a response without bytes, or without what it takes to resume.
     pub(super) fn new(
-        (download, id, principal): (DownloadService, AssetId, Principal),
+        requested: RequestedDownload,
         status: StatusCode,
         headers: &HeaderMap,
     ) -> Option<Self> {
-        let validator = headers
-            .get(ETAG)
-            .filter(|tag| tag.as_bytes().starts_with(b"\""))?
-            .clone();
-        headers.typed_get::<ETag>()?;
+        let validator = headers.get(ETAG)?;
+        let is_strong = validator.as_bytes().starts_with(b"\"");
+        if !is_strong || headers.typed_get::<ETag>().is_none() {
+            return None;
+        }
         let (next, last) = match status {
             StatusCode::OK => (0, headers.typed_get::<ContentLength>()?.0.checked_sub(1)?),
             StatusCode::PARTIAL_CONTENT => headers.typed_get::<ContentRange>()?.bytes_range()?,
             _ => return None,
         };
         Some(Self {
-            download,
-            id,
-            principal,
-            validator,
+            requested,
+            validator: validator.clone(),
             next,
             last,
         })
     }
 
     /// The stream, resumed as often as it gets on.
-    pub(super) fn over(self, body: BoxBody) -> Resumed {
+    pub(super) fn resume_when_cut(self, body: BoxBody) -> Resumed {
         let length = self.last - self.next + 1;
         Resumed {
             resuming: self,
@@ -78,13 +81,13 @@ impl ResumeContext {
         }
     }
 
-    /// Asks for the rest. None where storage has something else by now.
+    /// Requests the rest. None where storage has something else by now.
     fn reopen(&self) -> impl Future<Output = Option<BoxBody>> + Send + 'static {
-        let (download, id, principal) = (
-            self.download.clone(),
-            self.id.clone(),
-            self.principal.clone(),
-        );
+        let RequestedDownload {
+            download,
+            id,
+            principal,
+        } = self.requested.clone();
         let validator = self.validator.clone();
         let (next, last) = (self.next, self.last);
         async move {
@@ -95,7 +98,11 @@ impl ResumeContext {
             let (_, object) = download.open(&id, &principal, conditions).await.ok()?;
             // That a 206 has just these bytes was seen to when it was read.
             let same = object.headers.get(ETAG).is_none_or(|tag| *tag == validator);
-            (object.status == StatusCode::PARTIAL_CONTENT && same).then_some(object.body)
+            if object.status == StatusCode::PARTIAL_CONTENT && same {
+                Some(object.body)
+            } else {
+                None
+            }
         }
     }
 }
@@ -128,18 +135,18 @@ impl Resumed {
         frame
     }
 
-    /// Only storage's faults are worth it, and only so many in a row.
-    fn take_up(&mut self, fault: Error) -> Result<(), Error> {
-        if fault.blame() != Blame::Storage
+    /// Only storage's errors are worth it, and at most [`TRIES`] in a row.
+    fn resume(&mut self, error: Error) -> Result<(), Error> {
+        if error.blame() != Blame::Storage
             || self.tries == TRIES
             || self.tries_in_all == TRIES_IN_ALL
         {
-            return Err(fault);
+            return Err(error);
         }
         self.tries += 1;
         self.tries_in_all += 1;
-        tracing::info!(at = self.resuming.next, "takes a broken stream up again");
-        self.state = State::Reopening(fault, SyncFuture::new(Box::pin(self.resuming.reopen())));
+        tracing::info!(at = self.resuming.next, "resuming interrupted download");
+        self.state = State::Reopening(error, SyncFuture::new(Box::pin(self.resuming.reopen())));
         Ok(())
     }
 }
@@ -150,7 +157,7 @@ fn short() -> Error {
         Stage::Fetch,
         "storage ended the file early: try again",
     )
-    .retryable(true)
+    .with_retryable(true)
 }
 
 impl Body for Resumed {
@@ -168,13 +175,13 @@ impl Body for Resumed {
             match &mut self.state {
                 State::Reading(body) => match ready!(Pin::new(body).poll_frame(cx)) {
                     Some(Ok(frame)) => return Poll::Ready(Some(Ok(self.pass(frame)))),
-                    Some(Err(fault)) => self.take_up(fault)?,
+                    Some(Err(error)) => self.resume(error)?,
                     // Not the end that is known: `left` says so.
-                    None => self.take_up(short())?,
+                    None => self.resume(short())?,
                 },
-                State::Reopening(fault, reopening) => match ready!(Pin::new(reopening).poll(cx)) {
+                State::Reopening(error, reopening) => match ready!(Pin::new(reopening).poll(cx)) {
                     Some(body) => self.state = State::Reading(body),
-                    None => return Poll::Ready(Some(Err(fault.clone()))),
+                    None => return Poll::Ready(Some(Err(error.clone()))),
                 },
             }
         }

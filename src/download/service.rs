@@ -45,8 +45,8 @@ impl DownloadService {
         }
     }
 
-    /// What is known of an asset, with a signed URL that is good for a while. `fresh` asks eGain
-    /// for a new one, at most once within `negative_ttl`; the old one is there until then.
+    /// What is known of an asset, with a signed URL that is good for a while. `fresh` requests a
+    /// new one of eGain, at most once within `negative_ttl`; the old one is there until then.
     pub async fn metadata(
         &self,
         id: &AssetId,
@@ -65,20 +65,23 @@ impl DownloadService {
         asset.validators(|| ContentValidators::own(id, asset.size()))
     }
 
-    /// The validators of an asset that the client has already, as its `If-None-Match` proves. Asks
-    /// nobody: an id's bytes never change.
+    /// The validators of an asset that the client has already, as its `If-None-Match` proves. Makes
+    /// no call: an id's bytes never change.
     pub async fn unchanged(&self, id: &AssetId, headers: &HeaderMap) -> Option<ContentValidators> {
         // Not where it is known that there is no such asset.
-        let known = self.cache.peek(id).await.transpose().ok()?;
-        let (size, told) = (
-            known.as_ref().and_then(|asset| asset.size()),
-            known.as_ref().and_then(|asset| asset.known_validators()),
-        );
-        let having = ClientValidators { id, size, told };
-        having.is_proven(headers).then(|| {
-            told.cloned()
-                .unwrap_or_else(|| ContentValidators::own(id, size))
-        })
+        let asset = self.cache.peek(id).await.transpose().ok()?;
+        let (size, known) = match &asset {
+            Some(asset) => (asset.size(), asset.known_validators()),
+            None => (None, None),
+        };
+        let client = ClientValidators { id, size, known };
+        if !client.is_proven(headers) {
+            return None;
+        }
+        match known {
+            Some(known) => Some(known.clone()),
+            None => Some(ContentValidators::own(id, size)),
+        }
     }
 
     /// Deletes the asset at eGain; its signed URL is forgotten at once.

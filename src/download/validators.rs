@@ -1,72 +1,77 @@
-//! Validators of a file's bytes (RFC 9110 section 8.8), and what they answer without storage.
+//! Validators of a file's bytes (RFC 9110 section 8.8), and what they decide without storage.
 //!
 //! An id's bytes never change, so the id itself proves that a client has the right ones. Storage's
-//! strong `ETag` is passed on where it has one; else, and for a `HEAD`, which storage isn't asked
-//! for, the gateway makes one of id and size. Both are understood whenever they come back.
+//! strong `ETag` is passed on where it has one; else, and for a `HEAD`, which makes no request to
+//! storage, the gateway makes one of id and size. Both are understood whenever they come back.
 
 use http::header::{
     ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED,
 };
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::types::asset::AssetId;
 
-/// What tells a file's bytes from others.
+/// What distinguishes a file's bytes from others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ContentValidators {
     /// A strong entity tag, with its quotes.
     etag: Box<str>,
-    /// `Last-Modified`, if storage told one.
+    /// `Last-Modified`, if storage sent one.
     last_modified: Option<Box<str>>,
 }
 
 impl ContentValidators {
     /// Made of what is known without storage.
     pub(super) fn own(id: &AssetId, size: Option<u64>) -> Self {
-        let size = size.map(|size| format!("-{size}")).unwrap_or_default();
+        let etag = match size {
+            Some(size) => format!("\"{id}-{size}\""),
+            None => format!("\"{id}\""),
+        };
         Self {
-            etag: format!("\"{id}{size}\"").into(),
+            etag: etag.into(),
             last_modified: None,
         }
     }
 
     /// Storage's, as far as they are strong.
     pub(super) fn of(headers: &HeaderMap, id: &AssetId, size: Option<u64>) -> Self {
-        let text = |name| {
-            headers
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .map(Box::<str>::from)
+        let etag = match text(headers, &ETAG) {
+            Some(tag) if is_strong(tag) => tag.into(),
+            _ => Self::own(id, size).etag,
         };
-        let etag = text(&ETAG)
-            .filter(|tag| is_strong(tag))
-            .unwrap_or_else(|| Self::own(id, size).etag);
         Self {
             etag,
-            last_modified: text(&LAST_MODIFIED),
+            last_modified: text(headers, &LAST_MODIFIED).map(Box::from),
         }
     }
 
     /// Puts them into a response.
-    pub fn tell(&self, headers: &mut HeaderMap) {
-        let told = [
-            (ETAG, Some(&self.etag)),
-            (LAST_MODIFIED, self.last_modified.as_ref()),
-        ];
-        for (name, text) in told {
-            if let Some(value) = text.and_then(|text| HeaderValue::from_str(text).ok()) {
-                headers.insert(name, value);
-            }
+    pub fn write_to(&self, headers: &mut HeaderMap) {
+        if let Ok(etag) = HeaderValue::from_str(&self.etag) {
+            headers.insert(ETAG, etag);
+        }
+        if let Some(date) = &self.last_modified
+            && let Ok(date) = HeaderValue::from_str(date)
+        {
+            headers.insert(LAST_MODIFIED, date);
         }
     }
 }
 
+fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok()
+}
+
 /// A whole entity tag that is strong.
 fn is_strong(tag: &str) -> bool {
-    let inner = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
-    inner.is_some_and(|inner| {
-        !inner.contains('"') && inner.bytes().all(|byte| byte > b' ' && byte != 0x7f)
-    })
+    let Some(inner) = unquoted(tag) else {
+        return false;
+    };
+    !inner.contains('"') && inner.bytes().all(|byte| byte > b' ' && byte != 0x7f)
+}
+
+fn unquoted(tag: &str) -> Option<&str> {
+    tag.strip_prefix('"')?.strip_suffix('"')
 }
 
 /// What a client says it has of this asset.
@@ -74,8 +79,8 @@ pub(super) struct ClientValidators<'a> {
     pub id: &'a AssetId,
     /// The size, where it is known.
     pub size: Option<u64>,
-    /// The validators that were told, where they are known.
-    pub told: Option<&'a ContentValidators>,
+    /// The validators that earlier responses had, where they are known.
+    pub known: Option<&'a ContentValidators>,
 }
 
 impl ClientValidators<'_> {
@@ -85,13 +90,12 @@ impl ClientValidators<'_> {
         let decided_before =
             headers.contains_key(IF_MATCH) || headers.contains_key(IF_UNMODIFIED_SINCE);
         // A proxy that compresses makes a tag weak, which is enough here.
-        let mut tags =
-            tags(headers, &IF_NONE_MATCH).map(|tag| tag.strip_prefix("W/").unwrap_or(tag));
-        !decided_before && tags.any(|tag| self.fits(tag))
+        let is_current = |tag: &str| self.fits(tag.strip_prefix("W/").unwrap_or(tag));
+        !decided_before && tags(headers, &IF_NONE_MATCH).any(is_current)
     }
 
-    /// Takes away what the gateway's own tag has answered: storage doesn't know it.
-    pub(super) fn settle(&self, conditions: &mut HeaderMap) {
+    /// Removes the conditions that the gateway's own tag has decided: storage doesn't know it.
+    pub(super) fn remove_decided(&self, conditions: &mut HeaderMap) {
         if tags(conditions, &IF_MATCH).any(|tag| self.is_own(tag)) {
             conditions.remove(IF_MATCH);
             conditions.remove(IF_UNMODIFIED_SINCE);
@@ -106,24 +110,28 @@ impl ClientValidators<'_> {
     }
 
     fn fits(&self, tag: &str) -> bool {
-        self.told.is_some_and(|told| *told.etag == *tag) || self.is_own(tag)
+        self.known.is_some_and(|known| *known.etag == *tag) || self.is_own(tag)
     }
 
     fn is_own(&self, tag: &str) -> bool {
-        let inner = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
-        let Some(rest) = inner.and_then(|inner| inner.strip_prefix(self.id.as_str())) else {
+        let Some(inner) = unquoted(tag) else {
             return false;
         };
-        match rest.strip_prefix('-').map(str::parse::<u64>) {
-            Some(Ok(size)) => self.size.is_none_or(|known| known == size),
-            Some(Err(_)) => false,
-            None => rest.is_empty(),
+        let Some(rest) = inner.strip_prefix(self.id.as_str()) else {
+            return false;
+        };
+        let Some(size) = rest.strip_prefix('-') else {
+            return rest.is_empty();
+        };
+        match size.parse::<u64>() {
+            Ok(size) => self.size.is_none_or(|known| known == size),
+            Err(_) => false,
         }
     }
 }
 
 /// The entity tags of a list. A comma within one cuts it, and then it fits nothing.
-fn tags<'h>(headers: &'h HeaderMap, name: &http::HeaderName) -> impl Iterator<Item = &'h str> {
+fn tags<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h str> {
     headers
         .get_all(name)
         .iter()
@@ -135,7 +143,6 @@ fn tags<'h>(headers: &'h HeaderMap, name: &http::HeaderName) -> impl Iterator<It
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderName;
 
     fn id() -> AssetId {
         AssetId::parse("0b7f-1.a").unwrap()
@@ -152,7 +159,7 @@ mod tests {
         ClientValidators {
             id: &id(),
             size,
-            told: None,
+            known: None,
         }
         .is_proven(&headers(pairs))
     }
@@ -163,14 +170,14 @@ mod tests {
             (ETAG, "\"abc\""),
             (LAST_MODIFIED, "Thu, 01 Jan 1970 00:00:00 GMT"),
         ]);
-        let told = ContentValidators::of(&strong, &id(), Some(10));
+        let known = ContentValidators::of(&strong, &id(), Some(10));
         assert_eq!(
-            (&*told.etag, told.last_modified.is_some()),
+            (&*known.etag, known.last_modified.is_some()),
             ("\"abc\"", true)
         );
         for weak in ["W/\"abc\"", "abc", "\"abc", "\"a\"b\"", ""] {
-            let told = ContentValidators::of(&headers(&[(ETAG, weak)]), &id(), Some(10));
-            assert_eq!(told, ContentValidators::own(&id(), Some(10)), "{weak}");
+            let known = ContentValidators::of(&headers(&[(ETAG, weak)]), &id(), Some(10));
+            assert_eq!(known, ContentValidators::own(&id(), Some(10)), "{weak}");
         }
         assert_eq!(
             &*ContentValidators::own(&id(), Some(10)).etag,
@@ -204,11 +211,11 @@ mod tests {
         ] {
             assert!(!proven(Some(10), &[(IF_NONE_MATCH, tag)]), "{tag}");
         }
-        let told = ContentValidators::of(&headers(&[(ETAG, "\"abc\"")]), &id(), None);
+        let known = ContentValidators::of(&headers(&[(ETAG, "\"abc\"")]), &id(), None);
         let having = ClientValidators {
             id: &id(),
             size: None,
-            told: Some(&told),
+            known: Some(&known),
         };
         assert!(having.is_proven(&headers(&[(IF_NONE_MATCH, "\"abc\"")])));
         assert!(!having.is_proven(&headers(&[(IF_NONE_MATCH, "\"abd\"")])));
@@ -226,30 +233,30 @@ mod tests {
 
     #[test]
     fn storage_never_sees_the_gateways_own_tag() {
-        let settled = |pairs: &[(HeaderName, &str)]| {
+        let left = |pairs: &[(HeaderName, &str)]| {
             let mut conditions = headers(pairs);
             ClientValidators {
                 id: &id(),
                 size: Some(10),
-                told: None,
+                known: None,
             }
-            .settle(&mut conditions);
+            .remove_decided(&mut conditions);
             conditions.keys().cloned().collect::<Vec<_>>()
         };
         let (own, other) = ("\"0b7f-1.a-10\"", "\"abc\"");
         assert!(
-            settled(&[(IF_RANGE, own)]).is_empty()
-                && settled(&[(IF_MATCH, own), (IF_UNMODIFIED_SINCE, "x")]).is_empty()
+            left(&[(IF_RANGE, own)]).is_empty()
+                && left(&[(IF_MATCH, own), (IF_UNMODIFIED_SINCE, "x")]).is_empty()
         );
-        assert_eq!(settled(&[(IF_RANGE, other)]), [IF_RANGE]);
+        assert_eq!(left(&[(IF_RANGE, other)]), [IF_RANGE]);
         assert_eq!(
-            settled(&[(IF_RANGE, "W/\"0b7f-1.a-10\"")]),
+            left(&[(IF_RANGE, "W/\"0b7f-1.a-10\"")]),
             [IF_RANGE],
             "a weak one proves nothing here"
         );
-        assert_eq!(settled(&[(IF_MATCH, other)]), [IF_MATCH]);
+        assert_eq!(left(&[(IF_MATCH, other)]), [IF_MATCH]);
         assert_eq!(
-            settled(&[(IF_NONE_MATCH, other), (IF_MODIFIED_SINCE, "x")]),
+            left(&[(IF_NONE_MATCH, other), (IF_MODIFIED_SINCE, "x")]),
             [IF_NONE_MATCH]
         );
     }

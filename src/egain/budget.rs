@@ -203,25 +203,25 @@ impl Budget {
         let routes = self.routes;
         let BreakerEvent::Stopped {
             cause,
-            asked,
+            retry_after,
             pause,
         } = event
         else {
             tracing::info!(routes, "eGain accepts calls again");
             return;
         };
-        let asked_ms = asked.map(|asked| asked.as_millis() as u64);
+        let retry_after_ms = retry_after.map(|retry_after| retry_after.as_millis() as u64);
         let pause_ms = pause.as_millis() as u64;
         match cause {
             PauseCause::TooMany => tracing::warn!(
                 routes,
-                asked_ms,
+                retry_after_ms,
                 pause_ms,
                 "eGain responds with 429 to calls: calls pause"
             ),
             PauseCause::Outage => tracing::warn!(
                 routes,
-                asked_ms,
+                retry_after_ms,
                 pause_ms,
                 "eGain is down: one call at a time probes whether it is back"
             ),
@@ -338,12 +338,12 @@ enum Progress {
 }
 
 impl CallPermit {
-    /// Makes the call. It counts from its response on, and not at all if `judge` decides that it
+    /// Makes the call. It counts from its response on, and not at all if `verdict_of` says that it
     /// wasn't sent.
     pub(super) async fn run<T>(
         mut self,
         call: impl Future<Output = T>,
-        judge: impl FnOnce(&T) -> CallVerdict,
+        verdict_of: impl FnOnce(&T) -> CallVerdict,
     ) -> T {
         self.progress = Progress::Sent;
         let mut call = pin!(call);
@@ -355,7 +355,7 @@ impl CallPermit {
             }
         };
         self.progress = Progress::Ended {
-            verdict: judge(&result),
+            verdict: verdict_of(&result),
             committed,
         };
         result

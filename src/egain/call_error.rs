@@ -57,21 +57,21 @@ impl CallError {
         }
     }
 
-    /// eGain refused the call, or failed. `asked` is its `Retry-After`, `pause_left` how long all
-    /// calls pause; `token` is hidden where the response quotes it.
+    /// eGain refused the call, or failed. `retry_after` is its `Retry-After`, `pause_left` how long
+    /// all calls pause; `token` is hidden where the response quotes it.
     pub(super) fn refused(
         response: &ApiResponse,
         operation: EgainOperation,
         token: &str,
-        asked: Option<Duration>,
+        retry_after: Option<Duration>,
         pause_left: Duration,
     ) -> Self {
-        let asked = asked.unwrap_or_default();
-        // The client is told when the next call can be made, whatever eGain asked for.
-        let wait = pause_left.max(asked);
+        let retry_after = retry_after.unwrap_or_default();
+        // The client gets the time until the next call can be made, whatever eGain named.
+        let wait = pause_left.max(retry_after);
         let retry_in = match response.status.as_u16() {
             429 => Some(wait),
-            500.. if !operation.creates() => Some(asked),
+            500.. if !operation.creates() => Some(retry_after),
             _ => None,
         };
         let retry_after = if wait.is_zero() { None } else { Some(wait) };
@@ -144,7 +144,7 @@ fn explain_status(status: StatusCode, operation: EgainOperation, wait: Option<Du
         500.. => {
             let detail = "eGain failed: try again; if it lasts, contact eGain's support, giving \
                           the request id";
-            let error = Error::egain(ErrorCode::UpstreamError, stage, detail).retryable(true);
+            let error = Error::egain(ErrorCode::UpstreamError, stage, detail).with_retryable(true);
             match wait {
                 Some(wait) => error.with_retry_after(wait),
                 None => error,

@@ -164,7 +164,7 @@ impl ApiClient {
             response,
             operation,
             token.expose(),
-            asked_wait(response, self.limits.max_pause),
+            bounded_retry_after(response, self.limits.max_pause),
             self.budget(operation).pause_left(),
         ))
     }
@@ -271,10 +271,10 @@ fn refuses_token(response: &ApiResponse) -> bool {
 fn verdict(result: &Result<ApiResponse, TransportError>, max_pause: Duration) -> CallVerdict {
     match result {
         Ok(response) if response.status == StatusCode::TOO_MANY_REQUESTS => {
-            CallVerdict::TooMany(response.asked_wait())
+            CallVerdict::TooMany(response.retry_after())
         }
         Ok(response) if response.status.is_server_error() => {
-            CallVerdict::Failed(asked_wait(response, max_pause))
+            CallVerdict::Failed(bounded_retry_after(response, max_pause))
         }
         Ok(_) => CallVerdict::Taken,
         Err(error) if error.is_unsent() => CallVerdict::Unsent,
@@ -283,6 +283,6 @@ fn verdict(result: &Result<ApiResponse, TransportError>, max_pause: Duration) ->
 }
 
 /// The response's `Retry-After`, at most `max_pause`.
-fn asked_wait(response: &ApiResponse, max_pause: Duration) -> Option<Duration> {
-    response.asked_wait().map(|wait| wait.min(max_pause))
+fn bounded_retry_after(response: &ApiResponse, max_pause: Duration) -> Option<Duration> {
+    response.retry_after().map(|wait| wait.min(max_pause))
 }

@@ -56,7 +56,7 @@ struct Typed<'a> {
 
 /// An asset that exists but has no bytes yet.
 pub struct CreatedAsset {
-    /// The asset, which is deleted unless it is kept.
+    /// The asset, which is deleted unless it is committed.
     pub asset: UncommittedAsset,
     /// The presigned URL that its bytes are sent to, unchecked.
     pub content_url: SignedUrl,
@@ -132,8 +132,8 @@ impl EgainClient {
     }
 
     /// `POST /assets`: spends one call. If eGain refuses the name for its characters, a second call
-    /// sends it with plain ones. An asset that isn't kept goes to `orphans`, also if the client has
-    /// disconnected before the response came.
+    /// sends it with plain ones. An asset that isn't committed goes to `orphans`, also if the
+    /// client has disconnected before the response came.
     pub async fn create_asset(
         &self,
         asset: &NewAsset<'_>,
@@ -201,7 +201,7 @@ impl EgainClient {
     }
 
     async fn get_asset_once(&self, id: &AssetId, principal: &Principal) -> Result<Asset, Error> {
-        let asked = Instant::now();
+        let requested = Instant::now();
         let request = ApiRequest::GetAsset(id.clone());
         let (response, _) = self.api.send(&request, principal, identity).await?;
         let fields = response.fields(&self.metrics);
@@ -217,7 +217,7 @@ impl EgainClient {
             size: fields.size("size"),
             url: ExpiringUrl {
                 url,
-                asked,
+                requested,
                 expires,
                 expiry,
             },

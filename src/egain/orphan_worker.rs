@@ -1,4 +1,5 @@
-//! Deletes orphans: assets that were created and not kept. One worker takes them from the queue.
+//! Deletes orphans: assets that were created and not committed. One worker takes them from the
+//! queue.
 //!
 //! An asset whose deletion failed goes back to the queue with a growing pause (backoff), and is
 //! tried for a day; it holds up no other. While calls pause or there is no token, no deletion is
@@ -164,8 +165,8 @@ mod tests {
     }
 
     fn failure(attempted: bool, wait: Option<Duration>) -> CallError {
-        let error =
-            Error::egain(ErrorCode::UpstreamUnavailable, Stage::Delete, "down").retryable(true);
+        let error = Error::egain(ErrorCode::UpstreamUnavailable, Stage::Delete, "down")
+            .with_retryable(true);
         CallError::of(
             wait.into_iter().fold(error, Error::with_retry_after),
             attempted,

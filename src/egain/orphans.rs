@@ -1,5 +1,5 @@
-//! Assets that were created and not kept: a bounded queue by due time (a delay queue), from which
-//! `orphan_worker` deletes them.
+//! Assets that were created and not committed: a bounded queue by due time (a delay queue), from
+//! which `orphan_worker` deletes them.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -20,7 +20,7 @@ const MOST_WAITING: usize = 10_000;
 /// How many assets that couldn't be deleted are remembered for an operator.
 const REMEMBERED: usize = 1000;
 
-/// An asset that was created, not kept, and could not be deleted.
+/// An asset that was created, not committed, and could not be deleted.
 #[derive(Debug, Clone, Serialize)]
 pub struct Orphan {
     /// Its id.
@@ -175,7 +175,8 @@ impl DelayQueue {
     }
 }
 
-/// An asset that goes to the queue of orphans when this guard is dropped, unless it is kept (RAII).
+/// An asset that goes to the queue of orphans when this guard is dropped, unless it is committed
+/// (RAII).
 pub struct UncommittedAsset {
     id: Option<AssetId>,
     span: Span,
@@ -193,8 +194,10 @@ impl UncommittedAsset {
     }
 
     /// The asset stays.
-    pub fn keep(mut self) -> AssetId {
-        self.id.take().expect("the id is there until it is kept")
+    pub fn commit(mut self) -> AssetId {
+        self.id
+            .take()
+            .expect("only this method takes the id, and it consumes the asset")
     }
 }
 

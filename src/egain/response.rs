@@ -80,7 +80,7 @@ impl ApiResponse {
         };
         Error::egain(ErrorCode::UpstreamError, stage, detail)
             .with_upstream(upstream)
-            .retryable(fields.is_empty())
+            .with_retryable(fields.is_empty())
     }
 
     /// When a presigned URL expires: by the upstream's clock, ours, and what its signature says.
@@ -88,9 +88,9 @@ impl ApiResponse {
         self.received + self.clock().url_life(expiry, url.and_then(signed_life))
     }
 
-    /// How long eGain asks us to wait, within bounds.
-    pub fn asked_wait(&self) -> Option<Duration> {
-        self.clock().asked_wait(&self.headers)
+    /// How long eGain wants us to wait, within bounds.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.clock().retry_after(&self.headers)
     }
 
     /// What time it was, there and here, when this response came.

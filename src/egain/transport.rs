@@ -26,7 +26,7 @@ use crate::types::error::{Error, ErrorCode, Stage};
 /// The longest response that is read, in bytes; an asset's is under 2 KiB.
 const LONGEST_RESPONSE: usize = 256 * 1024;
 
-/// How long an idle connection is kept for the next call: a handshake takes as long as a call.
+/// How long an idle connection waits for the next call: a handshake takes as long as a call.
 /// Usual load balancers close idle connections after a minute, and a call that is sent at that
 /// moment is lost.
 const IDLE: Duration = Duration::from_secs(50);
@@ -115,11 +115,11 @@ impl Transport {
             .await
             .unwrap_or(Err(TransportError::Late));
         traces::end_call(&span, result.as_ref().ok().map(|response| response.status));
-        self.metrics.upstream_answered(
+        self.metrics.record_upstream(
             operation,
             began,
             match &result {
-                Ok(response) => UpstreamOutcome::Answered(response.status),
+                Ok(response) => UpstreamOutcome::Responded(response.status),
                 Err(error) if error.is_timeout() => UpstreamOutcome::TimedOut,
                 Err(_) => UpstreamOutcome::Failed,
             },

@@ -90,7 +90,7 @@ impl Shutdown {
 
     /// Resolves when all requests that began before draining have finished, and the work that
     /// outlives them. Later requests aren't waited for: they may keep coming.
-    pub async fn settled(&self) {
+    pub async fn early_requests_ended(&self) {
         for tracker in [&self.0.early, &self.0.finishing] {
             tracker.close();
             tracker.wait().await;
@@ -99,12 +99,12 @@ impl Shutdown {
 
     /// Resolves when no request is in flight, and no work that outlives one.
     pub async fn idle(&self) {
-        self.settled().await;
+        self.early_requests_ended().await;
         self.0.late.close();
         self.0.late.wait().await;
     }
 
-    /// Cancelled when clients must be asked to close their connections.
+    /// Cancelled when connections of clients must shut down gracefully.
     pub fn not_ready(&self) -> CancellationToken {
         self.0.not_ready.clone()
     }

@@ -1,4 +1,4 @@
-//! Character sets: the one that a text has, and text out of bytes whose set nobody told.
+//! Character sets: the one that a text has, and text out of bytes whose set is unknown.
 
 use std::borrow::Cow;
 
@@ -19,9 +19,9 @@ pub fn decode(bytes: &[u8]) -> Cow<'_, str> {
 /// The text in bytes of the character set with this label, such as `iso-8859-1`; `None` where
 /// nobody knows the label, or the bytes aren't of that set.
 pub fn decode_as(label: &[u8], bytes: &[u8]) -> Option<String> {
-    Encoding::for_label(label)?
-        .decode_without_bom_handling_and_without_replacement(bytes)
-        .map(Cow::into_owned)
+    let encoding = Encoding::for_label(label)?;
+    let text = encoding.decode_without_bom_handling_and_without_replacement(bytes)?;
+    Some(text.into_owned())
 }
 
 /// What the bytes of a text show of its character set.
@@ -36,17 +36,18 @@ pub(super) enum CharsetEvidence {
 }
 
 impl CharsetEvidence {
-    /// The one to tell whoever shows the text: what is seen, else what was declared unless that is
+    /// The one for clients that show the text: what is seen, else what was declared unless that is
     /// plainly wrong.
     pub(super) fn or_declared(self, declared: Option<&str>) -> Option<Cow<'static, str>> {
-        let declared =
-            declared.and_then(|label| Some((label, Encoding::for_label(label.as_bytes())?)));
-        match (self, declared) {
-            (Self::Set(seen), _) => Some(Cow::Borrowed(seen)),
-            (Self::NotUtf8, Some((_, encoding))) if encoding == encoding_rs::UTF_8 => None,
-            (_, Some((label, _))) => Some(Cow::Owned(label.trim().to_ascii_lowercase())),
-            (_, None) => None,
+        if let Self::Set(seen) = self {
+            return Some(Cow::Borrowed(seen));
         }
+        let label = declared?;
+        let encoding = Encoding::for_label(label.as_bytes())?;
+        if self == Self::NotUtf8 && encoding == encoding_rs::UTF_8 {
+            return None;
+        }
+        Some(Cow::Owned(label.trim().to_ascii_lowercase()))
     }
 }
 

@@ -10,13 +10,16 @@ pub(super) fn clean(name: &str) -> Option<String> {
 
 fn clean_part(part: &str) -> String {
     let mut visible = String::with_capacity(part.len());
-    for c in part.chars().filter(|c| !c.is_control()) {
-        if !is_format(c)
-            || visible
-                .chars()
-                .next_back()
-                .is_some_and(|before| is_orthography(c, before))
-        {
+    for c in part.chars() {
+        if c.is_control() {
+            continue;
+        }
+        let shows = match visible.chars().next_back() {
+            _ if !is_format(c) => true,
+            Some(before) => is_orthography(c, before),
+            None => false,
+        };
+        if shows {
             visible.push(c);
         }
     }

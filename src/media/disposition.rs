@@ -63,11 +63,11 @@ pub fn viewer(content_type: &str) -> Option<InlineViewer> {
     let essence = essence(content_type);
     let essence = table::canonical(&essence);
     match essence.split_once('/')? {
-        ("image", subtype) => {
-            (!subtype.contains("xml") && !subtype.contains("svg")).then_some(InlineViewer::Image)
-        }
+        ("image", subtype) if subtype.contains("xml") || subtype.contains("svg") => None,
+        ("image", _) => Some(InlineViewer::Image),
         ("audio" | "video", _) => Some(InlineViewer::Media),
-        _ => (essence == "text/plain").then_some(InlineViewer::Text),
+        ("text", "plain") => Some(InlineViewer::Text),
+        _ => None,
     }
 }
 
@@ -108,22 +108,22 @@ fn essence(content_type: &str) -> String {
 
 /// Whether text that begins like this is UTF-8; its last character may be cut.
 pub fn is_utf8(beginning: &[u8]) -> bool {
-    let cut = |error: std::str::Utf8Error| error.error_len().is_none();
-    !beginning.contains(&0) && std::str::from_utf8(beginning).err().is_none_or(cut)
+    let is_text = match std::str::from_utf8(beginning) {
+        Ok(_) => true,
+        Err(error) => error.error_len().is_none(),
+    };
+    is_text && !beginning.contains(&0)
 }
 
 /// For clients that know only `filename`. A quote or backslash would need escapes that browsers
 /// read differently, and a percent sign is decoded by some (RFC 6266, appendix D).
 fn plain(name: &str) -> String {
-    name.chars()
-        .map(|c| {
-            if matches!(c, ' '..='~') && !matches!(c, '"' | '\\' | '%') {
-                c
-            } else {
-                '_'
-            }
-        })
-        .collect()
+    let safe = |c: char| match c {
+        '"' | '\\' | '%' => '_',
+        ' '..='~' => c,
+        _ => '_',
+    };
+    name.chars().map(safe).collect()
 }
 
 #[cfg(test)]

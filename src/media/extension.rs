@@ -7,9 +7,11 @@ use super::table;
 const MAX_EXTENSION: usize = 16;
 /// Extensions of what runs that are top-level domains, too.
 const TOP_LEVEL: &[&str] = &["com", "pl", "pm", "py", "run", "sh", "so", "ws"];
-/// The extension of a name as given, if it has one.
+/// The extension of a name as the caller wrote it, if it has one.
 pub(super) fn extension_of(name: &str) -> Option<String> {
-    split(&clean(name)?).1.map(str::to_owned)
+    let name = clean(name)?;
+    let (_, extension) = split(&name);
+    Some(extension?.to_owned())
 }
 
 /// A stem, and behind the last dot an extension: ASCII letters and digits with a letter among
@@ -29,10 +31,10 @@ pub(super) fn split(name: &str) -> (&str, Option<&str>) {
 /// info@acme.com`.
 pub(super) fn is_domain(stem: &str, extension: &str) -> bool {
     let word = stem.rsplit(char::is_whitespace).next().unwrap_or_default();
-    let is_address = word.contains('@')
-        || word
-            .get(..4)
-            .is_some_and(|start| start.eq_ignore_ascii_case("www."));
+    let is_address = match word.get(..4) {
+        Some(start) if start.eq_ignore_ascii_case("www.") => true,
+        _ => word.contains('@'),
+    };
     let in_a_sentence = extension.eq_ignore_ascii_case("com") && word.len() < stem.len();
     let is_both = TOP_LEVEL
         .iter()

@@ -8,7 +8,7 @@ pub(super) fn zip(entries: &[(&str, &[u8])]) -> Vec<u8> {
         .collect()
 }
 
-/// The same as a streaming writer makes it: sizes unknown in the header, told behind the data.
+/// The same as a streaming writer makes it: sizes unknown in the header, written behind the data.
 pub(super) fn zip_with_descriptors(entries: &[(&str, &[u8])]) -> Vec<u8> {
     let entry = |(name, data): &(&str, &[u8])| {
         [

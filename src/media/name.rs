@@ -34,28 +34,31 @@ pub enum ExtensionOutcome {
 
 /// The name that will be stored for a file of this type.
 ///
-/// The last extension counts, and what stands before it is left alone: `invoice.jpg.exe` that is
+/// The last extension counts, and what is before it stays: `invoice.jpg.exe` that is
 /// a JPEG becomes `invoice.jpg`, `invoice.pdf.exe` becomes `invoice.pdf.jpg`. An extension that
 /// nobody knows is taken for a part of the name and the right one is appended, unless the type is
 /// as unknown as it is. Agreeing to the result again changes nothing.
 pub fn agree(name: Option<&str>, sniffed: &SniffedType) -> StoredName {
-    let name = name.and_then(clean).unwrap_or_else(|| NAMELESS.to_owned());
-    let (stem, given) = split(&name);
-    let Some(given) = given else {
+    let name = match name.and_then(clean) {
+        Some(name) => name,
+        None => NAMELESS.to_owned(),
+    };
+    let (stem, extension) = split(&name);
+    let Some(extension) = extension else {
         return StoredName {
             name: with_extension(&name, sniffed),
             extension: ExtensionOutcome::Completed,
         };
     };
-    if sniffed.accepts(given) {
+    if sniffed.accepts(extension) {
         return StoredName {
-            name: join(stem, given),
+            name: join(stem, extension),
             extension: ExtensionOutcome::Kept,
         };
     }
     StoredName {
-        name: with_extension(if is_known(given) { stem } else { &name }, sniffed),
-        extension: if sniffed.is_contradicted_by(given) {
+        name: with_extension(if is_known(extension) { stem } else { &name }, sniffed),
+        extension: if sniffed.is_contradicted_by(extension) {
             ExtensionOutcome::Replaced
         } else {
             ExtensionOutcome::Completed
@@ -66,13 +69,13 @@ pub fn agree(name: Option<&str>, sniffed: &SniffedType) -> StoredName {
 /// The stem with the type's own extension, unless it already ends in one that means the type.
 fn with_extension(stem: &str, sniffed: &SniffedType) -> String {
     match split(stem) {
-        (shorter, Some(given)) if sniffed.is_meant_by(given) => join(shorter, given),
+        (shorter, Some(extension)) if sniffed.is_meant_by(extension) => join(shorter, extension),
         _ => join(stem, sniffed.extension()),
     }
 }
 
 /// Cuts the stem, never the extension, to the limit. An extension that would be read as the end of
-/// an address stands there twice.
+/// an address is there twice.
 fn join(stem: &str, extension: &str) -> String {
     let stem = cut(stem, extension.len() + 1);
     if is_domain(stem, extension) {
@@ -84,12 +87,12 @@ fn join(stem: &str, extension: &str) -> String {
     format!("{stem}.{extension}")
 }
 
-/// The start of a stem that leaves so many characters free.
+/// The start of a stem that leaves `free` characters free.
 fn cut(stem: &str, free: usize) -> &str {
-    let cut = stem
-        .char_indices()
-        .nth(MAX_CHARS.saturating_sub(free))
-        .map_or(stem, |(end, _)| &stem[..end]);
+    let cut = match stem.char_indices().nth(MAX_CHARS.saturating_sub(free)) {
+        Some((end, _)) => &stem[..end],
+        None => stem,
+    };
     match cut.trim_end_matches(is_edge) {
         "" => NAMELESS,
         stem => stem,

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::restricted_name::is_restricted_name;
 use super::table;
 
 /// A pattern of MIME types: `image/png`, `image/*` or `*/*`.
@@ -39,9 +40,10 @@ impl MediaPattern {
     pub fn matches(&self, essence: &str) -> bool {
         match &self.kind {
             PatternKind::One(meant) => meant.eq_ignore_ascii_case(essence),
-            PatternKind::Family(meant) => essence
-                .split_once('/')
-                .is_some_and(|(family, _)| meant.eq_ignore_ascii_case(family)),
+            PatternKind::Family(meant) => match essence.split_once('/') {
+                Some((family, _)) => meant.eq_ignore_ascii_case(family),
+                None => false,
+            },
             PatternKind::All => essence.contains('/'),
         }
     }
@@ -51,26 +53,21 @@ impl FromStr for MediaPattern {
     type Err = BadPattern;
 
     fn from_str(text: &str) -> Result<Self, BadPattern> {
-        let bad = || BadPattern(text.to_owned());
         let written = text.trim().to_ascii_lowercase();
-        let kind = match written.split_once('/').ok_or_else(bad)? {
-            ("*", "*") => PatternKind::All,
-            (family, "*") if is_token(family) => PatternKind::Family(family.to_owned()),
-            (family, subtype) if is_token(family) && is_token(subtype) => {
+        let kind = match written.split_once('/') {
+            Some(("*", "*")) => PatternKind::All,
+            Some((family, "*")) if is_restricted_name(family) => {
+                PatternKind::Family(family.to_owned())
+            }
+            Some((family, subtype))
+                if is_restricted_name(family) && is_restricted_name(subtype) =>
+            {
                 PatternKind::One(table::canonical(&written).to_owned())
             }
-            _ => return Err(bad()),
+            _ => return Err(BadPattern(text.to_owned())),
         };
         Ok(Self { written, kind })
     }
-}
-
-/// A restricted name (RFC 6838, section 4.2).
-fn is_token(word: &str) -> bool {
-    !word.is_empty()
-        && word
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte))
 }
 
 impl fmt::Display for MediaPattern {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use super::bytes::{self, Detection};
 use super::extension::{extension_of, is_known, is_listed};
+use super::restricted_name::is_restricted_name;
 use super::table::{self, MediaForm, MediaRow};
 
 const OCTET_STREAM: &str = "application/octet-stream";
@@ -37,21 +38,28 @@ pub struct SniffedType {
 
 /// Tells the type of a file.
 ///
-/// `head` is the look-ahead, at most 64 KiB of it useful; `whole` says that it is the entire file.
-/// `declared` is the `Content-Type` of the part or request, parameters and all; types such as
-/// `application/octet-stream` count as undeclared. Of `name` only the extension matters.
+/// `head` is the look-ahead, at most 64 KiB of it useful; `is_whole_file` says that it is the
+/// entire file. `declared` is the `Content-Type` of the part or request, parameters and all; types
+/// such as `application/octet-stream` count as undeclared. Of `name` only the extension matters.
 ///
 /// Bytes that have a signature are what it says, whatever the claims. Where they leave a choice
 /// (text, zip, old Office files, sound or film in one container) a claim that fits decides. A
 /// claim to a type that has a signature is not believed without it.
-pub fn sniff(head: &[u8], whole: bool, declared: Option<&str>, name: Option<&str>) -> SniffedType {
-    let found = bytes::read(head, whole);
+pub fn sniff(
+    head: &[u8],
+    is_whole_file: bool,
+    declared: Option<&str>,
+    name: Option<&str>,
+) -> SniffedType {
+    let found = bytes::read(head, is_whole_file);
     let declared_charset = declared.and_then(parse_charset);
     let declared = declared.and_then(parse_declared);
     let extension = name.and_then(extension_of);
     let essence = choose(&found, declared.as_deref(), extension.as_deref());
-    let contradicts_declared =
-        declared.is_some_and(|declared| declared != essence && contradicts(&found, &declared));
+    let contradicts_declared = match declared {
+        Some(declared) => declared != essence && contradicts(&found, &declared),
+        None => false,
+    };
     let is_text = essence.starts_with("text/");
     let charset = if is_text {
         found.charset.or_declared(declared_charset.as_deref())
@@ -96,9 +104,10 @@ impl SniffedType {
 
     /// The extension of a file of this type that has none, lower case, no dot.
     pub(super) fn extension(&self) -> &'static str {
-        self.row()
-            .unwrap_or_else(|| table::row(OCTET_STREAM))
-            .extension()
+        match self.row() {
+            Some(row) => row.extension(),
+            None => table::row(OCTET_STREAM).extension(),
+        }
     }
 
     /// Whether the extension means this type.
@@ -112,10 +121,11 @@ impl SniffedType {
         if self.is_meant_by(extension) {
             return true;
         }
-        let vague = self
-            .row()
-            .is_none_or(|row| matches!(row.essence, OCTET_STREAM | PLAIN_TEXT));
-        vague && !is_listed(extension) && guesses_allow(extension, &self.essence)
+        let is_vague = match self.row() {
+            Some(row) => matches!(row.essence, OCTET_STREAM | PLAIN_TEXT),
+            None => true,
+        };
+        is_vague && !is_listed(extension) && guesses_allow(extension, &self.essence)
     }
 
     /// Whether this extension denies what the bytes are, rather than saying less or nothing.
@@ -134,23 +144,16 @@ fn parse_declared(declared: &str) -> Option<String> {
     let declared: mime::Mime = declared.trim().parse().ok()?;
     let silent = UNDECLARED.contains(&declared.essence_str())
         || !declared.essence_str().split('/').all(is_restricted_name);
-    (!silent).then(|| table::canonical(declared.essence_str()).to_owned())
+    if silent {
+        return None;
+    }
+    Some(table::canonical(declared.essence_str()).to_owned())
 }
 
 fn parse_charset(declared: &str) -> Option<String> {
     let declared: mime::Mime = declared.trim().parse().ok()?;
-    declared
-        .get_param(mime::CHARSET)
-        .map(|charset| charset.as_str().to_owned())
-}
-
-/// What half a type may be (RFC 6838 section 4.2): no wildcard, and nothing that a pattern could
-/// take for one.
-fn is_restricted_name(name: &str) -> bool {
-    let plain = name
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&byte));
-    plain && name.len() <= 127 && name.starts_with(|first: char| first.is_ascii_alphanumeric())
+    let charset = declared.get_param(mime::CHARSET)?;
+    Some(charset.as_str().to_owned())
 }
 
 /// The type among those that the bytes leave open.
@@ -158,16 +161,24 @@ fn is_restricted_name(name: &str) -> bool {
 /// Of two claims that fit, the more telling one wins; among texts always the extension, since
 /// browsers declare those by the programs that happen to be installed.
 fn choose(found: &Detection, declared: Option<&str>, extension: Option<&str>) -> Cow<'static, str> {
-    let named = extension
-        .and_then(|extension| table::by_extension(extension).find(|row| admits(found, row)));
-    let named = named.filter(|row| is_textual(row.form) || *row != found.row);
-    let declared_row = declared
-        .and_then(table::by_essence)
-        .filter(|row| admits(found, row) && !says_less(found, row));
-    if let Some(row) = named.or(declared_row) {
+    if let Some(extension) = extension
+        && let Some(row) = table::by_extension(extension).find(|row| admits(found, row))
+        && (is_textual(row.form) || row != found.row)
+    {
         return Cow::Borrowed(row.essence);
     }
-    unlisted(found, declared, extension).unwrap_or(Cow::Borrowed(found.row.essence))
+    if let Some(row) = declared.and_then(table::by_essence)
+        && admits(found, row)
+        && !says_less(found, row)
+    {
+        return Cow::Borrowed(row.essence);
+    }
+    if let Some(extension) = extension
+        && let Some(essence) = unlisted(found, declared, extension)
+    {
+        return essence;
+    }
+    Cow::Borrowed(found.row.essence)
 }
 
 fn admits(found: &Detection, row: &MediaRow) -> bool {
@@ -197,20 +208,21 @@ fn says_less(found: &Detection, row: &MediaRow) -> bool {
 fn unlisted(
     found: &Detection,
     declared: Option<&str>,
-    extension: Option<&str>,
+    extension: &str,
 ) -> Option<Cow<'static, str>> {
-    let extension = extension.filter(|extension| is_vague(found) && !is_listed(extension))?;
-    let free =
+    if !is_vague(found) || is_listed(extension) {
+        return None;
+    }
+    let is_free =
         |essence: &str| table::by_essence(essence).is_none() && is_believable(found, essence);
-    let declared = declared.filter(|essence| free(essence) && guesses_allow(extension, essence));
-    let guessed = || {
-        mime_guess::from_ext(extension)
-            .first_raw()
-            .filter(|essence| free(essence))
-    };
-    declared
-        .map(|essence| Cow::Owned(essence.to_owned()))
-        .or_else(|| guessed().map(Cow::Borrowed))
+    if let Some(essence) = declared
+        && is_free(essence)
+        && guesses_allow(extension, essence)
+    {
+        return Some(Cow::Owned(essence.to_owned()));
+    }
+    let guessed = mime_guess::from_ext(extension).first_raw()?;
+    is_free(guessed).then_some(Cow::Borrowed(guessed))
 }
 
 fn is_vague(found: &Detection) -> bool {
@@ -242,7 +254,10 @@ fn guesses_allow(extension: &str, essence: &str) -> bool {
 /// Whether bytes as found can't be of the type. One that names the container only, such as zip
 /// for a document, is no contradiction; neither is one that says nothing.
 fn contradicts(found: &Detection, essence: &str) -> bool {
-    let fits = table::by_essence(essence).is_some_and(|row| admits(found, row));
+    let fits = match table::by_essence(essence) {
+        Some(row) => admits(found, row),
+        None => false,
+    };
     let container = match found.row.form {
         MediaForm::Gzip => "application/gzip",
         // Recorders give a film's extension and type to a voice note.

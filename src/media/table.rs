@@ -10,8 +10,8 @@ use std::sync::LazyLock;
 
 use self::MediaForm::*;
 
-/// What the bytes of a type look like from outside. Types of one form can't be told apart by the
-/// bytes alone, so among them the extension or the declared type decides.
+/// What the bytes of a type look like from outside. Types of one form can't be distinguished by
+/// the bytes alone, so among them the extension or the declared type decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MediaForm {
     /// A signature of its own: never believed without it.
@@ -80,13 +80,14 @@ impl MediaRow {
 type Index<T> = LazyLock<HashMap<&'static str, T>>;
 
 static BY_ESSENCE: Index<&MediaRow> = LazyLock::new(|| {
-    let names = |row: &'static MediaRow| {
-        row.aliases
-            .split_ascii_whitespace()
-            .chain([row.essence])
-            .map(move |name| (name, row))
-    };
-    ROWS.iter().flat_map(names).collect()
+    let mut rows = HashMap::new();
+    for row in ROWS {
+        for alias in row.aliases.split_ascii_whitespace() {
+            rows.insert(alias, row);
+        }
+        rows.insert(row.essence, row);
+    }
+    rows
 });
 
 static BY_EXTENSION: Index<Vec<&MediaRow>> = LazyLock::new(|| {
@@ -127,9 +128,12 @@ pub(super) fn row(essence: &str) -> &'static MediaRow {
     by_essence(essence).unwrap_or(&ROWS[0])
 }
 
-/// A type's one name where it is listed, else the name as given.
+/// A type's one name where it is listed, else `essence` itself.
 pub(super) fn canonical(essence: &str) -> &str {
-    by_essence(essence).map_or(essence, |row| row.essence)
+    match by_essence(essence) {
+        Some(row) => row.essence,
+        None => essence,
+    }
 }
 
 /// The types that run: programs, scripts, installers, shortcuts. The default of `policy.deny`.

@@ -1,6 +1,6 @@
 //! HTTP/1.1 out, on hyper's own client.
 //!
-//! reqwest would cost a small upload as much as all of our own work, as it parses each URL anew at
+//! reqwest would cost a small upload as much as all of our own work, as it parses each URL again at
 //! every step, and its buffers have no bound that can be set.
 
 mod preconnect;
@@ -50,11 +50,11 @@ const HEAD_START: Duration = Duration::from_millis(300);
 /// How servers are reached.
 #[derive(Debug, Clone)]
 pub struct ClientConfig {
-    /// Until a connection stands, TLS and all.
+    /// Until a connection is ready, TLS handshake included.
     pub connect_timeout: Duration,
-    /// How long a connection that nobody uses is kept.
+    /// How long an idle connection stays in the pool.
     pub idle_timeout: Duration,
-    /// How many of those are kept for each server.
+    /// How many of those the pool has for each server.
     pub max_idle: usize,
     /// Which connections go through a proxy.
     pub proxy: EgressProxy,
@@ -115,8 +115,8 @@ where
         })
     }
 
-    /// Sends a request, until the head of its answer has come. Its body's own fault is found in the
-    /// error.
+    /// Sends a request, until the head of its response has come. An error of the request's body is
+    /// found in the error.
     ///
     /// # Errors
     /// The server wasn't reached, or broke the connection.
@@ -135,8 +135,8 @@ where
     }
 
     /// Dials ahead of need, in the background, unless a connection to there is likely to wait in
-    /// the pool. The next request that finds none there takes this one; one at a time stands by,
-    /// and no longer than the idle time.
+    /// the pool. The next request that finds none there takes this one. There is one at a time,
+    /// for no longer than the idle time.
     pub fn preconnect(&self, origin: &ConnectionOrigin) {
         let Connector {
             https, limit, warm, ..
@@ -147,9 +147,9 @@ where
     }
 }
 
-/// No answer came.
+/// No response came.
 #[derive(Debug, thiserror::Error)]
-#[error("no answer came")]
+#[error("no response came")]
 pub struct SendError(#[source] PoolError);
 
 impl SendError {
@@ -167,9 +167,9 @@ impl SendError {
     }
 }
 
-/// How the bytes of one request get on, once it has a connection. Dropped before it was told that
-/// the request is finished, it ends the connection: hyper would go on waiting for a server that
-/// takes nothing, and hold the request's body for as long.
+/// How the bytes of one request get on, once it has a connection. Dropped before the request is
+/// [`finished`](Self::finished), it ends the connection: hyper would go on waiting for a server
+/// that takes nothing, and hold the request's body for as long.
 pub struct RequestProgress {
     connection: CaptureConnection,
     finished: bool,
@@ -191,7 +191,7 @@ impl RequestProgress {
             .map(|progress| progress.since_last_byte())
     }
 
-    /// The whole request was sent and answered: its connection may be used again.
+    /// The whole request was sent, and the response has come: its connection may be used again.
     pub fn finished(&mut self) {
         self.finished = true;
     }
@@ -319,8 +319,8 @@ where
     }
 }
 
-/// The connection that stands by, or a new one where that fails or isn't there soon: one that hangs
-/// costs its caller no more.
+/// The connection that was dialled ahead, or a new one where that fails or isn't there soon: one
+/// that hangs costs its caller no more.
 async fn first_of(
     pending: Option<PendingConnection>,
     dialled: impl Future<Output = Result<ClientStream, Cause>>,

@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::body::min_rate::{PaceJudge, PaceLimits};
+use crate::body::min_rate::{PaceLimits, PaceMonitor};
 
 /// What the system may hold of one socket's outgoing bytes; Linux takes twice that, for its own
 /// needs. It would grow to several MiB for each slow reader, in memory that counts as ours.
@@ -49,7 +49,7 @@ impl ReceiveBuffer {
 }
 
 /// What of it may be unsent before the socket counts as full. A fast peer is still sent whole
-/// segments of 64 KiB; a slow one is seen to take each half of this, and what lies here when all is
+/// segments of 64 KiB; a slow one is seen to take each half of this, and what is here when all is
 /// written is soon gone.
 const UNSENT: u32 = 16 * 1024;
 
@@ -83,8 +83,8 @@ impl WriteProgress {
         })
     }
 
-    /// Gives the peer up, by the judgement of somebody else than the writer: writing fails from now
-    /// on, also what waits.
+    /// Gives the peer up, on behalf of other code than the writer: writing fails from now on, also
+    /// what waits.
     pub(super) fn give_up(&self) {
         self.gave_up.store(true, Release);
         self.writer.wake();
@@ -113,28 +113,28 @@ impl WriteProgress {
 pub(super) struct PacedWriter<I> {
     io: I,
     progress: Arc<WriteProgress>,
-    judge: Option<Judge<I>>,
+    monitor: Option<PeerMonitor<I>>,
 }
 
-struct Judge<I> {
-    pace: PaceJudge,
+struct PeerMonitor<I> {
+    pace: PaceMonitor,
     /// Makes what is left unsent vanish with the socket.
     abandon: fn(&I),
 }
 
 impl<I> PacedWriter<I> {
-    /// Only notes the progress, of which somebody else is the judge.
+    /// Only notes the progress; other code decides when to give the peer up.
     pub(super) fn noting(io: I) -> Self {
         Self {
             io,
             progress: WriteProgress::new(),
-            judge: None,
+            monitor: None,
         }
     }
 
-    /// Gives a peer up that is slower than `limits`. `abandon` is told before, so that the system
+    /// Gives a peer up that is slower than `limits`. `abandon` runs before, so that the system
     /// doesn't go on for its own account with what nobody takes.
-    pub(super) fn judging(
+    pub(super) fn with_limits(
         io: I,
         limits: PaceLimits,
         progress: Arc<WriteProgress>,
@@ -143,8 +143,8 @@ impl<I> PacedWriter<I> {
         Self {
             io,
             progress,
-            judge: Some(Judge {
-                pace: PaceJudge::new(limits),
+            monitor: Some(PeerMonitor {
+                pace: PaceMonitor::new(limits),
                 abandon,
             }),
         }
@@ -164,19 +164,16 @@ impl<I> PacedWriter<I> {
             Poll::Ready(Ok(_)) if self.progress.gave_up() => Poll::Ready(Err(self.give_up())),
             Poll::Ready(Ok(bytes)) => {
                 self.progress.note();
-                let pace = self
-                    .judge
-                    .as_mut()
-                    .map_or(Ok(()), |judge| judge.pace.moved(bytes as u64));
-                Poll::Ready(if pace.is_ok() {
-                    Ok(bytes)
-                } else {
-                    Err(self.give_up())
-                })
+                if let Some(monitor) = &mut self.monitor
+                    && monitor.pace.moved(bytes as u64).is_err()
+                {
+                    return Poll::Ready(Err(self.give_up()));
+                }
+                Poll::Ready(Ok(bytes))
             }
             Poll::Pending => {
-                match &mut self.judge {
-                    Some(judge) => ready!(judge.pace.poll_stalled(cx)),
+                match &mut self.monitor {
+                    Some(monitor) => ready!(monitor.pace.poll_stalled(cx)),
                     None => ready!(self.poll_given_up(cx)),
                 }
                 Poll::Ready(Err(self.give_up()))
@@ -185,7 +182,7 @@ impl<I> PacedWriter<I> {
         }
     }
 
-    /// Ready once somebody else has given the peer up.
+    /// Ready once other code has given the peer up.
     fn poll_given_up(&self, cx: &Context<'_>) -> Poll<()> {
         self.progress.writer.register(cx.waker());
         if self.progress.gave_up() {
@@ -197,8 +194,8 @@ impl<I> PacedWriter<I> {
 
     fn give_up(&self) -> io::Error {
         self.progress.gave_up.store(true, Release);
-        if let Some(judge) = &self.judge {
-            (judge.abandon)(&self.io);
+        if let Some(monitor) = &self.monitor {
+            (monitor.abandon)(&self.io);
         }
         io::Error::new(
             io::ErrorKind::TimedOut,
@@ -270,7 +267,7 @@ mod tests {
     fn writer(limits: PaceLimits) -> (PacedWriter<DuplexStream>, DuplexStream) {
         let (here, there) = duplex(1024);
         (
-            PacedWriter::judging(here, limits, WriteProgress::new(), |_| {}),
+            PacedWriter::with_limits(here, limits, WriteProgress::new(), |_| {}),
             there,
         )
     }

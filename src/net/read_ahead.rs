@@ -30,7 +30,7 @@ const BUFFERS: usize = 2;
 /// hyper panics below this.
 const LEAST: usize = 8 * 1024;
 
-/// Shares what may be read ahead among the streams under way.
+/// Shares what may be read ahead among the streams in flight.
 #[derive(Debug)]
 pub(super) struct ReadAhead {
     own: usize,
@@ -161,7 +161,7 @@ mod tests {
 
     const KIB: usize = 1024;
 
-    /// What one read may bring while so many exchanges are under way.
+    /// What one read may bring while this number of requests is in flight.
     fn share(own: usize, in_flight: usize) -> usize {
         let read_ahead = Arc::new(ReadAhead::new(own));
         let places: Vec<_> = (0..in_flight).map(|_| read_ahead.join()).collect();

@@ -45,7 +45,7 @@ use super::read_ahead::ReadAhead;
 const BACKLOG: u32 = 4096;
 
 /// How long accepting rests when the process has no file descriptor left: trying again at once
-/// would only burn the processor that the running exchanges need to finish.
+/// would only burn the processor that the requests in flight need to finish.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(500);
 
 /// Listens on `addr`, also where connections of an earlier process still linger. Needs a runtime.
@@ -84,40 +84,69 @@ pub async fn serve<S, B>(
     S::Future: Send + 'static,
     B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
-    let tokens = ShutdownTokens {
-        abort: tokens.abort.child_token(),
-        ..tokens
-    };
-    let _cut_when_dropped = tokens.abort.clone().drop_guard();
-    let connections = TaskTracker::new();
-    let seats = Arc::new(Semaphore::new(
-        config.max_connections.min(Semaphore::MAX_PERMITS),
-    ));
-    let courtesy = Arc::new(Semaphore::new(refusal::AT_ONE_TIME));
-    let read_ahead = Arc::new(ReadAhead::new(config.read_buffer));
-    let config = Arc::new(config);
-    while let Some((socket, peer)) = tokens.close.run_until_cancelled(accept(&listener)).await {
-        let Ok(permit) = Arc::clone(&seats).try_acquire_owned() else {
-            match config.tls {
-                // Shaking hands would cost more than what there are too many of.
-                Some(_) => tracing::debug!("too many connections"),
-                None => refusal::refuse(socket, &courtesy, &connections),
+    let shared = SharedByConnections::new(config, tokens);
+    let _abort_when_dropped = shared.tokens.abort.clone().drop_guard();
+    let close = &shared.tokens.close;
+    while let Some((socket, peer)) = close.run_until_cancelled(accept(&listener)).await {
+        match shared.context(peer) {
+            Some(context) => {
+                let served = connection::serve(socket, context, service.clone());
+                shared.connections.spawn(served);
             }
-            continue;
-        };
-        let seat = ConnectionContext {
-            peer,
-            config: Arc::clone(&config),
-            tokens: tokens.clone(),
-            read_ahead: Arc::clone(&read_ahead),
-            progress: WriteProgress::new(),
-            _permit: permit,
-        };
-        connections.spawn(connection::serve(socket, seat, service.clone()));
+            None => shared.refuse(socket),
+        }
     }
     drop(listener);
-    connections.close();
-    connections.wait().await;
+    shared.connections.close();
+    shared.connections.wait().await;
+}
+
+/// What all connections of a listener share.
+struct SharedByConnections {
+    config: Arc<ListenerConfig>,
+    tokens: ShutdownTokens,
+    permits: Arc<Semaphore>,
+    refusals: Arc<Semaphore>,
+    read_ahead: Arc<ReadAhead>,
+    connections: TaskTracker,
+}
+
+impl SharedByConnections {
+    fn new(config: ListenerConfig, tokens: ShutdownTokens) -> Self {
+        let permits = config.max_connections.min(Semaphore::MAX_PERMITS);
+        Self {
+            permits: Arc::new(Semaphore::new(permits)),
+            refusals: Arc::new(Semaphore::new(refusal::AT_ONE_TIME)),
+            read_ahead: Arc::new(ReadAhead::new(config.read_buffer)),
+            connections: TaskTracker::new(),
+            tokens: ShutdownTokens {
+                abort: tokens.abort.child_token(),
+                ..tokens
+            },
+            config: Arc::new(config),
+        }
+    }
+
+    /// The context of one more connection; none where there are too many.
+    fn context(&self, peer: PeerAddress) -> Option<ConnectionContext> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
+        Some(ConnectionContext {
+            peer,
+            config: Arc::clone(&self.config),
+            tokens: self.tokens.clone(),
+            read_ahead: Arc::clone(&self.read_ahead),
+            progress: WriteProgress::new(),
+            _permit: permit,
+        })
+    }
+
+    fn refuse(&self, socket: TcpStream) {
+        match self.config.tls {
+            // Shaking hands would cost more than what there are too many of.
+            Some(_) => tracing::debug!("too many connections"),
+            None => refusal::refuse(socket, &self.refusals, &self.connections),
+        }
+    }
 }
 
 /// The next connection. Errors are waited out: none of them is a reason to stop listening.

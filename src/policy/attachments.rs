@@ -9,7 +9,7 @@ use crate::types::error::{Error, ErrorCode, Stage};
 /// eGain's own most, and its default (`attachmentPolicy.maxSize`).
 pub const LARGEST: u64 = 10 * 1024 * 1024;
 
-/// Extensions that mean the same type; the first one stands for both.
+/// Extensions that mean the same type; the first one represents both.
 const EQUIVALENT: [(&str, &str); 3] = [("jpg", "jpeg"), ("tif", "tiff"), ("htm", "html")];
 
 /// What may be attached in one direction.
@@ -59,7 +59,7 @@ impl AttachmentPolicy {
     ///
     /// # Errors
     /// The channel takes no attachments, or none of this kind.
-    pub fn judge(&self, channel: &str, extension: &str) -> Result<(), Error> {
+    pub fn check(&self, channel: &str, extension: &str) -> Result<(), Error> {
         if !self.enabled {
             let detail = format!(
                 "the channel {channel} takes no attachments in this direction: an operator can \
@@ -93,7 +93,7 @@ impl AttachmentPolicy {
         )
     }
 
-    /// The rule as a caller is told it.
+    /// The rule as a caller sees it.
     fn limit(&self) -> AttachmentLimit {
         let allowed = match &self.extensions {
             ExtensionRule::Allow(allowed) if self.enabled => {
@@ -142,9 +142,9 @@ mod tests {
 
     fn code(policy: &AttachmentPolicy, extension: &str) -> Option<ErrorCode> {
         policy
-            .judge("whatsapp", extension)
+            .check("whatsapp", extension)
             .err()
-            .map(|fault| fault.code())
+            .map(|error| error.code())
     }
 
     #[test]
@@ -185,9 +185,9 @@ mod tests {
             extensions: ExtensionRule::Allow(list(&["png"])),
             enabled: true,
         };
-        let fault = policy.judge("byoc", "gif").unwrap_err();
-        assert_eq!(fault.limit(), Some(&policy.limit()));
-        assert!(fault.detail().contains("send one of png"), "{fault}");
+        let error = policy.check("byoc", "gif").unwrap_err();
+        assert_eq!(error.limit(), Some(&policy.limit()));
+        assert!(error.detail().contains("send one of png"), "{error}");
         assert_eq!(
             code(&AttachmentPolicy::nothing(), "png"),
             Some(ErrorCode::Forbidden)

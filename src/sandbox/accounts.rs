@@ -28,14 +28,13 @@ pub(super) async fn create(
 ) -> Result<SandboxReply, ApiRefusal> {
     admit(state, SandboxOperation::CreateAccount, &request, &[])?;
     let account = read(state, request, &[]).await?;
-    let id = state
-        .accounts
-        .insert(account, state.clock.now())
-        .map_err(refuse)?;
-    Ok(SandboxReply::json(StatusCode::CREATED, json!({"id": id})))
+    match state.accounts.insert(account, state.clock.now()) {
+        Ok(id) => Ok(SandboxReply::json(StatusCode::CREATED, json!({"id": id}))),
+        Err(conflict) => Err(refuse(conflict)),
+    }
 }
 
-/// `GET /accounts`. A list that wasn't asked for in pages has no `paginationInfo`.
+/// `GET /accounts`. A list that wasn't requested in pages has no `paginationInfo`.
 pub(super) fn list(
     state: &SandboxState,
     request: &Request<Incoming>,
@@ -49,11 +48,11 @@ pub(super) fn list(
     let accounts = state.accounts.all();
     Ok(SandboxReply::json(
         StatusCode::OK,
-        PageRequest::asked_for(request.uri())?.of("account", accounts),
+        PageRequest::from_uri(request.uri())?.of("account", accounts),
     ))
 }
 
-/// `GET /accounts/{id}`. Attributes come as they were given, secret ones as well: eGain's documents
+/// `GET /accounts/{id}`. Attributes come as they were sent, secret ones as well: eGain's documents
 /// don't say that they don't.
 pub(super) fn get(
     state: &SandboxState,
@@ -61,11 +60,10 @@ pub(super) fn get(
     request: &Request<Incoming>,
 ) -> Result<SandboxReply, ApiRefusal> {
     admit(state, SandboxOperation::GetAccount, request, &[])?;
-    state
-        .accounts
-        .get(id)
-        .map(|account| SandboxReply::json(StatusCode::OK, account))
-        .ok_or_else(unknown)
+    match state.accounts.get(id) {
+        Some(account) => Ok(SandboxReply::json(StatusCode::OK, account)),
+        None => Err(unknown()),
+    }
 }
 
 /// `PUT /accounts/{id}`: a full replacement. `modified` is a lock: another one than the account's
@@ -77,11 +75,10 @@ pub(super) async fn replace(
 ) -> Result<SandboxReply, ApiRefusal> {
     admit(state, SandboxOperation::ReplaceAccount, &request, &[])?;
     let account = read(state, request, &["id", "created", "modified"]).await?;
-    state
-        .accounts
-        .replace(id, account, state.clock.now())
-        .map_err(refuse)?;
-    Ok(SandboxReply::empty(StatusCode::NO_CONTENT))
+    match state.accounts.replace(id, account, state.clock.now()) {
+        Ok(()) => Ok(SandboxReply::empty(StatusCode::NO_CONTENT)),
+        Err(conflict) => Err(refuse(conflict)),
+    }
 }
 
 /// `DELETE /accounts/{id}`

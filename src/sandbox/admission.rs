@@ -22,25 +22,27 @@ pub(super) fn admit(
     parameters: &[&str],
 ) -> Result<(), ApiRefusal> {
     let bearer = request.headers().typed_get::<Authorization<Bearer>>();
-    let token = bearer.as_ref().map_or("", |bearer| bearer.token());
-    state
-        .tokens
-        .check(token, scopes(operation))
-        .map_err(insufficient)?;
-    state
-        .limits
-        .spend(operation)
-        .map_err(|exceeded| too_many(state, exceeded))?;
-    let query = request.uri().query().unwrap_or_default();
-    let mut names = url::form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name);
-    match names.find(|name| !parameters.contains(&&**name)) {
-        None => Ok(()),
-        Some(_) => Err(ApiRefusal::new(
-            StatusCode::BAD_REQUEST,
-            "400-101",
-            "a query parameter isn't supported",
-        )),
+    let token = match &bearer {
+        Some(bearer) => bearer.token(),
+        None => "",
+    };
+    if let Err(refusal) = state.tokens.check(token, scopes(operation)) {
+        return Err(insufficient(refusal));
     }
+    if let Err(exceeded) = state.limits.spend(operation) {
+        return Err(too_many(state, exceeded));
+    }
+    let query = request.uri().query().unwrap_or_default();
+    for (name, _) in url::form_urlencoded::parse(query.as_bytes()) {
+        if !parameters.contains(&&*name) {
+            return Err(ApiRefusal::new(
+                StatusCode::BAD_REQUEST,
+                "400-101",
+                "a query parameter isn't supported",
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn scopes(operation: SandboxOperation) -> &'static [&'static str] {

@@ -21,7 +21,7 @@ use super::types;
 pub(super) struct StoredFile {
     pub(super) path: PathBuf,
     pub(super) size: u64,
-    /// As the upload declared it: storage keeps what it is told.
+    /// As the upload declared it: storage stores it unchecked.
     pub(super) content_type: HeaderValue,
     /// Hexadecimal SHA-256 of the bytes.
     pub(super) digest: String,
@@ -166,8 +166,10 @@ impl AssetStore {
     }
 
     pub(super) fn clear(&self) {
-        let ids: Vec<String> = self.assets.lock().drain().map(|(id, _)| id).collect();
-        ids.iter().for_each(|id| self.unlink(id));
+        let assets = std::mem::take(&mut *self.assets.lock());
+        for id in assets.keys() {
+            self.unlink(id);
+        }
     }
 
     /// Where the file of an asset is or would be. Ids are ours: no path can hide in one.

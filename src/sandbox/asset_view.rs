@@ -11,7 +11,7 @@ pub struct AssetView {
     pub name: String,
     /// Bytes, as declared.
     pub size: u64,
-    /// What the name's extension stands for.
+    /// What the name's extension means.
     pub content_type: &'static str,
     /// The type of channel it was created for.
     pub channel: String,

@@ -32,9 +32,9 @@ pub(super) async fn create(
             .signer
             .sign(&state.root, &Method::POST, &id, state.clock.now()..expiry);
     state.asset_store.expect(id.clone(), declared, ticket);
-    let answer =
+    let body =
         json!({"id": id, "contentUrl": url.as_str(), "contentUrlExpiry": clock::rfc3339(expiry)});
-    Ok(SandboxReply::json(StatusCode::OK, answer))
+    Ok(SandboxReply::json(StatusCode::OK, body))
 }
 
 fn new_id(state: &SandboxState) -> String {
@@ -66,11 +66,11 @@ pub(super) fn get(
     let (url, _) = state
         .signer
         .sign(&state.root, &Method::GET, id, state.clock.now()..expiry);
-    let answer = json!({
+    let body = json!({
         "id": id, "name": asset.name, "size": asset.size, "contentType": asset.content_type,
         "contentUrl": url.as_str(), "contentUrlExpiry": clock::rfc3339(expiry),
     });
-    Ok(SandboxReply::json(StatusCode::OK, answer))
+    Ok(SandboxReply::json(StatusCode::OK, body))
 }
 
 /// `DELETE /assets/{id}`

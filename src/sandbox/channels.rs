@@ -22,7 +22,7 @@ pub(super) fn list(
     )?;
     Ok(SandboxReply::json(
         StatusCode::OK,
-        PageRequest::asked_for(request.uri())?.of("channel", state.channels.all()),
+        PageRequest::from_uri(request.uri())?.of("channel", state.channels.all()),
     ))
 }
 

@@ -1,4 +1,4 @@
-//! What a stand-in can be told to be like. The defaults are eGain as far as it is known.
+//! How a stand-in can be configured. The defaults are eGain as far as it is known.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use url::Url;
 
 use super::limits::Plan;
 
-/// Where scopes live: `https://api.egain.cloud/auth/.default` asks for all that the client has.
+/// Where scopes live: `https://api.egain.cloud/auth/.default` requests all that the client has.
 pub(super) const SCOPE_PREFIX: &str = "https://api.egain.cloud/auth/";
 
 /// To do anything with assets.
@@ -38,7 +38,7 @@ pub struct SandboxConfig {
     pub client_secret: SecretString,
     /// Scopes that the client may have, without the prefix `https://api.egain.cloud/auth/`.
     pub scopes: Vec<String>,
-    /// For how long an access token is good; told as `expires_in`.
+    /// For how long an access token is good; sent as `expires_in`.
     pub token_life: Duration,
     /// For how long a file may be sent to its signed URL.
     pub upload_life: Duration,
@@ -48,7 +48,7 @@ pub struct SandboxConfig {
     pub plan: Option<Plan>,
     /// The largest file, in bytes.
     pub max_size: u64,
-    /// What storage answers to a file that it took: any 2xx.
+    /// The status of storage's response to a file that it took: any 2xx.
     pub upload_status: StatusCode,
     /// Whether storage refuses a `Content-Type` that doesn't fit the extension of the name.
     pub check_type: bool,

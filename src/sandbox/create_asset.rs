@@ -31,8 +31,10 @@ pub(super) struct CreateAssetBody {
 impl CreateAssetBody {
     /// Reads a declaration of at most `max_size` bytes.
     pub(super) fn read(json: &[u8], max_size: u64) -> Result<Self, ApiRefusal> {
-        let value: Value =
-            serde_json::from_slice(json).map_err(|error| invalid("body", &error.to_string()))?;
+        let value: Value = match serde_json::from_slice(json) {
+            Ok(value) => value,
+            Err(error) => return Err(invalid("body", &error.to_string())),
+        };
         let body = fields(&value, "body", &["channel", "sender", "name", "size"])?;
         Ok(Self {
             channel: kind(body, "channel")?,
@@ -62,9 +64,13 @@ fn name(body: &Map<String, Value>) -> Result<String, ApiRefusal> {
 }
 
 fn size(body: &Map<String, Value>, max: u64) -> Result<u64, ApiRefusal> {
-    let size = required(body, "size", "size")?.as_u64();
-    size.filter(|size| (1..=max).contains(size))
-        .ok_or_else(|| invalid("size", &format!("not a whole number from 1 to {max}")))
+    match required(body, "size", "size")?.as_u64() {
+        Some(size) if (1..=max).contains(&size) => Ok(size),
+        _ => Err(invalid(
+            "size",
+            &format!("not a whole number from 1 to {max}"),
+        )),
+    }
 }
 
 /// The `type` inside of `channel` or `sender`.
@@ -80,9 +86,9 @@ fn fields<'v>(
     path: &str,
     known: &[&str],
 ) -> Result<&'v Map<String, Value>, ApiRefusal> {
-    let object = value
-        .as_object()
-        .ok_or_else(|| invalid(path, "not an object"))?;
+    let Value::Object(object) = value else {
+        return Err(invalid(path, "not an object"));
+    };
     match object.keys().find(|key| !known.contains(&key.as_str())) {
         None => Ok(object),
         Some(unknown) => {
@@ -96,15 +102,18 @@ fn required<'v>(
     field: &str,
     path: &str,
 ) -> Result<&'v Value, ApiRefusal> {
-    object
-        .get(field)
-        .ok_or_else(|| refusal("400-143", "an attribute is missing").detail("attribute", path))
+    match object.get(field) {
+        Some(value) => Ok(value),
+        None => Err(refusal("400-143", "an attribute is missing").detail("attribute", path)),
+    }
 }
 
 fn text(value: &Value, path: &str) -> Result<String, ApiRefusal> {
-    let text = value.as_str().ok_or_else(|| invalid(path, "not text"))?;
+    let Value::String(text) = value else {
+        return Err(invalid(path, "not text"));
+    };
     match text.chars().count() {
-        1..=LONGEST => Ok(text.to_owned()),
+        1..=LONGEST => Ok(text.clone()),
         length => Err(invalid(
             path,
             &format!("{length} characters instead of 1 to {LONGEST}"),

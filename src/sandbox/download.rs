@@ -7,7 +7,7 @@ use headers::{
     AcceptRanges, ContentLength, ContentRange, ETag, HeaderMapExt, IfModifiedSince, IfNoneMatch,
     IfRange, LastModified,
 };
-use http::{HeaderMap, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use hyper::body::Incoming;
 
 use super::asset_store::StoredFile;
@@ -38,10 +38,12 @@ pub(super) async fn send(
     state
         .signer
         .verify(request.uri(), request.method(), id, state.clock.now())?;
-    let stored = state
-        .asset_store
-        .stored(id)
-        .ok_or_else(|| StorageRefusal::new(StatusCode::NOT_FOUND, "there is no such file"))?;
+    let Some(stored) = state.asset_store.stored(id) else {
+        return Err(StorageRefusal::new(
+            StatusCode::NOT_FOUND,
+            "there is no such file",
+        ));
+    };
     let (etag, modified) = validators(&stored);
     let mut reply = match portion(request.headers(), &stored, &etag, modified) {
         Portion::Nothing => SandboxReply::empty(StatusCode::NOT_MODIFIED),
@@ -78,14 +80,15 @@ fn portion(
     if !changed(headers, stored, etag) {
         return Portion::Nothing;
     }
-    let outdated = headers
-        .typed_get::<IfRange>()
-        .is_some_and(|given| given.is_modified(Some(etag), Some(&modified)));
-    let range = headers
-        .get(header::RANGE)
-        .and_then(|range| range.to_str().ok())
-        .unwrap_or_default();
-    match range::asked(range, stored.size) {
+    let outdated = match headers.typed_get::<IfRange>() {
+        Some(known) => known.is_modified(Some(etag), Some(&modified)),
+        None => false,
+    };
+    let range = match headers.get(header::RANGE).map(HeaderValue::to_str) {
+        Some(Ok(range)) => range,
+        _ => "",
+    };
+    match range::requested(range, stored.size) {
         RequestedRange::For(range) if !outdated => Portion::Part(range),
         RequestedRange::Beyond if !outdated => Portion::Unsatisfiable,
         _ => Portion::Whole,
@@ -96,9 +99,10 @@ fn changed(headers: &HeaderMap, stored: &StoredFile, etag: &ETag) -> bool {
     if let Some(known) = headers.typed_get::<IfNoneMatch>() {
         return known.precondition_passes(etag);
     }
-    headers
-        .typed_get::<IfModifiedSince>()
-        .is_none_or(|known| known.is_modified(stored.since))
+    match headers.typed_get::<IfModifiedSince>() {
+        Some(known) => known.is_modified(stored.since),
+        None => true,
+    }
 }
 
 async fn body(
@@ -108,9 +112,10 @@ async fn body(
     fault: Option<&Fault>,
 ) -> Result<SandboxReply, StorageRefusal> {
     let length = range.end() + 1 - range.start();
-    let cut_after = fault
-        .and_then(|fault| fault.cut_after)
-        .filter(|after| *after < length);
+    let cut_after = match fault {
+        Some(fault) => fault.cut_after.filter(|after| *after < length),
+        None => None,
+    };
     let file = FileBody::open(&stored.path, range, cut_after, Arc::clone(&state.tally)).await?;
     let mut reply = SandboxReply::new(StatusCode::OK, ReplyContent::File(file))
         .with(header::CONTENT_TYPE, stored.content_type.clone());

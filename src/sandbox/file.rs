@@ -32,7 +32,7 @@ pub(super) struct FileBody {
     tally: Arc<StatsTally>,
 }
 
-/// Fails after so many more bytes.
+/// Fails after this number of further bytes.
 #[derive(Debug)]
 struct Cut {
     after: u64,

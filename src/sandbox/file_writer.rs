@@ -57,10 +57,7 @@ impl FileWriter {
     /// Completes the asset; false when it was deleted in the meantime.
     pub(super) async fn finish(mut self, content_type: HeaderValue) -> io::Result<bool> {
         self.file.flush().await?;
-        let mut digest = String::with_capacity(64);
-        for byte in self.digest.finalize() {
-            digest.push_str(&format!("{byte:02x}"));
-        }
+        let digest = hex::encode(self.digest.finalize());
         let UploadGuard { store, id } = &self.upload;
         Ok(store.complete(id, digest, content_type))
     }

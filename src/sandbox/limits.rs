@@ -142,7 +142,7 @@ impl SandboxLimits {
     }
 }
 
-/// A token bucket, kept as the time at which it is full again: exact, with nothing to refill.
+/// A token bucket, stored as the time at which it is full again: exact, with nothing to refill.
 #[derive(Debug, Default)]
 struct TokenBucket {
     full_at: Option<Instant>,

@@ -1,5 +1,5 @@
-//! Answers of another form than documented, which a client has to take all the same: each can be
-//! switched on.
+//! Responses of another form than documented, which a client has to take all the same: each can
+//! be switched on.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +9,15 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use strum::VariantArray;
 
 use super::operation::SandboxOperation;
 use super::reply::{ReplyContent, SandboxReply};
 
-/// One way in which the answers of the API or of the token endpoint are odd.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// One way in which the responses of the API or of the token endpoint are odd.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum ResponseOddity {
     /// `"size": "4"`, also where an asset is created.
@@ -69,32 +72,7 @@ pub enum ResponseOddity {
 
 impl ResponseOddity {
     /// All of them.
-    pub const ALL: &'static [Self] = &[
-        Self::SizeAsText,
-        Self::SizeAsFraction,
-        Self::ExpiryInSeconds,
-        Self::ExpiryInMilliseconds,
-        Self::ExpiryAsDigits,
-        Self::TypeAsList,
-        Self::NameAsObject,
-        Self::IdAsNumber,
-        Self::CapitalNames,
-        Self::NamesWithUnderscores,
-        Self::Wrapped,
-        Self::Listed,
-        Self::Blanks,
-        Self::ByteOrderMark,
-        Self::TrailingText,
-        Self::UnknownFields,
-        Self::NoContentType,
-        Self::PlainContentType,
-        Self::Ok,
-        Self::Created,
-        Self::Accepted,
-        Self::LifeAsText,
-        Self::LifeOfNothing,
-        Self::NoLife,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 }
 
 /// Those that are switched on.
@@ -111,8 +89,8 @@ impl ActiveOddities {
         self.0.lock().contains(&oddity)
     }
 
-    /// Alters a success of the token endpoint or of assets; refusals and storage's answers stay as
-    /// they are.
+    /// Alters a success of the token endpoint or of assets; refusals and storage's responses stay
+    /// as they are.
     pub(super) fn alter(&self, operation: SandboxOperation, reply: &mut SandboxReply) {
         use SandboxOperation::{CreateAsset, DeleteAsset, GetAsset, Token};
         if !matches!(operation, Token | CreateAsset | GetAsset | DeleteAsset)
@@ -125,7 +103,7 @@ impl ActiveOddities {
                 alter_fields(*oddity, operation, object);
             }
         }
-        // What the whole looks like comes when its fields are settled.
+        // The form of the whole is changed last, when its fields are final.
         for oddity in self.0.lock().iter() {
             alter_whole(*oddity, operation, reply);
         }
@@ -163,11 +141,9 @@ fn alter_fields(
             alter_one(object, "contentType", |content_type| json!([content_type]))
         }
         ResponseOddity::NameAsObject => alter_one(object, "name", |name| json!({ "value": name })),
-        ResponseOddity::IdAsNumber => alter_one(object, "id", |id| {
-            id.as_str()
-                .and_then(|id| id.parse::<u64>().ok())
-                .map_or(id.clone(), Value::from)
-        }),
+        ResponseOddity::IdAsNumber => {
+            alter_one(object, "id", |id| number(id).unwrap_or_else(|| id.clone()))
+        }
         _ => {}
     }
 }
@@ -178,11 +154,16 @@ fn alter_one(object: &mut Map<String, Value>, field: &str, alter: impl FnOnce(&V
     object.insert(field.to_owned(), value);
 }
 
+fn number(id: &Value) -> Option<Value> {
+    let number: u64 = id.as_str()?.parse().ok()?;
+    Some(number.into())
+}
+
 fn milliseconds(expiry: &Value) -> i64 {
-    expiry
-        .as_str()
-        .and_then(|text| text.parse::<Timestamp>().ok())
-        .map_or(0, Timestamp::as_millisecond)
+    match expiry.as_str().map(str::parse::<Timestamp>) {
+        Some(Ok(expiry)) => expiry.as_millisecond(),
+        _ => 0,
+    }
 }
 
 fn alter_whole(oddity: ResponseOddity, operation: SandboxOperation, reply: &mut SandboxReply) {
@@ -198,16 +179,7 @@ fn alter_whole(oddity: ResponseOddity, operation: SandboxOperation, reply: &mut 
     let text = |text: String| ReplyContent::Text("application/json", Bytes::from(text));
     match oddity {
         ResponseOddity::CapitalNames => rename(json, |name| name[..1].to_uppercase() + &name[1..]),
-        ResponseOddity::NamesWithUnderscores => rename(json, |name| {
-            name.chars()
-                .flat_map(|c| {
-                    c.is_uppercase()
-                        .then_some('_')
-                        .into_iter()
-                        .chain(c.to_lowercase())
-                })
-                .collect()
-        }),
+        ResponseOddity::NamesWithUnderscores => rename(json, with_underscores),
         ResponseOddity::UnknownFields => *json = surrounded(json),
         ResponseOddity::Wrapped if operation != SandboxOperation::Token => {
             *json = json!({ "asset": json })
@@ -226,12 +198,23 @@ fn alter_whole(oddity: ResponseOddity, operation: SandboxOperation, reply: &mut 
     }
 }
 
+/// `content_url` for `contentUrl`.
+fn with_underscores(name: &str) -> String {
+    let mut underscored = String::new();
+    for c in name.chars() {
+        if c.is_uppercase() {
+            underscored.push('_');
+        }
+        underscored.extend(c.to_lowercase());
+    }
+    underscored
+}
+
 fn rename(json: &mut Value, name: impl Fn(&str) -> String) {
     if let Value::Object(object) = json {
-        *object = std::mem::take(object)
-            .into_iter()
-            .map(|(known, value)| (name(&known), value))
-            .collect();
+        for (known, value) in std::mem::take(object) {
+            object.insert(name(&known), value);
+        }
     }
 }
 

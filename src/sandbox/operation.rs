@@ -1,9 +1,12 @@
 //! The stand-in's operations.
 
 use serde::{Deserialize, Serialize};
+use strum::VariantArray;
 
-/// What can be asked of the stand-in, counted and made to fail by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// What can be requested of the stand-in, counted and made to fail by name.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum SandboxOperation {
     /// `POST /token`
@@ -36,19 +39,5 @@ pub enum SandboxOperation {
 
 impl SandboxOperation {
     /// All of them.
-    pub const ALL: &'static [Self] = &[
-        Self::Token,
-        Self::CreateAsset,
-        Self::GetAsset,
-        Self::DeleteAsset,
-        Self::CreateAccount,
-        Self::ListAccounts,
-        Self::GetAccount,
-        Self::ReplaceAccount,
-        Self::DeleteAccount,
-        Self::ListChannels,
-        Self::GetChannel,
-        Self::Upload,
-        Self::Download,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 }

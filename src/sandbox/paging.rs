@@ -1,4 +1,4 @@
-//! Lists in pages, where a caller asks for pages.
+//! Lists in pages, where a caller requests pages.
 
 use http::{StatusCode, Uri};
 use serde_json::{Value, json};
@@ -10,14 +10,14 @@ pub(super) const PARAMETERS: &[&str] = &["$pagenum", "$pagesize", "pagenum", "pa
 
 const LARGEST: usize = 250;
 
-/// One page, counted from 1; without a size all is one page that nobody asked for.
+/// One page, counted from 1; without a size all is one page that wasn't requested.
 pub(super) struct PageRequest {
     number: usize,
     size: Option<usize>,
 }
 
 impl PageRequest {
-    pub(super) fn asked_for(uri: &Uri) -> Result<Self, ApiRefusal> {
+    pub(super) fn from_uri(uri: &Uri) -> Result<Self, ApiRefusal> {
         let mut page = Self {
             number: 1,
             size: None,
@@ -44,7 +44,7 @@ impl PageRequest {
         Ok(page)
     }
 
-    /// The answer's body: the list under `key`, which is singular.
+    /// The reply's body: the list under `key`, which is singular.
     pub(super) fn of(&self, key: &str, all: Vec<Value>) -> Value {
         let Some(size) = self.size else {
             return json!({key: all});

@@ -17,7 +17,7 @@ pub(super) enum RequestedRange {
 }
 
 /// Reads the header's value for a file of `size` bytes, at least one.
-pub(super) fn asked(header: &str, size: u64) -> RequestedRange {
+pub(super) fn requested(header: &str, size: u64) -> RequestedRange {
     match header.split_once('=') {
         Some((unit, spec)) if unit.eq_ignore_ascii_case("bytes") => {
             read(spec.trim(), size).unwrap_or(RequestedRange::Nothing)
@@ -65,14 +65,18 @@ mod tests {
             ("bytes=-1", 9..=9),
             ("bytes=-99", 0..=9),
         ] {
-            assert_eq!(asked(header, 10), RequestedRange::For(range), "{header}");
+            assert_eq!(
+                requested(header, 10),
+                RequestedRange::For(range),
+                "{header}"
+            );
         }
     }
 
     #[test]
     fn what_lies_beyond_the_file_is_told_from_nonsense() {
         for header in ["bytes=10-", "bytes=10-12", "bytes=-0"] {
-            assert_eq!(asked(header, 10), RequestedRange::Beyond, "{header}");
+            assert_eq!(requested(header, 10), RequestedRange::Beyond, "{header}");
         }
         for header in [
             "bytes",
@@ -83,7 +87,7 @@ mod tests {
             "lines=1-2",
             "bytes=0-1,4-5",
         ] {
-            assert_eq!(asked(header, 10), RequestedRange::Nothing, "{header}");
+            assert_eq!(requested(header, 10), RequestedRange::Nothing, "{header}");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! Small request bodies, read whole under a bound. Files never come this way.
+//! Small request bodies, read to the end under a bound. Files never come this way.
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 
@@ -13,8 +13,10 @@ pub(super) struct UnreadableBody;
 
 /// The body, if it isn't larger than `max` bytes.
 pub(super) async fn read(request: Request<Incoming>, max: usize) -> Result<Bytes, UnreadableBody> {
-    let body = Limited::new(request.into_body(), max).collect().await;
-    body.map(|body| body.to_bytes()).map_err(|_| UnreadableBody)
+    match Limited::new(request.into_body(), max).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(_) => Err(UnreadableBody),
+    }
 }
 
 /// The body of a request to the API, which has to be JSON. The codes aren't documented; only the
@@ -27,17 +29,17 @@ pub(super) async fn read_json(request: Request<Incoming>, max: usize) -> Result<
             "send application/json",
         ));
     }
-    let unreadable = |_| {
-        ApiRefusal::new(
+    match read(request, max).await {
+        Ok(body) => Ok(body),
+        Err(UnreadableBody) => Err(ApiRefusal::new(
             StatusCode::BAD_REQUEST,
             "400-100",
             "the body is too large or broke off",
-        )
-    };
-    read(request, max).await.map_err(unreadable)
+        )),
+    }
 }
 
-/// Reads to the end and keeps nothing. A body that breaks off has ended, too.
+/// Reads to the end and stores nothing. A body that breaks off has ended, too.
 pub(super) async fn discard(request: Request<Incoming>) {
     let mut body = request.into_body();
     while let Some(Ok(_)) = body.frame().await {}
@@ -45,10 +47,9 @@ pub(super) async fn discard(request: Request<Incoming>) {
 
 /// Whether the body is declared to be of `wanted` type, whatever its parameters.
 pub(super) fn is_of_type(headers: &HeaderMap, wanted: &str) -> bool {
-    let declared = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let Some(Ok(declared)) = headers.get(header::CONTENT_TYPE).map(HeaderValue::to_str) else {
+        return false;
+    };
     let essence = declared.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case(wanted)
 }

@@ -1,4 +1,4 @@
-//! Answers, kept as what they mean until the last moment, so that faults can alter them.
+//! Replies, which are serialized at the last moment, so that faults can alter them.
 
 use std::io;
 use std::pin::Pin;
@@ -32,7 +32,7 @@ pub(super) enum ReplyContent {
     File(FileBody),
     /// What is sent without a `Content-Type`.
     Untyped(Bytes),
-    /// No answer at all: the connection closes, or the stream is reset.
+    /// No reply at all: the connection closes, or the stream is reset.
     Cut,
 }
 
@@ -60,7 +60,7 @@ impl SandboxReply {
         )
     }
 
-    /// No answer: the connection is cut.
+    /// No reply: the connection is cut.
     pub(super) fn cut() -> Self {
         Self::new(StatusCode::OK, ReplyContent::Cut)
     }
@@ -152,7 +152,7 @@ impl ApiRefusal {
         self
     }
 
-    /// `for_users` adds the message that is only sent when asked for.
+    /// `for_users` adds the message that is only sent on request.
     pub(super) fn into_reply(self, for_users: bool) -> SandboxReply {
         let mut body = json!({"code": self.code, "developerMessage": self.message});
         if !self.details.is_empty() {

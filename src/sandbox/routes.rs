@@ -1,4 +1,4 @@
-//! Which path and method asks for what.
+//! Which operation a path and method mean.
 
 use http::{HeaderValue, Method, StatusCode, header};
 
@@ -105,16 +105,14 @@ impl RouteTable {
         method: &Method,
         path: &str,
     ) -> Result<(RouteTarget, String), RouteError> {
-        let found = self.0.at(path).map_err(|_| RouteError::Nowhere)?;
-        let target = found
-            .value
-            .iter()
-            .find(|(known, _)| known == method)
-            .map(|(_, target)| *target);
-        let id = found.params.get("id").unwrap_or_default().to_owned();
-        target
-            .map(|target| (target, id))
-            .ok_or(RouteError::WrongMethod(found.value))
+        let Ok(found) = self.0.at(path) else {
+            return Err(RouteError::Nowhere);
+        };
+        let Some((_, target)) = found.value.iter().find(|(known, _)| known == method) else {
+            return Err(RouteError::WrongMethod(found.value));
+        };
+        let id = found.params.get("id").unwrap_or_default();
+        Ok((*target, id.to_owned()))
     }
 }
 

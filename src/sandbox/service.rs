@@ -1,4 +1,4 @@
-//! The stand-in as a service: a request comes in, perhaps meets a fault, and is answered.
+//! The stand-in as a service: a request comes in, perhaps meets a fault, and gets a response.
 
 use std::convert::Infallible;
 use std::future;
@@ -15,13 +15,12 @@ use super::operation::SandboxOperation;
 use super::reply::{ReplyBody, ReplyContent, SandboxReply};
 use super::routes::RouteTarget;
 use super::state::SandboxState;
-use super::storage::StorageRefusal;
 use super::{accounts, assets, channels, control, download, reading, upload};
 
 impl SandboxState {
-    /// Answers one request. `Date` is set here unless a fault sets it, or hyper would set the right
-    /// one.
-    pub(super) async fn answer(
+    /// Responds to one request. `Date` is set here unless a fault sets it, or hyper would set the
+    /// right one.
+    pub(super) async fn respond(
         self: Arc<Self>,
         request: Request<Incoming>,
     ) -> Result<Response<ReplyBody>, Infallible> {
@@ -34,7 +33,7 @@ impl SandboxState {
             Ok((RouteTarget::Stats, _)) => control::stats(&self),
             Ok((RouteTarget::Reset, _)) => control::reset(&self),
             Ok((RouteTarget::PutChannel, _)) => control::put_channel(&self, request).await,
-            Err(lost) => lost.into_reply(),
+            Err(error) => error.into_reply(),
         };
         if !reply.headers.contains_key(DATE) {
             reply
@@ -61,7 +60,7 @@ impl SandboxState {
             }
         };
         if !matches!(reply.content, ReplyContent::Cut) {
-            self.tally.answered(operation, reply.status);
+            self.tally.responded(operation, reply.status);
         }
         reply
     }
@@ -76,7 +75,7 @@ impl SandboxState {
             let mut reply = if fault.close {
                 SandboxReply::cut()
             } else {
-                fault.answer().unwrap_or(right)
+                fault.reply().unwrap_or(right)
             };
             fault.alter(&mut reply);
             return reply;
@@ -84,7 +83,7 @@ impl SandboxState {
         if fault.close {
             return SandboxReply::cut();
         }
-        let mut reply = match fault.answer() {
+        let mut reply = match fault.reply() {
             Some(reply) if fault.cut_after.is_none() => {
                 reading::discard(request).await;
                 reply
@@ -102,21 +101,23 @@ impl SandboxState {
         request: Request<Incoming>,
         fault: Option<&Fault>,
     ) -> SandboxReply {
-        let for_users = request
-            .headers()
-            .get("x-egain-error-message")
-            .is_some_and(|wanted| wanted == "yes");
+        let for_users = match request.headers().get("x-egain-error-message") {
+            Some(wanted) => wanted == "yes",
+            None => false,
+        };
         let result = match operation {
-            SandboxOperation::Token => return self.tokens.answer(&self.config, request).await,
+            SandboxOperation::Token => return self.tokens.respond(&self.config, request).await,
             SandboxOperation::Upload => {
-                return upload::receive(self, id, request, fault)
-                    .await
-                    .unwrap_or_else(StorageRefusal::into_reply);
+                return match upload::receive(self, id, request, fault).await {
+                    Ok(reply) => reply,
+                    Err(refusal) => refusal.into_reply(),
+                };
             }
             SandboxOperation::Download => {
-                return download::send(self, id, &request, fault)
-                    .await
-                    .unwrap_or_else(StorageRefusal::into_reply);
+                return match download::send(self, id, &request, fault).await {
+                    Ok(reply) => reply,
+                    Err(refusal) => refusal.into_reply(),
+                };
             }
             SandboxOperation::CreateAsset => assets::create(self, request).await,
             SandboxOperation::GetAsset => assets::get(self, id, &request),
@@ -129,6 +130,9 @@ impl SandboxState {
             SandboxOperation::ListChannels => channels::list(self, &request),
             SandboxOperation::GetChannel => channels::get(self, id, &request),
         };
-        result.unwrap_or_else(|refusal| refusal.into_reply(for_users))
+        match result {
+            Ok(reply) => reply,
+            Err(refusal) => refusal.into_reply(for_users),
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What was asked and answered, counted.
+//! Calls and the responses to them, counted.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub struct CallStats {
     pub calls: u64,
     /// That met a fault.
     pub faulted: u64,
-    /// That were answered, by status. A cut connection is no answer.
+    /// Responses by status. A cut connection is none.
     pub answers: BTreeMap<u16, u64>,
     /// That were there at one time, at most.
     pub most_at_once: u64,
@@ -51,7 +51,7 @@ impl SandboxStats {
             .map_or(0, |calls| calls.calls)
     }
 
-    /// How often `operation` was answered with `status`.
+    /// How many responses of `operation` had `status`.
     pub fn answers(&self, operation: SandboxOperation, status: StatusCode) -> u64 {
         let answers = self.operations.get(&operation).map(|calls| &calls.answers);
         answers
@@ -70,7 +70,7 @@ pub(super) struct Presence {
 impl Drop for Presence {
     fn drop(&mut self) {
         let mut operations = self.tally.operations.lock();
-        // Counted anew since, if it isn't there.
+        // A reset may have removed it.
         let calls = operations.entry(self.operation).or_default();
         calls.now = calls.now.saturating_sub(1);
     }
@@ -99,7 +99,7 @@ impl StatsTally {
         }
     }
 
-    pub(super) fn answered(&self, operation: SandboxOperation, status: StatusCode) {
+    pub(super) fn responded(&self, operation: SandboxOperation, status: StatusCode) {
         *self
             .operations
             .lock()

@@ -36,24 +36,25 @@ pub(super) enum TokenRefusal {
 }
 
 impl IssuedTokens {
-    /// Answers `POST /token`.
-    pub(super) async fn answer(
+    /// Responds to `POST /token`.
+    pub(super) async fn respond(
         &self,
         config: &SandboxConfig,
         request: Request<Incoming>,
     ) -> SandboxReply {
-        let result = read(request)
-            .await
-            .and_then(|form| authorize(&form, config));
-        let reply = match result {
+        let scopes = match read(request).await {
+            Ok(form) => authorize(&form, config),
+            Err(denied) => Err(denied),
+        };
+        let reply = match scopes {
             Ok(scopes) => self.issue(scopes, config),
-            Err(error) => error.into_reply(),
+            Err(denied) => denied.into_reply(),
         };
         reply.with(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
     }
 
     fn issue(&self, scopes: Vec<String>, config: &SandboxConfig) -> SandboxReply {
-        // Recognisable, so that whoever uses the stand-in can search for it where no token belongs.
+        // Recognisable, so that tests with the stand-in can search for it where no token belongs.
         let token = format!(
             "sandbox-token-{}{}",
             Uuid::new_v4().simple(),
@@ -73,10 +74,10 @@ impl IssuedTokens {
     /// Whether `token` is good and has one of `scopes`.
     pub(super) fn check(&self, token: &str, scopes: &[&str]) -> Result<(), TokenRefusal> {
         let tokens = self.0.lock();
-        let grant = tokens
-            .get(token)
-            .filter(|grant| grant.expires > Instant::now())
-            .ok_or(TokenRefusal::Unknown)?;
+        let grant = match tokens.get(token) {
+            Some(grant) if grant.expires > Instant::now() => grant,
+            _ => return Err(TokenRefusal::Unknown),
+        };
         let allowed = grant
             .scopes
             .iter()
@@ -119,10 +120,10 @@ async fn read(request: Request<Incoming>) -> Result<Form, Denied> {
             "send client_id and client_secret in the body, not as a header",
         ));
     }
-    let body = reading::read(request, MAX_FORM)
-        .await
-        .map_err(|_| Denied("invalid_request", "the form can't be read"))?;
-    parse(&body)
+    match reading::read(request, MAX_FORM).await {
+        Ok(body) => parse(&body),
+        Err(_) => Err(Denied("invalid_request", "the form can't be read")),
+    }
 }
 
 fn parse(body: &[u8]) -> Result<Form, Denied> {
@@ -135,7 +136,7 @@ fn parse(body: &[u8]) -> Result<Form, Denied> {
     Ok(form)
 }
 
-/// The scopes that the form asks for, if the client may have them.
+/// The scopes that the form requests, if the client may have them.
 fn authorize(form: &Form, config: &SandboxConfig) -> Result<Vec<String>, Denied> {
     match form.get("grant_type").map(String::as_str) {
         Some("client_credentials") => {}
@@ -148,28 +149,23 @@ fn authorize(form: &Form, config: &SandboxConfig) -> Result<Vec<String>, Denied>
     {
         return Err(Denied("invalid_client", "unknown client or wrong secret"));
     }
-    let asked = form.get("scope").filter(|scope| !scope.is_empty());
-    scopes(
-        asked.ok_or(Denied("invalid_scope", "scope is missing"))?,
-        &config.scopes,
-    )
+    match form.get("scope") {
+        Some(requested) if !requested.is_empty() => scopes(requested, &config.scopes),
+        _ => Err(Denied("invalid_scope", "scope is missing")),
+    }
 }
 
-/// `.default` stands for everything that the client may have.
-fn scopes(asked: &str, allowed: &[String]) -> Result<Vec<String>, Denied> {
-    let asked: BTreeSet<&str> = asked
-        .split(' ')
-        .map(|scope| scope.strip_prefix(SCOPE_PREFIX).unwrap_or(scope))
-        .collect();
-    if asked.contains(".default") {
+/// `.default` means everything that the client may have.
+fn scopes(requested: &str, allowed: &[String]) -> Result<Vec<String>, Denied> {
+    let mut scopes = BTreeSet::new();
+    for scope in requested.split(' ') {
+        scopes.insert(scope.strip_prefix(SCOPE_PREFIX).unwrap_or(scope).to_owned());
+    }
+    if scopes.contains(".default") {
         return Ok(allowed.to_vec());
     }
-    let known = asked
-        .iter()
-        .all(|scope| allowed.iter().any(|allowed| allowed == scope));
-    let scopes = asked.into_iter().map(str::to_owned).collect();
-    if known {
-        Ok(scopes)
+    if scopes.iter().all(|scope| allowed.contains(scope)) {
+        Ok(scopes.into_iter().collect())
     } else {
         Err(Denied(
             "invalid_scope",

@@ -1,7 +1,7 @@
-//! What type a name's extension stands for. eGain derives it so, as there is no field for it.
+//! What type a name's extension means. eGain derives it so, as there is no field for it.
 
 /// For extensions that are common in messaging: types that `mime_guess` lacks, or that are right
-/// where it knows only an alias. The first one is what eGain is taken to answer.
+/// where it knows only an alias. The first one is what eGain is taken to respond with.
 const MESSAGING: &[(&str, &str)] = &[
     ("3gp", "video/3gpp"),
     ("aif", "audio/x-aiff"),
@@ -49,15 +49,17 @@ pub(super) fn fits(declared: &str, name: &str) -> bool {
 
 /// Whether `name` has an extension and something before it.
 pub(super) fn has_extension(name: &str) -> bool {
-    name.rsplit_once('.')
-        .is_some_and(|(stem, extension)| !stem.is_empty() && !extension.is_empty())
+    match name.rsplit_once('.') {
+        Some((stem, extension)) => !stem.is_empty() && !extension.is_empty(),
+        None => false,
+    }
 }
 
 fn candidates(name: &str) -> impl Iterator<Item = &'static str> {
-    let extension = name
-        .rsplit_once('.')
-        .map_or("", |(_, extension)| extension)
-        .to_ascii_lowercase();
+    let extension = match name.rsplit_once('.') {
+        Some((_, extension)) => extension.to_ascii_lowercase(),
+        None => String::new(),
+    };
     let guesses = mime_guess::from_ext(&extension).iter_raw();
     MESSAGING
         .iter()

@@ -25,20 +25,24 @@ pub(super) async fn receive(
     let claims = state
         .signer
         .verify(request.uri(), &Method::POST, id, state.clock.now())?;
-    let asset = state.asset_store.view(id).ok_or_else(gone)?;
+    let Some(asset) = state.asset_store.view(id) else {
+        return Err(gone());
+    };
     check_length(request.headers(), &asset)?;
     if state.config.check_type {
         check_type(request.headers(), &asset)?;
     }
     let content_type = declared_type(request.headers());
-    let mut writer = FileWriter::open(&state.asset_store, id, claims.jti)
-        .await?
-        .map_err(closed)?;
+    let mut writer = match FileWriter::open(&state.asset_store, id, claims.jti).await? {
+        Ok(writer) => writer,
+        Err(refusal) => return Err(closed(refusal)),
+    };
     let cut_after = fault.and_then(|fault| fault.cut_after);
     if !take(state, request, &mut writer, cut_after).await? {
-        return Ok(fault
-            .and_then(Fault::answer)
-            .unwrap_or_else(SandboxReply::cut));
+        return Ok(match fault.and_then(Fault::reply) {
+            Some(reply) => reply,
+            None => SandboxReply::cut(),
+        });
     }
     if writer.received() != asset.size {
         return Err(wrong_length(writer.received(), &asset));
@@ -99,10 +103,10 @@ fn declared_type(headers: &HeaderMap) -> HeaderValue {
 }
 
 fn check_type(headers: &HeaderMap, asset: &AssetView) -> Result<(), StorageRefusal> {
-    let declared = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let declared = match headers.get(header::CONTENT_TYPE).map(HeaderValue::to_str) {
+        Some(Ok(declared)) => declared,
+        _ => "",
+    };
     if types::fits(declared, &asset.name) {
         return Ok(());
     }

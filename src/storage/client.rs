@@ -55,8 +55,8 @@ impl StorageClient {
     }
 
     /// Takes over a URL that eGain gave, if it names a host that is allowed (SSRF guard).
-    pub fn admit(&self, given: &SignedUrl) -> Result<SignedUrl, Error> {
-        ssrf_guard::check_url(&self.config, given)
+    pub fn admit(&self, url: &SignedUrl) -> Result<SignedUrl, Error> {
+        ssrf_guard::check_url(&self.config, url)
     }
 
     /// A file will be sent soon, most likely to the storage host of the previous upload. While the

@@ -25,7 +25,10 @@ pub struct StorageConfig {
 }
 
 /// The method of uploads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
+)]
+#[strum(serialize_all = "kebab-case")]
 pub enum UploadMethod {
     /// What the signature's JWT names, else PUT for a cloud store's signature, else POST.
     Auto,
@@ -36,7 +39,10 @@ pub enum UploadMethod {
 }
 
 /// The `Content-Type` of uploads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
+)]
+#[strum(serialize_all = "kebab-case")]
 pub enum UploadContentType {
     /// The file's.
     File,

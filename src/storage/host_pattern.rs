@@ -24,48 +24,54 @@ impl FromStr for HostPattern {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || {
-            format!(
-                "{text:?} is not a host: \
-                 write storage.example.com, storage.example.com:8443 or *.example.com"
-            )
+        let Some(suffix) = text.strip_prefix("*.") else {
+            return exact(text).ok_or_else(|| no_host(text));
         };
-        if let Some(suffix) = text.strip_prefix("*.") {
-            let Ok(Host::Domain(suffix)) = Host::parse(suffix) else {
-                return Err(wrong());
-            };
-            if suffix.contains('*') {
-                return Err(wrong());
-            }
-            // `*.com`, `*.co.uk` or `*.blob.core.windows.net` would trust the whole world that it
-            // means to keep out.
-            if psl::suffix_str(&suffix).is_none_or(|public| public.len() >= suffix.len()) {
-                return Err(format!(
-                    "{text:?} is everybody's: \
-                     anyone can have a name below {suffix}; name a host of your own"
-                ));
-            }
-            return Ok(Self::Below(format!(".{suffix}")));
+        let Ok(Host::Domain(suffix)) = Host::parse(suffix) else {
+            return Err(no_host(text));
+        };
+        if suffix.contains('*') {
+            return Err(no_host(text));
         }
-        // Only the parser of URLs knows where the port begins in `[::1]:80`; it hides the scheme's
-        // own port.
-        let bracketed = text.parse::<Ipv6Addr>().map(|v6| format!("[{v6}]"));
-        let text = bracketed.as_deref().unwrap_or(text);
-        if text.ends_with(':') {
-            return Err(wrong());
+        // `*.com`, `*.co.uk` or `*.blob.core.windows.net` would trust the whole world that it means
+        // to keep out.
+        if psl::suffix_str(&suffix).is_none_or(|public| public.len() >= suffix.len()) {
+            return Err(format!(
+                "{text:?} is everybody's: \
+                 anyone can have a name below {suffix}; name a host of your own"
+            ));
         }
-        let url = Url::parse(&format!("http://{text}")).map_err(|_| wrong())?;
-        let host = url
-            .host()
-            .filter(|_| url.path() == "/" && url.username().is_empty())
-            .ok_or_else(wrong)?
-            .to_owned();
-        let port = url.port().or_else(|| text.ends_with(":80").then_some(80));
-        if text.contains(['*', '/', '?', '#']) {
-            return Err(wrong());
-        }
-        Ok(Self::Exact { host, port })
+        Ok(Self::Below(format!(".{suffix}")))
     }
+}
+
+fn no_host(text: &str) -> String {
+    format!(
+        "{text:?} is not a host: \
+         write storage.example.com, storage.example.com:8443 or *.example.com"
+    )
+}
+
+fn exact(text: &str) -> Option<HostPattern> {
+    // Only the parser of URLs knows where the port begins in `[::1]:80`; it hides the scheme's own
+    // port.
+    let text: &str = match text.parse::<Ipv6Addr>() {
+        Ok(v6) => &format!("[{v6}]"),
+        Err(_) => text,
+    };
+    if text.ends_with(':') || text.contains(['*', '/', '?', '#']) {
+        return None;
+    }
+    let url = Url::parse(&format!("http://{text}")).ok()?;
+    let host = url.host()?.to_owned();
+    if url.path() != "/" || !url.username().is_empty() {
+        return None;
+    }
+    let port = match url.port() {
+        None if text.ends_with(":80") => Some(80),
+        port => port,
+    };
+    Some(HostPattern::Exact { host, port })
 }
 
 impl fmt::Display for HostPattern {

@@ -18,7 +18,7 @@ use crate::telemetry::traces::{self, stage_span};
 use crate::types::error::{Error, ErrorCode, Stage};
 use crate::types::secret::SignedUrl;
 
-/// What storage gave: bytes (200, 206), or a verdict on the request's conditions (304, 412, 416).
+/// Storage's response: bytes (200, 206), or a verdict on the request's conditions (304, 412, 416).
 pub struct StoredObject {
     /// One of 200, 206, 304, 412, 416.
     pub status: StatusCode,
@@ -33,7 +33,7 @@ pub struct StoredObject {
 const READ_AHEAD: u64 = 64 * 1024;
 
 impl StorageClient {
-    /// Reads what is wanted. An answer to something else is storage's fault.
+    /// Reads what is wanted. A response to something else is storage's error.
     pub async fn read(
         &self,
         url: &SignedUrl,
@@ -54,7 +54,7 @@ impl StorageClient {
         self.observe("download", began, &result);
         let response = result?;
         let framing = BodyFraming::of(response.headers(), response.body().size_hint().exact());
-        let end = wanted.judge(response.status(), response.headers(), framing)?;
+        let end = wanted.check_response(response.status(), response.headers(), framing)?;
         self.object(response, end).await
     }
 
@@ -64,7 +64,7 @@ impl StorageClient {
         end: BodyEnd,
     ) -> Result<StoredObject, Error> {
         let (mut head, body) = response.into_parts();
-        end.tell(&mut head.headers);
+        end.write_length(&mut head.headers);
         if !head.status.is_success() {
             // What storage says beyond the verdict isn't passed on: it tends to quote the
             // signature.
@@ -82,18 +82,13 @@ impl StorageClient {
         let body = MinRateBody::new(body, limits, |_| stalled());
         let body = match end {
             BodyEnd::Exactly(length) => {
-                // What can be taken up again needn't be waited for.
-                let least = if is_resumable(&head.headers) {
-                    1
-                } else {
-                    length.min(READ_AHEAD) as usize
-                };
+                let least = least_read_ahead(&head.headers, length);
                 let exact = ExactLengthBody::new(
                     body,
                     length,
                     Box::new(move |actual| other_length(actual, length)),
                 );
-                // What is wrong so far can still be told as an error; later there is only the cut.
+                // Until now an error can be reported; later the connection can only be cut.
                 BoxBody::new(PeekedBody::at(BoxBody::new(exact), least).await?)
             }
             BodyEnd::Framed(_) | BodyEnd::Marked => BoxBody::new(body),
@@ -106,10 +101,13 @@ impl StorageClient {
     }
 }
 
-fn is_resumable(headers: &HeaderMap) -> bool {
-    headers
-        .get(ETAG)
-        .is_some_and(|tag| tag.as_bytes().starts_with(b"\""))
+/// How many bytes are read before the client gets a head. A download that can be resumed, thanks to
+/// its strong validator, needn't wait for more than one.
+fn least_read_ahead(headers: &HeaderMap, length: u64) -> usize {
+    match headers.get(ETAG) {
+        Some(tag) if tag.as_bytes().starts_with(b"\"") => 1,
+        _ => length.min(READ_AHEAD) as usize,
+    }
 }
 
 fn nothing() -> BoxBody {
@@ -120,7 +118,7 @@ fn late() -> Error {
     Error::storage(
         ErrorCode::UpstreamTimeout,
         Stage::Fetch,
-        "storage didn't answer in time: try again",
+        "storage didn't respond in time: try again",
     )
 }
 
@@ -130,7 +128,7 @@ fn unreachable() -> Error {
         Stage::Fetch,
         "storage can't be reached: try again",
     )
-    .retryable(true)
+    .with_retryable(true)
 }
 
 fn cut() -> Error {
@@ -139,14 +137,14 @@ fn cut() -> Error {
         Stage::Fetch,
         "storage broke the connection in the middle: try again",
     )
-    .retryable(true)
+    .with_retryable(true)
 }
 
 fn stalled() -> Error {
     Error::storage(
         ErrorCode::UpstreamTimeout,
         Stage::Fetch,
-        "storage gave no byte for too long: try again",
+        "storage sent no byte for too long: try again",
     )
 }
 
@@ -155,13 +153,15 @@ fn other_length(actual: u64, length: u64) -> Error {
         cut()
     } else {
         unexpected_response(format!(
-            "gave more than the {length} bytes that the file has"
+            "sent more than the {length} bytes that the file has"
         ))
     }
 }
 
 /// Whether storage refused the URL itself, as it does with one that has died before its time.
-pub fn refuses_url(fault: &Error) -> bool {
-    let status = fault.upstream().and_then(|answer| answer.status);
-    fault.stage() == Stage::Fetch && matches!(status, Some(401 | 403 | 404 | 410))
+pub fn refuses_url(error: &Error) -> bool {
+    let Some(response) = error.upstream() else {
+        return false;
+    };
+    error.stage() == Stage::Fetch && matches!(response.status, Some(401 | 403 | 404 | 410))
 }

@@ -1,4 +1,4 @@
-//! Sending a file: the exact length, sented for a storage that stops taking bytes.
+//! Sending a file of exactly the promised length, and giving up a storage that takes no bytes.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -41,8 +41,8 @@ pub struct PutPayload<'a, B> {
 impl StorageClient {
     /// Sends a file. Ok means that storage has confirmed the whole of it.
     ///
-    /// A fault of the body itself comes back as it is. Dropping the future cuts the connection, and
-    /// storage never sees a complete file.
+    /// An error of the body itself comes back as it is. Dropping the future cuts the connection,
+    /// and storage never sees a complete file.
     pub async fn send<B>(&self, url: &SignedUrl, payload: PutPayload<'_, B>) -> Result<(), Error>
     where
         B: Body<Data = Bytes, Error = Error> + Send + Sync + Unpin + 'static,
@@ -56,8 +56,8 @@ impl StorageClient {
             UploadContentType::File => payload.content_type,
             UploadContentType::OctetStream => "application/octet-stream",
         };
-        let content_type = HeaderValue::try_from(content_type)
-            .expect("a type that was sniffed can stand in a header");
+        let content_type =
+            HeaderValue::try_from(content_type).expect("a sniffed type is a valid header value");
         let signature = UrlSignature::of(&url.parsed());
         let method = self.method(&signature);
         let is_azure = signature == UrlSignature::Azure && method == Method::PUT;
@@ -83,7 +83,7 @@ impl StorageClient {
         if result.is_ok() && sent.sent_all() {
             progress.finished();
         }
-        result.and_then(|response| confirm(response, &sent))
+        confirm(result?, &sent)
     }
 
     async fn supervise(
@@ -98,7 +98,10 @@ impl StorageClient {
         loop {
             tokio::select! {
                 biased;
-                result = &mut send => return result.map_err(|error| broken(&error)),
+                result = &mut send => return match result {
+                    Ok(response) => Ok(response),
+                    Err(error) => Err(broken(&error)),
+                },
                 // hyper, and the system behind it, have taken more than storage has: it is judged
                 // by what goes on from there.
                 _ = tick.tick() => {
@@ -125,17 +128,12 @@ impl StorageClient {
         began: Instant,
         result: &Result<Response<Incoming>, Error>,
     ) {
-        self.metrics.upstream_answered(
-            operation,
-            began,
-            match result {
-                Ok(response) => UpstreamOutcome::Answered(response.status()),
-                Err(fault) if fault.code() == ErrorCode::UpstreamTimeout => {
-                    UpstreamOutcome::TimedOut
-                }
-                Err(_) => UpstreamOutcome::Failed,
-            },
-        );
+        let outcome = match result {
+            Ok(response) => UpstreamOutcome::Responded(response.status()),
+            Err(error) if error.code() == ErrorCode::UpstreamTimeout => UpstreamOutcome::TimedOut,
+            Err(_) => UpstreamOutcome::Failed,
+        };
+        self.metrics.record_upstream(operation, began, outcome);
     }
 }
 
@@ -148,14 +146,14 @@ fn confirm(response: Response<Incoming>, sent: &SendProgress) -> Result<(), Erro
         let detail = "storage took the file for later (202) instead of storing it: try again";
         return Err(
             Error::storage(ErrorCode::UploadFailed, Stage::Store, detail)
-                .with_upstream(answered(status)),
+                .with_upstream(upstream_status(status)),
         );
     }
     if !sent.sent_all() {
-        let detail = "storage answered before it had the whole file: try again";
+        let detail = "storage responded before it had the whole file: try again";
         return Err(
             Error::storage(ErrorCode::UploadFailed, Stage::Store, detail)
-                .with_upstream(answered(status)),
+                .with_upstream(upstream_status(status)),
         );
     }
     let body = response.into_body();
@@ -167,17 +165,18 @@ fn confirm(response: Response<Incoming>, sent: &SendProgress) -> Result<(), Erro
 }
 
 fn stalled() -> Error {
-    let detail = "storage took no byte, or gave no answer, for too long: try again";
+    let detail = "storage took no byte, or sent no response, for too long: try again";
     Error::storage(ErrorCode::UpstreamTimeout, Stage::Store, detail)
 }
 
 async fn skim(mut body: Incoming) {
     let mut left = 64 * 1024_usize;
     while let Some(Ok(frame)) = body.frame().await {
-        match left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) {
-            Some(rest) => left = rest,
-            None => return,
-        }
+        let bytes = frame.data_ref().map_or(0, Bytes::len);
+        let Some(rest) = left.checked_sub(bytes) else {
+            return;
+        };
+        left = rest;
     }
 }
 
@@ -187,10 +186,11 @@ fn refused(status: StatusCode) -> Error {
         "storage refused the file with {}: try again",
         status.as_u16()
     );
-    Error::storage(ErrorCode::UploadFailed, Stage::Store, detail).with_upstream(answered(status))
+    Error::storage(ErrorCode::UploadFailed, Stage::Store, detail)
+        .with_upstream(upstream_status(status))
 }
 
-pub(super) fn answered(status: StatusCode) -> UpstreamResponse {
+pub(super) fn upstream_status(status: StatusCode) -> UpstreamResponse {
     UpstreamResponse {
         status: Some(status.as_u16()),
         ..UpstreamResponse::default()
@@ -198,8 +198,8 @@ pub(super) fn answered(status: StatusCode) -> UpstreamResponse {
 }
 
 fn broken(error: &SendError) -> Error {
-    if let Some(fault) = Error::find_in(error) {
-        return fault.clone();
+    if let Some(from_body) = Error::find_in(error) {
+        return from_body.clone();
     }
     let (code, detail) = if error.is_timeout() {
         (

@@ -17,7 +17,7 @@ pub(super) enum UrlSignature {
     Jwt(Method),
     /// Amazon's store, Google's, or one that speaks as they do.
     Cloud,
-    /// Azure's store, which wants to be told what kind of blob it is sent.
+    /// Azure's store, which requires a header with the kind of blob.
     Azure,
     /// Nobody that is known.
     Unknown,
@@ -26,15 +26,14 @@ pub(super) enum UrlSignature {
 impl UrlSignature {
     /// What the query has.
     pub(super) fn of(url: &Url) -> Self {
-        if let Some(method) = url
-            .query_pairs()
-            .find_map(|(_, value)| method_of_jwt(&value))
-        {
-            return Self::Jwt(method);
+        for (_, value) in url.query_pairs() {
+            if let Some(method) = method_of_jwt(&value) {
+                return Self::Jwt(method);
+            }
         }
         let has = |name: &str| {
             url.query_pairs()
-                .any(|(given, value)| given.eq_ignore_ascii_case(name) && !value.is_empty())
+                .any(|(key, value)| key.eq_ignore_ascii_case(name) && !value.is_empty())
         };
         if CLOUD_SIGNATURES.into_iter().any(has) {
             Self::Cloud
@@ -61,13 +60,14 @@ fn method_of_jwt(value: &str) -> Option<Method> {
     struct Claims {
         method: String,
     }
-    let payload = value
-        .split('.')
-        .nth(1)
-        .filter(|_| value.matches('.').count() == 2)?;
-    let claims: Claims =
-        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?)
-            .ok()?;
+    let mut parts = value.split('.');
+    let (Some(_), Some(payload), Some(_), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return None;
+    };
+    let json = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
+    let claims: Claims = serde_json::from_slice(&json).ok()?;
     let method = claims.method.to_ascii_uppercase();
     [Method::POST, Method::PUT]
         .into_iter()

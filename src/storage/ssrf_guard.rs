@@ -30,8 +30,8 @@ fn is_admitted(hosts: &[HostPattern], url: &Url) -> bool {
 
 /// Takes over a URL that eGain gave, if it names a host that is allowed. What follows its host
 /// stays byte for byte as it was signed.
-pub(super) fn check_url(config: &StorageConfig, given: &SignedUrl) -> Result<SignedUrl, Error> {
-    let mut url = given.parsed();
+pub(super) fn check_url(config: &StorageConfig, signed: &SignedUrl) -> Result<SignedUrl, Error> {
+    let mut url = signed.parsed();
     if url.scheme() == "http" && !config.allow_http && url.set_scheme("https").is_err() {
         return Err(disallowed_host("has no usable scheme"));
     }
@@ -44,7 +44,7 @@ pub(super) fn check_url(config: &StorageConfig, given: &SignedUrl) -> Result<Sig
             "names a host that egain.content_hosts doesn't have",
         ));
     }
-    let Some(target) = target(given.expose()) else {
+    let Some(target) = target(signed.expose()) else {
         return Err(unusable_url());
     };
     let checked = format!("{}{target}", url.origin().ascii_serialization());
@@ -72,9 +72,8 @@ fn target(url: &str) -> Option<PathAndQuery> {
     } else {
         format!("/{target}")
     };
-    PathAndQuery::try_from(target.as_str())
-        .ok()
-        .filter(|parsed| parsed.as_str() == target)
+    let parsed = PathAndQuery::try_from(target.as_str()).ok()?;
+    (parsed.as_str() == target).then_some(parsed)
 }
 
 fn disallowed_host(what: &str) -> Error {
@@ -86,7 +85,7 @@ fn disallowed_host(what: &str) -> Error {
 
 pub(super) fn unusable_url() -> Error {
     let detail = "the contentUrl that eGain gave has characters that no request can carry as they \
-                  were signed: ask eGain's support, giving the request id";
+                  were signed: report the request id to eGain's support";
     Error::egain(ErrorCode::UpstreamError, Stage::Sign, detail)
 }
 
@@ -117,8 +116,8 @@ impl Service<Name> for SsrfGuard {
             .iter()
             .any(|pattern| pattern.names(name.as_str()));
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let admitted: Vec<SocketAddr> = found
+            let resolved = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let admitted: Vec<SocketAddr> = resolved
                 .filter(|address| anywhere || is_public(address.ip()))
                 .collect();
             if admitted.is_empty() {

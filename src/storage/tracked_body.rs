@@ -1,4 +1,4 @@
-//! Tells who is waiting for whom while a file is sent: a slow caller is no fault of storage's.
+//! Notes who is waiting for whom while a file is sent: a slow client is no error of storage's.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -41,7 +41,7 @@ impl SendProgress {
         self.state.store(state, Ordering::Release);
     }
 
-    /// How long storage has been what we wait for. A slow source is somebody else's to judge.
+    /// How long the transfer has waited for storage. A slow source is checked elsewhere.
     pub(super) fn storage_idle(&self) -> Duration {
         if self.state.load(Ordering::Acquire) == FOR_SOURCE {
             return Duration::ZERO;

@@ -1,7 +1,7 @@
-//! What an answer of storage is worth: it must be one to what was asked, and as long as the file is
-//! known to be.
+//! Checks a response of storage: it must fit the request, and be as long as the file is known to
+//! be.
 //!
-//! Storage isn't believed: a file that was lost or replaced, a page that asks to sign in and a
+//! Storage isn't believed: a file that was lost or replaced, a sign-in page and a
 //! stream that ends early would otherwise all be a download that went well.
 
 use headers::{ContentRange, HeaderMapExt, TransferEncoding};
@@ -9,10 +9,10 @@ use http::header::{
     CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH,
     IF_UNMODIFIED_SINCE, RANGE,
 };
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::range::RequestedRanges;
-use super::send::answered;
+use super::send::upstream_status;
 use crate::types::error::{Error, ErrorCode, Stage};
 
 /// What is read of a file.
@@ -27,9 +27,9 @@ pub struct RequestedPart {
 /// How the end of a body is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BodyEnd {
-    /// After so many bytes, and its connection holds it to that.
+    /// After this many bytes, which the connection enforces.
     Framed(u64),
-    /// After so many bytes, which has to be seen to.
+    /// After this many bytes, which has to be enforced here.
     Exactly(u64),
     /// By a mark of its own: chunks, whose last one is empty.
     Marked,
@@ -38,7 +38,7 @@ pub(super) enum BodyEnd {
 /// How a body came.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BodyFraming {
-    /// What its `Content-Length` promises and the connection holds it to.
+    /// What its `Content-Length` promises, which the connection enforces.
     pub length: Option<u64>,
     /// Whether it is chunked. If it is neither, it ends where the connection does, and so does a
     /// piece of it.
@@ -57,9 +57,9 @@ impl BodyFraming {
 }
 
 impl RequestedPart {
-    /// A range that makes no sense is left away, as RFC 9110 section 14.2 wants it.
+    /// A range that makes no sense is omitted, as RFC 9110 section 14.2 wants it.
     pub fn new(mut conditions: HeaderMap, size: Option<u64>) -> Self {
-        let ranges = RequestedRanges::asked(&conditions);
+        let ranges = RequestedRanges::of(&conditions);
         if ranges.is_none() {
             conditions.remove(RANGE);
         }
@@ -75,8 +75,8 @@ impl RequestedPart {
         &self.conditions
     }
 
-    /// How the body ends, if the answer may be passed on.
-    pub(super) fn judge(
+    /// How the body ends, if the response may be passed on.
+    pub(super) fn check_response(
         &self,
         status: StatusCode,
         headers: &HeaderMap,
@@ -85,19 +85,19 @@ impl RequestedPart {
         match status {
             StatusCode::OK => measure(self.size, framing),
             StatusCode::PARTIAL_CONTENT => measure(self.part(headers)?, framing),
-            StatusCode::NOT_MODIFIED if self.asks(&[IF_NONE_MATCH, IF_MODIFIED_SINCE]) => {
+            StatusCode::NOT_MODIFIED if self.has_any(&[IF_NONE_MATCH, IF_MODIFIED_SINCE]) => {
                 Ok(BodyEnd::Framed(0))
             }
-            StatusCode::PRECONDITION_FAILED if self.asks(&[IF_MATCH, IF_UNMODIFIED_SINCE]) => {
+            StatusCode::PRECONDITION_FAILED if self.has_any(&[IF_MATCH, IF_UNMODIFIED_SINCE]) => {
                 Ok(BodyEnd::Framed(0))
             }
-            StatusCode::RANGE_NOT_SATISFIABLE if self.lies_outside(headers) => {
+            StatusCode::RANGE_NOT_SATISFIABLE if self.is_unsatisfiable(headers) => {
                 Ok(BodyEnd::Framed(0))
             }
             StatusCode::NOT_MODIFIED
             | StatusCode::PRECONDITION_FAILED
             | StatusCode::RANGE_NOT_SATISFIABLE => Err(unexpected_response(format!(
-                "answered {}, which nothing in the request asked for",
+                "responded with {}, which nothing in the request allows",
                 status.as_u16()
             ))),
             refusal => {
@@ -107,14 +107,14 @@ impl RequestedPart {
                 );
                 Err(
                     Error::storage(ErrorCode::UpstreamError, Stage::Fetch, detail)
-                        .retryable(true)
-                        .with_upstream(answered(refusal)),
+                        .with_retryable(true)
+                        .with_upstream(upstream_status(refusal)),
                 )
             }
         }
     }
 
-    fn asks(&self, conditions: &[HeaderName]) -> bool {
+    fn has_any(&self, conditions: &[HeaderName]) -> bool {
         conditions
             .iter()
             .any(|name| self.conditions.contains_key(name))
@@ -122,55 +122,52 @@ impl RequestedPart {
 
     /// The length of a 206; none where several parts are in it, each with a head of its own.
     fn part(&self, headers: &HeaderMap) -> Result<Option<u64>, Error> {
-        let ranges = self
-            .ranges
-            .as_ref()
-            .ok_or_else(|| unexpected_response("gave a part, and the whole file was asked for"))?;
+        let Some(ranges) = &self.ranges else {
+            return Err(unexpected_response(
+                "sent a part, and the whole file was requested",
+            ));
+        };
         if ranges.are_several() && is_multipart(headers) {
             return Ok(None);
         }
-        let given = headers.typed_get::<ContentRange>();
-        let (first, last) = given
-            .as_ref()
-            .and_then(ContentRange::bytes_range)
-            .ok_or_else(|| unexpected_response("gave a part and didn't say which"))?;
-        let told = given.and_then(|given| given.bytes_len());
-        let size = self
-            .size
-            .or(told)
-            .or(last.checked_add(1))
-            .filter(|size| last < *size && told.is_none_or(|told| told == *size));
-        let size =
-            size.ok_or_else(|| unexpected_response("gave a part of a file of another size"))?;
-        if !ranges.are_answered_by(first, last, size) {
-            return Err(unexpected_response("gave another part than was asked for"));
+        let content_range = headers.typed_get::<ContentRange>();
+        let Some((first, last)) = content_range.as_ref().and_then(ContentRange::bytes_range) else {
+            return Err(unexpected_response("sent a part and didn't say which"));
+        };
+        let total = content_range.and_then(|range| range.bytes_len());
+        let known = self.size.or(total).or(last.checked_add(1));
+        let size = match known {
+            Some(size) if last < size && total.is_none_or(|total| total == size) => size,
+            _ => {
+                return Err(unexpected_response("sent a part of a file of another size"));
+            }
+        };
+        if !ranges.are_satisfied_by(first, last, size) {
+            return Err(unexpected_response("sent another part than was requested"));
         }
         // No overflow: both lie within the file.
         Ok(Some(last - first + 1))
     }
 
     /// Whether a 416 can be true.
-    fn lies_outside(&self, headers: &HeaderMap) -> bool {
-        let told = headers
-            .typed_get::<ContentRange>()
-            .and_then(|range| range.bytes_len());
-        let size = self.size.or(told);
-        let fits = told.is_none_or(|told| Some(told) == size);
-        self.ranges
-            .as_ref()
-            .is_some_and(|ranges| fits && size.is_none_or(|size| !ranges.touch(size)))
+    fn is_unsatisfiable(&self, headers: &HeaderMap) -> bool {
+        let Some(ranges) = &self.ranges else {
+            return false;
+        };
+        let content_range = headers.typed_get::<ContentRange>();
+        let total = content_range.and_then(|range| range.bytes_len());
+        let size = self.size.or(total);
+        let fits = total.is_none_or(|total| Some(total) == size);
+        fits && size.is_none_or(|size| !ranges.touch(size))
     }
 }
 
 fn is_multipart(headers: &HeaderMap) -> bool {
-    let kind = headers
-        .get(CONTENT_TYPE)
-        .and_then(|kind| kind.to_str().ok())
-        .unwrap_or_default();
-    !headers.contains_key(CONTENT_RANGE)
-        && kind
-            .to_ascii_lowercase()
-            .starts_with("multipart/byteranges")
+    let Some(Ok(content_type)) = headers.get(CONTENT_TYPE).map(HeaderValue::to_str) else {
+        return false;
+    };
+    let content_type = content_type.to_ascii_lowercase();
+    !headers.contains_key(CONTENT_RANGE) && content_type.starts_with("multipart/byteranges")
 }
 
 fn measure(expected: Option<u64>, framing: BodyFraming) -> Result<BodyEnd, Error> {
@@ -189,8 +186,8 @@ fn measure(expected: Option<u64>, framing: BodyFraming) -> Result<BodyEnd, Error
 }
 
 impl BodyEnd {
-    /// Says of the length what is true, whatever storage said.
-    pub(super) fn tell(self, headers: &mut HeaderMap) {
+    /// Writes the true length into the headers, whatever storage said.
+    pub(super) fn write_length(self, headers: &mut HeaderMap) {
         match self {
             Self::Framed(length) | Self::Exactly(length) => {
                 drop(headers.insert(CONTENT_LENGTH, length.into()))
@@ -200,16 +197,15 @@ impl BodyEnd {
     }
 }
 
-/// An answer with another file, or with none.
+/// A response with another file, or with none.
 pub(super) fn unexpected_response(what: impl std::fmt::Display) -> Error {
     let detail = format!("storage {what}: try again; if it stays, the file is damaged there");
-    Error::storage(ErrorCode::UpstreamError, Stage::Fetch, detail).retryable(true)
+    Error::storage(ErrorCode::UpstreamError, Stage::Fetch, detail).with_retryable(true)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderValue;
 
     const CHUNKED: BodyFraming = BodyFraming {
         length: None,
@@ -234,7 +230,7 @@ mod tests {
             .collect()
     }
 
-    fn judged(
+    fn body_end(
         range: &str,
         size: Option<u64>,
         content_range: &str,
@@ -242,7 +238,7 @@ mod tests {
     ) -> Option<BodyEnd> {
         let wanted = RequestedPart::new(headers(&[(RANGE, range)]), size);
         wanted
-            .judge(
+            .check_response(
                 StatusCode::PARTIAL_CONTENT,
                 &headers(&[(CONTENT_RANGE, content_range)]),
                 framing,
@@ -254,7 +250,7 @@ mod tests {
     fn a_whole_file_has_the_length_that_is_known() {
         let whole = |size, framing| {
             RequestedPart::new(HeaderMap::new(), size)
-                .judge(StatusCode::OK, &HeaderMap::new(), framing)
+                .check_response(StatusCode::OK, &HeaderMap::new(), framing)
                 .ok()
         };
         assert_eq!(whole(Some(10), framed(10)), Some(BodyEnd::Framed(10)));
@@ -273,19 +269,19 @@ mod tests {
     #[test]
     fn a_part_must_be_the_requested_one() {
         assert_eq!(
-            judged("bytes=2-4", Some(10), "bytes 2-4/10", framed(3)),
+            body_end("bytes=2-4", Some(10), "bytes 2-4/10", framed(3)),
             Some(BodyEnd::Framed(3))
         );
         assert_eq!(
-            judged("bytes=2-4", Some(10), "bytes 2-4/*", CHUNKED),
+            body_end("bytes=2-4", Some(10), "bytes 2-4/*", CHUNKED),
             Some(BodyEnd::Exactly(3))
         );
         assert_eq!(
-            judged("bytes=2-", None, "bytes 2-9/10", framed(8)),
+            body_end("bytes=2-", None, "bytes 2-9/10", framed(8)),
             Some(BodyEnd::Framed(8))
         );
         assert_eq!(
-            judged("bytes=-3", None, "bytes 7-9/*", framed(3)),
+            body_end("bytes=-3", None, "bytes 7-9/*", framed(3)),
             Some(BodyEnd::Framed(3))
         );
         for (content_range, length) in [
@@ -301,14 +297,14 @@ mod tests {
             ("", 3),
         ] {
             assert_eq!(
-                judged("bytes=2-4", Some(10), content_range, framed(length)),
+                body_end("bytes=2-4", Some(10), content_range, framed(length)),
                 None,
                 "{content_range}, {length}"
             );
         }
         for range in ["bytes=0-18446744073709551615", "bytes=0-"] {
             assert_eq!(
-                judged(range, None, "bytes 0-18446744073709551615/*", framed(0)),
+                body_end(range, None, "bytes 0-18446744073709551615/*", framed(0)),
                 None,
                 "{range}"
             );
@@ -317,9 +313,9 @@ mod tests {
 
     #[test]
     fn an_unrequested_verdict_is_not_passed_on() {
-        let judged = |conditions: &[(HeaderName, &str)], status, given: &[(HeaderName, &str)]| {
+        let body_end = |conditions: &[(HeaderName, &str)], status, given: &[(HeaderName, &str)]| {
             RequestedPart::new(headers(conditions), Some(10))
-                .judge(status, &headers(given), framed(0))
+                .check_response(status, &headers(given), framed(0))
                 .is_ok()
         };
         let (none, match_, range) = (
@@ -327,17 +323,17 @@ mod tests {
             (IF_MATCH, "\"a\""),
             (RANGE, "bytes=10-"),
         );
-        assert!(judged(
+        assert!(body_end(
             std::slice::from_ref(&none),
             StatusCode::NOT_MODIFIED,
             &[]
         ));
-        assert!(judged(
+        assert!(body_end(
             std::slice::from_ref(&match_),
             StatusCode::PRECONDITION_FAILED,
             &[]
         ));
-        assert!(judged(
+        assert!(body_end(
             std::slice::from_ref(&range),
             StatusCode::RANGE_NOT_SATISFIABLE,
             &[(CONTENT_RANGE, "bytes */10")]
@@ -347,21 +343,21 @@ mod tests {
             StatusCode::PRECONDITION_FAILED,
             StatusCode::RANGE_NOT_SATISFIABLE,
         ] {
-            assert!(!judged(&[], status, &[]), "{status}");
+            assert!(!body_end(&[], status, &[]), "{status}");
         }
-        assert!(!judged(&[match_], StatusCode::NOT_MODIFIED, &[]));
-        assert!(!judged(&[none], StatusCode::PRECONDITION_FAILED, &[]));
-        assert!(!judged(
+        assert!(!body_end(&[match_], StatusCode::NOT_MODIFIED, &[]));
+        assert!(!body_end(&[none], StatusCode::PRECONDITION_FAILED, &[]));
+        assert!(!body_end(
             &[(RANGE, "bytes=0-")],
             StatusCode::RANGE_NOT_SATISFIABLE,
             &[]
         ));
-        assert!(!judged(
+        assert!(!body_end(
             &[range],
             StatusCode::RANGE_NOT_SATISFIABLE,
             &[(CONTENT_RANGE, "bytes */11")]
         ));
-        assert!(!judged(
+        assert!(!body_end(
             &[(RANGE, "lines=0-")],
             StatusCode::PARTIAL_CONTENT,
             &[(CONTENT_RANGE, "bytes 0-9/10")]

@@ -174,7 +174,7 @@ mod tests {
                 status = 503,
                 code = "over\"load",
                 none = None::<u8>,
-                "exchange {}",
+                "request {}",
                 1
             )
         });
@@ -182,7 +182,7 @@ mod tests {
             "level": "WARN",
             "status": 503,
             "code": "over\"load",
-            "message": "exchange 1",
+            "message": "request 1",
             "target": module_path!(),
         });
         assert_eq!(lines, [line]);

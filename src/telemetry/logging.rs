@@ -17,7 +17,10 @@ use super::log_output::{self, LogGuard};
 use super::traces::{self, TracesConfig, TracesGuard};
 
 /// How a line looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
+)]
+#[strum(serialize_all = "kebab-case")]
 pub enum LogFormat {
     /// One JSON object a line.
     Json,
@@ -103,7 +106,7 @@ where
     }
 }
 
-/// The usual hook writes to standard error itself, and stands still where nobody reads that.
+/// The usual hook writes to standard error itself, and blocks where nobody reads that.
 fn log_panic(panic: &PanicHookInfo<'_>) {
     let backtrace = Backtrace::capture();
     tracing::error!(

@@ -14,10 +14,10 @@ use super::log_output;
 
 const PREFIX: &str = "asset_gateway_";
 
-/// Sets what is only known when it is asked for.
+/// Sets a value that is only known when it is read.
 type Reading = Box<dyn Fn(&ServiceMetrics) + Send>;
 
-/// What may be odd in an answer of eGain's, as `upstream_oddities_total` has it.
+/// Fields of eGain's responses that may be odd: the label of `upstream_oddities_total`.
 const ODD_FIELDS: [&str; 9] = [
     "access_token",
     "body",
@@ -82,16 +82,16 @@ macro_rules! table {
 }
 
 table! {
-    /// HTTP requests answered; 499 for a caller that left.
+    /// HTTP requests completed; 499 for a client that disconnected.
     http_requests: IntCounterVec "http_requests_total" ["route", "method", "status"],
-    /// Seconds from a request's head to the last byte of its answer.
+    /// Seconds from a request's head to the last byte of its response.
     http_request_duration: HistogramVec "http_request_duration_seconds"
         ["route", "method", "status"],
     /// File bytes moved.
     transfer_bytes: IntCounterVec "transfer_bytes_total" ["direction", "channel"],
     /// Seconds a transfer took that ended well, from its request to its last byte.
     transfer_duration: HistogramVec "transfer_duration_seconds" ["direction"],
-    /// Transfers under way.
+    /// Transfers in flight.
     transfers_in_flight: IntGaugeVec "transfers_in_flight" ["direction"],
     /// Uploads by how their length was known and how they ended (`stored`, `replayed` or the
     /// error's code).
@@ -104,7 +104,8 @@ table! {
     /// Requests to eGain, storage and the issuer of callers' tokens (`jwks`), by operation and
     /// outcome (a status class, `timeout` or `error`).
     upstream_requests: IntCounterVec "upstream_requests_total" ["operation", "outcome"],
-    /// Seconds a request took: to eGain until its whole answer, to storage until its answer's head.
+    /// Seconds a request took: to eGain until its whole response, to storage until the response's
+    /// head.
     upstream_request_duration: HistogramVec "upstream_request_duration_seconds"
         ["operation", "outcome"],
     /// Seconds calls waited for the allowance of eGain calls.
@@ -119,15 +120,15 @@ table! {
     upstream_quota_used: GaugeVec "upstream_quota_used_ratio" ["routes"],
     /// When the access token expires, in Unix seconds; 0 for none.
     token_expiry: Gauge "token_expiry_timestamp_seconds" [],
-    /// Fields of eGain's answers that were of another form than documented, and were taken all the
-    /// same if they could be read; `body` for JSON that is broken.
+    /// Fields of eGain's responses that differed from the documented form; readable ones are used
+    /// all the same. `body` for JSON that is broken.
     upstream_oddities: IntCounterVec "upstream_oddities_total" ["field"],
     /// Names that eGain refused for their characters, and took with plain ones.
     names_folded: IntCounter "names_folded_total" [],
     /// Seconds since the attachment rules of the account that was read longest ago were read from
     /// eGain; 0 for none.
     rules_age: Gauge "rules_age_seconds" [],
-    /// 1 from the moment the service was told to stop.
+    /// 1 from the moment that the service begins to shut down.
     draining: IntGauge "draining" [],
     /// Lookups in the cache of signed URLs: `hit`, `miss`, `coalesced`.
     url_cache_requests: IntCounterVec "url_cache_requests_total" ["result"],
@@ -139,8 +140,8 @@ table! {
     spool_bytes: IntGauge "spool_bytes" [],
     /// The cap on spooled bytes.
     spool_limit: IntGauge "spool_limit_bytes" [],
-    /// Assets that were created and not kept: `deleted`, `failed` (see `/orphans`), `lost` (the
-    /// queue was full, or the service stopped).
+    /// Assets that were created and not committed: `deleted`, `failed` (see `/orphans`), `lost`
+    /// (the queue was full, or the service stopped).
     orphans: IntCounterVec "orphans_total" ["result"],
     /// Lines of the log that were dropped, as nobody took them or they couldn't be written.
     log_lines_dropped: IntCounter "log_lines_dropped_total" [],

@@ -7,7 +7,8 @@ use super::metrics::ServiceMetrics;
 use crate::types::error::{Blame, Error, Stage};
 
 /// Which way the bytes go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum TransferDirection {
     /// From a caller to storage.
     Upload,
@@ -16,15 +17,13 @@ pub enum TransferDirection {
 }
 
 impl TransferDirection {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Upload => "upload",
-            Self::Download => "download",
-        }
+    fn name(self) -> &'static str {
+        self.into()
     }
 }
 
-/// A transfer under way. Unless it is told otherwise, its caller has left.
+/// A transfer in flight. Unless [`TransferRecord::end`] says otherwise, its client has
+/// disconnected.
 pub struct TransferRecord {
     metrics: Arc<ServiceMetrics>,
     direction: TransferDirection,
@@ -53,8 +52,8 @@ impl TransferRecord {
     }
 
     /// It has ended, well or not.
-    pub fn end(&mut self, fault: Option<&Error>) {
-        self.failure = fault.map(|fault| (fault.stage(), fault.blame()));
+    pub fn end(&mut self, error: Option<&Error>) {
+        self.failure = error.map(|error| (error.stage(), error.blame()));
     }
 }
 

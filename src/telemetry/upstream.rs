@@ -8,8 +8,8 @@ use super::metrics::ServiceMetrics;
 /// How a request to an upstream ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UpstreamOutcome {
-    /// With an answer.
-    Answered(StatusCode),
+    /// With a response.
+    Responded(StatusCode),
     /// With none in time.
     TimedOut,
     /// With none at all.
@@ -19,7 +19,7 @@ pub enum UpstreamOutcome {
 impl UpstreamOutcome {
     const fn name(self) -> &'static str {
         match self {
-            Self::Answered(status) => match status.as_u16() / 100 {
+            Self::Responded(status) => match status.as_u16() / 100 {
                 2 => "2xx",
                 3 => "3xx",
                 4 => "4xx",
@@ -33,8 +33,8 @@ impl UpstreamOutcome {
 }
 
 impl ServiceMetrics {
-    /// Counts a request that was sent at `began`, and the time until its answer.
-    pub fn upstream_answered(&self, operation: &str, began: Instant, outcome: UpstreamOutcome) {
+    /// Counts a request that was sent at `began`, and the time until its response.
+    pub fn record_upstream(&self, operation: &str, began: Instant, outcome: UpstreamOutcome) {
         let labels = [operation, outcome.name()];
         self.upstream_requests.with_label_values(&labels).inc();
         self.upstream_request_duration

@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::types::dual_instant::DualInstant;
 use crate::types::secret::SignedUrl;
 
-/// An asset's id: 1 to 255 of `A-Z a-z 0-9 . _ -`, but not `.` or `..`, so that it can stand in a
+/// An asset's id: 1 to 255 of `A-Z a-z 0-9 . _ -`, but not `.` or `..`, so that it can be in a
 /// path.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AssetId(Box<str>);
@@ -23,7 +23,7 @@ impl AssetId {
     }
 }
 
-/// Whether a text can be an id of eGain's that stands in a path.
+/// Whether a text can be an id of eGain's in a path.
 pub(super) fn is_id(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     (1..=255).contains(&text.len()) && text != "." && text != ".." && text.bytes().all(allowed)
@@ -36,7 +36,8 @@ impl fmt::Display for AssetId {
 }
 
 /// Who sends, in eGain's words. Decides the direction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, strum::EnumString, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub enum Sender {
     /// The customer: inbound.
     #[default]
@@ -63,23 +64,9 @@ pub fn is_channel(name: &str) -> bool {
 }
 
 impl Sender {
-    const ALL: [Self; 5] = [
-        Self::Customer,
-        Self::CustomBot,
-        Self::EgainBot,
-        Self::EgainAgent,
-        Self::CustomAgent,
-    ];
-
     /// The name in eGain's API.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Customer => "customer",
-            Self::CustomBot => "custom_bot",
-            Self::EgainBot => "egain_bot",
-            Self::EgainAgent => "egain_agent",
-            Self::CustomAgent => "custom_agent",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// Only the customer sends inbound.
@@ -92,7 +79,7 @@ impl Sender {
 
     /// None for a name that eGain doesn't know.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|sender| sender.name() == name)
+        name.parse().ok()
     }
 }
 
@@ -110,8 +97,8 @@ pub enum AssetDirection {
 pub struct ExpiringUrl {
     /// Where to read or write.
     pub url: SignedUrl,
-    /// When it was asked for, on the monotonic clock.
-    pub asked: Instant,
+    /// When it was requested, on the monotonic clock.
+    pub requested: Instant,
     /// When it ends, see [`PeerClock::url_life`](crate::words::peer_time::PeerClock::url_life).
     /// None where eGain didn't say.
     pub expires: Option<DualInstant>,
@@ -154,11 +141,16 @@ mod tests {
     }
 
     #[test]
-    fn every_sender_is_read_back_from_its_name() {
-        assert!(
-            Sender::ALL
-                .into_iter()
-                .all(|sender| Sender::parse(sender.name()) == Some(sender))
-        );
+    fn senders_have_the_names_that_egain_documents() {
+        for name in [
+            "customer",
+            "custom_bot",
+            "egain_bot",
+            "egain_agent",
+            "custom_agent",
+        ] {
+            assert_eq!(Sender::parse(name).map(Sender::name), Some(name));
+        }
+        assert_eq!(Sender::parse("Customer"), None);
     }
 }

@@ -6,7 +6,10 @@ use super::account::AccountId;
 use super::asset::Sender;
 
 /// What a caller may do. Each role may do what those before it may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::EnumString, strum::IntoStaticStr,
+)]
+#[strum(serialize_all = "lowercase")]
 pub enum CallerRole {
     /// Reads assets.
     Reader,
@@ -17,20 +20,14 @@ pub enum CallerRole {
 }
 
 impl CallerRole {
-    const ALL: [Self; 3] = [Self::Reader, Self::Adapter, Self::Operator];
-
     /// The name in settings.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Reader => "reader",
-            Self::Adapter => "adapter",
-            Self::Operator => "operator",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// None for a name that is no role.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.name() == name)
+        name.parse().ok()
     }
 }
 
@@ -65,7 +62,7 @@ pub struct AuthenticatedCaller {
 }
 
 impl AuthenticatedCaller {
-    /// Whoever it is, where nobody is asked.
+    /// Any caller, where authentication is off.
     pub fn anyone() -> Self {
         Self {
             id: "anyone".to_owned(),
@@ -78,8 +75,8 @@ impl AuthenticatedCaller {
     }
 
     /// Whether it may do this.
-    pub fn may(&self, deed: Permission) -> bool {
-        match deed {
+    pub fn may(&self, permission: Permission) -> bool {
+        match permission {
             Permission::Read => true,
             Permission::Upload => self.role >= CallerRole::Adapter,
             Permission::Manage => self.role == CallerRole::Operator,
@@ -90,12 +87,12 @@ impl AuthenticatedCaller {
     }
 }
 
-/// On whose behalf eGain is asked. Each one has a queue of its own for the allowance of calls.
+/// On whose behalf eGain is called. Each one has a queue of its own for the allowance of calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Principal {
     /// A caller, by its id.
     Caller(Arc<str>),
-    /// Nobody's in particular: the gateway's own work, such as deleting what wasn't kept.
+    /// Nobody's in particular: the gateway's own work, such as deleting what wasn't committed.
     Gateway,
 }
 

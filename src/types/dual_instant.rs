@@ -4,8 +4,8 @@
 use std::ops::Add;
 use std::time::{Duration, Instant, SystemTime};
 
-/// A point in time: on the monotonic clock, which stands still while a machine is suspended, and on
-/// the wall clock, which doesn't, but may be set.
+/// A point in time: on the monotonic clock, which stops while a machine is suspended, and on the
+/// wall clock, which doesn't, but may be set.
 #[derive(Debug, Clone, Copy)]
 pub struct DualInstant {
     /// On the monotonic clock.

@@ -1,156 +1,167 @@
 //! What can go wrong, in terms of meaning: whose fault it is, where it happened, and whether
-//! trying again makes sense. HTTP statuses are the front's business.
+//! trying again makes sense. HTTP statuses are the business of `api`.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
 use std::time::Duration;
 
+use strum::VariantArray;
+
 use super::attachment_limit::AttachmentLimit;
 use super::cause;
 
-/// Declares an enum of names that leave the process: in problem documents, logs and label values.
-macro_rules! names {
-    (
-        $(#[$doc:meta])*
-        $enum:ident { $($(#[$variant_doc:meta])* $variant:ident = $name:literal,)* }
-    ) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum $enum { $($(#[$variant_doc])* $variant,)* }
-
-        impl $enum {
-            /// Every value, for tables and for pre-made metric labels.
-            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
-
-            /// The name as clients and dashboards see it.
-            pub const fn name(self) -> &'static str {
-                match self { $(Self::$variant => $name,)* }
-            }
-        }
-    };
+/// The stable name of a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "kebab-case")]
+pub enum ErrorCode {
+    /// The request makes no sense as a whole.
+    BadRequest,
+    /// The form can't be read (RFC 2046, RFC 7578).
+    MalformedMultipart,
+    /// A required field wasn't given.
+    MissingField,
+    /// A field's value is not one that is allowed.
+    InvalidField,
+    /// One field was given twice with different values.
+    ConflictingField,
+    /// The body was longer or shorter than declared.
+    LengthMismatch,
+    /// The body's digest isn't the one declared.
+    DigestMismatch,
+    /// The file has no bytes; eGain's minimum is one.
+    EmptyFile,
+    /// The caller is unknown.
+    Unauthenticated,
+    /// The caller may not do this.
+    Forbidden,
+    /// No such route or asset.
+    NotFound,
+    /// The route exists, the method doesn't.
+    MethodNotAllowed,
+    /// The caller sent nothing, or too little, for too long.
+    ClientTooSlow,
+    /// An upload with the same key is still in flight.
+    IdempotencyInProgress,
+    /// The key was used for another file.
+    IdempotencyMismatch,
+    /// The upstream state doesn't permit it, such as deleting an asset that is in use.
+    Conflict,
+    /// The version that the caller means isn't the present one any more.
+    #[strum(serialize = "conflict")]
+    PreconditionFailed,
+    /// eGain found malicious content (400-765).
+    ContentRejected,
+    /// The length can't be known and the file can't be spooled: that is switched off, or it is
+    /// too large for it.
+    LengthRequired,
+    /// Larger than what is allowed.
+    TooLarge,
+    /// The type of file isn't allowed.
+    TypeNotAllowed,
+    /// The bytes are sent in an encoding that would be stored as it is.
+    EncodingNotAllowed,
+    /// The requested range is outside the file.
+    RangeNotSatisfiable,
+    /// The request's headers are too large.
+    HeadersTooLarge,
+    /// The caller has used up its own rate.
+    RateLimited,
+    /// A defect of the gateway or its machine.
+    Internal,
+    /// The upstream sent an unexpected response.
+    UpstreamError,
+    /// The file couldn't be stored.
+    UploadFailed,
+    /// The upstream didn't respond in time.
+    UpstreamTimeout,
+    /// One of the gateway's caps is reached.
+    Overloaded,
+    /// The allowance of eGain calls is used up for now.
+    UpstreamBudget,
+    /// This month's quota of eGain calls is used up.
+    UpstreamQuota,
+    /// The upstream can't be reached or says that it is down.
+    UpstreamUnavailable,
+    /// A remembered framing ended otherwise than remembered.
+    FramingMispredicted,
+    /// The asset isn't available yet (eGain 400-766).
+    AssetPending,
+    /// The gateway is about to stop.
+    Draining,
+    /// The client disconnected. It gets no response; this is only logged and counted.
+    CallerLeft,
 }
 
-names! {
-    /// The stable name of a failure.
-    ErrorCode {
-        /// The request makes no sense as a whole.
-        BadRequest = "bad-request",
-        /// The form can't be read (RFC 2046, RFC 7578).
-        MalformedMultipart = "malformed-multipart",
-        /// A required field wasn't given.
-        MissingField = "missing-field",
-        /// A field's value is not one that is allowed.
-        InvalidField = "invalid-field",
-        /// One field was given twice with different values.
-        ConflictingField = "conflicting-field",
-        /// The body was longer or shorter than declared.
-        LengthMismatch = "length-mismatch",
-        /// The body's digest isn't the one declared.
-        DigestMismatch = "digest-mismatch",
-        /// The file has no bytes; eGain's minimum is one.
-        EmptyFile = "empty-file",
-        /// The caller is unknown.
-        Unauthenticated = "unauthenticated",
-        /// The caller may not do this.
-        Forbidden = "forbidden",
-        /// No such route or asset.
-        NotFound = "not-found",
-        /// The route exists, the method doesn't.
-        MethodNotAllowed = "method-not-allowed",
-        /// The caller sent nothing, or too little, for too long.
-        ClientTooSlow = "client-too-slow",
-        /// An upload with the same key is still under way.
-        IdempotencyInProgress = "idempotency-in-progress",
-        /// The key was used for another file.
-        IdempotencyMismatch = "idempotency-mismatch",
-        /// The upstream state doesn't permit it, such as deleting an asset that is in use.
-        Conflict = "conflict",
-        /// The version that the caller means isn't the present one any more.
-        PreconditionFailed = "conflict",
-        /// eGain found malicious content (400-765).
-        ContentRejected = "content-rejected",
-        /// The length can't be known and the file can't be spooled: that is switched off, or it is
-        /// too large for it.
-        LengthRequired = "length-required",
-        /// Larger than what is allowed.
-        TooLarge = "too-large",
-        /// The type of file isn't allowed.
-        TypeNotAllowed = "type-not-allowed",
-        /// The bytes are sent in an encoding that would be stored as it is.
-        EncodingNotAllowed = "encoding-not-allowed",
-        /// The asked range lies outside the file.
-        RangeNotSatisfiable = "range-not-satisfiable",
-        /// The request's headers are too large.
-        HeadersTooLarge = "headers-too-large",
-        /// The caller has used up its own rate.
-        RateLimited = "rate-limited",
-        /// A defect of the gateway or its machine.
-        Internal = "internal",
-        /// The upstream answered something unexpected.
-        UpstreamError = "upstream-error",
-        /// The file couldn't be stored.
-        UploadFailed = "upload-failed",
-        /// The upstream didn't answer in time.
-        UpstreamTimeout = "upstream-timeout",
-        /// One of the gateway's caps is reached.
-        Overloaded = "overloaded",
-        /// The allowance of eGain calls is used up for now.
-        UpstreamBudget = "upstream-budget",
-        /// This month's quota of eGain calls is used up.
-        UpstreamQuota = "upstream-quota",
-        /// The upstream can't be reached or says that it is down.
-        UpstreamUnavailable = "upstream-unavailable",
-        /// A remembered framing ended otherwise than remembered.
-        FramingMispredicted = "framing-mispredicted",
-        /// The asset isn't available yet (eGain 400-766).
-        AssetPending = "asset-pending",
-        /// The gateway is about to stop.
-        Draining = "draining",
-        /// The caller hung up. Never answered, only logged and counted.
-        CallerLeft = "caller-left",
+impl ErrorCode {
+    /// Every value, for tables and for pre-made metric labels.
+    pub const ALL: &'static [Self] = Self::VARIANTS;
+
+    /// The name as clients and dashboards see it.
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 
-names! {
-    /// Who has to act to make it go away.
-    Blame {
-        /// The one who called the gateway.
-        Caller = "caller",
-        /// The gateway, its machine or its settings.
-        Gateway = "gateway",
-        /// eGain's API.
-        Egain = "egain",
-        /// The storage behind signed URLs.
-        Storage = "storage",
+/// Who has to act to make it go away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Blame {
+    /// The one who called the gateway.
+    Caller,
+    /// The gateway, its machine or its settings.
+    Gateway,
+    /// eGain's API.
+    Egain,
+    /// The storage behind signed URLs.
+    Storage,
+}
+
+impl Blame {
+    /// Every value, for tables and for pre-made metric labels.
+    pub const ALL: &'static [Self] = Self::VARIANTS;
+
+    /// The name as clients and dashboards see it.
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 
-names! {
-    /// What was being done when it happened.
-    Stage {
-        /// Deciding from the request's head.
-        Admit = "admit",
-        /// Reading the caller's body.
-        Read = "read",
-        /// Judging type and size.
-        Policy = "policy",
-        /// Waiting for the allowance of eGain calls.
-        Budget = "budget",
-        /// Asking eGain for an asset or its signed URL.
-        Sign = "sign",
-        /// Sending to storage.
-        Store = "store",
-        /// Reading from storage.
-        Fetch = "fetch",
-        /// Deleting an asset.
-        Delete = "delete",
-        /// Working on accounts and channels.
-        Manage = "manage",
+/// What was being done when it happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "kebab-case")]
+pub enum Stage {
+    /// Deciding from the request's head.
+    Admit,
+    /// Reading the caller's body.
+    Read,
+    /// Judging type and size.
+    Policy,
+    /// Waiting for the allowance of eGain calls.
+    Budget,
+    /// Calling eGain for an asset or its signed URL.
+    Sign,
+    /// Sending to storage.
+    Store,
+    /// Reading from storage.
+    Fetch,
+    /// Deleting an asset.
+    Delete,
+    /// Working on accounts and channels.
+    Manage,
+}
+
+impl Stage {
+    /// Every value, for tables and for pre-made metric labels.
+    pub const ALL: &'static [Self] = Self::VARIANTS;
+
+    /// The name as clients and dashboards see it.
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 
 impl ErrorCode {
-    /// Whether the same request may succeed later, unless the fault says otherwise.
+    /// Whether the same request may succeed later, unless the error says otherwise.
     const fn usually_retryable(self) -> bool {
         matches!(
             self,
@@ -244,7 +255,7 @@ impl Error {
     }
 
     /// Whether trying again makes sense, where the code alone doesn't tell.
-    pub fn retryable(mut self, retryable: bool) -> Self {
+    pub fn with_retryable(mut self, retryable: bool) -> Self {
         self.0.retryable = retryable;
         self
     }
@@ -279,7 +290,7 @@ impl Error {
         self
     }
 
-    /// The limit that was passed, so that a caller can be told who sets it.
+    /// The limit that was passed, so that a caller sees who sets it.
     pub fn with_limit(mut self, limit: AttachmentLimit) -> Self {
         self.0.limit = Some(limit);
         self
@@ -315,8 +326,8 @@ impl Error {
         self.0.retryable
     }
 
-    /// Whether somebody was told no: because of the caller, a rule or a limit, as opposed to an
-    /// upstream that failed or a caller that left.
+    /// Whether a request was refused because of the caller, a rule or a limit, as opposed to an
+    /// upstream that failed or a client that disconnected.
     pub fn is_refusal(&self) -> bool {
         let failed = matches!(
             self.0.code,
@@ -345,7 +356,7 @@ impl Error {
         self.0.cause.as_deref()
     }
 
-    /// The fault that a client library carried through as a cause, if there is one.
+    /// The error that a client library carried through as a cause, if there is one.
     ///
     /// A typed error inside a request body survives the way through hyper; it is found
     /// by walking `source()`.
@@ -406,10 +417,10 @@ mod tests {
 
     #[test]
     fn a_wait_makes_a_fault_retryable() {
-        let fault = Error::egain(ErrorCode::UpstreamError, Stage::Sign, "x");
-        assert!(!fault.is_retryable());
+        let error = Error::egain(ErrorCode::UpstreamError, Stage::Sign, "x");
+        assert!(!error.is_retryable());
         assert!(
-            fault
+            error
                 .with_retry_after(Duration::from_secs(1))
                 .is_retryable()
         );

@@ -1,4 +1,4 @@
-//! A limit that callers share fairly (noisy neighbour, fair share): seats, or bytes of a buffer.
+//! A limit that callers share fairly (noisy neighbour, fair share): permits, or bytes of a buffer.
 //!
 //! While little of it is taken, everybody may have what there is. Once more than half is taken, no
 //! caller may have more than its share, and the last part is for callers that hold little, so that
@@ -47,22 +47,20 @@ impl FairLimit {
         })
     }
 
-    /// A limit that isn't shared out, as callers can't be told apart.
+    /// A limit that isn't shared out, as callers can't be distinguished.
     pub fn unshared(most: u64) -> Arc<Self> {
         Self::new(most, most)
     }
 
-    /// Takes so many units for a caller, until what is returned is dropped.
+    /// Takes `units` for a caller, until the returned share is dropped.
     ///
     /// # Errors
     /// There is no room, for anybody or for this caller.
     pub fn take(self: &Arc<Self>, caller: &str, units: u64) -> Result<FairShare, NoRoom> {
-        let caller = self
-            .usage
-            .lock()
-            .by_caller
-            .get_key_value(caller)
-            .map_or_else(|| caller.into(), |(known, _)| known.clone());
+        let caller = match self.usage.lock().by_caller.get_key_value(caller) {
+            Some((known, _)) => known.clone(),
+            None => caller.into(),
+        };
         let mut share = FairShare {
             limit: self.clone(),
             caller,
@@ -80,19 +78,19 @@ impl FairLimit {
     fn check(&self, usage: &Usage, caller: &str, units: u64) -> Result<(), NoRoom> {
         let held = usage.by_caller.get(caller).copied();
         let others = usage.by_caller.len() - usize::from(held.is_some());
-        let (would_hold, would_be_taken) = (
+        let (would_have, would_be_taken) = (
             held.unwrap_or(0).saturating_add(units),
             usage.taken.saturating_add(units),
         );
         if would_be_taken > self.most {
             return Err(NoRoom::Full);
         }
-        if would_be_taken <= self.most / 2 || would_hold <= self.least_share {
+        if would_be_taken <= self.most / 2 || would_have <= self.least_share {
             return Ok(());
         }
         let share = self.most / (others as u64 + 1);
         let in_reserve = would_be_taken > self.most - self.most.div_ceil(RESERVED);
-        if would_hold > share || in_reserve {
+        if would_have > share || in_reserve {
             Err(NoRoom::ShareTaken)
         } else {
             Ok(())
@@ -109,7 +107,7 @@ pub struct FairShare {
 }
 
 impl FairShare {
-    /// Takes so many units more; without room it keeps what it has.
+    /// Takes `units` more; without room it still has what it had.
     ///
     /// # Errors
     /// As [`FairLimit::take`].

@@ -3,8 +3,8 @@
 //!
 //! `Retry-After`, `X-RateLimit-Reset`, `expires_in` and the expiry of a presigned URL are all read
 //! here. A peer's clock may be wrong, and so may ours; a header may be in another unit than
-//! documented. What it says is therefore held against more than one clock, and no answer gets more
-//! than the bounds below.
+//! documented. What it says is therefore held against more than one clock, and no response gets
+//! more than the bounds below.
 
 use std::time::Duration;
 
@@ -19,24 +19,25 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
-/// The least that a refused call waits: who asks for less is asked again in a busy loop.
+/// The least that a refused call waits: a shorter wait would make a busy loop of retries.
 pub const LEAST_WAIT: Duration = Duration::from_secs(1);
-/// The most that a peer is believed to ask for: a longer wait says more about the header than about
+/// The longest wait of a peer that is believed: a longer one says more about the header than about
 /// the peer.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(60 * 60);
 /// The most that a signed URL is believed to live, whatever its expiry says.
 pub const LONGEST_URL_LIFE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// The least that an access token is believed to live: who is told less would sign in all the time.
+/// The least that an access token is believed to live: with less, the gateway would sign in all the
+/// time.
 pub const LEAST_TOKEN_LIFE: Duration = Duration::from_secs(10);
 /// The most that an access token is believed to live: rights that were withdrawn must be noticed
 /// some day.
 pub const LONGEST_TOKEN_LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// An answer that lay in a cache for longer than this is taken for one with a wrong `Age`.
+/// A response that was in a cache for longer than this is taken for one with a wrong `Age`.
 const LONGEST_AGE: SignedDuration = SignedDuration::from_hours(24);
 /// `Date` has whole seconds: it may be almost one behind.
 const DATE_STEP: SignedDuration = SignedDuration::from_secs(1);
-/// A number above this counts from 1970: nobody asks for a wait of thirty years.
+/// A number above this counts from 1970: nobody requests a wait of thirty years.
 const FIRST_EPOCH: f64 = 1e9;
 /// A number above this isn't in seconds, but in milliseconds or finer.
 const FIRST_FINER: f64 = 1e12;
@@ -47,7 +48,7 @@ const WAIT_HEADERS: [&str; 3] = ["retry-after", "x-ratelimit-reset", "ratelimit-
 /// A time as a peer names it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum PeerTime {
-    /// So long from the answer on.
+    /// This time, from the response on.
     In(Duration),
     /// At this moment of the peer's clock.
     At(Timestamp),
@@ -123,16 +124,16 @@ fn parse_span(text: &str) -> Option<PeerTime> {
     Some(PeerTime::In(span.try_into().unwrap_or(Duration::ZERO)))
 }
 
-/// What time it is where an answer comes from, and here, when it came.
+/// The time at the peer when it sent a response, and here when it came.
 #[derive(Debug, Clone, Copy)]
 pub struct PeerClock {
-    /// By the answer's `Date` and `Age`, if it has a `Date` that can be read.
+    /// By the response's `Date` and `Age`, if it has a `Date` that can be read.
     theirs: Option<Timestamp>,
     ours: Timestamp,
 }
 
 impl PeerClock {
-    /// By the headers of an answer that came at `ours`, on our clock.
+    /// By the headers of a response that came at `ours`, on our clock.
     pub fn of(headers: &HeaderMap, ours: Timestamp) -> Self {
         let age = text(headers, "age")
             .and_then(|age| age.parse().ok())
@@ -147,19 +148,19 @@ impl PeerClock {
         }
     }
 
-    /// The peer's own time, where it told it.
+    /// The peer's own time, where it sent it.
     pub fn theirs(&self) -> Option<Timestamp> {
         self.theirs
     }
 
-    /// How long the peer asks us to wait, between [`LEAST_WAIT`] and [`LONGEST_WAIT`]. None where
+    /// How long the peer wants us to wait, between [`LEAST_WAIT`] and [`LONGEST_WAIT`]. None where
     /// no header can be read.
-    pub fn asked_wait(&self, headers: &HeaderMap) -> Option<Duration> {
-        let asked = WAIT_HEADERS
+    pub fn retry_after(&self, headers: &HeaderMap) -> Option<Duration> {
+        let named = WAIT_HEADERS
             .into_iter()
             .find_map(|name| PeerTime::parse(text(headers, name)?))?;
         Some(
-            self.until(asked, SignedDuration::ZERO)
+            self.until(named, SignedDuration::ZERO)
                 .clamp(LEAST_WAIT, LONGEST_WAIT),
         )
     }

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 use percent_encoding::percent_decode_str;
 
-/// What stands in place of a secret.
+/// What replaces a secret.
 const HIDDEN: &str = "[hidden]";
 /// Longer text isn't searched in every encoding, and so isn't shown, in bytes.
 const LONGEST_TEXT: usize = 16 * 1024;

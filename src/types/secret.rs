@@ -4,8 +4,8 @@ use std::fmt;
 
 use url::Url;
 
-/// A presigned URL, byte for byte as it was given: a signature was made over its bytes. Whoever
-/// holds it may read or write the asset, so it prints as its host only.
+/// A presigned URL, byte for byte as eGain sent it: a signature was made over its bytes. A holder
+/// of it may read or write the asset, so it prints as its host only.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SignedUrl(Box<str>);
 
@@ -15,7 +15,7 @@ impl SignedUrl {
         Url::parse(text).ok().map(|_| Self(text.trim().into()))
     }
 
-    /// The URL itself, to send a request to it or to hand it to the caller who asked for it.
+    /// The URL itself, to send a request to it or to hand it to the caller that requested it.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -29,7 +29,7 @@ pub(super) struct UploadMetadata {
     pub channel: String,
     /// eGain's sender type.
     pub sender: Sender,
-    /// The name that the caller asks for.
+    /// The name that the caller requests.
     pub name: Option<String>,
     /// The size declared, at least 1.
     pub size: Option<u64>,

@@ -18,7 +18,7 @@ use super::fields::UploadMetadata;
 use super::length_source::LengthSource;
 use super::parsed::ParsedUpload;
 use super::receipt::{UploadReceipt, UploadTiming};
-use crate::body::digest::{Sha256Sum, hex};
+use crate::body::digest::Sha256Sum;
 use crate::types::asset::{AssetId, Sender};
 use crate::types::caller::AuthenticatedCaller;
 use crate::types::error::{Error, ErrorCode, Stage};
@@ -79,7 +79,7 @@ impl UploadFingerprint {
             Some(channel),
             Some(sender.name()),
             upload.name(),
-            upload.given_type.as_deref(),
+            upload.explicit_type.as_deref(),
         ]);
         Self {
             metadata,
@@ -194,7 +194,7 @@ impl IdempotencyRecord {
             size: self.size,
             sender: self.sender,
             length_source: self.length_source,
-            sha256: wants_sum.then(|| hex(&self.sum)),
+            sha256: wants_sum.then(|| hex::encode(self.sum)),
             timing: UploadTiming::default(),
         }
     }

@@ -115,8 +115,8 @@ impl LengthResolver<'_> {
         if ahead.ended && (declared.is_some() || ahead.length() <= self.look_ahead) {
             return in_memory(ahead, declared);
         }
-        if let Some(whole) = upload.whole.take() {
-            return in_spool(whole, declared);
+        if let Some(spooled) = upload.spooled.take() {
+            return in_spool(spooled, declared);
         }
         if let Some(length) = declared {
             let chunks = ahead.chunks.take();
@@ -212,8 +212,8 @@ fn in_memory(mut ahead: LookAhead, declared: Option<u64>) -> Result<SizedFile, E
 }
 
 /// A file that had to be read whole for the fields behind it.
-fn in_spool(whole: WholeFile, declared: Option<u64>) -> Result<SizedFile, Error> {
-    let WholeFile { file, length } = whole;
+fn in_spool(spooled: WholeFile, declared: Option<u64>) -> Result<SizedFile, Error> {
+    let WholeFile { file, length } = spooled;
     if let Some(size) = declared
         && size != length
     {

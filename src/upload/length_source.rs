@@ -2,18 +2,15 @@
 
 /// How the length was known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[strum(serialize_all = "lowercase")]
 pub enum LengthSource {
     /// The caller declared it.
-    #[strum(serialize = "declared")]
     Declared,
     /// The whole file was in the look-ahead.
-    #[strum(serialize = "lookahead")]
     LookAhead,
     /// Computed from the request's length, less what frames the file.
-    #[strum(serialize = "derived")]
     Derived,
     /// The file was spooled until its end was seen.
-    #[strum(serialize = "spooled")]
     Spooled,
 }
 

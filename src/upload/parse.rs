@@ -149,21 +149,21 @@ impl ParsedUpload {
         };
         let wanted = DeclaredDigest::wanted_by(headers);
         let digest = metadata.digest.and(wanted)?.and(promised)?;
-        let given_name = match headers.get(CONTENT_DISPOSITION) {
+        let explicit_name = match headers.get(CONTENT_DISPOSITION) {
             Some(value) => file_name(value.as_bytes()),
             None => None,
         };
         let DigestedBody { body, sum } = pipeline::digested(body, digest, context.always_hash);
         Ok(Self {
             metadata,
-            given_name,
-            given_type: raw.content_type.clone(),
+            explicit_name,
+            explicit_type: raw.content_type.clone(),
             declared,
             derived: None,
             digest,
             sum,
             body,
-            whole: None,
+            spooled: None,
             raw: Some(raw),
         })
     }

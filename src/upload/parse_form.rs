@@ -83,7 +83,7 @@ impl FormRequest {
         if self.open.fields.has_channel(caller) || !context.spools.is_on() {
             self.streamed(caller, context)
         } else {
-            self.read_whole(caller, context).await
+            self.read_all(caller, context).await
         }
     }
 
@@ -110,21 +110,21 @@ impl FormRequest {
         let DigestedBody { body, sum } = pipeline::digested(file, digest, context.always_hash);
         Ok(ParsedUpload {
             metadata,
-            given_name: part.file_name,
-            given_type: part.content_type,
+            explicit_name: part.file_name,
+            explicit_type: part.content_type,
             declared,
             derived,
             digest,
             sum,
             body,
-            whole: None,
+            spooled: None,
             raw: None,
         })
     }
 
     /// The channel may come after the file, which waits for it in the spool if it fits the spool's
     /// memory.
-    async fn read_whole(
+    async fn read_all(
         self,
         caller: &AuthenticatedCaller,
         context: &ParseContext<'_>,
@@ -156,14 +156,14 @@ impl FormRequest {
             .expect("a spooled file can always be read again");
         Ok(ParsedUpload {
             metadata,
-            given_name: part.file_name,
-            given_type: part.content_type,
+            explicit_name: part.file_name,
+            explicit_type: part.content_type,
             declared,
             derived: None,
             digest,
             sum,
             body,
-            whole: Some(WholeFile { file, length }),
+            spooled: Some(WholeFile { file, length }),
             raw: None,
         })
     }

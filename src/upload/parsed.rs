@@ -19,9 +19,9 @@ pub(super) struct ParsedUpload {
     /// What the caller says of the file.
     pub metadata: UploadMetadata,
     /// Its name as the caller's program gave it.
-    pub given_name: Option<String>,
+    pub explicit_name: Option<String>,
     /// Its type as the caller's program gave it.
-    pub given_type: Option<String>,
+    pub explicit_type: Option<String>,
     /// Its length as declared.
     pub declared: Option<u64>,
     /// Its length as derived, for a framing that is known.
@@ -34,7 +34,7 @@ pub(super) struct ParsedUpload {
     pub body: BoxBody,
     /// The whole file, where it had to be read for what came after it; then `body` gives the same
     /// bytes.
-    pub whole: Option<WholeFile>,
+    pub spooled: Option<WholeFile>,
     /// The request, where the file is the whole of its body.
     pub raw: Option<ParsedHead>,
 }
@@ -79,9 +79,9 @@ impl ParsedUpload {
         self.digest.wanted || self.digest.expected.is_some()
     }
 
-    /// The file's name: the one that the caller asks for, or else the one that its program gave.
+    /// The file's name: the one that the caller requests, or else the one that its program sent.
     pub(super) fn name(&self) -> Option<&str> {
         let wanted = self.metadata.name.as_deref();
-        wanted.or(self.given_name.as_deref())
+        wanted.or(self.explicit_name.as_deref())
     }
 }

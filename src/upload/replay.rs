@@ -178,7 +178,7 @@ fn disk_stream(file: DiskFile) -> DiskStream {
                 Stage::Store,
                 "the gateway's spool can't be read: try again",
             )
-            .retryable(true)
+            .with_retryable(true)
         })?;
         Ok(piece.map(|piece| (piece, file)))
     }))

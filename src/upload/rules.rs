@@ -108,14 +108,14 @@ impl UploadRules {
     }
 
     /// Judges a file by what its bytes are, and by the name that agrees with them.
-    pub fn judge(
+    pub fn check(
         &self,
         sniffed: &SniffedType,
         agreed: &StoredName,
         channel: &str,
         direction: AssetDirection,
     ) -> Result<(), Error> {
-        self.policy.judge(sniffed, agreed, channel, direction)?;
+        self.policy.check(sniffed, agreed, channel, direction)?;
         let Some(policy) = self.live_policy(direction) else {
             return Ok(());
         };
@@ -123,7 +123,7 @@ impl UploadRules {
             Some((_, extension)) => extension,
             None => "",
         };
-        policy.judge(channel, extension)
+        policy.check(channel, extension)
     }
 
     /// All rules, for a caller that wants to know them before it sends.

@@ -117,7 +117,7 @@ impl FileStore {
         timing.store += began.elapsed();
         sent?;
         Ok(StoredAsset {
-            id: created.asset.keep(),
+            id: created.asset.commit(),
             other_name: created.other_name,
         })
     }

@@ -1,5 +1,5 @@
-//! The issuer's keys: fetched ahead of need, kept when a fetch fails, asked for anew when a token
-//! names an unknown one.
+//! The issuer's keys: fetched ahead of need, retained when a fetch fails, fetched again when a
+//! token names an unknown one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,16 +29,16 @@ pub(super) const ALGORITHMS: [Algorithm; 3] =
 const REFRESH: Duration = Duration::from_secs(300);
 /// Between fetches while they fail.
 const RETRY: Duration = Duration::from_secs(10);
-/// Between fetches for unknown keys. Anybody can name one, and so choose when the issuer is asked:
-/// whoever has a new key then waits for no longer than this.
-const ASK_PAUSE: Duration = Duration::from_secs(5);
-/// A key that is missing in an answer is taken for so long, and until the issuer was asked again:
-/// one edge of it may be behind.
+/// Between fetches for unknown keys. Anybody can name one, and so choose when a request goes to the
+/// issuer: a caller with a new key then waits for no longer than this.
+const UNKNOWN_KEY_PAUSE: Duration = Duration::from_secs(5);
+/// A key that is missing in a response is taken for this time, and until the next fetch: one edge
+/// of the issuer's may be behind.
 const CONFIRM: Duration = Duration::from_secs(5);
-/// From sending a request to its whole answer: callers wait for it.
+/// From sending a request to its whole response: callers wait for it.
 const FETCH_LIMIT: Duration = Duration::from_secs(5);
-/// The longest answer that is read; most have under 10 KiB.
-const LONGEST_ANSWER: usize = 256 * 1024;
+/// The longest response that is read, in bytes; most have under 10 KiB.
+const LONGEST_RESPONSE: usize = 256 * 1024;
 
 /// A key of the issuer's, with the one algorithm that it is for.
 #[derive(Clone)]
@@ -70,7 +70,7 @@ pub(super) struct JwksCache {
     /// Held while fetching, so that all who wait share one request. When an unknown key was last a
     /// reason to fetch.
     fetching: Mutex<Option<Instant>>,
-    /// A key is missing in the last answer.
+    /// A key is missing in the last response.
     doubted: Notify,
     metrics: Arc<ServiceMetrics>,
 }
@@ -111,7 +111,7 @@ impl JwksCache {
         }
     }
 
-    /// The key that a token's header names. The issuer is asked for one that isn't known.
+    /// The key that a token's header names. An unknown one is fetched from the issuer.
     pub(super) async fn find(
         self: &Arc<Self>,
         kid: Option<String>,
@@ -120,53 +120,55 @@ impl JwksCache {
         if let Some(entry) = self.look(kid.as_deref(), algorithm) {
             return Ok(entry);
         }
-        let ring = self.clone();
-        // In a task of its own: a caller that leaves doesn't end what others wait for.
-        let asking = tokio::spawn(async move {
-            ring.ask(kid.as_deref(), algorithm).await;
-            ring.look(kid.as_deref(), algorithm)
+        let cache = self.clone();
+        // In a task of its own: a client that disconnects doesn't end what others wait for.
+        let fetching = tokio::spawn(async move {
+            cache.fetch_unknown(kid.as_deref(), algorithm).await;
+            cache.look(kid.as_deref(), algorithm)
         });
-        let missing = || {
-            if self.entries.read().is_some() {
-                KeyNotFound::Unknown
-            } else {
-                KeyNotFound::NoKeys
-            }
-        };
-        asking.await.ok().flatten().ok_or_else(missing)
+        if let Ok(Some(entry)) = fetching.await {
+            return Ok(entry);
+        }
+        if self.entries.read().is_some() {
+            Err(KeyNotFound::Unknown)
+        } else {
+            Err(KeyNotFound::NoKeys)
+        }
     }
 
-    async fn ask(&self, kid: Option<&str>, algorithm: Algorithm) {
-        let mut asked = self.fetching.lock().await;
-        // Whoever held it may have fetched just this.
-        if self.look(kid, algorithm).is_some() || asked.is_some_and(|at| at.elapsed() < ASK_PAUSE) {
+    async fn fetch_unknown(&self, kid: Option<&str>, algorithm: Algorithm) {
+        let mut last_fetch = self.fetching.lock().await;
+        // The one before in this queue may have fetched just this key.
+        if self.look(kid, algorithm).is_some() {
             return;
         }
-        *asked = Some(Instant::now());
+        if let Some(at) = *last_fetch
+            && at.elapsed() < UNKNOWN_KEY_PAUSE
+        {
+            return;
+        }
+        *last_fetch = Some(Instant::now());
         self.fetch().await;
     }
 
     /// By its name; without one it must be the only one for the algorithm that the issuer shows.
     fn look(&self, kid: Option<&str>, algorithm: Algorithm) -> Option<Arc<VerificationKey>> {
         let entries = self.entries.read().clone()?;
-        let is_shown =
-            |entry: &&Arc<VerificationKey>| kid.is_some() || entry.missing_since.is_none();
-        let mut alike = entries
+        let Some(kid) = kid else {
+            let mut alike = entries
+                .iter()
+                .filter(|entry| entry.algorithm == algorithm && entry.missing_since.is_none());
+            let (Some(only), None) = (alike.next(), alike.next()) else {
+                return None;
+            };
+            return Some(only.clone());
+        };
+        // One for another algorithm is found last: the token is then refused for its algorithm.
+        let mut named = entries
             .iter()
-            .filter(|entry| entry.algorithm == algorithm)
-            .filter(is_shown);
-        match kid {
-            Some(kid) => {
-                let mut named = entries
-                    .iter()
-                    .filter(|entry| entry.kid.as_deref() == Some(kid));
-                alike
-                    .find(|entry| entry.kid.as_deref() == Some(kid))
-                    .or_else(|| named.next())
-                    .cloned()
-            }
-            None => alike.next().filter(|_| alike.next().is_none()).cloned(),
-        }
+            .filter(|entry| entry.kid.as_deref() == Some(kid));
+        let for_algorithm = named.clone().find(|entry| entry.algorithm == algorithm);
+        for_algorithm.or(named.next()).cloned()
     }
 
     /// Whether that brought keys. If not, those from before stay.
@@ -174,14 +176,14 @@ impl JwksCache {
         let began = Instant::now();
         let received = self.receive().await;
         let outcome = match &received {
-            Ok((status, _)) => UpstreamOutcome::Answered(*status),
+            Ok((status, _)) => UpstreamOutcome::Responded(*status),
             Err(error) if error.is_timeout() => UpstreamOutcome::TimedOut,
             Err(_) => UpstreamOutcome::Failed,
         };
-        self.metrics.upstream_answered("jwks", began, outcome);
+        self.metrics.record_upstream("jwks", began, outcome);
         let entries = match received {
             Ok((status, body)) if status.is_success() => read(&body),
-            Ok((status, _)) => Err(format!("the answer is {status}")),
+            Ok((status, _)) => Err(format!("the response is {status}")),
             Err(error) => Err(cause::chain(&error)),
         };
         match entries {
@@ -209,21 +211,19 @@ impl JwksCache {
     }
 
     async fn receive(&self) -> Result<(reqwest::StatusCode, Vec<u8>), reqwest::Error> {
-        let request = self.http.get(self.url.clone()).send();
-        let mut response = request.await.map_err(reqwest::Error::without_url)?;
-        let mut body = Vec::new();
-        while let Some(chunk) = response
-            .chunk()
-            .await
-            .map_err(reqwest::Error::without_url)?
-        {
-            body.extend_from_slice(&chunk);
-            // One byte too many says that it is too long.
-            if body.len() > LONGEST_ANSWER {
-                break;
+        let read = async {
+            let mut response = self.http.get(self.url.clone()).send().await?;
+            let mut body = Vec::new();
+            while let Some(chunk) = response.chunk().await? {
+                body.extend_from_slice(&chunk);
+                // One byte too many says that it is too long.
+                if body.len() > LONGEST_RESPONSE {
+                    break;
+                }
             }
-        }
-        Ok((response.status(), body))
+            Ok((response.status(), body))
+        };
+        read.await.map_err(reqwest::Error::without_url)
     }
 }
 
@@ -234,44 +234,43 @@ fn with_missing(
     before: &[Arc<VerificationKey>],
     now: Instant,
 ) -> Vec<Arc<VerificationKey>> {
-    let is_replaced = |old: &VerificationKey| {
-        shown
+    let mut entries = shown.clone();
+    for old in before {
+        let is_replaced = shown
             .iter()
-            .any(|new| new.algorithm == old.algorithm && (old.kid.is_none() || new.kid == old.kid))
-    };
-    let missing = before
-        .iter()
-        .filter(|old| !is_replaced(old))
-        .filter_map(|old| {
-            let since = old.missing_since.unwrap_or(now);
-            (now - since < CONFIRM).then(|| {
-                Arc::new(VerificationKey {
-                    missing_since: Some(since),
-                    ..VerificationKey::clone(old)
-                })
-            })
-        });
-    let missing: Vec<_> = missing.collect();
-    shown.into_iter().chain(missing).collect()
+            .any(|new| new.algorithm == old.algorithm && (old.kid.is_none() || new.kid == old.kid));
+        let since = old.missing_since.unwrap_or(now);
+        if !is_replaced && now - since < CONFIRM {
+            entries.push(Arc::new(VerificationKey {
+                missing_since: Some(since),
+                ..VerificationKey::clone(old)
+            }));
+        }
+    }
+    entries
 }
 
 #[derive(Deserialize)]
-struct Set {
+struct KeySet {
     keys: Vec<Value>,
 }
 
 /// All keys that can be used; the others may be for other uses.
 fn read(body: &[u8]) -> Result<Vec<Arc<VerificationKey>>, String> {
-    if body.len() > LONGEST_ANSWER {
-        return Err(format!("the answer has more than {LONGEST_ANSWER} bytes"));
+    if body.len() > LONGEST_RESPONSE {
+        return Err(format!(
+            "the response has more than {LONGEST_RESPONSE} bytes"
+        ));
     }
-    let set: Set = serde_json::from_slice(body).map_err(|_| "the answer is no JWK set")?;
-    let entries: Vec<_> = set
-        .keys
-        .into_iter()
-        .filter_map(entry)
-        .map(Arc::new)
-        .collect();
+    let Ok(set) = serde_json::from_slice::<KeySet>(body) else {
+        return Err("the response is no JWK set".into());
+    };
+    let mut entries = Vec::new();
+    for key in set.keys {
+        if let Some(entry) = entry(key) {
+            entries.push(Arc::new(entry));
+        }
+    }
     if entries.is_empty() {
         Err("there is no key for EdDSA, ES256 or RS256".into())
     } else {
@@ -356,7 +355,7 @@ mod tests {
         ]);
         assert_eq!(algorithms(keys), Ok(vec![Algorithm::RS256]));
         assert!(algorithms(json!([{"kty": "oct", "k": X}])).is_err());
-        assert!(read(b"<html>").is_err() && read(&vec![b' '; LONGEST_ANSWER + 1]).is_err());
+        assert!(read(b"<html>").is_err() && read(&vec![b' '; LONGEST_RESPONSE + 1]).is_err());
     }
 
     #[test]
@@ -397,18 +396,18 @@ mod tests {
     #[test]
     fn without_key_id_an_algorithms_only_key_is_used() {
         let keys = |keys: Value| {
-            let ring = JwksCache::new(
+            let cache = JwksCache::new(
                 "http://localhost/".parse().unwrap(),
                 &EgressProxy::default(),
                 Arc::new(ServiceMetrics::new()),
             )
             .unwrap();
-            *ring.entries.write() = Some(
+            *cache.entries.write() = Some(
                 read(&serde_json::to_vec(&json!({"keys": keys})).unwrap())
                     .unwrap()
                     .into(),
             );
-            ring
+            cache
         };
         let rsa = |kid: &str| json!({"kty": "RSA", "n": X, "e": "AQAB", "kid": kid});
         let one = keys(json!([rsa("a")]));

@@ -46,7 +46,7 @@ impl Boundary {
             .map_or(Ok(None), |(_, parameters)| named(parameters))
     }
 
-    /// What stands behind the hyphens of a form's first line, blanks at its end taken off.
+    /// What is behind the hyphens of a form's first line, blanks at its end taken off.
     pub(super) fn from_line(line: &[u8]) -> Option<Self> {
         let boundary = str::from_utf8(line).ok()?.trim_end_matches([' ', '\t']);
         is_valid(boundary).then(|| Self(boundary.to_owned()))
@@ -187,9 +187,9 @@ mod tests {
             "",
             ";;",
         ] {
-            let fault = Boundary::from_content_type(value).unwrap_err();
+            let error = Boundary::from_content_type(value).unwrap_err();
             assert_eq!(
-                (fault.code(), fault.blame(), fault.stage()),
+                (error.code(), error.blame(), error.stage()),
                 (ErrorCode::MalformedMultipart, Blame::Caller, Stage::Read),
                 "{value}"
             );

@@ -60,12 +60,12 @@ impl<'v> ContinuedName<'v> {
     /// The whole name, if all pieces of one came.
     pub(super) fn joined(mut self) -> Option<String> {
         self.0.sort_unstable_by_key(|piece| piece.number);
-        let is_whole = self
+        let is_complete = self
             .0
             .iter()
             .enumerate()
             .all(|(at, piece)| at == piece.number);
-        let first = self.0.first_mut().filter(|_| is_whole)?;
+        let first = self.0.first_mut().filter(|_| is_complete)?;
         // The first one says for all of which character set they are, if it is encoded.
         let charset = if first.is_encoded {
             Some(take_charset(&mut first.value)?)

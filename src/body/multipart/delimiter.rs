@@ -18,9 +18,9 @@ pub(super) struct DelimiterFinder(Finder<'static>);
 /// How much of a delimiter was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DelimiterProgress {
-    /// So many bytes of `CRLF "--" boundary`.
+    /// This number of bytes of `CRLF "--" boundary`.
     Within(usize),
-    /// All of these, and so many blanks.
+    /// All of these, and this number of blanks.
     Padding(usize),
     /// The first hyphen after the boundary.
     Hyphen,
@@ -42,7 +42,7 @@ pub(super) enum DelimiterKind {
 pub(super) enum DelimiterStep {
     /// It may still become a delimiter.
     Reading(DelimiterProgress),
-    /// It isn't one; the last byte is not part of what was judged.
+    /// It isn't one; the last byte is not part of what was compared.
     Not,
     /// It is one, and this was its last byte.
     Found(DelimiterKind),

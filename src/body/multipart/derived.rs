@@ -2,7 +2,7 @@
 
 use crate::body::multipart::boundary::Boundary;
 
-/// What follows a file in a form: so many boundaries, and so many bytes beside them.
+/// What follows a file in a form: a number of boundaries, and a number of bytes beside them.
 ///
 /// Clients end their forms in ways of their own: with or without the last CRLF, or two of them, or
 /// a field behind the file. Some draw boundaries of random length, so those are counted apart.
@@ -13,7 +13,7 @@ pub struct FormEnding {
 }
 
 impl FormEnding {
-    /// So many bytes in all, with so many boundaries among them. None where that is impossible.
+    /// `bytes` in all, with `boundaries` among them. None where that is impossible.
     pub(super) fn of(bytes: u64, boundaries: u64, boundary_length: usize) -> Option<Self> {
         let other_bytes = bytes.checked_sub(boundaries.checked_mul(boundary_length as u64)?)?;
         Some(Self {

@@ -35,7 +35,7 @@ struct Given<'v> {
 
 impl PartDisposition {
     /// # Errors
-    /// `malformed-multipart` when the parameters can't be told apart, or one is given twice.
+    /// `malformed-multipart` when the parameters are ambiguous, or one is given twice.
     pub(super) fn parse(value: &[u8]) -> Result<Self, Error> {
         let (mut name, mut file_name, mut pieces) =
             (Given::default(), Given::default(), ContinuedName::default());
@@ -83,7 +83,7 @@ fn decode_plain(value: &[u8]) -> String {
     if !text.contains('%') {
         return text.into_owned();
     }
-    decode_whole(&text).unwrap_or_else(|| {
+    decode_all(&text).unwrap_or_else(|| {
         text.replace("%22", "\"")
             .replace("%0D", "\r")
             .replace("%0A", "\n")
@@ -92,7 +92,7 @@ fn decode_plain(value: &[u8]) -> String {
 
 /// The name of a client that encodes all but a few characters: it leaves no blank and nothing
 /// beyond ASCII, and what it encodes is UTF-8. `50% off.jpg` is no such name.
-fn decode_whole(text: &str) -> Option<String> {
+fn decode_all(text: &str) -> Option<String> {
     let mut escapes = text.split('%').skip(1);
     let clean = text.bytes().all(|byte| byte.is_ascii_graphic())
         && escapes.all(|escape| {
@@ -266,11 +266,11 @@ mod tests {
             r#"filename="5" screen.jpg""#,
             r#"name="fi"le"; filename="a.jpg""#,
         ] {
-            let fault = PartDisposition::parse(format!("form-data; {bad}").as_bytes()).unwrap_err();
+            let error = PartDisposition::parse(format!("form-data; {bad}").as_bytes()).unwrap_err();
             assert!(
-                fault.detail().contains("quote within a name"),
+                error.detail().contains("quote within a name"),
                 "{bad}: {}",
-                fault.detail()
+                error.detail()
             );
         }
     }

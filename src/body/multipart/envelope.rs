@@ -13,7 +13,7 @@ const LONGEST_LINE: usize = 2 + LONGEST + 64;
 ///
 /// A form begins with `--` and a boundary, a line each for header fields, and among them
 /// `Content-Disposition: form-data`. A look at text that begins so is a look at an envelope: the
-/// file is what lies in it.
+/// file is what is in it.
 ///
 /// # Errors
 /// `malformed-multipart` for a form whose declared type names another boundary, and for what
@@ -90,7 +90,7 @@ mod tests {
         );
         found
             .map(|found| found.map(|boundary| boundary.as_str().to_owned()))
-            .map_err(|fault| fault.detail().to_owned())
+            .map_err(|error| error.detail().to_owned())
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(super) struct HeaderParameter<'v> {
     pub quoted: bool,
 }
 
-/// Why parameters can't be told apart.
+/// Why parameters are ambiguous.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum InvalidParameters {
     /// A key without a value, or a quote that is never closed.

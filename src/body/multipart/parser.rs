@@ -41,8 +41,8 @@ pub enum FormEvent {
 
 /// Reads one form.
 ///
-/// Push a chunk, take events until there are none, push the next, and [finish](Self::finish). Kept
-/// to that order, it holds no more than one chunk and [`HEAD_LIMIT`] bytes.
+/// Push a chunk, take events until there are none, push the next, and [finish](Self::finish). In
+/// that order, it holds no more than one chunk and [`HEAD_LIMIT`] bytes.
 #[derive(Debug)]
 pub struct FormParser {
     delimiter: DelimiterFinder,
@@ -50,8 +50,8 @@ pub struct FormParser {
     /// Chunks that wait behind `chunk`; only where they are pushed faster than read.
     waiting: VecDeque<Bytes>,
     chunk: Bytes,
-    /// What came before `chunk` and can't be told yet: the preamble, a possible delimiter, or half
-    /// a head.
+    /// What came before `chunk` and can't be decided yet: the preamble, a possible delimiter, or
+    /// half a head.
     held: BytesMut,
     consumed: u64,
     parts: usize,
@@ -61,7 +61,7 @@ pub struct FormParser {
 enum State {
     /// Nothing was read yet.
     Start,
-    /// In what may be the first delimiter; `first` where nothing stands in front of it.
+    /// In what may be the first delimiter; `first` where nothing is in front of it.
     Opening {
         progress: DelimiterProgress,
         first: bool,
@@ -74,7 +74,7 @@ enum State {
     Data,
     /// Within a part's data, on what may be a delimiter.
     Line(DelimiterProgress),
-    /// Behind a delimiter of so many bytes, which aren't counted as consumed yet.
+    /// Behind a delimiter of this number of bytes, which aren't counted as consumed yet.
     Delimited(DelimiterKind, u64),
     /// Behind the closing delimiter, on its line or below.
     Epilogue { own_line: bool },
@@ -83,7 +83,7 @@ enum State {
 }
 
 enum Step {
-    Tell(FormEvent),
+    Emit(FormEvent),
     Again,
     Starved,
 }
@@ -114,7 +114,7 @@ impl FormParser {
     pub fn next_event(&mut self) -> Result<Option<FormEvent>, Error> {
         loop {
             match self.step() {
-                Ok(Step::Tell(event)) => return Ok(Some(event)),
+                Ok(Step::Emit(event)) => return Ok(Some(event)),
                 Ok(Step::Again) => {}
                 Ok(Step::Starved) => match self.waiting.pop_front() {
                     Some(chunk) => self.chunk = chunk,
@@ -124,15 +124,16 @@ impl FormParser {
                         return Ok(None);
                     }
                 },
-                Err(fault) => {
-                    self.state = State::Failed(fault.clone());
-                    return Err(fault);
+                Err(error) => {
+                    self.state = State::Failed(error.clone());
+                    return Err(error);
                 }
             }
         }
     }
 
-    /// Confirms that the body may end here. To be asked after [`Self::next_event`] gave `None`.
+    /// Confirms that the body may end here. To be called after [`Self::next_event`] returned
+    /// `None`.
     ///
     /// # Errors
     /// `malformed-multipart` unless the closing delimiter was seen: without it nobody can tell a
@@ -140,7 +141,7 @@ impl FormParser {
     pub fn finish(&self) -> Result<(), Error> {
         match &self.state {
             State::Epilogue { .. } => Ok(()),
-            State::Failed(fault) => Err(fault.clone()),
+            State::Failed(error) => Err(error.clone()),
             State::Preamble | State::Opening { first: false, .. } => Err(never_begins()),
             _ => Err(malformed(
                 "the body ended before the closing boundary: \
@@ -149,7 +150,7 @@ impl FormParser {
         }
     }
 
-    /// Bytes of the body up to where the parser stands.
+    /// Bytes of the body up to where the parser is.
     ///
     /// That is the part's first data byte after [`FormEvent::Part`], just past its last one after
     /// [`FormEvent::PartEnd`], and just past `--boundary--` after [`FormEvent::End`]. Then it
@@ -180,10 +181,10 @@ impl FormParser {
             State::Preamble => self.skip_preamble(),
             State::Head => self.read_head(),
             State::Data => Ok(self.pass_data()),
-            State::Line(progress) => self.judge_line(progress),
+            State::Line(progress) => self.read_line(progress),
             State::Delimited(ending, length) => self.leave_delimiter(ending, length),
             State::Epilogue { own_line } => self.read_epilogue(own_line),
-            State::Failed(ref fault) => Err(fault.clone()),
+            State::Failed(ref error) => Err(error.clone()),
         }
     }
 
@@ -256,7 +257,7 @@ impl FormParser {
         if let Some(end) = head::end(&self.held, before) {
             self.chunk.advance(end - before);
             self.held.truncate(end);
-            return self.enter_part().map(Step::Tell);
+            return self.enter_part().map(Step::Emit);
         }
         self.chunk.advance(taken);
         if self.held.len() == HEAD_LIMIT && head::has_bare_line_feed(&self.held) {
@@ -288,10 +289,10 @@ impl FormParser {
             return Step::Starved;
         }
         let data = self.chunk.split_to(sure);
-        self.tell_data(data)
+        self.emit_data(data)
     }
 
-    fn judge_line(&mut self, progress: DelimiterProgress) -> Result<Step, Error> {
+    fn read_line(&mut self, progress: DelimiterProgress) -> Result<Step, Error> {
         match self.read_delimiter(progress)? {
             DelimiterStep::Reading(progress) => {
                 self.state = State::Line(progress);
@@ -302,21 +303,21 @@ impl FormParser {
                 // their last with something else than LF behind it.
                 self.state = State::Data;
                 let data = self.held.split().freeze();
-                Ok(self.tell_data(data))
+                Ok(self.emit_data(data))
             }
             DelimiterStep::Found(ending) => {
                 self.enter_delimiter(ending);
-                Ok(Step::Tell(FormEvent::PartEnd))
+                Ok(Step::Emit(FormEvent::PartEnd))
             }
         }
     }
 
-    fn tell_data(&mut self, data: Bytes) -> Step {
+    fn emit_data(&mut self, data: Bytes) -> Step {
         self.consumed += data.len() as u64;
         if data.is_empty() {
             Step::Again
         } else {
-            Step::Tell(FormEvent::Data(data))
+            Step::Emit(FormEvent::Data(data))
         }
     }
 
@@ -347,7 +348,7 @@ impl FormParser {
         match ending {
             DelimiterKind::Close => {
                 self.state = State::Epilogue { own_line: true };
-                Ok(Step::Tell(FormEvent::End))
+                Ok(Step::Emit(FormEvent::End))
             }
             DelimiterKind::Part if self.parts == PARTS_LIMIT => Err(malformed(
                 "the form has more than 1000 parts: \

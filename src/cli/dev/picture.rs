@@ -9,9 +9,12 @@ pub(super) fn png() -> Vec<u8> {
     let mut encoder = png::Encoder::new(&mut file, SIDE, SIDE);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_compression(png::Compression::NoCompression);
-    let pixels: Vec<u8> = (0..SIDE)
-        .flat_map(|y| (0..SIDE).flat_map(move |x| [x as u8, y as u8, (x ^ y) as u8]))
-        .collect();
+    let mut pixels = Vec::new();
+    for y in 0..SIDE {
+        for x in 0..SIDE {
+            pixels.extend([x as u8, y as u8, (x ^ y) as u8]);
+        }
+    }
     let mut writer = encoder.write_header().expect("memory takes everything");
     writer
         .write_image_data(&pixels)

@@ -1,16 +1,14 @@
-//! One file in and out again, each step checked and said.
+//! One file in and out again, each step checked and printed.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_RANGE, RANGE};
+use reqwest::header::{CONTENT_RANGE, HeaderValue, RANGE};
 use reqwest::{Client, Response, StatusCode};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use crate::body::digest::{Sha256Sum, hex};
-
-/// The range that is asked for.
+/// The range that is requested.
 const PART: std::ops::RangeInclusive<usize> = 1000..=1999;
 
 /// A caller of the gateway.
@@ -51,7 +49,7 @@ impl RoundTrip {
         }
     }
 
-    /// Up, asked for, down in part and whole, deleted, gone.
+    /// Uploads, reads metadata, a range and all bytes, deletes, and checks that the file is gone.
     pub(super) async fn run(&self, file: &[u8]) -> Result<(), String> {
         let stored = self.upload(file).await?;
         println!(
@@ -65,14 +63,14 @@ impl RoundTrip {
             metadata.content_type, metadata.size, metadata.content_url_expiry
         );
         self.part(&one, file).await?;
-        self.whole(&one, file).await?;
-        answer(
+        self.all_bytes(&one, file).await?;
+        expect_status(
             self.client.delete(&one).send().await,
             StatusCode::NO_CONTENT,
         )
         .await?;
         println!("delete    204");
-        answer(self.client.get(&one).send().await, StatusCode::NOT_FOUND).await?;
+        expect_status(self.client.get(&one).send().await, StatusCode::NOT_FOUND).await?;
         println!("gone      404\n\nThe round trip is verified.");
         Ok(())
     }
@@ -87,7 +85,7 @@ impl RoundTrip {
         .await?;
         let same = stored.size == file.len() as u64
             && stored.content_type == "image/png"
-            && stored.sha256 == sum(file);
+            && stored.sha256 == sha256_of(file);
         if same {
             Ok(stored)
         } else {
@@ -103,13 +101,11 @@ impl RoundTrip {
             .header(RANGE, range)
             .send()
             .await;
-        let part = answer(sent, StatusCode::PARTIAL_CONTENT).await?;
-        let range = part
-            .headers()
-            .get(CONTENT_RANGE)
-            .and_then(|range| range.to_str().ok())
-            .unwrap_or("no range")
-            .to_owned();
+        let part = expect_status(sent, StatusCode::PARTIAL_CONTENT).await?;
+        let range = match part.headers().get(CONTENT_RANGE).map(HeaderValue::to_str) {
+            Some(Ok(range)) => range.to_owned(),
+            _ => "no range".to_owned(),
+        };
         if *bytes(part).await? != file[PART] {
             return Err("the range that came back isn't the one that was sent".to_owned());
         }
@@ -117,8 +113,8 @@ impl RoundTrip {
         Ok(())
     }
 
-    async fn whole(&self, one: &str, file: &[u8]) -> Result<(), String> {
-        let content = answer(
+    async fn all_bytes(&self, one: &str, file: &[u8]) -> Result<(), String> {
+        let content = expect_status(
             self.client.get(format!("{one}/content")).send().await,
             StatusCode::OK,
         )
@@ -127,24 +123,31 @@ impl RoundTrip {
         if back != file {
             return Err("the file that came back isn't the one that was sent".to_owned());
         }
-        println!("download  200, {} bytes, sha256 {}", back.len(), sum(&back));
+        println!(
+            "download  200, {} bytes, sha256 {}",
+            back.len(),
+            sha256_of(&back)
+        );
         Ok(())
     }
 }
 
-fn sum(bytes: &[u8]) -> String {
-    hex(&Sha256Sum::from(Sha256::digest(bytes)))
+fn sha256_of(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
 }
 
-async fn answer(sent: reqwest::Result<Response>, expected: StatusCode) -> Result<Response, String> {
+async fn expect_status(
+    sent: reqwest::Result<Response>,
+    expected: StatusCode,
+) -> Result<Response, String> {
     let response = sent.map_err(failed)?;
     let status = response.status();
     if status == expected {
         return Ok(response);
     }
-    let said = response.text().await.unwrap_or_default();
+    let text = response.text().await.unwrap_or_default();
     Err(format!(
-        "the round trip failed: expected {expected}, got {status}: {said}"
+        "the round trip failed: expected {expected}, got {status}: {text}"
     ))
 }
 
@@ -152,7 +155,11 @@ async fn read<T: for<'de> Deserialize<'de>>(
     sent: reqwest::Result<Response>,
     expected: StatusCode,
 ) -> Result<T, String> {
-    answer(sent, expected).await?.json().await.map_err(failed)
+    expect_status(sent, expected)
+        .await?
+        .json()
+        .await
+        .map_err(failed)
 }
 
 async fn bytes(mut response: Response) -> Result<Vec<u8>, String> {

@@ -7,7 +7,7 @@ use crate::config::sources::value::PREFIX;
 pub struct SettingKey {
     /// Section and key, such as `egain.rate`.
     pub name: &'static str,
-    /// What holds when it isn't given: a value as it would be written, or a phrase if there is
+    /// What holds when it isn't set: a value as it would be written, or a phrase if there is
     /// none.
     pub default: &'static str,
     /// Whether `default` is a value. If not, the key is unset by default.
@@ -19,25 +19,28 @@ pub struct SettingKey {
 }
 
 impl SettingKey {
-    /// The table it stands in, such as `egain` or `auth.jwt`.
+    /// The table it is in, such as `egain` or `auth.jwt`.
     pub fn table(&self) -> &'static str {
-        self.name
-            .rsplit_once('.')
-            .map_or(self.name, |(table, _)| table)
+        match self.name.rsplit_once('.') {
+            Some((table, _)) => table,
+            None => self.name,
+        }
     }
 
-    /// The section's name, such as `egain`; `auth` for all that stands in `auth.jwt`, too.
+    /// The section's name, such as `egain`; `auth` for all that is in `auth.jwt`, too.
     pub fn section(&self) -> &'static str {
-        self.name
-            .split_once('.')
-            .map_or(self.name, |(section, _)| section)
+        match self.name.split_once('.') {
+            Some((section, _)) => section,
+            None => self.name,
+        }
     }
 
     /// The key within its section, such as `rate` or `jwt.issuer`.
     pub fn field(&self) -> &'static str {
-        self.name
-            .split_once('.')
-            .map_or(self.name, |(_, field)| field)
+        match self.name.split_once('.') {
+            Some((_, field)) => field,
+            None => self.name,
+        }
     }
 
     /// The environment's name for it, such as `ASSET_GATEWAY_EGAIN__RATE`.

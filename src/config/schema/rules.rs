@@ -21,7 +21,7 @@ pub(in crate::config) const YEAR: Duration = Duration::from_secs(365 * 24 * 60 *
 /// The shortest time limit that isn't simply a refusal: a handshake over a long way takes longer.
 pub(in crate::config) const MOMENT: Duration = Duration::from_millis(100);
 
-/// The verdict on a value; the error is a line that says what is wrong.
+/// Whether a value follows a rule; the error is a line that says what is wrong.
 pub(in crate::config) type RuleResult = Result<(), String>;
 
 /// At least `least`, at most `most`.
@@ -42,11 +42,14 @@ pub(in crate::config) fn within<T: SettingValue + PartialOrd>(
     }
 }
 
-/// If it is given at all.
-pub(in crate::config) fn given<T>(
+/// The rule for a value that may be unset.
+pub(in crate::config) fn if_set<T>(
     rule: impl Fn(&T) -> RuleResult,
 ) -> impl Fn(&Option<T>) -> RuleResult {
-    move |value| value.as_ref().map_or(Ok(()), &rule)
+    move |value| match value {
+        Some(value) => rule(value),
+        None => Ok(()),
+    }
 }
 
 /// A list that has at least one entry.
@@ -62,7 +65,7 @@ pub(in crate::config) fn some<T>(list: &Vec<T>) -> RuleResult {
     }
 }
 
-/// What can stand in an `Authorization` header.
+/// What is valid in an `Authorization` header.
 pub(in crate::config) fn bearer(token: &secrecy::SecretString) -> RuleResult {
     use secrecy::ExposeSecret;
     if token.expose_secret().bytes().all(|b| b.is_ascii_graphic()) {
@@ -74,21 +77,18 @@ pub(in crate::config) fn bearer(token: &secrecy::SecretString) -> RuleResult {
 /// The address of an HTTP proxy. The scheme may be missing, as in many environments.
 pub(in crate::config) fn proxy(address: &secrecy::SecretString) -> RuleResult {
     use secrecy::ExposeSecret;
-    let address = address.expose_secret().parse::<http::Uri>().ok();
-    let is_proxy = address.is_some_and(|address| {
-        matches!(address.scheme_str(), None | Some("http"))
-            && address.host().is_some_and(|host| !host.is_empty())
-            && matches!(address.path(), "" | "/")
-            && address.query().is_none()
-    });
-    if is_proxy {
+    if let Ok(address) = address.expose_secret().parse::<http::Uri>()
+        && matches!(address.scheme_str(), None | Some("http"))
+        && !matches!(address.host(), None | Some(""))
+        && matches!(address.path(), "" | "/")
+        && address.query().is_none()
+    {
         return Ok(());
     }
     Err("expected http://host:port or http://user:password@host:port of an HTTP proxy".into())
 }
 
-/// Over https, or not off this machine: whoever can read or change what passes there can be
-/// anybody.
+/// Over https, or not off this machine: anybody could read or change what is sent elsewhere.
 pub(in crate::config) fn private(url: &Url) -> RuleResult {
     let local = match url.host() {
         Some(Host::Ipv4(ip)) => ip.is_loopback(),
@@ -116,9 +116,12 @@ pub(in crate::config) fn log_filter(text: &String) -> RuleResult {
                 .into(),
         );
     }
-    EnvFilter::try_new(text).map(|_| ()).map_err(|why| {
-        format!("expected directives such as info or info,asset_gateway=debug: {why}")
-    })
+    match EnvFilter::try_new(text) {
+        Ok(_) => Ok(()),
+        Err(why) => Err(format!(
+            "expected directives such as info or info,asset_gateway=debug: {why}"
+        )),
+    }
 }
 
 #[cfg(test)]

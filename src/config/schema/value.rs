@@ -1,5 +1,7 @@
 //! What every value can do: be read from a variable and from TOML, and be shown.
 
+use std::str::FromStr;
+
 use toml::Value;
 
 /// What `asset-gateway config` shows in place of a secret.
@@ -12,6 +14,10 @@ pub(in crate::config) const HIDDEN: &str = "[hidden]";
 pub(in crate::config) trait SettingValue: Sized {
     /// What a value looks like, to end the sentence "expected".
     const EXPECTED: &'static str;
+
+    /// The names that can be chosen from, to follow [`EXPECTED`](Self::EXPECTED); none for other
+    /// types.
+    const NAMES: &'static [&'static str] = &[];
 
     /// Whether the value must never be shown, and may come from a file of its own.
     const SECRET: bool = false;
@@ -39,17 +45,26 @@ pub(in crate::config) fn mistyped<T: SettingValue>(found: &Value) -> String {
         Value::String(text) => format!("the string {text:?}"),
         Value::Integer(number) => number.to_string(),
         Value::Float(number) => number.to_string(),
-        Value::Boolean(answer) => answer.to_string(),
+        Value::Boolean(boolean) => boolean.to_string(),
         Value::Datetime(date) => date.to_string(),
         Value::Array(_) => "a list".into(),
         Value::Table(_) => "a table".into(),
     };
-    format!("expected {}, found {found}", T::EXPECTED)
+    format!("expected {}, found {found}", expected::<T>())
 }
 
 /// "expected a whole number, found "many"": text that can't be read.
 pub(in crate::config) fn unreadable<T: SettingValue>(text: &str) -> String {
-    format!("expected {}, found {text:?}", T::EXPECTED)
+    format!("expected {}, found {text:?}", expected::<T>())
+}
+
+/// "a whole number", or "one of stream, redirect".
+fn expected<T: SettingValue>() -> String {
+    if T::NAMES.is_empty() {
+        T::EXPECTED.to_owned()
+    } else {
+        format!("{} {}", T::EXPECTED, T::NAMES.join(", "))
+    }
 }
 
 /// How a value is written in a sentence.
@@ -63,45 +78,46 @@ pub(in crate::config) fn shown<T: SettingValue>(value: &T) -> String {
 
 impl<T: SettingValue> SettingValue for Option<T> {
     const EXPECTED: &'static str = T::EXPECTED;
+    const NAMES: &'static [&'static str] = T::NAMES;
     const SECRET: bool = T::SECRET;
 
     fn from_text(text: &str) -> Result<Self, String> {
-        T::from_text(text).map(Some)
+        Ok(Some(T::from_text(text)?))
     }
 
     fn from_toml(value: &Value) -> Result<Self, String> {
-        T::from_toml(value).map(Some)
+        Ok(Some(T::from_toml(value)?))
     }
 
     fn to_toml(&self) -> Option<Value> {
-        self.as_ref().and_then(T::to_toml)
+        self.as_ref()?.to_toml()
     }
 }
 
-/// Writes an enum's values as words.
-macro_rules! words {
-    ($enum:ident { $($variant:ident = $word:literal,)+ }) => {
+/// Reads and writes an enum by its variants' names, as `strum` has them.
+macro_rules! named_values {
+    ($($enum:ty),+) => {$(
         impl $crate::config::schema::value::SettingValue for $enum {
-            const EXPECTED: &'static str =
-                $crate::config::schema::value::one_of(concat!("one of", $(" ", $word, ","),+));
+            const EXPECTED: &'static str = "one of";
+            const NAMES: &'static [&'static str] = <Self as strum::VariantNames>::VARIANTS;
 
             fn from_text(text: &str) -> Result<Self, String> {
-                match text {
-                    $($word => Ok(Self::$variant),)+
-                    _ => Err($crate::config::schema::value::unreadable::<Self>(text)),
-                }
+                $crate::config::schema::value::parsed(text)
             }
 
             fn to_toml(&self) -> Option<toml::Value> {
-                let word = match self { $(Self::$variant => $word,)+ };
-                Some(toml::Value::String(word.into()))
+                let name: &str = self.into();
+                Some(toml::Value::String(name.to_owned()))
             }
         }
-    };
+    )+};
 }
-pub(in crate::config) use words;
+pub(in crate::config) use named_values;
 
-/// `one of a, b`, from `one of a, b,` as a macro has to write it.
-pub(in crate::config) const fn one_of(words: &'static str) -> &'static str {
-    words.split_at(words.len() - 1).0
+/// Reads a type by its own `FromStr`, whose error says less than what is expected.
+pub(in crate::config) fn parsed<T: SettingValue + FromStr>(text: &str) -> Result<T, String> {
+    match text.parse() {
+        Ok(value) => Ok(value),
+        Err(_) => Err(unreadable::<T>(text)),
+    }
 }

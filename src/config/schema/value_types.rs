@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use toml::Value;
 use url::Url;
 
-use super::value::{HIDDEN, SettingValue, mistyped, unreadable};
+use super::value::{HIDDEN, SettingValue, mistyped, parsed, unreadable};
 use crate::api::{CorsOrigin, IpRange};
 use crate::media::MediaPattern;
 use crate::storage::HostPattern;
@@ -78,43 +78,55 @@ impl<T: ListEntry> SettingValue for Vec<T> {
 
     /// Entries are parted by commas; blanks around them and empty ones don't count.
     fn from_text(text: &str) -> Result<Self, String> {
-        text.split(',')
-            .map(str::trim)
-            .filter(|entry| !entry.is_empty())
-            .map(entry)
-            .collect()
+        let mut entries = Self::new();
+        for part in text.split(',') {
+            let part = part.trim();
+            if !part.is_empty() {
+                entries.push(entry(part)?);
+            }
+        }
+        Ok(entries)
     }
 
     fn from_toml(value: &Value) -> Result<Self, String> {
-        let entries = value.as_array().ok_or_else(|| mistyped::<Self>(value))?;
-        entries
-            .iter()
-            .map(|value| entry(&String::from_toml(value)?))
-            .collect()
+        let Value::Array(values) = value else {
+            return Err(mistyped::<Self>(value));
+        };
+        let mut entries = Self::with_capacity(values.len());
+        for value in values {
+            entries.push(entry(&String::from_toml(value)?)?);
+        }
+        Ok(entries)
     }
 
     fn to_toml(&self) -> Option<Value> {
-        Some(Value::Array(
-            self.iter()
-                .map(|entry| Value::String(entry.to_string()))
-                .collect(),
-        ))
+        let mut values = Vec::with_capacity(self.len());
+        for entry in self {
+            values.push(Value::String(entry.to_string()));
+        }
+        Some(Value::Array(values))
     }
 }
 
 fn entry<T: ListEntry>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|error: T::Err| error.to_string())
+    match text.parse::<T>() {
+        Ok(entry) => Ok(entry),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 impl SettingValue for bool {
     const EXPECTED: &'static str = "true or false";
 
     fn from_text(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|_| unreadable::<Self>(text))
+        parsed(text)
     }
 
     fn from_toml(value: &Value) -> Result<Self, String> {
-        value.as_bool().ok_or_else(|| mistyped::<Self>(value))
+        match value {
+            Value::Boolean(value) => Ok(*value),
+            other => Err(mistyped::<Self>(other)),
+        }
     }
 
     fn to_toml(&self) -> Option<Value> {
@@ -126,17 +138,20 @@ impl SettingValue for f64 {
     const EXPECTED: &'static str = "a number such as 5 or 0.5";
 
     fn from_text(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|_| unreadable::<Self>(text))
+        parsed(text)
     }
 
     fn from_toml(value: &Value) -> Result<Self, String> {
-        let whole = value
-            .as_integer()
-            .and_then(|number| i32::try_from(number).ok());
-        whole
-            .map(Self::from)
-            .or(value.as_float())
-            .ok_or_else(|| mistyped::<Self>(value))
+        // A float has all 32 bits of such an integer.
+        if let Value::Integer(number) = value
+            && let Ok(number) = i32::try_from(*number)
+        {
+            return Ok(number.into());
+        }
+        match value {
+            Value::Float(number) => Ok(*number),
+            other => Err(mistyped::<Self>(other)),
+        }
     }
 
     fn to_toml(&self) -> Option<Value> {
@@ -150,12 +165,16 @@ macro_rules! whole_numbers {
             const EXPECTED: &'static str = "a whole number";
 
             fn from_text(text: &str) -> Result<Self, String> {
-                text.parse().map_err(|_| unreadable::<Self>(text))
+                parsed(text)
             }
 
             fn from_toml(value: &Value) -> Result<Self, String> {
-                let number = value.as_integer().and_then(|number| Self::try_from(number).ok());
-                number.ok_or_else(|| mistyped::<Self>(value))
+                if let Value::Integer(number) = value
+                    && let Ok(number) = Self::try_from(*number)
+                {
+                    return Ok(number);
+                }
+                Err(mistyped::<Self>(value))
             }
 
             fn to_toml(&self) -> Option<Value> {
@@ -166,7 +185,7 @@ macro_rules! whole_numbers {
 }
 whole_numbers! { u32 u64 usize }
 
-/// A duration in the way that the whole house writes them.
+/// A duration as all settings write it.
 #[derive(Serialize, Deserialize)]
 #[serde(transparent)]
 struct Written(#[serde(with = "duration")] Duration);
@@ -175,10 +194,11 @@ impl SettingValue for Duration {
     const EXPECTED: &'static str = "a duration such as 30s or 5m";
 
     fn from_text(text: &str) -> Result<Self, String> {
-        let written = Written::deserialize(text.into_deserializer());
-        written
-            .map(|Written(duration)| duration)
-            .map_err(|_: Error| unreadable::<Self>(text))
+        let written: Result<Written, Error> = Written::deserialize(text.into_deserializer());
+        match written {
+            Ok(Written(duration)) => Ok(duration),
+            Err(_) => Err(unreadable::<Self>(text)),
+        }
     }
 
     fn to_toml(&self) -> Option<Value> {
@@ -190,14 +210,15 @@ impl SettingValue for ByteSize {
     const EXPECTED: &'static str = "a size such as 64KiB or 10MiB";
 
     fn from_text(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|_| unreadable::<Self>(text))
+        parsed(text)
     }
 
     fn from_toml(value: &Value) -> Result<Self, String> {
         match value {
-            Value::Integer(bytes) => u64::try_from(*bytes)
-                .map(Self)
-                .map_err(|_| mistyped::<Self>(value)),
+            Value::Integer(bytes) => match u64::try_from(*bytes) {
+                Ok(bytes) => Ok(Self(bytes)),
+                Err(_) => Err(mistyped::<Self>(value)),
+            },
             Value::String(text) => Self::from_text(text),
             other => Err(mistyped::<Self>(other)),
         }
@@ -212,13 +233,12 @@ impl SettingValue for ByteSize {
             ("KiB", 1 << 10),
         ];
         let Self(bytes) = *self;
-        let unit = UNITS
-            .iter()
-            .find(|(_, unit)| bytes >= *unit && bytes % unit == 0);
-        Some(Value::String(unit.map_or_else(
-            || format!("{bytes}B"),
-            |(name, unit)| format!("{}{name}", bytes / unit),
-        )))
+        for (name, unit) in UNITS {
+            if bytes >= unit && bytes % unit == 0 {
+                return Some(Value::String(format!("{}{name}", bytes / unit)));
+            }
+        }
+        Some(Value::String(format!("{bytes}B")))
     }
 }
 
@@ -226,7 +246,7 @@ impl SettingValue for SocketAddr {
     const EXPECTED: &'static str = "an IP address with a port, such as 0.0.0.0:8080 or [::]:8080";
 
     fn from_text(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|_| unreadable::<Self>(text))
+        parsed(text)
     }
 
     fn to_toml(&self) -> Option<Value> {
@@ -238,9 +258,10 @@ impl SettingValue for PathBuf {
     const EXPECTED: &'static str = "a path";
 
     fn from_text(text: &str) -> Result<Self, String> {
-        String::from_text(text)
-            .map(Self::from)
-            .map_err(|_| unreadable::<Self>(text))
+        if text.is_empty() {
+            return Err(unreadable::<Self>(text));
+        }
+        Ok(text.into())
     }
 
     fn to_toml(&self) -> Option<Value> {
@@ -254,8 +275,10 @@ impl SettingValue for Url {
 
     /// What was found is not shown: a URL is where people put passwords.
     fn from_text(text: &str) -> Result<Self, String> {
-        let url = text.parse().ok().filter(is_plain_http);
-        url.ok_or_else(|| format!("expected {}", Self::EXPECTED))
+        match text.parse() {
+            Ok(url) if is_plain_http(&url) => Ok(url),
+            _ => Err(format!("expected {}", Self::EXPECTED)),
+        }
     }
 
     fn to_toml(&self) -> Option<Value> {

@@ -7,10 +7,11 @@ use toml::Value;
 use url::Url;
 
 use crate::api::{self, ApiKey, ClaimNames, JwtConfig};
+use crate::body::digest::parse_hex;
 use crate::config::errors::ErrorCollector;
-use crate::config::schema::rules::{RuleResult, given, private, within};
+use crate::config::schema::rules::{RuleResult, if_set, private, within};
 use crate::config::schema::section;
-use crate::config::schema::value::{SettingValue, mistyped, words};
+use crate::config::schema::value::{SettingValue, mistyped, named_values};
 use crate::config::sources::reader::SettingsReader;
 use crate::net::egress_proxy::EgressProxy;
 use crate::types::account::AccountId;
@@ -22,23 +23,21 @@ const SLOWEST: f64 = 0.001;
 const FASTEST: f64 = 100_000.0;
 
 /// How callers prove who they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
+)]
+#[strum(serialize_all = "kebab-case")]
 pub enum AuthMode {
     /// By a key of `auth.keys`.
     Keys,
     /// By a token of `auth.jwt.issuer`.
     Jwt,
-    /// They don't: whoever can connect may do everything.
+    /// They don't: every client that can connect may do everything.
+    #[strum(serialize = "none")]
     Anyone,
 }
 
-words! {
-    AuthMode {
-        Keys = "keys",
-        Jwt = "jwt",
-        Anyone = "none",
-    }
-}
+named_values! { AuthMode }
 
 section! {
     /// Who may call.
@@ -59,7 +58,7 @@ section! {
         /// Whom tokens are for: what `aud` says.
         audience: Option<String> => "required with jwt";
         /// Where the issuer shows its keys, over https unless it is on this machine.
-        jwks_url: Option<Url> => "required with jwt" where given(private);
+        jwks_url: Option<Url> => "required with jwt" where if_set(private);
         /// The claim with the caller's role; without it a caller is a reader.
         role_claim: String = "role";
         /// The claim with the channels that the caller is bound to.
@@ -71,27 +70,28 @@ section! {
         /// The claim with which an adapter may delete.
         delete_claim: String = "delete";
         /// Requests a second of each subject (`sub`), 0.001 to 100000; above it there is 429.
-        rate: Option<f64> => "none" where given(within(SLOWEST, FASTEST));
+        rate: Option<f64> => "none" where if_set(within(SLOWEST, FASTEST));
     }
 }
 
 impl JwtSection {
-    /// Notes what tokens can't be judged without.
+    /// Notes what is missing to check tokens.
     pub(in crate::config) fn require(&self, mode: Option<AuthMode>, errors: &mut ErrorCollector) {
-        let given = [
+        if mode != Some(AuthMode::Jwt) {
+            return;
+        }
+        for (key, is_set) in [
             ("auth.jwt.issuer", self.issuer.is_some()),
             ("auth.jwt.audience", self.audience.is_some()),
             ("auth.jwt.jwks_url", self.jwks_url.is_some()),
-        ];
-        for (key, _) in given
-            .into_iter()
-            .filter(|(_, given)| !given && mode == Some(AuthMode::Jwt))
-        {
-            errors.conflict(&[key], "not set: auth.mode = \"jwt\" needs it");
+        ] {
+            if !is_set {
+                errors.conflict(&[key], "not set: auth.mode = \"jwt\" needs it");
+            }
         }
     }
 
-    /// What the front is given, if all is there.
+    /// What the api layer gets, if all is there.
     fn config(&self, proxy: &EgressProxy) -> Option<JwtConfig> {
         Some(JwtConfig {
             issuer: self.issuer.clone()?,
@@ -133,10 +133,11 @@ impl AuthSection {
 
     /// The channels that keys are bound to.
     pub(in crate::config) fn channels(&self) -> Vec<String> {
-        self.keys
-            .iter()
-            .flat_map(|key| key.caller.channels.iter().cloned())
-            .collect()
+        let mut channels = Vec::new();
+        for key in &self.keys {
+            channels.extend_from_slice(&key.caller.channels);
+        }
+        channels
     }
 
     /// As if nothing but keys could be set.
@@ -147,7 +148,7 @@ impl AuthSection {
         }
     }
 
-    /// What the front is given.
+    /// What the api layer gets.
     pub(in crate::config) fn callers(
         &self,
         jwt: &JwtSection,
@@ -156,7 +157,7 @@ impl AuthSection {
         match self.mode {
             Some(AuthMode::Keys) | None => api::AuthConfig::Keys(self.keys.clone()),
             Some(AuthMode::Jwt) => {
-                api::AuthConfig::Jwt(Box::new(jwt.config(proxy).expect("asked for by for_serve")))
+                api::AuthConfig::Jwt(Box::new(jwt.config(proxy).expect("for_serve requires it")))
             }
             Some(AuthMode::Anyone) => api::AuthConfig::Nobody,
         }
@@ -207,7 +208,7 @@ impl SettingValue for Vec<ApiKey> {
     const EXPECTED: &'static str = "a list of tables [[auth.keys]]";
 
     fn from_text(text: &str) -> Result<Self, String> {
-        // The default, which no variable can have: an empty one counts as not given.
+        // The default, which no variable can have: an empty one counts as not set.
         if text.is_empty() {
             Ok(Self::new())
         } else {
@@ -216,11 +217,17 @@ impl SettingValue for Vec<ApiKey> {
     }
 
     fn from_toml(value: &Value) -> Result<Self, String> {
-        let entries = value.as_array().ok_or_else(|| mistyped::<Self>(value))?;
-        let numbered = entries.iter().enumerate();
-        numbered
-            .map(|(at, value)| read(value).map_err(|says| format!("entry {}: {says}", at + 1)))
-            .collect()
+        let Value::Array(entries) = value else {
+            return Err(mistyped::<Self>(value));
+        };
+        let mut keys = Self::with_capacity(entries.len());
+        for (at, entry) in entries.iter().enumerate() {
+            match read(entry) {
+                Ok(key) => keys.push(key),
+                Err(says) => return Err(format!("entry {}: {says}", at + 1)),
+            }
+        }
+        Ok(keys)
     }
 
     fn to_toml(&self) -> Option<Value> {
@@ -229,36 +236,31 @@ impl SettingValue for Vec<ApiKey> {
 }
 
 fn read(value: &Value) -> Result<ApiKey, String> {
-    let entry: Entry = value
-        .clone()
-        .try_into()
-        .map_err(|error: toml::de::Error| error.message().to_owned())?;
-    if entry.id.is_empty() || entry.id.len() > 64 || !entry.id.bytes().all(|b| b.is_ascii_graphic())
-    {
+    let entry: Entry = match value.clone().try_into() {
+        Ok(entry) => entry,
+        Err(error) => return Err(error.message().to_owned()),
+    };
+    if !is_caller_id(&entry.id) {
         return Err("id must be 1 to 64 printable ASCII characters without blanks".into());
     }
-    let sha256 = crate::body::digest::parse_hex(&entry.sha256).ok_or(
-        "sha256 must be the 64 hexadecimal digits that asset-gateway key new prints, not \
-                the key itself",
-    )?;
-    let role = CallerRole::parse(&entry.role).ok_or("role must be reader, adapter or operator")?;
-    let sender = entry
-        .sender
-        .as_deref()
-        .map(|name| Sender::parse(name).ok_or("sender is none that eGain knows"))
-        .transpose()?;
-    if entry
-        .rate
-        .is_some_and(|rate| !(SLOWEST..=FASTEST).contains(&rate))
+    let sha256 = sha256(&entry.sha256)?;
+    let Some(role) = CallerRole::parse(&entry.role) else {
+        return Err("role must be reader, adapter or operator".into());
+    };
+    let sender = entry.sender.as_deref().map(sender).transpose()?;
+    if let Some(rate) = entry.rate
+        && !(SLOWEST..=FASTEST).contains(&rate)
     {
         return Err("rate must be between 0.001 and 100000 requests a second".into());
     }
-    let channels = entry.channels.map_or(Ok(Vec::new()), bound)?;
+    let channels = match entry.channels {
+        Some(channels) => bound(channels)?,
+        None => Vec::new(),
+    };
     let account = entry.account.as_deref().map(account).transpose()?;
     if account.is_some() && !channels.is_empty() {
         return Err(
-            "channels and account are both given: an account's channel is the only one of \
-                    its callers"
+            "channels and account are both set: an account's channel is the only one of its callers"
                 .into(),
         );
     }
@@ -277,15 +279,37 @@ fn read(value: &Value) -> Result<ApiKey, String> {
     })
 }
 
+fn is_caller_id(id: &str) -> bool {
+    (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+fn sha256(digits: &str) -> Result<[u8; 32], String> {
+    match parse_hex(digits) {
+        Some(sum) => Ok(sum),
+        None => Err(
+            "sha256 must be the 64 hexadecimal digits that asset-gateway key new prints, \
+             not the key itself"
+                .into(),
+        ),
+    }
+}
+
+fn sender(name: &str) -> Result<Sender, String> {
+    match Sender::parse(name) {
+        Some(sender) => Ok(sender),
+        None => Err("sender is none that eGain knows".into()),
+    }
+}
+
 fn account(id: &str) -> Result<AccountId, String> {
     AccountId::parse(id)
         .ok_or_else(|| format!("account: {id:?} is no id of eGain's: GET /v1/accounts lists them"))
 }
 
-/// An empty list would bind to nothing, and means everything where it is left away.
+/// An empty list would bind to nothing, and means everything where it is omitted.
 fn bound(channels: Vec<String>) -> Result<Vec<String>, String> {
     if channels.is_empty() {
-        return Err("channels is empty: name at least one, or leave it away for all".into());
+        return Err("channels is empty: name at least one, or omit it for all".into());
     }
     match channels.iter().find(|name| !is_channel(name)) {
         Some(wrong) => Err(format!(
@@ -299,10 +323,7 @@ fn write(key: &ApiKey) -> Value {
     let caller = &key.caller;
     let mut table = toml::Table::new();
     table.insert("id".into(), caller.id.clone().into());
-    table.insert(
-        "sha256".into(),
-        crate::body::digest::hex(&key.sha256).into(),
-    );
+    table.insert("sha256".into(), hex::encode(key.sha256).into());
     if !caller.channels.is_empty() {
         table.insert("channels".into(), caller.channels.clone().into());
     }

@@ -4,7 +4,7 @@ use super::egain::EgainSection;
 use super::plan::Plan;
 use crate::egain::{CallRate, MonthlyQuota};
 
-/// What one replica may ask of eGain, by kind of route.
+/// The calls that one replica may make to eGain, by kind of route.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct CallBudgets {
     /// `POST /assets` and `GET /assets/{id}`.
@@ -15,12 +15,12 @@ pub(crate) struct CallBudgets {
     pub quota: Option<MonthlyQuota>,
 }
 
-/// A burst that nobody gave is the rate rounded up: what a second allows may come at once.
+/// Without a burst, it is the rate rounded up: what a second allows may come at once.
 fn rate(per_second: f64, burst: Option<u32>) -> CallRate {
-    let whole = per_second.ceil() as u32;
+    let rounded_up = per_second.ceil() as u32;
     CallRate {
         per_second,
-        burst: burst.unwrap_or(whole).max(1),
+        burst: burst.unwrap_or(rounded_up).max(1),
     }
 }
 
@@ -35,7 +35,10 @@ fn share(rate: CallRate, replicas: u32) -> CallRate {
 
 /// One replica's part of the month.
 fn quota(settings: &EgainSection) -> Option<MonthlyQuota> {
-    let calls = settings.monthly_quota.or(settings.plan.map(Plan::quota))?;
+    let calls = match (settings.monthly_quota, settings.plan) {
+        (Some(calls), _) => calls,
+        (None, plan) => plan?.quota(),
+    };
     Some(MonthlyQuota {
         calls: (calls / u64::from(settings.replicas.max(1))).max(1),
         enforced: settings.enforce_quota,
@@ -53,15 +56,17 @@ impl CallBudgets {
     /// The plan's rates, with what the settings say more exactly, as one replica's share.
     fn resolve(settings: &EgainSection) -> Option<Self> {
         let plan = settings.plan.map(Plan::rates);
-        let assets = settings
-            .rate
-            .map(|per_second| rate(per_second, settings.burst))
-            .or(plan.map(|(assets, _)| assets))?;
-        let other_rate = settings.other_rate.or(settings.rate);
+        let assets = match (settings.rate, plan) {
+            (Some(per_second), _) => rate(per_second, settings.burst),
+            (None, Some((assets, _))) => assets,
+            (None, None) => return None,
+        };
         let other_burst = settings.other_burst.or(settings.burst);
-        let other = other_rate
-            .map(|per_second| rate(per_second, other_burst))
-            .or(plan.map(|(_, other)| other))?;
+        let other = match (settings.other_rate.or(settings.rate), plan) {
+            (Some(per_second), _) => rate(per_second, other_burst),
+            (None, Some((_, other))) => other,
+            (None, None) => return None,
+        };
         let replicas = settings.replicas;
         Some(Self {
             assets: share(assets, replicas),

@@ -5,27 +5,23 @@ use std::time::Duration;
 use crate::api::DownloadMode;
 use crate::config::schema::rules::{DAY, WEEK, YEAR, within};
 use crate::config::schema::section;
-use crate::config::schema::value::words;
+use crate::config::schema::value::named_values;
 
 /// Less than this saves no calls.
 const NEGATIVE_LEAST: Duration = Duration::from_millis(100);
 
-/// An asset that is uploaded, or scanned, meanwhile stays hidden for so long.
+/// An asset that becomes available meanwhile stays hidden for this time.
 const NEGATIVE_MOST: Duration = Duration::from_secs(10 * 60);
 
-words! {
-    DownloadMode {
-        Stream = "stream",
-        Redirect = "redirect",
-    }
-}
+named_values! { DownloadMode }
 
 section! {
     /// What is remembered of assets.
     CacheSection as "cache" {
         /// Signed URLs at one time.
         capacity: u64 = "100000" where within(1, 100_000_000);
-        /// How long before its end a signed URL counts as ended; at most a quarter of its life.
+        /// A cached URL is treated as expired this long before it is; at most a quarter of its
+        /// lifetime.
         safety_margin: Duration = "30s" where within(Duration::ZERO, DAY);
         /// How long "not found", "not yet available" and a first refusal by storage are remembered;
         /// at most one forced refresh of a signed URL in this time.
@@ -38,8 +34,8 @@ section! {
     DownloadSection as "download" {
         /// How an asset's bytes reach the caller: stream or redirect.
         mode: DownloadMode = "stream";
-        /// How long callers and browsers may keep an asset's bytes, which never change; 0s makes
-        /// them ask each time.
+        /// How long clients and browsers may cache an asset's bytes, which never change; 0s makes
+        /// them revalidate each time.
         max_age: Duration = "1h" where within(Duration::ZERO, YEAR);
     }
 }
@@ -53,7 +49,7 @@ const MOST_KEYS: u64 = 10_000_000;
 section! {
     /// Uploads with an `Idempotency-Key`.
     IdempotencySection as "idempotency" {
-        /// How long a key is answered as the first time.
+        /// How long a repeated key gets the response of the first request.
         ttl: Duration = "24h" where within(LEAST_TTL, WEEK);
         /// Keys at one time.
         capacity: u64 = "100000" where within(1, MOST_KEYS);

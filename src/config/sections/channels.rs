@@ -19,7 +19,7 @@ impl SettingValue for ChannelsConfig {
     const EXPECTED: &'static str = "tables [policy.channels.<type>]";
 
     fn from_text(text: &str) -> Result<Self, String> {
-        // The default, which no variable can have: an empty one counts as not given.
+        // The default, which no variable can have: an empty one counts as not set.
         if text.is_empty() {
             Ok(Self::new())
         } else {
@@ -28,42 +28,38 @@ impl SettingValue for ChannelsConfig {
     }
 
     fn from_toml(value: &Value) -> Result<Self, String> {
-        let channels = value.as_table().ok_or_else(|| mistyped::<Self>(value))?;
-        let read = |(name, value): (&String, &Value)| match value.as_table() {
-            Some(table) => Ok((
-                name.clone(),
-                channel(table).map_err(|says| format!("{name}: {says}"))?,
-            )),
-            None => Err(format!("{name}: expected a table [policy.channels.{name}]")),
+        let Value::Table(tables) = value else {
+            return Err(mistyped::<Self>(value));
         };
-        let read: Self = channels.iter().map(read).collect::<Result<_, _>>()?;
-        named_well(&read)?;
-        Ok(read)
+        let mut channels = Self::new();
+        for (name, value) in tables {
+            let Value::Table(table) = value else {
+                return Err(format!("{name}: expected a table [policy.channels.{name}]"));
+            };
+            match channel(table) {
+                Ok(rules) => channels.insert(name.clone(), rules),
+                Err(says) => return Err(format!("{name}: {says}")),
+            };
+        }
+        check_names(&channels)?;
+        Ok(channels)
     }
 
     fn to_toml(&self) -> Option<Value> {
-        let shown = |rules: &ChannelRules| {
-            let ways = [
-                ("inbound", show(&rules.inbound)),
-                ("outbound", show(&rules.outbound)),
-            ];
-            Value::Table(
-                ways.map(|(way, rules)| (way.to_owned(), Value::Table(rules)))
-                    .into_iter()
-                    .collect(),
-            )
-        };
-        Some(Value::Table(
-            self.iter()
-                .map(|(name, rules)| (name.clone(), shown(rules)))
-                .collect(),
-        ))
+        let mut channels = Table::new();
+        for (name, rules) in self {
+            let mut directions = Table::new();
+            directions.insert("inbound".to_owned(), show(&rules.inbound).into());
+            directions.insert("outbound".to_owned(), show(&rules.outbound).into());
+            channels.insert(name.clone(), directions.into());
+        }
+        Some(Value::Table(channels))
     }
 }
 
-/// A name that no caller could give would have rules that never hold, and of two that differ by
+/// A name that no caller could send would have rules that never apply, and of two that differ by
 /// case one would win.
-fn named_well(channels: &ChannelsConfig) -> Result<(), String> {
+fn check_names(channels: &ChannelsConfig) -> Result<(), String> {
     let mut seen = BTreeMap::new();
     for name in channels.keys() {
         if !is_channel(name) {
@@ -119,18 +115,17 @@ fn read(table: &Table) -> Result<DirectionRules, String> {
 
 fn files(table: &Table) -> Result<FileRules, String> {
     let mut rules = FileRules::default();
-    table
-        .iter()
-        .try_for_each(|(key, value)| read_into(&mut rules, key, value))?;
+    for (key, value) in table {
+        read_into(&mut rules, key, value)?;
+    }
     Ok(rules)
 }
 
 fn read_into(rules: &mut FileRules, key: &str, value: &Value) -> Result<(), String> {
-    let wrong = |says| format!("{key}: {says}");
     match key {
-        "max_size" => rules.max_size = Some(ByteSize::from_toml(value).map_err(wrong)?.as_u64()),
-        "allow" => rules.allow = Some(Vec::<MediaPattern>::from_toml(value).map_err(wrong)?),
-        "deny" => rules.deny = Vec::<MediaPattern>::from_toml(value).map_err(wrong)?,
+        "max_size" => rules.max_size = Some(value_of::<ByteSize>(key, value)?.as_u64()),
+        "allow" => rules.allow = Some(value_of::<Vec<MediaPattern>>(key, value)?),
+        "deny" => rules.deny = value_of::<Vec<MediaPattern>>(key, value)?,
         _ => {
             let kinds: Vec<&str> = MediaKind::iter().map(Into::into).collect();
             let tables = format!(
@@ -145,24 +140,31 @@ fn read_into(rules: &mut FileRules, key: &str, value: &Value) -> Result<(), Stri
     Ok(())
 }
 
+fn value_of<T: SettingValue>(key: &str, value: &Value) -> Result<T, String> {
+    T::from_toml(value).map_err(|says| format!("{key}: {says}"))
+}
+
 fn show(rules: &DirectionRules) -> Table {
-    let kinds = rules.kinds.iter().map(|(kind, of_kind)| {
+    let mut table = show_files(&rules.all);
+    for (kind, of_kind) in &rules.kinds {
         let name: &str = kind.into();
-        (name.to_owned(), Value::Table(show_files(of_kind)))
-    });
-    show_files(&rules.all).into_iter().chain(kinds).collect()
+        table.insert(name.to_owned(), show_files(of_kind).into());
+    }
+    table
 }
 
 fn show_files(rules: &FileRules) -> Table {
     let mut table = Table::new();
-    let mut put =
-        |key: &str, value: Option<Value>| value.map(|value| table.insert(key.to_owned(), value));
-    put(
-        "max_size",
-        rules.max_size.and_then(|size| ByteSize(size).to_toml()),
-    );
-    put("allow", rules.allow.as_ref().and_then(Vec::to_toml));
-    put("deny", rules.deny.to_toml());
+    let values = [
+        ("max_size", rules.max_size.map(ByteSize).to_toml()),
+        ("allow", rules.allow.to_toml()),
+        ("deny", rules.deny.to_toml()),
+    ];
+    for (key, value) in values {
+        if let Some(value) = value {
+            table.insert(key.to_owned(), value);
+        }
+    }
     table
 }
 

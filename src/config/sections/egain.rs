@@ -1,4 +1,4 @@
-//! `[egain]`: where eGain is, who we are there, and how much we may ask of it.
+//! `[egain]`: where eGain is, who we are there, and how many calls we may make.
 
 use std::time::Duration;
 
@@ -7,40 +7,27 @@ use url::Url;
 
 use super::plan::Plan;
 use crate::config::errors::ErrorCollector;
-use crate::config::schema::rules::{self, MOMENT, given, some, within};
+use crate::config::schema::rules::{self, MOMENT, if_set, some, within};
 use crate::config::schema::section;
-use crate::config::schema::value::{HIDDEN, words};
+use crate::config::schema::value::{HIDDEN, named_values};
 use crate::storage::{HostPattern, UploadContentType, UploadMethod};
 use crate::types::peer_time;
 
-/// A call or a transfer that stands still for longer holds its place for nothing.
+/// With a longer time, calls and transfers that have stopped hold their places.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// No caller, and no proxy before it, waits for longer until a request begins to be served.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(10 * 60);
 /// Rules that are older are nobody's any more.
 const LONGEST_RULES: Duration = Duration::from_secs(24 * 3600);
-/// A shorter pause would ask eGain again and again what it has just refused.
+/// A shorter pause would repeat again and again what eGain has just refused.
 const LEAST_PAUSE: Duration = Duration::from_secs(1);
-/// No more is believed of what eGain asks for.
+/// A longer pause than this isn't believed, whatever eGain's response says.
 const LONGEST_PAUSE: Duration = peer_time::LONGEST_WAIT;
 
-words! {
-    UploadMethod {
-        Auto = "auto",
-        Post = "post",
-        Put = "put",
-    }
-}
-
-words! {
-    UploadContentType {
-        File = "file",
-        OctetStream = "octet-stream",
-    }
-}
+named_values! { UploadMethod, UploadContentType }
 
 section! {
-    /// Where eGain is, who we are there, and how much we may ask of it.
+    /// Where eGain is, who we are there, and how many calls we may make.
     EgainSection as "egain" {
         /// The conversation manager's API.
         base_url: Url = "https://api.egain.cloud/conversation/conversationmgr/v3";
@@ -50,38 +37,38 @@ section! {
         client_id: Option<String> => "none";
         /// The client's secret.
         client_secret: Option<SecretString> => "none";
-        /// What the client asks for.
+        /// The OAuth scope that the client requests.
         scope: String = "https://api.egain.cloud/auth/.default";
         /// A fixed bearer token, in place of the client.
-        token: Option<SecretString> => "none" where given(rules::bearer);
+        token: Option<SecretString> => "none" where if_set(rules::bearer);
         /// Whether `base_url` and `token_url` may be plain http off this machine: secrets then
         /// cross the network in clear.
         allow_http: bool = "false";
         /// The tenant's plan, which gives the rates: developer, basic or enterprise.
         plan: Option<Plan> => "required, or egain.rate";
         /// Calls a second to `/assets`, 0.001 to 10000; more exact than the plan.
-        rate: Option<f64> => "the plan's" where given(within(0.001, 10_000.0));
+        rate: Option<f64> => "the plan's" where if_set(within(0.001, 10_000.0));
         /// Calls to `/assets` at one time; needs the rate.
         burst: Option<u32> => "the plan's, or egain.rate rounded up"
-            where given(within(1, 100_000));
+            where if_set(within(1, 100_000));
         /// Calls a second to all other routes.
         other_rate: Option<f64> => "egain.rate, else the plan's"
-            where given(within(0.001, 10_000.0));
+            where if_set(within(0.001, 10_000.0));
         /// Calls to all other routes at one time; needs a rate.
         other_burst: Option<u32> => "egain.burst, else the plan's, or the rate rounded up"
-            where given(within(1, 100_000));
+            where if_set(within(1, 100_000));
         /// Calls of each method that a calendar month (UTC) allows, 1 to 1000000000000; a restart
         /// forgets those that were made.
         monthly_quota: Option<u64> => "the plan's, or none"
-            where given(within(1, 1_000_000_000_000));
-        /// Whether calls above the quota are refused; else a line in the log tells of them.
+            where if_set(within(1, 1_000_000_000_000));
+        /// Whether calls above the quota are refused; otherwise they are only logged.
         enforce_quota: bool = "false";
         /// Among how many replicas the rates and the quota are divided, 1 to 1000.
         replicas: u32 = "1" where within(1, 1000);
         /// How long a call may queue for the budget before 503.
         budget_wait: Duration = "5s" where within(Duration::ZERO, LONGEST_PATIENCE);
-        /// The longest that one 429 of eGain's stops calls, whatever it asks for, 1s to 1h; then
-        /// one call probes, and the pause doubles while probes are refused.
+        /// The longest pause after one 429 of eGain's, whatever pause it names, 1s to 1h; then one
+        /// call probes, and the pause doubles while probes are refused.
         max_pause: Duration = "60s" where within(LEAST_PAUSE, LONGEST_PAUSE);
         /// How old the attachment rules of a caller's account may become before they are read
         /// again, 100ms to 24h.
@@ -98,7 +85,7 @@ section! {
         /// HTTP proxy, as `http://user:password@host:port`, for https connections to eGain, its
         /// storage and `auth.jwt.jwks_url`; plain http goes directly. The proxy resolves names, so
         /// that `content_hosts` holds by name only.
-        proxy: Option<SecretString> => "HTTPS_PROXY, or none" where given(rules::proxy);
+        proxy: Option<SecretString> => "HTTPS_PROXY, or none" where if_set(rules::proxy);
         /// Hosts that are reached without the proxy: domains with all below them, addresses,
         /// networks, or `*`, with commas between them.
         no_proxy: Option<String> => "NO_PROXY, or none";
@@ -138,10 +125,10 @@ impl EgainSection {
             ("egain.base_url", Some(&self.base_url)),
             ("egain.token_url", self.token_url.as_ref()),
         ] {
-            let verdict = url
-                .filter(|_| !self.allow_http)
-                .map_or(Ok(()), rules::private);
-            if let Err(says) = verdict {
+            if let Some(url) = url
+                && !self.allow_http
+                && let Err(says) = rules::private(url)
+            {
                 errors.conflict(
                     &[key, "egain.allow_http"],
                     format!(
@@ -150,8 +137,8 @@ impl EgainSection {
                 );
             }
         }
-        for (key, is_given) in self.client() {
-            if self.token.is_some() && is_given {
+        for (key, is_set) in self.client() {
+            if self.token.is_some() && is_set {
                 errors.conflict(
                     &[key, "egain.token"],
                     "is given together with egain.token: only one of them can hold",
@@ -173,24 +160,24 @@ impl EgainSection {
             ("egain.token", &self.token),
             ("egain.client_secret", &self.client_secret),
         ] {
-            if secret
-                .as_ref()
-                .is_some_and(|secret| secret.expose_secret() == HIDDEN)
+            if let Some(secret) = secret
+                && secret.expose_secret() == HIDDEN
             {
-                errors.conflict(
-                    &[key],
-                    format!(
-                        "is {HIDDEN:?}, which stands for a secret that isn't shown: put the \
-                             secret itself here"
-                    ),
+                let says = format!(
+                    "is {HIDDEN:?}, which replaces a secret in printed settings: \
+                     put the secret itself here"
                 );
+                errors.conflict(&[key], says);
             }
         }
     }
 
     fn require_credentials(&self, errors: &mut ErrorCollector) {
         let client = self.client();
-        if self.token.is_none() && client.iter().all(|(_, is_given)| !is_given) {
+        if self.token.is_some() {
+            return;
+        }
+        if client.iter().all(|(_, is_set)| !is_set) {
             let keys = [
                 "egain.token",
                 "egain.token_url",
@@ -199,22 +186,22 @@ impl EgainSection {
             ];
             return errors.conflict(
                 &keys,
-                "not set: give a token, or egain.token_url, \
-                egain.client_id and egain.client_secret",
+                "not set: give a token, \
+                 or egain.token_url, egain.client_id and egain.client_secret",
             );
         }
-        for (key, _) in client
-            .into_iter()
-            .filter(|(_, is_given)| self.token.is_none() && !is_given)
-        {
-            errors.conflict(
-                &[key, "egain.token"],
-                "not set: a client needs egain.token_url, egain.client_id and egain.client_secret",
-            );
+        for (key, is_set) in client {
+            if !is_set {
+                errors.conflict(
+                    &[key, "egain.token"],
+                    "not set: a client needs egain.token_url, egain.client_id \
+                     and egain.client_secret",
+                );
+            }
         }
     }
 
-    /// What makes up a client, and whether it is given.
+    /// What makes up a client, and whether it is set.
     fn client(&self) -> [(&'static str, bool); 3] {
         [
             ("egain.token_url", self.token_url.is_some()),

@@ -13,8 +13,8 @@ section! {
     LimitsSection as "limits" {
         /// The largest file, 1B to 1TiB.
         max_asset_size: ByteSize = "10MiB" where within(ByteSize(1), ByteSize::tib(1));
-        /// How much of a file is looked at before eGain is asked, 1KiB to 1MiB: for its type, its
-        /// length if it is small, and another try.
+        /// How much of a file is read before the first call to eGain, 1KiB to 1MiB: to find its
+        /// type, its length if it is small, and to be able to retry.
         look_ahead: ByteSize = "64KiB" where within(ByteSize::kib(1), ByteSize::mib(1));
         /// How much memory a file of unknown length takes before it moves to a temporary one, up to
         /// 1GiB; from 256KiB on 192KiB of it are for buffers.

@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use crate::config::schema::rules::{given, within};
+use crate::config::schema::rules::{if_set, within};
 use crate::config::schema::section;
 use crate::telemetry::traces::TracesConfig;
 
@@ -20,7 +20,7 @@ section! {
         service_name: String = "asset-gateway";
         /// How many of the requests that come without a trace begin one, 0 to 1; a request that
         /// comes with a trace follows it.
-        sample_ratio: Option<f64> => "OTEL_TRACES_SAMPLER, or all" where given(within(0.0, 1.0));
+        sample_ratio: Option<f64> => "OTEL_TRACES_SAMPLER, or all" where if_set(within(0.0, 1.0));
     }
 }
 

@@ -1,10 +1,13 @@
 //! The plans that eGain sells, and what each allows.
 
-use crate::config::schema::value::words;
+use crate::config::schema::value::named_values;
 use crate::egain::CallRate;
 
 /// The plans that eGain sells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr, strum::VariantNames,
+)]
+#[strum(serialize_all = "kebab-case")]
 pub enum Plan {
     /// For trying it out.
     Developer,
@@ -14,13 +17,7 @@ pub enum Plan {
     Enterprise,
 }
 
-words! {
-    Plan {
-        Developer = "developer",
-        Basic = "basic",
-        Enterprise = "enterprise",
-    }
-}
+named_values! { Plan }
 
 impl Plan {
     /// What eGain documents for a whole tenant: calls to `/assets`, and to all other routes.

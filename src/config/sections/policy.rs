@@ -3,23 +3,11 @@
 use super::channels::ChannelsConfig;
 use crate::config::schema::rules::some;
 use crate::config::schema::section;
-use crate::config::schema::value::words;
+use crate::config::schema::value::named_values;
 use crate::media::MediaPattern;
 use crate::policy::{OnTypeMismatch, UnknownChannels};
 
-words! {
-    OnTypeMismatch {
-        Rename = "rename",
-        Refuse = "refuse",
-    }
-}
-
-words! {
-    UnknownChannels {
-        Allow = "allow",
-        Refuse = "refuse",
-    }
-}
+named_values! { OnTypeMismatch, UnknownChannels }
 
 section! {
     /// Which files may pass.

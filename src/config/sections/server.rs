@@ -18,17 +18,17 @@ const LEAST_BUFFER: ByteSize = ByteSize::kib(16);
 /// A lowest rate above this would refuse callers on good lines.
 const HIGHEST_LEAST_RATE: ByteSize = ByteSize::mib(1);
 
-/// A shorter limit is a refusal: so long a packet that was lost takes to be sent once more.
+/// A shorter limit is a refusal: TCP needs about as long to send a lost packet once more.
 const LEAST_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// Nobody who types takes longer for a head, and a longer one lets strangers hold connections for
 /// nothing.
 const LONGEST_HEAD: Duration = Duration::from_secs(5 * 60);
 
-/// A connection that is closed sooner is opened anew for each request.
+/// With a shorter time, each request needs a connection of its own.
 const LEAST_IDLE: Duration = Duration::from_secs(1);
 
-/// What stands for longer holds a seat, or a connection, for somebody who is gone.
+/// With a longer time, clients that are gone hold permits and connections.
 const LONGEST_IDLE: Duration = Duration::from_secs(60 * 60);
 
 /// Orchestrators wait for minutes at most until a service is out of their tables.
@@ -42,7 +42,7 @@ section! {
     ServerSection as "server" {
         /// Where callers connect.
         listen: SocketAddr = "0.0.0.0:8080";
-        /// Where metrics, health and orphans are told. Keep it private.
+        /// Where metrics, health and orphans are served. Keep it private.
         admin_listen: SocketAddr = "0.0.0.0:9464";
         /// The certificate that callers are shown, a PEM file with its chain; read again when it
         /// changes. Without it, all is in clear.
@@ -53,19 +53,19 @@ section! {
         header_timeout: Duration = "10s" where within(LEAST_TIMEOUT, LONGEST_HEAD);
         /// How long a connection may be idle. Should be longer than the ingress keeps it.
         keep_alive_timeout: Duration = "75s" where within(LEAST_IDLE, LONGEST_IDLE);
-        /// How long a body may bring no byte before it is answered 408, or a caller may take none
-        /// of its answer before it is cut.
+        /// How long a body may bring no byte before the response is 408, or a client may read no
+        /// byte of its response before it is disconnected.
         body_idle_timeout: Duration = "30s" where within(LEAST_TIMEOUT, LONGEST_IDLE);
-        /// Bytes a second over a minute of waiting for a caller, up to 1MiB, below which its body
-        /// is answered 408, or its download is cut; 0 switches that off.
+        /// The slowest client, in bytes a second over a minute of waiting for it, up to 1MiB: below
+        /// it an upload gets 408 and a download is cut; 0 switches that off.
         min_rate: ByteSize = "1KiB" where within(ByteSize(0), HIGHEST_LEAST_RATE);
         /// After SIGTERM, how long to serve on while being unready.
         drain_delay: Duration = "5s" where within(Duration::ZERO, LONGEST_DELAY);
         /// After the drain delay, how long running transfers may take to finish.
         shutdown_grace: Duration = "30s" where within(Duration::ZERO, LONGEST_GRACE);
-        /// How much is read ahead on each connection, 16KiB to 1MiB. While fewer than 64 exchanges
-        /// are under way, they share what 64 would have: up to four times as much each; from 128 on
-        /// each has half.
+        /// How much is read ahead on each connection, 16KiB to 1MiB. Fewer than 64 requests in
+        /// flight share what 64 would have, up to four times as much each; from 128 on each has
+        /// half.
         read_buffer: ByteSize = "128KiB" where within(LEAST_BUFFER, ByteSize::mib(1));
         /// Proxies whose `Forwarded` or `X-Forwarded-For` counts for `client` in the log: IP
         /// addresses and ranges such as 10.0.0.0/8.

@@ -28,7 +28,7 @@ fn mistakes_of_serve(variables: &[(&str, &str)]) -> String {
     let (settings, mut errors) = Settings::gather(None, variables.iter().copied());
     settings.require(&mut errors);
     errors
-        .judge(())
+        .into_result(())
         .map_or_else(|mistakes| mistakes.to_string(), |()| String::new())
 }
 

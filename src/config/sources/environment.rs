@@ -12,7 +12,7 @@ pub(in crate::config) const FILE_VARIABLE: &str = "ASSET_GATEWAY_CONFIG";
 /// The environment's part in the settings.
 #[derive(Default)]
 pub(in crate::config) struct Environment {
-    /// Values by key. What isn't written like a key stands here under its own name.
+    /// Values by key. What isn't written like a key is here under its own name.
     pub keys: SettingsSource,
     /// Values that other programs' conventions give: they hold where a key isn't set.
     pub conventions: SettingsSource,
@@ -34,7 +34,7 @@ const CONVENTIONS: [(&str, &str); 6] = [
 /// Sorts out the environment.
 ///
 /// Only variables with `__` after the prefix are keys: Kubernetes injects others with the same
-/// prefix, such as `ASSET_GATEWAY_PORT`. An empty variable counts as not given, as templates leave
+/// prefix, such as `ASSET_GATEWAY_PORT`. An empty variable counts as not set, as templates leave
 /// them behind.
 pub(in crate::config) fn read<N, V>(
     variables: impl IntoIterator<Item = (N, V)>,

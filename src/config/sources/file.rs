@@ -32,10 +32,11 @@ pub(in crate::config) fn read_settings(
     match text.parse::<Table>() {
         Ok(table) => keys_of(table, tables, errors),
         Err(why) => {
-            let line = why
-                .span()
-                .and_then(|span| text.get(..span.start))
-                .map_or(1, |before| before.matches('\n').count() + 1);
+            let before = match why.span() {
+                Some(span) => text.get(..span.start).unwrap_or_default(),
+                None => "",
+            };
+            let line = before.matches('\n').count() + 1;
             // Not its `Display`, which quotes the line: there may be a secret in it.
             errors.unreadable_source(&format!("{}:{line}", path.display()), why.message());
             SettingsSource::new()
@@ -112,7 +113,8 @@ pub(in crate::config) fn read(path: &Path) -> io::Result<String> {
 
 /// The secret in a file, without the line break that editors leave at its end.
 pub(in crate::config) fn read_secret(path: &Path) -> io::Result<String> {
-    read(path).map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
+    let text = read(path)?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 #[cfg(test)]

@@ -33,35 +33,36 @@ impl SettingsReader {
         mut errors: ErrorCollector,
     ) -> Self {
         let tables: Vec<&str> = keys.iter().map(|key| key.table()).collect();
-        let file =
-            file.map(|(path, named_by)| file::read_settings(path, named_by, &tables, &mut errors));
+        let file = match file {
+            Some((path, named_by)) => file::read_settings(path, named_by, &tables, &mut errors),
+            None => SettingsSource::new(),
+        };
         Self {
-            sources: [environment, file.unwrap_or_default(), conventions],
+            sources: [environment, file, conventions],
             errors,
             secret_files: BTreeMap::new(),
         }
     }
 
-    /// A key's value; nothing if it isn't given, or if it is bad, which is noted.
+    /// A key's value; nothing if it isn't set, or if it is invalid, which is noted.
     pub(crate) fn value<T: SettingValue>(
         &mut self,
         key: &'static str,
         rule: impl Fn(&T) -> RuleResult,
     ) -> Option<T> {
-        let given = if T::SECRET {
+        let source = if T::SECRET {
             self.take_secret(key)?
         } else {
             self.take(key)?
         };
-        self.errors.given(key, &given.written);
-        let value = match &given.value {
-            RawValue::Text(text) => T::from_text(text),
-            RawValue::Toml(value) => T::from_toml(value),
-        };
-        let judged = value.and_then(|value| rule(&value).map(|()| value));
-        judged
-            .map_err(|says| self.errors.invalid(key, &given.written, says))
-            .ok()
+        self.errors.note_source(key, &source.written);
+        match checked(&source.value, rule) {
+            Ok(value) => Some(value),
+            Err(says) => {
+                self.errors.invalid(key, &source.written, says);
+                None
+            }
+        }
     }
 
     /// Takes a key out of every layer.
@@ -73,14 +74,14 @@ impl SettingsReader {
     /// Takes a secret and the file it may be in out of every layer.
     fn take_secret(&mut self, key: &'static str) -> Option<SourcedValue> {
         let in_file = format!("{key}_file");
-        let found = self
-            .sources
-            .each_mut()
-            .map(|layer| (layer.remove(key), layer.remove(&in_file)));
-        let given = found
-            .into_iter()
-            .find(|(direct, file)| direct.is_some() || file.is_some());
-        match given.unwrap_or_default() {
+        let mut found = (None, None);
+        for layer in &mut self.sources {
+            let in_layer = (layer.remove(key), layer.remove(&in_file));
+            if found.0.is_none() && found.1.is_none() {
+                found = in_layer;
+            }
+        }
+        match found {
             (Some(direct), Some(file)) => {
                 self.errors.invalid(
                     key,
@@ -136,19 +137,28 @@ impl SettingsReader {
     /// Notes what nobody took.
     pub(crate) fn finish(mut self, keys: &[&SettingKey]) -> ErrorCollector {
         for layer in &self.sources {
-            for (key, given) in layer {
-                self.errors.add(&given.written, unknown(key, given, keys));
+            for (key, source) in layer {
+                self.errors.add(&source.written, unknown(key, source, keys));
             }
         }
         self.errors
     }
 }
 
+fn checked<T: SettingValue>(raw: &RawValue, rule: impl Fn(&T) -> RuleResult) -> Result<T, String> {
+    let value = match raw {
+        RawValue::Text(text) => T::from_text(text)?,
+        RawValue::Toml(value) => T::from_toml(value)?,
+    };
+    rule(&value)?;
+    Ok(value)
+}
+
 /// "unknown key, did you mean egain.rate?", in the words of the one who wrote it.
-fn unknown(key: &str, given: &SourcedValue, keys: &[&SettingKey]) -> String {
-    let as_variable = given.written.starts_with(PREFIX);
+fn unknown(key: &str, source: &SourcedValue, keys: &[&SettingKey]) -> String {
+    let as_variable = source.written.starts_with(PREFIX);
     let is_section = !as_variable && !key.contains('.');
-    let what = match &given.value {
+    let what = match &source.value {
         RawValue::Toml(toml::Value::Table(_)) if is_section => "section",
         _ => "key",
     };
@@ -163,10 +173,14 @@ fn unknown(key: &str, given: &SourcedValue, keys: &[&SettingKey]) -> String {
 }
 
 fn closest<'k>(key: &str, names: impl Iterator<Item = &'k str>) -> Option<&'k str> {
-    let likeness = |name: &str| strsim::normalized_damerau_levenshtein(key, name);
-    names
-        .map(|name| (likeness(name), name))
-        .filter(|(alike, _)| *alike >= ALIKE)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| name)
+    let mut closest = None;
+    let mut highest = ALIKE;
+    for name in names {
+        let likeness = strsim::normalized_damerau_levenshtein(key, name);
+        // Of several that are as close, the last one is named.
+        if likeness >= highest {
+            (closest, highest) = (Some(name), likeness);
+        }
+    }
+    closest
 }

@@ -187,7 +187,7 @@ impl<'v, 'e> FieldReader<'v, 'e> {
     }
 
     /// Fields that were not read. Those that `current` has, which is the same object as eGain
-    /// sent it, are kept, also where this one left them out: eGain may have fields that aren't
+    /// sent it, stay, also where this one left them out: eGain may have fields that aren't
     /// documented. Others are mistakes.
     pub(super) fn rest(&mut self, current: Option<&Value>) -> Map<String, Value> {
         let current = current.and_then(Value::as_object);

@@ -13,9 +13,9 @@ use tokio::time::Instant;
 
 /// This many failed calls in a row are an outage.
 const FAILURES: u32 = 5;
-/// The first pause of an outage, and of a 429 that asks for none.
+/// The first pause of an outage, and of a 429 that names none.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause during an outage unless eGain asks for more: it may be over at any time, and a
+/// The longest pause during an outage unless eGain names more: it may be over at any time, and a
 /// probe costs little.
 const LONGEST_OUTAGE_PAUSE: Duration = Duration::from_secs(10);
 
@@ -44,7 +44,7 @@ pub(super) enum PauseCause {
 pub(super) enum BreakerEvent {
     Stopped {
         cause: PauseCause,
-        asked: Option<Duration>,
+        retry_after: Option<Duration>,
         pause: Duration,
     },
     Over {
@@ -67,7 +67,7 @@ pub(super) struct CircuitBreaker {
     /// Failures in a row.
     failures: u32,
     /// The longest `Retry-After` of those.
-    asked: Duration,
+    retry_after: Duration,
     stop: Option<Stop>,
 }
 
@@ -84,7 +84,7 @@ impl CircuitBreaker {
         Self {
             max_pause,
             failures: 0,
-            asked: Duration::ZERO,
+            retry_after: Duration::ZERO,
             stop: None,
         }
     }
@@ -149,38 +149,38 @@ impl CircuitBreaker {
     fn ended_while_open(&mut self, verdict: CallVerdict, now: Instant) -> Option<BreakerEvent> {
         match verdict {
             CallVerdict::Taken => {
-                (self.failures, self.asked) = (0, Duration::ZERO);
+                (self.failures, self.retry_after) = (0, Duration::ZERO);
                 None
             }
-            CallVerdict::TooMany(asked) => Some(self.stop(
+            CallVerdict::TooMany(retry_after) => Some(self.stop(
                 PauseCause::TooMany,
-                asked,
-                asked.unwrap_or(FIRST_PAUSE).min(self.max_pause),
+                retry_after,
+                retry_after.unwrap_or(FIRST_PAUSE).min(self.max_pause),
                 now,
             )),
-            CallVerdict::Failed(asked) => self.failed(asked, now),
+            CallVerdict::Failed(retry_after) => self.failed(retry_after, now),
             CallVerdict::Unsent => self.failed(None, now),
         }
     }
 
-    fn failed(&mut self, asked: Option<Duration>, now: Instant) -> Option<BreakerEvent> {
+    fn failed(&mut self, retry_after: Option<Duration>, now: Instant) -> Option<BreakerEvent> {
         self.failures += 1;
-        self.asked = self
-            .asked
-            .max(asked.unwrap_or_default())
+        self.retry_after = self
+            .retry_after
+            .max(retry_after.unwrap_or_default())
             .min(self.max_pause);
-        let asked = (!self.asked.is_zero()).then_some(self.asked);
+        let retry_after = (!self.retry_after.is_zero()).then_some(self.retry_after);
         if self.failures < FAILURES {
             return None;
         }
-        let pause = self.asked.max(FIRST_PAUSE);
-        Some(self.stop(PauseCause::Outage, asked, pause, now))
+        let pause = self.retry_after.max(FIRST_PAUSE);
+        Some(self.stop(PauseCause::Outage, retry_after, pause, now))
     }
 
     fn stop(
         &mut self,
         cause: PauseCause,
-        asked: Option<Duration>,
+        retry_after: Option<Duration>,
         pause: Duration,
         now: Instant,
     ) -> BreakerEvent {
@@ -192,7 +192,7 @@ impl CircuitBreaker {
         });
         BreakerEvent::Stopped {
             cause,
-            asked,
+            retry_after,
             pause,
         }
     }
@@ -209,22 +209,22 @@ impl CircuitBreaker {
         };
         let (cause, pause) = match verdict {
             CallVerdict::Taken => {
-                (self.failures, self.asked) = (0, Duration::ZERO);
+                (self.failures, self.retry_after) = (0, Duration::ZERO);
                 return Some(BreakerEvent::Over {
                     cause: before.cause,
                 });
             }
-            CallVerdict::TooMany(asked) => (
+            CallVerdict::TooMany(retry_after) => (
                 PauseCause::TooMany,
-                twice(PauseCause::TooMany).min(asked.unwrap_or(self.max_pause)),
+                twice(PauseCause::TooMany).min(retry_after.unwrap_or(self.max_pause)),
             ),
-            CallVerdict::Failed(asked) => {
-                let asked = asked.unwrap_or_default().min(self.max_pause);
+            CallVerdict::Failed(retry_after) => {
+                let retry_after = retry_after.unwrap_or_default().min(self.max_pause);
                 (
                     PauseCause::Outage,
                     twice(PauseCause::Outage)
                         .min(LONGEST_OUTAGE_PAUSE)
-                        .max(asked),
+                        .max(retry_after),
                 )
             }
             CallVerdict::Unsent => (
@@ -241,13 +241,13 @@ impl CircuitBreaker {
         None
     }
 
-    /// A call that was sent before the stop: another 429 may ask for more, and a response ends an
+    /// A call that was sent before the stop: another 429 may name more, and a response ends an
     /// outage.
     fn ended_late(&mut self, cause: PauseCause, verdict: CallVerdict, now: Instant) {
         match (cause, verdict) {
             (PauseCause::Outage, CallVerdict::Taken) => *self = Self::new(self.max_pause),
-            (PauseCause::TooMany, CallVerdict::TooMany(Some(asked))) => {
-                let pause = asked.min(self.max_pause);
+            (PauseCause::TooMany, CallVerdict::TooMany(Some(retry_after))) => {
+                let pause = retry_after.min(self.max_pause);
                 if let Some(stop) = self.stop.as_mut().filter(|stop| stop.pause < pause) {
                     (stop.until, stop.pause) = (stop.until.max(now + pause), pause);
                 }
@@ -292,18 +292,18 @@ mod tests {
     #[test]
     fn one_429_stops_calls_for_max_pause_at_most() {
         let now = Instant::now();
-        for (asked, pause) in [
+        for (retry_after, pause) in [
             (None, SECOND),
             (Some(5 * SECOND), 5 * SECOND),
             (Some(HOUR), MINUTE),
         ] {
             let mut breaker = CircuitBreaker::new(MINUTE);
-            let event = breaker.ended(0, CallVerdict::TooMany(asked), now);
+            let event = breaker.ended(0, CallVerdict::TooMany(retry_after), now);
             assert_eq!(
                 event,
                 Some(BreakerEvent::Stopped {
                     cause: PauseCause::TooMany,
-                    asked,
+                    retry_after,
                     pause
                 })
             );
@@ -314,14 +314,14 @@ mod tests {
     #[test]
     fn a_pause_doubles_up_to_the_retry_after() {
         let now = Instant::now();
-        for (asked, seen) in [
+        for (retry_after, seen) in [
             (Some(HOUR), [60, 120, 240, 480, 960, 1920, 3600, 3600]),
             (Some(3 * SECOND), [3; 8]),
         ] {
             let mut breaker = CircuitBreaker::new(MINUTE);
-            breaker.ended(0, CallVerdict::TooMany(asked), now);
+            breaker.ended(0, CallVerdict::TooMany(retry_after), now);
             assert_eq!(
-                pauses(&mut breaker, now, CallVerdict::TooMany(asked), 8),
+                pauses(&mut breaker, now, CallVerdict::TooMany(retry_after), 8),
                 seen
             );
         }

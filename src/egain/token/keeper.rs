@@ -137,7 +137,7 @@ impl<S> Drop for TokenKeeper<S> {
     fn drop(&mut self) {
         let detail = "the gateway doesn't sign in at eGain any more: it is about to stop, or has a \
                       defect; try again";
-        let error = Error::gateway(ErrorCode::Internal, Stage::Sign, detail).retryable(true);
+        let error = Error::gateway(ErrorCode::Internal, Stage::Sign, detail).with_retryable(true);
         let failure = SignInFailure {
             error,
             retry_at: Instant::now(),

@@ -19,11 +19,11 @@ pub(super) struct FailurePace {
 }
 
 impl FailurePace {
-    /// A sign-in failed: returns how long to wait for the next; `asked` is the `Retry-After`.
-    pub(super) fn after_failure(&mut self, asked: Option<Duration>) -> Duration {
+    /// A sign-in failed: returns how long to wait for the next; `retry_after` is what eGain named.
+    pub(super) fn after_failure(&mut self, retry_after: Option<Duration>) -> Duration {
         let own = FIRST_PAUSE.saturating_mul(1 << self.failures.min(10));
         self.failures = self.failures.saturating_add(1);
-        own.max(asked.unwrap_or_default()).min(LONGEST_PAUSE)
+        own.max(retry_after.unwrap_or_default()).min(LONGEST_PAUSE)
     }
 
     /// A sign-in succeeded, or there are other credentials.

@@ -137,7 +137,7 @@ fn bearer(token: &SecretString) -> Option<HeaderValue> {
 fn no_token() -> Error {
     let detail = "eGain's sign-in returned no usable access token: try again; if it lasts, an \
                   operator must check egain.token_url";
-    Error::egain(ErrorCode::UpstreamError, Stage::Sign, detail).retryable(true)
+    Error::egain(ErrorCode::UpstreamError, Stage::Sign, detail).with_retryable(true)
 }
 
 fn unusable() -> Error {
@@ -152,7 +152,7 @@ fn refused(response: &ApiResponse, secret: &str) -> Error {
     let status = response.status;
     let upstream = response.oauth_said(secret);
     if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-        let wait = response.asked_wait().unwrap_or(Duration::from_secs(1));
+        let wait = response.retry_after().unwrap_or(Duration::from_secs(1));
         let detail = "eGain's sign-in is down: try again later";
         return Error::egain(ErrorCode::UpstreamUnavailable, Stage::Sign, detail)
             .with_retry_after(wait)

@@ -13,7 +13,7 @@ use super::schedule::RefusalPace;
 use crate::egain::credentials::ClientCredentials;
 use crate::types::error::Error;
 
-/// A token that can be told from its successor.
+/// A token that can be distinguished from its successor.
 pub(crate) struct AccessToken {
     pub(super) value: SecretString,
     /// Marked as sensitive: it doesn't print either.

@@ -24,36 +24,40 @@ pub(super) fn read(head: &[u8]) -> Option<Detection> {
         let Some(length) = id3_length(sound) else {
             break;
         };
-        let Some(behind) = sound.get(length..).filter(|behind| !behind.is_empty()) else {
+        sound = sound.get(length..).unwrap_or_default();
+        if sound.is_empty() {
             return Some(Detection::with_alternatives(
                 "audio/mpeg",
                 &[MediaForm::Tagged],
             ));
-        };
-        sound = behind;
+        }
     }
-    if sound.len() < head.len() {
-        return Some(Detection::only(
-            tagged(sound)
-                .or_else(|| frame(sound))
-                .unwrap_or("audio/mpeg"),
-        ));
+    if sound.len() == head.len() {
+        return Some(Detection::only(frame(sound)?));
     }
-    frame(sound).map(Detection::only)
+    let essence = match (tagged(sound), frame(sound)) {
+        (Some(essence), _) | (None, Some(essence)) => essence,
+        (None, None) => "audio/mpeg",
+    };
+    Some(Detection::only(essence))
 }
 
 fn tagged(sound: &[u8]) -> Option<&'static str> {
-    TAGGED
-        .iter()
-        .find(|(signature, _)| sound.starts_with(signature))
-        .map(|(_, essence)| *essence)
+    for (signature, essence) in TAGGED {
+        if sound.starts_with(signature) {
+            return Some(essence);
+        }
+    }
+    None
 }
 
 fn frame(head: &[u8]) -> Option<&'static str> {
     if is_mpeg_frame(head) {
         Some("audio/mpeg")
+    } else if is_adts(head) {
+        Some("audio/aac")
     } else {
-        is_adts(head).then_some("audio/aac")
+        None
     }
 }
 
@@ -65,13 +69,16 @@ fn id3_length(head: &[u8]) -> Option<usize> {
     let [b'I', b'D', b'3', 2..=4, revision, flags, size @ ..] = head else {
         return None;
     };
-    let size = size
-        .first_chunk::<4>()
-        .filter(|size| *revision != 0xff && size.iter().all(u8::is_ascii))?;
-    let content = size
-        .iter()
-        .fold(0, |length, byte| length << 7 | usize::from(*byte));
-    Some(HEADER + content + if flags & FOOTER == 0 { 0 } else { HEADER })
+    let size = size.first_chunk::<4>()?;
+    if *revision == 0xff || !size.is_ascii() {
+        return None;
+    }
+    let mut length = 0;
+    for byte in size {
+        length = length << 7 | usize::from(*byte);
+    }
+    let footer = if flags & FOOTER == 0 { 0 } else { HEADER };
+    Some(HEADER + length + footer)
 }
 
 /// Sync, a version that exists, layer II (broadcast) or III, a bit rate and a sampling rate that

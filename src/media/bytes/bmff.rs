@@ -1,4 +1,4 @@
-//! ISO base media files (ISO/IEC 14496-12): one container, told apart by the brands in its first
+//! ISO base media files (ISO/IEC 14496-12): one container, distinguished by the brands in its first
 //! box. Brands are those registered at mp4ra.org and those that phones were seen to write.
 
 use super::detection::Detection;
@@ -23,7 +23,7 @@ const MAX_ATOMS: usize = 8;
 
 /// The type by the `ftyp` box, or of a QuickTime file, which may do without it.
 ///
-/// A preview, free space and padding may stand in front of what tells (QuickTime File Format,
+/// A preview, free space and padding may be in front of the telling atom (QuickTime File Format,
 /// "Atoms").
 pub(super) fn read(head: &[u8]) -> Option<Detection> {
     let mut atom = head;
@@ -53,20 +53,13 @@ pub(super) fn read(head: &[u8]) -> Option<Detection> {
     None
 }
 
-/// The major brand decides; one that is only a structure (`mif1`) or unknown asks its companions.
+/// The major brand decides; where it is only a structure (`mif1`) or unknown, its companions do.
 fn by_brands(head: &[u8]) -> Detection {
     let major = head.get(8..12).unwrap_or_default();
-    let found = by_brand(major)
-        .or_else(|| {
-            compatible(head)
-                .filter(|brand| !is_structure(brand))
-                .find_map(by_brand)
-        })
-        .or_else(|| {
-            is_structure(major)
-                .then(|| Detection::with_alternatives("image/heif", &[MediaForm::Heif]))
-        })
-        .unwrap_or_else(|| Detection::with_alternatives("video/mp4", MOVIE));
+    let found = match by_brand(major) {
+        Some(found) => found,
+        None => by_companions(head, major),
+    };
     match found.row.form {
         MediaForm::Mp4 if found.alternatives == MOVIE && tracks::has_sound_only(head) => {
             Detection::with_alternatives("audio/mp4", SOUND)
@@ -75,6 +68,21 @@ fn by_brands(head: &[u8]) -> Detection {
             Detection::with_alternatives("audio/3gpp", SOUND)
         }
         _ => found,
+    }
+}
+
+fn by_companions(head: &[u8], major: &[u8]) -> Detection {
+    for brand in compatible(head) {
+        if !is_structure(brand)
+            && let Some(found) = by_brand(brand)
+        {
+            return found;
+        }
+    }
+    if is_structure(major) {
+        Detection::with_alternatives("image/heif", &[MediaForm::Heif])
+    } else {
+        Detection::with_alternatives("video/mp4", MOVIE)
     }
 }
 
@@ -107,9 +115,10 @@ fn is_structure(brand: &[u8]) -> bool {
 
 /// The compatible brands: all of the box behind its 16 bytes of size, name, major and version.
 fn compatible(head: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let size = head
-        .first_chunk()
-        .map_or(0, |size| u32::from_be_bytes(*size) as usize);
+    let size = match head.first_chunk() {
+        Some(size) => u32::from_be_bytes(*size) as usize,
+        None => 0,
+    };
     let brands = head.get(16..size.min(head.len())).unwrap_or_default();
     brands.chunks_exact(4).take(MAX_BRANDS)
 }

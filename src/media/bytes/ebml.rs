@@ -1,5 +1,5 @@
-//! WebM and Matroska (RFC 8794, RFC 9559), told apart by the header's DocType, and sound from film
-//! by the tracks.
+//! WebM and Matroska (RFC 8794, RFC 9559), distinguished by the header's DocType, and sound from
+//! film by the tracks.
 
 use super::detection::Detection;
 use crate::media::table::MediaForm;
@@ -21,51 +21,51 @@ pub(super) fn read(head: &[u8]) -> Option<Detection> {
     if !head.starts_with(&HEADER.to_be_bytes()) {
         return None;
     }
-    let doc_type = child(head, HEADER)
-        .and_then(|header| child(header, DOC_TYPE))
-        .unwrap_or_default();
-    let tracks = child(head, SEGMENT).and_then(|segment| child(segment, TRACKS));
-    // Tracks that reach the end of what is seen may go on.
-    let tracks = tracks.filter(|tracks| tracks.as_ptr_range().end < head.as_ptr_range().end);
-    Some(
-        match (
-            doc_type.starts_with(b"webm"),
-            tracks.is_some_and(has_sound_only),
-        ) {
-            (true, true) => Detection::only("audio/webm"),
-            (true, false) => {
-                Detection::with_alternatives("video/webm", &[MediaForm::Webm, MediaForm::WebmSound])
-            }
-            (false, true) => Detection::only("audio/x-matroska"),
-            (false, false) => Detection::with_alternatives(
-                "video/x-matroska",
-                &[MediaForm::Matroska, MediaForm::MatroskaSound],
-            ),
-        },
-    )
+    let doc_type = descendant(head, HEADER, DOC_TYPE).unwrap_or_default();
+    let has_sound_only = match descendant(head, SEGMENT, TRACKS) {
+        // Tracks that reach the end of what is seen may go on.
+        Some(tracks) if tracks.as_ptr_range().end < head.as_ptr_range().end => {
+            has_sound_only(tracks)
+        }
+        _ => false,
+    };
+    Some(match (doc_type.starts_with(b"webm"), has_sound_only) {
+        (true, true) => Detection::only("audio/webm"),
+        (true, false) => {
+            Detection::with_alternatives("video/webm", &[MediaForm::Webm, MediaForm::WebmSound])
+        }
+        (false, true) => Detection::only("audio/x-matroska"),
+        (false, false) => Detection::with_alternatives(
+            "video/x-matroska",
+            &[MediaForm::Matroska, MediaForm::MatroskaSound],
+        ),
+    })
 }
 
 fn has_sound_only(tracks: &[u8]) -> bool {
-    let kinds = Elements(tracks)
-        .take(MAX_ELEMENTS)
-        .filter(|(id, _)| *id == TRACK)
-        .map(|(_, track)| child(track, TRACK_TYPE));
     let (mut sound, mut other) = (false, false);
-    for kind in kinds {
+    for (id, track) in Elements(tracks).take(MAX_ELEMENTS) {
+        if id != TRACK {
+            continue;
+        }
+        let kind = child(track, TRACK_TYPE);
         sound |= kind == Some(&[AUDIO]);
-        other |= kind.is_none_or(|kind| *kind == [VIDEO]);
+        other |= matches!(kind, None | Some(&[VIDEO]));
     }
     sound && !other
 }
 
-fn child(parent: &[u8], wanted: u32) -> Option<&[u8]> {
-    Elements(parent)
-        .take(MAX_ELEMENTS)
-        .find(|(id, _)| *id == wanted)
-        .map(|(_, content)| content)
+fn descendant(root: &[u8], parent: u32, wanted: u32) -> Option<&[u8]> {
+    child(child(root, parent)?, wanted)
 }
 
-/// The elements of one level: each an id, a size and so many bytes. The last may be cut, or of a
+fn child(parent: &[u8], wanted: u32) -> Option<&[u8]> {
+    let mut elements = Elements(parent).take(MAX_ELEMENTS);
+    let (_, content) = elements.find(|(id, _)| *id == wanted)?;
+    Some(content)
+}
+
+/// The elements of one level: each an id, a size and that many bytes. The last may be cut, or of a
 /// size nobody knew yet.
 struct Elements<'a>(&'a [u8]);
 
@@ -73,28 +73,34 @@ impl<'a> Iterator for Elements<'a> {
     type Item = (u32, &'a [u8]);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let id_length = self.0.first()?.leading_zeros() as usize + 1;
-        let id = self.0.get(..id_length).filter(|id| id.len() <= 4)?;
-        let id = id.iter().fold(0, |id, byte| id << 8 | u32::from(*byte));
-        let rest = &self.0[id_length..];
-        let size_length = rest.first()?.leading_zeros() as usize + 1;
-        let size = rest.get(..size_length).filter(|size| size.len() <= 8)?;
-        // The first bit set tells how many bytes there are; all others set say that the size is
-        // unknown.
-        let mask = (1u64 << (7 * size_length)) - 1;
-        let size = size
-            .iter()
-            .fold(0, |size, byte| size << 8 | u64::from(*byte))
-            & mask;
-        let rest = &rest[size_length..];
-        let size = usize::try_from(size)
-            .ok()
-            .filter(|&given| given <= rest.len() && size != mask)
-            .unwrap_or(rest.len());
-        let (content, behind) = rest.split_at(size);
+        let (id, _, rest) = number(self.0, 4)?;
+        // All bits set say that the size is unknown.
+        let (size, bits, rest) = number(rest, 8)?;
+        let mask = (1u64 << bits) - 1;
+        let size = size & mask;
+        let length = match usize::try_from(size) {
+            Ok(length) if length <= rest.len() && size != mask => length,
+            _ => rest.len(),
+        };
+        let (content, behind) = rest.split_at(length);
         self.0 = behind;
-        Some((id, content))
+        Some((u32::try_from(id).ok()?, content))
     }
+}
+
+/// A number of variable length with its marker bit, how many of its bits count, and what follows.
+/// The first bit that is set says how many bytes there are.
+fn number(bytes: &[u8], longest: usize) -> Option<(u64, usize, &[u8])> {
+    let length = bytes.first()?.leading_zeros() as usize + 1;
+    if length > longest {
+        return None;
+    }
+    let (digits, rest) = bytes.split_at_checked(length)?;
+    let mut number = 0;
+    for byte in digits {
+        number = number << 8 | u64::from(*byte);
+    }
+    Some((number, 7 * length, rest))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 //! Compound files (\[MS-CFB\]): Word, Excel, PowerPoint and Outlook before 2007, the newer ones
-//! with a password, and Windows installers. The directory that tells them apart may lie anywhere in
+//! with a password, and Windows installers. The directory that tells them apart may be anywhere in
 //! the file, so it is read only where the look-ahead holds it; otherwise the claim decides.
 
 use super::detection::Detection;
@@ -8,10 +8,10 @@ use crate::media::table::MediaForm;
 const MAGIC: &[u8] = b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1";
 const ENTRY_LEN: usize = 128;
 
-/// What a compound file may be whose directory tells nothing. With a password a `docx` is one, too,
-/// and which it is lies within what is encrypted (\[MS-OFFCRYPTO\] 2.3); so may be an `xls` with
-/// one.
-const UNTOLD: &[MediaForm] = &[
+/// What a compound file may be whose directory shows nothing. With a password a `docx` is one, too,
+/// and which it is can only be seen in what is encrypted (\[MS-OFFCRYPTO\] 2.3); so may be an `xls`
+/// with one.
+const UNCERTAIN: &[MediaForm] = &[
     MediaForm::Ole,
     MediaForm::Word,
     MediaForm::Excel,
@@ -20,11 +20,13 @@ const UNTOLD: &[MediaForm] = &[
 
 /// The type of a compound file.
 pub(super) fn read(head: &[u8]) -> Option<Detection> {
-    let found = directory(head.strip_prefix(MAGIC).map(|_| head)?).and_then(by_directory);
-    Some(found.map_or_else(
-        || Detection::with_alternatives("application/x-ole-storage", UNTOLD),
-        Detection::only,
-    ))
+    if !head.starts_with(MAGIC) {
+        return None;
+    }
+    Some(match directory(head).and_then(by_directory) {
+        Some(essence) => Detection::only(essence),
+        None => Detection::with_alternatives("application/x-ole-storage", UNCERTAIN),
+    })
 }
 
 /// The directory's first sector, whose first entry is the root; further sectors of its chain
@@ -32,9 +34,10 @@ pub(super) fn read(head: &[u8]) -> Option<Detection> {
 fn directory(head: &[u8]) -> Option<&[u8]> {
     let shift = u16::from_le_bytes(*head.get(30..)?.first_chunk()?);
     let sector = u32::from_le_bytes(*head.get(48..)?.first_chunk()?);
-    let size = 1usize
-        .checked_shl(u32::from(shift))
-        .filter(|size| (512..=4096).contains(size))?;
+    let size = 1usize.checked_shl(u32::from(shift))?;
+    if !(512..=4096).contains(&size) {
+        return None;
+    }
     let start = size.checked_mul(usize::try_from(sector).ok()?.checked_add(1)?)?;
     let rest = head.get(start..)?;
     Some(&rest[..size.min(rest.len())])
@@ -42,11 +45,15 @@ fn directory(head: &[u8]) -> Option<&[u8]> {
 
 fn by_directory(directory: &[u8]) -> Option<&'static str> {
     let class = directory.get(80..96)?;
-    by_class(class).or_else(|| {
-        directory
-            .chunks_exact(ENTRY_LEN)
-            .find_map(|entry| by_stream(&stream_name(entry)))
-    })
+    if let Some(essence) = by_class(class) {
+        return Some(essence);
+    }
+    for entry in directory.chunks_exact(ENTRY_LEN) {
+        if let Some(essence) = by_stream(&stream_name(entry)) {
+            return Some(essence);
+        }
+    }
+    None
 }
 
 /// By the class of the root, of which the first four bytes tell enough.
@@ -112,11 +119,11 @@ mod tests {
         let head = &ole(0x0002_0906, "Root Entry")[..600];
         assert_eq!(
             read(head).unwrap(),
-            Detection::with_alternatives("application/x-ole-storage", UNTOLD)
+            Detection::with_alternatives("application/x-ole-storage", UNCERTAIN)
         );
         assert_eq!(
             read(&head[..8]).unwrap(),
-            Detection::with_alternatives("application/x-ole-storage", UNTOLD)
+            Detection::with_alternatives("application/x-ole-storage", UNCERTAIN)
         );
     }
 
@@ -126,7 +133,7 @@ mod tests {
         file.extend(ole(0, "EncryptedPackage").split_off(512));
         assert_eq!(
             read(&file).unwrap(),
-            Detection::with_alternatives("application/x-ole-storage", UNTOLD)
+            Detection::with_alternatives("application/x-ole-storage", UNCERTAIN)
         );
     }
 }

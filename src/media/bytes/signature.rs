@@ -1,5 +1,5 @@
-//! Signatures. `infer` knows most; here stand those that it lacks, and those that it takes from
-//! too few bytes.
+//! Signatures. `infer` knows most; here are those that it lacks, and those that it takes from too
+//! few bytes.
 
 use memchr::{memchr, memmem};
 
@@ -111,23 +111,34 @@ const OURS_ALONE: &[&str] = &[
     "video/quicktime",
 ];
 
-/// A type whose signature is readable text, so that it must be asked before text is.
+/// A type whose signature is readable text, so that it is looked for before text is.
 pub(super) fn in_ascii(head: &[u8]) -> Option<Detection> {
     by_prefix(IN_ASCII, head)
 }
 
+type Reader = fn(&[u8]) -> Option<Detection>;
+
 /// A type of bytes that aren't text.
-pub(super) fn binary(head: &[u8], whole: bool) -> Option<Detection> {
-    bmff::read(head)
-        .or_else(|| zip::read(head, whole))
-        .or_else(|| ole::read(head))
-        .or_else(|| stream::read(head))
-        .or_else(|| raw_photo(head))
-        .or_else(|| by_prefix(BINARY, head))
-        .or_else(|| code(head).or_else(|| bitmap(head)).map(Detection::only))
-        .or_else(|| audio::read(head))
-        .or_else(|| inferred(head))
-        .or_else(|| late_pdf(head))
+pub(super) fn binary(head: &[u8], is_whole_file: bool) -> Option<Detection> {
+    // The first one that recognizes the bytes decides.
+    let readers: [Reader; 9] = [
+        ole::read,
+        stream::read,
+        raw_photo,
+        |head| by_prefix(BINARY, head),
+        code,
+        bitmap,
+        audio::read,
+        inferred,
+        late_pdf,
+    ];
+    if let Some(found) = bmff::read(head) {
+        return Some(found);
+    }
+    if let Some(found) = zip::read(head, is_whole_file) {
+        return Some(found);
+    }
+    readers.iter().find_map(|read| read(head))
 }
 
 fn by_prefix(signatures: &[(&[u8], &str)], head: &[u8]) -> Option<Detection> {
@@ -145,50 +156,56 @@ fn by_prefix(signatures: &[(&[u8], &str)], head: &[u8]) -> Option<Detection> {
 
 /// Canon's raw photos are TIFF with a mark behind the header.
 fn raw_photo(head: &[u8]) -> Option<Detection> {
-    (head.starts_with(b"II*\0") && head.get(8..10) == Some(b"CR"))
-        .then(|| Detection::only("image/x-canon-cr2"))
+    if !head.starts_with(b"II*\0") || head.get(8..10) != Some(b"CR") {
+        return None;
+    }
+    Some(Detection::only("image/x-canon-cr2"))
 }
 
 /// Code whose signature begins like a sentence (`MZ`) or is shared (`CAFEBABE`).
-fn code(head: &[u8]) -> Option<&'static str> {
-    match head {
+fn code(head: &[u8]) -> Option<Detection> {
+    let essence = match head {
         // The DOS header has zeros in any program; a letter to Mr MZ in Latin-1 has none.
         [b'M', b'Z', rest @ ..] | [b'Z', b'M', rest @ ..]
             if memchr(0, &rest[..rest.len().min(62)]).is_some() =>
         {
-            Some("application/vnd.microsoft.portable-executable")
+            "application/vnd.microsoft.portable-executable"
         }
         // Fat Mach-O counts its architectures where Java has its version, which is 45 or more.
-        [0xca, 0xfe, 0xba, 0xbe, 0, 0, 0, count, ..] if *count < 45 => {
-            Some("application/x-mach-binary")
-        }
-        [0xca, 0xfe, 0xba, 0xbe, ..] => Some("application/java-vm"),
-        _ => None,
-    }
+        [0xca, 0xfe, 0xba, 0xbe, 0, 0, 0, count, ..] if *count < 45 => "application/x-mach-binary",
+        [0xca, 0xfe, 0xba, 0xbe, ..] => "application/java-vm",
+        _ => return None,
+    };
+    Some(Detection::only(essence))
 }
 
 /// `BM`, two reserved words of zero, and the size of a header that exists.
-fn bitmap(head: &[u8]) -> Option<&'static str> {
+fn bitmap(head: &[u8]) -> Option<Detection> {
     let header = head.strip_prefix(b"BM")?.get(4..16)?;
-    (header[..4] == [0; 4]
-        && matches!(
-            header[8..],
-            [12 | 16 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0]
-        ))
-    .then_some("image/bmp")
+    let has_size = matches!(
+        header[8..],
+        [12 | 16 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0]
+    );
+    if header[..4] != [0; 4] || !has_size {
+        return None;
+    }
+    Some(Detection::only("image/bmp"))
 }
 
 /// What `infer` says, as far as it has a row and isn't known to guess.
 fn inferred(head: &[u8]) -> Option<Detection> {
     let kind = infer::get(head)?;
     let row = table::by_extension(kind.extension()).next()?;
-    (!OURS_ALONE.contains(&row.essence)).then(|| Detection::only(row.essence))
+    if OURS_ALONE.contains(&row.essence) {
+        return None;
+    }
+    Some(Detection::only(row.essence))
 }
 
 /// Readers accept a PDF header anywhere in the first 1024 bytes (PDF 1.7, appendix H, note 13).
 fn late_pdf(head: &[u8]) -> Option<Detection> {
-    memmem::find(&head[..head.len().min(1024)], b"%PDF-")
-        .map(|_| Detection::only("application/pdf"))
+    memmem::find(&head[..head.len().min(1024)], b"%PDF-")?;
+    Some(Detection::only("application/pdf"))
 }
 
 #[cfg(test)]
@@ -206,15 +223,17 @@ mod tests {
     fn code_is_known_whatever_its_machine() {
         assert_eq!(
             code(b"MZ\x90\0\x03"),
-            Some("application/vnd.microsoft.portable-executable")
+            Some(Detection::only(
+                "application/vnd.microsoft.portable-executable"
+            ))
         );
         assert_eq!(
             code(b"\xca\xfe\xba\xbe\0\0\0\x02"),
-            Some("application/x-mach-binary")
+            Some(Detection::only("application/x-mach-binary"))
         );
         assert_eq!(
             code(b"\xca\xfe\xba\xbe\0\0\0\x41"),
-            Some("application/java-vm")
+            Some(Detection::only("application/java-vm"))
         );
     }
 
@@ -222,7 +241,7 @@ mod tests {
     fn a_bitmap_needs_a_header_that_exists() {
         assert_eq!(
             bitmap(b"BM\x36\x10\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0"),
-            Some("image/bmp")
+            Some(Detection::only("image/bmp"))
         );
         assert_eq!(bitmap(b"BMW f\xe4hrt in die Stadt\0"), None);
     }

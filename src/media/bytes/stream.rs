@@ -15,11 +15,11 @@ pub(super) fn read(head: &[u8]) -> Option<Detection> {
 /// By the first packet of the first page (RFC 3533, section 6), which names the codec.
 fn ogg(head: &[u8]) -> Option<Detection> {
     let page = head.strip_prefix(b"OggS")?;
-    let packet = page
-        .get(22)
-        .and_then(|segments| page.get(23 + usize::from(*segments)..))
-        .unwrap_or_default();
-    Some(match packet {
+    let packet = match page.get(22) {
+        Some(segments) => page.get(23 + usize::from(*segments)..),
+        None => None,
+    };
+    Some(match packet.unwrap_or_default() {
         [b'O', b'p', b'u', b's', b'H', ..] => Detection {
             codecs: Some("opus"),
             ..Detection::only("audio/ogg")
@@ -54,7 +54,11 @@ fn transport_stream(head: &[u8]) -> Option<Detection> {
     let synced = |offset: usize, len: usize| {
         (0..PACKETS).all(|packet| head.get(offset + packet * len) == Some(&0x47))
     };
-    (synced(0, 188) || synced(4, 192)).then(|| Detection::only("video/mp2t"))
+    if synced(0, 188) || synced(4, 192) {
+        Some(Detection::only("video/mp2t"))
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]

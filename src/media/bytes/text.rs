@@ -31,28 +31,31 @@ const BLEMISHED: &[MediaForm] = &[
 ];
 
 /// Decodes the look-ahead; a character cut off at its end counts as text unless the file ends too.
-pub(super) fn decode(head: &[u8], whole: bool) -> DecodedText<'_> {
+pub(super) fn decode(head: &[u8], is_whole_file: bool) -> DecodedText<'_> {
     if let Some((units, decode)) = byte_order(head) {
-        return utf16(units, decode, whole).map_or(DecodedText::Binary, |text| {
-            DecodedText::Text(Cow::Owned(text))
-        });
+        return decoded(utf16(units, decode, is_whole_file));
     }
     let bytes = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(head);
     if has_controls(bytes) {
-        return utf16_without_mark(bytes, whole).map_or(DecodedText::Binary, |text| {
-            DecodedText::Text(Cow::Owned(text))
-        });
+        return decoded(utf16_without_mark(bytes, is_whole_file));
     }
-    match utf8(bytes, whole) {
+    match utf8(bytes, is_whole_file) {
         Some(text) if !text.is_empty() => DecodedText::Text(text),
         _ => DecodedText::EightBit,
     }
 }
 
+fn decoded(utf16: Option<String>) -> DecodedText<'static> {
+    match utf16 {
+        Some(text) => DecodedText::Text(Cow::Owned(text)),
+        None => DecodedText::Binary,
+    }
+}
+
 /// Text that isn't UTF-8 is only what it shows or is claimed to be. What shows is ASCII, which the
 /// old character sets share, so any of them will do for looking.
-pub(super) fn eight_bit(head: &[u8], whole: bool) -> Detection {
-    let shown = kind(&decode_latin1(head), whole);
+pub(super) fn eight_bit(head: &[u8], is_whole_file: bool) -> Detection {
+    let shown = kind(&decode_latin1(head), is_whole_file);
     let found = if shown.row.essence == "text/plain" {
         Detection::with_alternatives("application/octet-stream", PLAIN)
     } else {
@@ -77,14 +80,14 @@ pub(super) fn charset(head: &[u8], text: &str) -> CharsetEvidence {
 }
 
 /// Text with control characters in it: separators in an export, the zero behind a card, the `^Z` of
-/// DOS, a bell in a log. Only to be asked of what has no signature.
+/// DOS, a bell in a log. Only for what has no signature.
 ///
 /// With one or two it is text all the same. With more, only a claim makes it one, and only in
 /// UTF-8: what isn't may be anything.
-pub(super) fn blemished(head: &[u8], whole: bool) -> Option<Detection> {
+pub(super) fn blemished(head: &[u8], is_whole_file: bool) -> Option<Detection> {
     /// Shorter ones may be anything.
     const ENOUGH: usize = 16;
-    /// One stray control, and one more for so many bytes.
+    /// One stray control, and one more for this number of bytes.
     const STRAY: usize = 256;
     /// Records of short fields have a separator for each.
     const SEPARATORS: usize = 6;
@@ -93,16 +96,18 @@ pub(super) fn blemished(head: &[u8], whole: bool) -> Option<Detection> {
     if head.len() < ENOUGH || controls > head.len() / SEPARATORS {
         return None;
     }
-    let clean: Vec<u8> = head
-        .iter()
-        .map(|byte| if is_control(*byte) { b' ' } else { *byte })
-        .collect();
-    let found = match decode(&clean, whole) {
+    let mut clean = head.to_vec();
+    for byte in &mut clean {
+        if is_control(*byte) {
+            *byte = b' ';
+        }
+    }
+    let found = match decode(&clean, is_whole_file) {
         DecodedText::Text(text) => Detection {
             charset: charset(&clean, &text),
-            ..kind(&text, whole)
+            ..kind(&text, is_whole_file)
         },
-        _ if is_stray => return Some(eight_bit(&clean, whole)),
+        _ if is_stray => return Some(eight_bit(&clean, is_whole_file)),
         _ => return None,
     };
     let shows_nothing = found.row.essence == "text/plain";
@@ -122,7 +127,7 @@ pub(super) fn blemished(head: &[u8], whole: bool) -> Option<Detection> {
 }
 
 /// The kind that readable text shows. Most kinds show nothing, so the claim is open.
-pub(super) fn kind(text: &str, whole: bool) -> Detection {
+pub(super) fn kind(text: &str, is_whole_file: bool) -> Detection {
     if is_script(text.as_bytes()) {
         return Detection::with_alternatives("text/x-shellscript", &[MediaForm::Script]);
     }
@@ -130,7 +135,7 @@ pub(super) fn kind(text: &str, whole: bool) -> Detection {
     match start.as_bytes() {
         [b'B' | b'b', ..] => component(start),
         [b'<', ..] => markup::read(start),
-        [b'{' | b'[', ..] if is_json(start, whole) => Detection::with_alternatives(
+        [b'{' | b'[', ..] if is_json(start, is_whole_file) => Detection::with_alternatives(
             "application/json",
             &[
                 MediaForm::Text,
@@ -139,7 +144,7 @@ pub(super) fn kind(text: &str, whole: bool) -> Detection {
                 MediaForm::Json,
             ],
         ),
-        _ if is_json(start, whole) => Detection::with_alternatives(
+        _ if is_json(start, is_whole_file) => Detection::with_alternatives(
             "text/plain",
             &[
                 MediaForm::Text,
@@ -153,35 +158,36 @@ pub(super) fn kind(text: &str, whole: bool) -> Detection {
 }
 
 /// `#!` and the path or name of what shall run it; `#![` is Rust. Installers carry binary behind
-/// their script, so this is asked of bytes that aren't text as well.
+/// their script, so bytes that aren't text are looked at as well.
 pub(super) fn is_script(head: &[u8]) -> bool {
     let program = head.strip_prefix(b"#!").unwrap_or_default();
-    program
-        .trim_ascii_start()
-        .first()
-        .is_some_and(|byte| *byte == b'/' || byte.is_ascii_alphabetic())
+    match program.trim_ascii_start().first() {
+        Some(byte) => *byte == b'/' || byte.is_ascii_alphabetic(),
+        None => false,
+    }
 }
 
 /// vCard and iCalendar (RFC 6350, RFC 5545) begin with their own name, in any case.
 fn component(start: &str) -> Detection {
-    let begins = |word: &str| {
-        start
-            .get(..word.len())
-            .is_some_and(|found| found.eq_ignore_ascii_case(word))
+    let begins = |word: &str| match start.get(..word.len()) {
+        Some(found) => found.eq_ignore_ascii_case(word),
+        None => false,
     };
-    let essence = match () {
-        () if begins("BEGIN:VCARD") => "text/vcard",
-        () if begins("BEGIN:VCALENDAR") => "text/calendar",
-        () => "text/plain",
+    let essence = if begins("BEGIN:VCARD") {
+        "text/vcard"
+    } else if begins("BEGIN:VCALENDAR") {
+        "text/calendar"
+    } else {
+        "text/plain"
     };
     Detection::with_alternatives(essence, PLAIN)
 }
 
 /// Parses as JSON, up to where the look-ahead ends unless that is the whole file.
-fn is_json(start: &str, whole: bool) -> bool {
+fn is_json(start: &str, is_whole_file: bool) -> bool {
     match serde_json::from_str::<serde::de::IgnoredAny>(start) {
         Ok(_) => true,
-        Err(error) => error.is_eof() && !whole,
+        Err(error) => error.is_eof() && !is_whole_file,
     }
 }
 
@@ -202,8 +208,12 @@ fn is_control(byte: u8) -> bool {
 
 /// By `encoding_rs`, which looks at many bytes at once: the standard library takes eight times as
 /// long for what isn't ASCII.
-fn utf8(bytes: &[u8], whole: bool) -> Option<Cow<'_, str>> {
-    let cut = if whole { 0 } else { begun_at_end(bytes) };
+fn utf8(bytes: &[u8], is_whole_file: bool) -> Option<Cow<'_, str>> {
+    let cut = if is_whole_file {
+        0
+    } else {
+        begun_at_end(bytes)
+    };
     encoding_rs::UTF_8
         .decode_without_bom_handling_and_without_replacement(&bytes[..bytes.len() - cut])
 }
@@ -221,25 +231,29 @@ fn begun_at_end(bytes: &[u8]) -> usize {
         .rev()
         .take(3)
         .position(|byte| byte & 0xc0 != 0x80);
-    lead.map(|back| back + 1)
-        .filter(|&back| needed(bytes[bytes.len() - back]) > back)
-        .unwrap_or(0)
+    let Some(continuations) = lead else {
+        return 0;
+    };
+    let begun = continuations + 1;
+    if needed(bytes[bytes.len() - begun]) > begun {
+        begun
+    } else {
+        0
+    }
 }
 
 type Unit = fn([u8; 2]) -> u16;
 
 fn byte_order(head: &[u8]) -> Option<(&[u8], Unit)> {
-    let little = head
-        .strip_prefix(b"\xFF\xFE")
-        .map(|units| (units, u16::from_le_bytes as Unit));
-    little.or_else(|| {
-        head.strip_prefix(b"\xFE\xFF")
-            .map(|units| (units, u16::from_be_bytes as Unit))
-    })
+    match head {
+        [0xff, 0xfe, units @ ..] => Some((units, u16::from_le_bytes)),
+        [0xfe, 0xff, units @ ..] => Some((units, u16::from_be_bytes)),
+        _ => None,
+    }
 }
 
 /// Readable UTF-16; a pair cut off by the end of the look-ahead is left out.
-fn utf16(bytes: &[u8], decode: Unit, whole: bool) -> Option<String> {
+fn utf16(bytes: &[u8], decode: Unit, is_whole_file: bool) -> Option<String> {
     let (units, rest) = bytes.as_chunks::<2>();
     let mut text = String::with_capacity(units.len());
     let mut chars = char::decode_utf16(units.iter().map(|unit| decode(*unit))).peekable();
@@ -247,16 +261,16 @@ fn utf16(bytes: &[u8], decode: Unit, whole: bool) -> Option<String> {
         match next {
             Ok(c) if u8::try_from(c).is_ok_and(is_control) => return None,
             Ok(c) => text.push(c),
-            Err(_) if !whole && chars.peek().is_none() => {}
+            Err(_) if !is_whole_file && chars.peek().is_none() => {}
             Err(_) => return None,
         }
     }
-    (!text.is_empty() && (rest.is_empty() || !whole)).then_some(text)
+    (!text.is_empty() && (rest.is_empty() || !is_whole_file)).then_some(text)
 }
 
 /// UTF-16 without its mark, if convincing: every other byte is zero in nearly all of its start, as
 /// in western text, and it decodes without a control character.
-fn utf16_without_mark(bytes: &[u8], whole: bool) -> Option<String> {
+fn utf16_without_mark(bytes: &[u8], is_whole_file: bool) -> Option<String> {
     const ENOUGH: usize = 8;
     const SAMPLE: usize = 1024;
     let (units, _) = bytes[..bytes.len().min(SAMPLE)].as_chunks::<2>();
@@ -267,10 +281,12 @@ fn utf16_without_mark(bytes: &[u8], whole: bool) -> Option<String> {
             .count()
     };
     let convincing = |high: usize| units.len() >= ENOUGH && western(high) * 10 >= units.len() * 9;
-    match () {
-        () if convincing(1) => utf16(bytes, u16::from_le_bytes, whole),
-        () if convincing(0) => utf16(bytes, u16::from_be_bytes, whole),
-        () => None,
+    if convincing(1) {
+        utf16(bytes, u16::from_le_bytes, is_whole_file)
+    } else if convincing(0) {
+        utf16(bytes, u16::from_be_bytes, is_whole_file)
+    } else {
+        None
     }
 }
 

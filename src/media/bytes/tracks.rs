@@ -10,12 +10,12 @@ pub(super) fn has_sound_only(head: &[u8]) -> bool {
     let Some(movie) = child(head, b"moov") else {
         return false;
     };
-    let kinds = Boxes(movie)
-        .take(MAX_BOXES)
-        .filter(|(name, _)| name == b"trak")
-        .map(|(_, track)| handler(track));
     let (mut sound, mut other) = (false, false);
-    for kind in kinds {
+    for (name, track) in Boxes(movie).take(MAX_BOXES) {
+        if name != *b"trak" {
+            continue;
+        }
+        let kind = handler(track);
         sound |= kind == Some(*b"soun");
         other |= matches!(
             kind,
@@ -29,15 +29,14 @@ pub(super) fn has_sound_only(head: &[u8]) -> bool {
 
 /// The kind of a track: version and flags, four bytes of zero, and its name.
 fn handler(track: &[u8]) -> Option<[u8; 4]> {
-    let handler = child(track, b"mdia").and_then(|media| child(media, b"hdlr"))?;
+    let handler = child(child(track, b"mdia")?, b"hdlr")?;
     handler.get(8..12)?.try_into().ok()
 }
 
 fn child<'a>(parent: &'a [u8], wanted: &[u8; 4]) -> Option<&'a [u8]> {
-    Boxes(parent)
-        .take(MAX_BOXES)
-        .find(|(name, _)| name == wanted)
-        .map(|(_, content)| content)
+    let mut boxes = Boxes(parent).take(MAX_BOXES);
+    let (_, content) = boxes.find(|(name, _)| name == wanted)?;
+    Some(content)
 }
 
 /// The boxes of one level that are there as a whole, up to one that isn't.
@@ -53,7 +52,7 @@ impl<'a> Iterator for Boxes<'a> {
             1 => (16, u64::from_be_bytes(*rest.first_chunk()?)),
             size => (8, u64::from(size)),
         };
-        let size = usize::try_from(size).ok().filter(|size| *size >= header)?;
+        let size = usize::try_from(size).ok()?;
         let content = self.0.get(header..size)?;
         self.0 = &self.0[size..];
         Some((*name, content))

@@ -9,7 +9,7 @@ use crate::media::table::{self, MediaForm};
 
 const LOCAL_HEADER: &[u8] = b"PK\x03\x04";
 const HEADER_LEN: usize = 30;
-/// Sizes stand behind the entry, not in its header.
+/// Sizes are behind the entry, not in its header.
 const HAS_DESCRIPTOR: u16 = 1 << 3;
 /// The bound on entries that are looked at: each costs a few comparisons.
 const MAX_ENTRIES: usize = 2048;
@@ -30,29 +30,34 @@ const PLAIN: &[MediaForm] = &[MediaForm::App];
 
 /// The type of a zip file. One that is all there is judged by its entries; else `application/zip`
 /// is open to whatever is made of zip.
-pub(super) fn read(head: &[u8], whole: bool) -> Option<Detection> {
+pub(super) fn read(head: &[u8], is_whole_file: bool) -> Option<Detection> {
     let empty = head.starts_with(b"PK\x05\x06");
     let spanned = head.starts_with(b"PK\x07\x08PK\x03\x04") || head.starts_with(b"PK00PK\x03\x04");
     if !(empty || spanned || head.starts_with(LOCAL_HEADER)) {
         return None;
     }
-    Some(
-        entries(head)
-            .next()
-            .and_then(declared_inside)
-            .unwrap_or_else(|| by_names(head, whole)),
-    )
+    if let Some(first) = entries(head).next()
+        && let Some(found) = declared_inside(first)
+    {
+        return Some(found);
+    }
+    Some(by_names(head, is_whole_file))
 }
 
 /// OpenDocument and EPUB store their own type, uncompressed, as the first entry.
 fn declared_inside(first: Entry) -> Option<Detection> {
-    let essence = (first.name == b"mimetype").then_some(first.data)?;
-    let row = table::by_essence(std::str::from_utf8(essence).ok()?.trim())?;
-    matches!(row.form, MediaForm::Zip | MediaForm::App).then(|| Detection::only(row.essence))
+    if first.name != b"mimetype" {
+        return None;
+    }
+    let row = table::by_essence(std::str::from_utf8(first.data).ok()?.trim())?;
+    if !matches!(row.form, MediaForm::Zip | MediaForm::App) {
+        return None;
+    }
+    Some(Detection::only(row.essence))
 }
 
 /// What runs comes first: a document's entry doesn't make an app harmless.
-fn by_names(head: &[u8], whole: bool) -> Detection {
+fn by_names(head: &[u8], is_whole_file: bool) -> Detection {
     let seen = Seen::gather(head);
     let office = |certain, folder| certain || (folder && seen.package);
     if seen.android {
@@ -91,7 +96,7 @@ fn by_names(head: &[u8], whole: bool) -> Detection {
             &[MediaForm::Slides],
         )
     } else {
-        Detection::with_alternatives("application/zip", seen.alternatives(whole))
+        Detection::with_alternatives("application/zip", seen.alternatives(is_whole_file))
     }
 }
 
@@ -118,21 +123,24 @@ struct Seen {
 
 impl Seen {
     fn gather(head: &[u8]) -> Self {
-        entries(head).fold(Self::default(), |mut seen, entry| {
+        let mut seen = Self::default();
+        for entry in entries(head) {
             seen.note(entry.name);
-            seen
-        })
+        }
+        seen
     }
 
     fn plain_or_macro(&self, plain: &'static str, with_macros: &'static str) -> &'static str {
         if self.macros { with_macros } else { plain }
     }
 
-    fn alternatives(&self, whole: bool) -> &'static [MediaForm] {
-        match () {
-            () if !whole => UNSEEN,
-            () if self.marked => MARKED,
-            () => PLAIN,
+    fn alternatives(&self, is_whole_file: bool) -> &'static [MediaForm] {
+        if !is_whole_file {
+            UNSEEN
+        } else if self.marked {
+            MARKED
+        } else {
+            PLAIN
         }
     }
 
@@ -176,7 +184,7 @@ struct Entry<'a> {
 }
 
 fn entries(head: &[u8]) -> impl Iterator<Item = Entry<'_>> {
-    let mut rest = memmem::find(head, LOCAL_HEADER).map_or(&[][..], |at| &head[at..]);
+    let mut rest = from_local_header(head);
     std::iter::from_fn(move || {
         let (entry, next) = split_entry(rest)?;
         rest = next;
@@ -188,9 +196,10 @@ fn entries(head: &[u8]) -> impl Iterator<Item = Entry<'_>> {
 /// The first entry and what follows it. Where the header doesn't tell the size, the next
 /// one is searched for; an entry that reaches beyond the look-ahead is the last.
 fn split_entry(bytes: &[u8]) -> Option<(Entry<'_>, &[u8])> {
-    let header = bytes
-        .get(..HEADER_LEN)
-        .filter(|header| header.starts_with(LOCAL_HEADER))?;
+    let header = bytes.get(..HEADER_LEN)?;
+    if !header.starts_with(LOCAL_HEADER) {
+        return None;
+    }
     let number = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
     let size = usize::from(number(18)) | usize::from(number(20)) << 16;
     let name_end = HEADER_LEN + usize::from(number(26));
@@ -199,18 +208,20 @@ fn split_entry(bytes: &[u8]) -> Option<(Entry<'_>, &[u8])> {
         .get(name_end + usize::from(number(28))..)
         .unwrap_or_default();
     let sized = number(6) & HAS_DESCRIPTOR == 0;
-    let data = if sized {
-        body.get(..size).unwrap_or(body)
+    let (data, behind) = if sized {
+        body.split_at(size.min(body.len()))
     } else {
-        &[]
+        (&[][..], body)
     };
-    let behind = if sized {
-        body.get(size..).unwrap_or_default()
-    } else {
-        body
-    };
-    let next = memmem::find(behind, LOCAL_HEADER).map_or(&[][..], |at| &behind[at..]);
-    Some((Entry { name, data }, next))
+    Some((Entry { name, data }, from_local_header(behind)))
+}
+
+/// The bytes from the next local header on; none if there is no other.
+fn from_local_header(bytes: &[u8]) -> &[u8] {
+    match memmem::find(bytes, LOCAL_HEADER) {
+        Some(at) => &bytes[at..],
+        None => &[],
+    }
 }
 
 #[cfg(test)]

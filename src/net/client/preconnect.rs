@@ -61,13 +61,13 @@ pub(super) struct WarmConnection(Arc<Mutex<State>>);
 
 #[derive(Default)]
 struct State {
-    /// Where a request was answered last, and when: its connection waits in the pool for the idle
-    /// time.
+    /// Where the last request went, and when it was complete: its connection waits in the pool for
+    /// the idle time.
     used: Option<(ConnectionOrigin, Instant)>,
     pending: Option<PendingConnection>,
 }
 
-/// A connection that stands, or is being dialled. Dropped, it is closed.
+/// A connection that is ready, or being dialled. Dropped, it is closed.
 pub(super) struct PendingConnection {
     origin: ConnectionOrigin,
     stream: oneshot::Receiver<ClientStream>,
@@ -75,7 +75,7 @@ pub(super) struct PendingConnection {
 }
 
 impl WarmConnection {
-    /// A request was answered, and left its connection to the pool.
+    /// A request is complete, and left its connection to the pool.
     pub(super) fn used(&self, uri: &Uri) {
         let mut state = self.0.lock();
         match &mut state.used {
@@ -84,7 +84,7 @@ impl WarmConnection {
         }
     }
 
-    /// Has `dial` make a connection, which is kept for the idle time; nothing where there should be
+    /// Has `dial` make a connection, which waits for the idle time; nothing where there should be
     /// one by then.
     pub(super) fn prepare<F, E: Send>(
         &self,
@@ -146,7 +146,7 @@ impl State {
 }
 
 impl PendingConnection {
-    /// The connection once it stands; none where it failed, or was closed from the other side
+    /// The connection once it is ready; none where it failed, or was closed from the other side
     /// meanwhile.
     pub(super) async fn stream(self) -> Option<ClientStream> {
         self.stream.await.ok().filter(is_open)

@@ -42,7 +42,7 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = MAX_STREAMS * STREAM_WINDOW;
 const MAX_STREAMS: u32 = 32;
 
-/// How often an HTTP/2 peer is asked whether it is still there, and how long it may take to say so.
+/// How often an HTTP/2 peer is pinged, and how long it may take to respond.
 const PING: Duration = Duration::from_secs(20);
 
 /// A connection's place among the others.
@@ -74,8 +74,8 @@ where
     };
     match result {
         Err(error) if error.is_parse() => {
-            // hyper has answered 431 or 400, or nothing to what isn't HTTP, and no service was
-            // asked.
+            // hyper has responded with 431 or 400, or not at all to what isn't HTTP, and no
+            // service was called.
             tracing::info!(
                 peer = %context.peer.0,
                 error = &error as &dyn Error,
@@ -138,7 +138,7 @@ fn paced(socket: ServerSocket, context: &ConnectionContext) -> PacedWriter<Serve
         idle: context.config.stall_timeout,
         min_rate: context.config.min_send_rate,
     };
-    PacedWriter::judging(
+    PacedWriter::with_limits(
         socket,
         limits,
         Arc::clone(&context.progress),
@@ -156,14 +156,17 @@ async fn in_time<T>(
         () = context.tokens.close.cancelled() => return None,
         () = context.tokens.abort.cancelled() => return None,
     };
-    said.unwrap_or_else(|error| {
-        tracing::debug!(
-            peer = %context.peer.0,
-            error = &error as &dyn Error,
-            "connection failed before its first request"
-        );
-        None
-    })
+    match said {
+        Ok(said) => said,
+        Err(error) => {
+            tracing::debug!(
+                peer = %context.peer.0,
+                error = &error as &dyn Error,
+                "connection failed before its first request"
+            );
+            None
+        }
+    }
 }
 
 async fn serve_protocol<I, S, B>(
@@ -211,7 +214,6 @@ where
 {
     let ListenerConfig {
         header_timeout,
-        keep_alive_timeout,
         stall_timeout,
         max_age,
         tls,
@@ -220,17 +222,10 @@ where
     let in_flight = Arc::clone(&service.in_flight);
     let io = LimitedReads::new(io, Arc::clone(&context.read_ahead));
     let io = HeaderReadTimeout::new(io, *header_timeout, Arc::clone(&in_flight));
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(*keep_alive_timeout.max(header_timeout))
-        .max_buf_size(context.read_ahead.most())
-        .max_header_size(MAX_HEAD as usize)
-        .max_headers(MAX_FIELDS)
-        .half_close(true);
+    let builder = http1_builder(context);
     let connection = LeanConnection::new(builder, io, service, socket, Arc::clone(&in_flight));
     let ShutdownTokens { close, abort, .. } = &context.tokens;
-    let asked = async {
+    let closing = async {
         tokio::select! { () = close.cancelled() => {}, () = old_age(*max_age) => {} }
     };
     let gone = disconnected(socket, &in_flight, tls.is_none());
@@ -241,11 +236,24 @@ where
     run(
         connection,
         LeanConnection::graceful_shutdown,
-        asked,
+        closing,
         cut,
         overstayed,
     )
     .await
+}
+
+fn http1_builder(context: &ConnectionContext) -> http1::Builder {
+    let config = &context.config;
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(config.keep_alive_timeout.max(config.header_timeout))
+        .max_buf_size(context.read_ahead.most())
+        .max_header_size(MAX_HEAD as usize)
+        .max_headers(MAX_FIELDS)
+        .half_close(true);
+    builder
 }
 
 async fn http2<I, S, B>(
@@ -271,20 +279,11 @@ where
         ..
     } = *context.config;
     let in_flight = Arc::clone(&service.in_flight);
-    let connection = http2::Builder::new(StallTimeoutExecutor(stall_timeout))
-        .timer(TokioTimer::new())
-        .max_frame_size(FRAME)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_concurrent_streams(MAX_STREAMS)
-        .max_header_list_size(MAX_HEAD)
-        .keep_alive_interval(PING)
-        .keep_alive_timeout(PING)
-        .serve_connection(TokioIo::new(io), service);
+    let connection = http2_builder(stall_timeout).serve_connection(TokioIo::new(io), service);
     let ShutdownTokens {
         not_ready, abort, ..
     } = &context.tokens;
-    let asked = async {
+    let closing = async {
         tokio::select! {
             () = not_ready.cancelled() => {}
             () = idle(&in_flight, keep_alive_timeout) => {}
@@ -295,9 +294,23 @@ where
     run(
         connection,
         http2::Connection::graceful_shutdown,
-        asked,
+        closing,
         abort.cancelled(),
         overstayed,
     )
     .await
+}
+
+fn http2_builder(stall_timeout: Duration) -> http2::Builder<StallTimeoutExecutor> {
+    let mut builder = http2::Builder::new(StallTimeoutExecutor(stall_timeout));
+    builder
+        .timer(TokioTimer::new())
+        .max_frame_size(FRAME)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(MAX_HEAD)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING);
+    builder
 }

@@ -4,9 +4,9 @@
 //! look at its socket then.
 //!
 //! A reset is certain. A FIN isn't: it comes from a client that closed all, as from one that closed
-//! only its sending side and waits for the response (half-close). So the client is asked, with an
+//! only its sending side and waits for the response (half-close). So the client is probed, with an
 //! interim response: one that listens passes it over (RFC 9110 section 15.2), and the system of one
-//! that is gone answers with a reset.
+//! that is gone responds with a reset.
 
 use std::time::Duration;
 
@@ -18,12 +18,12 @@ use super::socket::SharedSocket;
 /// The interim response that every HTTP/1.1 client knows.
 const ARE_YOU_THERE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// How long nothing may move before a client that sent a FIN is asked: most requests are answered
+/// How long nothing may move before a client that sent a FIN is probed: most requests are complete
 /// sooner.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// For how many such pauses a client may send its FIN in the middle of a response, of which nothing
-/// more can be sent, before it counts as gone. There is nothing that could be slipped in to ask it.
+/// more can be sent, before it counts as gone. No probe can be slipped in there.
 const PAUSES_WITHIN_A_RESPONSE: u32 = 10;
 
 /// Resolves when the client is gone. `can_ask` is false where nothing can be slipped in, as under
@@ -31,20 +31,20 @@ const PAUSES_WITHIN_A_RESPONSE: u32 = 10;
 pub(super) async fn disconnected(
     socket: &SharedSocket,
     in_flight: &InFlightRequests,
-    can_ask: bool,
+    can_probe: bool,
 ) {
     if socket.closed().await {
         return;
     }
     tokio::select! {
         () = socket.broken() => {}
-        () = doesnt_listen(socket, in_flight, can_ask) => {}
+        () = doesnt_listen(socket, in_flight, can_probe) => {}
     }
 }
 
-/// After a FIN: resolves for a client that can't be asked. One that was asked says itself if it is
-/// gone.
-async fn doesnt_listen(socket: &SharedSocket, in_flight: &InFlightRequests, can_ask: bool) {
+/// After a FIN: resolves for a client that can't be probed. The system of one that was probed says
+/// itself if it is gone.
+async fn doesnt_listen(socket: &SharedSocket, in_flight: &InFlightRequests, can_probe: bool) {
     let sent_before = socket.sent();
     let (mut before, mut pauses) = (socket.traffic(), 0);
     loop {
@@ -57,12 +57,12 @@ async fn doesnt_listen(socket: &SharedSocket, in_flight: &InFlightRequests, can_
             continue;
         }
         if !in_flight.is_answering() {
-            if can_ask && in_flight.knows_interim_responses() && socket.slip_in(ARE_YOU_THERE) {
+            if can_probe && in_flight.knows_interim_responses() && socket.slip_in(ARE_YOU_THERE) {
                 return std::future::pending().await;
             }
             return;
         }
-        // What was sent since would have been answered with a reset.
+        // What was sent since would have been met with a reset.
         if socket.sent() == sent_before && pauses > PAUSES_WITHIN_A_RESPONSE {
             return;
         }

@@ -30,7 +30,7 @@ pub(super) struct HeaderReadTimeout<I> {
     again: Bytes,
 }
 
-/// A head that began to arrive after so many requests.
+/// A head that began to arrive after a number of requests.
 struct Head {
     deadline: Instant,
     after: usize,

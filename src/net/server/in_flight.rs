@@ -1,5 +1,5 @@
-//! Knows whether an exchange is running on a connection: from a complete head until the last
-//! frame of the answer was taken or dropped.
+//! Knows whether a request is in flight on a connection: from a complete head until the last frame
+//! of the response was taken or dropped.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -20,7 +20,7 @@ use crate::body::frame_gate::FrameGate;
 use crate::net::paced_writer::WriteProgress;
 use crate::net::read_ahead::{ReadAhead, ReadAheadShare};
 
-/// Smaller frames, which most answers are, go freely: to watch one costs about as much as to send
+/// Smaller frames, which most responses are, go freely: to count one costs about as much as to send
 /// it, and hyper's queue has a bound, too.
 const WORTH_IT: usize = 4 * 1024;
 
@@ -31,7 +31,7 @@ pub(super) struct InFlightRequests {
     started: AtomicUsize,
     finished: AtomicUsize,
     /// Those whose response is known, and may be on its way.
-    answered: AtomicUsize,
+    responded: AtomicUsize,
     knows_interim_responses: AtomicBool,
     socket: Arc<SharedSocket>,
     /// Counts those of all connections.
@@ -48,7 +48,7 @@ impl InFlightRequests {
         Arc::new(Self {
             started: AtomicUsize::new(0),
             finished: AtomicUsize::new(0),
-            answered: AtomicUsize::new(0),
+            responded: AtomicUsize::new(0),
             knows_interim_responses: AtomicBool::new(false),
             socket,
             progress,
@@ -67,7 +67,7 @@ impl InFlightRequests {
 
     /// Whether some of the latest exchange's response may be on its way.
     pub(super) fn is_answering(&self) -> bool {
-        self.answered.load(Relaxed) == self.started.load(Relaxed)
+        self.responded.load(Relaxed) == self.started.load(Relaxed)
     }
 
     /// Whether the latest exchange's client may be sent interim responses (RFC 9110 section 15.2).
@@ -88,17 +88,17 @@ impl InFlightRequests {
     }
 }
 
-/// The exchange lasts while a clone of this lives: a request extension.
+/// The request is in flight while a clone of this lives: a request extension.
 ///
-/// The answer's body holds one. Whoever goes on reading the request's body after the answer is
+/// The response's body holds one. A service that reads the request's body after the response is
 /// out holds another, or what it reads counts as the next request's head and has to end within
 /// the header timeout.
 #[derive(Debug, Clone)]
 pub struct InFlightGuard(Arc<Guard>);
 
 impl InFlightGuard {
-    /// Whether the exchange was ended here because its client took nothing, or too little, of the
-    /// answer.
+    /// Whether the request was ended here because its client took nothing, or too little, of the
+    /// response.
     pub fn reader_given_up(&self) -> bool {
         self.0.stalled.load(Relaxed) || self.0.in_flight.progress.gave_up()
     }
@@ -148,7 +148,7 @@ where
 }
 
 pin_project! {
-    /// Hands the count from the head of an answer on to its body.
+    /// Hands the count from the head of a response on to its body.
     pub(super) struct CountedFuture<F> {
         #[pin]
         future: F,
@@ -167,7 +167,7 @@ where
         let response = ready!(this.future.poll(cx))?;
         let running = this.running.take();
         if let Some(InFlightGuard(guard)) = &running {
-            guard.in_flight.answered.fetch_add(1, Relaxed);
+            guard.in_flight.responded.fetch_add(1, Relaxed);
         }
         Poll::Ready(Ok(response.map(|body| CountedBody {
             body,

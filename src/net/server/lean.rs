@@ -2,7 +2,7 @@
 //!
 //! hyper keeps a connection's buffer as large as bodies have made it, for as long as the connection
 //! lives, and thousands may be waiting for their next request. So an idle one is taken apart and
-//! begun anew over the same socket.
+//! restarted over the same socket.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use super::socket::SharedSocket;
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// How long a connection is idle before it is begun anew, or up to twice that: between the requests
+/// How long a connection is idle before it is restarted, or up to twice that: between the requests
 /// of a busy client it would cost more than it saves.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -34,7 +34,7 @@ const SMALL: u64 = 32 * 1024;
 /// A connection that is lean while it is idle.
 pub(super) struct LeanConnection<'a, I, S: HttpService<Incoming>> {
     builder: Builder,
-    /// None only while it is begun anew.
+    /// None only while it is restarted.
     connection: Option<Connection<TokioIo<HeaderReadTimeout<I>>, S>>,
     socket: &'a SharedSocket,
     in_flight: Arc<InFlightRequests>,
@@ -92,7 +92,7 @@ where
             pause.as_mut().reset(Instant::now() + PAUSE);
             let started = self.in_flight.started();
             let was_idle = std::mem::replace(&mut self.started_before, started) == started;
-            // What the system hasn't taken yet of an answer would be lost.
+            // What the system hasn't taken yet of a response would be lost.
             if was_idle && !self.in_flight.any_running() && !self.socket.is_blocked() {
                 self.pause = None;
                 return Poll::Ready(());
@@ -100,7 +100,7 @@ where
         }
     }
 
-    fn begin_anew(&mut self, connection: Connection<TokioIo<HeaderReadTimeout<I>>, S>) {
+    fn restart(&mut self, connection: Connection<TokioIo<HeaderReadTimeout<I>>, S>) {
         let Parts {
             mut io,
             read_buf,
@@ -129,7 +129,7 @@ where
             }
             ready!(this.poll_idle(cx));
             if let Some(connection) = this.connection.take() {
-                this.begin_anew(connection);
+                this.restart(connection);
             }
         }
         Poll::Ready(Ok(()))

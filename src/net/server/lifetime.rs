@@ -1,4 +1,4 @@
-//! When a connection is asked to go, and when it is ended though it doesn't.
+//! When a connection is shut down gracefully, and when it is closed although it isn't done.
 
 use std::hash::{BuildHasher, RandomState};
 use std::pin::{Pin, pin};
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::in_flight::InFlightRequests;
 use super::socket::SharedSocket;
 
-/// How long a connection that was asked to go, and on which nothing is in flight, may do nothing
+/// How long a connection that is shutting down, and on which nothing is in flight, may do nothing
 /// while the service stops. HTTP/2 waits for its client to confirm, which one that doesn't read
 /// never does.
 const LAST_WORDS: Duration = Duration::from_secs(3);
@@ -18,20 +18,20 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 /// How often such a connection is looked at.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// What counts as something being sent, in bytes: more than a client's pings, each of which is
-/// answered.
+/// What counts as something being sent, in bytes: more than the responses to a client's
+/// pings.
 const MORE_THAN_PINGS: u64 = 1024;
 
 /// How much longer or shorter a connection's longest age is, lest those that came together leave
 /// together.
 const JITTER: f64 = 0.1;
 
-/// Runs a connection to its end. When `asked` resolves it is told to `end` in order, once; `cut`
-/// drops it at any time, `overstayed` only after that.
+/// Runs a connection to its end. When `closing` resolves, `end` shuts it down gracefully, once;
+/// `cut` drops it at any time, `overstayed` only after that.
 pub(super) async fn run<C: Future<Output = hyper::Result<()>>>(
     connection: C,
     end: fn(Pin<&mut C>),
-    asked: impl Future<Output = ()>,
+    closing: impl Future<Output = ()>,
     cut: impl Future<Output = ()>,
     overstayed: impl Future<Output = ()>,
 ) -> hyper::Result<()> {
@@ -40,7 +40,7 @@ pub(super) async fn run<C: Future<Output = hyper::Result<()>>>(
         biased;
         result = connection.as_mut() => return result,
         () = cut.as_mut() => return Ok(()),
-        () = asked => {}
+        () = closing => {}
     }
     end(connection.as_mut());
     tokio::select! {
@@ -51,8 +51,8 @@ pub(super) async fn run<C: Future<Output = hyper::Result<()>>>(
     }
 }
 
-/// Resolves after a whole `span` without an exchange. hyper's pings keep an HTTP/2 connection that
-/// answers them open for ever.
+/// Resolves after a whole `span` without a request. hyper's pings keep an HTTP/2 connection open
+/// for ever, if its client responds to them.
 pub(super) async fn idle(in_flight: &InFlightRequests, span: Duration) {
     loop {
         let before = in_flight.started();
@@ -70,9 +70,9 @@ pub(super) async fn old_age(most: Duration) {
     sleep(most.mul_f64(1.0 - JITTER + 2.0 * JITTER * random)).await;
 }
 
-/// Resolves when a connection that was asked to go has taken next to nothing for `stall_timeout`,
-/// or for [`LAST_WORDS`] once the service stops, while no exchange was running: an answer that lies
-/// in HTTP/2's buffers behind a shut window has no other end.
+/// Resolves when a connection that is shutting down has taken next to nothing for `stall_timeout`,
+/// or for [`LAST_WORDS`] once the service stops, while no request was in flight: a response in
+/// HTTP/2's buffers, behind a shut window, has no other end.
 pub(super) async fn overstayed(
     socket: &SharedSocket,
     in_flight: &InFlightRequests,
@@ -94,7 +94,9 @@ pub(super) async fn overstayed(
             stall_timeout
         };
         if still >= patience {
-            tracing::debug!("a connection is ended: it was asked to go, and takes nothing");
+            tracing::debug!(
+                "connection closed: its shutdown has begun, and the client reads nothing"
+            );
             return;
         }
     }

@@ -14,7 +14,7 @@ pub struct ListenerConfig {
     /// every such span, so that they last for up to twice as long.
     pub keep_alive_timeout: Duration,
     /// For a caller to make room for a byte that is to be sent: one that stops reading would hold
-    /// its place for ever. An HTTP/2 stream has as long for each frame of its answer's body.
+    /// its place for ever. An HTTP/2 stream has as long for each frame of its response's body.
     pub stall_timeout: Duration,
     /// Bytes a second over a minute of waiting for a caller that reads; one that takes fewer is
     /// cut.
@@ -22,10 +22,10 @@ pub struct ListenerConfig {
     /// The most that HTTP/1.1 reads ahead, in bytes a connection; at least 8 KiB. While fewer than
     /// 64 requests are in flight they share what 64 would have, up to four times their own each.
     pub read_buffer: usize,
-    /// After about so long, more or less by a tenth, a connection is asked to go: HTTP/2 by a
-    /// GOAWAY, HTTP/1.1 with its next answer.
+    /// After about this time, more or less by a tenth, a connection is shut down: HTTP/2 by a
+    /// GOAWAY, HTTP/1.1 with its next response.
     pub max_age: Duration,
-    /// Connections open at one time. More are told 503, if they are in clear, and closed at once.
+    /// Connections open at one time. More get 503, if they are in clear, and are closed at once.
     pub max_connections: usize,
     /// Who we are, by TLS; without it all is in clear.
     pub tls: Option<TlsIdentity>,

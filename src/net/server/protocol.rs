@@ -1,5 +1,5 @@
-//! Tells HTTP/2 from HTTP/1.1 by the first bytes of a connection, which are read again by whoever
-//! speaks it.
+//! Distinguishes HTTP/2 from HTTP/1.1 by the first bytes of a connection, which the protocol's own
+//! code then reads again.
 
 use std::io;
 
@@ -19,14 +19,14 @@ pub(super) enum WireProtocol {
 /// do.
 pub(super) async fn detect(socket: &mut ServerSocket) -> io::Result<Option<WireProtocol>> {
     while let Some(start) = socket.first_bytes().await? {
-        if let Some(protocol) = judge(start) {
+        if let Some(protocol) = protocol_of(start) {
             return Ok(Some(protocol));
         }
     }
     Ok(None)
 }
 
-fn judge(start: &[u8]) -> Option<WireProtocol> {
+fn protocol_of(start: &[u8]) -> Option<WireProtocol> {
     match start {
         start if !PREFACE.starts_with(start) => Some(WireProtocol::Http1),
         start if start.len() == PREFACE.len() => Some(WireProtocol::Http2),
@@ -40,16 +40,16 @@ mod tests {
 
     #[test]
     fn the_first_byte_decides_unless_it_is_p() {
-        assert_eq!(judge(b"G"), Some(WireProtocol::Http1));
-        assert_eq!(judge(b"P"), None);
-        assert_eq!(judge(b"PO"), Some(WireProtocol::Http1));
-        assert_eq!(judge(b"PR"), None);
-        assert_eq!(judge(b"PROPFIND /"), Some(WireProtocol::Http1));
+        assert_eq!(protocol_of(b"G"), Some(WireProtocol::Http1));
+        assert_eq!(protocol_of(b"P"), None);
+        assert_eq!(protocol_of(b"PO"), Some(WireProtocol::Http1));
+        assert_eq!(protocol_of(b"PR"), None);
+        assert_eq!(protocol_of(b"PROPFIND /"), Some(WireProtocol::Http1));
     }
 
     #[test]
     fn the_whole_preface_is_http_2() {
-        assert_eq!(judge(&PREFACE[..23]), None);
-        assert_eq!(judge(PREFACE), Some(WireProtocol::Http2));
+        assert_eq!(protocol_of(&PREFACE[..23]), None);
+        assert_eq!(protocol_of(PREFACE), Some(WireProtocol::Http2));
     }
 }

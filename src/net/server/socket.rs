@@ -152,8 +152,8 @@ impl SharedSocket {
     /// Lets the system acknowledge at once what was read, where more is waited for.
     ///
     /// A client that sends small pieces with Nagle's algorithm holds back the next one until then,
-    /// while the system delays its acknowledgement by 40 ms in the hope of an answer to send it
-    /// with. The option lasts only until the system thinks again, so it is set at each pause; in
+    /// while the system delays its acknowledgement by 40 ms in the hope of a response to send
+    /// it with. The option lasts only until the system thinks again, so it is set at each pause; in
     /// bulk there are few.
     fn acknowledge(&self) {
         if self.is_reading.load(Relaxed) && self.unacknowledged.swap(false, Relaxed) {

@@ -1,6 +1,6 @@
-//! Ends an HTTP/2 stream whose client takes nothing of its answer.
+//! Ends an HTTP/2 stream whose client takes nothing of its response.
 //!
-//! `PacedWriter` ends a connection that takes nothing. A stream can stand still on one that is
+//! `PacedWriter` ends a connection that takes nothing. A stream can stall on one that is
 //! alive, for as long as its client leaves the stream's window shut (RFC 9113 section 5.2), and
 //! would hold its place and a connection to storage.
 
@@ -15,9 +15,9 @@ use tokio::task_local;
 use tokio::time::{Instant, sleep_until};
 
 task_local! {
-    /// When the stream was given a frame that it hasn't let go yet, or after which it hasn't asked
-    /// for another.
-    static GIVEN: Cell<Option<Instant>>;
+    /// When the stream got a frame that it hasn't dropped yet, or after which it hasn't polled for
+    /// another.
+    static HANDED_OUT: Cell<Option<Instant>>;
 
     /// Whether it was ended for that.
     static ENDED: Cell<bool>;
@@ -33,10 +33,10 @@ pub(super) fn has_ended_stream() -> bool {
 /// nobody wants to know.
 pub(super) fn note<T>(frame: &Poll<Option<T>>) {
     let _outside_of_a_stream =
-        GIVEN.try_with(|given| given.set(frame.is_ready().then(Instant::now)));
+        HANDED_OUT.try_with(|handed_out| handed_out.set(frame.is_ready().then(Instant::now)));
 }
 
-/// Runs HTTP/2 streams, each until its client has taken none of what it was given last for so long.
+/// Runs HTTP/2 streams, each until its client has taken nothing of its last frame for this time.
 #[derive(Debug, Clone)]
 pub(super) struct StallTimeoutExecutor(pub(super) Duration);
 
@@ -44,7 +44,7 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for StallTimeoutExecut
     fn execute(&self, stream: F) {
         tokio::spawn(ENDED.scope(
             Cell::new(false),
-            GIVEN.scope(Cell::new(None), in_time(stream, self.0)),
+            HANDED_OUT.scope(Cell::new(None), in_time(stream, self.0)),
         ));
     }
 }
@@ -57,10 +57,10 @@ async fn in_time(stream: impl Future<Output = ()>, limit: Duration) {
         if stream.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        let Some(given) = GIVEN.with(Cell::get) else {
+        let Some(handed_out) = HANDED_OUT.with(Cell::get) else {
             return Poll::Pending;
         };
-        let deadline = given + limit;
+        let deadline = handed_out + limit;
         // Moved on only when it fires: re-arming a timer for each frame costs more than the frame.
         loop {
             ready!(alarm.as_mut().poll(cx));

@@ -26,7 +26,7 @@ const HTTP_1_1: &[u8] = b"http/1.1";
 /// The most bytes that either file can have, in case it is a device.
 const FILE_MAX: u64 = 1 << 20;
 
-/// Where a listener's identity is kept, both as PEM.
+/// The files of a listener's identity, both as PEM.
 #[derive(Debug, Clone)]
 pub struct TlsFiles {
     /// The certificate, and after it those that lead to a root.

@@ -54,15 +54,17 @@ const MOST_ATTRIBUTES: usize = 10;
 /// Channels whose accounts sign in at a provider.
 const WITH_CREDENTIALS: [&str; 2] = ["sms_twilio", "whatsapp"];
 
-/// The account, with its defaults filled in. `read_only` fields are let pass; `channel_type` tells
+/// The account, with its defaults filled in. `read_only` fields are let pass; `channel_type` gives
 /// a channel's type by its id.
 pub(super) fn check(
     json: &[u8],
     read_only: &[&str],
     channel_type: impl Fn(&str) -> Option<String>,
 ) -> Result<Map<String, Value>, ApiRefusal> {
-    let mut account: Map<String, Value> =
-        serde_json::from_slice(json).map_err(|error| invalid("body", &error.to_string()))?;
+    let mut account: Map<String, Value> = match serde_json::from_slice(json) {
+        Ok(account) => account,
+        Err(error) => return Err(invalid("body", &error.to_string())),
+    };
     known_only("", &account, read_only)?;
     for (path, kind, required) in FIELDS {
         match at(&account, path) {
@@ -71,25 +73,19 @@ pub(super) fn check(
             None => {}
         }
     }
-    let channel = at(&account, "channel.id")
-        .and_then(Value::as_str)
-        .and_then(channel_type);
-    fits_channel(
-        &account,
-        &channel.ok_or_else(|| invalid("channel.id", "there is no such channel"))?,
-    )?;
+    let channel = at(&account, "channel.id").and_then(Value::as_str);
+    let Some(channel) = channel.and_then(channel_type) else {
+        return Err(invalid("channel.id", "there is no such channel"));
+    };
+    fits_channel(&account, &channel)?;
     fill_in(&mut account);
     Ok(account)
 }
 
 fn at<'v>(account: &'v Map<String, Value>, path: &str) -> Option<&'v Value> {
-    let (first, rest) = path
-        .split_once('.')
-        .map_or((path, None), |(first, rest)| (first, Some(rest)));
-    let value = account.get(first)?;
-    match rest {
-        None => Some(value),
-        Some(rest) => at(value.as_object()?, rest),
+    match path.split_once('.') {
+        None => account.get(path),
+        Some((first, rest)) => at(account.get(first)?.as_object()?, rest),
     }
 }
 
@@ -108,28 +104,27 @@ fn known_only(
         if !FIELDS.iter().any(|(known, ..)| known.starts_with(&below)) {
             return Err(refusal("400-420", "a field isn't in the schema").detail("attribute", path));
         }
-        known_only(
-            &below,
-            value
-                .as_object()
-                .ok_or_else(|| invalid(&path, "not an object"))?,
-            read_only,
-        )?;
+        match value {
+            Value::Object(inner) => known_only(&below, inner, read_only)?,
+            _ => return Err(invalid(&path, "not an object")),
+        }
     }
     Ok(())
 }
 
 impl Kind {
     fn check(&self, path: &str, value: &Value) -> Result<(), ApiRefusal> {
-        let fits = match self {
-            Text(longest) => is_text(value, *longest),
-            Id => value.as_str().is_some_and(|id| id.len() == 36),
-            Flag => value.is_boolean(),
-            Whole(least, most) => value
-                .as_u64()
-                .is_some_and(|number| (*least..=*most).contains(&number)),
-            OneOf(words) => value.as_str().is_some_and(|word| words.contains(&word)),
-            Attributes => are_attributes(value),
+        let fits = match (self, value) {
+            (Text(longest), value) => is_text(value, *longest),
+            (Id, Value::String(id)) => id.len() == 36,
+            (Flag, value) => value.is_boolean(),
+            (Whole(least, most), value) => match value.as_u64() {
+                Some(number) => (*least..=*most).contains(&number),
+                None => false,
+            },
+            (OneOf(words), Value::String(word)) => words.contains(&word.as_str()),
+            (Attributes, value) => are_attributes(value),
+            _ => false,
         };
         if fits {
             Ok(())
@@ -140,19 +135,18 @@ impl Kind {
 }
 
 fn is_text(value: &Value, longest: usize) -> bool {
-    value
-        .as_str()
-        .is_some_and(|text| (1..=longest).contains(&text.chars().count()))
+    match value {
+        Value::String(text) => (1..=longest).contains(&text.chars().count()),
+        _ => false,
+    }
 }
 
 fn are_attributes(value: &Value) -> bool {
     let Some(list) = value.as_array() else {
         return false;
     };
-    let is_one = |value: &Value| {
-        let named = value.get("name").is_some_and(|name| is_text(name, 255));
-        named && value.get("value").is_some_and(|text| is_text(text, 1023))
-    };
+    // A field that isn't there is null, and so is no text.
+    let is_one = |value: &Value| is_text(&value["name"], 255) && is_text(&value["value"], 1023);
     (1..=MOST_ATTRIBUTES).contains(&list.len()) && list.iter().all(is_one)
 }
 
@@ -172,27 +166,24 @@ fn fits_channel(account: &Map<String, Value>, channel: &str) -> Result<(), ApiRe
     if !fits {
         return Err(invalid("address", "not as this channel's addresses are"));
     }
-    let attributes = account
-        .get("attributes")
-        .and_then(Value::as_array)
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    let has = |name: &str| attributes.iter().any(|attribute| attribute["name"] == name);
-    match ["accountSid", "authToken"]
-        .into_iter()
-        .find(|name| WITH_CREDENTIALS.contains(&channel) && !has(name))
-    {
-        None => Ok(()),
-        Some(name) => Err(missing(&format!("attributes.{name}"))),
+    if !WITH_CREDENTIALS.contains(&channel) {
+        return Ok(());
     }
+    let attributes = match account.get("attributes") {
+        Some(Value::Array(attributes)) => attributes.as_slice(),
+        _ => &[],
+    };
+    for name in ["accountSid", "authToken"] {
+        if !attributes.iter().any(|attribute| attribute["name"] == name) {
+            return Err(missing(&format!("attributes.{name}")));
+        }
+    }
+    Ok(())
 }
 
 fn fill_in(account: &mut Map<String, Value>) {
     account.entry("active").or_insert(true.into());
-    let Some(chat) = account
-        .get_mut("chatConfigurations")
-        .and_then(Value::as_object_mut)
-    else {
+    let Some(Value::Object(chat)) = account.get_mut("chatConfigurations") else {
         return;
     };
     let defaults: [(&str, Value); 5] = [

@@ -1,4 +1,4 @@
-//! What a fault does to an answer.
+//! What a fault does to a reply.
 
 use bytes::Bytes;
 use http::header;
@@ -8,8 +8,8 @@ use super::fault::Fault;
 use crate::sandbox::reply::{ReplyContent, SandboxReply};
 
 impl Fault {
-    /// The answer in place of the right one, if `status` asks for one.
-    pub(in crate::sandbox) fn answer(&self) -> Option<SandboxReply> {
+    /// The reply in place of the right one, if the fault has a `status`.
+    pub(in crate::sandbox) fn reply(&self) -> Option<SandboxReply> {
         let content = match &self.body {
             None => ReplyContent::Empty,
             Some(Value::String(html)) => {
@@ -20,7 +20,7 @@ impl Fault {
         self.status.map(|status| SandboxReply::new(status, content))
     }
 
-    /// Spoils an answer that would have been right.
+    /// Spoils a reply that would have been right.
     pub(in crate::sandbox) fn alter(&self, reply: &mut SandboxReply) {
         if let ReplyContent::Json(Value::Object(object)) = &mut reply.content
             && self.status.is_none()

@@ -10,7 +10,7 @@ use crate::sandbox::operation::SandboxOperation;
 use crate::types::units;
 
 /// Something that goes wrong. What is set happens in this order: `delay`, then `stall`, `done`,
-/// `close`, then `cut_after` or `status`, and else the answer is given and altered.
+/// `close`, then `cut_after` or `status`, and else the right reply is altered.
 ///
 /// In JSON the same names, such as `{"at": "upload", "times": 1, "status": 503}`; `delay` is
 /// written `"250ms"`.
@@ -30,18 +30,18 @@ pub struct Fault {
         skip_serializing_if = "Duration::is_zero"
     )]
     pub delay: Duration,
-    /// Never answer, nor read.
+    /// Never reply, nor read.
     #[serde(default, skip_serializing_if = "is_false")]
     pub stall: bool,
-    /// Close the connection without an answer.
+    /// Close the connection without a reply.
     #[serde(default, skip_serializing_if = "is_false")]
     pub close: bool,
-    /// Do what was asked all the same, before `close` or `status`: a load balancer that gave up too
-    /// early.
+    /// Do what was requested all the same, before `close` or `status`: a load balancer that gave up
+    /// too early.
     #[serde(default, skip_serializing_if = "is_false")]
     pub done: bool,
-    /// Answer so when the whole request was read, and do nothing. With `cut_after` at an upload:
-    /// answer so when that many bytes were read.
+    /// Reply with it when the whole request was read, and do nothing. With `cut_after` at an
+    /// upload: reply with it when that number of bytes was read.
     #[serde(
         default,
         with = "http_serde::option::status_code",
@@ -51,7 +51,7 @@ pub struct Fault {
     /// The body that goes with `status`: text is sent as HTML, anything else as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Value>,
-    /// Set on the answer, whichever it is.
+    /// Set on the reply, whichever it is.
     #[serde(
         default,
         with = "http_serde::header_map",
@@ -59,14 +59,14 @@ pub struct Fault {
     )]
     pub headers: HeaderMap,
     /// Bytes of a file after which its transfer is cut: the connection closes, unless `status`
-    /// is to be answered. A download breaks off at exactly that byte, an upload at the end of the
+    /// is set. A download breaks off at exactly that byte, an upload at the end of the
     /// piece that reached it; its signature is spent and the rest is left unread.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cut_after: Option<u64>,
-    /// Left out of the JSON that is answered.
+    /// Left out of the JSON of the reply.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing_field: Option<String>,
-    /// Set in the JSON that is answered.
+    /// Set in the JSON of the reply.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub fields: Map<String, Value>,
     /// Downloads without an `ETag`.
@@ -98,7 +98,7 @@ impl Fault {
         }
     }
 
-    /// Only so many times.
+    /// Only this number of times.
     pub fn times(self, times: u32) -> Self {
         Self {
             times: Some(times),
@@ -116,7 +116,7 @@ impl Fault {
         Self { delay, ..self }
     }
 
-    /// Never answers.
+    /// Never replies.
     pub fn stall(self) -> Self {
         Self {
             stall: true,
@@ -124,7 +124,7 @@ impl Fault {
         }
     }
 
-    /// Closes the connection without an answer.
+    /// Closes the connection without a reply.
     pub fn close(self) -> Self {
         Self {
             close: true,
@@ -132,12 +132,12 @@ impl Fault {
         }
     }
 
-    /// Does what was asked all the same.
+    /// Does what was requested all the same.
     pub fn done(self) -> Self {
         Self { done: true, ..self }
     }
 
-    /// Answers `status`.
+    /// Replies with `status`.
     pub fn status(self, status: StatusCode) -> Self {
         Self {
             status: Some(status),
@@ -153,13 +153,13 @@ impl Fault {
         }
     }
 
-    /// Sets a header of the answer.
+    /// Sets a header of the reply.
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
         self
     }
 
-    /// Cuts the transfer of a file after so many bytes.
+    /// Cuts the transfer of a file after this number of bytes.
     pub fn cut_after(self, bytes: u64) -> Self {
         Self {
             cut_after: Some(bytes),
@@ -167,7 +167,7 @@ impl Fault {
         }
     }
 
-    /// Leaves a field out of the JSON that is answered.
+    /// Leaves a field out of the JSON of the reply.
     pub fn missing_field(self, name: impl Into<String>) -> Self {
         Self {
             missing_field: Some(name.into()),
@@ -175,7 +175,7 @@ impl Fault {
         }
     }
 
-    /// Sets a field of the JSON that is answered.
+    /// Sets a field of the JSON of the reply.
     pub fn field(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         self.fields.insert(name.into(), value.into());
         self

@@ -25,7 +25,7 @@ fn headers(lines: &[(&str, &str)]) -> HeaderMap {
 /// What is asked for by an answer whose `Date` is right.
 fn wait(header: (&str, &str)) -> Option<Duration> {
     let headers = headers(&[("date", DATE), header]);
-    PeerClock::of(&headers, at("2022-01-27T20:03:25Z")).asked_wait(&headers)
+    PeerClock::of(&headers, at("2022-01-27T20:03:25Z")).retry_after(&headers)
 }
 
 #[test]
@@ -80,15 +80,15 @@ fn garbage_is_no_wait_and_hides_no_other_header() {
         let mut headers = headers(&[("date", DATE)]);
         headers.insert("retry-after", value);
         let clock = PeerClock::of(&headers, Timestamp::now());
-        assert_eq!(clock.asked_wait(&headers), None, "{garbage:?}");
+        assert_eq!(clock.retry_after(&headers), None, "{garbage:?}");
         headers.insert("x-ratelimit-reset", HeaderValue::from_static("9"));
-        assert_eq!(clock.asked_wait(&headers), Some(9 * SECOND), "{garbage:?}");
+        assert_eq!(clock.retry_after(&headers), Some(9 * SECOND), "{garbage:?}");
     }
 }
 
 #[test]
 fn a_wait_until_a_date_survives_wrong_clocks() {
-    let asked = headers(&[
+    let named = headers(&[
         ("date", DATE),
         ("retry-after", "Thu, 27 Jan 2022 20:04:25 GMT"),
     ]);
@@ -98,14 +98,14 @@ fn a_wait_until_a_date_survives_wrong_clocks() {
         "2022-01-26T20:03:25Z",
     ] {
         assert_eq!(
-            PeerClock::of(&asked, at(ours)).asked_wait(&asked),
+            PeerClock::of(&named, at(ours)).retry_after(&named),
             Some(60 * SECOND),
             "{ours}"
         );
     }
     let without_date = headers(&[("retry-after", "Thu, 27 Jan 2022 20:04:25 GMT")]);
     let clock = PeerClock::of(&without_date, at("2022-01-27T20:04:05Z"));
-    assert_eq!(clock.asked_wait(&without_date), Some(20 * SECOND));
+    assert_eq!(clock.retry_after(&without_date), Some(20 * SECOND));
 }
 
 /// The life of a URL that is good until 21:03:25, seen at `ours` in an answer of `date`.

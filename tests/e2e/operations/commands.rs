@@ -297,7 +297,10 @@ async fn health_asks_the_service_of_the_same_settings() {
     let (dead, _, said) = health("127.0.0.1:1".to_owned()).await;
     assert_eq!(
         (dead.status.code(), said.trim()),
-        (Some(1), "127.0.0.1:1 doesn't answer: error sending request")
+        (
+            Some(1),
+            "127.0.0.1:1 can't be reached: error sending request"
+        )
     );
 }
 

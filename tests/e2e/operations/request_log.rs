@@ -72,7 +72,7 @@ impl Logged {
 
 /// What happened to a file on its way, whoever works on it.
 const RETRY: &str = "retrying upload with a new signed URL";
-const BROKEN: &str = "takes a broken stream up again";
+const BROKEN: &str = "resuming interrupted download";
 const LEFT: &str = "orphaned asset was not deleted";
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn a_retry_in_its_own_task_logs_its_request() {
             (&"/v1/assets".into(), &"anyone".into()),
             "{id}"
         );
-        let access = logged.line(id, "exchange").await;
+        let access = logged.line(id, "request completed").await;
         assert_eq!(
             (&access["asset"], &access["status"]),
             (&stored["id"], &201.into()),
@@ -135,7 +135,7 @@ async fn a_resumed_stream_logs_its_request_and_asset() {
         (&line["asset"], &line["route"]),
         (&stored["id"], &"/v1/assets/{id}/content".into())
     );
-    logged.line("fetched", "exchange").await;
+    logged.line("fetched", "request completed").await;
 }
 
 #[tokio::test]
@@ -209,7 +209,7 @@ async fn a_strict_filter_hides_no_requests_id() {
         logged.get("failed", "/a1").await.status(),
         StatusCode::BAD_GATEWAY
     );
-    let line = logged.line("failed", "exchange").await;
+    let line = logged.line("failed", "request completed").await;
     assert_eq!(
         (&line["level"], &line["asset"]),
         (&"WARN".into(), &"a1".into())

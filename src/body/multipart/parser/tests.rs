@@ -73,7 +73,7 @@ fn read_with(parser: &mut FormParser, chunks: &[&[u8]]) -> Account {
         }
         parser.finish()
     })()
-    .map_err(|fault: Error| fault.detail().to_owned());
+    .map_err(|error: Error| error.detail().to_owned());
     account
 }
 

@@ -16,6 +16,14 @@ const FRAGMENT: &[&str] = &[
 /// The bound on comments, instructions and spaces in front of the first element.
 const MAX_PROLOG: usize = 64;
 
+/// What XML, or text that only begins like it, may be claimed to be.
+const MARKUP: &[MediaForm] = &[
+    MediaForm::Text,
+    MediaForm::Script,
+    MediaForm::Html,
+    MediaForm::Xml,
+];
+
 /// The kind of a text that begins with `<`.
 pub(super) fn read(start: &str) -> Detection {
     let prolog = Prolog::skip(start);
@@ -25,39 +33,23 @@ pub(super) fn read(start: &str) -> Detection {
             .iter()
             .any(|element| element.eq_ignore_ascii_case(name))
     };
-    match () {
-        () if local(name).eq_ignore_ascii_case("svg") => Detection::only("image/svg+xml"),
-        () if prolog.html || is(PAGE) => {
-            Detection::with_alternatives("text/html", &[MediaForm::Script, MediaForm::Html])
-        }
-        () if prolog.xml => Detection::with_alternatives(
-            "text/xml",
-            &[
-                MediaForm::Text,
-                MediaForm::Script,
-                MediaForm::Html,
-                MediaForm::Xml,
-            ],
-        ),
-        () if is(FRAGMENT) && closes(prolog.rest) && has_end_tag(prolog.rest) => {
-            Detection::with_alternatives(
-                "text/html",
-                &[MediaForm::Text, MediaForm::Script, MediaForm::Html],
-            )
-        }
-        () => Detection::with_alternatives(
-            "text/plain",
-            &[
-                MediaForm::Text,
-                MediaForm::Script,
-                MediaForm::Html,
-                MediaForm::Xml,
-            ],
-        ),
+    if local(name).eq_ignore_ascii_case("svg") {
+        Detection::only("image/svg+xml")
+    } else if prolog.html || is(PAGE) {
+        Detection::with_alternatives("text/html", &[MediaForm::Script, MediaForm::Html])
+    } else if prolog.xml {
+        Detection::with_alternatives("text/xml", MARKUP)
+    } else if is(FRAGMENT) && closes(prolog.rest) && has_end_tag(prolog.rest) {
+        Detection::with_alternatives(
+            "text/html",
+            &[MediaForm::Text, MediaForm::Script, MediaForm::Html],
+        )
+    } else {
+        Detection::with_alternatives("text/plain", MARKUP)
     }
 }
 
-/// What stands in front of the first element, and what follows.
+/// What is in front of the first element, and what follows.
 struct Prolog<'a> {
     xml: bool,
     html: bool,
@@ -86,14 +78,8 @@ impl<'a> Prolog<'a> {
         } else if rest.starts_with("<?") {
             self.xml |= rest.starts_with("<?xml");
             after(rest, "?>")
-        } else if rest
-            .get(..9)
-            .is_some_and(|word| word.eq_ignore_ascii_case("<!doctype"))
-        {
-            self.html |= rest[9..]
-                .trim_start()
-                .get(..4)
-                .is_some_and(|name| name.eq_ignore_ascii_case("html"));
+        } else if begins(rest, "<!doctype") {
+            self.html |= begins(rest["<!doctype".len()..].trim_start(), "html");
             after_doctype(rest)
         } else {
             None
@@ -109,16 +95,23 @@ impl<'a> Prolog<'a> {
 }
 
 fn after<'a>(text: &'a str, end: &str) -> Option<&'a str> {
-    text.find(end).map(|at| &text[at + end.len()..])
+    let at = text.find(end)?;
+    Some(&text[at + end.len()..])
+}
+
+/// Whether a text begins with a word, in any case.
+fn begins(text: &str, word: &str) -> bool {
+    match text.get(..word.len()) {
+        Some(start) => start.eq_ignore_ascii_case(word),
+        None => false,
+    }
 }
 
 /// A document type may hold declarations in brackets, each with a `>` of its own.
 fn after_doctype(text: &str) -> Option<&str> {
     let end = text.find('>')?;
     match text.find('[') {
-        Some(bracket) if bracket < end => {
-            after(&text[bracket..], "]").and_then(|rest| after(rest, ">"))
-        }
+        Some(bracket) if bracket < end => after(after(&text[bracket..], "]")?, ">"),
         _ => Some(&text[end + 1..]),
     }
 }
@@ -129,10 +122,13 @@ fn local(name: &str) -> &str {
 
 /// Whether the first tag ends before another begins: `<a ` may open a sentence about sets.
 fn closes(rest: &str) -> bool {
-    rest.get(1..).is_some_and(|tag| {
-        tag.find(['<', '>'])
-            .is_some_and(|at| tag[at..].starts_with('>'))
-    })
+    let Some(tag) = rest.get(1..) else {
+        return false;
+    };
+    match tag.find(['<', '>']) {
+        Some(at) => tag[at..].starts_with('>'),
+        None => false,
+    }
 }
 
 fn has_end_tag(rest: &str) -> bool {

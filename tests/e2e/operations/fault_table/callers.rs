@@ -350,7 +350,7 @@ fn more() -> Vec<Row> {
         }),
         Row::new("an asset that is in use", "`DELETE`", in_use()),
         Row::new(
-            "a key whose upload is under way",
+            "a key whose upload is in flight",
             "upload, `Idempotency-Key`",
             async { idempotent(std::time::Duration::from_secs(1), b"text").await },
         ),

@@ -144,7 +144,7 @@ pub(super) fn rows() -> Vec<Row> {
             "eGain: 500 always",
             sign().status(StatusCode::INTERNAL_SERVER_ERROR),
         ),
-        Row::new("eGain: never answers", "content", async move {
+        Row::new("eGain: never responds", "content", async move {
             download(&soon, [sign().stall()]).await
         }),
         row(
@@ -172,7 +172,7 @@ pub(super) fn rows() -> Vec<Row> {
             fetch().status(StatusCode::INTERNAL_SERVER_ERROR).once(),
         ),
         row("storage closes the connection", fetch().close().once()),
-        Row::new("storage never answers", "content", async move {
+        Row::new("storage never responds", "content", async move {
             download(&silent, [fetch().stall()]).await
         }),
         row(
@@ -197,11 +197,11 @@ pub(super) fn rows() -> Vec<Row> {
             "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n",
         ),
         said(
-            "a part that nobody asked for",
+            "a part that wasn't requested",
             "HTTP/1.1 206 Part\r\ncontent-range: bytes 0-2/10\r\ncontent-length: 3\r\n\r\n012",
         ),
         said(
-            "304, and nobody asked for it",
+            "304 to a request without conditions",
             "HTTP/1.1 304 Same\r\netag: \"e\"\r\n\r\n",
         ),
         Row::new(
@@ -209,6 +209,6 @@ pub(super) fn rows() -> Vec<Row> {
             "content, `Range`",
             beyond_the_end(),
         ),
-        Row::new("the caller left", "content", caller_left()),
+        Row::new("the client disconnected", "content", caller_left()),
     ]
 }

@@ -175,12 +175,12 @@ async fn another_end(before: usize) -> Seen {
 pub(super) fn rows() -> Vec<Row> {
     vec![
         Row::new(
-            "`server.max_uploads` are under way",
+            "`server.max_uploads` are in flight",
             "upload",
             one_too_many(),
         ),
         Row::new(
-            "more than half of `server.max_uploads` are under way, and the caller has its share",
+            "more than half of `server.max_uploads` are in flight, and the caller has its share",
             "upload",
             share_taken(),
         ),
@@ -219,6 +219,6 @@ pub(super) fn rows() -> Vec<Row> {
             "form, large",
             another_end(16),
         ),
-        Row::new("told to stop", "upload", draining()),
+        Row::new("shutting down", "upload", draining()),
     ]
 }

@@ -50,7 +50,7 @@ pub(super) fn rows() -> Vec<Row> {
             let request = gateway.get("/v1/accounts").by("bound");
             told(gateway, request).await
         }),
-        Row::new("eGain answers 500", "list accounts", async {
+        Row::new("eGain responds 500", "list accounts", async {
             let gateway = gateway().await;
             gateway.sandbox.fault(
                 Fault::at(SandboxOperation::ListAccounts).status(StatusCode::INTERNAL_SERVER_ERROR),

@@ -1,7 +1,7 @@
 //! What every fault looks like from outside: provoked one after the other and written down in
 //! `docs/faults.md`.
 //!
-//! `FAULTS=write cargo test --test e2e fault_table` writes the file anew; without it, the file has
+//! `FAULTS=write cargo test --test e2e fault_table` rewrites the file; without it, the file has
 //! to be what happens.
 
 mod callers;
@@ -22,19 +22,19 @@ use case::Row;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/faults.md");
 
-const INTRODUCTION: &str = "# What goes wrong, and what is told
+const INTRODUCTION: &str = "# What goes wrong, and what the client gets
 
 Each row was provoked through sockets, against the embedded stand-in for eGain or against raw \
 ones, and is what came back.
-`FAULTS=write cargo test --test e2e fault_table` writes this file anew; `cargo test` compares \
-it with what happens.
+`FAULTS=write cargo test --test e2e fault_table` rewrites this file; `cargo test` compares it with \
+what happens.
 
-- **calls**: how often `POST /assets` and `GET /assets/{id}` were asked for it, which a plan's \
-allowance counts.
+- **calls**: how many calls of `POST /assets` and `GET /assets/{id}` it took, which count against \
+the plan's rate.
 - **left behind**: what is in eGain afterwards that wasn't there before. Deletions are in the \
 background and don't count as
   calls.
-- A small file has 20 kB and lies in the look-ahead whole; a large one has 1 MB and streams.
+- A small file has 20 kB and fits in the look-ahead; a large one has 1 MB and streams.
 ";
 
 #[tokio::test]
@@ -42,7 +42,7 @@ async fn every_fault_is_told_as_it_is_written_down() {
     let mut text = INTRODUCTION.to_owned();
     for (heading, rows) in [
         ("The token endpoint", sign_in::rows()),
-        ("eGain, asked for an asset", signing::rows()),
+        ("eGain, called for an asset", signing::rows()),
         ("Storage, sent a file", storing::rows()),
         ("Downloads", fetching::rows()),
         ("Callers", callers::rows()),
@@ -76,6 +76,6 @@ async fn every_fault_is_told_as_it_is_written_down() {
     let gone: Vec<_> = was.iter().filter(|line| !is.contains(line)).collect();
     assert!(
         is == was,
-        "FAULTS=write makes it anew; is: {new:#?}, was: {gone:#?}"
+        "FAULTS=write rewrites it; is: {new:#?}, was: {gone:#?}"
     );
 }

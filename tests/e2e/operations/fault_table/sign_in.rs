@@ -26,7 +26,7 @@ pub(super) fn rows() -> Vec<Row> {
         }),
         row("closes the connection", token().close()),
         row("slow: 300 ms", token().delay(Duration::from_millis(300))),
-        row("never answers", token().stall()),
+        row("never responds", token().stall()),
         row(
             "refuses the client, 401",
             token().status(StatusCode::UNAUTHORIZED).body(refusal),

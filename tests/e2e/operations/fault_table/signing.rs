@@ -204,7 +204,7 @@ pub(super) fn rows() -> Vec<Row> {
         row("no expiry", create().missing_field("contentUrlExpiry")),
         skewed(-10),
         skewed(10),
-        Row::new("never answers", "upload", async move {
+        Row::new("never responds", "upload", async move {
             upload(SMALL, &soon, [create().stall()]).await
         }),
         row("closes the connection once", create().close().once()),

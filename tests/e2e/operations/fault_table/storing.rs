@@ -106,7 +106,7 @@ pub(super) fn rows() -> Vec<Row> {
             ..SandboxConfig::default()
         };
         rows.push(Row::new(
-            format!("none: answers {}", status.as_str()),
+            format!("none: responds {}", status.as_str()),
             "upload, large",
             upload_at(config, LARGE),
         ));

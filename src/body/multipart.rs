@@ -6,12 +6,12 @@
 //! costs time in proportion to its length.
 //!
 //! Where RFC 2046 leaves room:
-//! - A preamble, which stands in front of the first delimiter, is bounded and ignored.
+//! - A preamble, which is in front of the first delimiter, is bounded and ignored.
 //! - A line that only begins like a delimiter is data.
 //! - What follows the closing delimiter's line is ignored. Anything but padding on that line is
 //!   refused, as it may as well be part of the file.
 //!
-//! This module never waits, reads or writes, and never judges what a field means.
+//! This module never waits, reads or writes, and never decides what a field means.
 
 mod boundary;
 mod continued;

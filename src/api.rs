@@ -55,9 +55,8 @@ use cache_freshness::CacheFreshness;
 pub use client_ip::IpRange;
 use client_ip::TrustedProxies;
 pub use config::{ApiConfig, DownloadMode};
-
 pub use cors::CorsOrigin;
-use cors::CorsPolicy;
+use cors::{CorsPolicy, RequestInitiator};
 pub use jwt::{ClaimNames, JwtConfig};
 use problem::ErrorResponse;
 pub use problem::status;
@@ -75,7 +74,7 @@ impl ApiService {
     /// The service over the paths.
     ///
     /// # Errors
-    /// No HTTPS client can be made to ask for the keys of callers' tokens.
+    /// No HTTPS client can be made to fetch the keys of callers' tokens.
     pub fn new(
         config: &ApiConfig,
         upload: UploadService,
@@ -104,7 +103,7 @@ impl ApiService {
         })))
     }
 
-    /// Keeps fresh what callers are known by, where that can age.
+    /// Refreshes the issuer's keys, where callers have tokens.
     pub async fn keep_callers_fresh(self) {
         self.0.authenticator.keep_fresh().await;
     }
@@ -115,7 +114,8 @@ impl ApiService {
         self.0.authenticator.replace_keys(keys)
     }
 
-    /// One request: named, checked, routed, answered, and observed until its last byte.
+    /// One request: it gets an id, is checked, routed and responded to, and is observed until its
+    /// last byte.
     pub async fn handle(&self, request: Request<Incoming>) -> Response<LoggedResponse> {
         let state = &self.0;
         let (head, incoming) = request.into_parts();
@@ -138,9 +138,7 @@ impl ApiService {
         let wants_head_only = head.method == Method::HEAD;
         let waits_for_the_body = version < Version::HTTP_2 && client_ip::is_proxied(&head.headers);
         let initiator = state.initiator(&head);
-        let admitted = head_checks::check(&head)
-            .and_then(|()| initiator.admit())
-            .map_err(ErrorResponse::from);
+        let admitted = check(&head, &initiator);
         let span = request_log.span();
         let outcome = match admitted.and(found) {
             // In a box, as it is large and would be moved three times.
@@ -152,18 +150,14 @@ impl ApiService {
             Err(refusal) => initiator.preflight(&head, &refusal).ok_or(refusal),
         };
         if waits_for_the_body && !is_too_slow(&outcome) {
-            progress.settled().await;
+            progress.finished().await;
         }
-        let mut response = outcome.unwrap_or_else(|refusal| {
-            request_log.failed(&refusal.fault);
-            problem::answer(&refusal, &id)
-        });
-        request_log.answered(response.status());
+        let mut response = response_of(outcome, &mut request_log, &id);
         if wants_head_only {
             drop_body_for_head(&mut response);
         }
         self.set_common_headers(&mut response, version, &progress, &id);
-        state.cors.sign(&initiator, response.headers_mut());
+        state.cors.set_headers(&initiator, response.headers_mut());
         response.map(|frames| ObservedBody::new(InSpan::new(frames, span), request_log))
     }
 
@@ -199,29 +193,53 @@ impl Service<Request<Incoming>> for ApiService {
 
 /// A panic becomes an error of its own request; the others on the connection go on.
 async fn catch_panic<T>(
-    answer: impl Future<Output = Result<T, ErrorResponse>>,
+    response: impl Future<Output = Result<T, ErrorResponse>>,
 ) -> Result<T, ErrorResponse> {
-    AssertUnwindSafe(answer)
-        .catch_unwind()
-        .await
-        .unwrap_or_else(|_| {
-            let detail =
-                "the gateway has a defect: report it with the request id; trying again may help";
-            Err(Error::gateway(ErrorCode::Internal, Stage::Admit, detail)
-                .retryable(true)
-                .into())
-        })
+    let Ok(result) = AssertUnwindSafe(response).catch_unwind().await else {
+        let detail =
+            "the gateway has a defect: report it with the request id; trying again may help";
+        return Err(Error::gateway(ErrorCode::Internal, Stage::Admit, detail)
+            .with_retryable(true)
+            .into());
+    };
+    result
+}
+
+/// The response, or the problem document of an error; the log has both.
+fn response_of(
+    outcome: Result<Response<BoxBody>, ErrorResponse>,
+    request_log: &mut RequestLog,
+    id: &RequestId,
+) -> Response<BoxBody> {
+    let response = match outcome {
+        Ok(response) => response,
+        Err(refusal) => {
+            request_log.failed(&refusal.error);
+            problem::response(&refusal, id)
+        }
+    };
+    request_log.responded(response.status());
+    response
+}
+
+/// Refuses a malformed head, and web pages that may not call.
+fn check(head: &Parts, initiator: &RequestInitiator) -> Result<(), ErrorResponse> {
+    head_checks::check(head)?;
+    initiator.admit()?;
+    Ok(())
 }
 
 fn expects_continue(head: &Parts) -> bool {
-    head.headers
-        .get(EXPECT)
-        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+    match head.headers.get(EXPECT) {
+        Some(value) => value.as_bytes().eq_ignore_ascii_case(b"100-continue"),
+        None => false,
+    }
 }
 
 /// Whether the caller was waited for long enough.
 fn is_too_slow<T>(outcome: &Result<T, ErrorResponse>) -> bool {
-    outcome
-        .as_ref()
-        .is_err_and(|refusal| refusal.fault.code() == ErrorCode::ClientTooSlow)
+    match outcome {
+        Err(refusal) => refusal.error.code() == ErrorCode::ClientTooSlow,
+        Ok(_) => false,
+    }
 }

@@ -1,4 +1,4 @@
-//! The words every other floor speaks: faults, secrets, units. No IO, nothing async.
+//! Types that every other layer uses: errors, secrets, units. No IO, nothing async.
 
 pub mod account;
 pub mod asset;

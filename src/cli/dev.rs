@@ -12,18 +12,19 @@ use std::sync::Arc;
 use clap::Args;
 use tokio::sync::Mutex;
 
-use super::runtime::block_on;
+use super::runtime::{CommandResult, block_on};
 use super::sandbox::settings;
 use super::stop::StopSignals;
 use crate::app;
 use crate::config::Settings;
+use crate::config::errors::SettingsErrors;
 use crate::sandbox::Sandbox;
 use crate::sandbox::config::SandboxConfig;
 use crate::telemetry::logging;
 use round_trip::RoundTrip;
 
 /// The try-it page at `/`.
-const PAGE: &str = include_str!("page.html");
+const PAGE: &str = include_str!("dev/page.html");
 
 #[derive(Debug, Args)]
 pub(super) struct DevArgs {
@@ -38,26 +39,25 @@ pub(super) struct DevArgs {
     sandbox_listen: SocketAddr,
 }
 
-/// Serves until told to stop.
+/// Serves until a signal stops it.
 pub(super) fn run(dev: &DevArgs) -> ExitCode {
     block_on(serve(dev))
 }
 
-async fn serve(dev: &DevArgs) -> Result<ExitCode, String> {
+async fn serve(dev: &DevArgs) -> CommandResult {
     let _log = logging::start(None, "warn", None)?;
-    let signals = Arc::new(Mutex::new(
-        StopSignals::listen().map_err(|error| error.to_string())?,
-    ));
+    let signals = Arc::new(Mutex::new(StopSignals::listen()?));
     let sandbox = SandboxConfig {
         listen: free("the eGain stand-in", dev.sandbox_listen),
         ..SandboxConfig::default()
     };
-    let sandbox = Sandbox::start(sandbox)
-        .map_err(|error| format!("the eGain stand-in can't start: {error}"))?;
-    let bound =
-        app::bind_with(&gateway(dev, &sandbox)?, Some(PAGE)).map_err(|error| error.to_string())?;
-    let addr = bound.addr().map_err(|error| error.to_string())?;
-    let admin = bound.admin_addr().map_err(|error| error.to_string())?;
+    let sandbox = match Sandbox::start(sandbox) {
+        Ok(sandbox) => sandbox,
+        Err(error) => return Err(format!("the eGain stand-in can't start: {error}").into()),
+    };
+    let bound = app::bind_with(&gateway(dev, &sandbox)?, Some(PAGE))?;
+    let addr = bound.addr()?;
+    let admin = bound.admin_addr()?;
     println!("gateway   http://{addr}  (try it in a browser)");
     println!("admin     http://{admin}/metrics");
     println!("sandbox   {}", sandbox.base_url());
@@ -67,12 +67,14 @@ async fn serve(dev: &DevArgs) -> Result<ExitCode, String> {
             second.lock().await.next().await
         }),
     );
-    let folder =
-        tempfile::tempdir().map_err(|error| format!("can't make a temporary folder: {error}"))?;
+    let folder = match tempfile::tempdir() {
+        Ok(folder) => folder,
+        Err(error) => return Err(format!("can't make a temporary folder: {error}").into()),
+    };
     let photo = folder.path().join("photo.png");
     let trip = prove(addr, &photo).await?;
     print_calls(addr, &trip, &photo);
-    let ending = running.await.map_err(|error| error.to_string())?;
+    let ending = running.await?;
     sandbox.stop().await;
     Ok(if ending.cut == 0 && !ending.failed {
         ExitCode::SUCCESS
@@ -84,15 +86,17 @@ async fn serve(dev: &DevArgs) -> Result<ExitCode, String> {
 /// One file in and out again, then one more that stays for the calls that are printed.
 async fn prove(addr: SocketAddr, photo: &Path) -> Result<String, String> {
     let bytes = picture::png();
-    std::fs::write(photo, &bytes)
-        .map_err(|error| format!("can't write {}: {error}", photo.display()))?;
+    if let Err(error) = std::fs::write(photo, &bytes) {
+        return Err(format!("can't write {}: {error}", photo.display()));
+    }
     let trip = RoundTrip::new(addr);
     trip.run(&bytes).await?;
-    trip.upload(&bytes).await.map(|stored| stored.id)
+    let stored = trip.upload(&bytes).await?;
+    Ok(stored.id)
 }
 
 /// The settings' own rules hold here, too; only the sources are others.
-fn gateway(dev: &DevArgs, sandbox: &Sandbox) -> Result<Settings, String> {
+fn gateway(dev: &DevArgs, sandbox: &Sandbox) -> Result<Settings, SettingsErrors> {
     let mine = [
         (
             "SERVER__LISTEN",
@@ -105,9 +109,11 @@ fn gateway(dev: &DevArgs, sandbox: &Sandbox) -> Result<Settings, String> {
         ("SERVER__DRAIN_DELAY", "0s".to_owned()),
         ("AUTH__MODE", "none".to_owned()),
     ];
-    let all = mine.into_iter().chain(settings(sandbox));
-    let variables = all.map(|(key, value)| (format!("ASSET_GATEWAY_{key}"), value));
-    Settings::from_sources(None, variables).map_err(|mistakes| mistakes.to_string())
+    let mut variables = Vec::new();
+    for (key, value) in mine.into_iter().chain(settings(sandbox)) {
+        variables.push((format!("ASSET_GATEWAY_{key}"), value));
+    }
+    Settings::from_sources(None, variables)
 }
 
 /// The address if it is free, else the same with a port of the system's choice.

@@ -32,7 +32,7 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use tracing::Instrument;
 
-use crate::body::digest::{DigestSlot, hex};
+use crate::body::digest::DigestSlot;
 use crate::body::min_rate::PaceLimits;
 use crate::egain::NewAsset;
 use crate::egain::accounts::LiveRules;
@@ -209,7 +209,7 @@ impl UploadService {
         let UploadMetadata {
             channel, sender, ..
         } = &upload.metadata;
-        self.enforce(self.policy.judge_channel(channel, &caller.channels))?;
+        self.enforce(self.policy.check_channel(channel, &caller.channels))?;
         if let Some(length) = upload.declared {
             let limit = rules.size_limit(channel, sender.direction(), None);
             rules.enforced(limit).check(length)?;
@@ -303,7 +303,7 @@ impl UploadService {
             channel: metadata.channel,
             sender: metadata.sender,
             length_source: file.source,
-            sha256: sum.filter(|_| prepared.wants_sum).map(|sum| hex(&sum)),
+            sha256: sum.filter(|_| prepared.wants_sum).map(hex::encode),
             timing,
         };
         // What stays for a day shouldn't be allocated among buffers that go.
@@ -333,7 +333,7 @@ impl UploadService {
         let caller = rules.bind(caller);
         let metadata = UploadFields::of_query(head)?.into_metadata(&caller, Stage::Admit)?;
         self.policy
-            .judge_channel(&metadata.channel, &caller.channels)?;
+            .check_channel(&metadata.channel, &caller.channels)?;
         Ok(rules.effective(&metadata.channel, metadata.sender))
     }
 
@@ -356,12 +356,12 @@ impl UploadService {
     ) -> Result<InspectedFile, Error> {
         let head = ahead.head(self.config.look_ahead as usize);
         let name = upload.name();
-        let sniffed = sniff(&head, ahead.ended, upload.given_type.as_deref(), name);
+        let sniffed = sniff(&head, ahead.ended, upload.explicit_type.as_deref(), name);
         let agreed = agree(name, &sniffed);
         let UploadMetadata {
             channel, sender, ..
         } = &upload.metadata;
-        self.enforce(rules.judge(&sniffed, &agreed, channel, sender.direction()))?;
+        self.enforce(rules.check(&sniffed, &agreed, channel, sender.direction()))?;
         Ok(InspectedFile {
             name: agreed.name,
             content_type: sniffed.content_type(),
@@ -466,5 +466,5 @@ async fn replay_receipt(
 
 fn panicked() -> Error {
     let detail = "the gateway has a defect: report it with the request id; trying again may help";
-    Error::gateway(ErrorCode::Internal, Stage::Store, detail).retryable(true)
+    Error::gateway(ErrorCode::Internal, Stage::Store, detail).with_retryable(true)
 }

@@ -1,8 +1,8 @@
 //! The embedded eGain stand-in: token, assets and storage on one listener, as strict as eGain is
 //! known to be, with faults on demand and everything counted.
 //!
-//! It stands beside the house and shares only words and wire with it. It must never use the
-//! gateway's own upload path, or it would share its mistakes and prove nothing.
+//! It shares only the layers `types`, `net`, `telemetry` and `lifecycle` with the gateway. It must
+//! never use the gateway's own upload path, or it would share its mistakes and prove nothing.
 //!
 //! Tests in other languages reach the handle's powers over HTTP: `POST /_sandbox/faults` takes a
 //! [`Fault`] or a list of them, `POST /_sandbox/oddities` a list of [`ResponseOddity`]s, `GET
@@ -82,7 +82,7 @@ impl Sandbox {
         let end = CancellationToken::new();
         let service = {
             let state = Arc::clone(&state);
-            service_fn(move |request| Arc::clone(&state).answer(request))
+            service_fn(move |request| Arc::clone(&state).respond(request))
         };
         let serving = server::serve(
             listener,
@@ -123,7 +123,7 @@ impl Sandbox {
         self.state.config.client_secret.expose_secret()
     }
 
-    /// What was asked and answered so far.
+    /// The calls so far, and the responses to them.
     pub fn stats(&self) -> SandboxStats {
         self.state.stats()
     }
@@ -165,7 +165,7 @@ impl Sandbox {
         self.state.faults.add(fault);
     }
 
-    /// Answers in these odd forms, and no others, from now on.
+    /// Responds in these odd forms, and no others, from now on.
     pub fn odd(&self, oddities: impl IntoIterator<Item = ResponseOddity>) {
         self.state.oddities.set(oddities);
     }

@@ -31,7 +31,7 @@ enum Command {
     Dev(dev::DevArgs),
     /// Runs the eGain stand-in alone, for the tests of adapters.
     Sandbox(sandbox::SandboxArgs),
-    /// Asks a running service on this machine whether it is alive; for a container without a shell.
+    /// Checks that a running service on this machine is alive; for a container without a shell.
     Health(Settings),
     /// Keys of callers.
     #[command(subcommand)]

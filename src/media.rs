@@ -1,8 +1,8 @@
 //! What a file is and what it should be called: types from bytes, names that agree with them.
 //!
 //! Nothing here reads, waits or decides what is allowed: [`sniff()`] says what the first bytes
-//! show, [`agree`] what the file will be called, and policy matches [`MediaPattern`]s on the
-//! answer.
+//! show, [`agree`] what the file will be called, and policy matches [`MediaPattern`]s on
+//! these.
 
 mod bytes;
 pub mod charset;
@@ -14,6 +14,7 @@ mod fixtures;
 mod kind;
 mod name;
 mod pattern;
+mod restricted_name;
 mod sniff;
 mod table;
 

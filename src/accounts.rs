@@ -155,8 +155,8 @@ impl AccountService {
         };
         match Channel::fetch(&self.egain, &id, by).await {
             Ok(channel) => Ok(Some(channel)),
-            Err(fault) if fault.code() == ErrorCode::NotFound => Ok(None),
-            Err(fault) => Err(fault),
+            Err(error) if error.code() == ErrorCode::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
     }
 }
@@ -177,10 +177,10 @@ fn unknown_channel() -> FieldError {
 }
 
 fn mistakes(errors: &[FieldError]) -> Error {
-    let told: Vec<String> = errors
+    let details: Vec<String> = errors
         .iter()
         .take(MOST_MISTAKES)
         .map(ToString::to_string)
         .collect();
-    Error::caller(ErrorCode::InvalidField, Stage::Manage, told.join("; "))
+    Error::caller(ErrorCode::InvalidField, Stage::Manage, details.join("; "))
 }
