@@ -123,25 +123,21 @@ impl AccountService {
         current: Option<&Value>,
         by: &Principal,
     ) -> Result<Account, Error> {
-        let (variant, unknown_channel) = match self.channel_of(document, by).await? {
-            Some(channel) => (AccountVariant::of_channel(&channel.kind), None),
-            None => (
-                AccountVariant::Custom,
-                names_channel(document).map(|_| unknown_channel()),
-            ),
+        let channel = self.channel_of(document, by).await?;
+        let variant = match &channel {
+            Some(channel) => AccountVariant::of_channel(&channel.kind),
+            None => AccountVariant::Custom,
         };
-        match (Account::read(document, variant, current), unknown_channel) {
-            (Ok(account), None) => Ok(account),
-            (read, unknown_channel) => {
-                let errors: Vec<_> = read
-                    .err()
-                    .unwrap_or_default()
-                    .into_iter()
-                    .chain(unknown_channel)
-                    .collect();
-                Err(mistakes(&errors))
-            }
+        let is_unknown = channel.is_none() && names_channel(document).is_some();
+        let mut errors = match Account::read(document, variant, current) {
+            Ok(account) if !is_unknown => return Ok(account),
+            Ok(_) => Vec::new(),
+            Err(errors) => errors,
+        };
+        if is_unknown {
+            errors.push(unknown_channel());
         }
+        Err(mistakes(&errors))
     }
 
     /// The channel that a document names, whose type says what the account has to be like.
@@ -164,7 +160,10 @@ impl AccountService {
 /// None where what the document has can't be a channel's id, which is a mistake of its own.
 fn names_channel(document: &Map<String, Value>) -> Option<ChannelId> {
     let id = document.get("channel")?.get("id")?.as_str()?;
-    ChannelId::parse(id).filter(|_| id.len() == 36)
+    if id.len() != 36 {
+        return None;
+    }
+    ChannelId::parse(id)
 }
 
 fn unknown_channel() -> FieldError {

@@ -96,11 +96,11 @@ impl UploadPolicy {
                 "the file is {essence}, which isn't allowed here: send another type of file"
             )));
         }
-        let of_kind = self
-            .rules(channel, way)
-            .into_iter()
-            .flat_map(|rules| rules.of(MediaKind::of(essence)));
-        if let Some(broken) = of_kind.into_iter().find(|rules| rules.refuse(essence)) {
+        if let Some(rules) = self.rules(channel, way)
+            && let Some(broken) = rules
+                .of(MediaKind::of(essence))
+                .find(|rules| rules.refuse(essence))
+        {
             let detail = format!(
                 "the file is {essence}, which the channel {channel} doesn't take: send another \
                  type of file"
@@ -138,11 +138,12 @@ impl UploadPolicy {
         kind: MediaKind,
     ) -> Option<&[MediaPattern]> {
         let rules = self.rules(channel, way)?;
-        let of_kind = rules
-            .kinds
-            .get(&kind)
-            .and_then(|rules| rules.allow.as_deref());
-        of_kind.or(rules.all.allow.as_deref())
+        if let Some(of_kind) = rules.kinds.get(&kind)
+            && of_kind.allow.is_some()
+        {
+            return of_kind.allow.as_deref();
+        }
+        rules.all.allow.as_deref()
     }
 
     /// The channel as the settings write it, if they name it: only then may it become a label.
@@ -196,10 +197,8 @@ impl DirectionRules {
 impl FileRules {
     /// As a caller sees it.
     fn limit(&self) -> AttachmentLimit {
-        let allowed = self
-            .allow
-            .as_ref()
-            .map(|allow| allow.iter().map(ToString::to_string).collect());
+        let allow = self.allow.as_ref();
+        let allowed = allow.map(|allow| allow.iter().map(ToString::to_string).collect());
         AttachmentLimit {
             source: LimitSource::Setting,
             max_size: self.max_size,
@@ -208,11 +207,11 @@ impl FileRules {
     }
 
     fn refuse(&self, essence: &str) -> bool {
-        any(&self.deny, essence)
-            || self
-                .allow
-                .as_ref()
-                .is_some_and(|allow| !any(allow, essence))
+        match &self.allow {
+            _ if any(&self.deny, essence) => true,
+            Some(allow) => !any(allow, essence),
+            None => false,
+        }
     }
 }
 

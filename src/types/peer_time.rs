@@ -62,7 +62,10 @@ impl PeerTime {
         let text = text.trim();
         match text.parse::<f64>() {
             Ok(number) => Self::from_number(number),
-            Err(_) => parse_date(text).map(Self::At).or_else(|| parse_span(text)),
+            Err(_) => match parse_date(text) {
+                Some(date) => Some(Self::At(date)),
+                None => parse_span(text),
+            },
         }
     }
 
@@ -82,8 +85,10 @@ impl PeerTime {
         if number <= FIRST_EPOCH {
             return Some(Self::In(Duration::from_secs_f64(number.max(0.0))));
         }
-        let seconds = std::iter::successors(Some(number), |number| Some(number / 1000.0))
-            .find(|n| *n <= FIRST_FINER)?;
+        let mut seconds = number;
+        while seconds > FIRST_FINER {
+            seconds /= 1000.0;
+        }
         let since_epoch = SignedDuration::try_from_secs_f64(seconds).ok()?;
         Some(Self::At(
             Timestamp::from_duration(since_epoch).unwrap_or(Timestamp::MAX),
@@ -96,27 +101,18 @@ fn parse_date(text: &str) -> Option<Timestamp> {
     if text.starts_with("9999-") {
         return Some(Timestamp::MAX);
     }
-    let http = || Timestamp::try_from(httpdate::parse_http_date(text).ok()?).ok();
-    let mail = || {
-        rfc2822::DateTimeParser::new()
-            .relaxed_weekday(true)
-            .parse_timestamp(text)
-            .ok()
-    };
-    let without_zone = || {
-        Some(
-            text.parse::<DateTime>()
-                .ok()?
-                .to_zoned(TimeZone::UTC)
-                .ok()?
-                .timestamp(),
-        )
-    };
-    text.parse()
-        .ok()
-        .or_else(http)
-        .or_else(mail)
-        .or_else(without_zone)
+    if let Ok(rfc3339) = text.parse() {
+        return Some(rfc3339);
+    }
+    if let Ok(http) = httpdate::parse_http_date(text) {
+        return Timestamp::try_from(http).ok();
+    }
+    let mail = rfc2822::DateTimeParser::new().relaxed_weekday(true);
+    if let Ok(mail) = mail.parse_timestamp(text) {
+        return Some(mail);
+    }
+    let without_zone: DateTime = text.parse().ok()?;
+    Some(without_zone.to_zoned(TimeZone::UTC).ok()?.timestamp())
 }
 
 fn parse_span(text: &str) -> Option<PeerTime> {
@@ -132,18 +128,25 @@ pub struct PeerClock {
     ours: Timestamp,
 }
 
+/// A response's `Date`, plus its `Age`.
+fn time_in(headers: &HeaderMap) -> Option<Timestamp> {
+    let date = parse_date(text(headers, "date")?)?;
+    let age = match text(headers, "age").map(str::parse) {
+        Some(Ok(seconds)) => SignedDuration::from_secs(seconds),
+        _ => SignedDuration::ZERO,
+    };
+    if (SignedDuration::ZERO..=LONGEST_AGE).contains(&age) {
+        date.checked_add(age).ok()
+    } else {
+        Some(date)
+    }
+}
+
 impl PeerClock {
     /// By the headers of a response that came at `ours`, on our clock.
     pub fn of(headers: &HeaderMap, ours: Timestamp) -> Self {
-        let age = text(headers, "age")
-            .and_then(|age| age.parse().ok())
-            .map(SignedDuration::from_secs);
-        let age = age
-            .filter(|age| (SignedDuration::ZERO..=LONGEST_AGE).contains(age))
-            .unwrap_or_default();
-        let date = text(headers, "date").and_then(parse_date);
         Self {
-            theirs: date.and_then(|date| date.checked_add(age).ok()),
+            theirs: time_in(headers),
             ours,
         }
     }
@@ -156,13 +159,13 @@ impl PeerClock {
     /// How long the peer wants us to wait, between [`LEAST_WAIT`] and [`LONGEST_WAIT`]. None where
     /// no header can be read.
     pub fn retry_after(&self, headers: &HeaderMap) -> Option<Duration> {
-        let named = WAIT_HEADERS
-            .into_iter()
-            .find_map(|name| PeerTime::parse(text(headers, name)?))?;
-        Some(
-            self.until(named, SignedDuration::ZERO)
-                .clamp(LEAST_WAIT, LONGEST_WAIT),
-        )
+        for name in WAIT_HEADERS {
+            if let Some(named) = text(headers, name).and_then(PeerTime::parse) {
+                let wait = self.until(named, SignedDuration::ZERO);
+                return Some(wait.clamp(LEAST_WAIT, LONGEST_WAIT));
+            }
+        }
+        None
     }
 
     /// How long a token lives that is good until `expiry` (`expires_in`), between

@@ -29,11 +29,12 @@ impl Boundary {
         if !is_form(value) {
             return Err(malformed("the Content-Type isn't multipart/form-data"));
         }
-        named(value[FORM.len()..].trim_start_matches([',', ' ', '\t']))?.ok_or_else(|| {
-            malformed(
+        match named(value[FORM.len()..].trim_start_matches([',', ' ', '\t']))? {
+            Some(boundary) => Ok(boundary),
+            None => Err(malformed(
                 "the Content-Type names no boundary: let the HTTP client set it with the form",
-            )
-        })
+            )),
+        }
     }
 
     /// The boundary in any type's parameters, if it names one.
@@ -41,9 +42,10 @@ impl Boundary {
     /// # Errors
     /// `malformed-multipart` when there are two, or it isn't valid.
     pub(super) fn of_parameters(content_type: &str) -> Result<Option<Self>, Error> {
-        content_type
-            .split_once(';')
-            .map_or(Ok(None), |(_, parameters)| named(parameters))
+        match content_type.split_once(';') {
+            Some((_, parameters)) => named(parameters),
+            None => Ok(None),
+        }
     }
 
     /// What is behind the hyphens of a form's first line, blanks at its end taken off.
@@ -76,14 +78,12 @@ fn named(parameters: &str) -> Result<Option<Boundary>, Error> {
         if !key.eq_ignore_ascii_case(b"boundary") {
             continue;
         }
-        let whole = str::from_utf8(&value)
-            .ok()
-            .filter(|value| is_valid(value) && (quoted || !value.contains([' ', ','])));
-        let read = whole
-            .map(|whole| Boundary(whole.to_owned()))
-            .ok_or_else(invalid)?;
+        let read = match str::from_utf8(&value) {
+            Ok(value) if is_valid(value) && (quoted || !value.contains([' ', ','])) => value,
+            _ => return Err(invalid()),
+        };
         // Two readers must not cut the body at two different boundaries.
-        if boundary.replace(read).is_some() {
+        if boundary.replace(Boundary(read.to_owned())).is_some() {
             return Err(malformed("the Content-Type names two boundaries: name one"));
         }
     }

@@ -32,15 +32,11 @@ impl<'v> ContinuedName<'v> {
         let Some(digits) = place.strip_prefix(b"*") else {
             return Ok(());
         };
-        let (digits, is_encoded) = digits
-            .strip_suffix(b"*")
-            .map_or((digits, false), |digits| (digits, true));
-        let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-        let Some(number) = str::from_utf8(digits)
-            .ok()
-            .filter(|_| is_number)
-            .and_then(|digits| digits.parse().ok())
-        else {
+        let (digits, is_encoded) = match digits.strip_suffix(b"*") {
+            Some(digits) => (digits, true),
+            None => (digits, false),
+        };
+        let Some(number) = number(digits) else {
             return Ok(());
         };
         if self.0.len() == MOST || self.0.iter().any(|piece| piece.number == number) {
@@ -60,19 +56,22 @@ impl<'v> ContinuedName<'v> {
     /// The whole name, if all pieces of one came.
     pub(super) fn joined(mut self) -> Option<String> {
         self.0.sort_unstable_by_key(|piece| piece.number);
-        let is_complete = self
-            .0
-            .iter()
-            .enumerate()
-            .all(|(at, piece)| at == piece.number);
-        let first = self.0.first_mut().filter(|_| is_complete)?;
+        for (at, piece) in self.0.iter().enumerate() {
+            if at != piece.number {
+                return None;
+            }
+        }
+        let first = self.0.first_mut()?;
         // The first one says for all of which character set they are, if it is encoded.
         let charset = if first.is_encoded {
             Some(take_charset(&mut first.value)?)
         } else {
             None
         };
-        let bytes: Vec<u8> = self.0.iter().flat_map(Piece::bytes).collect();
+        let mut bytes = Vec::new();
+        for piece in &self.0 {
+            bytes.extend(piece.bytes());
+        }
         match charset {
             Some(charset) => charset::decode_as(&charset, &bytes),
             None => Some(charset::decode(&bytes).into_owned()),
@@ -88,6 +87,14 @@ impl Piece<'_> {
             self.value.to_vec()
         }
     }
+}
+
+/// `parse` alone would take a sign.
+fn number(digits: &[u8]) -> Option<usize> {
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    str::from_utf8(digits).ok()?.parse().ok()
 }
 
 /// Takes `charset'language'` off a value.

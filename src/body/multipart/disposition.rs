@@ -20,15 +20,13 @@ pub(super) struct PartDisposition {
 /// The file name in a request's own `Content-Disposition`. None where there is none that can be
 /// read.
 pub fn file_name(value: &[u8]) -> Option<String> {
-    PartDisposition::parse(value)
-        .ok()?
-        .file_name
-        .filter(|name| !name.is_empty())
+    let name = PartDisposition::parse(value).ok()?.file_name?;
+    (!name.is_empty()).then_some(name)
 }
 
 /// One name, plain and extended (RFC 8187).
 #[derive(Default)]
-struct Given<'v> {
+struct NameForms<'v> {
     plain: Option<Cow<'v, [u8]>>,
     extended: Option<Cow<'v, [u8]>>,
 }
@@ -37,8 +35,11 @@ impl PartDisposition {
     /// # Errors
     /// `malformed-multipart` when the parameters are ambiguous, or one is given twice.
     pub(super) fn parse(value: &[u8]) -> Result<Self, Error> {
-        let (mut name, mut file_name, mut pieces) =
-            (Given::default(), Given::default(), ContinuedName::default());
+        let (mut name, mut file_name, mut pieces) = (
+            NameForms::default(),
+            NameForms::default(),
+            ContinuedName::default(),
+        );
         let type_end = memchr::memchr(b';', value).unwrap_or(value.len());
         let mut rest = &value[type_end..];
         while let Some(HeaderParameter { key, value, .. }) =
@@ -58,20 +59,27 @@ impl PartDisposition {
         }
         Ok(Self {
             name: name.decoded(),
-            file_name: pieces.joined().or_else(|| file_name.decoded()),
+            file_name: match pieces.joined() {
+                Some(joined) => Some(joined),
+                None => file_name.decoded(),
+            },
         })
     }
 }
 
-impl Given<'_> {
+impl NameForms<'_> {
     /// The extended value where it can be read, else the plain one, else an empty one: that a name
     /// was given is known even when the name isn't.
     fn decoded(&self) -> Option<String> {
         let extended = self.extended.as_deref();
-        extended
-            .and_then(decode_extended)
-            .or_else(|| self.plain.as_deref().map(decode_plain))
-            .or_else(|| extended.map(|_| String::new()))
+        if let Some(name) = extended.and_then(decode_extended) {
+            return Some(name);
+        }
+        match &self.plain {
+            Some(plain) => Some(decode_plain(plain)),
+            None if extended.is_some() => Some(String::new()),
+            None => None,
+        }
     }
 }
 
@@ -83,31 +91,29 @@ fn decode_plain(value: &[u8]) -> String {
     if !text.contains('%') {
         return text.into_owned();
     }
-    decode_all(&text).unwrap_or_else(|| {
-        text.replace("%22", "\"")
+    match decode_all(&text) {
+        Some(name) => name,
+        None => text
+            .replace("%22", "\"")
             .replace("%0D", "\r")
-            .replace("%0A", "\n")
-    })
+            .replace("%0A", "\n"),
+    }
 }
 
 /// The name of a client that encodes all but a few characters: it leaves no blank and nothing
 /// beyond ASCII, and what it encodes is UTF-8. `50% off.jpg` is no such name.
 fn decode_all(text: &str) -> Option<String> {
-    let mut escapes = text.split('%').skip(1);
-    let clean = text.bytes().all(|byte| byte.is_ascii_graphic())
-        && escapes.all(|escape| {
-            escape.len() >= 2
-                && escape
-                    .bytes()
-                    .take(2)
-                    .all(|digit| digit.is_ascii_hexdigit())
-        });
-    clean.then(|| {
-        percent_decode(text.as_bytes())
-            .decode_utf8()
-            .ok()
-            .map(Cow::into_owned)
-    })?
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return None;
+    }
+    for escape in text.split('%').skip(1) {
+        let digits = escape.as_bytes().first_chunk::<2>()?;
+        if !digits.iter().all(u8::is_ascii_hexdigit) {
+            return None;
+        }
+    }
+    let decoded = percent_decode(text.as_bytes()).decode_utf8().ok()?;
+    Some(decoded.into_owned())
 }
 
 /// `charset'language'percent-encoded` (RFC 8187 section 3.2), also with the last in quotes, as
@@ -116,10 +122,12 @@ fn decode_extended(value: &[u8]) -> Option<String> {
     let mut pieces = value.splitn(3, |&byte| byte == b'\'');
     let (charset, _language, encoded) = (pieces.next()?, pieces.next()?, pieces.next()?);
     let name = charset::decode_as(charset, &Cow::from(percent_decode(encoded)))?;
-    let unquoted = name
-        .strip_prefix('"')
-        .and_then(|name| name.strip_suffix('"'));
-    Some(unquoted.map_or_else(|| name.clone(), str::to_owned))
+    if let Some(rest) = name.strip_prefix('"')
+        && let Some(unquoted) = rest.strip_suffix('"')
+    {
+        return Some(unquoted.to_owned());
+    }
+    Some(name)
 }
 
 fn unreadable(why: InvalidParameters) -> Error {

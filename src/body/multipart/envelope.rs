@@ -23,10 +23,7 @@ pub fn form_inside(head: &[u8], content_type: Option<&str>) -> Result<Option<Bou
         return Ok(None);
     }
     let declared = content_type.unwrap_or_default();
-    let is_multipart = declared
-        .trim_start()
-        .get(..10)
-        .is_some_and(|start| start.eq_ignore_ascii_case("multipart/"));
+    let is_multipart = begins(declared.trim_start().as_bytes(), b"multipart/");
     match first_line(head.trim_ascii_start()) {
         Some(boundary)
             if is_multipart
@@ -49,13 +46,21 @@ fn first_line(head: &[u8]) -> Option<Boundary> {
     let mut lines = head
         .split(|&byte| byte == b'\n')
         .map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    let line = lines.next().filter(|line| line.len() <= LONGEST_LINE)?;
+    let line = lines.next()?;
+    if line.len() > LONGEST_LINE {
+        return None;
+    }
     let boundary = Boundary::from_line(line.strip_prefix(b"--")?)?;
-    let fields = lines.take_while(|line| !line.is_empty());
-    fields
-        .map_while(field)
-        .any(|(name, value)| is_form_data(name, value))
-        .then_some(boundary)
+    for line in lines {
+        if line.is_empty() {
+            return None;
+        }
+        let (name, value) = field(line)?;
+        if is_form_data(name, value) {
+            return Some(boundary);
+        }
+    }
+    None
 }
 
 /// A header field, or what a folded one goes on with. The last one may be cut.
@@ -71,12 +76,16 @@ fn field(line: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 fn is_form_data(name: &[u8], value: &[u8]) -> bool {
-    const FORM_DATA: &[u8] = b"form-data";
-    let value = value.trim_ascii_start();
     name.eq_ignore_ascii_case(b"content-disposition")
-        && value
-            .get(..FORM_DATA.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(FORM_DATA))
+        && begins(value.trim_ascii_start(), b"form-data")
+}
+
+/// Whether a text begins with a word, in any case.
+fn begins(text: &[u8], word: &[u8]) -> bool {
+    match text.get(..word.len()) {
+        Some(start) => start.eq_ignore_ascii_case(word),
+        None => false,
+    }
 }
 
 #[cfg(test)]

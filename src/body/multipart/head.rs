@@ -56,10 +56,10 @@ impl PartHead {
         for field in fields {
             head.take(field, &mut disposition)?;
         }
-        let disposition = disposition
-            .map(PartDisposition::parse)
-            .transpose()?
-            .unwrap_or_default();
+        let disposition = match disposition {
+            Some(value) => PartDisposition::parse(value)?,
+            None => PartDisposition::default(),
+        };
         Ok(Self {
             name: disposition.name,
             file_name: disposition.file_name,
@@ -117,7 +117,8 @@ pub(super) fn end(head: &[u8], known: usize) -> Option<usize> {
         return Some(2);
     }
     let from = known.saturating_sub(3);
-    memmem::find(&head[from..], b"\r\n\r\n").map(|found| from + found + 4)
+    let found = memmem::find(&head[from..], b"\r\n\r\n")?;
+    Some(from + found + 4)
 }
 
 fn text(value: &[u8]) -> String {
@@ -126,13 +127,15 @@ fn text(value: &[u8]) -> String {
 
 fn number(value: &[u8]) -> Result<u64, Error> {
     // `parse` alone would take a sign.
-    str::from_utf8(value.trim_ascii())
-        .ok()
-        .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
-        .and_then(|digits| digits.parse().ok())
-        .ok_or_else(|| {
-            malformed("a part's Content-Length isn't a number of bytes: correct it or leave it out")
-        })
+    if let Ok(digits) = str::from_utf8(value.trim_ascii())
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+        && let Ok(number) = digits.parse()
+    {
+        return Ok(number);
+    }
+    Err(malformed(
+        "a part's Content-Length isn't a number of bytes: correct it or leave it out",
+    ))
 }
 
 #[cfg(test)]
