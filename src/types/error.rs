@@ -261,8 +261,8 @@ impl Error {
     }
 
     /// What the upstream said.
-    pub fn with_upstream(mut self, answer: UpstreamResponse) -> Self {
-        self.0.upstream = Some(answer);
+    pub fn with_upstream(mut self, response: UpstreamResponse) -> Self {
+        self.0.upstream = Some(response);
         self
     }
 

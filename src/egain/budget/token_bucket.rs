@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_burst_with_room_loses_nothing_to_slow_responses() {
-        let (mut now, answer) = (Instant::now(), Duration::from_millis(500));
+        let (mut now, response) = (Instant::now(), Duration::from_millis(500));
         let mut bucket = bucket(3, now);
         (0..3).for_each(|_| bucket.reserve());
         (0..3).for_each(|_| bucket.commit(now));
@@ -138,7 +138,7 @@ mod tests {
             now += ONE;
             assert_eq!(bucket.time_until(1, now), Duration::ZERO);
             bucket.reserve();
-            bucket.commit(now + answer);
+            bucket.commit(now + response);
         }
     }
 
