@@ -1,8 +1,8 @@
 //! `POST /v1/probe`: how a request arrives here, and a response that takes its time, so that a
-//! client sees what stands between (buffering proxies, timeouts, size limits).
+//! client sees what is in between (buffering proxies, timeouts, size limits).
 //!
 //! Nothing of the body is stored, and eGain isn't involved. A probe holds one of
-//! `server.max_uploads` permits, as the upload does that it stands for, and no longer than
+//! `server.max_uploads` permits, as the upload does that it represents, and no longer than
 //! [`LONGEST_BODY`] and [`LONGEST_RESPONSE`] together. `reader` is enough to send one: it shows a
 //! caller nothing but its own request.
 
@@ -45,7 +45,7 @@ const LONGEST_BODY: Duration = LONGEST_RESPONSE;
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ProbeReport<'a> {
-    /// Tells a client that it is a gateway that responds, and no error page.
+    /// Shows a client that a gateway responds, and no error page.
     service: &'static str,
     http_version: String,
     #[serde(skip_serializing_if = "Option::is_none")]

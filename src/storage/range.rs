@@ -64,7 +64,10 @@ impl Spec {
             (first, "") => Some(Self::Bytes(number(first)?, u64::MAX)),
             (first, last) => {
                 let (first, last) = (number(first)?, number(last)?);
-                (first <= last).then_some(Self::Bytes(first, last))
+                if first > last {
+                    return None;
+                }
+                Some(Self::Bytes(first, last))
             }
         }
     }
@@ -73,7 +76,8 @@ impl Spec {
     fn within(&self, size: u64) -> Option<(u64, u64)> {
         let end = size.checked_sub(1)?;
         match *self {
-            Self::Bytes(first, last) => (first <= end).then_some((first, last.min(end))),
+            Self::Bytes(first, _) if first > end => None,
+            Self::Bytes(first, last) => Some((first, last.min(end))),
             Self::Last(0) => None,
             Self::Last(length) => Some((size.saturating_sub(length), end)),
         }

@@ -73,7 +73,11 @@ fn target(url: &str) -> Option<PathAndQuery> {
         format!("/{target}")
     };
     let parsed = PathAndQuery::try_from(target.as_str()).ok()?;
-    (parsed.as_str() == target).then_some(parsed)
+    if parsed.as_str() == target {
+        Some(parsed)
+    } else {
+        None
+    }
 }
 
 fn disallowed_host(what: &str) -> Error {

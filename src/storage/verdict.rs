@@ -47,12 +47,11 @@ pub(super) struct BodyFraming {
 
 impl BodyFraming {
     pub(super) fn of(headers: &HeaderMap, length: Option<u64>) -> Self {
-        Self {
-            length,
-            chunked: headers
-                .typed_get::<TransferEncoding>()
-                .is_some_and(|coding| coding.is_chunked()),
-        }
+        let chunked = match headers.typed_get::<TransferEncoding>() {
+            Some(coding) => coding.is_chunked(),
+            None => false,
+        };
+        Self { length, chunked }
     }
 }
 

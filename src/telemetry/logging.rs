@@ -53,11 +53,11 @@ pub fn start(
 ) -> Result<TelemetryGuard, String> {
     let filter =
         EnvFilter::try_new(format!("{QUIET},{filter}")).map_err(|e| format!("log.filter: {e}"))?;
-    let format = format.unwrap_or(if std::io::stderr().is_terminal() {
-        LogFormat::Text
-    } else {
-        LogFormat::Json
-    });
+    let format = match format {
+        Some(format) => format,
+        None if std::io::stderr().is_terminal() => LogFormat::Text,
+        None => LogFormat::Json,
+    };
     let (writer, log_guard) = log_output::open();
     let mut traces_guard = None;
     let started = match traces {

@@ -30,7 +30,7 @@ impl BodyArrivals {
         self.bytes
     }
 
-    /// A frame of so many bytes came, `at` after the request's head.
+    /// A frame of `bytes` came, `at` after the request's head.
     pub(super) fn note(&mut self, at: Duration, bytes: u64) {
         if bytes == 0 {
             return;

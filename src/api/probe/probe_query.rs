@@ -10,7 +10,7 @@ pub(super) const LONGEST_RESPONSE: Duration = Duration::from_secs(120);
 /// The most lines of a paced response.
 const MOST_LINES: u32 = 1000;
 
-/// What a probe's query asks for.
+/// What a probe's query requests.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct ProbeQuery {
     /// The time between the body's end and the response's head.

@@ -22,7 +22,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// The most that is read of a response.
 const LONGEST_RESPONSE: usize = 256 * 1024;
 
-/// A gateway that is busy is asked again so often, and after so long at most.
+/// How often a busy gateway is tried again, and after which time at most.
 const RETRIES: u32 = 2;
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -68,7 +68,7 @@ pub(super) struct Probe {
     pub piece: usize,
     /// The time between two pieces.
     pub interval: Duration,
-    /// What the gateway is asked to do with its response.
+    /// What the gateway shall do with its response.
     pub query: String,
     /// The longest time for all of it.
     pub patience: Duration,
@@ -189,8 +189,8 @@ pub(super) struct ProbeClient {
 }
 
 impl ProbeClient {
-    /// A client of the gateway at `base`. Proxies of the environment aren't used: what stands in
-    /// front of the gateway is looked at, not what stands in front of this machine.
+    /// A client of the gateway at `base`. Proxies of the environment aren't used: what is in
+    /// front of the gateway is tested, not what is in front of this machine.
     pub(super) fn new(base: &Url, key: Option<CallerKey>) -> Result<Self, String> {
         let headers: HeaderMap = key.map(|key| (AUTHORIZATION, key.0)).into_iter().collect();
         let http = Client::builder()
@@ -244,16 +244,7 @@ impl ProbeClient {
         let request = request.body(body(probe, sent.clone()));
         let response = match request.send().await {
             Ok(response) => response,
-            Err(error) if error.is_connect() => {
-                return ProbeOutcome::NotConnected {
-                    cause: innermost(&error.without_url()),
-                };
-            }
-            Err(_) => {
-                return ProbeOutcome::Broken {
-                    after: began.elapsed(),
-                };
-            }
+            Err(error) => return not_sent(error, began.elapsed()),
         };
         let status = response.status().as_u16();
         let retry_after = retry_after(&response);
@@ -275,10 +266,20 @@ impl ProbeClient {
                     ..problem
                 })
             }
-            // The head of an answer of ours came, and was cut before its first line.
+            // The head of a response of ours came, and was cut before its first line.
             _ if status == 200 && text.text.is_empty() => ProbeOutcome::Broken { after },
             _ => ProbeOutcome::Foreign { status, after },
         }
+    }
+}
+
+fn not_sent(error: reqwest::Error, after: Duration) -> ProbeOutcome {
+    if error.is_connect() {
+        ProbeOutcome::NotConnected {
+            cause: innermost(&error.without_url()),
+        }
+    } else {
+        ProbeOutcome::Broken { after }
     }
 }
 
