@@ -114,7 +114,7 @@ async fn pieces(client: &ProbeClient) -> Vec<Finding> {
     let mut findings = arrivals(&[(Framing::Declared, declared), (Framing::Chunked, chunked)]);
     if let ProbeOutcome::Response(response) = response {
         let is_held_back = response.is_whole && response.receiving < SHORT / 2;
-        findings.extend(is_held_back.then_some(Finding::AnswerBuffered));
+        findings.extend(is_held_back.then_some(Finding::ResponseBuffered));
     }
     findings
 }

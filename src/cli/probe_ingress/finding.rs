@@ -28,7 +28,7 @@ pub(super) enum Finding {
     /// A request body reaches the gateway only after its end was sent.
     Buffered { framings: Vec<Framing> },
     /// A response reaches the client only after its end.
-    AnswerBuffered,
+    ResponseBuffered,
     /// Something ends a transfer that is alive.
     Cut {
         transfer: CutTransfer,
@@ -57,7 +57,7 @@ impl Finding {
         match self {
             Self::Streams => "streams".to_owned(),
             Self::Buffered { .. } => "buffered".to_owned(),
-            Self::AnswerBuffered => "answer buffered".to_owned(),
+            Self::ResponseBuffered => "response buffered".to_owned(),
             Self::Cut { after, .. } => format!("cut after {} s", seconds(*after)),
             Self::Limited { bytes, .. } => format!("limited to {bytes} bytes"),
             Self::Http10Upstream => "HTTP/1.0 upstream".to_owned(),
@@ -81,7 +81,7 @@ impl Finding {
                 };
                 format!("{which} the gateway only after the last byte was sent")
             }
-            Self::AnswerBuffered => "a response is collected before it reaches the client".into(),
+            Self::ResponseBuffered => "a response is collected before it reaches the client".into(),
             Self::Cut { transfer, .. } => match transfer {
                 CutTransfer::Request => "a request body that is sent slowly is cut".to_owned(),
                 CutTransfer::LateResponse => "a response that begins late is cut".to_owned(),
@@ -110,7 +110,7 @@ impl Finding {
                 "nginx: proxy_request_buffering off and proxy_http_version 1.1; ingress-nginx: \
                  the annotation proxy-request-buffering \"off\""
             }
-            Self::AnswerBuffered => {
+            Self::ResponseBuffered => {
                 "nginx: proxy_buffering off; ingress-nginx: the annotation proxy-buffering \"off\""
             }
             Self::Cut { transfer, .. } => match transfer {
