@@ -134,7 +134,8 @@ impl ApiService {
             expects_continue(&head),
             head.extensions.get::<InFlightGuard>().cloned(),
         );
-        let (version, progress) = (head.version, body.progress());
+        let version = head.version;
+        let progress = body.progress();
         let wants_head_only = head.method == Method::HEAD;
         let waits_for_the_body = version < Version::HTTP_2 && client_ip::is_proxied(&head.headers);
         let initiator = state.initiator(&head);

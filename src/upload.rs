@@ -343,7 +343,8 @@ impl UploadService {
             Some(account) => Some(self.live_rules.channel_of(account).await?),
             None => None,
         };
-        let (policy, limit) = (self.policy.clone(), self.config.size_limit);
+        let policy = self.policy.clone();
+        let limit = self.config.size_limit;
         Ok(UploadRules::new(policy, limit, live))
     }
 

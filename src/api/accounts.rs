@@ -166,7 +166,8 @@ fn parse(document: &Bytes) -> Result<Map<String, Value>, Error> {
             "an account is a JSON object: send {\"name\": …}",
         )),
         Err(error) => {
-            let (line, column) = (error.line(), error.column());
+            let line = error.line();
+            let column = error.column();
             let detail = format!(
                 "the body isn't JSON, from line {line}, column {column} on: send the account as a \
                  JSON object"

@@ -35,8 +35,11 @@ impl BoundService {
         abort: impl Future<Output = ()>,
     ) -> ShutdownOutcome {
         let background = self.spawn_background();
-        let (shutdown, metrics, times) = (self.shutdown.clone(), self.metrics.clone(), self.times);
-        let (stop_admin, stop_orphans) = (CancellationToken::new(), CancellationToken::new());
+        let shutdown = self.shutdown.clone();
+        let metrics = self.metrics.clone();
+        let times = self.times;
+        let stop_admin = CancellationToken::new();
+        let stop_orphans = CancellationToken::new();
         let mut tasks = self.spawn_essential(&stop_admin, &stop_orphans);
         shutdown.enter(ShutdownPhase::Serving);
         let failed = tokio::select! {

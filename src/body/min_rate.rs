@@ -111,7 +111,8 @@ impl<B> MinRateBody<B> {
 
 /// The error of a slow caller.
 pub fn caller_too_slow(limits: PaceLimits) -> Error {
-    let (idle, rate) = (limits.idle.as_secs_f32(), limits.min_rate);
+    let idle = limits.idle.as_secs_f32();
+    let rate = limits.min_rate;
     let detail = format!(
         "the body comes too slowly: send at least one byte every {idle} s and \
          {rate} bytes a second over a minute; try again on a better line"

@@ -187,7 +187,8 @@ impl<C: Send + 'static> Drop for RequestBody<C> {
 
 /// Whether the body has ended while it was drained.
 async fn linger(mut incoming: Incoming) -> bool {
-    let (mut left, deadline) = (LINGER_BYTES, Instant::now() + LINGER_TIME);
+    let mut left = LINGER_BYTES;
+    let deadline = Instant::now() + LINGER_TIME;
     loop {
         let frame = timeout_at(
             deadline.min(Instant::now() + LINGER_PAUSE),

@@ -61,7 +61,8 @@ async fn serve(dev: &DevArgs) -> CommandResult {
     println!("gateway   http://{addr}  (try it in a browser)");
     println!("admin     http://{admin}/metrics");
     println!("sandbox   {}", sandbox.base_url());
-    let (first, second) = (signals.clone(), signals);
+    let first = signals.clone();
+    let second = signals;
     let running = tokio::spawn(
         bound.run(async move { first.lock().await.next().await }, async move {
             second.lock().await.next().await

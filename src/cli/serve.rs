@@ -33,7 +33,8 @@ async fn serve(file: Option<&Path>) -> CommandResult {
         max_connections = bound.max_connections(),
         "serving"
     );
-    let (first, second) = (signals.clone(), signals);
+    let first = signals.clone();
+    let second = signals;
     let ending = bound
         .run(async move { first.lock().await.next().await }, async move {
             second.lock().await.next().await

@@ -89,7 +89,8 @@ impl ResumeContext {
             principal,
         } = self.requested.clone();
         let validator = self.validator.clone();
-        let (next, last) = (self.next, self.last);
+        let next = self.next;
+        let last = self.last;
         async move {
             let range = HeaderValue::try_from(format!("bytes={next}-{last}")).ok()?;
             let conditions = [(RANGE, range), (IF_RANGE, validator.clone())]

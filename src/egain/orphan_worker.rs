@@ -95,7 +95,8 @@ impl OrphanWorker {
 
     fn retry_or_give_up(&self, mut orphan: WaitingOrphan, failure: &CallError) {
         let due = next_attempt(&mut orphan, failure, Instant::now());
-        let (id, attempts) = (orphan.id.clone(), orphan.attempts);
+        let id = orphan.id.clone();
+        let attempts = orphan.attempts;
         let code = failure.error.code().name();
         tracing::debug!(
             asset = id.as_str(),

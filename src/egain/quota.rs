@@ -124,7 +124,8 @@ impl MonthlyUsage {
     pub(super) fn report(&self) {
         let counts = self.counts.lock();
         let calls = counts.this_month(Timestamp::now());
-        let (mut assets, mut other) = (0, 0);
+        let mut assets = 0;
+        let mut other = 0;
         for operation in EgainOperation::VARIANTS {
             let most = if operation.is_of_assets() {
                 &mut assets

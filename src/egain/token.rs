@@ -66,7 +66,8 @@ impl AccessTokens {
     /// eGain refused this token (401) or its rights (403). Returns whether the next [`Self::get`]
     /// may give another one; if not, the refusal is the call's own, and the token stays in use.
     pub(super) fn refused(&self, token: &Arc<AccessToken>) -> bool {
-        let (mut has_another, mut replace) = (false, false);
+        let mut has_another = false;
+        let mut replace = false;
         self.0.state.send_if_modified(|state| {
             let is_current = match &state.token {
                 Some(current) => Arc::ptr_eq(current, token),

@@ -308,7 +308,8 @@ where
         let pending = self.warm.take(&uri);
         // Dials nothing until it is polled.
         let dialled = self.https.call(uri);
-        let (limit, read_ahead) = (self.limit, Arc::clone(&self.read_ahead));
+        let limit = self.limit;
+        let read_ahead = Arc::clone(&self.read_ahead);
         let stream = in_time(limit, first_of(pending, dialled));
         Box::pin(async move {
             Ok(TokioIo::new(LimitedReads::sharing(

@@ -74,7 +74,9 @@ pub(super) struct WriteProgress {
 
 impl WriteProgress {
     pub(super) fn new() -> Arc<Self> {
-        let (born, moved, gave_up) = (Instant::now(), AtomicU64::new(0), AtomicBool::new(false));
+        let born = Instant::now();
+        let moved = AtomicU64::new(0);
+        let gave_up = AtomicBool::new(false);
         Arc::new(Self {
             born,
             moved,

@@ -68,10 +68,8 @@ impl UrlSigner {
         validity: Range<Timestamp>,
     ) -> (Url, Uuid) {
         let jti = Uuid::new_v4();
-        let (iat, exp) = (
-            validity.start.as_second(),
-            validity.end.as_second().saturating_add(1),
-        );
+        let iat = validity.start.as_second();
+        let exp = validity.end.as_second().saturating_add(1);
         let claims = UrlClaims {
             method: method.to_string(),
             asset: asset.to_owned(),

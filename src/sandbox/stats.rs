@@ -123,7 +123,8 @@ impl StatsTally {
         for operation in SandboxOperation::ALL {
             operations.entry(*operation).or_default();
         }
-        let (bytes_received, bytes_sent) = (self.received.load(Relaxed), self.sent.load(Relaxed));
+        let bytes_received = self.received.load(Relaxed);
+        let bytes_sent = self.sent.load(Relaxed);
         SandboxStats {
             operations,
             bytes_received,

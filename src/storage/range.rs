@@ -63,7 +63,8 @@ impl Spec {
             ("", length) => Some(Self::Last(number(length)?)),
             (first, "") => Some(Self::Bytes(number(first)?, u64::MAX)),
             (first, last) => {
-                let (first, last) = (number(first)?, number(last)?);
+                let first = number(first)?;
+                let last = number(last)?;
                 if first > last {
                     return None;
                 }

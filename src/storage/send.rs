@@ -72,7 +72,8 @@ impl StorageClient {
         request
             .headers_mut()
             .insert(CONTENT_LENGTH, payload.length.into());
-        let (began, mut progress) = (Instant::now(), RequestProgress::of(&mut request));
+        let began = Instant::now();
+        let mut progress = RequestProgress::of(&mut request);
         let span = stage_span!("send to storage", otel.kind = "client");
         let result = self
             .supervise(self.http.send(request), &sent, &progress)

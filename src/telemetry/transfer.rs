@@ -59,7 +59,8 @@ impl TransferRecord {
 
 impl Drop for TransferRecord {
     fn drop(&mut self) {
-        let (metrics, direction) = (&self.metrics, self.direction.name());
+        let metrics = &self.metrics;
+        let direction = self.direction.name();
         metrics
             .transfers_in_flight
             .with_label_values(&[direction])

@@ -78,10 +78,8 @@ impl FairLimit {
     fn check(&self, usage: &Usage, caller: &str, units: u64) -> Result<(), NoRoom> {
         let held = usage.by_caller.get(caller).copied();
         let others = usage.by_caller.len() - usize::from(held.is_some());
-        let (would_have, would_be_taken) = (
-            held.unwrap_or(0).saturating_add(units),
-            usage.taken.saturating_add(units),
-        );
+        let would_have = held.unwrap_or(0).saturating_add(units);
+        let would_be_taken = usage.taken.saturating_add(units);
         if would_be_taken > self.most {
             return Err(NoRoom::Full);
         }

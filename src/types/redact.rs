@@ -51,7 +51,8 @@ fn readings(text: &str) -> [String; 5] {
 
 /// `a\/b\u0026c` as `a/b&c`.
 fn without_escapes(text: &str) -> String {
-    let (mut plain, mut rest) = (String::with_capacity(text.len()), text.chars());
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text.chars();
     while let Some(c) = rest.next() {
         let escaped = if c == '\\' { rest.next() } else { None };
         let digits = match escaped {

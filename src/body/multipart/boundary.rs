@@ -71,7 +71,8 @@ pub fn is_form(content_type: &str) -> bool {
 }
 
 fn named(parameters: &str) -> Result<Option<Boundary>, Error> {
-    let (mut rest, mut boundary) = (parameters.as_bytes(), None);
+    let mut rest = parameters.as_bytes();
+    let mut boundary = None;
     while let Some(HeaderParameter { key, value, quoted }) =
         HeaderParameter::take(&mut rest).map_err(|_| unreadable())?
     {

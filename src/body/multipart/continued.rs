@@ -100,7 +100,8 @@ fn number(digits: &[u8]) -> Option<usize> {
 /// Takes `charset'language'` off a value.
 fn take_charset(value: &mut Cow<'_, [u8]>) -> Option<Vec<u8>> {
     let mut quotes = memchr::memchr_iter(b'\'', value);
-    let (first, second) = (quotes.next()?, quotes.next()?);
+    let first = quotes.next()?;
+    let second = quotes.next()?;
     let charset = value[..first].to_vec();
     *value = Cow::Owned(value[second + 1..].to_vec());
     Some(charset)

@@ -35,11 +35,9 @@ impl PartDisposition {
     /// # Errors
     /// `malformed-multipart` when the parameters are ambiguous, or one is given twice.
     pub(super) fn parse(value: &[u8]) -> Result<Self, Error> {
-        let (mut name, mut file_name, mut pieces) = (
-            NameForms::default(),
-            NameForms::default(),
-            ContinuedName::default(),
-        );
+        let mut name = NameForms::default();
+        let mut file_name = NameForms::default();
+        let mut pieces = ContinuedName::default();
         let type_end = memchr::memchr(b';', value).unwrap_or(value.len());
         let mut rest = &value[type_end..];
         while let Some(HeaderParameter { key, value, .. }) =
@@ -120,7 +118,9 @@ fn decode_all(text: &str) -> Option<String> {
 /// Symfony and .NET code has sent it; `None` when it is something else.
 fn decode_extended(value: &[u8]) -> Option<String> {
     let mut pieces = value.splitn(3, |&byte| byte == b'\'');
-    let (charset, _language, encoded) = (pieces.next()?, pieces.next()?, pieces.next()?);
+    let charset = pieces.next()?;
+    let _language = pieces.next()?;
+    let encoded = pieces.next()?;
     let name = charset::decode_as(charset, &Cow::from(percent_decode(encoded)))?;
     if let Some(rest) = name.strip_prefix('"')
         && let Some(unquoted) = rest.strip_suffix('"')

@@ -97,7 +97,8 @@ fn unfold(head: &[u8]) -> Cow<'_, [u8]> {
     if !memmem::find_iter(head, b"\r\n").any(|at| folds(&at)) {
         return Cow::Borrowed(head);
     }
-    let (mut unfolded, mut from) = (Vec::with_capacity(head.len()), 0);
+    let mut unfolded = Vec::with_capacity(head.len());
+    let mut from = 0;
     for at in memmem::find_iter(head, b"\r\n").filter(folds) {
         unfolded.extend_from_slice(&head[from..at]);
         from = at + 2;

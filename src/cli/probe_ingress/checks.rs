@@ -70,7 +70,8 @@ pub(super) async fn run(
 fn unreached(outcome: ProbeOutcome) -> Finding {
     match outcome {
         ProbeOutcome::Refused(problem) => {
-            let (status, detail) = (problem.status, problem.detail);
+            let status = problem.status;
+            let detail = problem.detail;
             match status {
                 401 | 403 => Finding::WrongKey { detail },
                 404 | 405 => Finding::NotAGateway {
@@ -105,7 +106,8 @@ async fn pieces(client: &ProbeClient) -> Vec<Finding> {
         patience: SHORT + SLACK,
         ..Probe::default()
     };
-    let (declared, chunked) = (request(Framing::Declared), request(Framing::Chunked));
+    let declared = request(Framing::Declared);
+    let chunked = request(Framing::Chunked);
     let (declared, chunked, response) = tokio::join!(
         client.send(&declared),
         client.send(&chunked),
@@ -122,7 +124,8 @@ async fn pieces(client: &ProbeClient) -> Vec<Finding> {
 /// What the arrivals of request bodies show.
 fn arrivals(outcomes: &[(Framing, ProbeOutcome)]) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let (mut buffered, mut streams) = (Vec::new(), false);
+    let mut buffered = Vec::new();
+    let mut streams = false;
     for (framing, outcome) in outcomes {
         match outcome {
             ProbeOutcome::Response(response) => {

@@ -9,7 +9,8 @@ pub(super) async fn largest_that_fits(
     too_large: u64,
     mut fits: impl AsyncFnMut(u64) -> Option<bool>,
 ) -> u64 {
-    let (mut low, mut high) = (0, too_large.div_ceil(STEP));
+    let mut low = 0;
+    let mut high = too_large.div_ceil(STEP);
     while high - low > 1 {
         let middle = low + (high - low) / 2;
         match fits(middle * STEP).await {

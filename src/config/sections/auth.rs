@@ -167,7 +167,8 @@ impl AuthSection {
 /// A caller may have several keys, so that one can take another's place without a gap; it is the
 /// same caller in each entry.
 fn each_once(keys: &Vec<ApiKey>) -> RuleResult {
-    let (mut callers, mut sums) = (BTreeMap::new(), BTreeSet::new());
+    let mut callers = BTreeMap::new();
+    let mut sums = BTreeSet::new();
     for key in keys {
         let id = &key.caller.id;
         if !sums.insert(key.sha256) {

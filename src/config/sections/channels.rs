@@ -86,7 +86,8 @@ fn channel(table: &Table) -> Result<ChannelRules, String> {
             Some(_) => Err(format!("{name} is no table")),
         }
     };
-    let (inbound, outbound) = (way("inbound")?, way("outbound")?);
+    let inbound = way("inbound")?;
+    let outbound = way("outbound")?;
     let over = |rules: Option<Table>| {
         let mut all = both.clone();
         all.extend(rules.unwrap_or_default());

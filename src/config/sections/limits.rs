@@ -32,7 +32,8 @@ impl LimitsSection {
     /// A look-ahead larger than the largest file is none: it is never filled.
     pub(in crate::config) fn compare(&self, errors: &mut ErrorCollector) {
         if self.spool_total != ByteSize(0) && self.spool_memory > self.spool_total {
-            let (memory, total) = (shown(&self.spool_memory), shown(&self.spool_total));
+            let memory = shown(&self.spool_memory);
+            let total = shown(&self.spool_total);
             errors.conflict(
                 &["limits.spool_memory", "limits.spool_total"],
                 format!("{memory} is more than limits.spool_total ({total})"),

@@ -103,7 +103,8 @@ impl LiveRules {
 
     /// Single flight: all uploads that wait for one account share one fetch.
     async fn first(&self, account: &AccountId) -> Result<Arc<Entry>, Error> {
-        let (rules, id) = (self.clone(), account.clone());
+        let rules = self.clone();
+        let id = account.clone();
         // A task of its own: if the client that began it disconnects, the others don't start again.
         let fetch = async move {
             tokio::spawn(async move { rules.fetch(&id).await })

@@ -43,7 +43,8 @@ pub(super) fn read(head: &[u8]) -> Option<Detection> {
 }
 
 fn has_sound_only(tracks: &[u8]) -> bool {
-    let (mut sound, mut other) = (false, false);
+    let mut sound = false;
+    let mut other = false;
     for (id, track) in Elements(tracks).take(MAX_ELEMENTS) {
         if id != TRACK {
             continue;

@@ -10,7 +10,8 @@ pub(super) fn has_sound_only(head: &[u8]) -> bool {
     let Some(movie) = child(head, b"moov") else {
         return false;
     };
-    let (mut sound, mut other) = (false, false);
+    let mut sound = false;
+    let mut other = false;
     for (name, track) in Boxes(movie).take(MAX_BOXES) {
         if name != *b"trak" {
             continue;

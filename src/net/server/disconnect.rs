@@ -46,7 +46,8 @@ pub(super) async fn disconnected(
 /// itself if it is gone.
 async fn doesnt_listen(socket: &SharedSocket, in_flight: &InFlightRequests, can_probe: bool) {
     let sent_before = socket.sent();
-    let (mut before, mut pauses) = (socket.traffic(), 0);
+    let mut before = socket.traffic();
+    let mut pauses = 0;
     loop {
         sleep(PAUSE).await;
         let now = socket.traffic();

@@ -60,7 +60,8 @@ where
         in_flight: Arc<InFlightRequests>,
     ) -> Self {
         let connection = Some(builder.serve_connection(TokioIo::new(io), service));
-        let (received_before, started_before) = (socket.traffic().0, in_flight.started());
+        let received_before = socket.traffic().0;
+        let started_before = in_flight.started();
         Self {
             builder,
             connection,

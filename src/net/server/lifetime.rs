@@ -35,7 +35,8 @@ pub(super) async fn run<C: Future<Output = hyper::Result<()>>>(
     cut: impl Future<Output = ()>,
     overstayed: impl Future<Output = ()>,
 ) -> hyper::Result<()> {
-    let (mut connection, mut cut) = (pin!(connection), pin!(cut));
+    let mut connection = pin!(connection);
+    let mut cut = pin!(cut);
     tokio::select! {
         biased;
         result = connection.as_mut() => return result,
@@ -80,7 +81,8 @@ pub(super) async fn overstayed(
     stops: &CancellationToken,
 ) {
     let look = LOOK.min(stall_timeout);
-    let (mut sent, mut still) = (socket.sent(), Duration::ZERO);
+    let mut sent = socket.sent();
+    let mut still = Duration::ZERO;
     loop {
         sleep(look).await;
         if in_flight.any_running() || socket.sent() - sent >= MORE_THAN_PINGS {

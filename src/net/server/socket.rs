@@ -212,7 +212,8 @@ impl AsyncRead for ServerSocket {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let (taken, filled) = (self.taken, self.filled);
+        let taken = self.taken;
+        let filled = self.filled;
         if taken == filled {
             return self.shared.poll_receive(cx, buf);
         }

@@ -137,7 +137,8 @@ fn read(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
 }
 
 fn unfit(files: &TlsFiles, error: &rustls::Error) -> TlsError {
-    let (cert, key) = (files.cert.display(), files.key.display());
+    let cert = files.cert.display();
+    let key = files.key.display();
     match error {
         rustls::Error::InconsistentKeys(_) => {
             TlsError::Key(format!("{key}: isn't the key of the certificate in {cert}"))

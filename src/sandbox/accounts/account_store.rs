@@ -30,7 +30,8 @@ impl AccountStore {
         now: Timestamp,
     ) -> Result<String, AccountConflict> {
         let mut accounts = self.0.lock();
-        let (id, now) = (Uuid::new_v4().to_string(), json!(rfc3339(now)));
+        let id = Uuid::new_v4().to_string();
+        let now = json!(rfc3339(now));
         name_is_free(&accounts, &account, &id)?;
         accounts.push(stamped(account, &id, now.clone(), now));
         Ok(id)
@@ -55,7 +56,8 @@ impl AccountStore {
             return Err(AccountConflict::Modified);
         }
         name_is_free(&accounts, &account, id)?;
-        let (created, modified) = (old["created"].clone(), later_than(&old["modified"], now));
+        let created = old["created"].clone();
+        let modified = later_than(&old["modified"], now);
         accounts[place] = stamped(account, id, created, json!(modified));
         Ok(())
     }

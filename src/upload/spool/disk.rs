@@ -97,7 +97,8 @@ impl SpoolDisk {
 impl DiskFile {
     /// The next piece, or None at the end.
     pub async fn next(&mut self) -> io::Result<Option<Bytes>> {
-        let (file, offset) = (self.file.clone(), self.offset);
+        let file = self.file.clone();
+        let offset = self.offset;
         let most = (self.end - offset).min(READ as u64) as usize;
         if most == 0 {
             return Ok(None);

@@ -96,7 +96,8 @@ impl SpoolFile {
     }
 
     fn write(&mut self) {
-        let (length, chunks) = (self.memory.length(), self.memory.take());
+        let length = self.memory.length();
+        let chunks = self.memory.take();
         let work = self
             .disk
             .clone()
