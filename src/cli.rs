@@ -15,9 +15,17 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// The release, and the commit that it was built from.
+const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (",
+    env!("ASSET_GATEWAY_COMMIT"),
+    ")"
+);
+
 /// Moves media in and out of eGain Conversation Manager with one plain HTTP call.
 #[derive(Debug, Parser)]
-#[command(name = "asset-gateway", version)]
+#[command(name = "asset-gateway", version = VERSION)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
