@@ -17,7 +17,7 @@ lint:
 test *WORD:
     cargo test --locked {{ WORD }}
 
-# All tests: Rust, fuzzing, client libraries, proxies, Chromium, manifests, memory
+# All tests: Rust, fuzzing, client libraries, proxies, Prometheus, Chromium, manifests, image, memory
 all:
     tests/all
 
