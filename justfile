@@ -17,7 +17,7 @@ lint:
 test *WORD:
     cargo test --locked {{ WORD }}
 
-# All tests: Rust, fuzzing, client libraries, proxies, Chromium, manifests, memory
+# All tests: Rust, fuzzing, client libraries, proxies, Prometheus, Chromium, manifests, image, memory
 all:
     tests/all
 
@@ -52,3 +52,7 @@ soak SECONDS="600":
 # Memory of uploads in flight; `--slow` for slow receivers
 memory *ARGS:
     benches/memory {{ ARGS }}
+
+# The bill of materials (CycloneDX) and the licences of what is in the program, in target/sbom
+sbom:
+    deploy/sbom target/sbom

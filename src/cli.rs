@@ -1,11 +1,13 @@
 //! The command line.
 
 mod config;
+#[cfg(feature = "sandbox")]
 mod dev;
 mod health;
 mod key;
 mod probe_ingress;
 mod runtime;
+#[cfg(feature = "sandbox")]
 mod sandbox;
 mod serve;
 mod stop;
@@ -15,9 +17,17 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+/// The release, and the commit that it was built from.
+const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (",
+    env!("ASSET_GATEWAY_COMMIT"),
+    ")"
+);
+
 /// Moves media in and out of eGain Conversation Manager with one plain HTTP call.
 #[derive(Debug, Parser)]
-#[command(name = "asset-gateway", version)]
+#[command(name = "asset-gateway", version = VERSION)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -28,8 +38,10 @@ enum Command {
     /// Runs the service.
     Serve(Settings),
     /// Runs the service with an embedded eGain stand-in on loopback; needs no settings.
+    #[cfg(feature = "sandbox")]
     Dev(dev::DevArgs),
     /// Runs the eGain stand-in alone, for the tests of adapters.
+    #[cfg(feature = "sandbox")]
     Sandbox(sandbox::SandboxArgs),
     /// Checks that a running service on this machine is alive; for a container without a shell.
     Health(Settings),
@@ -53,7 +65,9 @@ struct Settings {
 pub fn run() -> ExitCode {
     match Cli::parse().command {
         Command::Serve(settings) => serve::run(settings.config.as_deref()),
+        #[cfg(feature = "sandbox")]
         Command::Dev(dev) => dev::run(&dev),
+        #[cfg(feature = "sandbox")]
         Command::Sandbox(stand) => sandbox::run(&stand),
         Command::Health(settings) => health::run(settings.config.as_deref()),
         Command::Key(command) => key::run(&command),

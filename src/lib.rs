@@ -15,6 +15,7 @@ pub mod lifecycle;
 pub mod media;
 pub mod net;
 pub mod policy;
+#[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod storage;
 pub mod telemetry;

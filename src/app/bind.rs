@@ -163,8 +163,8 @@ impl ServiceParts {
 
 fn new_metrics() -> Arc<ServiceMetrics> {
     let metrics = ServiceMetrics::new();
-    let version = env!("CARGO_PKG_VERSION");
-    metrics.build_info.with_label_values(&[version]).set(1);
+    let build = [env!("CARGO_PKG_VERSION"), env!("ASSET_GATEWAY_COMMIT")];
+    metrics.build_info.with_label_values(&build).set(1);
     Arc::new(metrics)
 }
 

@@ -28,6 +28,7 @@ async fn serve(file: Option<&Path>) -> CommandResult {
     let signals = Arc::new(Mutex::new(StopSignals::listen()?));
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
+        commit = env!("ASSET_GATEWAY_COMMIT"),
         listen = %bound.addr()?,
         admin = %bound.admin_addr()?,
         max_connections = bound.max_connections(),

@@ -7,12 +7,29 @@ use parking_lot::Mutex;
 use prometheus::core::Collector;
 use prometheus::{
     Encoder, Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder, exponential_buckets,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use super::log_output;
 
 const PREFIX: &str = "asset_gateway_";
+
+/// Bounds of the histograms of requests, in seconds: what a caller waits for.
+const REQUEST_BOUNDS: [f64; 11] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
+/// Bounds for whole files, in seconds: a photo over a phone's network, up to the largest file over
+/// the slowest connection that `server.min_rate` suffers.
+const TRANSFER_BOUNDS: [f64; 12] = [
+    0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0, 600.0,
+];
+
+/// Bounds for requests to upstreams, in seconds: calls of the API, and also uploads, which last as
+/// long as their file.
+const UPSTREAM_BOUNDS: [f64; 14] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0,
+];
 
 /// Sets a value that is only known when it is read.
 type Reading = Box<dyn Fn(&ServiceMetrics) + Send>;
@@ -28,6 +45,18 @@ const ODD_FIELDS: [&str; 9] = [
     "id",
     "name",
     "size",
+];
+
+/// Failures that alerts watch, as `transfer_failures_total` has them: those that aren't the callers'.
+const FAILURES: [[&str; 3]; 8] = [
+    ["upload", "read", "gateway"],
+    ["upload", "policy", "egain"],
+    ["upload", "sign", "gateway"],
+    ["upload", "sign", "egain"],
+    ["upload", "store", "storage"],
+    ["download", "sign", "gateway"],
+    ["download", "sign", "egain"],
+    ["download", "fetch", "storage"],
 ];
 
 /// One row of the table, for documents and the tests that compare them.
@@ -145,8 +174,8 @@ table! {
     orphans: IntCounterVec "orphans_total" ["result"],
     /// Lines of the log that were dropped, as nobody took them or they couldn't be written.
     log_lines_dropped: IntCounter "log_lines_dropped_total" [],
-    /// Always 1; the version is its label.
-    build_info: IntGaugeVec "build_info" ["version"],
+    /// Always 1; version and commit are its labels.
+    build_info: IntGaugeVec "build_info" ["version", "commit"],
 }
 
 /// Makers by kind, so that the table's rows all look alike.
@@ -179,10 +208,13 @@ mod make {
     }
 
     pub(super) fn HistogramVec(name: &str, help: &str, labels: &[&str]) -> HistogramVec {
-        // 1 ms to 65 s: from a cached lookup to a slow phone's upload.
-        let buckets = exponential_buckets(0.001, 2.0, 17).expect("positive start and factor");
+        let buckets = match name {
+            "transfer_duration_seconds" => &TRANSFER_BOUNDS[..],
+            "upstream_request_duration_seconds" => &UPSTREAM_BOUNDS,
+            _ => &REQUEST_BOUNDS,
+        };
         HistogramVec::new(
-            HistogramOpts::from(opts(name, help)).buckets(buckets),
+            HistogramOpts::from(opts(name, help)).buckets(buckets.to_vec()),
             labels,
         )
         .expect(name)
@@ -214,6 +246,12 @@ impl ServiceMetrics {
         }
         for result in ["deleted", "failed", "lost"] {
             self.orphans.with_label_values(&[result]);
+        }
+        for code in ["overloaded", "upstream-budget"] {
+            self.rejected.with_label_values(&[code]);
+        }
+        for labels in FAILURES {
+            self.transfer_failures.with_label_values(&labels);
         }
         for field in ODD_FIELDS {
             self.upstream_oddities.with_label_values(&[field]);
@@ -266,6 +304,29 @@ mod tests {
                 shown.contains(&format!("\nasset_gateway_spool_bytes {value}\n")),
                 "{shown}"
             );
+        }
+    }
+
+    /// A quantile is only as exact as the bounds around it, and those of one metric stay the same
+    /// for dashboards.
+    #[test]
+    fn histograms_reach_from_a_lookup_to_the_longest_transfer() {
+        let metrics = ServiceMetrics::new();
+        metrics
+            .transfer_duration
+            .with_label_values(&["upload"])
+            .observe(400.0);
+        metrics
+            .http_request_duration
+            .with_label_values(&["/v1/assets", "POST", "201"])
+            .observe(0.004);
+        let shown = String::from_utf8(metrics.render()).unwrap();
+        for expected in [
+            "transfer_duration_seconds_bucket{direction=\"upload\",le=\"180\"} 0",
+            "transfer_duration_seconds_bucket{direction=\"upload\",le=\"600\"} 1",
+            "method=\"POST\",route=\"/v1/assets\",status=\"201\",le=\"0.005\"} 1",
+        ] {
+            assert!(shown.contains(expected), "{expected} in {shown}");
         }
     }
 
