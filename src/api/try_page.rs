@@ -23,7 +23,6 @@ use tokio::time::timeout;
 use super::response::{full, json};
 use super::state::{ApiState, CallerBody};
 use crate::body::BoxBody;
-use crate::body::digest::hex;
 use crate::types::error::{Error, ErrorCode, Stage};
 
 /// The name of the file that is served at `/`.
@@ -120,7 +119,7 @@ impl fmt::Debug for TryPage {
 }
 
 fn etag_of(text: &str) -> ETag {
-    let digest = hex(&Sha256::digest(text).into());
+    let digest = hex::encode(Sha256::digest(text));
     format!("\"{}\"", &digest[..32])
         .parse()
         .expect("hexadecimal digits make an entity tag")

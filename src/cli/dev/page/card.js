@@ -24,6 +24,8 @@ const LIMITS = {
   "egain-channel": "the channel’s rule at eGain",
   setting: "a setting of the gateway",
 };
+/** A file that was downloaded often needs no longer list. */
+const MOST_CALLS = 16;
 const BLAME = {
   caller: "you, the caller",
   gateway: "the gateway’s operator",
@@ -40,14 +42,23 @@ export class Card {
     this.free = () => {};
     this.state = el("span", { class: "chip" }, "Waiting");
     this.body = el("div", { class: "card-body" });
+    this.asked = el("div", { class: "asked" });
+    this.fold = el("button", { type: "button", class: "fold", "aria-expanded": "true" }, el("bdi", {}, upload.file.name));
+    this.fold.addEventListener("click", () => this.open(this.body.hidden));
     this.close = el("button", { type: "button", class: "quiet icon", "aria-label": `Remove ${upload.file.name} from the list` }, "×");
     this.close.addEventListener("click", () => this.remove());
     this.node = el("article", { class: "card", "aria-label": upload.file.name },
       el("header", {},
-        el("h3", {}, el("bdi", {}, upload.file.name)),
+        el("h3", {}, this.fold),
         el("span", { class: "size" }, bytes(upload.file.size)),
         this.state, this.close),
       this.body);
+  }
+
+  /** Shows all of it, or its head alone. */
+  open(is) {
+    this.body.hidden = !is;
+    this.fold.setAttribute("aria-expanded", String(is));
   }
 
   remove() {
@@ -61,6 +72,8 @@ export class Card {
   async run() {
     const { upload } = this;
     this.began = Date.now();
+    this.until = Infinity;
+    this.told = null;
     this.key = upload.keyed ? await keyOf(upload) : null;
     if (this.leaving.signal.aborted) return;
     const progress = el("progress", { max: "100", "aria-label": `Sending ${upload.file.name}` });
@@ -75,6 +88,7 @@ export class Card {
         told.textContent = loaded < total ? pace(loaded, total, ms) : "sent, waiting for storage to confirm";
       },
     });
+    this.until = Date.now();
     await refresh();
     if (!answer) this.showNothing();
     else if (answer.status === 201 || answer.status === 200) await this.showStored(answer);
@@ -117,17 +131,19 @@ export class Card {
     this.mark("stored", `${answer.status} Stored`);
     this.digest = await sha256(upload.file);
     const out = el("div", { class: "outcome", "aria-live": "polite" });
+    const shown = el("div", { class: "shown" });
     const actions = el("div", { class: "row" },
+      button("Download", () => this.download(out, shown)),
       button("Read a range", () => this.range(out)),
       button("Interrupt and resume", () => this.resume(out)),
       button("Metadata", () => this.metadata(out)),
       this.key ? this.again("Send again with the same key") : null,
       button("Delete", () => this.erase(out, actions)));
-    const shown = el("div", { class: "shown" });
     this.body.replaceChildren(
-      this.facts(asset),
+      el("div", { class: "halves" }, this.facts(asset), shown),
       timingBar(serverTiming(answer.headers.get("Server-Timing")), answer.ms),
-      shown, actions, out, this.sandboxCalls(), this.exchange(answer));
+      actions, out, this.asked, this.exchange(answer));
+    this.showCalls();
     announce(`${upload.file.name}: stored as ${asset.name}, ${asset.contentType}`);
     await this.show(shown);
   }
@@ -168,18 +184,19 @@ export class Card {
       el("p", { class: "detail" }, el("strong", {}, problem.title ?? answer.reason), ` ${problem.detail ?? ""}`),
       table(rows),
       el("div", { class: "row" }, this.again()),
-      this.sandboxCalls(), this.exchange(answer, true));
+      this.asked, this.exchange(answer, true));
+    this.showCalls();
     announce(`${this.upload.file.name}: refused, ${problem.title ?? answer.status}`);
   }
 
-  /** Downloads the file and shows it, if browsers can. */
+  /** Downloads the file and shows it, if browsers can. Gives the response, if there was one. */
   async show(place) {
     const { asset } = this;
     try {
       const response = await ask(`/v1/assets/${asset.id}/content`);
       if (!response.ok) {
         place.replaceChildren(refusal(response, await response.text()));
-        return;
+        return response;
       }
       const type = response.headers.get("Content-Type") ?? asset.contentType;
       const blob = await response.blob();
@@ -188,11 +205,25 @@ export class Card {
       this.free();
       this.free = free;
       place.replaceChildren(node);
+      return response;
     } catch (error) {
-      place.replaceChildren(el("p", { class: "warn" }, `The download broke off: ${error.message}.`));
+      place.replaceChildren(el("p", { class: "warn" }, `The download broke off: ${error.message}. An adapter takes it up again with Range.`));
+      return null;
     } finally {
       refresh();
     }
+  }
+
+  async download(out, shown) {
+    await this.attempt(out, async () => {
+      const began = performance.now();
+      const response = await this.show(shown);
+      if (!response) return null;
+      return [
+        exchangeLine(`GET /v1/assets/${this.asset.id}/content`, response, ["Content-Type", "Content-Length", "ETag", "Cache-Control"]),
+        el("p", {}, `In ${duration(performance.now() - began)}.`),
+      ];
+    });
   }
 
   async range(out) {
@@ -236,7 +267,7 @@ export class Card {
       const response = await ask(`/v1/assets/${this.asset.id}`, { method: "DELETE" });
       if (!response.ok) return refusal(response, await response.text());
       this.mark("cancelled", "Deleted");
-      for (const each of actions.querySelectorAll("button")) each.disabled = each.textContent !== "Metadata";
+      for (const each of actions.querySelectorAll("button")) each.disabled = each.textContent !== "Metadata" && each.textContent !== "Download";
       this.close.focus();
       return exchangeLine(`DELETE /v1/assets/${this.asset.id}`, response, []);
     });
@@ -265,14 +296,18 @@ export class Card {
   }
 
   /** What eGain and its storage were asked for this file. */
-  sandboxCalls() {
-    const calls = callsOf(this.began, this.asset?.id);
-    const told = calls.map((call) => el("li", { "data-faulted": call.faulted ? "" : null },
+  showCalls() {
+    if (!this.asked.isConnected || this.body.hidden) return;
+    const calls = callsOf(this.began, this.until, this.asset?.id);
+    const mark = JSON.stringify(calls);
+    if (mark === this.told) return;
+    this.told = mark;
+    const told = calls.slice(-MOST_CALLS).map((call) => el("li", { "data-faulted": call.faulted ? "" : null },
       el("code", {}, call.operation), ` ${call.status ?? "cut"}`,
       call.duration_us === null ? "" : ` in ${duration(call.duration_us / 1000)}`,
       call.faulted ? el("span", { class: "chip fault" }, "fault") : null));
     const none = "Nothing: it was refused before a call was spent.";
-    return el("div", { class: "asked" },
+    this.asked.replaceChildren(
       el("h4", {}, "What eGain was asked"),
       told.length ? el("ol", {}, told) : el("p", { class: "hint" }, none));
   }

@@ -33,6 +33,8 @@ function trim(value, digits) {
   return String(Number(value.toFixed(digits)));
 }
 
+export const many = (value, what) => `${count(value)} ${what}${value === 1 ? "" : "s"}`;
+
 export function clock(ms) {
   const time = new Date(ms);
   const part = (value, width = 2) => String(value).padStart(width, "0");

@@ -1,7 +1,7 @@
 // The live view: the metrics once a second, and the last minutes of them.
 
 import { byId } from "./dom.js";
-import { bars, lines } from "./chart.js";
+import { bars, lines, niceBytes } from "./chart.js";
 import { bytes, count, duration, rate, seconds } from "./format.js";
 import { Reading, growth, quantile } from "./metrics.js";
 
@@ -53,12 +53,11 @@ async function poll() {
 
 function build() {
   return {
-    throughput: lines("Throughput", DIRECTIONS, rate, { floor: 1024 }),
+    throughput: lines("Throughput", DIRECTIONS, rate, { floor: 1024, scale: niceBytes }),
     flight: lines("Transfers in flight", DIRECTIONS, (value) => count(Math.round(value * 100) / 100), { floor: 1, steps: true }),
     cache: lines("Cache hit rate", ["signed URLs"], percent, { most: 1 }),
     budget: lines("eGain calls left", ROUTES, (value) => count(Math.round(value)), { steps: true }),
-    latency: lines("Upstream latency (mean)", OPERATIONS, (value) => duration(value * 1000)),
-    quantiles: bars("Upstream latency, 95th percentile", "No upstream call in the last five minutes."),
+    latency: lines("Upstream latency", OPERATIONS, (value) => duration(value * 1000), { most: 10, decades: 5 }),
     refusals: bars("Refusals by code", "None in the last five minutes."),
   };
 }
@@ -68,6 +67,9 @@ const percent = (value) => `${Math.round(value * 100)} %`;
 function draw() {
   const now = Date.now();
   const first = readings[0];
+  // The first minutes fill the picture, too.
+  const age = Math.ceil((now - (first?.at ?? now)) / 60000);
+  const time = { now, span: Math.min(Math.max(age, 1) * 60000, SPAN_MS) };
   const last = readings.at(-1);
   if (!last) return;
   // Each point is what happened between two readings.
@@ -79,31 +81,27 @@ function draw() {
 
   const moved = DIRECTIONS.map((direction) => `${direction}s ${bytes(last.sum("transfer_bytes_total", { direction }))}`);
   view.throughput.show(between((before, after, s) => DIRECTIONS.map((direction) =>
-    growth(before, after, "transfer_bytes_total", { direction }) / s)), now, SPAN_MS, `Since the start: ${moved.join(", ")}.`);
+    growth(before, after, "transfer_bytes_total", { direction }) / s)), time, `Since the start: ${moved.join(", ")}.`);
 
   view.flight.show(moment((reading) => DIRECTIONS.map((direction) =>
-    reading.sum("transfers_in_flight", { direction }))), now, SPAN_MS);
+    reading.sum("transfers_in_flight", { direction }))), time, `At most: ${DIRECTIONS.map((direction) => `${direction}s ${Math.max(0, ...readings.map((reading) => reading.sum("transfers_in_flight", { direction })))}`).join(", ")}.`);
 
   const { hits, all } = lookups(first, last);
   view.cache.show(between((before, after) => {
-    const now = lookups(before, after);
-    return [now.all > 0 ? now.hits / now.all : null];
-  }), now, SPAN_MS, all > 0 ? `${count(hits)} of ${count(all)} lookups in view were hits.` : "No lookup in view: read some metadata, or download.");
+    const here = lookups(before, after);
+    return [here.all > 0 ? here.hits / here.all : null];
+  }), time, all > 0 ? `${count(hits)} of ${count(all)} lookups in view were hits.` : "No lookup in view: read some metadata, or download.",
+  [all > 0 ? hits / all : null]);
 
   const pause = Math.max(...ROUTES.map((routes) => last.sum("upstream_pause_seconds", { routes })));
-  view.budget.show(moment((reading) => ROUTES.map((routes) => reading.sum("upstream_budget_tokens", { routes }))), now, SPAN_MS,
+  view.budget.show(moment((reading) => ROUTES.map((routes) => reading.sum("upstream_budget_tokens", { routes }))), time,
     pause > 0 ? `eGain asked for a pause: ${seconds(pause)} left.` : "Calls that can be made at once, by routes.");
 
   view.latency.show(between((before, after) => OPERATIONS.map((operation) => {
     const calls = growth(before, after, `${LATENCY}_count`, { operation });
     return calls > 0 ? growth(before, after, `${LATENCY}_sum`, { operation }) / calls : null;
-  })), now, SPAN_MS);
-
-  view.quantiles.show(OPERATIONS.flatMap((operation) => {
-    const value = quantile(first, last, LATENCY, { operation }, 0.95);
-    const calls = growth(first, last, `${LATENCY}_count`, { operation });
-    return value === null ? [] : [[operation, value, `${duration(value * 1000)} of ${count(calls)}`]];
-  }));
+  })), time, "Numbers: the 95th percentile in view. Points: the mean of each second, in powers of ten.",
+  OPERATIONS.map((operation) => quantile(first, last, LATENCY, { operation }, 0.95)));
 
   const refused = [...last.by("rejected_total", "code")].map(([code]) =>
     [code, growth(first, last, "rejected_total", { code }), last.sum("rejected_total", { code })]);

@@ -1,7 +1,7 @@
 // What the sandbox saw: asked for after each thing that the page does, and now and then between.
 
 import { byId, el } from "./dom.js";
-import { bytes, clock, count, duration } from "./format.js";
+import { bytes, clock, duration, many } from "./format.js";
 
 const EVERY_MS = 2000;
 const MOST_SHOWN = 60;
@@ -27,13 +27,21 @@ export async function refresh() {
   for (const listener of listeners) listener(seen);
 }
 
+/** What belongs to an upload before its asset has an id. */
+const BEFORE_AN_ID = ["token", "create_asset"];
+
 /**
- * The calls that were made for a file since `began`: those that name its asset, and those before
- * an asset had a name.
+ * The calls for a file: those that name its asset, and those between `began` and `until` that name
+ * none. A refused upload may have created assets that were deleted again: all that are no other's.
  */
-export function callsOf(began, id) {
-  const own = (call) => (call.id ? call.id === id || (!id && call.operation !== "get_asset" && call.operation !== "download") : true);
-  return seen.recent.filter((call) => call.began_ms >= began - 5 && own(call) && call.operation !== "list_channels");
+export function callsOf(began, until, id) {
+  const within = (call) => call.began_ms >= began - 5 && call.began_ms <= until;
+  const own = (call) => {
+    if (id && call.id) return call.id === id;
+    if (!within(call)) return false;
+    return call.id ? ["create_asset", "upload", "delete_asset"].includes(call.operation) : BEFORE_AN_ID.includes(call.operation);
+  };
+  return seen.recent.filter(own);
 }
 
 export function start() {
@@ -43,7 +51,7 @@ export function start() {
 
 function show() {
   const calls = Object.values(seen.operations).reduce((sum, each) => sum + each.calls, 0);
-  byId("seen-sum").textContent = `${count(calls)} calls, ${count(seen.assets.length)} assets, ${bytes(seen.bytes_received ?? 0)} in, ${bytes(seen.bytes_sent ?? 0)} out`;
+  byId("seen-sum").textContent = `${many(calls, "call")}, ${many(seen.assets.length, "asset")}, ${bytes(seen.bytes_received ?? 0)} in, ${bytes(seen.bytes_sent ?? 0)} out`;
   // A row that hasn't changed stays, so that a selection or a screen reader's place does, too.
   const last = seen.recent.at(-1);
   const mark = last ? `${last.number} ${seen.recent.filter((call) => call.duration_us === null).length}` : "";

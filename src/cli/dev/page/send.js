@@ -3,10 +3,14 @@
 import { announce, byId, el, note } from "./dom.js";
 import { bytes } from "./format.js";
 import { Card } from "./card.js";
+import { onSeen } from "./sandbox.js";
 import { describe } from "./transfer.js";
 
 /** Browsers open six connections to a host; the page itself needs some. */
 const AT_ONCE = 3;
+
+/** Cards that are unfolded when others come: what is older keeps its head. */
+const MOST_OPEN = 3;
 
 const cards = new Set();
 const queue = [];
@@ -24,6 +28,7 @@ export function start() {
     for (const card of [...cards]) card.remove();
     byId("file").focus();
   });
+  onSeen(() => { for (const card of cards) card.showCalls(); });
   listenForDrops();
   document.addEventListener("paste", (event) => {
     const files = [...(event.clipboardData?.files ?? [])];
@@ -53,6 +58,7 @@ function add(files) {
     shape: document.querySelector("input[name=shape]:checked").value,
     keyed: byId("keyed").checked,
   };
+  for (const card of [...cards].slice(0, Math.max(0, cards.size + files.length - MOST_OPEN))) card.open(false);
   for (const file of files) {
     const card = new Card(describe(file, fields), forget);
     cards.add(card);
