@@ -123,5 +123,3 @@ class Browser:
         finally:
             self.driver.terminate()
             self.driver.wait()
-
-
