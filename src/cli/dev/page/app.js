@@ -22,6 +22,15 @@ function choose() {
   live.shown(chosen === "live");
 }
 
+/** On a phone the files come before the faults: what was sent is seen at once. */
+function arrange() {
+  const before = byId(narrow.matches ? "files-box" : "send");
+  if (before.nextElementSibling !== byId("faults")) before.after(byId("faults"));
+}
+
+const narrow = matchMedia("(max-width: 899px)");
+narrow.addEventListener("change", arrange);
+arrange();
 faults.start();
 send.start();
 sandbox.start();

@@ -34,7 +34,7 @@ const BLAME = {
 };
 
 export class Card {
-  /** `upload` is what `describe` made; `gone` is called when the card is removed. */
+  /** `upload` is what `describe` made; `gone` is called when the card is removed, with whether it had the focus. */
   constructor(upload, gone) {
     this.upload = upload;
     this.leaving = new AbortController();
@@ -62,10 +62,11 @@ export class Card {
   }
 
   remove() {
+    const had = this.node.contains(document.activeElement);
     this.leaving.abort();
     this.free();
     this.node.remove();
-    this.gone(this);
+    this.gone(this, had);
   }
 
   /** Sends the file and shows what came of it. */
@@ -80,7 +81,7 @@ export class Card {
     const told = el("span", { class: "hint" }, "connecting");
     const cancel = el("button", { type: "button", onclick: () => this.leaving.abort() }, "Cancel");
     this.mark("sending", "Sending");
-    this.body.replaceChildren(el("div", { class: "sending" }, progress, told, cancel));
+    this.replace(el("div", { class: "sending" }, progress, told, cancel));
     const answer = await send(upload, this.key, {
       signal: this.leaving.signal,
       onprogress: (loaded, total, ms) => {
@@ -93,6 +94,13 @@ export class Card {
     if (!answer) this.showNothing();
     else if (answer.status === 201 || answer.status === 200) await this.showStored(answer);
     else this.showRefused(answer);
+  }
+
+  /** Puts something else into the card. A focus in there goes to the card's head. */
+  replace(...nodes) {
+    const had = this.body.contains(document.activeElement);
+    this.body.replaceChildren(...nodes);
+    if (had) this.fold.focus();
   }
 
   mark(kind, text) {
@@ -120,7 +128,7 @@ export class Card {
         ? "The connection broke before a response came: the gateway stopped, or the file can no longer be read. An adapter retries here, with an Idempotency-Key."
         : "This browser is offline. Send it again when it is back.";
     this.mark(cancelled ? "cancelled" : "failed", cancelled ? "Cancelled" : "No response");
-    this.body.replaceChildren(el("p", {}, why), el("div", { class: "row" }, this.again()), this.exchange(null));
+    this.replace(el("p", {}, why), el("div", { class: "row" }, this.again()), this.exchange(null));
     announce(`${this.upload.file.name}: ${this.state.textContent}`);
   }
 
@@ -139,7 +147,7 @@ export class Card {
       button("Metadata", () => this.metadata(out)),
       this.key ? this.again("Send again with the same key") : null,
       button("Delete", () => this.erase(out, actions)));
-    this.body.replaceChildren(
+    this.replace(
       el("div", { class: "halves" }, this.facts(asset), shown),
       timingBar(serverTiming(answer.headers.get("Server-Timing")), answer.ms),
       actions, out, this.asked, this.exchange(answer));
@@ -180,7 +188,7 @@ export class Card {
       rows.push(["Upstream", [status, code, message].filter(Boolean).join(" · ")]);
     }
     rows.push(["Request id", el("code", {}, problem.requestId ?? answer.headers.get("X-Request-Id") ?? "")]);
-    this.body.replaceChildren(
+    this.replace(
       el("p", { class: "detail" }, el("strong", {}, problem.title ?? answer.reason), ` ${problem.detail ?? ""}`),
       table(rows),
       el("div", { class: "row" }, this.again()),

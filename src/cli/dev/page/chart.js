@@ -9,7 +9,7 @@ const HEIGHT = 140;
  * A chart of several series. `show` gets the points, oldest first: `{ at, values }` with a value, or
  * null for none, for each series; `span` is the time that fits, in milliseconds.
  */
-export function lines(title, series, format, { floor = 0, most = null, steps = false, scale = nice, decades = null } = {}) {
+export function lines(title, series, format, { floor = 0, most = null, steps = false, plain = false, scale = nice, decades = null } = {}) {
   const grid = [0.25, 0.5, 0.75].map((part) => svg("line", { class: "grid", x1: 0, x2: WIDTH, y1: HEIGHT * part, y2: HEIGHT * part }));
   const areas = series.map((_, at) => svg("path", { class: `area series-${at}` }));
   const dots = series.map((_, at) => svg("path", { class: `dots series-${at}` }));
@@ -38,7 +38,7 @@ export function lines(title, series, format, { floor = 0, most = null, steps = f
       const { line, area, single } = trace(points, at, x, y, steps);
       dots[at].setAttribute("d", single);
       paths[at].setAttribute("d", line);
-      areas[at].setAttribute("d", area);
+      areas[at].setAttribute("d", plain ? "" : area);
       const last = current ? current[at] : points.findLast((point) => point.values[at] !== null)?.values[at];
       values[at].textContent = last === null || last === undefined ? "–" : format(last);
     });

@@ -46,10 +46,18 @@ export function shell(argument) {
   return /^[\w@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`;
 }
 
-/** The lowercase hexadecimal SHA-256, or null where the browser has none (plain http beyond loopback). */
+/** More than this is not read into memory to be hashed. */
+const MOST_HASHED = 64 * 1024 * 1024;
+
+/**
+ * The lowercase hexadecimal SHA-256, or null where there is none: a browser gives none to plain
+ * http beyond loopback, and a file may be too large, or gone.
+ */
 export async function sha256(blob) {
-  if (!globalThis.crypto?.subtle) return null;
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", await blob.arrayBuffer()));
+  if (!globalThis.crypto?.subtle || blob.size > MOST_HASHED) return null;
+  const content = await blob.arrayBuffer().catch(() => null);
+  if (!content) return null;
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", content));
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 

@@ -56,8 +56,8 @@ function build() {
     throughput: lines("Throughput", DIRECTIONS, rate, { floor: 1024, scale: niceBytes }),
     flight: lines("Transfers in flight", DIRECTIONS, (value) => count(Math.round(value * 100) / 100), { floor: 1, steps: true }),
     cache: lines("Cache hit rate", ["signed URLs"], percent, { most: 1 }),
-    budget: lines("eGain calls left", ROUTES, (value) => count(Math.round(value)), { steps: true }),
-    latency: lines("Upstream latency", OPERATIONS, (value) => duration(value * 1000), { most: 10, decades: 5 }),
+    budget: lines("eGain calls left", ROUTES, (value) => count(Math.round(value)), { steps: true, plain: true }),
+    latency: lines("Upstream latency", OPERATIONS, (value) => duration(value * 1000), { most: 10, decades: 5, plain: true }),
     refusals: bars("Refusals by code", "None in the last five minutes."),
   };
 }

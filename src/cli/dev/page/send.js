@@ -65,12 +65,17 @@ function add(files) {
     queue.push(card);
     byId("files").prepend(card.node);
   }
+  const newest = byId("files").firstElementChild;
+  // The button that was pressed may go away, and with it the focus.
+  if (document.activeElement === byId("sample")) newest.querySelector(".fold").focus();
+  newest.scrollIntoView({ block: "nearest" });
   announce(files.length === 1 ? `Sending ${files[0].name}` : `Sending ${files.length} files`);
   showCount();
   next();
 }
 
-function forget(card) {
+function forget(card, hadFocus) {
+  if (hadFocus) (document.querySelector(".card .fold") ?? byId("file")).focus();
   cards.delete(card);
   if (queue.includes(card)) queue.splice(queue.indexOf(card), 1);
   showCount();
