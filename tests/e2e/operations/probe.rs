@@ -54,7 +54,7 @@ async fn pieces_of_a_body_are_reported_as_they_arrived() {
 }
 
 #[tokio::test]
-async fn a_request_over_http_1_0_is_reported_as_one() {
+async fn http_1_0_is_reported_as_what_it_is() {
     let gateway = TestGateway::start().await;
     let response = ask(gateway.addr, "POST /v1/probe", "content-length: 0\r\n").await;
     assert!(response.contains("\"httpVersion\":\"HTTP/1.1\""));
