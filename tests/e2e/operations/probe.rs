@@ -176,6 +176,43 @@ async fn a_draining_gateway_takes_no_probes() {
     assert_eq!(running.await.unwrap().unwrap().status(), 200);
 }
 
+/// Uploads 1.5 MiB, with a pause within the file where there is one.
+async fn upload(gateway: &TestGateway, through: &'static str, pause: Duration) {
+    let file = noise(3 << 19, 1);
+    let request = gateway
+        .post("/v1/assets?channel=sms&name=a.bin")
+        .header("content-length", file.len())
+        .header(through, "1.1 ingress");
+    let (mut body, response) = by_hand(request);
+    let (beginning, rest) = file.split_at(1 << 20);
+    body.write(beginning).await;
+    sleep(pause).await;
+    body.write(rest).await;
+    body.end();
+    assert_eq!(response.await.unwrap().unwrap().status(), 201);
+}
+
+#[tokio::test]
+async fn large_proxied_uploads_are_counted_by_how_they_came() {
+    let gateway = TestGateway::start().await;
+    let gradual = "proxied_bodies_total{arrival=\"gradual\"}";
+    let long = Duration::from_secs(1);
+    upload(&gateway, "x-other", long).await;
+    upload(&gateway, "via", long).await;
+    upload(&gateway, "x-forwarded-for", long).await;
+    assert!(gateway.counts(gradual, 2.0).await);
+    let small = gateway
+        .post("/v1/assets?channel=sms&name=a.bin")
+        .header("via", "1.1 ingress")
+        .body(noise(1000, 1));
+    assert_eq!(small.send().await.unwrap().status(), 201);
+    // How many came at once depends on how busy this machine is: see `tests/ingress`.
+    let at_once = gateway
+        .metric("proxied_bodies_total{arrival=\"at_once\"}")
+        .await;
+    assert_eq!(at_once, 0.0);
+}
+
 /// Runs `probe-ingress` for as short as it goes, and returns its exit code and its findings.
 async fn probe(url: String, arguments: &[&str], variables: &[(&str, &str)]) -> (i32, Vec<Value>) {
     let arguments: Vec<String> = ["probe-ingress", &url, "--json", "--duration", "1s"]
