@@ -141,9 +141,11 @@ async fn a_probe_holds_a_permit_for_one_upload() {
 async fn a_probe_that_sends_nothing_is_given_up() {
     let gateway = with(&[("server.body_idle_timeout", "1s")]).await;
     let (mut body, response) = by_hand(gateway.post(PROBE));
+    let began = Instant::now();
     body.write(noise(1000, 1)).await;
     let response = response.await.unwrap().unwrap();
     assert_eq!(code(response).await, (408, "client-too-slow".to_owned()));
+    assert!(began.elapsed() < Duration::from_secs(30));
 }
 
 #[tokio::test]
@@ -280,13 +282,17 @@ async fn probe_ingress_tells_a_wrong_key_from_no_gateway() {
 }
 
 #[test]
-fn probe_ingress_needs_a_url_of_the_web() {
-    for arguments in [
-        ["probe-ingress", "ftp://gateway.example.com"],
-        ["probe-ingress", "--duration=10min"],
-        ["probe-ingress", "--size=1GiB"],
+fn probe_ingress_refuses_what_it_cant_do() {
+    for (argument, expected) in [
+        (
+            "ftp://gateway.example.com",
+            "expected a URL with http or https",
+        ),
+        ("--duration=10m", "expected 1s to 110s"),
+        ("--size=1GiB", "expected 1B to 32MiB"),
     ] {
-        let (output, out, _) = run(&arguments, &[]);
+        let (output, out, err) = run(&["probe-ingress", argument, "http://127.0.0.1:1"], &[]);
         assert_eq!((output.status.code(), out.as_str()), (Some(2), ""));
+        assert!(err.contains(expected), "{argument}: {err}");
     }
 }
