@@ -5,6 +5,7 @@ mod accounts;
 mod admin;
 mod assets;
 mod auth;
+mod buffering;
 mod cache_freshness;
 mod client_ip;
 mod config;
@@ -52,6 +53,7 @@ use access_log::RequestLog;
 pub use admin::AdminService;
 use auth::Authenticator;
 pub use auth::{ApiKey, AuthConfig};
+use buffering::BufferingDetector;
 use cache_freshness::CacheFreshness;
 pub use client_ip::IpRange;
 use client_ip::TrustedProxies;
@@ -63,8 +65,8 @@ use problem::ErrorResponse;
 pub use problem::status;
 use request_id::RequestId;
 use response::drop_body_for_head;
-use route::ApiRouter;
 pub use route::routes;
+use route::{ApiOperation, ApiRouter};
 use state::{ApiState, permits};
 pub use try_page::{PageFile, SandboxControl, TryPage};
 
@@ -97,6 +99,7 @@ impl ApiService {
             uploads: permits(&config.auth, config.max_uploads),
             downloads: permits(&config.auth, config.max_downloads),
             min_rate: config.min_rate,
+            buffering: BufferingDetector::new(&metrics),
             download_mode: config.download_mode,
             content_freshness: CacheFreshness::new(config.download_max_age),
             page: config.page.clone(),
@@ -131,11 +134,16 @@ impl ApiService {
             found.as_ref().ok(),
         );
         request_log.came_from(state.client(&head));
-        let body = RequestBody::new(
+        let mut body = RequestBody::new(
             incoming,
             expects_continue(&head),
             head.extensions.get::<InFlightGuard>().cloned(),
         );
+        if let Ok(route) = &found
+            && route.operation == ApiOperation::Upload
+        {
+            body.watch_arrival(state.buffering.watch(&head));
+        }
         let version = head.version;
         let progress = body.progress();
         let wants_head_only = head.method == Method::HEAD;

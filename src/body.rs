@@ -3,6 +3,7 @@
 //! Every adapter carries [`Error`] as its error, so that a failure keeps its meaning on the way
 //! through hyper. No adapter holds more than it says in its own documentation.
 
+pub mod arrival;
 mod box_body;
 pub mod compact;
 pub mod digest;

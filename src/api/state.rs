@@ -9,6 +9,7 @@ use http::request::Parts;
 
 use super::access_log::RequestLog;
 use super::auth::{self, AuthConfig, Authenticator};
+use super::buffering::BufferingDetector;
 use super::cache_freshness::CacheFreshness;
 use super::client_ip::TrustedProxies;
 use super::config::DownloadMode;
@@ -48,6 +49,7 @@ pub(super) struct ApiState {
     pub(super) uploads: Arc<FairLimit>,
     pub(super) downloads: Arc<FairLimit>,
     pub(super) min_rate: PaceLimits,
+    pub(super) buffering: Arc<BufferingDetector>,
     pub(super) download_mode: DownloadMode,
     pub(super) content_freshness: CacheFreshness,
     pub(super) page: Option<TryPage>,

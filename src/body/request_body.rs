@@ -22,6 +22,7 @@ use hyper::body::Incoming;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::body::arrival::ArrivalWatch;
 use crate::types::error::{Error, ErrorCode, Stage};
 
 /// How much of a refused body is read before the connection is given up, for how long, and for how
@@ -91,6 +92,7 @@ pub struct RequestBody<C: Send + 'static> {
     incoming: Option<Incoming>,
     progress: ReadProgress,
     expects_continue: bool,
+    arrival: Option<Box<ArrivalWatch>>,
 }
 
 impl<C: Send + 'static> RequestBody<C> {
@@ -107,6 +109,18 @@ impl<C: Send + 'static> RequestBody<C> {
             incoming: Some(incoming),
             progress: ReadProgress::new(state),
             expects_continue,
+            arrival: None,
+        }
+    }
+
+    /// Watches how it comes.
+    pub fn watch_arrival(&mut self, watch: Option<ArrivalWatch>) {
+        self.arrival = watch.map(Box::new);
+    }
+
+    fn arrived(&mut self) {
+        if let Some(watch) = self.arrival.take() {
+            watch.end();
         }
     }
 
@@ -121,24 +135,29 @@ impl<C: Send + Unpin + 'static> Body for RequestBody<C> {
     type Error = Error;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let Some(incoming) = self.incoming.as_mut() else {
+        let this = self.get_mut();
+        let Some(incoming) = this.incoming.as_mut() else {
             return Poll::Ready(None);
         };
         let polled = Pin::new(incoming).poll_frame(cx);
-        self.progress.0.stage.fetch_max(STARTED, Ordering::AcqRel);
+        if let Some(watch) = &mut this.arrival {
+            watch.note(&polled);
+        }
+        this.progress.0.stage.fetch_max(STARTED, Ordering::AcqRel);
         match ready!(polled) {
             Some(Ok(frame)) => Poll::Ready(Some(Ok(frame))),
             Some(Err(error)) => {
-                self.incoming = None;
-                self.progress.advance_to(GIVEN_UP);
+                this.incoming = None;
+                this.progress.advance_to(GIVEN_UP);
                 Poll::Ready(Some(Err(explain(&error))))
             }
             None => {
-                self.incoming = None;
-                self.progress.advance_to(ENDED);
+                this.incoming = None;
+                this.arrived();
+                this.progress.advance_to(ENDED);
                 Poll::Ready(None)
             }
         }
@@ -164,6 +183,8 @@ impl<C: Send + 'static> Drop for RequestBody<C> {
         let progress = self.progress.clone();
         let waits_for_continue = self.expects_continue && progress.stage() == UNTOUCHED;
         if incoming.is_end_stream() {
+            // Nobody asks for the end of a body whose length is known.
+            self.arrived();
             return progress.advance_to(ENDED);
         }
         // Nobody waits for more than is read: the response can go out now.

@@ -17,7 +17,7 @@ use super::runtime::{CommandResult, block_on};
 use crate::telemetry::log_output::say;
 use crate::types::units::ByteSize;
 use checks::CheckPlan;
-use finding::Finding;
+use finding::ProbeFinding;
 use probe_client::{CallerKey, ProbeClient};
 
 /// The gateway's own bounds (`src/api/probe.rs`), with room for what the network needs.
@@ -97,7 +97,7 @@ async fn probe(args: &ProbeIngressArgs) -> CommandResult {
     ));
     let (report, findings) = checks::run(&client, &plan).await;
     if args.json {
-        let findings: Vec<_> = findings.iter().map(Finding::to_json).collect();
+        let findings: Vec<_> = findings.iter().map(ProbeFinding::to_json).collect();
         let request = report.map(|report| report.to_json());
         println!(
             "{}",
@@ -114,13 +114,13 @@ async fn probe(args: &ProbeIngressArgs) -> CommandResult {
     Ok(exit_code(&findings))
 }
 
-fn exit_code(findings: &[Finding]) -> ExitCode {
+fn exit_code(findings: &[ProbeFinding]) -> ExitCode {
     let codes = findings.iter().map(|finding| match finding {
-        Finding::Streams => 0,
-        Finding::WrongKey { .. } => WRONG_KEY,
-        Finding::NotReachable { .. } | Finding::NotAGateway { .. } | Finding::Refused { .. } => {
-            NOT_REACHED
-        }
+        ProbeFinding::Streams => 0,
+        ProbeFinding::WrongKey { .. } => WRONG_KEY,
+        ProbeFinding::NotReachable { .. }
+        | ProbeFinding::NotAGateway { .. }
+        | ProbeFinding::Refused { .. } => NOT_REACHED,
         _ => HAS_FINDINGS,
     });
     ExitCode::from(codes.max().unwrap_or(0))

@@ -128,6 +128,9 @@ table! {
     /// Requests refused because of the caller, a rule or a limit, by the error's code;
     /// `would_reject` counts what `policy.report_only` let pass.
     rejected: IntCounterVec "rejected_total" ["code"],
+    /// Uploads of at least 1 MiB that came through a proxy: `gradual` if the gateway waited for their
+    /// bytes, `at_once` if it hardly did, as behind a proxy that buffers request bodies.
+    proxied_bodies: IntCounterVec "proxied_bodies_total" ["arrival"],
     /// Transfers that failed.
     transfer_failures: IntCounterVec "transfer_failures_total" ["direction", "stage", "blame"],
     /// Requests to eGain, storage and the issuer of callers' tokens (`jwks`), by operation and
@@ -255,6 +258,9 @@ impl ServiceMetrics {
         }
         for field in ODD_FIELDS {
             self.upstream_oddities.with_label_values(&[field]);
+        }
+        for arrival in ["at_once", "gradual"] {
+            self.proxied_bodies.with_label_values(&[arrival]);
         }
         for direction in ["upload", "download"] {
             self.transfers_in_flight.with_label_values(&[direction]);

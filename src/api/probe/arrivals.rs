@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_body_is_noted_in_a_bounded_number_of_pieces() {
+    fn a_long_body_is_noted_in_few_pieces() {
         let arrivals = noted((0..10_000).map(|nth| (nth * 20, 2)));
         assert_eq!(
             (arrivals.pieces.len(), arrivals.bytes()),

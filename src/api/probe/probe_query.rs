@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_take_too_long_or_isnt_known_is_refused() {
+    fn an_unknown_or_too_long_wish_is_refused() {
         for query in [
             "delay_ms=120001",
             "delay_ms=100000&lines=21&interval_ms=1000",

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::finding::{CutTransfer, Finding};
-use super::probe_client::{Framing, Probe, ProbeClient, ProbeOutcome, ProbeReport};
+use super::finding::{CutTransfer, ProbeFinding};
+use super::probe_client::{Framing, ProbeClient, ProbeOutcome, ProbeReport, ProbeRequest};
 use super::search::largest_that_fits;
 
 /// How long the first round takes.
@@ -43,14 +43,14 @@ pub(super) struct CheckPlan {
 pub(super) async fn run(
     client: &ProbeClient,
     plan: &CheckPlan,
-) -> (Option<ProbeReport>, Vec<Finding>) {
-    let report = match client.send(&Probe::default()).await {
+) -> (Option<ProbeReport>, Vec<ProbeFinding>) {
+    let report = match client.send(&ProbeRequest::default()).await {
         ProbeOutcome::Response(response) => response.report,
         other => return (None, vec![unreached(other)]),
     };
     let mut findings = pieces(client).await;
     if report.http_version == "HTTP/1.0" {
-        findings.push(Finding::Http10Upstream);
+        findings.push(ProbeFinding::Http10Upstream);
     }
     let (slow_request, late, slow_response, limit) = tokio::join!(
         slow_request(client, plan),
@@ -67,44 +67,44 @@ pub(super) async fn run(
 }
 
 /// Why no check could be made.
-fn unreached(outcome: ProbeOutcome) -> Finding {
+fn unreached(outcome: ProbeOutcome) -> ProbeFinding {
     match outcome {
         ProbeOutcome::Refused(problem) => {
             let status = problem.status;
             let detail = problem.detail;
             match status {
-                401 | 403 => Finding::WrongKey { detail },
-                404 | 405 => Finding::NotAGateway {
+                401 | 403 => ProbeFinding::WrongKey { detail },
+                404 | 405 => ProbeFinding::NotAGateway {
                     status: Some(status),
                 },
-                _ => Finding::Refused { status, detail },
+                _ => ProbeFinding::Refused { status, detail },
             }
         }
-        ProbeOutcome::Foreign { status, .. } => Finding::NotAGateway {
+        ProbeOutcome::Foreign { status, .. } => ProbeFinding::NotAGateway {
             status: Some(status),
         },
-        ProbeOutcome::NotConnected { cause } => Finding::NotReachable { cause },
+        ProbeOutcome::NotConnected { cause } => ProbeFinding::NotReachable { cause },
         ProbeOutcome::Response(_) | ProbeOutcome::Broken { .. } => {
-            Finding::NotAGateway { status: None }
+            ProbeFinding::NotAGateway { status: None }
         }
     }
 }
 
 /// Whether pieces of a request, with and without a declared length, and lines of a response pass
 /// as they come.
-async fn pieces(client: &ProbeClient) -> Vec<Finding> {
-    let request = |framing| Probe {
+async fn pieces(client: &ProbeClient) -> Vec<ProbeFinding> {
+    let request = |framing| ProbeRequest {
         framing,
         size: PIECE as u64 * u64::from(PIECES),
         piece: PIECE,
         interval: INTERVAL,
         patience: SHORT + SLACK,
-        ..Probe::default()
+        ..ProbeRequest::default()
     };
-    let response = Probe {
+    let response = ProbeRequest {
         query: format!("lines={PIECES}&interval_ms={}", INTERVAL.as_millis()),
         patience: SHORT + SLACK,
-        ..Probe::default()
+        ..ProbeRequest::default()
     };
     let declared = request(Framing::Declared);
     let chunked = request(Framing::Chunked);
@@ -116,13 +116,13 @@ async fn pieces(client: &ProbeClient) -> Vec<Finding> {
     let mut findings = arrivals(&[(Framing::Declared, declared), (Framing::Chunked, chunked)]);
     if let ProbeOutcome::Response(response) = response {
         let is_held_back = response.is_whole && response.receiving < SHORT / 2;
-        findings.extend(is_held_back.then_some(Finding::ResponseBuffered));
+        findings.extend(is_held_back.then_some(ProbeFinding::ResponseBuffered));
     }
     findings
 }
 
 /// What the arrivals of request bodies show.
-fn arrivals(outcomes: &[(Framing, ProbeOutcome)]) -> Vec<Finding> {
+fn arrivals(outcomes: &[(Framing, ProbeOutcome)]) -> Vec<ProbeFinding> {
     let mut findings = Vec::new();
     let mut buffered = Vec::new();
     let mut streams = false;
@@ -138,7 +138,7 @@ fn arrivals(outcomes: &[(Framing, ProbeOutcome)]) -> Vec<Finding> {
             }
             // A limit on sizes has a check of its own.
             ProbeOutcome::Foreign { status: 413, .. } => {}
-            ProbeOutcome::Foreign { status, .. } => findings.push(Finding::Rejected {
+            ProbeOutcome::Foreign { status, .. } => findings.push(ProbeFinding::Rejected {
                 status: *status,
                 what: match framing {
                     Framing::Declared => "a request body with a Content-Length",
@@ -149,53 +149,53 @@ fn arrivals(outcomes: &[(Framing, ProbeOutcome)]) -> Vec<Finding> {
         }
     }
     if streams {
-        findings.insert(0, Finding::Streams);
+        findings.insert(0, ProbeFinding::Streams);
     }
     if !buffered.is_empty() {
-        findings.push(Finding::Buffered { framings: buffered });
+        findings.push(ProbeFinding::Buffered { framings: buffered });
     }
     findings
 }
 
-async fn slow_request(client: &ProbeClient, plan: &CheckPlan) -> Option<Finding> {
+async fn slow_request(client: &ProbeClient, plan: &CheckPlan) -> Option<ProbeFinding> {
     let pieces = plan.duration.as_millis() / INTERVAL.as_millis() + 1;
     let outcome = client
-        .send(&Probe {
+        .send(&ProbeRequest {
             size: SMALL_PIECE as u64 * pieces as u64,
             piece: SMALL_PIECE,
             interval: INTERVAL,
             patience: plan.duration + SLACK,
-            ..Probe::default()
+            ..ProbeRequest::default()
         })
         .await;
     cut(CutTransfer::Request, &outcome)
 }
 
-async fn late_response(client: &ProbeClient, plan: &CheckPlan) -> Option<Finding> {
+async fn late_response(client: &ProbeClient, plan: &CheckPlan) -> Option<ProbeFinding> {
     let outcome = client
-        .send(&Probe {
+        .send(&ProbeRequest {
             query: format!("delay_ms={}", plan.duration.as_millis()),
             patience: plan.duration + SLACK,
-            ..Probe::default()
+            ..ProbeRequest::default()
         })
         .await;
     cut(CutTransfer::LateResponse, &outcome)
 }
 
-async fn slow_response(client: &ProbeClient, plan: &CheckPlan) -> Option<Finding> {
+async fn slow_response(client: &ProbeClient, plan: &CheckPlan) -> Option<ProbeFinding> {
     let lines = plan.duration.as_millis() / INTERVAL.as_millis() + 1;
     let outcome = client
-        .send(&Probe {
+        .send(&ProbeRequest {
             query: format!("lines={lines}&interval_ms={}", INTERVAL.as_millis()),
             patience: plan.duration + SLACK,
-            ..Probe::default()
+            ..ProbeRequest::default()
         })
         .await;
     cut(CutTransfer::SlowResponse, &outcome)
 }
 
 /// Whether something other than the gateway ended a transfer.
-fn cut(transfer: CutTransfer, outcome: &ProbeOutcome) -> Option<Finding> {
+fn cut(transfer: CutTransfer, outcome: &ProbeOutcome) -> Option<ProbeFinding> {
     let after = match outcome {
         ProbeOutcome::Response(response) if response.is_whole => return None,
         ProbeOutcome::Response(response) => response.after,
@@ -203,29 +203,29 @@ fn cut(transfer: CutTransfer, outcome: &ProbeOutcome) -> Option<Finding> {
         ProbeOutcome::Foreign { status: 413, .. } => return None,
         ProbeOutcome::Foreign { after, .. } | ProbeOutcome::Broken { after } => *after,
         ProbeOutcome::Refused(problem) => {
-            return Some(Finding::Refused {
+            return Some(ProbeFinding::Refused {
                 status: problem.status,
                 detail: problem.detail.clone(),
             });
         }
         ProbeOutcome::NotConnected { cause } => {
-            return Some(Finding::NotReachable {
+            return Some(ProbeFinding::NotReachable {
                 cause: cause.clone(),
             });
         }
     };
-    Some(Finding::Cut { transfer, after })
+    Some(ProbeFinding::Cut { transfer, after })
 }
 
 /// Whether a large body comes through, and if not, the largest that does.
-async fn size_limit(client: &ProbeClient, plan: &CheckPlan) -> Option<Finding> {
+async fn size_limit(client: &ProbeClient, plan: &CheckPlan) -> Option<ProbeFinding> {
     let deadline = Instant::now() + plan.duration + SLACK;
     let send = async |size| {
-        let probe = Probe {
+        let probe = ProbeRequest {
             size,
             piece: LARGE_PIECE,
             patience: deadline - Instant::now(),
-            ..Probe::default()
+            ..ProbeRequest::default()
         };
         client.send(&probe).await
     };
@@ -248,7 +248,7 @@ async fn size_limit(client: &ProbeClient, plan: &CheckPlan) -> Option<Finding> {
         }
     })
     .await;
-    Some(Finding::Limited { bytes, status })
+    Some(ProbeFinding::Limited { bytes, status })
 }
 
 #[cfg(test)]
@@ -270,7 +270,7 @@ mod tests {
         })
     }
 
-    fn seen(declared: ProbeOutcome, chunked: ProbeOutcome) -> Vec<Finding> {
+    fn seen(declared: ProbeOutcome, chunked: ProbeOutcome) -> Vec<ProbeFinding> {
         arrivals(&[(Framing::Declared, declared), (Framing::Chunked, chunked)])
     }
 
@@ -278,22 +278,22 @@ mod tests {
     fn what_arrives_as_it_is_sent_streams() {
         assert_eq!(
             seen(response(1750, 1740), response(1750, 1600)),
-            [Finding::Streams]
+            [ProbeFinding::Streams]
         );
     }
 
     #[test]
     fn what_arrives_at_once_was_buffered() {
-        let all = Finding::Buffered {
+        let all = ProbeFinding::Buffered {
             framings: vec![Framing::Declared, Framing::Chunked],
         };
         assert_eq!(seen(response(1750, 0), response(1750, 20)), [all]);
-        let chunked = Finding::Buffered {
+        let chunked = ProbeFinding::Buffered {
             framings: vec![Framing::Chunked],
         };
         assert_eq!(
             seen(response(1750, 1750), response(1750, 0)),
-            [Finding::Streams, chunked],
+            [ProbeFinding::Streams, chunked],
             "nginx collects chunks for HTTP/1.0"
         );
     }
@@ -304,13 +304,13 @@ mod tests {
             status: 411,
             after: Duration::ZERO,
         };
-        let rejected = Finding::Rejected {
+        let rejected = ProbeFinding::Rejected {
             status: 411,
             what: "a chunked request body",
         };
         assert_eq!(
             seen(response(1750, 1750), foreign),
-            [Finding::Streams, rejected]
+            [ProbeFinding::Streams, rejected]
         );
     }
 
@@ -329,7 +329,7 @@ mod tests {
         assert_eq!(cut(CutTransfer::SlowResponse, &outcome(true)), None);
         assert_eq!(
             cut(CutTransfer::SlowResponse, &outcome(false)),
-            Some(Finding::Cut {
+            Some(ProbeFinding::Cut {
                 transfer: CutTransfer::SlowResponse,
                 after: Duration::from_secs(15)
             })

@@ -22,7 +22,7 @@ pub(super) enum CutTransfer {
 /// One thing that was found. Its kind in JSON is its name in kebab case.
 #[derive(Debug, Clone, PartialEq, Eq, IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
-pub(super) enum Finding {
+pub(super) enum ProbeFinding {
     /// Request bodies reach the gateway while they are sent.
     Streams,
     /// A request body reaches the gateway only after its end was sent.
@@ -51,7 +51,7 @@ pub(super) enum Finding {
     WrongKey { detail: String },
 }
 
-impl Finding {
+impl ProbeFinding {
     /// Its name, with its number.
     fn name(&self) -> String {
         match self {
@@ -157,7 +157,7 @@ impl Finding {
 }
 
 /// One line.
-impl fmt::Display for Finding {
+impl fmt::Display for ProbeFinding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.name(), self.detail())?;
         match self.change() {
@@ -177,20 +177,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_finding_is_one_line_with_its_name_first_and_what_to_change() {
-        let cut = Finding::Cut {
+    fn a_finding_is_one_line_that_says_its_change() {
+        let cut = ProbeFinding::Cut {
             transfer: CutTransfer::LateResponse,
             after: Duration::from_millis(15_040),
         };
         let line = cut.to_string();
         assert!(line.starts_with("cut after 15 s: a response that begins late is cut -> nginx: "));
         assert!(line.contains("timeouts.backendRequest 0s") && !line.contains('\n'));
-        assert_eq!(Finding::Streams.to_string().matches("->").count(), 0);
+        assert_eq!(ProbeFinding::Streams.to_string().matches("->").count(), 0);
     }
 
     #[test]
     fn json_has_the_kind_and_the_number() {
-        let limited = Finding::Limited {
+        let limited = ProbeFinding::Limited {
             bytes: 1 << 20,
             status: Some(413),
         };
@@ -204,7 +204,7 @@ mod tests {
             )
         );
         assert_eq!(
-            Finding::Http10Upstream.to_json()["kind"],
+            ProbeFinding::Http10Upstream.to_json()["kind"],
             "http-1.0-upstream"
         );
     }

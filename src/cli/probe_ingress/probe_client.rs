@@ -61,7 +61,7 @@ pub(super) enum Framing {
 
 /// A request that is sent piece by piece.
 #[derive(Debug, Clone)]
-pub(super) struct Probe {
+pub(super) struct ProbeRequest {
     pub framing: Framing,
     pub size: u64,
     /// The size of a piece, in bytes.
@@ -74,7 +74,7 @@ pub(super) struct Probe {
     pub patience: Duration,
 }
 
-impl Default for Probe {
+impl Default for ProbeRequest {
     /// An empty one, to which the gateway responds at once.
     fn default() -> Self {
         Self {
@@ -211,7 +211,7 @@ impl ProbeClient {
     }
 
     /// Sends it, and once more where the gateway is busy.
-    pub(super) async fn send(&self, probe: &Probe) -> ProbeOutcome {
+    pub(super) async fn send(&self, probe: &ProbeRequest) -> ProbeOutcome {
         for _ in 0..RETRIES {
             match self.try_once(probe).await {
                 ProbeOutcome::Refused(Problem {
@@ -224,7 +224,7 @@ impl ProbeClient {
         self.try_once(probe).await
     }
 
-    async fn try_once(&self, probe: &Probe) -> ProbeOutcome {
+    async fn try_once(&self, probe: &ProbeRequest) -> ProbeOutcome {
         let began = Instant::now();
         let exchange = self.exchange(probe, began);
         let outcome = timeout(probe.patience, exchange).await;
@@ -233,7 +233,7 @@ impl ProbeClient {
         })
     }
 
-    async fn exchange(&self, probe: &Probe, began: Instant) -> ProbeOutcome {
+    async fn exchange(&self, probe: &ProbeRequest, began: Instant) -> ProbeOutcome {
         let sent = Arc::new(Mutex::new(Span::default()));
         let mut url = self.url.clone();
         url.set_query(Some(probe.query.as_str()).filter(|query| !query.is_empty()));
@@ -304,7 +304,7 @@ impl Span {
 }
 
 /// Zeros, as a body. `sent` is when its pieces were taken.
-fn body(probe: &Probe, sent: Arc<Mutex<Span>>) -> reqwest::Body {
+fn body(probe: &ProbeRequest, sent: Arc<Mutex<Span>>) -> reqwest::Body {
     let piece = Bytes::from(vec![0; probe.piece]);
     let whole = probe.size / probe.piece as u64;
     let rest = piece.slice(..(probe.size % probe.piece as u64) as usize);
@@ -352,7 +352,7 @@ impl Text {
 
     /// A response in lines says itself which one is the last: over HTTP/1.0 a cut looks like an
     /// end.
-    fn is_whole(&self, probe: &Probe) -> bool {
+    fn is_whole(&self, probe: &ProbeRequest) -> bool {
         let has_last = || self.text.ends_with("\"last\":true}\n");
         self.has_ended && (!probe.query.contains("lines=") || has_last())
     }
@@ -406,13 +406,13 @@ mod tests {
     }
 
     #[test]
-    fn a_response_in_lines_is_whole_with_its_last_line_only() {
-        let probe = Probe {
+    fn a_response_without_its_last_line_isnt_whole() {
+        let probe = ProbeRequest {
             query: "lines=2&interval_ms=1".to_owned(),
-            ..Probe::default()
+            ..ProbeRequest::default()
         };
         assert!(text("{}\n{\"line\":1}\n{\"line\":2,\"last\":true}\n").is_whole(&probe));
         assert!(!text("{}\n{\"line\":1}\n").is_whole(&probe));
-        assert!(text("{}\n").is_whole(&Probe::default()));
+        assert!(text("{}\n").is_whole(&ProbeRequest::default()));
     }
 }

@@ -29,7 +29,7 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     #[tokio::test]
-    async fn a_limit_in_whole_steps_is_found_exactly_in_few_attempts() {
+    async fn a_limit_in_whole_steps_is_found_exactly() {
         for limit in [0, STEP, MIB, 8 * MIB, 10 * MIB - STEP] {
             let mut attempts = 0;
             let found = largest_that_fits(10 * MIB, async |size| {
@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_known_when_the_time_is_over_is_the_result() {
+    async fn an_early_end_returns_what_is_known() {
         let mut left = 2;
         let found = largest_that_fits(10 * MIB, async |size| {
             left -= 1;

@@ -9,6 +9,7 @@ mod drain;
 mod fault_table;
 mod jwt;
 mod live_rules;
+mod probe;
 mod request_log;
 mod routes;
 mod secrets;
