@@ -190,7 +190,7 @@ impl section::EgainSection {
             credentials: self.credentials().expect("for_serve requires it"),
             assets: budgets.assets,
             other: budgets.other,
-            tenant: self.tenant_rates().expect("asked for by for_serve"),
+            tenant: self.tenant_rates().expect("for_serve requires it"),
             replicas: self.replicas,
             quota: budgets.quota,
             budget_wait: self.budget_wait,

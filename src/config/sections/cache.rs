@@ -86,8 +86,8 @@ impl CacheSection {
                 errors.conflict(
                     &[key],
                     format!(
-                        "is {HIDDEN:?}, which stands for a secret that isn't shown: put the \
-                         secret itself here"
+                        "is {HIDDEN:?}, which replaces a secret in printed settings: \
+                         put the secret itself here"
                     ),
                 );
             }

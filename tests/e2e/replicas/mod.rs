@@ -6,6 +6,8 @@ mod idempotency;
 mod month;
 mod orphans;
 mod outages;
+mod program;
+mod replica_process;
 mod signed_urls;
 
 use asset_gateway::sandbox::Sandbox;

@@ -4,50 +4,19 @@ use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use reqwest::StatusCode;
 
 use super::Replicas;
-use crate::support::binary::{Running, owned, program, settings};
-use crate::support::client::{Client, RequestBuilder};
+use super::replica_process::ReplicaProcess;
 use crate::support::gateway::{eventually, noise};
 use crate::support::raw_client::by_hand;
-use crate::support::redis::SEAL_KEY;
 
-/// The real program as a replica, which can be killed.
-struct Victim {
-    running: Running,
-    url: String,
-    client: Client,
+/// A replica that can be killed.
+async fn victim(replicas: &Replicas) -> ReplicaProcess {
+    ReplicaProcess::start(&replicas.sandbox, &replicas.redis.url(), &[]).await
 }
 
-impl Victim {
-    async fn start(replicas: &Replicas) -> Self {
-        let mut variables = settings(&replicas.sandbox);
-        let redis_url = replicas.redis.url();
-        variables.extend(owned(&[
-            ("CACHE__REDIS_URL", &redis_url),
-            ("CACHE__SEAL_KEY", SEAL_KEY),
-        ]));
-        let running = Running::start(program(&["serve"], &variables));
-        let url = format!("http://{}", running.listens().await.0);
-        let client = Client::with(|builder| builder);
-        Self {
-            running,
-            url,
-            client,
-        }
-    }
-
-    fn post(&self, path: &str) -> RequestBuilder {
-        self.client.post(format!("{}{path}", self.url))
-    }
-
-    async fn kill(self, replicas: &mut Replicas) {
-        self.end().await;
-        replace(replicas).await;
-    }
-
-    async fn end(mut self) {
-        self.running.signal("KILL");
-        self.running.ending().await;
-    }
+/// Kills it. Another replica, which comes then, takes it for dead at once.
+async fn kill(victim: ReplicaProcess, replicas: &mut Replicas) {
+    victim.end().await;
+    replace(replicas).await;
 }
 
 /// Starts another replica, which takes the only one before it for dead at once.
@@ -83,7 +52,7 @@ async fn nothing_written(replicas: &Replicas) -> bool {
 #[tokio::test]
 async fn a_killed_replicas_orphans_are_deleted_by_another() {
     let mut replicas = Replicas::start(0).await;
-    let victim = Victim::start(&replicas).await;
+    let victim = victim(&replicas).await;
     let refused = Fault::at(SandboxOperation::Upload).status(StatusCode::FORBIDDEN);
     replicas.sandbox.fault(refused.times(2));
     let failed = Fault::at(SandboxOperation::DeleteAsset).status(StatusCode::SERVICE_UNAVAILABLE);
@@ -91,7 +60,7 @@ async fn a_killed_replicas_orphans_are_deleted_by_another() {
     let upload = victim.post("/v1/assets?channel=sms").body("text").send();
     assert_eq!(upload.await.unwrap().status(), StatusCode::BAD_GATEWAY);
     assert!(written(&replicas, "2").await, "the replay's, too");
-    victim.kill(&mut replicas).await;
+    kill(victim, &mut replicas).await;
     assert!(eventually(|| replicas.sandbox.assets().is_empty()).await);
     assert!(nothing_written(&replicas).await);
 }
@@ -99,13 +68,13 @@ async fn a_killed_replicas_orphans_are_deleted_by_another() {
 #[tokio::test]
 async fn an_upload_of_a_killed_replica_is_deleted_later() {
     let mut replicas = Replicas::start(0).await;
-    let victim = Victim::start(&replicas).await;
+    let victim = victim(&replicas).await;
     let request = victim.post("/v1/assets?channel=sms&name=a.bin&size=300000");
     let (mut body_writer, response) = by_hand(request);
     body_writer.write(noise(100_000, 1)).await;
     assert!(written(&replicas, "1").await);
     age_uploads(&replicas);
-    victim.kill(&mut replicas).await;
+    kill(victim, &mut replicas).await;
     assert!(response.await.unwrap().is_err());
     assert!(eventually(|| replicas.sandbox.assets().is_empty()).await);
     assert!(nothing_written(&replicas).await);
@@ -114,12 +83,12 @@ async fn an_upload_of_a_killed_replica_is_deleted_later() {
 #[tokio::test]
 async fn a_recent_upload_of_a_killed_replica_isnt_touched() {
     let mut replicas = Replicas::start(0).await;
-    let victim = Victim::start(&replicas).await;
+    let victim = victim(&replicas).await;
     let request = victim.post("/v1/assets?channel=sms&name=a.bin&size=300000");
     let (mut body_writer, _response) = by_hand(request);
     body_writer.write(noise(100_000, 1)).await;
     assert!(written(&replicas, "1").await);
-    victim.kill(&mut replicas).await;
+    kill(victim, &mut replicas).await;
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     let calls = replicas.sandbox.stats();
     assert_eq!(calls.calls(SandboxOperation::GetAsset), 0);
@@ -130,7 +99,7 @@ async fn a_recent_upload_of_a_killed_replica_isnt_touched() {
 #[tokio::test]
 async fn a_stored_asset_of_a_killed_replica_stays() {
     let mut replicas = Replicas::start(0).await;
-    let victim = Victim::start(&replicas).await;
+    let victim = victim(&replicas).await;
     let request = victim.post("/v1/assets?channel=sms&name=a.bin&size=300000");
     let (mut body_writer, response) = by_hand(request);
     body_writer.write(noise(100_000, 1)).await;
