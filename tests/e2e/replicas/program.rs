@@ -41,27 +41,14 @@ async fn redis_over_tls_needs_a_trusted_certificate() {
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     std::fs::write(path("cert"), made.cert.pem()).unwrap();
     std::fs::write(path("key"), made.signing_key.serialize_pem()).unwrap();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = port.local_addr().unwrap().port();
-    let (cert, key, tls_port) = (path("cert"), path("key"), port.to_string());
-    let options = [
-        "--tls-port",
-        &tls_port,
-        "--tls-cert-file",
-        &cert,
-        "--tls-key-file",
-        &key,
-        "--tls-auth-clients",
-        "no",
-        "--requirepass",
-        "secret",
-    ];
-    let redis = RedisServer::start_with(&options).await;
+    let (cert, key) = (path("cert"), path("key"));
+    let (redis, port) = RedisServer::start_with_tls(&cert, &key, "secret").await;
     let sandbox = Sandbox::start(Default::default()).unwrap();
     let url = format!("rediss://:secret@localhost:{port}");
     let trusting = [("SSL_CERT_FILE", cert.as_str())];
     let replica = ReplicaProcess::start(&sandbox, &url, &trusting).await;
-    assert!(eventually(|| replica.logged("shared store connected") == 1).await);
+    let connected = eventually(|| replica.logged("shared store connected") == 1).await;
+    assert!(connected, "{}", replica.running.said());
     assert_eq!(upload(&replica).await, StatusCode::CREATED);
     replica.end().await;
     let replica = ReplicaProcess::start(&sandbox, &url, &[]).await;

@@ -20,16 +20,33 @@ pub(crate) struct RedisServer {
 
 impl RedisServer {
     pub(crate) async fn start() -> Self {
-        Self::start_with(&[]).await
+        Self::start_beside(None, Vec::new()).await
     }
 
-    /// With these options, such as `["--requirepass", "secret"]`.
-    pub(crate) async fn start_with(options: &[&str]) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    /// With TLS on a second port.
+    pub(crate) async fn start_with_tls(cert: &str, key: &str, password: &str) -> (Self, u16) {
+        let port = free_port();
+        let tls_port = port.local_addr().unwrap().port();
+        let options = [
+            ["--tls-port", &tls_port.to_string()],
+            ["--tls-cert-file", cert],
+            ["--tls-key-file", key],
+            ["--tls-auth-clients", "no"],
+            ["--requirepass", password],
+        ];
+        let options = options.as_flattened().iter().map(|text| (*text).to_owned());
+        (
+            Self::start_beside(Some(port), options.collect()).await,
+            tls_port,
+        )
+    }
+
+    /// Beside a port that is free until it starts.
+    async fn start_beside(other: Option<TcpListener>, options: Vec<String>) -> Self {
+        let free = free_port();
         let port = free.local_addr().unwrap().port();
-        drop(free);
+        drop((free, other));
         let folder = TempDir::new().unwrap();
-        let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
         let server = spawn(port, folder.path().to_str().unwrap(), &options);
         let redis = Self {
             server,
@@ -102,6 +119,10 @@ impl RedisServer {
         self.server = spawn(self.port, folder, &self.options);
         self.listens().await;
     }
+}
+
+fn free_port() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").unwrap()
 }
 
 fn spawn(port: u16, folder: &str, options: &[String]) -> Child {
