@@ -301,6 +301,8 @@ fn described(error: &RedisError) -> String {
         Some(code) => format!("Redis responded with {code}"),
         None if error.is_timeout() => "it takes too long to respond".to_owned(),
         None if error.is_connection_refusal() => "the connection was refused".to_owned(),
+        // Such as a name that can't be resolved, or a certificate that isn't trusted.
+        None if error.is_io_error() => error.to_string(),
         None => error.category().to_owned(),
     }
 }

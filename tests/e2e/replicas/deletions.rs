@@ -68,6 +68,11 @@ async fn a_late_fetch_doesnt_revive_a_deleted_asset() {
     for gateway in &replicas.gateways {
         assert_eq!(metadata(gateway, &id).await, StatusCode::NOT_FOUND);
     }
+    let shared = replicas.redis.cli(&["KEYS", "*:url:*"]);
+    assert!(
+        shared.is_empty(),
+        "the late one isn't stored again: {shared}"
+    );
 }
 
 #[tokio::test]
