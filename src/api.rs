@@ -45,6 +45,7 @@ use crate::body::request_body::{ReadProgress, RequestBody};
 use crate::download::DownloadService;
 use crate::lifecycle::shutdown::{Shutdown, ShutdownPhase};
 use crate::net::server::InFlightGuard;
+use crate::shared_store::{AssetDeletion, DeletionFeed};
 use crate::telemetry::metrics::ServiceMetrics;
 use crate::types::error::{Error, ErrorCode, Stage};
 use crate::upload::UploadService;
@@ -111,6 +112,17 @@ impl ApiService {
     /// Refreshes the issuer's keys, where callers have tokens.
     pub async fn keep_callers_fresh(self) {
         self.0.authenticator.keep_fresh().await;
+    }
+
+    /// Follows what other replicas have deleted. Never returns.
+    pub async fn follow_deletions(self, mut feed: DeletionFeed) {
+        loop {
+            let AssetDeletion { id, is_certain } = feed.next().await;
+            self.0.download.forget(&id).await;
+            if is_certain {
+                self.0.upload.forget(&id);
+            }
+        }
     }
 
     /// Puts these callers' keys in place of all others, from the next request on. Whether that

@@ -6,6 +6,7 @@ mod early_deaths;
 mod known_asset;
 mod resume;
 mod service;
+mod shared_entry;
 mod validators;
 
 pub use cache::UrlCacheConfig;

@@ -17,6 +17,7 @@ pub mod net;
 pub mod policy;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+pub mod shared_store;
 pub mod storage;
 pub mod telemetry;
 pub mod types;

@@ -38,6 +38,7 @@ use crate::egain::NewAsset;
 use crate::egain::accounts::LiveRules;
 use crate::media::{MediaKind, agree, sniff};
 use crate::policy::UploadPolicy;
+use crate::shared_store::SharedKeys;
 use crate::telemetry::metrics::ServiceMetrics;
 use crate::telemetry::traces::stage_span;
 use crate::types::asset::AssetId;
@@ -117,6 +118,14 @@ impl UploadService {
         })
     }
 
+    /// Shares keys of uploads with other replicas.
+    pub fn sharing(self, keys: SharedKeys) -> Self {
+        Self {
+            idempotency: self.idempotency.sharing(keys),
+            ..self
+        }
+    }
+
     /// An asset was deleted: a retry of its upload stores it again.
     pub fn forget(&self, id: &AssetId) {
         self.idempotency.forget(id);
@@ -181,7 +190,7 @@ impl UploadService {
         let mut guard = None;
         if let Some(key) = key {
             let fingerprint = UploadFingerprint::of(&upload);
-            match self.idempotency.begin(key, fingerprint)? {
+            match self.idempotency.begin(key, fingerprint).await? {
                 IdempotencyLookup::Fresh(fresh) => guard = Some(fresh),
                 IdempotencyLookup::Done(record) => {
                     let receipt = replay_receipt(upload, &record, &context).await?;

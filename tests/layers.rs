@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each module's layer, the lowest first.
-const LAYERS: [(&str, u32); 19] = [
+const LAYERS: [(&str, u32); 20] = [
     ("types", 0),
     ("media", 0),
     ("telemetry", 1),
@@ -17,6 +17,7 @@ const LAYERS: [(&str, u32); 19] = [
     ("body", 2),
     ("policy", 3),
     ("net", 3),
+    ("shared_store", 3),
     ("egain", 4),
     ("storage", 4),
     ("upload", 5),

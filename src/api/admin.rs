@@ -14,6 +14,7 @@ use super::response::{full, json as json_response};
 use crate::body::BoxBody;
 use crate::egain::{EgainClient, OrphanQueue};
 use crate::lifecycle::shutdown::{Shutdown, ShutdownPhase};
+use crate::shared_store::SharedStore;
 use crate::telemetry::metrics::ServiceMetrics;
 
 /// The admin listener's service.
@@ -23,6 +24,7 @@ pub struct AdminService {
     shutdown: Shutdown,
     egain: EgainClient,
     orphans: OrphanQueue,
+    shared_store: Option<SharedStore>,
 }
 
 impl AdminService {
@@ -32,12 +34,14 @@ impl AdminService {
         shutdown: Shutdown,
         egain: EgainClient,
         orphans: OrphanQueue,
+        shared_store: Option<SharedStore>,
     ) -> Self {
         Self {
             metrics,
             shutdown,
             egain,
             orphans,
+            shared_store,
         }
     }
 
@@ -58,8 +62,8 @@ impl AdminService {
         }
     }
 
-    /// Never false because eGain or storage is down: taking the gateway out of service would help
-    /// nobody.
+    /// Never false because eGain, storage or the shared store is down: taking the gateway out of
+    /// service would help nobody.
     fn readiness(&self) -> Response<BoxBody> {
         let (status, word) = match self.shutdown.phase() {
             ShutdownPhase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting"),
@@ -73,7 +77,12 @@ impl AdminService {
         } else {
             "not signed in"
         };
-        json_response(status, &json!({ "status": word, "egain": egain }))
+        let mut detail = json!({ "status": word, "egain": egain });
+        if let Some(store) = &self.shared_store {
+            let store = if store.is_up() { "up" } else { "down" };
+            detail["sharedStore"] = store.into();
+        }
+        json_response(status, &detail)
     }
 
     fn metrics(&self) -> Response<BoxBody> {

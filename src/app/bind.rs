@@ -18,6 +18,7 @@ use crate::egain::accounts::LiveRules;
 use crate::egain::{EgainClient, OrphanQueue, OrphanWorker};
 use crate::lifecycle::shutdown::Shutdown;
 use crate::net::server::{self, ListenerConfig, TlsFiles, TlsIdentity};
+use crate::shared_store::{OrphanJournal, SharedDeletions, SharedKeys, SharedStore};
 use crate::storage::StorageClient;
 use crate::telemetry::metrics::ServiceMetrics;
 use crate::upload::{FileStore, UploadService};
@@ -34,10 +35,32 @@ pub struct BoundService {
     pub(super) admin: AdminService,
     pub(super) egain: EgainClient,
     pub(super) live_rules: LiveRules,
+    pub(super) orphans: OrphanQueue,
     pub(super) orphan_worker: OrphanWorker,
+    pub(super) shared: Option<SharedParts>,
     pub(super) shutdown: Shutdown,
     pub(super) metrics: Arc<ServiceMetrics>,
     pub(super) times: ShutdownTimes,
+}
+
+/// What is shared with other replicas.
+pub(super) struct SharedParts {
+    pub(super) store: SharedStore,
+    pub(super) deletions: SharedDeletions,
+    pub(super) journal: OrphanJournal,
+    keys: SharedKeys,
+}
+
+impl SharedParts {
+    /// `ttl` is how long uploads are remembered by their keys.
+    fn of(store: SharedStore, ttl: Duration) -> Self {
+        Self {
+            deletions: store.deletions(ttl),
+            journal: store.orphan_journal(),
+            keys: store.keys(ttl),
+            store,
+        }
+    }
 }
 
 /// The file that eGain's secret was read from.
@@ -74,7 +97,8 @@ pub fn bind_with(settings: &Settings, page: Option<TryPage>) -> Result<BoundServ
         parts.metrics.clone(),
         parts.shutdown.clone(),
         parts.egain.clone(),
-        parts.orphans,
+        parts.orphans.clone(),
+        parts.shared.as_ref().map(|shared| shared.store.clone()),
     );
     Ok(BoundService {
         listener: listen("server.listen", server.listen)?,
@@ -90,7 +114,9 @@ pub fn bind_with(settings: &Settings, page: Option<TryPage>) -> Result<BoundServ
         admin,
         egain: parts.egain,
         live_rules: parts.live_rules,
+        orphans: parts.orphans,
         orphan_worker: parts.orphan_worker,
+        shared: parts.shared,
         shutdown: parts.shutdown,
         metrics: parts.metrics,
         times: ShutdownTimes {
@@ -107,6 +133,7 @@ struct ServiceParts {
     live_rules: LiveRules,
     orphans: OrphanQueue,
     orphan_worker: OrphanWorker,
+    shared: Option<SharedParts>,
     shutdown: Shutdown,
     metrics: Arc<ServiceMetrics>,
 }
@@ -119,7 +146,13 @@ impl ServiceParts {
         let egain = EgainClient::new(configs.egain, metrics.clone()).map_err(StartError::client)?;
         let storage =
             StorageClient::new(configs.storage, metrics.clone()).map_err(StartError::client)?;
-        let orphans = OrphanQueue::new(metrics.clone());
+        let mut shared = None;
+        if let Some(config) = configs.shared_store {
+            let store = SharedStore::new(&config, &metrics).map_err(StartError::SharedStore)?;
+            shared = Some(SharedParts::of(store, configs.upload.idempotency.ttl));
+        }
+        let journal = shared.as_ref().map(|shared| shared.journal.clone());
+        let orphans = OrphanQueue::new(journal, metrics.clone());
         let orphan_worker = OrphanWorker::new(egain.clone(), orphans.clone());
         let file_store = FileStore {
             egain: egain.clone(),
@@ -127,7 +160,7 @@ impl ServiceParts {
             orphans: orphans.clone(),
         };
         let live_rules = LiveRules::new(egain.clone(), rules_ttl, &metrics);
-        let upload = UploadService::new(
+        let mut upload = UploadService::new(
             configs.upload,
             configs.policy,
             live_rules.clone(),
@@ -135,8 +168,12 @@ impl ServiceParts {
             metrics.clone(),
         )
         .map_err(StartError::Spool)?;
-        let download =
+        let mut download =
             DownloadService::new(egain.clone(), storage, configs.download, metrics.clone());
+        if let Some(shared) = &shared {
+            upload = upload.sharing(shared.keys.clone());
+            download = download.sharing(shared.store.urls(), shared.deletions.clone());
+        }
         let api = ApiService::new(
             &configs.api,
             upload,
@@ -152,6 +189,7 @@ impl ServiceParts {
             live_rules,
             orphans,
             orphan_worker,
+            shared,
             shutdown,
             metrics,
         })

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use crate::config::errors::SettingsErrors;
 use crate::net::server::TlsError;
+use crate::shared_store::InvalidStoreConfig;
 
 /// Why the service can't start.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,9 @@ pub enum StartError {
          or limits.spool_total = 0"
     )]
     Spool(io::Error),
+    /// The store that replicas share can't be used as it is configured.
+    #[error("cache.redis_url: {0}")]
+    SharedStore(InvalidStoreConfig),
     /// The machine has no CA certificates, most likely.
     #[error("can't make an HTTPS client: {0}; are CA certificates installed?")]
     Client(Box<dyn Error + Send + Sync>),

@@ -8,15 +8,20 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::background::{BackgroundTasks, EssentialTasks, ended};
-use super::bind::{BoundService, ShutdownTimes};
+use super::bind::{BoundService, SharedParts, ShutdownTimes};
 use super::descriptors::ADMIN_CONNECTIONS;
 use super::reload::{keep_keys_current, keep_secret_current};
+use crate::egain::take_over_orphans;
 use crate::lifecycle::shutdown::{Shutdown, ShutdownPhase};
 use crate::net::server::{self, ListenerConfig, ShutdownTokens};
 
 /// The deletion of orphans gets at least this long at the end, even when the grace period is used
 /// up.
 const ORPHAN_TIME: Duration = Duration::from_secs(2);
+
+/// How long the start waits for the store that replicas share, so that the first requests can use
+/// it.
+const STORE_TIME: Duration = Duration::from_millis(500);
 
 /// What was left when the service stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +45,9 @@ impl BoundService {
         let times = self.times;
         let stop_admin = CancellationToken::new();
         let stop_orphans = CancellationToken::new();
+        if let Some(shared) = &self.shared {
+            shared.store.up_within(STORE_TIME).await;
+        }
         let mut tasks = self.spawn_essential(&stop_admin, &stop_orphans);
         shutdown.enter(ShutdownPhase::Serving);
         let failed = tokio::select! {
@@ -114,6 +122,9 @@ impl BoundService {
                 keep_secret_current(file.clone(), egain.clone())
             });
         }
+        if let Some(shared) = &self.shared {
+            self.spawn_shared(shared, &mut background);
+        }
         let rules = self.live_rules.clone();
         background.keep("attachment rules", move || rules.clone().keep_fresh());
         let api = self.api.clone();
@@ -121,6 +132,27 @@ impl BoundService {
             api.clone().keep_callers_fresh()
         });
         background
+    }
+
+    /// The tasks that keep this replica and the others in step.
+    fn spawn_shared(&self, shared: &SharedParts, background: &mut BackgroundTasks) {
+        let store = shared.store.clone();
+        background.keep("shared store", move || store.clone().keep_connected());
+        let (egain, store) = (self.egain.clone(), shared.store.clone());
+        background.keep("shared budget", move || {
+            egain.clone().keep_shared(store.clone())
+        });
+        let (api, deletions) = (self.api.clone(), shared.deletions.clone());
+        background.keep("deletions of other replicas", move || {
+            api.clone().follow_deletions(deletions.feed())
+        });
+        let journal = shared.journal.clone();
+        background.keep("journal of orphans", move || journal.clone().keep_written());
+        let (egain, orphans) = (self.egain.clone(), self.orphans.clone());
+        let journal = shared.journal.clone();
+        background.keep("orphans of other replicas", move || {
+            take_over_orphans(egain.clone(), orphans.clone(), journal.clone())
+        });
     }
 }
 

@@ -9,7 +9,7 @@ use crate::media::{EXECUTABLE_PATTERNS, MediaPattern};
 use crate::net::egress_proxy::EgressProxy;
 use crate::net::server as listener;
 use crate::policy::UploadPolicy;
-use crate::{api, download, egain, storage, upload};
+use crate::{api, download, egain, shared_store, storage, upload};
 
 /// The config of every part of the service.
 pub struct ServiceConfigs {
@@ -29,6 +29,8 @@ pub struct ServiceConfigs {
     pub egain: egain::EgainConfig,
     /// Storage's client.
     pub storage: storage::StorageConfig,
+    /// What replicas share, if they do.
+    pub shared_store: Option<shared_store::SharedStoreConfig>,
 }
 
 impl Settings {
@@ -47,6 +49,18 @@ impl Settings {
             download: self.download_cache(),
             egain: self.egain.api(),
             storage: self.egain.storage(),
+            shared_store: self.shared_store(),
+        })
+    }
+
+    fn shared_store(&self) -> Option<shared_store::SharedStoreConfig> {
+        // Tenants that share a Redis differ in one of these.
+        let client = self.egain.client_id.as_deref().unwrap_or_default();
+        Some(shared_store::SharedStoreConfig {
+            url: self.cache.redis_url.clone()?,
+            seal_key: self.cache.seal_key.clone()?,
+            previous_seal_key: self.cache.previous_seal_key.clone(),
+            tenant: format!("{} {client}", self.egain.base_url),
         })
     }
 
@@ -150,6 +164,7 @@ impl Settings {
             capacity,
             safety_margin,
             negative_ttl,
+            ..
         } = self.cache;
         download::UrlCacheConfig {
             capacity,
@@ -175,6 +190,8 @@ impl section::EgainSection {
             credentials: self.credentials().expect("for_serve requires it"),
             assets: budgets.assets,
             other: budgets.other,
+            tenant: self.tenant_rates().expect("for_serve requires it"),
+            replicas: self.replicas,
             quota: budgets.quota,
             budget_wait: self.budget_wait,
             max_pause: self.max_pause,

@@ -218,6 +218,7 @@ impl Settings {
         self.server.compare_origins(self.auth.mode, errors);
         self.egain.compare(errors);
         self.limits.compare(errors);
+        self.cache.compare(errors);
     }
 
     /// Notes what the service can't do without.
@@ -225,6 +226,7 @@ impl Settings {
         self.egain.require(errors);
         self.auth.require(errors);
         self.jwt.require(self.auth.mode, errors);
+        self.cache.require(errors);
     }
 }
 

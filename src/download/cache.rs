@@ -13,7 +13,9 @@ use moka::{Expiry, sync};
 use tracing::Instrument;
 
 use super::known_asset::KnownAsset;
+use super::shared_entry::SharedEntry;
 use crate::egain::{Asset, EgainClient};
+use crate::shared_store::{SharedUrlLookup, SharedUrls, StoreLease};
 use crate::storage::StorageClient;
 use crate::telemetry::metrics::ServiceMetrics;
 use crate::types::asset::AssetId;
@@ -47,6 +49,19 @@ struct Entry {
     renewed: Option<Instant>,
 }
 
+impl Entry {
+    /// None where it can't be read.
+    fn of_another_replica(told: &[u8], left: Duration) -> Option<Self> {
+        let asset = SharedEntry::decode(told, left)?;
+        Some(Self {
+            asked: asset.requested(),
+            good_until: DualInstant::now() + left,
+            said: Ok(Arc::new(asset)),
+            renewed: None,
+        })
+    }
+}
+
 /// The cache of signed URLs.
 #[derive(Clone)]
 pub(super) struct UrlCache {
@@ -56,8 +71,31 @@ pub(super) struct UrlCache {
     dead: sync::Cache<AssetId, Instant>,
     egain: EgainClient,
     storage: StorageClient,
+    /// What other replicas have fetched, if they share it.
+    shared: Option<SharedUrls>,
     config: UrlCacheConfig,
     metrics: Arc<ServiceMetrics>,
+}
+
+/// Where a lookup found what it returned. Several lookups share one call, and each has its own.
+#[derive(Default)]
+struct LookupSource {
+    /// eGain was called for this one.
+    called: AtomicBool,
+    /// Another replica has fetched it.
+    shared: AtomicBool,
+}
+
+impl LookupSource {
+    fn name(&self) -> &'static str {
+        if self.called.load(Ordering::Relaxed) {
+            "miss"
+        } else if self.shared.load(Ordering::Relaxed) {
+            "shared_hit"
+        } else {
+            "coalesced"
+        }
+    }
 }
 
 struct UntilGone;
@@ -107,8 +145,17 @@ impl UrlCache {
             dead: dead.time_to_live(MARK_KEPT).build(),
             egain,
             storage,
+            shared: None,
             config,
             metrics,
+        }
+    }
+
+    /// With what other replicas have fetched behind it.
+    pub(super) fn sharing(self, urls: SharedUrls) -> Self {
+        Self {
+            shared: Some(urls),
+            ..self
         }
     }
 
@@ -192,20 +239,16 @@ impl UrlCache {
         principal: &Principal,
         after: Option<Instant>,
     ) -> Result<Arc<KnownAsset>, Error> {
-        let asked = AtomicBool::new(false);
-        let mut entry = self.ask_once(id, principal, after, &asked).await;
+        let source = LookupSource::default();
+        let mut entry = self.ask_once(id, principal, after, &source).await;
         let anothers_turn =
-            !asked.load(Ordering::Relaxed) && entry.said.as_ref().is_err_and(had_no_turn);
+            !source.called.load(Ordering::Relaxed) && entry.said.as_ref().is_err_and(had_no_turn);
         if anothers_turn || self.is_dead(id, &entry) {
             // Another caller's share was used up, which says nothing of this one's; or forgotten
             // under way.
-            entry = self.ask_once(id, principal, after, &asked).await;
+            entry = self.ask_once(id, principal, after, &source).await;
         }
-        self.count(if asked.into_inner() {
-            "miss"
-        } else {
-            "coalesced"
-        });
+        self.count(source.name());
         entry.said
     }
 
@@ -214,13 +257,15 @@ impl UrlCache {
         id: &AssetId,
         principal: &Principal,
         after: Option<Instant>,
-        asked: &AtomicBool,
+        source: &LookupSource,
     ) -> Entry {
         let ask = async {
-            asked.store(true, Ordering::Relaxed);
             match after {
-                Some(_) => self.replace(id, principal).await,
-                None => self.ask(id, principal).await,
+                Some(_) => {
+                    source.called.store(true, Ordering::Relaxed);
+                    self.replace(id, principal).await
+                }
+                None => self.find_or_ask(id, principal, source).await,
             }
         };
         self.entries
@@ -244,7 +289,50 @@ impl UrlCache {
             Some(old) if new.said.as_ref().is_err_and(|error| !is_negative(error)) => {
                 Entry { renewed, ..old }
             }
-            _ => Entry { renewed, ..new },
+            _ => {
+                self.publish(id, &new, None);
+                Entry { renewed, ..new }
+            }
+        }
+    }
+
+    /// What another replica has fetched, or is about to; else asks, and tells the other replicas.
+    async fn find_or_ask(
+        &self,
+        id: &AssetId,
+        principal: &Principal,
+        source: &LookupSource,
+    ) -> Entry {
+        let mut lease = None;
+        if let Some(shared) = &self.shared {
+            match shared.find(id).await {
+                SharedUrlLookup::Found { entry, left } => {
+                    if let Some(entry) = Entry::of_another_replica(&entry, left)
+                        && !self.is_dead(id, &entry)
+                    {
+                        source.shared.store(true, Ordering::Relaxed);
+                        return entry;
+                    }
+                }
+                SharedUrlLookup::Missing(own) => lease = Some(own),
+                SharedUrlLookup::Unknown => {}
+            }
+        }
+        source.called.store(true, Ordering::Relaxed);
+        let entry = self.ask(id, principal).await;
+        self.publish(id, &entry, lease);
+        entry
+    }
+
+    /// Tells the other replicas what was fetched, in the background. If that failed, the dropped
+    /// lease lets the next one try.
+    fn publish(&self, id: &AssetId, entry: &Entry, lease: Option<StoreLease>) {
+        if let (Some(shared), Ok(asset)) = (&self.shared, &entry.said) {
+            let (shared, id, asset) = (shared.clone(), id.clone(), asset.clone());
+            tokio::spawn(async move {
+                let told = SharedEntry::encode(&asset);
+                shared.publish(&id, &told, asset.time_left(), lease).await;
+            });
         }
     }
 

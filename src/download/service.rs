@@ -10,11 +10,12 @@ use super::early_deaths::EarlyDeaths;
 use super::known_asset::KnownAsset;
 use super::validators::{ClientValidators, ContentValidators};
 use crate::egain::EgainClient;
+use crate::shared_store::{AssetDeletion, SharedDeletions, SharedUrls};
 use crate::storage::StorageClient;
 use crate::telemetry::metrics::ServiceMetrics;
 use crate::types::asset::AssetId;
 use crate::types::caller::Principal;
-use crate::types::error::Error;
+use crate::types::error::{Error, ErrorCode};
 
 /// Everything a download needs.
 #[derive(Clone)]
@@ -23,6 +24,8 @@ pub struct DownloadService {
     pub(super) storage: StorageClient,
     pub(super) cache: UrlCache,
     pub(super) early_deaths: EarlyDeaths,
+    /// Where deletions are published, if there are other replicas to hear of them.
+    pub(super) deletions: Option<SharedDeletions>,
     pub(super) metrics: Arc<ServiceMetrics>,
 }
 
@@ -41,7 +44,17 @@ impl DownloadService {
             storage,
             cache,
             early_deaths,
+            deletions: None,
             metrics,
+        }
+    }
+
+    /// Shares URLs and deletions with other replicas.
+    pub fn sharing(self, urls: SharedUrls, deletions: SharedDeletions) -> Self {
+        Self {
+            cache: self.cache.sharing(urls),
+            deletions: Some(deletions),
+            ..self
         }
     }
 
@@ -87,8 +100,21 @@ impl DownloadService {
     /// Deletes the asset at eGain; its signed URL is forgotten at once.
     pub async fn delete(&self, id: &AssetId, principal: &Principal) -> Result<(), Error> {
         let deleted = self.egain.delete_asset(id, principal).await;
+        self.forget(id).await;
+        if let Some(deletions) = &self.deletions {
+            let is_gone = |fault: &Error| fault.code() == ErrorCode::NotFound;
+            let deletion = AssetDeletion {
+                id: id.clone(),
+                is_certain: deleted.as_ref().err().is_none_or(is_gone),
+            };
+            deletions.publish(&deletion).await;
+        }
+        deleted
+    }
+
+    /// An asset was deleted, here or at another replica.
+    pub async fn forget(&self, id: &AssetId) {
         self.cache.forget(id, Instant::now()).await;
         self.early_deaths.forget(id);
-        deleted
     }
 }

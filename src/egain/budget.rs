@@ -5,8 +5,10 @@
 //! once it has waited `max_wait`. No more calls than a burst are in flight at one time, and none
 //! during a pause (see [`circuit_breaker`]).
 
+mod call_bucket;
 mod circuit_breaker;
 mod fair_queue;
+mod shared_permits;
 #[cfg(test)]
 mod tests;
 mod token_bucket;
@@ -20,24 +22,32 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use prometheus::{Gauge, Histogram};
 use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use tracing::Instrument;
 
+use crate::shared_store::{BudgetReport, BudgetSize, SharedBudget};
 use crate::telemetry::metrics::ServiceMetrics;
 use crate::telemetry::traces::stage_span;
 use crate::types::caller::Principal;
 use crate::types::error::{Error, ErrorCode, Stage};
+use call_bucket::CallBucket;
 pub(super) use circuit_breaker::CallVerdict;
 use circuit_breaker::{BreakerEvent, CallGate, CircuitBreaker, PauseCause};
 pub(super) use fair_queue::CallKind;
 use fair_queue::{FairQueue, Waiter};
+use shared_permits::ReportDue;
 pub use token_bucket::CallRate;
-use token_bucket::TokenBucket;
 
 /// For how long a call without a response keeps the bucket from filling up: eGain has counted a
 /// slower call long before.
 const LONGEST_RESERVATION: Duration = Duration::from_secs(1);
+
+/// How long a call may wait for the store that replicas share, beside its wait in the queue.
+const STORE_WAIT: Duration = Duration::from_millis(60);
+
+/// Pause after a report that the store didn't respond to.
+const AFTER_FAILURE: Duration = Duration::from_millis(50);
 
 /// How long calls may wait.
 #[derive(Debug, Clone, Copy)]
@@ -58,13 +68,15 @@ pub(super) struct Budget {
     timer: tokio::sync::Mutex<()>,
     /// Notified when the timer has to be computed again.
     changed: Notify,
+    /// Notified when the store that replicas share may have to get a report.
+    reportable: Notify,
     waited: Histogram,
     left: Gauge,
     pause: Gauge,
 }
 
 struct State {
-    bucket: TokenBucket,
+    bucket: CallBucket,
     breaker: CircuitBreaker,
     queue: FairQueue,
     /// The numbers of the calls that were admitted and have not ended.
@@ -81,7 +93,7 @@ impl Budget {
         metrics: &ServiceMetrics,
     ) -> Arc<Self> {
         let state = State {
-            bucket: TokenBucket::full(rate, Instant::now()),
+            bucket: CallBucket::full(rate, Instant::now()),
             breaker: CircuitBreaker::new(limits.max_pause),
             queue: FairQueue::new(),
             in_flight: HashSet::new(),
@@ -93,6 +105,7 @@ impl Budget {
             state: Mutex::new(state),
             timer: tokio::sync::Mutex::default(),
             changed: Notify::new(),
+            reportable: Notify::new(),
             waited: metrics.upstream_budget_wait.with_label_values(&[routes]),
             left: metrics.upstream_budget_tokens.with_label_values(&[routes]),
             pause: metrics.upstream_pause.with_label_values(&[routes]),
@@ -105,7 +118,50 @@ impl Budget {
         let stopped = state.breaker.cause().is_some();
         self.left
             .set(if stopped { 0.0 } else { state.bucket.left(now) });
-        self.pause.set(state.breaker.left(now).as_secs_f64());
+        self.pause.set(state.pause_left(now).as_secs_f64());
+    }
+
+    /// Shares this budget with other replicas: takes permits from the store, and reports calls.
+    /// While the store can't be used, this replica's own share holds. Never returns.
+    pub(super) async fn keep_shared(&self, size: BudgetSize, mut store: SharedBudget) {
+        self.state.lock().share(size);
+        loop {
+            if !store.is_up() {
+                self.state.lock().bucket.lose_store(Instant::now());
+                self.admit_due();
+                store.changed().await;
+                continue;
+            }
+            let (due, report) = self.state.lock().report_due();
+            if let Some(report) = report {
+                let grant = store.exchange(size, &report).await;
+                let is_lost = grant.is_none();
+                let now = Instant::now();
+                self.state.lock().bucket.responded(&report, grant, now);
+                self.admit_due();
+                if is_lost {
+                    sleep(AFTER_FAILURE).await;
+                }
+                continue;
+            }
+            let due = async {
+                match due {
+                    ReportDue::At(due) => sleep_until(due).await,
+                    _ => pending().await,
+                }
+            };
+            tokio::select! {
+                () = due => {}
+                () = self.reportable.notified() => {}
+                () = store.changed() => {}
+            }
+        }
+    }
+
+    fn admit_due(&self) {
+        self.state.lock().admit_due();
+        // The timer has to be computed again.
+        self.changed.notify_one();
     }
 
     /// Waits for a permit to make one call for this principal. `stage` is the stage of the error if
@@ -120,8 +176,8 @@ impl Budget {
         stage: Stage,
     ) -> Result<CallPermit, Error> {
         let began = Instant::now();
-        let (mut permit, admitted) = self.enqueue(principal, kind, stage)?;
-        let queueing = timeout(self.max_wait, self.wait(admitted));
+        let (mut permit, admitted, store_wait) = self.enqueue(principal, kind, stage)?;
+        let queueing = timeout(self.max_wait + store_wait, self.wait(admitted));
         match queueing.instrument(stage_span!("budget")).await {
             Ok(true) => {}
             Ok(false) => return Err(down(self.pause_left(), stage)),
@@ -137,7 +193,7 @@ impl Budget {
 
     /// The rest of a pause: how long until the next call may be sent.
     pub(super) fn pause_left(&self) -> Duration {
-        self.state.lock().breaker.left(Instant::now())
+        self.state.lock().pause_left(Instant::now())
     }
 
     fn enqueue(
@@ -145,7 +201,7 @@ impl Budget {
         principal: &Principal,
         kind: CallKind,
         stage: Stage,
-    ) -> Result<(CallPermit, oneshot::Receiver<()>), Error> {
+    ) -> Result<(CallPermit, oneshot::Receiver<()>, Duration), Error> {
         let state = &mut *self.state.lock();
         let now = Instant::now();
         let expected = state.expected_wait(principal, kind);
@@ -161,6 +217,11 @@ impl Budget {
         let waiter = Waiter { number, admit };
         state.queue.join(principal, kind, waiter);
         state.admit_due();
+        let mut store_wait = Duration::ZERO;
+        if state.bucket.is_shared() {
+            self.reportable.notify_one();
+            store_wait = STORE_WAIT;
+        }
         let permit = CallPermit {
             budget: self.clone(),
             principal: principal.clone(),
@@ -169,7 +230,7 @@ impl Budget {
             progress: Progress::Queued,
             queued: Duration::ZERO,
         };
-        Ok((permit, admitted))
+        Ok((permit, admitted, store_wait))
     }
 
     /// Returns whether the call was admitted. If not, eGain is down and the queue was cleared.
@@ -186,6 +247,7 @@ impl Budget {
         let _driver = self.timer.lock().await;
         loop {
             let wait = self.state.lock().admit_due();
+            self.reportable.notify_one();
             let due = async {
                 match wait {
                     Some(wait) => sleep(wait).await,
@@ -254,8 +316,8 @@ impl State {
             return None;
         }
         match self.breaker.gate(now) {
-            CallGate::Open => Some(self.bucket.time_until(1, now)),
-            CallGate::Shut(pause) => Some(pause.max(self.bucket.time_until(1, now))),
+            CallGate::Open => Some(self.bucket.next_wait(now)),
+            CallGate::Shut(pause) => Some(pause.max(self.bucket.next_wait(now))),
             CallGate::Probing => None,
         }
     }
@@ -264,11 +326,39 @@ impl State {
     /// nothing.
     fn expected_wait(&mut self, principal: &Principal, kind: CallKind) -> Duration {
         let (now, ahead) = (Instant::now(), self.queue.ahead(principal, kind));
-        let refill = self.bucket.time_until(ahead + 1, now);
+        let refill = self.bucket.expected_wait(ahead + 1, now);
+        let refill = refill.max(self.bucket.pause_left(now));
         match self.breaker.gate(now) {
             CallGate::Shut(pause) => pause.max(refill),
             CallGate::Open | CallGate::Probing => refill,
         }
+    }
+
+    /// How long until the next call may be sent: by eGain's response to this replica, or to another
+    /// one.
+    fn pause_left(&self, now: Instant) -> Duration {
+        self.breaker.left(now).max(self.bucket.pause_left(now))
+    }
+
+    fn share(&mut self, size: BudgetSize) {
+        if self.bucket.shared_size().is_none() {
+            self.bucket.share(size, Instant::now());
+        }
+    }
+
+    /// When the store has to get a report, and that report if it is now.
+    fn report_due(&mut self) -> (ReportDue, Option<BudgetReport>) {
+        let now = Instant::now();
+        let waiting = match self.breaker.gate(now) {
+            CallGate::Open => self.queue.len(),
+            CallGate::Shut(Duration::ZERO) => self.queue.len().min(1),
+            CallGate::Shut(_) | CallGate::Probing => 0,
+        };
+        let room = self.bucket.burst().saturating_sub(self.in_flight.len());
+        let waiting = waiting.min(room);
+        let due = self.bucket.report_due(waiting, now);
+        let report = (due == ReportDue::Now).then(|| self.bucket.report(waiting, now));
+        (due, report.flatten())
     }
 
     /// Whether a call that arrives during an outage may probe whether it is over.
@@ -282,15 +372,15 @@ impl State {
         let Progress::Ended { verdict, committed } = progress else {
             self.breaker.withdrawn(number);
             match progress {
-                Progress::Queued => self.bucket.cancel(),
+                Progress::Queued => self.bucket.cancel(now),
                 Progress::Sent => self.bucket.commit(now),
                 _ => {}
             }
             return None;
         };
         match (verdict, committed) {
-            (CallVerdict::Unsent, true) => self.bucket.refund(),
-            (CallVerdict::Unsent, false) => self.bucket.cancel(),
+            (CallVerdict::Unsent, true) => self.bucket.refund(now),
+            (CallVerdict::Unsent, false) => self.bucket.cancel(now),
             (_, true) => {}
             (_, false) => self.bucket.commit(now),
         }
@@ -298,6 +388,9 @@ impl State {
             self.bucket.empty();
         }
         let event = self.breaker.ended(number, verdict, now);
+        if matches!(verdict, CallVerdict::TooMany(_)) {
+            self.bucket.tell_pause(self.breaker.left(now));
+        }
         if matches!(
             event,
             Some(BreakerEvent::Stopped {
@@ -365,6 +458,7 @@ impl CallPermit {
         self.progress = Progress::Committed;
         self.budget.state.lock().bucket.commit(Instant::now());
         self.budget.changed.notify_one();
+        self.budget.reportable.notify_one();
     }
 }
 
@@ -383,6 +477,7 @@ impl Drop for CallPermit {
         };
         // The next waiter may be due earlier now.
         self.budget.changed.notify_one();
+        self.budget.reportable.notify_one();
         if let Some(event) = event {
             self.budget.log(event);
         }

@@ -14,7 +14,7 @@ use http::StatusCode;
 use tracing::Instrument;
 
 use super::api_request::ApiRequest;
-use super::budget::{Budget, BudgetLimits, CallPermit, CallVerdict};
+use super::budget::{Budget, BudgetLimits, CallPermit, CallRate, CallVerdict};
 use super::call_error::CallError;
 use super::config::EgainConfig;
 use super::operation::EgainOperation;
@@ -22,6 +22,7 @@ use super::quota::{CallReservation, MonthlyUsage};
 use super::response::ApiResponse;
 use super::token::{AccessToken, AccessTokens, SignIn, TokenKeeper};
 use super::transport::{Transport, TransportError};
+use crate::shared_store::{BudgetSize, SharedStore};
 use crate::telemetry::metrics::ServiceMetrics;
 use crate::types::caller::Principal;
 use crate::types::error::Error;
@@ -34,6 +35,8 @@ pub(super) struct ApiClient {
     pub(super) tokens: AccessTokens,
     assets: Arc<Budget>,
     other: Arc<Budget>,
+    tenant: [CallRate; 2],
+    replicas: u32,
     usage: Option<Arc<MonthlyUsage>>,
     limits: BudgetLimits,
 }
@@ -75,6 +78,8 @@ impl ApiClient {
             tokens,
             assets: Budget::new(config.assets, limits, "assets", metrics),
             other: Budget::new(config.other, limits, "other", metrics),
+            tenant: config.tenant,
+            replicas: config.replicas,
             usage,
             limits,
         };
@@ -93,6 +98,25 @@ impl ApiClient {
                 usage.report();
             }
         });
+    }
+
+    /// Shares the budgets with other replicas. Never returns.
+    pub(super) async fn keep_shared(&self, store: &SharedStore) {
+        let [assets, other] = self.tenant.map(|rate| BudgetSize {
+            per_second: rate.per_second,
+            burst: rate.burst,
+            replicas: self.replicas,
+        });
+        let month = async {
+            if let Some(usage) = &self.usage {
+                usage.keep_shared(store.month()).await;
+            }
+        };
+        tokio::join!(
+            month,
+            self.assets.keep_shared(assets, store.budget("assets")),
+            self.other.keep_shared(other, store.budget("other")),
+        );
     }
 
     /// Sends a request, up to three times where that is safe and may help. Returns also how long it

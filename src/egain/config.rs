@@ -20,6 +20,11 @@ pub struct EgainConfig {
     pub assets: CallRate,
     /// Calls to all other routes.
     pub other: CallRate,
+    /// Calls of all replicas together to `/assets`, and to all other routes: where they share one
+    /// budget.
+    pub tenant: [CallRate; 2],
+    /// How many replicas there should be.
+    pub replicas: u32,
     /// Calls a month; none if there is no monthly quota.
     pub quota: Option<MonthlyQuota>,
     /// How long a call may queue for its budget.

@@ -19,6 +19,7 @@ use super::orphans::{OrphanQueue, UncommittedAsset};
 use super::plain_name;
 use super::response::ApiResponse;
 use super::token::{SignIn, TokenKeeper};
+use crate::shared_store::SharedStore;
 use crate::telemetry::metrics::ServiceMetrics;
 use crate::types::asset::{AssetId, ExpiringUrl, Sender};
 use crate::types::caller::Principal;
@@ -118,6 +119,11 @@ impl EgainClient {
         if let Some(keeper) = keeper {
             keeper.run().await;
         }
+    }
+
+    /// Shares the budgets of calls with other replicas. Never returns.
+    pub async fn keep_shared(self, store: SharedStore) {
+        self.api.keep_shared(&store).await;
     }
 
     /// Replaces the client secret or the fixed token, and signs in with the new one at once.
@@ -229,6 +235,18 @@ impl EgainClient {
         let request = ApiRequest::DeleteAsset(id.clone());
         self.api.send(&request, principal, identity).await?;
         Ok(())
+    }
+
+    /// Whether an asset was created and never got its bytes. None if eGain can't tell now.
+    pub(super) async fn has_no_bytes(&self, id: &AssetId) -> Option<bool> {
+        match self.get_asset_once(id, &Principal::Gateway).await {
+            Ok(_) => Some(false),
+            Err(error) => match error.code() {
+                ErrorCode::AssetPending => Some(true),
+                ErrorCode::NotFound => Some(false),
+                _ => None,
+            },
+        }
     }
 
     /// The same on the gateway's own behalf, and with one attempt only.

@@ -84,13 +84,16 @@ impl OrphanWorker {
     async fn attempt(&mut self, orphan: WaitingOrphan) {
         self.current = Some(orphan.clone());
         match self.egain.delete_orphan(&orphan.id).await {
-            Ok(()) => self.orphans.count("deleted"),
-            Err(failure) if failure.error.code() == ErrorCode::NotFound => {
-                self.orphans.count("deleted");
-            }
+            Ok(()) => self.deleted(&orphan),
+            Err(failure) if failure.error.code() == ErrorCode::NotFound => self.deleted(&orphan),
             Err(failure) => self.retry_or_give_up(orphan, &failure),
         }
         self.current = None;
+    }
+
+    fn deleted(&self, orphan: &WaitingOrphan) {
+        self.orphans.count("deleted");
+        self.orphans.settle(&orphan.id);
     }
 
     fn retry_or_give_up(&self, mut orphan: WaitingOrphan, failure: &CallError) {
@@ -111,6 +114,7 @@ impl OrphanWorker {
         }
         self.orphans.count("failed");
         self.orphans.remember(&id, code);
+        self.orphans.settle(&id);
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::Span;
 
+use crate::shared_store::OrphanJournal;
 use crate::telemetry::metrics::ServiceMetrics;
 use crate::types::asset::AssetId;
 
@@ -40,6 +41,8 @@ struct Shared {
     /// Notified when an asset was added.
     added: Notify,
     left: Mutex<VecDeque<Orphan>>,
+    /// Where the queue is written down, to outlive this process.
+    journal: Option<OrphanJournal>,
     metrics: Arc<ServiceMetrics>,
 }
 
@@ -63,11 +66,12 @@ pub(super) struct WaitingOrphan {
 
 impl OrphanQueue {
     /// An empty queue. Nothing is deleted until an `OrphanWorker` runs.
-    pub fn new(metrics: Arc<ServiceMetrics>) -> Self {
+    pub fn new(journal: Option<OrphanJournal>, metrics: Arc<ServiceMetrics>) -> Self {
         Self(Arc::new(Shared {
             delays: Mutex::default(),
             added: Notify::new(),
             left: Mutex::default(),
+            journal,
             metrics,
         }))
     }
@@ -80,6 +84,7 @@ impl OrphanQueue {
     /// Adds an asset without waiting: this is called from `Drop`, for example when a client
     /// disconnects. `span` is that of the request which left the asset.
     fn add(&self, id: AssetId, span: Span) {
+        self.journal(|journal| journal.orphaned(&id));
         let now = Instant::now();
         let orphan = WaitingOrphan {
             id,
@@ -91,6 +96,22 @@ impl OrphanQueue {
         match added {
             Ok(()) => self.0.added.notify_one(),
             Err(reason) => self.lose(&orphan, reason),
+        }
+    }
+
+    /// Adds an asset that another replica has left.
+    pub(super) fn take_over(&self, id: AssetId) {
+        self.add(id, Span::none());
+    }
+
+    /// An asset needs no deletion any more.
+    pub(super) fn settle(&self, id: &AssetId) {
+        self.journal(|journal| journal.settled(id));
+    }
+
+    fn journal(&self, write: impl FnOnce(&OrphanJournal)) {
+        if let Some(journal) = &self.0.journal {
+            write(journal);
         }
     }
 
@@ -186,6 +207,7 @@ pub struct UncommittedAsset {
 impl UncommittedAsset {
     /// Guards an asset that was just created, for the request whose span is the current one.
     pub fn new(id: AssetId, orphans: OrphanQueue) -> Self {
+        orphans.journal(|journal| journal.created(&id));
         Self {
             id: Some(id),
             span: Span::current(),
@@ -195,9 +217,12 @@ impl UncommittedAsset {
 
     /// The asset stays.
     pub fn commit(mut self) -> AssetId {
-        self.id
+        let id = self
+            .id
             .take()
-            .expect("only this method takes the id, and it consumes the asset")
+            .expect("only this method takes the id, and it consumes the asset");
+        self.orphans.settle(&id);
+        id
     }
 }
 

@@ -4,8 +4,9 @@
 //! A call counts if eGain has seen it: if it got a response or timed out, and not if no connection
 //! was made. The month is eGain's own, by the `Date` of its responses, unless that is implausible.
 //!
-//! Counted in memory, by this replica alone: a restart begins at zero. The number of calls before
-//! it isn't known, so this is a guard against surprises, not the tenant's bill.
+//! Replicas that share a store count together, and no restart forgets their calls. Without it each
+//! counts in memory, against its share of the quota, and a restart begins at zero. In either case
+//! this is a guard against surprises, not the tenant's bill.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,8 +18,11 @@ use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
 use prometheus::Gauge;
 use strum::{EnumCount, VariantArray};
+use tokio::sync::Notify;
+use tokio::time::{sleep, timeout};
 
 use super::operation::EgainOperation;
+use crate::shared_store::{SharedCallCount, SharedMonth};
 use crate::types::error::{Error, ErrorCode, Stage};
 
 /// The longest `Retry-After`: an operator may raise the quota before the month's end.
@@ -29,12 +33,18 @@ const MONTH: SignedDuration = SignedDuration::from_hours(31 * 24);
 /// Counts of this many months are stored: after a clock was wrong for a while, the right month's
 /// count still exists.
 const MONTHS: usize = 3;
+/// Calls are told to the other replicas this much later, several at once.
+const TOLD_AFTER: Duration = Duration::from_millis(200);
+/// How often the other replicas' calls are read if this one makes none.
+const READ_EVERY: Duration = Duration::from_secs(10);
 
 /// How many calls a month allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MonthlyQuota {
-    /// Calls of each method, at least 1.
+    /// Calls of each method that this replica may make, at least 1.
     pub calls: u64,
+    /// Calls of each method that all replicas may make together, where they count together.
+    pub tenant_calls: u64,
     /// Whether calls above it are refused; if not, they are only logged.
     pub enforced: bool,
 }
@@ -43,6 +53,8 @@ pub struct MonthlyQuota {
 pub(super) struct MonthlyUsage {
     quota: MonthlyQuota,
     counts: Mutex<CallCounts>,
+    /// Notified when a call was counted.
+    counted: Notify,
     assets: Gauge,
     other: Gauge,
 }
@@ -51,8 +63,18 @@ struct CallCounts {
     clock: EgainClock,
     /// By the month's first day.
     calls: BTreeMap<Date, Calls>,
+    /// What is known of all replicas' calls.
+    shared: Option<SharedCalls>,
     /// Calls that are in flight, which may yet count.
     in_flight: Calls,
+}
+
+/// All replicas' calls in a month.
+struct SharedCalls {
+    month: Date,
+    /// Those of this replica that are in the total.
+    told: Calls,
+    total: Calls,
 }
 
 /// A number of calls for each operation.
@@ -91,11 +113,13 @@ impl MonthlyUsage {
         let counts = CallCounts {
             clock: EgainClock::default(),
             calls: BTreeMap::new(),
+            shared: None,
             in_flight: Calls::default(),
         };
         Arc::new(Self {
             quota,
             counts: Mutex::new(counts),
+            counted: Notify::new(),
             assets,
             other,
         })
@@ -134,7 +158,7 @@ impl MonthlyUsage {
             };
             *most = calls[*operation as usize].max(*most);
         }
-        let quota = self.quota.calls as f64;
+        let quota = self.limit(&counts, Timestamp::now()) as f64;
         self.assets.set(assets as f64 / quota);
         self.other.set(other as f64 / quota);
     }
@@ -149,9 +173,54 @@ impl MonthlyUsage {
         if let Some(date) = date {
             counts.clock.update(date, ours);
         }
-        let calls = counts.count(operation, ours);
+        counts.count(operation, ours);
+        let calls = counts.this_month(ours)[operation as usize];
+        let limit = self.limit(&counts, ours);
         drop(counts);
-        self.warn(operation, calls);
+        self.counted.notify_one();
+        self.warn(operation, calls.saturating_sub(1), calls, limit);
+    }
+
+    /// The quota that holds: the tenant's where all replicas' calls are known.
+    fn limit(&self, counts: &CallCounts, ours: Timestamp) -> u64 {
+        let month = first_day(counts.clock.now(ours));
+        if counts.shared_in(month).is_some() {
+            self.quota.tenant_calls
+        } else {
+            self.quota.calls
+        }
+    }
+
+    /// Counts together with other replicas. Never returns.
+    pub(super) async fn keep_shared(&self, mut store: SharedMonth) {
+        loop {
+            store.up().await;
+            let (month, counts) = self.counts.lock().to_tell(Timestamp::now());
+            let name = month.strftime("%Y-%m").to_string();
+            if let Some(totals) = store.exchange(&name, &counts).await {
+                self.learn(month, &counts, &totals);
+            }
+            let _counted_or_time_to_look = timeout(READ_EVERY, self.counted.notified()).await;
+            sleep(TOLD_AFTER).await;
+        }
+    }
+
+    fn learn(&self, month: Date, told: &[SharedCallCount], totals: &[u64]) {
+        let mut counts = self.counts.lock();
+        let now = Timestamp::now();
+        let before = counts.this_month(now);
+        let of = |number: &dyn Fn(usize) -> u64| std::array::from_fn(number);
+        counts.shared = Some(SharedCalls {
+            month,
+            told: of(&|operation| told[operation].made),
+            total: of(&|operation| totals[operation]),
+        });
+        let (after, limit) = (counts.this_month(now), self.limit(&counts, now));
+        drop(counts);
+        for operation in EgainOperation::VARIANTS {
+            let at = *operation as usize;
+            self.warn(*operation, before[at], after[at], limit);
+        }
     }
 
     fn authorize(
@@ -162,7 +231,7 @@ impl MonthlyUsage {
     ) -> Result<(), Error> {
         let counted = counts.this_month(ours)[operation as usize];
         let calls = counted + counts.in_flight[operation as usize];
-        if !self.quota.enforced || calls < self.quota.calls {
+        if !self.quota.enforced || calls < self.limit(counts, ours) {
             return Ok(());
         }
         let detail = "this month's quota of eGain calls is used up: wait for the next month \
@@ -172,13 +241,10 @@ impl MonthlyUsage {
         Err(error.with_retry_after(wait))
     }
 
-    fn warn(&self, operation: EgainOperation, calls: u64) {
-        let MonthlyQuota {
-            calls: quota,
-            enforced,
-        } = self.quota;
-        if let Some(percent) = mark(calls, quota) {
-            let operation = operation.name();
+    /// Logs a mark that was passed.
+    fn warn(&self, operation: EgainOperation, before: u64, calls: u64, quota: u64) {
+        if let Some(percent) = mark(before, calls, quota) {
+            let (operation, enforced) = (operation.name(), self.quota.enforced);
             tracing::warn!(
                 operation,
                 quota,
@@ -193,14 +259,35 @@ impl MonthlyUsage {
 impl CallCounts {
     fn this_month(&self, ours: Timestamp) -> Calls {
         let month = first_day(self.clock.now(ours));
-        self.calls.get(&month).copied().unwrap_or_default()
+        let own = self.calls.get(&month).copied().unwrap_or_default();
+        match self.shared_in(month) {
+            Some(SharedCalls { told, total, .. }) => {
+                std::array::from_fn(|at| total[at] + own[at].saturating_sub(told[at]))
+            }
+            None => own,
+        }
     }
 
-    fn count(&mut self, operation: EgainOperation, ours: Timestamp) -> u64 {
+    fn shared_in(&self, month: Date) -> Option<&SharedCalls> {
+        self.shared.as_ref().filter(|shared| shared.month == month)
+    }
+
+    /// This month, and what the other replicas have to know of it.
+    fn to_tell(&self, ours: Timestamp) -> (Date, Vec<SharedCallCount>) {
         let month = first_day(self.clock.now(ours));
-        let calls = &mut self.calls.entry(month).or_default()[operation as usize];
-        *calls += 1;
-        let calls = *calls;
+        let own = self.calls.get(&month).copied().unwrap_or_default();
+        let shared = self.shared_in(month);
+        let count = |at: usize| SharedCallCount {
+            made: own[at],
+            told: shared.map_or(0, |shared| shared.told[at]),
+            total: shared.map_or(0, |shared| shared.total[at]),
+        };
+        (month, (0..EgainOperation::COUNT).map(count).collect())
+    }
+
+    fn count(&mut self, operation: EgainOperation, ours: Timestamp) {
+        let month = first_day(self.clock.now(ours));
+        self.calls.entry(month).or_default()[operation as usize] += 1;
         while self.calls.len() > MONTHS {
             // The month that is furthest from now comes from a wrong clock, or is the oldest.
             let distance = |other: &Date| (other.duration_since(month)).abs();
@@ -209,7 +296,6 @@ impl CallCounts {
             self.calls
                 .remove(&furthest.expect("there is more than one"));
         }
-        calls
     }
 }
 
@@ -232,11 +318,12 @@ impl Drop for CallReservation {
     }
 }
 
-/// The percentage that is logged, at the one call that reaches it.
-fn mark(calls: u64, quota: u64) -> Option<u8> {
-    if calls == quota {
+/// The percentage that is logged: the last one that was reached between two counts.
+fn mark(before: u64, calls: u64, quota: u64) -> Option<u8> {
+    let passed = |mark: u64| before < mark && mark <= calls;
+    if passed(quota) {
         Some(100)
-    } else if calls == quota - quota / 5 {
+    } else if passed(quota - quota / 5) {
         Some(80)
     } else {
         None
@@ -271,7 +358,12 @@ mod tests {
     fn usage(calls: u64, enforced: bool) -> Arc<MonthlyUsage> {
         let gauges = ServiceMetrics::new().upstream_quota_used;
         let [assets, other] = ["assets", "other"].map(|routes| gauges.with_label_values(&[routes]));
-        MonthlyUsage::new(MonthlyQuota { calls, enforced }, assets, other)
+        let quota = MonthlyQuota {
+            calls,
+            tenant_calls: 10 * calls,
+            enforced,
+        };
+        MonthlyUsage::new(quota, assets, other)
     }
 
     fn at(time: &str) -> Timestamp {
@@ -380,11 +472,35 @@ mod tests {
     fn each_mark_is_logged_once() {
         let marks = |quota| {
             (1..=2 * quota)
-                .filter_map(|calls| Some((calls, mark(calls, quota)?)))
+                .filter_map(|calls| Some((calls, mark(calls - 1, calls, quota)?)))
                 .collect::<Vec<_>>()
         };
         assert_eq!(marks(1000), [(800, 80), (1000, 100)]);
         assert_eq!(marks(1), [(1, 100)]);
+        assert_eq!(mark(0, 2000, 1000), Some(100), "others made most of them");
+    }
+
+    #[test]
+    fn all_replicas_calls_count_against_the_tenants_quota() {
+        let usage = usage(2, true);
+        (0..2).for_each(|_| usage.reserve(CreateAsset).unwrap().count(None));
+        assert!(usage.reserve(CreateAsset).is_err(), "it is alone");
+        let (month, counts) = usage.counts.lock().to_tell(Timestamp::now());
+        let at = CreateAsset as usize;
+        assert_eq!((counts[at].made, counts[at].told), (2, 0));
+        let mut totals = [0; EgainOperation::COUNT];
+        totals[at] = 18;
+        usage.learn(month, &counts, &totals);
+        usage.reserve(CreateAsset).unwrap().count(None);
+        let (_, counts) = usage.counts.lock().to_tell(Timestamp::now());
+        let told = SharedCallCount {
+            made: 3,
+            told: 2,
+            total: 18,
+        };
+        assert_eq!(counts[at], told);
+        usage.reserve(CreateAsset).unwrap().count(None);
+        assert!(usage.reserve(CreateAsset).is_err(), "20 of 20");
     }
 
     #[test]

@@ -160,9 +160,12 @@ table! {
     /// Seconds since the attachment rules of the account that was read longest ago were read from
     /// eGain; 0 for none.
     rules_age: Gauge "rules_age_seconds" [],
+    /// 1 while the store that replicas share can be used; 0 also where there is none.
+    shared_store_up: IntGauge "shared_store_up" [],
     /// 1 from the moment that the service begins to shut down.
     draining: IntGauge "draining" [],
-    /// Lookups in the cache of signed URLs: `hit`, `miss`, `coalesced`.
+    /// Lookups in the cache of signed URLs: `hit`, `miss`, `coalesced`, and `shared_hit` for what
+    /// another replica has fetched.
     url_cache_requests: IntCounterVec "url_cache_requests_total" ["result"],
     /// Signed URLs that storage refused before their expiry.
     url_early_death: IntCounter "url_early_death_total" [],
@@ -244,7 +247,7 @@ impl Default for ServiceMetrics {
 impl ServiceMetrics {
     /// A rate that is alerted on must be there before the first event.
     fn begin_at_zero(&self) {
-        for result in ["hit", "miss", "coalesced"] {
+        for result in ["hit", "miss", "coalesced", "shared_hit"] {
             self.url_cache_requests.with_label_values(&[result]);
         }
         for result in ["deleted", "failed", "lost"] {

@@ -12,6 +12,7 @@ use http::HeaderMap;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::fields::UploadMetadata;
@@ -19,6 +20,7 @@ use super::length_source::LengthSource;
 use super::parsed::ParsedUpload;
 use super::receipt::{UploadReceipt, UploadTiming};
 use crate::body::digest::Sha256Sum;
+use crate::shared_store::{SharedKeyLookup, SharedKeys, StoreLease};
 use crate::types::asset::{AssetId, Sender};
 use crate::types::caller::AuthenticatedCaller;
 use crate::types::error::{Error, ErrorCode, Stage};
@@ -111,7 +113,11 @@ fn hash<const N: usize>(texts: [Option<&str>; N]) -> Sha256Sum {
 
 /// The keys of uploads in flight, and the responses that were given.
 #[derive(Clone)]
-pub(super) struct IdempotencyStore(Arc<StoreState>);
+pub(super) struct IdempotencyStore {
+    state: Arc<StoreState>,
+    /// Those of all replicas, if they share them.
+    shared: Option<SharedKeys>,
+}
 
 struct StoreState {
     done: Cache<IdempotencyKey, Arc<IdempotencyRecord>>,
@@ -133,7 +139,53 @@ pub(super) struct IdempotencyRecord {
     ends: [u16; 3],
 }
 
+/// A record as replicas tell it each other.
+#[derive(Serialize, Deserialize)]
+struct SharedRecord {
+    metadata: Sha256Sum,
+    sum: Sha256Sum,
+    size: u64,
+    sender: String,
+    length_source: String,
+    id: String,
+    channel: String,
+    name: String,
+    content_type: String,
+}
+
 impl IdempotencyRecord {
+    fn encode(&self) -> Vec<u8> {
+        let record = SharedRecord {
+            metadata: self.metadata,
+            sum: self.sum,
+            size: self.size,
+            sender: self.sender.name().to_owned(),
+            length_source: self.length_source.name().to_owned(),
+            id: self.text(0).to_owned(),
+            channel: self.text(1).to_owned(),
+            name: self.text(2).to_owned(),
+            content_type: self.text(3).to_owned(),
+        };
+        serde_json::to_vec(&record).expect("it has string keys")
+    }
+
+    /// None if it can't be read.
+    fn decode(text: &[u8]) -> Option<Self> {
+        let record: SharedRecord = serde_json::from_slice(text).ok()?;
+        let receipt = UploadReceipt {
+            id: AssetId::parse(&record.id)?,
+            channel: record.channel,
+            name: record.name,
+            content_type: record.content_type,
+            size: record.size,
+            sender: Sender::parse(&record.sender)?,
+            length_source: record.length_source.parse().ok()?,
+            sha256: None,
+            timing: UploadTiming::default(),
+        };
+        Some(Self::new(record.metadata, record.sum, &receipt))
+    }
+
     fn new(metadata: Sha256Sum, sum: Sha256Sum, receipt: &UploadReceipt) -> Self {
         let UploadReceipt {
             id,
@@ -210,9 +262,11 @@ pub(super) enum IdempotencyLookup {
 
 /// Holds the key of an upload in flight; releases it when dropped.
 pub(super) struct IdempotencyGuard {
-    store: Arc<StoreState>,
+    store: IdempotencyStore,
     key: IdempotencyKey,
     metadata: Sha256Sum,
+    /// The key among all replicas. None where it couldn't be taken there.
+    lease: Option<StoreLease>,
 }
 
 impl IdempotencyStore {
@@ -225,25 +279,71 @@ impl IdempotencyStore {
         let deleted = Cache::builder()
             .max_capacity(config.capacity)
             .time_to_live(config.ttl);
-        Self(Arc::new(StoreState {
+        let state = StoreState {
             done: done.eviction_policy(EvictionPolicy::lru()).build(),
             in_flight: Mutex::default(),
             deleted: deleted.eviction_policy(EvictionPolicy::lru()).build(),
-        }))
+        };
+        Self {
+            state: Arc::new(state),
+            shared: None,
+        }
     }
 
-    /// Takes the key, or returns the record of its first attempt.
-    pub(super) fn begin(
+    /// With the keys of all replicas behind its own.
+    pub(super) fn sharing(self, keys: SharedKeys) -> Self {
+        Self {
+            shared: Some(keys),
+            ..self
+        }
+    }
+
+    /// Takes the key, at this replica and then among all, or returns the record of its first
+    /// attempt. Where the replicas can't be asked, this one decides alone.
+    pub(super) async fn begin(
+        &self,
+        key: IdempotencyKey,
+        fingerprint: UploadFingerprint,
+    ) -> Result<IdempotencyLookup, Error> {
+        let mut guard = match self.begin_here(key, fingerprint)? {
+            IdempotencyLookup::Fresh(guard) => guard,
+            done => return Ok(done),
+        };
+        let Some(shared) = &self.shared else {
+            return Ok(IdempotencyLookup::Fresh(guard));
+        };
+        let mut lookup = shared.begin(&key.0).await;
+        if let Some(record) = done_elsewhere(&lookup) {
+            if !shared.is_deleted(&record.id()).await {
+                if fingerprint.differs_from(&record) {
+                    return Err(another_file());
+                }
+                return Ok(IdempotencyLookup::Done(Arc::new(record)));
+            }
+            shared.free(&key.0).await;
+            lookup = shared.begin(&key.0).await;
+        }
+        match lookup {
+            SharedKeyLookup::Fresh(lease) => guard.lease = Some(lease),
+            SharedKeyLookup::InFlight => return Err(in_progress()),
+            // Recorded by a release that this one can't read, or since a moment ago.
+            SharedKeyLookup::Done { .. } | SharedKeyLookup::Unknown => {}
+        }
+        Ok(IdempotencyLookup::Fresh(guard))
+    }
+
+    /// As [`Self::begin`], at this replica alone.
+    fn begin_here(
         &self,
         key: IdempotencyKey,
         fingerprint: UploadFingerprint,
     ) -> Result<IdempotencyLookup, Error> {
         // Locked until this returns: an upload that completes meanwhile is recorded first and
         // releases its key afterwards, so that its key is never free in between.
-        let mut in_flight = self.0.in_flight.lock();
-        let record = self.0.done.get(&key);
+        let mut in_flight = self.state.in_flight.lock();
+        let record = self.state.done.get(&key);
         if let Some(record) = record
-            && !self.0.deleted.contains_key(&record.id())
+            && !self.state.deleted.contains_key(&record.id())
         {
             if fingerprint.differs_from(&record) {
                 return Err(another_file());
@@ -251,22 +351,19 @@ impl IdempotencyStore {
             return Ok(IdempotencyLookup::Done(record));
         }
         if !in_flight.insert(key) {
-            let detail =
-                "an upload with this Idempotency-Key is still in progress: wait for its response";
-            let code = ErrorCode::IdempotencyInProgress;
-            let error = Error::caller(code, Stage::Admit, detail);
-            return Err(error.with_retry_after(Duration::from_secs(1)));
+            return Err(in_progress());
         }
         Ok(IdempotencyLookup::Fresh(IdempotencyGuard {
-            store: self.0.clone(),
+            store: self.clone(),
             key,
             metadata: fingerprint.metadata,
+            lease: None,
         }))
     }
 
     /// An asset was deleted: keys that lead to it are free.
     pub(super) fn forget(&self, id: &AssetId) {
-        self.0.deleted.insert(id.clone(), ());
+        self.state.deleted.insert(id.clone(), ());
     }
 }
 
@@ -274,6 +371,20 @@ impl IdempotencyStore {
 /// bound in bytes, too.
 fn weight(_: &IdempotencyKey, record: &Arc<IdempotencyRecord>) -> u32 {
     1 + (record.texts.len() / 512) as u32
+}
+
+/// The record of an upload at another replica, if it can be read.
+fn done_elsewhere(lookup: &SharedKeyLookup) -> Option<IdempotencyRecord> {
+    match lookup {
+        SharedKeyLookup::Done { record } => IdempotencyRecord::decode(record),
+        _ => None,
+    }
+}
+
+fn in_progress() -> Error {
+    let detail = "an upload with this Idempotency-Key is still in progress: wait for its response";
+    let code = ErrorCode::IdempotencyInProgress;
+    Error::caller(code, Stage::Admit, detail).with_retry_after(Duration::from_secs(1))
 }
 
 /// The key was used before, and not for this.
@@ -284,15 +395,18 @@ pub(super) fn another_file() -> Error {
 
 impl IdempotencyGuard {
     /// The file is stored: from now on a request with the key gets this receipt.
-    pub(super) fn complete(self, receipt: &UploadReceipt, sum: Sha256Sum) {
+    pub(super) fn complete(mut self, receipt: &UploadReceipt, sum: Sha256Sum) {
         let record = IdempotencyRecord::new(self.metadata, sum, receipt);
-        self.store.done.insert(self.key, Arc::new(record));
+        if let Some(shared) = &self.store.shared {
+            shared.complete(&self.key.0, &record.encode(), self.lease.take());
+        }
+        self.store.state.done.insert(self.key, Arc::new(record));
     }
 }
 
 impl Drop for IdempotencyGuard {
     fn drop(&mut self) {
-        self.store.in_flight.lock().remove(&self.key);
+        self.store.state.in_flight.lock().remove(&self.key);
     }
 }
 
@@ -336,7 +450,7 @@ mod tests {
         size: Option<u64>,
     ) -> Result<IdempotencyLookup, ErrorCode> {
         store
-            .begin(
+            .begin_here(
                 IdempotencyKey(hash([Some(caller), Some("k")])),
                 fingerprint(name, size),
             )
@@ -391,6 +505,7 @@ mod tests {
             receipt(7),
             IdempotencyRecord::new([0; 32], [1; 32], &receipt(7)),
         );
+        let record = IdempotencyRecord::decode(&record.encode()).unwrap();
         let again = record.receipt(true);
         assert_eq!(
             (&again.id, &again.name, &again.content_type),

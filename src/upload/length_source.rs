@@ -1,7 +1,7 @@
 //! How the gateway knew a file's length.
 
 /// How the length was known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::IntoStaticStr)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, strum::EnumString, strum::IntoStaticStr)]
 #[strum(serialize_all = "lowercase")]
 pub enum LengthSource {
     /// The caller declared it.

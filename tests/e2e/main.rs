@@ -4,6 +4,7 @@
 mod connections;
 mod downloads;
 mod operations;
+mod replicas;
 mod support;
 mod uploads;
 mod upstream;

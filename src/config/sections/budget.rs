@@ -41,6 +41,7 @@ fn quota(settings: &EgainSection) -> Option<MonthlyQuota> {
     };
     Some(MonthlyQuota {
         calls: (calls / u64::from(settings.replicas.max(1))).max(1),
+        tenant_calls: calls,
         enforced: settings.enforce_quota,
     })
 }
@@ -48,31 +49,30 @@ fn quota(settings: &EgainSection) -> Option<MonthlyQuota> {
 impl EgainSection {
     /// The calls that one replica may make; nothing without a plan and a rate.
     pub(in crate::config) fn budgets(&self) -> Option<CallBudgets> {
-        CallBudgets::resolve(self)
+        let [assets, other] = self.tenant_rates()?;
+        Some(CallBudgets {
+            assets: share(assets, self.replicas),
+            other: share(other, self.replicas),
+            quota: quota(self),
+        })
     }
-}
 
-impl CallBudgets {
-    /// The plan's rates, with what the settings say more exactly, as one replica's share.
-    fn resolve(settings: &EgainSection) -> Option<Self> {
-        let plan = settings.plan.map(Plan::rates);
-        let assets = match (settings.rate, plan) {
-            (Some(per_second), _) => rate(per_second, settings.burst),
+    /// The calls that all replicas may make together, to `/assets` and to all other routes: the
+    /// plan's rates, with what the settings say more exactly.
+    pub(in crate::config) fn tenant_rates(&self) -> Option<[CallRate; 2]> {
+        let plan = self.plan.map(Plan::rates);
+        let assets = match (self.rate, plan) {
+            (Some(per_second), _) => rate(per_second, self.burst),
             (None, Some((assets, _))) => assets,
             (None, None) => return None,
         };
-        let other_burst = settings.other_burst.or(settings.burst);
-        let other = match (settings.other_rate.or(settings.rate), plan) {
+        let other_burst = self.other_burst.or(self.burst);
+        let other = match (self.other_rate.or(self.rate), plan) {
             (Some(per_second), _) => rate(per_second, other_burst),
             (None, Some((_, other))) => other,
             (None, None) => return None,
         };
-        let replicas = settings.replicas;
-        Some(Self {
-            assets: share(assets, replicas),
-            other: share(other, replicas),
-            quota: quota(settings),
-        })
+        Some([assets, other])
     }
 }
 

@@ -57,13 +57,14 @@ section! {
         /// Calls to all other routes at one time; needs a rate.
         other_burst: Option<u32> => "egain.burst, else the plan's, or the rate rounded up"
             where if_set(within(1, 100_000));
-        /// Calls of each method that a calendar month (UTC) allows, 1 to 1000000000000; a restart
-        /// forgets those that were made.
+        /// Calls of each method that a calendar month (UTC) allows, 1 to 1000000000000; without
+        /// cache.redis_url a restart forgets those that were made.
         monthly_quota: Option<u64> => "the plan's, or none"
             where if_set(within(1, 1_000_000_000_000));
         /// Whether calls above the quota are refused; otherwise they are only logged.
         enforce_quota: bool = "false";
-        /// Among how many replicas the rates and the quota are divided, 1 to 1000.
+        /// Among how many replicas the rates and the quota are divided, 1 to 1000; with
+        /// cache.redis_url only while Redis is lost.
         replicas: u32 = "1" where within(1, 1000);
         /// How long a call may queue for the budget before 503.
         budget_wait: Duration = "5s" where within(Duration::ZERO, LONGEST_PATIENCE);

@@ -239,13 +239,9 @@ fn a_broken_files_settings_are_not_reported_as_missing() {
 fn keys_of_later_versions_are_unknown() {
     let told = mistakes(
         "[download]\ncompress = true\n",
-        &[
-            ("ASSET_GATEWAY_CACHE__REDIS_URL", "x"),
-            ("ASSET_GATEWAY_LINKS__KEY", "x"),
-        ],
+        &[("ASSET_GATEWAY_LINKS__KEY", "x")],
     );
     let expected = [
-        "ASSET_GATEWAY_CACHE__REDIS_URL: unknown key",
         "ASSET_GATEWAY_LINKS__KEY: unknown key",
         "download.compress: unknown key",
     ];
@@ -667,4 +663,33 @@ fn a_slip_of_the_pen_is_no_setting() {
             );
         }
     }
+}
+
+/// 32 bytes in base64.
+const SEAL_KEY: &str = "c2VhbCBrZXkgb2YgdGhlIHRlc3RzLCAzMiBieXRlcyE=";
+
+#[test]
+fn a_redis_needs_a_key_to_seal_with() {
+    let url = ("ASSET_GATEWAY_CACHE__REDIS_URL", "redis://127.0.0.1");
+    assert!(mistakes("", &[url]).contains("cache.seal_key: not set"));
+    let key = ("ASSET_GATEWAY_CACHE__SEAL_KEY", SEAL_KEY);
+    let settings = load("", &[url, key]).unwrap();
+    let shown = settings.render();
+    assert!(shown.contains("redis_url = \"[hidden]\"") && !shown.contains(SEAL_KEY));
+    let again = load(&shown, &[]).unwrap();
+    let mut errors = ErrorCollector::default();
+    again.require(&mut errors);
+    let told = errors.into_result(()).unwrap_err().to_string();
+    assert!(told.contains(r#"cache.redis_url: is "[hidden]""#), "{told}");
+}
+
+#[test]
+fn a_redis_url_with_a_mistake_isnt_shown() {
+    for bad in ["http://:hunter2@redis", "redis://:hunter2@a:1,b:2"] {
+        let told = mistakes("", &[("ASSET_GATEWAY_CACHE__REDIS_URL", bad)]);
+        assert!(told.contains("Sentinel and Cluster"), "{told}");
+        assert!(!told.contains("hunter2"), "{told}");
+    }
+    let told = mistakes("", &[("ASSET_GATEWAY_CACHE__SEAL_KEY", "hunter2")]);
+    assert!(told.contains("32 bytes in base64") && !told.contains("hunter2"));
 }

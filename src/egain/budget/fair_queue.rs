@@ -64,6 +64,11 @@ impl FairQueue {
         self.kinds.iter().all(CallerQueues::is_empty)
     }
 
+    pub(super) fn len(&self) -> usize {
+        let callers = self.kinds.iter().flatten();
+        callers.map(|queue| queue.waiting.len()).sum()
+    }
+
     /// How many calls would go before one that joined now, if no other call joined after it.
     pub(super) fn ahead(&self, principal: &Principal, kind: CallKind) -> usize {
         let callers = &self.kinds[kind as usize];

@@ -89,6 +89,12 @@ impl TokenBucket {
         self.tokens = 0.0;
     }
 
+    /// There are no more calls than these.
+    pub(super) fn limit(&mut self, calls: f64, now: Instant) {
+        self.fill(now);
+        self.tokens = self.tokens.min(calls);
+    }
+
     fn fill(&mut self, now: Instant) {
         let earned =
             now.saturating_duration_since(self.filled).as_secs_f64() * self.rate.per_second;

@@ -7,6 +7,7 @@ pub(crate) mod fake_storage;
 pub(crate) mod gateway;
 pub(crate) mod late_egain;
 pub(crate) mod raw_client;
+pub(crate) mod redis;
 pub(crate) mod refusal;
 pub(crate) mod secret_canary;
 pub(crate) mod trace_collector;
