@@ -5,15 +5,17 @@
 //! never use the gateway's own upload path, or it would share its mistakes and prove nothing.
 //!
 //! Tests in other languages reach the handle's powers over HTTP: `POST /_sandbox/faults` takes a
-//! [`Fault`] or a list of them, `POST /_sandbox/oddities` a list of [`ResponseOddity`]s, `GET
-//! /_sandbox/stats` gives the [`SandboxStats`], `POST /_sandbox/reset` forgets everything but
-//! tokens, and `POST /_sandbox/channels` takes a channel in place of the one with its id.
+//! [`Fault`] or a list of them, `DELETE` there forgets those still to come, `POST
+//! /_sandbox/oddities` takes a list of [`ResponseOddity`]s, `GET /_sandbox/stats` gives the
+//! [`SandboxStats`], `POST /_sandbox/reset` forgets everything but tokens, and `POST
+//! /_sandbox/channels` takes a channel in place of the one with its id.
 
 mod accounts;
 mod admission;
 mod asset_store;
 pub mod asset_view;
 mod assets;
+pub mod call_log;
 mod channel_store;
 mod channels;
 mod clock;
@@ -24,6 +26,7 @@ mod download;
 pub mod faults;
 mod file;
 mod file_writer;
+mod handle;
 pub mod limits;
 pub mod oddities;
 mod operation;
@@ -57,6 +60,7 @@ use crate::net::server::{self, ShutdownTokens};
 use asset_view::AssetView;
 use config::SandboxConfig;
 use faults::Fault;
+pub use handle::SandboxHandle;
 use oddities::ResponseOddity;
 use state::SandboxState;
 use stats::SandboxStats;
@@ -163,6 +167,11 @@ impl Sandbox {
     /// Lets something go wrong, after the faults that were set before.
     pub fn fault(&self, fault: Fault) {
         self.state.faults.add(fault);
+    }
+
+    /// For what looks in and doesn't own it.
+    pub fn handle(&self) -> SandboxHandle {
+        SandboxHandle(self.state.clone())
     }
 
     /// Responds in these odd forms, and no others, from now on.

@@ -32,6 +32,12 @@ pub(super) async fn add_faults(state: &SandboxState, request: Request<Incoming>)
     }
 }
 
+/// `DELETE /_sandbox/faults`: forgets those that are still to come.
+pub(super) fn clear_faults(state: &SandboxState) -> SandboxReply {
+    state.faults.clear();
+    SandboxReply::empty(StatusCode::NO_CONTENT)
+}
+
 /// `POST /_sandbox/oddities`: a list of names; these and no others are switched on.
 pub(super) async fn set_oddities(state: &SandboxState, request: Request<Incoming>) -> SandboxReply {
     let Ok(body) = reading::read(request, MAX_FAULTS).await else {
@@ -52,7 +58,7 @@ pub(super) async fn set_oddities(state: &SandboxState, request: Request<Incoming
 }
 
 /// In two steps, as a choice between one and several would hide which name was misspelt.
-fn parse(body: &[u8]) -> serde_json::Result<Vec<Fault>> {
+pub(super) fn parse(body: &[u8]) -> serde_json::Result<Vec<Fault>> {
     let values = match serde_json::from_slice(body)? {
         Value::Array(values) => values,
         value => vec![value],

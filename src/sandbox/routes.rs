@@ -13,6 +13,7 @@ pub(super) const API: &str = "/conversation/conversationmgr/v3";
 pub(super) enum RouteTarget {
     Operation(SandboxOperation),
     Faults,
+    ClearFaults,
     Oddities,
     Stats,
     Reset,
@@ -72,7 +73,13 @@ const TABLE: &[(&str, Methods)] = &[
             operation(Method::HEAD, SandboxOperation::Download),
         ],
     ),
-    ("/_sandbox/faults", &[(Method::POST, RouteTarget::Faults)]),
+    (
+        "/_sandbox/faults",
+        &[
+            (Method::POST, RouteTarget::Faults),
+            (Method::DELETE, RouteTarget::ClearFaults),
+        ],
+    ),
     (
         "/_sandbox/oddities",
         &[(Method::POST, RouteTarget::Oddities)],

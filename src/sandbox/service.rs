@@ -29,6 +29,7 @@ impl SandboxState {
                 self.operate(operation, &id, request).await
             }
             Ok((RouteTarget::Faults, _)) => control::add_faults(&self, request).await,
+            Ok((RouteTarget::ClearFaults, _)) => control::clear_faults(&self),
             Ok((RouteTarget::Oddities, _)) => control::set_oddities(&self, request).await,
             Ok((RouteTarget::Stats, _)) => control::stats(&self),
             Ok((RouteTarget::Reset, _)) => control::reset(&self),
@@ -51,6 +52,7 @@ impl SandboxState {
     ) -> SandboxReply {
         let fault = self.faults.take(operation);
         let _presence = self.tally.began(operation, fault.is_some());
+        let call = self.calls.begin(operation, id, fault.is_some());
         let reply = match &fault {
             Some(fault) => self.fail(fault, id, request).await,
             None => {
@@ -59,9 +61,18 @@ impl SandboxState {
                 reply
             }
         };
-        if !matches!(reply.content, ReplyContent::Cut) {
-            self.tally.responded(operation, reply.status);
+        let status = match &reply.content {
+            ReplyContent::Cut => None,
+            _ => Some(reply.status),
+        };
+        if let Some(status) = status {
+            self.tally.responded(operation, status);
         }
+        let created = match &reply.content {
+            ReplyContent::Json(json) => json["id"].as_str(),
+            _ => None,
+        };
+        self.calls.end(&call, status, created);
         reply
     }
 

@@ -6,6 +6,7 @@ use url::Url;
 
 use super::accounts::account_store::AccountStore;
 use super::asset_store::AssetStore;
+use super::call_log::CallLog;
 use super::channel_store::ChannelStore;
 use super::clock::SandboxClock;
 use super::config::SandboxConfig;
@@ -33,6 +34,7 @@ pub(super) struct SandboxState {
     pub(super) faults: PendingFaults,
     pub(super) oddities: ActiveOddities,
     pub(super) tally: Arc<StatsTally>,
+    pub(super) calls: CallLog,
 }
 
 impl SandboxState {
@@ -50,12 +52,14 @@ impl SandboxState {
             faults: PendingFaults::default(),
             oddities: ActiveOddities::default(),
             tally: Arc::default(),
+            calls: CallLog::default(),
             config,
         })
     }
 
     pub(super) fn stats(&self) -> SandboxStats {
-        self.tally.read(self.asset_store.all(), self.faults.all())
+        self.tally
+            .read(self.asset_store.all(), self.faults.all(), self.calls.all())
     }
 
     /// Back to the beginning, except that tokens stay good: callers keep theirs between tests.
@@ -63,6 +67,7 @@ impl SandboxState {
         self.faults.clear();
         self.oddities.set([]);
         self.tally.reset();
+        self.calls.clear();
         self.limits.reset();
         self.asset_store.clear();
         self.accounts.clear();

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::asset_view::AssetView;
+use super::call_log::RecordedCall;
 use super::faults::Fault;
 use super::operation::SandboxOperation;
 
@@ -25,6 +26,8 @@ pub struct SandboxStats {
     pub assets: Vec<AssetView>,
     /// Faults that are still to come.
     pub faults: Vec<Fault>,
+    /// The latest calls, the oldest first.
+    pub recent: Vec<RecordedCall>,
 }
 
 /// Calls of one operation.
@@ -118,7 +121,12 @@ impl StatsTally {
         self.sent.fetch_add(bytes, Relaxed);
     }
 
-    pub(super) fn read(&self, assets: Vec<AssetView>, faults: Vec<Fault>) -> SandboxStats {
+    pub(super) fn read(
+        &self,
+        assets: Vec<AssetView>,
+        faults: Vec<Fault>,
+        recent: Vec<RecordedCall>,
+    ) -> SandboxStats {
         let mut operations = self.operations.lock().clone();
         for operation in SandboxOperation::ALL {
             operations.entry(*operation).or_default();
@@ -131,6 +139,7 @@ impl StatsTally {
             bytes_sent,
             assets,
             faults,
+            recent,
         }
     }
 
