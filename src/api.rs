@@ -13,6 +13,7 @@ mod cors;
 mod head_checks;
 mod jwt;
 mod limits;
+mod page;
 mod probe;
 mod problem;
 mod rate_limit;
@@ -20,6 +21,7 @@ mod request_id;
 mod response;
 mod route;
 mod state;
+mod try_page;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -65,6 +67,7 @@ use response::drop_body_for_head;
 use route::ApiRouter;
 pub use route::routes;
 use state::{ApiState, permits};
+pub use try_page::{PageFile, SandboxControl, TryPage};
 
 /// The data listener's service.
 #[derive(Clone)]
@@ -84,7 +87,7 @@ impl ApiService {
         metrics: Arc<ServiceMetrics>,
     ) -> Result<Self, reqwest::Error> {
         Ok(Self(Arc::new(ApiState {
-            router: ApiRouter::new(config.home_page.is_some()),
+            router: ApiRouter::new(config.page.is_some()),
             authenticator: Authenticator::new(&config.auth, &metrics)?,
             proxies: TrustedProxies::new(config.trusted_proxies.clone()),
             cors: CorsPolicy::new(config.cors_origins.clone()),
@@ -97,7 +100,7 @@ impl ApiService {
             min_rate: config.min_rate,
             download_mode: config.download_mode,
             content_freshness: CacheFreshness::new(config.download_max_age),
-            home_page: config.home_page.unwrap_or_default(),
+            page: config.page.clone(),
             shutdown,
             metrics,
         })))

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::auth::AuthConfig;
 use super::client_ip::IpRange;
 use super::cors::CorsOrigin;
+use super::try_page::TryPage;
 use crate::body::min_rate::PaceLimits;
 
 /// How a download is returned unless the caller requests another way.
@@ -32,8 +33,8 @@ pub struct ApiConfig {
     pub download_mode: DownloadMode,
     /// How long callers may keep an asset's bytes.
     pub download_max_age: Duration,
-    /// HTML at `/`; without it there is nothing.
-    pub home_page: Option<&'static str>,
+    /// The page at `/`, which only `dev` has.
+    pub page: Option<TryPage>,
     /// Who may call.
     pub auth: AuthConfig,
     /// Proxies that are believed whom they speak for.

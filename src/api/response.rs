@@ -39,15 +39,6 @@ pub(super) fn line(value: &impl Serialize) -> Vec<u8> {
     text
 }
 
-pub(super) fn html(page: &'static str) -> Response<BoxBody> {
-    let mut response = Response::new(full(page));
-    response.headers_mut().insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("text/html; charset=utf-8"),
-    );
-    response
-}
-
 pub(super) fn full(bytes: impl Into<Bytes>) -> BoxBody {
     BoxBody::new(Full::new(bytes.into()).map_err(|never| match never {}))
 }

@@ -7,6 +7,7 @@ use http::header::ALLOW;
 use http::{HeaderValue, Method};
 
 use super::problem::ErrorResponse;
+use super::try_page::{INDEX, PageOperation};
 use crate::types::account::{AccountId, ChannelId};
 use crate::types::asset::AssetId;
 use crate::types::caller::Permission;
@@ -15,8 +16,8 @@ use crate::types::error::{Error, ErrorCode, Stage};
 /// What a request is for, with the id in its path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ApiOperation {
-    /// The page at `/`.
-    Home,
+    /// What the page of `dev` asks for.
+    Page(PageOperation),
     /// Stores a file.
     Upload,
     /// What eGain knows of an asset.
@@ -51,17 +52,17 @@ pub enum ApiOperation {
 struct Route {
     template: &'static str,
     methods: &'static [Method],
-    /// What the caller must be allowed to do; none for a page that is open to all.
-    permission: Option<Permission>,
-    /// The operation on the `{id}` of the path, which is empty where there is none; none if it
-    /// can't be an id.
+    /// What the caller must be allowed to do.
+    permission: Permission,
+    /// The operation on the id, or the file's name, of the path, which is empty where there is
+    /// none; none if it can't be an id.
     operation: fn(&str) -> Option<ApiOperation>,
 }
 
 const fn route(
     template: &'static str,
     methods: &'static [Method],
-    permission: Option<Permission>,
+    permission: Permission,
     operation: fn(&str) -> Option<ApiOperation>,
 ) -> Route {
     Route {
@@ -73,56 +74,67 @@ const fn route(
 }
 
 const READ: &[Method] = &[Method::GET, Method::HEAD];
-const HOME: &str = "/";
+/// Where the page's files begin.
+const PAGE: &str = "/_try/";
+const PAGE_FAULTS: &str = "/_try/faults";
 const ASSET: &str = "/v1/assets/{id}";
 const CONTENT: &str = "/v1/assets/{id}/content";
 const ACCOUNTS: &str = "/v1/accounts";
 const ACCOUNT: &str = "/v1/accounts/{id}";
 
 /// The data listener's routes. Rows of one template stand together, in the order of `Allow`.
-static ROUTES: [Route; 15] = {
+static ROUTES: [Route; 20] = {
     use ApiOperation as Op;
     use Permission::{Delete, Manage, Read, Upload};
     [
-        route(HOME, READ, None, |_| Some(Op::Home)),
-        route("/v1/assets", &[Method::POST], Some(Upload), |_| {
-            Some(Op::Upload)
+        route("/", READ, Manage, |_| {
+            Some(Op::Page(PageOperation::File(INDEX.to_owned())))
         }),
-        route(ASSET, READ, Some(Read), |id| {
-            AssetId::parse(id).map(Op::Metadata)
+        route("/_try/{file}", READ, Manage, |name| {
+            Some(Op::Page(PageOperation::File(name.to_owned())))
         }),
-        route(ASSET, &[Method::DELETE], Some(Delete), |id| {
+        route("/_try/metrics", READ, Manage, |_| {
+            Some(Op::Page(PageOperation::Metrics))
+        }),
+        route("/_try/sandbox", READ, Manage, |_| {
+            Some(Op::Page(PageOperation::Sandbox))
+        }),
+        route(PAGE_FAULTS, &[Method::POST], Manage, |_| {
+            Some(Op::Page(PageOperation::AddFaults))
+        }),
+        route(PAGE_FAULTS, &[Method::DELETE], Manage, |_| {
+            Some(Op::Page(PageOperation::ClearFaults))
+        }),
+        route("/v1/assets", &[Method::POST], Upload, |_| Some(Op::Upload)),
+        route(ASSET, READ, Read, |id| AssetId::parse(id).map(Op::Metadata)),
+        route(ASSET, &[Method::DELETE], Delete, |id| {
             AssetId::parse(id).map(Op::Delete)
         }),
-        route(CONTENT, &[Method::GET], Some(Read), |id| {
+        route(CONTENT, &[Method::GET], Read, |id| {
             AssetId::parse(id).map(Op::Content)
         }),
-        route(CONTENT, &[Method::HEAD], Some(Read), |id| {
+        route(CONTENT, &[Method::HEAD], Read, |id| {
             AssetId::parse(id).map(Op::ContentHead)
         }),
-        route(ACCOUNTS, READ, Some(Manage), |_| Some(Op::ListAccounts)),
-        route(ACCOUNTS, &[Method::POST], Some(Manage), |_| {
+        route(ACCOUNTS, READ, Manage, |_| Some(Op::ListAccounts)),
+        route(ACCOUNTS, &[Method::POST], Manage, |_| {
             Some(Op::CreateAccount)
         }),
-        route(ACCOUNT, READ, Some(Manage), |id| {
+        route(ACCOUNT, READ, Manage, |id| {
             AccountId::parse(id).map(Op::Account)
         }),
-        route(ACCOUNT, &[Method::PUT], Some(Manage), |id| {
+        route(ACCOUNT, &[Method::PUT], Manage, |id| {
             AccountId::parse(id).map(Op::ReplaceAccount)
         }),
-        route(ACCOUNT, &[Method::DELETE], Some(Manage), |id| {
+        route(ACCOUNT, &[Method::DELETE], Manage, |id| {
             AccountId::parse(id).map(Op::DeleteAccount)
         }),
-        route("/v1/channels", READ, Some(Manage), |_| {
-            Some(Op::ListChannels)
-        }),
-        route("/v1/channels/{id}", READ, Some(Manage), |id| {
+        route("/v1/channels", READ, Manage, |_| Some(Op::ListChannels)),
+        route("/v1/channels/{id}", READ, Manage, |id| {
             ChannelId::parse(id).map(Op::Channel)
         }),
-        route("/v1/limits", READ, Some(Read), |_| Some(Op::Limits)),
-        route("/v1/probe", &[Method::POST], Some(Read), |_| {
-            Some(Op::Probe)
-        }),
+        route("/v1/limits", READ, Read, |_| Some(Op::Limits)),
+        route("/v1/probe", &[Method::POST], Read, |_| Some(Op::Probe)),
     ]
 };
 
@@ -143,8 +155,8 @@ fn allowed(rows: &[Route]) -> String {
 pub struct MatchedRoute {
     /// The template, as a label.
     pub template: &'static str,
-    /// What the caller must be allowed to do; none for a page that is open to all.
-    pub permission: Option<Permission>,
+    /// What the caller must be allowed to do.
+    pub permission: Permission,
     /// What the request is for.
     pub operation: ApiOperation,
 }
@@ -166,12 +178,12 @@ impl MatchedRoute {
 pub(super) struct ApiRouter(matchit::Router<&'static [Route]>);
 
 impl ApiRouter {
-    /// The data listener's routes; `/` only where there is a page.
-    pub(super) fn new(has_home: bool) -> Self {
+    /// The data listener's routes; `/` and what belongs to it only where there is a page.
+    pub(super) fn new(has_page: bool) -> Self {
         let mut router = matchit::Router::new();
         for rows in ROUTES.chunk_by(|a, b| a.template == b.template) {
             let template = rows[0].template;
-            if template != HOME || has_home {
+            if has_page || !is_of_page(template) {
                 router
                     .insert(template, rows)
                     .expect("the table has no conflicts");
@@ -192,7 +204,7 @@ impl ApiRouter {
         let Some(row) = rows.iter().find(|row| row.methods.contains(method)) else {
             return Err(other_method(&allowed(rows)));
         };
-        let id = found.params.get("id").unwrap_or_default();
+        let id = found.params.iter().next().map_or("", |(_, value)| value);
         let Some(operation) = (row.operation)(id) else {
             return Err(missing(
                 "this can't be an id: ids are 1 to 255 of A-Z a-z 0-9 . _ -",
@@ -204,6 +216,11 @@ impl ApiRouter {
             operation,
         })
     }
+}
+
+/// Whether a template is the page's.
+fn is_of_page(template: &str) -> bool {
+    template == "/" || template.starts_with(PAGE)
 }
 
 fn missing(detail: &'static str) -> ErrorResponse {

@@ -14,8 +14,8 @@ use super::client_ip::TrustedProxies;
 use super::config::DownloadMode;
 use super::cors::{CorsPolicy, RequestInitiator};
 use super::problem::ErrorResponse;
-use super::response::html;
 use super::route::{ApiOperation, ApiRouter, MatchedRoute};
+use super::try_page::TryPage;
 use crate::accounts::AccountService;
 use crate::body::BoxBody;
 use crate::body::min_rate::PaceLimits;
@@ -50,7 +50,7 @@ pub(super) struct ApiState {
     pub(super) min_rate: PaceLimits,
     pub(super) download_mode: DownloadMode,
     pub(super) content_freshness: CacheFreshness,
-    pub(super) home_page: &'static str,
+    pub(super) page: Option<TryPage>,
     pub(super) shutdown: Shutdown,
     pub(super) metrics: Arc<ServiceMetrics>,
 }
@@ -79,15 +79,11 @@ impl ApiState {
         body: CallerBody,
         request_log: &mut RequestLog,
     ) -> Result<Response<BoxBody>, ErrorResponse> {
-        let Some(permission) = route.permission else {
-            return Ok(html(self.home_page));
-        };
         let caller = self.authenticator.identify(&head.headers).await?;
         request_log.identified(&caller);
-        auth::authorize(&caller, permission)?;
+        auth::authorize(&caller, route.permission)?;
         let by = &Principal::from(&*caller);
         Ok(match route.operation {
-            ApiOperation::Home => html(self.home_page),
             ApiOperation::Upload => self.upload(caller, head, body, request_log).await?,
             ApiOperation::Metadata(id) => self.metadata(&id, by, &head).await?,
             ApiOperation::ContentHead(id) => self.content_head(&id, by, &head).await?,
@@ -101,6 +97,7 @@ impl ApiState {
             ApiOperation::ListChannels => self.list_channels(&head, by).await?,
             ApiOperation::Channel(id) => self.channel(&id, by).await?,
             ApiOperation::Limits => self.limits(&caller, &head).await?,
+            ApiOperation::Page(page) => self.page(page, &head, body).await?,
             ApiOperation::Probe => self.probe(&caller, &head, body, request_log).await?,
         })
     }

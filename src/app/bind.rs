@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use super::descriptors::{self, DescriptorDemand};
 use super::error::StartError;
 use crate::accounts::AccountService;
-use crate::api::{AdminService, ApiService};
+use crate::api::{AdminService, ApiService, TryPage};
 use crate::config::{ServiceConfigs, Settings};
 use crate::download::DownloadService;
 use crate::egain::accounts::LiveRules;
@@ -62,13 +62,10 @@ pub fn bind(settings: &Settings) -> Result<BoundService, StartError> {
     bind_with(settings, None)
 }
 
-/// As [`bind`], with a page at `/`.
-pub fn bind_with(
-    settings: &Settings,
-    home_page: Option<&'static str>,
-) -> Result<BoundService, StartError> {
+/// As [`bind`], with the try-it page at `/`.
+pub fn bind_with(settings: &Settings, page: Option<TryPage>) -> Result<BoundService, StartError> {
     let mut configs = settings.build()?;
-    configs.api.home_page = home_page;
+    configs.api.page = page;
     let tls = load_tls(configs.tls.take())?;
     let listener_config = configs.listener.clone();
     let parts = ServiceParts::build(configs)?;

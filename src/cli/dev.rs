@@ -1,5 +1,6 @@
 //! `asset-gateway dev`: everything on loopback, proven with one round trip, and calls to paste.
 
+mod page;
 mod picture;
 mod round_trip;
 
@@ -22,9 +23,6 @@ use crate::sandbox::Sandbox;
 use crate::sandbox::config::SandboxConfig;
 use crate::telemetry::logging;
 use round_trip::RoundTrip;
-
-/// The try-it page at `/`.
-const PAGE: &str = include_str!("dev/page.html");
 
 #[derive(Debug, Args)]
 pub(super) struct DevArgs {
@@ -55,7 +53,8 @@ async fn serve(dev: &DevArgs) -> CommandResult {
         Ok(sandbox) => sandbox,
         Err(error) => return Err(format!("the eGain stand-in can't start: {error}").into()),
     };
-    let bound = app::bind_with(&gateway(dev, &sandbox)?, Some(PAGE))?;
+    let page = page::over(sandbox.handle());
+    let bound = app::bind_with(&gateway(dev, &sandbox)?, Some(page))?;
     let addr = bound.addr()?;
     let admin = bound.admin_addr()?;
     println!("gateway   http://{addr}  (try it in a browser)");

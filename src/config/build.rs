@@ -93,7 +93,7 @@ impl Settings {
             min_rate: self.min_rate(),
             download_mode: self.download.mode,
             download_max_age: self.download.max_age,
-            home_page: None,
+            page: None,
             auth: self.auth.callers(&self.jwt, &self.egain.egress_proxy()),
             trusted_proxies: self.server.trusted_proxies.clone(),
             cors_origins: self.server.cors_origins.clone(),

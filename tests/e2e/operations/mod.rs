@@ -14,3 +14,4 @@ mod routes;
 mod secrets;
 mod stuck_log;
 mod traces;
+mod try_page;
