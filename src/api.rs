@@ -14,6 +14,7 @@ mod cors;
 mod head_checks;
 mod jwt;
 mod limits;
+mod page;
 mod probe;
 mod problem;
 mod rate_limit;

@@ -6,24 +6,17 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
 use headers::{ETag, HeaderMapExt, IfNoneMatch};
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY,
     X_CONTENT_TYPE_OPTIONS,
 };
-use http::request::Parts;
 use http::{Response, StatusCode};
-use http_body_util::{BodyExt, Limited};
 use sha2::{Digest, Sha256};
-use tokio::time::timeout;
 
-use super::response::{full, json};
-use super::state::{ApiState, CallerBody};
+use super::response::full;
 use crate::body::BoxBody;
-use crate::types::error::{Error, ErrorCode, Stage};
 
 /// The name of the file that is served at `/`.
 pub(super) const INDEX: &str = "index.html";
@@ -34,12 +27,6 @@ const POLICY: HeaderValue = HeaderValue::from_static(
      media-src 'self' blob:; frame-src blob:; connect-src 'self'; base-uri 'none'; \
      form-action 'none'; frame-ancestors 'none'",
 );
-
-/// The longest list of faults.
-const LARGEST_BODY: usize = 64 * 1024;
-
-/// A list of faults is small: a client that needs longer has stopped.
-const LONGEST_READ: Duration = Duration::from_secs(10);
 
 /// What the page asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +71,8 @@ pub trait SandboxControl: Send + Sync {
 #[derive(Clone)]
 pub struct TryPage {
     files: HashMap<&'static str, ReadyFile>,
-    sandbox: Arc<dyn SandboxControl>,
+    /// What it may do with the sandbox.
+    pub(super) sandbox: Arc<dyn SandboxControl>,
 }
 
 #[derive(Clone)]
@@ -107,6 +95,11 @@ impl TryPage {
             sandbox,
         }
     }
+
+    /// A file, or `304` where the browser has `seen` it; none if there is no such file.
+    pub(super) fn file(&self, name: &str, seen: Option<IfNoneMatch>) -> Option<Response<BoxBody>> {
+        Some(self.files.get(name)?.respond(seen))
+    }
 }
 
 impl fmt::Debug for TryPage {
@@ -120,47 +113,6 @@ fn etag_of(text: &str) -> ETag {
     format!("\"{}\"", &digest[..32])
         .parse()
         .expect("hexadecimal digits make an entity tag")
-}
-
-impl ApiState {
-    /// What the page asked for.
-    pub(super) async fn page(
-        &self,
-        operation: PageOperation,
-        head: &Parts,
-        body: CallerBody,
-    ) -> Result<Response<BoxBody>, Error> {
-        // Without a page the router knows none of these.
-        let Some(page) = &self.page else {
-            return Err(missing());
-        };
-        match operation {
-            PageOperation::File(name) => page.files.get(&*name).map_or_else(
-                || Err(missing()),
-                |file| Ok(file.respond(head.headers.typed_get())),
-            ),
-            PageOperation::Metrics => Ok(fresh(self.metrics_text())),
-            PageOperation::Sandbox => Ok(fresh(json(StatusCode::OK, &page.sandbox.seen()))),
-            PageOperation::AddFaults => {
-                let faults = read(body).await?;
-                page.sandbox.add_faults(&faults).map_err(unreadable)?;
-                Ok(no_content())
-            }
-            PageOperation::ClearFaults => {
-                page.sandbox.clear_faults();
-                Ok(no_content())
-            }
-        }
-    }
-
-    fn metrics_text(&self) -> Response<BoxBody> {
-        let mut response = Response::new(full(self.metrics.render()));
-        response.headers_mut().insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static(prometheus::TEXT_FORMAT),
-        );
-        response
-    }
 }
 
 impl ReadyFile {
@@ -180,44 +132,4 @@ impl ReadyFile {
         headers.typed_insert(self.etag.clone());
         response
     }
-}
-
-async fn read(body: CallerBody) -> Result<Bytes, Error> {
-    let read = timeout(LONGEST_READ, Limited::new(body, LARGEST_BODY).collect()).await;
-    match read {
-        Ok(Ok(read)) => Ok(read.to_bytes()),
-        Ok(Err(error)) => Err(Error::find_in(&*error).cloned().unwrap_or_else(|| {
-            let detail = format!("faults have at most {LARGEST_BODY} bytes of JSON");
-            Error::caller(ErrorCode::TooLarge, Stage::Read, detail)
-        })),
-        Err(_) => Err(Error::caller(
-            ErrorCode::ClientTooSlow,
-            Stage::Read,
-            "the faults came too slowly: send them at once",
-        )),
-    }
-}
-
-fn unreadable(why: String) -> Error {
-    let detail = format!("these are no faults of the sandbox: {why}");
-    Error::caller(ErrorCode::BadRequest, Stage::Read, detail)
-}
-
-fn missing() -> Error {
-    let detail = "the page has no such file";
-    Error::caller(ErrorCode::NotFound, Stage::Admit, detail)
-}
-
-/// What changes from one moment to the next.
-fn fresh(mut response: Response<BoxBody>) -> Response<BoxBody> {
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-fn no_content() -> Response<BoxBody> {
-    let mut response = Response::new(full(Bytes::new()));
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    response
 }

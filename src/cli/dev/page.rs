@@ -26,6 +26,7 @@ const FILES: &[PageFile] = &[
     file!("transfer.js", "text/javascript; charset=utf-8"),
     file!("card.js", "text/javascript; charset=utf-8"),
     file!("preview.js", "text/javascript; charset=utf-8"),
+    file!("report.js", "text/javascript; charset=utf-8"),
     file!("faults.js", "text/javascript; charset=utf-8"),
     file!("sandbox.js", "text/javascript; charset=utf-8"),
     file!("live.js", "text/javascript; charset=utf-8"),

@@ -1,40 +1,35 @@
 // One file's card: from waiting to what came of it.
 
-import { announce, copyButton, el, svg } from "./dom.js";
+import { announce, copyButton, el } from "./dom.js";
 import { bytes, count, duration, pretty, rate, seconds, serverTiming, sha256 } from "./format.js";
 import { preview, viewerOf } from "./preview.js";
+import {
+  code,
+  dump,
+  exchangeLine,
+  factsOf,
+  parse,
+  reasonsOf,
+  refusal,
+  timingBar,
+} from "./report.js";
 import { callsOf, refresh } from "./sandbox.js";
 import { ask, curl, keyOf, readMetadata, readRange, resume, send } from "./transfer.js";
 
-const SOURCES = {
-  declared: "the request said it",
-  lookahead: "the whole file was in the look-ahead",
-  derived: "computed from the form’s Content-Length",
-  spooled: "measured while the form was spooled",
-};
-const STAGES = {
-  read: "reading from you",
-  budget: "waiting for a call",
-  sign: "eGain’s answer",
-  store: "storage",
-  rest: "the way, and all else",
-};
-const LIMITS = {
-  "egain-maximum": "eGain’s maximum",
-  "egain-channel": "the channel’s rule at eGain",
-  setting: "a setting of the gateway",
-};
 /** A file that was downloaded often needs no longer list. */
 const MOST_CALLS = 16;
-const BLAME = {
-  caller: "you, the caller",
-  gateway: "the gateway’s operator",
-  egain: "eGain",
-  storage: "eGain’s storage",
-};
+
+const CANCELLED = "You cancelled it. The gateway deletes what it had created at eGain.";
+const OFFLINE = "This browser is offline. Send it again when it is back.";
+const BROKEN =
+  "The connection broke before a response came: the gateway stopped, or the file can no longer " +
+  "be read. An adapter sends it again here, with an Idempotency-Key.";
 
 export class Card {
-  /** `upload` is what `describe` made; `gone` is called when the card is removed, with whether it had the focus. */
+  /**
+   * `upload` is what `describe` made; `gone` is called when the card is removed, with whether it
+   * had the focus.
+   */
   constructor(upload, gone) {
     this.upload = upload;
     this.leaving = new AbortController();
@@ -43,16 +38,35 @@ export class Card {
     this.state = el("span", { class: "chip" }, "Waiting");
     this.body = el("div", { class: "card-body" });
     this.asked = el("div", { class: "asked" });
-    this.fold = el("button", { type: "button", class: "fold", "aria-expanded": "true" }, el("bdi", {}, upload.file.name));
+    this.fold = el(
+      "button",
+      { type: "button", class: "fold", "aria-expanded": "true" },
+      el("bdi", {}, upload.file.name),
+    );
     this.fold.addEventListener("click", () => this.open(this.body.hidden));
-    this.close = el("button", { type: "button", class: "quiet icon", "aria-label": `Remove ${upload.file.name} from the list` }, "×");
+    this.close = el(
+      "button",
+      {
+        type: "button",
+        class: "quiet icon",
+        "aria-label": `Remove ${upload.file.name} from the list`,
+      },
+      "×",
+    );
     this.close.addEventListener("click", () => this.remove());
-    this.node = el("article", { class: "card", "aria-label": upload.file.name },
-      el("header", {},
+    this.node = el(
+      "article",
+      { class: "card", "aria-label": upload.file.name },
+      el(
+        "header",
+        {},
         el("h3", {}, this.fold),
         el("span", { class: "size" }, bytes(upload.file.size)),
-        this.state, this.close),
-      this.body);
+        this.state,
+        this.close,
+      ),
+      this.body,
+    );
   }
 
   /** Shows all of it, or its head alone. */
@@ -86,7 +100,8 @@ export class Card {
       signal: this.leaving.signal,
       onprogress: (loaded, total, ms) => {
         progress.value = (100 * loaded) / total;
-        told.textContent = loaded < total ? pace(loaded, total, ms) : "sent, waiting for storage to confirm";
+        told.textContent =
+          loaded < total ? pace(loaded, total, ms) : "sent, waiting for storage to confirm";
       },
     });
     this.until = Date.now();
@@ -109,24 +124,24 @@ export class Card {
   }
 
   again(label = "Send again") {
-    return el("button", {
-      type: "button",
-      class: "primary",
-      onclick: () => {
-        this.leaving = new AbortController();
-        this.run();
+    return el(
+      "button",
+      {
+        type: "button",
+        class: "primary",
+        onclick: () => {
+          this.leaving = new AbortController();
+          this.run();
+        },
       },
-    }, label);
+      label,
+    );
   }
 
   /** No response: cancelled, offline, or the gateway is gone. */
   showNothing() {
     const cancelled = this.leaving.signal.aborted;
-    const why = cancelled
-      ? "You cancelled it. The gateway deletes what it had created at eGain."
-      : navigator.onLine
-        ? "The connection broke before a response came: the gateway stopped, or the file can no longer be read. An adapter retries here, with an Idempotency-Key."
-        : "This browser is offline. Send it again when it is back.";
+    const why = cancelled ? CANCELLED : navigator.onLine ? BROKEN : OFFLINE;
     this.mark(cancelled ? "cancelled" : "failed", cancelled ? "Cancelled" : "No response");
     this.replace(el("p", {}, why), el("div", { class: "row" }, this.again()), this.exchange(null));
     announce(`${this.upload.file.name}: ${this.state.textContent}`);
@@ -140,59 +155,44 @@ export class Card {
     this.digest = await sha256(upload.file);
     const out = el("div", { class: "outcome", "aria-live": "polite" });
     const shown = el("div", { class: "shown" });
-    const actions = el("div", { class: "row" },
+    const actions = el(
+      "div",
+      { class: "row" },
       button("Download", () => this.download(out, shown)),
       button("Read a range", () => this.range(out)),
       button("Interrupt and resume", () => this.resume(out)),
       button("Metadata", () => this.metadata(out)),
       this.key ? this.again("Send again with the same key") : null,
-      button("Delete", () => this.erase(out, actions)));
+      button("Delete", () => this.erase(out, actions)),
+    );
     this.replace(
-      el("div", { class: "halves" }, this.facts(asset), shown),
+      el("div", { class: "halves" }, factsOf(upload, asset, this.digest), shown),
       timingBar(serverTiming(answer.headers.get("Server-Timing")), answer.ms),
-      actions, out, this.asked, this.exchange(answer));
+      actions,
+      out,
+      this.asked,
+      this.exchange(answer),
+    );
     this.showCalls();
     announce(`${upload.file.name}: stored as ${asset.name}, ${asset.contentType}`);
     await this.show(shown);
   }
 
-  facts(asset) {
-    const { upload } = this;
-    const rows = [
-      ["Type", change(upload.type, asset.contentType, "claimed", "found in its bytes")],
-      ["Name", change(upload.name, asset.name, "sent", "stored")],
-      ["Size", `${bytes(asset.size)} (${count(asset.size)} bytes)`],
-      ["Length", [el("code", {}, asset.lengthSource), ` ${SOURCES[asset.lengthSource] ?? ""}`]],
-      ["Channel", `${asset.channel}, ${asset.sender}`],
-      ["Id", [el("code", {}, asset.id), copyButton(() => asset.id)]],
-    ];
-    if (asset.sha256) {
-      const same = this.digest === null ? "" : this.digest === asset.sha256 ? " ✓ the same as this file’s" : " ✗ not this file’s";
-      rows.push(["SHA-256", [el("code", {}, `${asset.sha256.slice(0, 16)}…`), same]]);
-    }
-    return table(rows);
-  }
-
   showRefused(answer) {
     const problem = parse(answer.text);
     this.mark("refused", `${answer.status} ${problem.code ?? answer.reason}`);
-    const rows = [["Who acts", BLAME[problem.blame] ?? problem.blame ?? "unknown"], ["While", problem.stage ?? "unknown"]];
-    const wait = answer.headers.get("Retry-After");
-    rows.push(["Retry", problem.retryable ? (wait ? `yes, after ${wait} s` : "yes") : "no, the same request fails again"]);
-    if (problem.limit) {
-      const { source, max_size: most, allowed } = problem.limit;
-      rows.push(["Limit", [most === undefined ? "" : `${bytes(most)} (${count(most)} bytes) `, allowed ? `allowed: ${[].concat(allowed).join(", ")} ` : "", `set by ${LIMITS[source] ?? source}`]]);
-    }
-    if (problem.upstream) {
-      const { status, code, developerMessage: message } = problem.upstream;
-      rows.push(["Upstream", [status, code, message].filter(Boolean).join(" · ")]);
-    }
-    rows.push(["Request id", el("code", {}, problem.requestId ?? answer.headers.get("X-Request-Id") ?? "")]);
     this.replace(
-      el("p", { class: "detail" }, el("strong", {}, problem.title ?? answer.reason), ` ${problem.detail ?? ""}`),
-      table(rows),
+      el(
+        "p",
+        { class: "detail" },
+        el("strong", {}, problem.title ?? answer.reason),
+        ` ${problem.detail ?? ""}`,
+      ),
+      reasonsOf(problem, answer.headers),
       el("div", { class: "row" }, this.again()),
-      this.asked, this.exchange(answer, true));
+      this.asked,
+      this.exchange(answer, true),
+    );
     this.showCalls();
     announce(`${this.upload.file.name}: refused, ${problem.title ?? answer.status}`);
   }
@@ -215,7 +215,13 @@ export class Card {
       place.replaceChildren(node);
       return response;
     } catch (error) {
-      place.replaceChildren(el("p", { class: "warn" }, `The download broke off: ${error.message}. An adapter takes it up again with Range.`));
+      place.replaceChildren(
+        el(
+          "p",
+          { class: "warn" },
+          `The download broke off: ${error.message}. An adapter takes it up again with Range.`,
+        ),
+      );
       return null;
     } finally {
       refresh();
@@ -228,7 +234,12 @@ export class Card {
       const response = await this.show(shown);
       if (!response) return null;
       return [
-        exchangeLine(`GET /v1/assets/${this.asset.id}/content`, response, ["Content-Type", "Content-Length", "ETag", "Cache-Control"]),
+        exchangeLine(`GET /v1/assets/${this.asset.id}/content`, response, [
+          "Content-Type",
+          "Content-Length",
+          "ETag",
+          "Cache-Control",
+        ]),
         el("p", {}, `In ${duration(performance.now() - began)}.`),
       ];
     });
@@ -240,7 +251,11 @@ export class Card {
       const { response, bytes: part } = await readRange(this.asset.id, 0, last);
       if (!response.ok) return refusal(response, new TextDecoder().decode(part));
       return [
-        exchangeLine(`Range: bytes=0-${last}`, response, ["Content-Range", "ETag", "Accept-Ranges"]),
+        exchangeLine(`Range: bytes=0-${last}`, response, [
+          "Content-Range",
+          "ETag",
+          "Accept-Ranges",
+        ]),
         el("pre", { tabindex: "0", "aria-label": "The bytes of the range" }, dump(part)),
       ];
     });
@@ -250,12 +265,25 @@ export class Card {
     await this.attempt(out, async () => {
       const done = await resume(this.asset.id);
       if (done.refused) return refusal(done.refused, done.text);
-      const same = done.digest === null || this.digest === null
-        ? ""
-        : done.digest === this.digest ? ", and the digest is the file’s ✓" : ", but the digest is another ✗";
+      const same =
+        done.digest === null || this.digest === null
+          ? ""
+          : done.digest === this.digest
+            ? ", and the digest is the file’s ✓"
+            : ", but the digest is another ✗";
       return [
-        el("p", {}, `Broke off after ${count(done.stopped)} of ${count(done.size)} bytes, on purpose.`),
-        done.rest ? exchangeLine(`Range: bytes=${done.stopped}-${done.etag ? `\nIf-Range: ${done.etag}` : ""}`, done.rest, ["Content-Range", "ETag"]) : null,
+        el(
+          "p",
+          {},
+          `Broke off after ${count(done.stopped)} of ${count(done.size)} bytes, on purpose.`,
+        ),
+        done.rest
+          ? exchangeLine(
+              `Range: bytes=${done.stopped}-${done.etag ? `\nIf-Range: ${done.etag}` : ""}`,
+              done.rest,
+              ["Content-Range", "ETag"],
+            )
+          : null,
         el("p", {}, el("strong", {}, `Complete: ${count(done.whole.size)} bytes${same}.`)),
       ];
     });
@@ -265,7 +293,10 @@ export class Card {
     await this.attempt(out, async () => {
       const { response, text } = await readMetadata(this.asset.id);
       return response.ok
-        ? [exchangeLine(`GET /v1/assets/${this.asset.id}`, response, ["Cache-Control"]), code(pretty(text))]
+        ? [
+            exchangeLine(`GET /v1/assets/${this.asset.id}`, response, ["Cache-Control"]),
+            code(pretty(text)),
+          ]
         : refusal(response, text);
     });
   }
@@ -275,7 +306,8 @@ export class Card {
       const response = await ask(`/v1/assets/${this.asset.id}`, { method: "DELETE" });
       if (!response.ok) return refusal(response, await response.text());
       this.mark("cancelled", "Deleted");
-      for (const each of actions.querySelectorAll("button")) each.disabled = each.textContent !== "Metadata" && each.textContent !== "Download";
+      for (const each of actions.querySelectorAll("button"))
+        each.disabled = each.textContent !== "Metadata" && each.textContent !== "Download";
       this.close.focus();
       return exchangeLine(`DELETE /v1/assets/${this.asset.id}`, response, []);
     });
@@ -286,7 +318,13 @@ export class Card {
     try {
       out.replaceChildren(...[await work()].flat().filter(Boolean));
     } catch (error) {
-      out.replaceChildren(el("p", { class: "warn" }, `No whole response: ${error.message}. An adapter takes it up again with Range.`));
+      out.replaceChildren(
+        el(
+          "p",
+          { class: "warn" },
+          `No whole response: ${error.message}. An adapter takes it up again with Range.`,
+        ),
+      );
     }
     refresh();
   }
@@ -294,11 +332,27 @@ export class Card {
   /** The request and the response as they were, and the same by curl. */
   exchange(answer, open = false) {
     const command = curl(this.upload, this.key);
-    const parts = [el("details", {}, el("summary", {}, "The same by curl"), code(command), copyButton(() => command, "Copy the command"))];
+    const parts = [
+      el(
+        "details",
+        {},
+        el("summary", {}, "The same by curl"),
+        code(command),
+        copyButton(() => command, "Copy the command"),
+      ),
+    ];
     if (answer) {
       const head = [...answer.headers].map(([name, value]) => `${name}: ${value}`).join("\n");
       const text = `HTTP ${answer.status} ${answer.reason}\n${head}\n\n${pretty(answer.text)}`;
-      parts.push(el("details", { open }, el("summary", {}, "The response as an adapter sees it"), code(text), copyButton(() => text, "Copy the response")));
+      parts.push(
+        el(
+          "details",
+          { open },
+          el("summary", {}, "The response as an adapter sees it"),
+          code(text),
+          copyButton(() => text, "Copy the response"),
+        ),
+      );
     }
     return el("div", { class: "exchange" }, parts);
   }
@@ -310,14 +364,23 @@ export class Card {
     const mark = JSON.stringify(calls);
     if (mark === this.told) return;
     this.told = mark;
-    const told = calls.slice(-MOST_CALLS).map((call) => el("li", { "data-faulted": call.faulted ? "" : null },
-      el("code", {}, call.operation), ` ${call.status ?? "cut"}`,
-      call.duration_us === null ? "" : ` in ${duration(call.duration_us / 1000)}`,
-      call.faulted ? el("span", { class: "chip fault" }, "fault") : null));
+    const told = calls
+      .slice(-MOST_CALLS)
+      .map((call) =>
+        el(
+          "li",
+          { "data-faulted": call.faulted ? "" : null },
+          el("code", {}, call.operation),
+          ` ${call.status ?? "cut"}`,
+          call.duration_us === null ? "" : ` in ${duration(call.duration_us / 1000)}`,
+          call.faulted ? el("span", { class: "chip fault" }, "fault") : null,
+        ),
+      );
     const none = "Nothing: it was refused before a call was spent.";
     this.asked.replaceChildren(
       el("h4", {}, "What eGain was asked"),
-      told.length ? el("ol", {}, told) : el("p", { class: "hint" }, none));
+      told.length ? el("ol", {}, told) : el("p", { class: "hint" }, none),
+    );
   }
 }
 
@@ -325,78 +388,9 @@ function button(text, act) {
   return el("button", { type: "button", onclick: act }, text);
 }
 
-function code(text) {
-  return el("pre", { tabindex: "0" }, text);
-}
-
-function parse(text) {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return {};
-  }
-}
-
 function pace(loaded, total, ms) {
   const perSecond = loaded / Math.max(ms / 1000, 0.001);
   const left = (total - loaded) / perSecond;
-  return `${bytes(loaded)} of ${bytes(total)} · ${rate(perSecond)} · ${seconds(Math.max(left, 0.1))} left`;
-}
-
-function table(rows) {
-  return el("dl", { class: "facts" }, rows.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
-}
-
-/** What was said, and what it became if that is something else. */
-function change(before, after, said, became) {
-  if (before.split(";")[0].toLowerCase() === after.split(";")[0].toLowerCase() || before === after) {
-    return [el("bdi", {}, after), el("span", { class: "hint" }, ` as ${said}`)];
-  }
-  return el("span", { class: "changed" },
-    el("del", {}, el("bdi", {}, before)), el("span", { class: "hint" }, ` ${said} `),
-    el("ins", {}, el("bdi", {}, after)), el("span", { class: "hint" }, ` ${became}`));
-}
-
-function timingBar(stages, total) {
-  const known = stages.reduce((sum, each) => sum + each.ms, 0);
-  const all = [...stages, { stage: "rest", ms: Math.max(total - known, 0) }];
-  const width = Math.max(known, total);
-  let at = 0;
-  const bars = all.map(({ stage, ms }) => {
-    const bar = svg("rect", { class: `stage-${stage}`, x: (1000 * at) / width, width: Math.max((1000 * ms) / width, 0), y: 0, height: 12 });
-    at += ms;
-    return bar;
-  });
-  const told = all.map(({ stage, ms }) => `${stage} ${duration(ms)}`).join(", ");
-  return el("div", { class: "timing" },
-    el("h4", {}, `Time: ${duration(total)}`),
-    svg("svg", { viewBox: "0 0 1000 12", preserveAspectRatio: "none", role: "img", "aria-label": told }, bars),
-    el("ul", {}, all.map(({ stage, ms }) => el("li", {},
-      el("span", { class: `key stage-${stage}`, "aria-hidden": "true" }),
-      el("span", {}, stage === "rest" ? STAGES.rest : [el("code", {}, stage), ` ${STAGES[stage] ?? ""}`]),
-      el("span", { class: "number" }, duration(ms))))));
-}
-
-function exchangeLine(asked, response, names) {
-  const told = names.filter((name) => response.headers.get(name)).map((name) => `${name}: ${response.headers.get(name)}`);
-  return code([...asked.split("\n").map((line) => `> ${line}`), `< ${response.status} ${response.statusText}`, ...told.map((line) => `< ${line}`)].join("\n"));
-}
-
-function refusal(response, text) {
-  const problem = parse(text);
-  return el("div", { class: "warn" },
-    el("p", {}, el("strong", {}, `${response.status} ${problem.code ?? ""} `), problem.detail ?? response.statusText),
-    code(pretty(text)));
-}
-
-/** As `od -c` would, in hexadecimal: 16 bytes a line. */
-function dump(part) {
-  const lines = [];
-  for (let at = 0; at < part.length; at += 16) {
-    const row = Array.from(part.subarray(at, at + 16));
-    const hex = row.map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
-    const text = row.map((byte) => (byte > 31 && byte < 127 ? String.fromCharCode(byte) : "·")).join("");
-    lines.push(`${String(at).padStart(4, "0")}  ${hex.padEnd(47)}  ${text}`);
-  }
-  return lines.join("\n");
+  const done = `${bytes(loaded)} of ${bytes(total)}`;
+  return `${done} · ${rate(perSecond)} · ${seconds(Math.max(left, 0.1))} left`;
 }

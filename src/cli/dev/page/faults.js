@@ -5,57 +5,75 @@ import { onSeen, refresh } from "./sandbox.js";
 
 const FAULTS = [
   {
-    group: "Uploads", name: "Storage is slow",
+    group: "Uploads",
+    name: "Storage is slow",
     hint: "Storage answers 3 s late. The upload succeeds; the time is in the stage “store”.",
     fault: { at: "upload", delay: "3s" },
   },
   {
-    group: "Uploads", name: "Storage breaks off",
-    hint: "The connection is cut after 100 kB. A file that the gateway still holds is sent once more, unseen; of a larger one the asset is deleted, and the answer says to retry.",
+    group: "Uploads",
+    name: "Storage breaks off",
+    hint: [
+      "The connection is cut after 100 kB. A file that the gateway still holds is sent once more,",
+      "unseen; of a larger one the asset is deleted, and the response says to retry.",
+    ].join(" "),
     fault: { at: "upload", cut_after: 100000 },
   },
   {
-    group: "Uploads", name: "The upload’s signed URL has expired",
+    group: "Uploads",
+    name: "The upload’s signed URL has expired",
     hint: "Storage answers 403. The gateway asks for a fresh URL if it still holds the file.",
     fault: { at: "upload", status: 403 },
   },
   {
-    group: "Uploads", name: "eGain: too many calls (429)",
-    hint: "eGain asks for a pause of 3 s. The gateway pauses all calls, and this one waits or gets 503 with Retry-After.",
+    group: "Uploads",
+    name: "eGain: too many calls (429)",
+    hint: "All calls pause for 3 s. This one waits, or gets 503 with Retry-After.",
     fault: { at: "create_asset", status: 429, headers: { "retry-after": "3" } },
   },
   {
-    group: "Uploads", name: "eGain is down (503)",
+    group: "Uploads",
+    name: "eGain is down (503)",
     hint: "eGain refuses to create an asset.",
     fault: { at: "create_asset", status: 503 },
   },
   {
-    group: "Uploads", name: "eGain is slow",
+    group: "Uploads",
+    name: "eGain is slow",
     hint: "eGain takes 2 s to create an asset; the time is in the stage “sign”.",
     fault: { at: "create_asset", delay: "2s" },
   },
   {
-    group: "Uploads", name: "eGain rejects the file",
+    group: "Uploads",
+    name: "eGain rejects the file",
     hint: "eGain scans it and says no (400-765): 422, and a retry doesn’t help.",
-    fault: { at: "create_asset", status: 400, body: { code: "400-765", developerMessage: "The file was rejected." } },
+    fault: {
+      at: "create_asset",
+      status: 400,
+      body: { code: "400-765", developerMessage: "The file was rejected." },
+    },
   },
   {
-    group: "Downloads", name: "The download’s signed URL has expired",
-    hint: "Storage answers 403. The gateway drops the URL and asks for a fresh one: the download succeeds.",
+    group: "Downloads",
+    name: "The download’s signed URL has expired",
+    hint: "Storage says 403. The gateway asks for a fresh URL: the download succeeds.",
     fault: { at: "download", status: 403 },
   },
   {
-    group: "Downloads", name: "The download breaks off",
+    group: "Downloads",
+    name: "The download breaks off",
     hint: "Storage cuts it after 20 kB. The gateway takes it up again with Range, unseen.",
     fault: { at: "download", cut_after: 20000 },
   },
   {
-    group: "Downloads", name: "Storage is slow to start",
+    group: "Downloads",
+    name: "Storage is slow to start",
     hint: "Storage answers 3 s late.",
     fault: { at: "download", delay: "3s" },
   },
   {
-    group: "Downloads", name: "Storage is down (503)",
+    group: "Downloads",
+    name: "Storage is down (503)",
     hint: "Storage refuses. Always: the download fails with 502 or 503.",
     fault: { at: "download", status: 503 },
   },
@@ -64,9 +82,17 @@ const FAULTS = [
 export function start() {
   const select = byId("fault");
   for (const [group, faults] of grouped()) {
-    select.append(el("optgroup", { label: group }, faults.map((each) => el("option", { value: FAULTS.indexOf(each) }, each.name))));
+    select.append(
+      el(
+        "optgroup",
+        { label: group },
+        faults.map((each) => el("option", { value: FAULTS.indexOf(each) }, each.name)),
+      ),
+    );
   }
-  const hint = () => { byId("fault-hint").textContent = FAULTS[select.value].hint; };
+  const hint = () => {
+    byId("fault-hint").textContent = FAULTS[select.value].hint;
+  };
   select.addEventListener("change", hint);
   hint();
   byId("fault-form").addEventListener("submit", (event) => {
@@ -86,7 +112,10 @@ function grouped() {
 async function set({ name, fault }) {
   const times = byId("times").value;
   const body = JSON.stringify(times ? { ...fault, times: Number(times) } : fault);
-  await act({ method: "POST", headers: { "Content-Type": "application/json" }, body }, `Fault set: ${name}`);
+  await act(
+    { method: "POST", headers: { "Content-Type": "application/json" }, body },
+    `Fault set: ${name}`,
+  );
 }
 
 async function clear() {
@@ -107,14 +136,30 @@ async function act(options, done) {
 
 function show(faults) {
   byId("pending-box").hidden = faults.length === 0;
-  byId("pending").replaceChildren(...faults.map((fault) => el("li", {},
-    el("span", {}, nameOf(fault)),
-    el("span", { class: "chip fault" }, fault.times === undefined || fault.times === null ? "always" : `${fault.times} to come`))));
+  byId("pending").replaceChildren(
+    ...faults.map((fault) =>
+      el(
+        "li",
+        {},
+        el("span", {}, nameOf(fault)),
+        el(
+          "span",
+          { class: "chip fault" },
+          fault.times === undefined || fault.times === null ? "always" : `${fault.times} to come`,
+        ),
+      ),
+    ),
+  );
 }
 
 /** The name that it has here, or else its JSON. */
 function nameOf({ times, ...fault }) {
-  const known = FAULTS.find((each) => each.fault.at === fault.at && Object.entries(each.fault).every(
-    ([key, value]) => JSON.stringify(fault[key]) === JSON.stringify(value)));
+  const known = FAULTS.find(
+    (each) =>
+      each.fault.at === fault.at &&
+      Object.entries(each.fault).every(
+        ([key, value]) => JSON.stringify(fault[key]) === JSON.stringify(value),
+      ),
+  );
   return known ? known.name : JSON.stringify(fault);
 }

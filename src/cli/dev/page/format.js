@@ -38,7 +38,8 @@ export const many = (value, what) => `${count(value)} ${what}${value === 1 ? "" 
 export function clock(ms) {
   const time = new Date(ms);
   const part = (value, width = 2) => String(value).padStart(width, "0");
-  return `${part(time.getHours())}:${part(time.getMinutes())}:${part(time.getSeconds())}.${part(time.getMilliseconds(), 3)}`;
+  const whole = [time.getHours(), time.getMinutes(), time.getSeconds()].map((each) => part(each));
+  return `${whole.join(":")}.${part(time.getMilliseconds(), 3)}`;
 }
 
 /** One argument of a POSIX shell. */

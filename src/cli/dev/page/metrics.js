@@ -14,13 +14,17 @@ export class Reading {
       const [, name, labels = "", value] = LINE.exec(line) ?? [];
       if (!name) continue;
       if (!this.samples.has(name)) this.samples.set(name, []);
-      this.samples.get(name).push({ labels: Object.fromEntries([...labels.matchAll(LABEL)].map(([, key, text]) => [key, text])), value: Number(value) });
+      this.samples.get(name).push({
+        labels: Object.fromEntries([...labels.matchAll(LABEL)].map(([, key, text]) => [key, text])),
+        value: Number(value),
+      });
     }
   }
 
   /** The samples of a metric with these labels. */
   of(name, labels = {}) {
-    const fits = (sample) => Object.entries(labels).every(([key, value]) => sample.labels[key] === value);
+    const fits = (sample) =>
+      Object.entries(labels).every(([key, value]) => sample.labels[key] === value);
     return (this.samples.get(name) ?? []).filter(fits);
   }
 
@@ -49,7 +53,10 @@ export function growth(before, after, name, labels = {}) {
 export function quantile(before, after, name, labels, part) {
   const old = before.by(`${name}_bucket`, "le", labels);
   const buckets = [...after.by(`${name}_bucket`, "le", labels)]
-    .map(([le, value]) => ({ le: le === "+Inf" ? Infinity : Number(le), value: Math.max(value - (old.get(le) ?? 0), 0) }))
+    .map(([le, value]) => ({
+      le: le === "+Inf" ? Infinity : Number(le),
+      value: Math.max(value - (old.get(le) ?? 0), 0),
+    }))
     .sort((a, b) => a.le - b.le);
   const total = buckets.at(-1)?.value ?? 0;
   if (total === 0) return null;
@@ -58,7 +65,10 @@ export function quantile(before, after, name, labels, part) {
   for (const bucket of buckets) {
     if (bucket.value >= rank) {
       if (bucket.le === Infinity) return low.le;
-      return low.le + ((bucket.le - low.le) * (rank - low.value)) / Math.max(bucket.value - low.value, 1e-9);
+      return (
+        low.le +
+        ((bucket.le - low.le) * (rank - low.value)) / Math.max(bucket.value - low.value, 1e-9)
+      );
     }
     low = bucket;
   }

@@ -22,22 +22,36 @@ export async function preview(blob, type, name) {
   const url = URL.createObjectURL(blob);
   const save = el("a", { class: "button quiet", href: url, download: name }, "Save the file");
   const shown = await view(viewerOf(type), blob, type, url, name);
-  return { node: el("figure", { class: "preview" }, shown, el("figcaption", {}, save)), free: () => URL.revokeObjectURL(url) };
+  return {
+    node: el("figure", { class: "preview" }, shown, el("figcaption", {}, save)),
+    free: () => URL.revokeObjectURL(url),
+  };
 }
 
 async function view(viewer, blob, type, url, name) {
-  const failed = (event) => event.target.replaceWith(el("p", { class: "hint" }, "This browser can’t show it."));
+  const failed = (event) =>
+    event.target.replaceWith(el("p", { class: "hint" }, "This browser can’t show it."));
   switch (viewer) {
     case "image":
       return el("img", { src: url, alt: `${name} as it came back`, onerror: failed });
     case "audio":
       return el("audio", { src: url, controls: true, "aria-label": name, onerror: failed });
     case "video":
-      return el("video", { src: url, controls: true, playsinline: true, "aria-label": name, onerror: failed });
+      return el("video", {
+        src: url,
+        controls: true,
+        playsinline: true,
+        "aria-label": name,
+        onerror: failed,
+      });
     case "pdf":
       return el("iframe", { src: url, title: `${name} as it came back` });
     case "text":
-      return el("pre", { tabindex: "0", "aria-label": `${name} as it came back` }, await read(blob, type));
+      return el(
+        "pre",
+        { tabindex: "0", "aria-label": `${name} as it came back` },
+        await read(blob, type),
+      );
     default:
       return el("p", { class: "hint" }, `A browser has no preview of ${type}.`);
   }

@@ -39,22 +39,33 @@ export function callsOf(began, until, id) {
   const own = (call) => {
     if (id && call.id) return call.id === id;
     if (!within(call)) return false;
-    return call.id ? ["create_asset", "upload", "delete_asset"].includes(call.operation) : BEFORE_AN_ID.includes(call.operation);
+    return call.id
+      ? ["create_asset", "upload", "delete_asset"].includes(call.operation)
+      : BEFORE_AN_ID.includes(call.operation);
   };
   return seen.recent.filter(own);
 }
 
 export function start() {
   refresh();
-  setInterval(() => { if (!document.hidden) refresh(); }, EVERY_MS);
+  setInterval(() => {
+    if (!document.hidden) refresh();
+  }, EVERY_MS);
 }
 
 function show() {
   const calls = Object.values(seen.operations).reduce((sum, each) => sum + each.calls, 0);
-  byId("seen-sum").textContent = `${many(calls, "call")}, ${many(seen.assets.length, "asset")}, ${bytes(seen.bytes_received ?? 0)} in, ${bytes(seen.bytes_sent ?? 0)} out`;
+  byId("seen-sum").textContent = [
+    many(calls, "call"),
+    many(seen.assets.length, "asset"),
+    `${bytes(seen.bytes_received ?? 0)} in`,
+    `${bytes(seen.bytes_sent ?? 0)} out`,
+  ].join(", ");
   // A row that hasn't changed stays, so that a selection or a screen reader's place does, too.
   const last = seen.recent.at(-1);
-  const mark = last ? `${last.number} ${seen.recent.filter((call) => call.duration_us === null).length}` : "";
+  const mark = last
+    ? `${last.number} ${seen.recent.filter((call) => call.duration_us === null).length}`
+    : "";
   if (mark === newest) return;
   newest = mark;
   const rows = seen.recent.slice(-MOST_SHOWN).reverse().map(row);
@@ -66,10 +77,18 @@ function row(call) {
   const open = call.duration_us === null;
   const status = call.status ?? (open ? "running" : "cut");
   const kind = open ? "open" : call.status === null || call.status >= 400 ? "bad" : "good";
-  return el("tr", {},
+  return el(
+    "tr",
+    {},
     el("td", { class: "time" }, clock(call.began_ms)),
     el("td", {}, el("code", {}, call.operation)),
-    el("td", {}, el("span", { class: `status ${kind}` }, String(status)), call.faulted ? el("span", { class: "chip fault" }, "fault") : null),
+    el(
+      "td",
+      {},
+      el("span", { class: `status ${kind}` }, String(status)),
+      call.faulted ? el("span", { class: "chip fault" }, "fault") : null,
+    ),
     el("td", { class: "number" }, open ? "…" : duration(call.duration_us / 1000)),
-    el("td", {}, el("code", { title: call.id }, call.id ? call.id.slice(0, 8) : "")));
+    el("td", {}, el("code", { title: call.id }, call.id ? call.id.slice(0, 8) : "")),
+  );
 }

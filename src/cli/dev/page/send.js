@@ -28,7 +28,9 @@ export function start() {
     for (const card of [...cards]) card.remove();
     byId("file").focus();
   });
-  onSeen(() => { for (const card of cards) card.showCalls(); });
+  onSeen(() => {
+    for (const card of cards) card.showCalls();
+  });
   listenForDrops();
   document.addEventListener("paste", (event) => {
     const files = [...(event.clipboardData?.files ?? [])];
@@ -58,7 +60,8 @@ function add(files) {
     shape: document.querySelector("input[name=shape]:checked").value,
     keyed: byId("keyed").checked,
   };
-  for (const card of [...cards].slice(0, Math.max(0, cards.size + files.length - MOST_OPEN))) card.open(false);
+  for (const card of [...cards].slice(0, Math.max(0, cards.size + files.length - MOST_OPEN)))
+    card.open(false);
   for (const file of files) {
     const card = new Card(describe(file, fields), forget);
     cards.add(card);
@@ -106,8 +109,12 @@ function listenForDrops() {
   };
   const hasFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
   // The whole page takes files: one that misses the box would replace the page otherwise.
-  addEventListener("dragenter", (event) => { if (hasFiles(event)) mark(1); });
-  addEventListener("dragleave", (event) => { if (hasFiles(event)) mark(-1); });
+  addEventListener("dragenter", (event) => {
+    if (hasFiles(event)) mark(1);
+  });
+  addEventListener("dragleave", (event) => {
+    if (hasFiles(event)) mark(-1);
+  });
   addEventListener("dragover", (event) => {
     if (!hasFiles(event)) return;
     event.preventDefault();
@@ -120,7 +127,9 @@ function listenForDrops() {
     const { files, folders } = sortOut(event.dataTransfer);
     add(files);
     if (folders.length > 0) {
-      note("drop-note", `${folders.map((name) => `“${name}”`).join(" and ")} ${folders.length > 1 ? "are folders" : "is a folder"}: one upload is one file. Drop the files in it instead.`);
+      const names = folders.map((name) => `“${name}”`).join(" and ");
+      const are = folders.length > 1 ? "are folders" : "is a folder";
+      note("drop-note", `${names} ${are}: one upload is one file. Drop the files in it instead.`);
     }
   });
 }
@@ -130,7 +139,9 @@ function sortOut(transfer) {
   const items = [...transfer.items].filter((item) => item.kind === "file");
   const entries = items.map((item) => item.webkitGetAsEntry?.() ?? null);
   const folders = entries.filter((entry) => entry?.isDirectory).map((entry) => entry.name);
-  const files = items.flatMap((item, at) => (entries[at]?.isDirectory ? [] : item.getAsFile() ?? []));
+  const files = items.flatMap((item, at) =>
+    entries[at]?.isDirectory ? [] : (item.getAsFile() ?? []),
+  );
   return { files, folders };
 }
 
@@ -139,7 +150,9 @@ async function loadChannels() {
     const response = await fetch("/v1/channels");
     if (!response.ok) return;
     const { channel = [] } = await response.json();
-    byId("channels").replaceChildren(...channel.map(({ type, displayName }) => el("option", { value: type }, displayName)));
+    byId("channels").replaceChildren(
+      ...channel.map(({ type, displayName }) => el("option", { value: type }, displayName)),
+    );
   } catch {
     // Any channel can be typed.
   }
@@ -147,7 +160,10 @@ async function loadChannels() {
 
 /** What may be sent there, before anything is. */
 async function showLimits() {
-  const query = new URLSearchParams({ channel: byId("channel").value.trim(), sender: byId("sender").value });
+  const query = new URLSearchParams({
+    channel: byId("channel").value.trim(),
+    sender: byId("sender").value,
+  });
   const place = byId("limits");
   try {
     const response = await fetch(`/v1/limits?${query}`);
@@ -161,7 +177,8 @@ async function showLimits() {
 function tell({ attachments, kinds = {} }) {
   if (attachments === false) return "This channel takes no attachments.";
   const groups = new Map();
-  for (const [kind, { maxSize }] of Object.entries(kinds)) groups.set(maxSize, [...(groups.get(maxSize) ?? []), kind]);
+  for (const [kind, { maxSize }] of Object.entries(kinds))
+    groups.set(maxSize, [...(groups.get(maxSize) ?? []), kind]);
   if (groups.size === 1) return `Up to ${bytes([...groups.keys()][0])}, of any kind.`;
   return [...groups].map(([most, names]) => `${names.join(", ")} up to ${bytes(most)}`).join("; ");
 }
@@ -185,5 +202,10 @@ function sample() {
   pen.fillStyle = "#fff";
   pen.font = "600 44px system-ui, sans-serif";
   pen.fillText("Hello, eGain", 36, 350);
-  return new Promise((resolve) => canvas.toBlob((blob) => resolve(new File([blob], "hello.png", { type: blob.type })), "image/png"));
+  return new Promise((resolve) =>
+    canvas.toBlob(
+      (blob) => resolve(new File([blob], "hello.png", { type: blob.type })),
+      "image/png",
+    ),
+  );
 }

@@ -9,7 +9,15 @@ export function describe(file, fields) {
   const type = fields.type || file.type || "application/octet-stream";
   if (fields.shape === "raw") query.set("name", name);
   query.set("sha256", "1");
-  return { file, name, type, shape: fields.shape, keyed: fields.keyed, channel: fields.channel, target: `/v1/assets?${query}` };
+  return {
+    file,
+    name,
+    type,
+    shape: fields.shape,
+    keyed: fields.keyed,
+    channel: fields.channel,
+    target: `/v1/assets?${query}`,
+  };
 }
 
 /** The same upload by curl. */
@@ -25,7 +33,12 @@ export function curl(upload, key) {
     parts.push("--data-binary", `@${upload.file.name}`, "-H", `Content-Type: ${upload.type}`);
   }
   parts.push(location.origin + upload.target);
-  return parts.map(shell).join(" ").replaceAll(" -H ", " \\\n  -H ").replaceAll(" -F ", " \\\n  -F ").replace(/ ('?http)/, " \\\n  $1");
+  return parts
+    .map(shell)
+    .join(" ")
+    .replaceAll(" -H ", " \\\n  -H ")
+    .replaceAll(" -F ", " \\\n  -F ")
+    .replace(/ ('?http)/, " \\\n  $1");
 }
 
 /** Made of the file and where it goes: a retry has the same. */
@@ -47,14 +60,17 @@ export function send(upload, key, { onprogress, signal }) {
     request.upload.addEventListener("progress", (event) => {
       onprogress(event.loaded, event.total, performance.now() - began);
     });
-    request.addEventListener("load", () => resolve({
-      status: request.status,
-      reason: request.statusText,
-      headers: headersOf(request.getAllResponseHeaders()),
-      text: request.responseText,
-      ms: performance.now() - began,
-    }));
-    for (const end of ["error", "abort", "timeout"]) request.addEventListener(end, () => resolve(null));
+    request.addEventListener("load", () =>
+      resolve({
+        status: request.status,
+        reason: request.statusText,
+        headers: headersOf(request.getAllResponseHeaders()),
+        text: request.responseText,
+        ms: performance.now() - began,
+      }),
+    );
+    for (const end of ["error", "abort", "timeout"])
+      request.addEventListener(end, () => resolve(null));
     signal.addEventListener("abort", () => request.abort());
     request.send(bodyOf(upload, request));
   });
@@ -72,10 +88,12 @@ function bodyOf(upload, request) {
 
 function headersOf(text) {
   const lines = text.trim().split(/\r?\n/).filter(Boolean);
-  return new Headers(lines.map((line) => {
-    const colon = line.indexOf(":");
-    return [line.slice(0, colon), line.slice(colon + 1).trim()];
-  }));
+  return new Headers(
+    lines.map((line) => {
+      const colon = line.indexOf(":");
+      return [line.slice(0, colon), line.slice(colon + 1).trim()];
+    }),
+  );
 }
 
 /** Asks past the browser's own cache: what is shown here is the gateway's answer. */
@@ -91,7 +109,9 @@ export async function readMetadata(id) {
 
 /** A part of the file, as `Range` asks for it. */
 export async function readRange(id, first, last) {
-  const response = await ask(`/v1/assets/${id}/content`, { headers: { Range: `bytes=${first}-${last}` } });
+  const response = await ask(`/v1/assets/${id}/content`, {
+    headers: { Range: `bytes=${first}-${last}` },
+  });
   return { response, bytes: new Uint8Array(await response.arrayBuffer()) };
 }
 
