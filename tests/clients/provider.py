@@ -11,6 +11,7 @@ import gzip
 import http.client
 import http.server
 import json
+import sys
 import threading
 import time
 import urllib.parse
@@ -40,7 +41,7 @@ class Provider:
     def __enter__(self):
         self.media, self.uploaded, self.messages, self.faults = {}, {}, [], []
         handler = type("BoundHandler", (Handler,), {"provider": self})
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.server = QuietServer(("127.0.0.1", 0), handler)
         self.port = self.server.server_port
         self.url, self.storage = f"http://127.0.0.1:{self.port}", f"http://localhost:{self.port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -64,6 +65,14 @@ class Provider:
             "WHATSAPP_TOKEN": TOKEN,
             "WHATSAPP_PHONE_ID": PHONE,
         }
+
+
+class QuietServer(http.server.ThreadingHTTPServer):
+    """Clients that close a connection are no fault."""
+
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

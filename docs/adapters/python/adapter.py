@@ -282,7 +282,7 @@ def for_customer(problem):
     limit = problem.get("limit", {})
     if problem["status"] == 413:
         size = limit.get("max_size")
-        most = f" Please send at most {size / 1_000_000:.1f} MB." if size else ""
+        most = f" Please send at most {size // 100_000 / 10} MB." if size else ""
         return f"This file is too large.{most}"
     if problem["status"] == 415:
         allowed = limit.get("allowed")
