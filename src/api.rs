@@ -64,7 +64,7 @@ pub use cors::CorsOrigin;
 use cors::{CorsPolicy, RequestInitiator};
 pub use jwt::{ClaimNames, JwtConfig};
 use problem::ErrorResponse;
-pub use problem::status;
+pub use problem::{PROBLEM_TYPES, status};
 use request_id::RequestId;
 use response::drop_body_for_head;
 pub use route::routes;

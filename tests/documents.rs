@@ -12,6 +12,7 @@ use asset_gateway::api;
 use asset_gateway::config::Settings;
 use asset_gateway::telemetry::metrics;
 use asset_gateway::types::error::ErrorCode;
+use serde_json::Value;
 
 /// Documents beside those in `docs`.
 const AT_THE_ROOT: [&str; 4] = [
@@ -129,6 +130,56 @@ fn every_error_has_a_section() {
     }
     let codes: BTreeSet<&str> = ErrorCode::ALL.iter().map(|code| code.name()).collect();
     assert_same(sections, codes);
+}
+
+#[test]
+fn every_error_shows_a_problem_document() {
+    let text = read("docs/errors.md");
+    for row in rows("docs/errors.md", "All codes") {
+        let code = ticked(&row[1]).concat();
+        let section = text.split(&format!("\n### {code}\n")).nth(1).unwrap();
+        let section = section.split("\n#").next().unwrap();
+        let shown = section
+            .lines()
+            .filter(|line| line.starts_with('{'))
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let mut statuses = Vec::new();
+        for document in shown {
+            assert_eq!(document["code"], code, "in the section {code}");
+            let expected = format!("{}{code}", api::PROBLEM_TYPES);
+            assert_eq!(document["type"], expected, "in the section {code}");
+            let retryable = document["retryable"].as_bool().unwrap();
+            let retry = if retryable { "yes" } else { "no" };
+            assert!(
+                row[3] == retry || row[3] == "`retryable`",
+                "the example of {code} has {retry} as retryable, the table {}",
+                row[3]
+            );
+            statuses.push(document["status"].to_string());
+        }
+        assert!(
+            statuses.contains(&row[0]) || code == ErrorCode::CallerLeft.name(),
+            "{code} has no example with the status {}",
+            row[0]
+        );
+    }
+}
+
+#[test]
+fn retries_of_adapters_are_those_of_the_errors() {
+    let retries = |document, heading, column: usize| {
+        rows(document, heading)
+            .into_iter()
+            .map(move |row| (ticked(&row[1]).concat(), row[column].clone()))
+            .collect::<BTreeSet<_>>()
+    };
+    let mut described = retries("docs/errors.md", "All codes", 3);
+    // No adapter gets a response to it.
+    described.retain(|(code, _)| code != ErrorCode::CallerLeft.name());
+    assert_same(
+        retries("docs/adapters/retries.md", "By code", 2),
+        described,
+    );
 }
 
 #[test]
@@ -362,8 +413,10 @@ fn every_test_and_method_that_is_named_exists() {
 
 /// Every document, by its path from the root.
 fn documents() -> Vec<String> {
-    let mut documents: Vec<String> = fs::read_dir("docs")
-        .unwrap()
+    let folders = ["docs", "docs/adapters"];
+    let mut documents: Vec<String> = folders
+        .into_iter()
+        .flat_map(|folder| fs::read_dir(folder).unwrap())
         .map(|entry| entry.unwrap().path().to_str().unwrap().to_owned())
         .filter(|path| path.ends_with(".md"))
         .collect();

@@ -11,6 +11,10 @@ use super::response::{full, line};
 use crate::body::BoxBody;
 use crate::types::error::{Error, ErrorCode};
 
+/// What the `type` of each problem document begins with; the code follows. As an address it leads to
+/// the code's section in `docs/errors.md`, whatever host serves the documents.
+pub const PROBLEM_TYPES: &str = "/docs/errors#";
+
 /// What says most comes first: some clients show only the beginning, Guzzle 120 bytes of it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -155,7 +159,7 @@ fn document<'e>(error: &'e Error, status: StatusCode, id: &'e RequestId) -> Prob
         detail: error.detail(),
         status: status.as_u16(),
         code: error.code().name(),
-        r#type: format!("urn:asset-gateway:problem:{}", error.code().name()),
+        r#type: format!("{PROBLEM_TYPES}{}", error.code().name()),
         request_id: id.as_str(),
         blame: error.blame().name(),
         stage: error.stage().name(),

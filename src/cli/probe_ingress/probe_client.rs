@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
+use crate::api::PROBLEM_TYPES;
 use crate::body::paced::PacedBody;
 
 /// How long a connection may take.
@@ -25,9 +26,6 @@ const LONGEST_RESPONSE: usize = 256 * 1024;
 /// How often a busy gateway is tried again, and after which time at most.
 const RETRIES: u32 = 2;
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-
-/// The `type` of each problem document of a gateway begins so.
-const OWN_PROBLEM: &str = "urn:asset-gateway:problem:";
 
 /// A caller's key, which is never shown.
 #[derive(Clone)]
@@ -260,7 +258,7 @@ impl ProbeClient {
             });
         }
         match serde_json::from_str::<Problem>(&text.text) {
-            Ok(problem) if problem.r#type.starts_with(OWN_PROBLEM) => {
+            Ok(problem) if problem.r#type.starts_with(PROBLEM_TYPES) => {
                 ProbeOutcome::Refused(Problem {
                     retry_after,
                     ..problem
