@@ -1,11 +1,15 @@
 //! The command line.
 
+mod asset_commands;
+mod client;
 mod config;
 #[cfg(feature = "sandbox")]
 mod dev;
+mod get;
 mod health;
 mod key;
 mod probe_ingress;
+mod put;
 mod runtime;
 #[cfg(feature = "sandbox")]
 mod sandbox;
@@ -50,6 +54,16 @@ enum Command {
     Key(key::KeyCommand),
     /// Shows what an ingress or proxy in front of a gateway does to bodies, and what to change.
     ProbeIngress(probe_ingress::ProbeIngressArgs),
+    /// Stores files through a gateway.
+    Put(put::PutArgs),
+    /// Fetches a file through a gateway, or what is missing of it.
+    Get(get::GetArgs),
+    /// Prints an asset's signed URL.
+    Url(asset_commands::UrlArgs),
+    /// Deletes assets.
+    Rm(asset_commands::RmArgs),
+    /// Prints what may be sent to a channel.
+    Limits(asset_commands::LimitsArgs),
     /// Shows the effective settings, secrets hidden.
     Config(Settings),
 }
@@ -72,6 +86,11 @@ pub fn run() -> ExitCode {
         Command::Health(settings) => health::run(settings.config.as_deref()),
         Command::Key(command) => key::run(&command),
         Command::ProbeIngress(args) => probe_ingress::run(&args),
+        Command::Put(args) => put::run(&args),
+        Command::Get(args) => get::run(&args),
+        Command::Url(args) => asset_commands::url(&args),
+        Command::Rm(args) => asset_commands::rm(&args),
+        Command::Limits(args) => asset_commands::limits(&args),
         Command::Config(settings) => config::run(settings.config.as_deref()),
     }
 }
