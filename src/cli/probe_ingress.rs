@@ -1,8 +1,8 @@
 //! `asset-gateway probe-ingress`: what an ingress or proxy in front of a gateway does to bodies.
 
-mod checks;
-mod finding;
-mod probe_client;
+pub(super) mod checks;
+pub(super) mod finding;
+pub(super) mod probe_client;
 mod search;
 
 use std::process::ExitCode;

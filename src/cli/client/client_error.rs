@@ -116,6 +116,11 @@ impl ClientError {
         self.problem.as_ref()?["code"].as_str()
     }
 
+    /// The status of eGain's or storage's own response.
+    pub(in crate::cli) fn upstream_status(&self) -> Option<u64> {
+        self.problem.as_ref()?["upstream"]["status"].as_u64()
+    }
+
     pub(in crate::cli) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.kind.number())
     }

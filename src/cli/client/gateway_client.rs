@@ -87,7 +87,13 @@ pub(in crate::cli) async fn send(request: RequestBuilder) -> Result<Response, Cl
 pub(in crate::cli) async fn fetch<T: DeserializeOwned>(
     request: RequestBuilder,
 ) -> Result<T, ClientError> {
-    let mut response = send(request).await?;
+    read_json(send(request).await?).await
+}
+
+/// The JSON of a response.
+pub(in crate::cli) async fn read_json<T: DeserializeOwned>(
+    mut response: Response,
+) -> Result<T, ClientError> {
     let body = read(&mut response).await?;
     serde_json::from_slice(&body).map_err(|_| {
         let status = response.status();

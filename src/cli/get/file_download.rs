@@ -1,10 +1,12 @@
 //! One file's bytes, resumed where they stopped.
 
+use std::io::{self, Write};
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::header::{CONTENT_RANGE, ETAG, HeaderMap, IF_RANGE, RANGE};
 use reqwest::{Method, Response, StatusCode};
-use tokio::io::{AsyncWriteExt, Stdout};
+use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
 use super::part_file::PartFile;
@@ -24,7 +26,6 @@ pub(super) enum DownloadSink {
     Part(PartFile),
     /// Can't be taken back: a file that changes in between is an error.
     Output {
-        output: Stdout,
         position: u64,
         validator: Option<String>,
     },
@@ -33,7 +34,6 @@ pub(super) enum DownloadSink {
 impl DownloadSink {
     pub(super) fn output() -> Self {
         Self::Output {
-            output: tokio::io::stdout(),
             position: 0,
             validator: None,
         }
@@ -68,25 +68,23 @@ impl DownloadSink {
         }
     }
 
-    async fn write(&mut self, piece: &[u8]) -> Result<(), ClientError> {
+    async fn write(&mut self, piece: Bytes) -> Result<(), ClientError> {
         match self {
-            Self::Part(part) => part.write(piece).await,
-            Self::Output {
-                output, position, ..
-            } => {
-                let written = output.write_all(piece).await;
+            Self::Part(part) => part.write(&piece).await,
+            Self::Output { position, .. } => {
+                *position += piece.len() as u64;
+                let write = move || {
+                    let mut output = io::stdout().lock();
+                    output.write_all(&piece).and_then(|()| output.flush())
+                };
+                let written = spawn_blocking(write);
+                let written = written
+                    .await
+                    .unwrap_or_else(|error| Err(io::Error::other(error)));
                 written.map_err(|error| {
                     ClientError::failed(format!("standard output can't be written: {error}"))
-                })?;
-                *position += piece.len() as u64;
-                Ok(())
+                })
             }
-        }
-    }
-
-    async fn flush(&mut self) {
-        if let Self::Output { output, .. } = self {
-            let _nobody_reads = output.flush().await;
         }
     }
 }
@@ -110,7 +108,6 @@ impl FileDownload<'_> {
         let (wait, progress) = (self.wait, self.progress.clone());
         let say = |line: &str| progress.note(line);
         let outcome = retrying(wait, say, async || self.resumed().await).await;
-        self.sink.flush().await;
         self.progress.end(match outcome {
             Ok(_) => "done",
             Err(_) => "failed",
@@ -197,8 +194,9 @@ impl FileDownload<'_> {
             let Some(piece) = piece else {
                 return Ok(());
             };
-            self.sink.write(&piece).await?;
-            self.progress.advance(piece.len() as u64);
+            let length = piece.len() as u64;
+            self.sink.write(piece).await?;
+            self.progress.advance(length);
         }
     }
 }

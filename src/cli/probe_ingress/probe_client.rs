@@ -31,7 +31,7 @@ const OWN_PROBLEM: &str = "urn:asset-gateway:problem:";
 
 /// How a body says where it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Framing {
+pub(in crate::cli) enum Framing {
     /// By `Content-Length`.
     Declared,
     /// In chunks.
@@ -70,7 +70,7 @@ impl Default for ProbeRequest {
 /// What the gateway says of a request, as far as it is used here.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct ProbeReport {
+pub(in crate::cli) struct ProbeReport {
     service: String,
     pub http_version: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -162,7 +162,7 @@ pub(super) struct Problem {
 }
 
 /// Sends probes, each over a connection of its own.
-pub(super) struct ProbeClient {
+pub(in crate::cli) struct ProbeClient {
     http: Client,
     url: Url,
 }
@@ -170,7 +170,7 @@ pub(super) struct ProbeClient {
 impl ProbeClient {
     /// A client of the gateway at `base`. Proxies of the environment aren't used: what is in
     /// front of the gateway is tested, not what is in front of this machine.
-    pub(super) fn new(base: &Url, key: Option<CallerKey>) -> Result<Self, String> {
+    pub(in crate::cli) fn new(base: &Url, key: Option<CallerKey>) -> Result<Self, String> {
         let headers: HeaderMap = key
             .map(|key| (AUTHORIZATION, key.header()))
             .into_iter()

@@ -4,6 +4,7 @@ mod accounts;
 mod admin;
 pub(crate) mod callers;
 mod channels;
+mod client_commands;
 mod commands;
 mod drain;
 mod fault_table;
