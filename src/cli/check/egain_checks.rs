@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_off_is_named_with_its_direction() {
+    fn a_wrong_clock_is_named_with_its_direction() {
         let headers = HeaderMap::from_iter([(
             DATE,
             reqwest::header::HeaderValue::from_static("Sun, 06 Nov 1994 08:49:37 GMT"),

@@ -100,7 +100,7 @@ impl ClientError {
         {
             Some(detail) => detail.to_owned(),
             None => {
-                format!("{status}, not by a gateway: see what stands in front of it, and --url")
+                format!("{status}, not by a gateway: check what is in front of it, and --url")
             }
         };
         Self {
@@ -114,6 +114,11 @@ impl ClientError {
     /// The gateway's code, such as `too-large`.
     pub(in crate::cli) fn code(&self) -> Option<&str> {
         self.problem.as_ref()?["code"].as_str()
+    }
+
+    /// Whether a response came, and wasn't a success.
+    pub(in crate::cli) fn is_response(&self) -> bool {
+        matches!(self.kind, FailureKind::Refused | FailureKind::Busy)
     }
 
     /// The status of eGain's or storage's own response.

@@ -17,7 +17,7 @@ pub(in crate::cli) fn run_command(
 ) -> ExitCode {
     block_on(async {
         let outcome = command.await;
-        Ok::<_, String>(outcome.unwrap_or_else(|error| failed(json, &error)))
+        Ok(outcome.unwrap_or_else(|error| failed(json, &error)))
     })
 }
 

@@ -13,9 +13,10 @@ use crate::telemetry::log_output::say;
 /// How often a transfer that isn't on a terminal says how far it is.
 const BETWEEN_LINES: Duration = Duration::from_secs(10);
 
-const BAR: &str = "{prefix:24!} {bar:20} {percent:>3} % of {binary_total_bytes:>11}  \
-                   {binary_bytes_per_sec:>13}  {eta:>4} left  {wide_msg}";
-const ENDED: &str = "{prefix:24!} {wide_msg}";
+/// Fits 80 columns.
+const BAR: &str = "{prefix:20!} {bar:12} {percent:>3} % of {binary_total_bytes:>10} \
+                   {binary_bytes_per_sec:>12} {eta:>4} left";
+const NOTE: &str = "{prefix:20!} {wide_msg}";
 
 /// All transfers of one command.
 #[derive(Clone, Default)]
@@ -68,10 +69,14 @@ impl ProgressDisplay {
 }
 
 fn bar(label: &str, size: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template(BAR).expect("the template is constant");
     ProgressBar::new(size)
-        .with_style(style.progress_chars("=> "))
+        .with_style(style(BAR))
         .with_prefix(printable(label))
+}
+
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template).expect("the templates are constant");
+    style.progress_chars("=> ")
 }
 
 /// One transfer.
@@ -101,8 +106,8 @@ impl TransferProgress {
     pub(in crate::cli) fn begin_at(&self, byte: u64) {
         match &self.view {
             ProgressView::Bar(bar) => {
+                bar.set_style(style(BAR));
                 bar.reset();
-                bar.set_message("");
                 bar.set_position(byte);
             }
             ProgressView::Lines(state) => {
@@ -131,16 +136,18 @@ impl TransferProgress {
     /// What it does in place of sending bytes, such as waiting.
     pub(in crate::cli) fn note(&self, text: &str) {
         match &self.view {
-            ProgressView::Bar(bar) => bar.set_message(text.to_owned()),
+            ProgressView::Bar(bar) => {
+                bar.set_style(style(NOTE));
+                bar.set_message(text.to_owned());
+            }
             ProgressView::Lines(_) => say(&format!("{}: {text}", self.label)),
         }
     }
 
-    /// How it ended; the bar stays with that.
-    pub(in crate::cli) fn end(&self, text: &str) {
+    /// It has ended, and its result is a line of its own.
+    pub(in crate::cli) fn end(&self) {
         if let ProgressView::Bar(bar) = &self.view {
-            bar.set_style(ProgressStyle::with_template(ENDED).expect("the template is constant"));
-            bar.finish_with_message(text.to_owned());
+            bar.finish_and_clear();
         }
     }
 }
@@ -163,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_has_the_share_the_size_and_the_rate() {
+    fn a_line_has_share_size_and_rate() {
         let state = LineState {
             began: Instant::now() - Duration::from_secs(2),
             last: Instant::now(),
@@ -177,7 +184,7 @@ mod tests {
 
     #[test]
     fn both_templates_are_valid() {
-        for template in [BAR, ENDED] {
+        for template in [BAR, NOTE] {
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }
     }

@@ -108,10 +108,7 @@ impl FileDownload<'_> {
         let (wait, progress) = (self.wait, self.progress.clone());
         let say = |line: &str| progress.note(line);
         let outcome = retrying(wait, say, async || self.resumed().await).await;
-        self.progress.end(match outcome {
-            Ok(_) => "done",
-            Err(_) => "failed",
-        });
+        self.progress.end();
         outcome
     }
 

@@ -13,7 +13,6 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::source_file::SourceFile;
-use crate::body::digest::hex;
 use crate::cli::client::client_error::ClientError;
 use crate::cli::client::gateway_client::{GatewayClient, fetch};
 use crate::cli::client::retry::retrying;
@@ -43,15 +42,12 @@ impl FileUpload<'_> {
     /// Also where the gateway confirms another size or digest.
     pub(super) async fn run(&self) -> Result<Value, ClientError> {
         let outcome = self.digest_and_send().await;
-        match &outcome {
-            Ok(_) => self.progress.end("stored"),
-            Err(_) => self.progress.end("failed"),
-        }
+        self.progress.end();
         outcome
     }
 
     async fn digest_and_send(&self) -> Result<Value, ClientError> {
-        let sum = hex(&self.source.digest().await?);
+        let sum = hex::encode(self.source.digest().await?);
         let key = match &self.fields.idempotency_key {
             Some(key) => key.clone(),
             None => self.derived_key(&sum),
@@ -78,7 +74,7 @@ impl FileUpload<'_> {
             hasher.update(part);
             hasher.update([0]);
         }
-        format!("put-{}", hex(&hasher.finalize().into()))
+        format!("put-{}", hex::encode(hasher.finalize()))
     }
 
     async fn send(&self, sum: &str, key: &str) -> Result<Value, ClientError> {

@@ -224,6 +224,11 @@ async fn exit_codes_say_who_is_to_act() {
         "{}",
         refused.err
     );
+    fs::write(folder.path().join("large.bin"), noise(12_000_000, 1)).unwrap();
+    let large = ["put", "--channel", "sms", "large.bin"];
+    let large = run(&gateway, folder.path(), &large).await;
+    assert_eq!(large.code, 3);
+    assert!(large.err.contains(" [too-large, request "), "{}", large.err);
     let mut nowhere = put.to_vec();
     nowhere.extend(["--url", "http://127.0.0.1:1"]);
     let nowhere = run(&gateway, folder.path(), &nowhere).await;

@@ -65,7 +65,7 @@ pub(super) fn run(args: &CheckArgs) -> ExitCode {
             verdicts: Vec::new(),
         };
         check(args, &mut report).await;
-        Ok::<_, String>(report.finish())
+        Ok(report.finish())
     })
 }
 

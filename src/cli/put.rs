@@ -6,7 +6,7 @@ mod source_file;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, value_parser};
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
@@ -46,8 +46,8 @@ pub(super) struct PutArgs {
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
     /// How many files are sent at a time.
-    #[arg(long, default_value_t = 3, value_name = "FILES", value_parser = 1..=16)]
-    parallel: i64,
+    #[arg(long, default_value_t = 3, value_name = "FILES", value_parser = value_parser!(u8).range(1..=16))]
+    parallel: u8,
     #[command(flatten)]
     options: ClientOptions,
 }
@@ -97,7 +97,7 @@ async fn put(args: &PutArgs) -> Result<ExitCode, ClientError> {
         outcome.err()
     });
     let failures: Vec<_> = stream::iter(uploads)
-        .buffered(args.parallel as usize)
+        .buffered(args.parallel.into())
         .filter_map(async |failure| failure)
         .collect()
         .await;

@@ -100,7 +100,14 @@ async fn get(args: &GetArgs) -> Result<ExitCode, ClientError> {
 
 async fn describe(client: &GatewayClient, id: &str) -> Result<RemoteFile, ClientError> {
     let request = client.request(Method::HEAD, &["assets", id, "content"], &[]);
-    let response = send(request).await?;
+    let response = match send(request).await {
+        // The response to a HEAD has no document that says why.
+        Err(error) if error.code().is_none() && error.is_response() => {
+            send(client.request(Method::GET, &["assets", id], &[])).await?;
+            return Err(error);
+        }
+        sent => sent?,
+    };
     let header = |name: HeaderName| response.headers().get(name);
     let disposition = header(CONTENT_DISPOSITION).map(|value| value.as_bytes());
     let size = header(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
