@@ -29,10 +29,8 @@ const STANDARD_OUTPUT: &str = "-";
 #[derive(Debug, Args)]
 #[command(
     after_help = EXIT_CODES,
-    after_long_help = "What has arrived of a file is in FILE.part, and the next get of the same \
-                       id goes on from there.\n\nExit codes: 0 done; 1 failed; 2 wrong usage; \
-                       3 refused by the gateway (4xx); 4 busy, try again later (429, 503); \
-                       5 no gateway was reached."
+    long_about = "Fetches a file through a gateway.\n\nWhat has arrived of it is in FILE.part, and \
+                  the next get of the same id goes on from there."
 )]
 pub(super) struct GetArgs {
     /// The asset's id.

@@ -46,7 +46,12 @@ pub(super) struct PutArgs {
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
     /// How many files are sent at a time.
-    #[arg(long, default_value_t = 3, value_name = "FILES", value_parser = value_parser!(u8).range(1..=16))]
+    #[arg(
+        long,
+        default_value_t = 3,
+        value_name = "FILES",
+        value_parser = value_parser!(u8).range(1..=16)
+    )]
     parallel: u8,
     #[command(flatten)]
     options: ClientOptions,

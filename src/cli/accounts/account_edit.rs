@@ -14,7 +14,7 @@ use crate::egain::accounts::is_secret;
 /// More than any account or secret has.
 const LONGEST_FILE: u64 = 64 * 1024;
 
-/// The fields of an account that are given; options go before the file.
+/// The fields of an account that are given; options are applied over the file.
 #[derive(Debug, Args)]
 pub(super) struct AccountEdit {
     /// The account as JSON, or some of its fields; - is standard input.
@@ -26,8 +26,8 @@ pub(super) struct AccountEdit {
     /// Its address at the provider: a phone number, a page, or free text for a channel of your own.
     #[arg(long)]
     address: Option<String>,
-    #[arg(long)]
     /// What it is for.
+    #[arg(long)]
     description: Option<String>,
     /// Its channel by type, such as sms_twilio, whatsapp or custom.teams.
     #[arg(long = "channel", value_name = "TYPE", conflicts_with = "channel_id")]
@@ -236,8 +236,11 @@ mod tests {
         assert_eq!(
             edited(&arguments, before).unwrap(),
             json!({"name": "c", "channel": {"id": "1"}, "beyond": true,
-                "chatConfigurations": {"timeout": 300},
-                "attributes": [{"name": "authToken", "isSet": true}, {"name": "b", "value": "2=3"}]})
+            "chatConfigurations": {"timeout": 300},
+            "attributes": [
+                {"name": "authToken", "isSet": true},
+                {"name": "b", "value": "2=3"},
+            ]})
         );
     }
 

@@ -9,8 +9,9 @@ use url::Url;
 use super::caller_key::CallerKey;
 
 /// The exit codes of client commands, as their help has them.
-pub(in crate::cli) const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 refused by the gateway (4xx); \
-     4 busy, try again later (429, 503); 5 no gateway was reached.";
+pub(in crate::cli) const EXIT_CODES: &str = "\
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 refused by the gateway (4xx); \
+4 busy, try again later (429, 503); 5 no gateway was reached.";
 
 /// Which gateway, as whom, and how to report.
 #[derive(Debug, Clone, Args)]
