@@ -28,9 +28,9 @@ pub(super) enum AccountsCommand {
     /// Prints an account, without its secrets.
     Show(ShowArgs),
     /// Creates an account.
-    Create(CreateArgs),
+    Create(Box<CreateArgs>),
     /// Changes what is given of an account, and only if nobody else changed it meanwhile.
-    Update(UpdateArgs),
+    Update(Box<UpdateArgs>),
     /// Deletes accounts.
     Delete(DeleteArgs),
 }

@@ -20,7 +20,7 @@ use super::client::caller_key::CallerKey;
 use super::client::client_options::base_url;
 use super::client::command_output::print_line;
 use super::probe_ingress::checks::{self, CheckPlan};
-use super::probe_ingress::finding::Finding;
+use super::probe_ingress::finding::ProbeFinding;
 use super::probe_ingress::probe_client::ProbeClient;
 use super::runtime::block_on;
 use crate::config::Settings;
@@ -173,7 +173,7 @@ async fn ingress(url: &Url, key: Option<CallerKey>) -> Vec<CheckVerdict> {
     let verdicts = findings.iter().map(|finding| {
         let detail = format!("{}: {}", finding.name(), finding.detail());
         match (finding, finding.change()) {
-            (Finding::Streams, _) | (_, None) => CheckVerdict::ok("ingress", detail),
+            (ProbeFinding::Streams, _) | (_, None) => CheckVerdict::ok("ingress", detail),
             (_, Some(change)) => CheckVerdict::failed("ingress", detail, change),
         }
     });

@@ -359,7 +359,7 @@ mod tests {
             reqwest::header::HeaderValue::from_static("Sun, 06 Nov 1994 08:49:37 GMT"),
         )]);
         let theirs = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777);
-        let minutes = |count| Duration::from_secs(60 * count);
+        let minutes = |count: u64| Duration::from_secs(60 * count);
         let ahead = clock(&headers, theirs + minutes(10)).unwrap();
         assert_eq!(ahead.detail, "this clock is 600 s ahead of eGain's");
         assert_eq!(ahead.result, CheckResult::Failed);
