@@ -56,10 +56,8 @@ mod tests {
 
     async fn attempts(kind: FailureKind, pause: Option<u64>, wait: u64) -> (u32, Vec<String>) {
         let (count, said) = (Cell::new(0), RefCell::new(Vec::new()));
-        let failure = ClientError {
-            retry_after: pause.map(Duration::from_secs),
-            ..ClientError::new(kind, "x")
-        };
+        let mut failure = ClientError::new(kind, "x");
+        failure.retry_after = pause.map(Duration::from_secs);
         let outcome: Result<(), _> = retrying(
             Duration::from_secs(wait),
             |line| said.borrow_mut().push(line.to_owned()),
