@@ -4,6 +4,7 @@ mod certificate_end;
 mod egain_checks;
 mod machine_checks;
 mod network_checks;
+mod redis_check;
 mod trial_gateway;
 mod verdict;
 
@@ -131,7 +132,10 @@ async fn check_settings(args: &CheckArgs, settings: &Settings, report: &mut Chec
     report.add(machine_checks::own_certificate(settings));
     report.add(network_checks::run(settings).await);
     let probe = match settings.build() {
-        Ok(configs) => EgainProbe::new(&configs),
+        Ok(configs) => {
+            report.add([redis_check::run(&configs).await]);
+            EgainProbe::new(&configs)
+        }
         Err(mistakes) => Err(mistakes.to_string()),
     };
     let probe = match probe {

@@ -47,6 +47,9 @@ impl TrialGateway {
         trial.server.drain_delay = Duration::ZERO;
         trial.auth.mode = Some(AuthMode::Anyone);
         trial.limits.spool_total = ByteSize(0);
+        // Replicas that run aren't disturbed.
+        (trial.cache.redis_url, trial.cache.seal_key) = (None, None);
+        trial.cache.previous_seal_key = None;
         let bound = app::bind(&trial).map_err(|error| error.to_string())?;
         let addr = bound.addr().map_err(|error| error.to_string())?;
         let options = ClientOptions {

@@ -154,6 +154,20 @@ async fn a_spool_that_cant_be_written_is_named() {
 }
 
 #[tokio::test]
+async fn a_redis_that_is_down_is_named() {
+    let sandbox = sandbox(SandboxConfig::default());
+    let seal_key = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+    let nobody_listens = "redis://127.0.0.1:1/0";
+    let wrong = [
+        ("CACHE__REDIS_URL", nobody_listens),
+        ("CACHE__SEAL_KEY", seal_key),
+    ];
+    let checked = check(&sandbox, &wrong, &[]).await;
+    checked.assert_names("redis", "Redis is down");
+    assert!(checked.failed("upload").is_empty(), "it is a helper only");
+}
+
+#[tokio::test]
 async fn mistakes_in_settings_are_all_listed() {
     let sandbox = sandbox(SandboxConfig::default());
     let wrong = [("EGAIN__BUDGET_WAIT", "5 parsecs"), ("AUTH__MODE", "")];
