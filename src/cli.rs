@@ -1,11 +1,18 @@
 //! The command line.
 
+mod accounts;
+mod asset_commands;
+mod check;
+mod client;
 mod config;
 #[cfg(feature = "sandbox")]
 mod dev;
+mod documentation;
+mod get;
 mod health;
 mod key;
 mod probe_ingress;
+mod put;
 mod runtime;
 #[cfg(feature = "sandbox")]
 mod sandbox;
@@ -15,7 +22,7 @@ mod stop;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// The release, and the commit that it was built from.
 const VERSION: &str = concat!(
@@ -50,6 +57,28 @@ enum Command {
     Key(key::KeyCommand),
     /// Shows what an ingress or proxy in front of a gateway does to bodies, and what to change.
     ProbeIngress(probe_ingress::ProbeIngressArgs),
+    /// Says whether a gateway of these settings works, and if not, why.
+    Check(check::CheckArgs),
+    /// Stores files through a gateway.
+    Put(put::PutArgs),
+    /// Fetches a file through a gateway, or what is missing of it.
+    Get(get::GetArgs),
+    /// Prints an asset's signed URL.
+    Url(asset_commands::UrlArgs),
+    /// Deletes assets.
+    Rm(asset_commands::RmArgs),
+    /// Prints what may be sent to a channel.
+    Limits(asset_commands::LimitsArgs),
+    /// Accounts at eGain, for operators.
+    #[command(subcommand)]
+    Accounts(accounts::AccountsCommand),
+    /// Channels at eGain, for operators.
+    #[command(subcommand)]
+    Channels(accounts::ChannelsCommand),
+    /// Prints a script that lets a shell complete command lines.
+    Completions(documentation::CompletionsArgs),
+    /// Prints a manual page, for man -l -.
+    Man(documentation::ManArgs),
     /// Shows the effective settings, secrets hidden.
     Config(Settings),
 }
@@ -72,6 +101,16 @@ pub fn run() -> ExitCode {
         Command::Health(settings) => health::run(settings.config.as_deref()),
         Command::Key(command) => key::run(&command),
         Command::ProbeIngress(args) => probe_ingress::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Put(args) => put::run(&args),
+        Command::Get(args) => get::run(&args),
+        Command::Url(args) => asset_commands::url(&args),
+        Command::Rm(args) => asset_commands::rm(&args),
+        Command::Limits(args) => asset_commands::limits(&args),
+        Command::Accounts(command) => accounts::run(&command),
+        Command::Channels(command) => accounts::run_channels(&command),
+        Command::Completions(args) => documentation::completions(&args, Cli::command()),
+        Command::Man(args) => documentation::man(&args, Cli::command()),
         Command::Config(settings) => config::run(settings.config.as_deref()),
     }
 }

@@ -14,4 +14,5 @@ mod settings;
 mod sources;
 
 pub use build::ServiceConfigs;
+pub use sections::auth::AuthMode;
 pub use settings::Settings;

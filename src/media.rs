@@ -18,6 +18,7 @@ mod restricted_name;
 mod sniff;
 mod table;
 
+pub use clean_name::clean;
 pub use disposition::{
     InlineViewer, adds_parameters, content_disposition, is_utf8, lacks_charset, viewer,
 };

@@ -272,6 +272,67 @@ fn every_command_is_listed() {
 }
 
 #[test]
+fn every_option_of_a_client_command_is_described() {
+    let common = options_in(&lines("docs/commands.md", "Calling a gateway"));
+    for (section, commands) in [
+        ("put", &["put"][..]),
+        ("get", &["get"]),
+        ("url", &["url"]),
+        ("rm", &["rm"]),
+        ("limits", &["limits"]),
+        (
+            "accounts",
+            &[
+                "accounts list",
+                "accounts show",
+                "accounts create",
+                "accounts update",
+                "accounts delete",
+                "channels list",
+                "channels show",
+            ],
+        ),
+        ("check", &["check"]),
+    ] {
+        let mut described = options_in(&lines("docs/commands.md", section));
+        if section != "check" {
+            described.extend(common.clone());
+        }
+        let known: BTreeSet<String> = commands.iter().flat_map(|line| options_of(line)).collect();
+        assert_same(described, known);
+    }
+}
+
+/// The long options that a command's own help lists.
+fn options_of(command: &str) -> BTreeSet<String> {
+    let mut program = assert_cmd::Command::cargo_bin("asset-gateway").unwrap();
+    let help = program
+        .args(command.split(' '))
+        .arg("--help")
+        .assert()
+        .success();
+    let help = String::from_utf8(help.get_output().stdout.clone()).unwrap();
+    let first_words = help
+        .lines()
+        .filter(|line| line.trim_start().starts_with('-'));
+    let options = first_words.filter_map(|line| {
+        let words = line.split([' ', ',', '=']);
+        words
+            .into_iter()
+            .find(|word| word.starts_with("--"))
+            .map(str::to_owned)
+    });
+    options.filter(|option| option != "--help").collect()
+}
+
+/// The options in the first cells of a table's rows.
+fn options_in(rows: &[String]) -> BTreeSet<String> {
+    let first_cells = rows.iter().filter_map(|row| cells(row).into_iter().next());
+    let words = first_cells.flat_map(|cell| ticked(&cell));
+    words.filter(|word| word.starts_with("--")).collect()
+}
+
+#[test]
 fn every_dependency_has_its_reason() {
     let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
     for (table, heading) in [

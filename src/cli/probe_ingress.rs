@@ -1,8 +1,8 @@
 //! `asset-gateway probe-ingress`: what an ingress or proxy in front of a gateway does to bodies.
 
-mod checks;
-mod finding;
-mod probe_client;
+pub(super) mod checks;
+pub(super) mod finding;
+pub(super) mod probe_client;
 mod search;
 
 use std::process::ExitCode;
@@ -13,12 +13,14 @@ use jiff::SignedDuration;
 use serde_json::json;
 use url::Url;
 
+use super::client::caller_key::CallerKey;
+use super::client::client_options::base_url;
 use super::runtime::{CommandResult, block_on};
 use crate::telemetry::log_output::say;
 use crate::types::units::ByteSize;
 use checks::CheckPlan;
 use finding::ProbeFinding;
-use probe_client::{CallerKey, ProbeClient};
+use probe_client::ProbeClient;
 
 /// The gateway's own bounds (`src/api/probe.rs`), with room for what the network needs.
 const LONGEST_CUT_TEST: Duration = Duration::from_secs(110);
@@ -50,16 +52,6 @@ pub(super) struct ProbeIngressArgs {
     /// Prints JSON.
     #[arg(long)]
     json: bool,
-}
-
-fn base_url(text: &str) -> Result<Url, String> {
-    let url: Url = text.parse().map_err(|error| format!("{error}"))?;
-    let is_plain = url.username().is_empty() && url.password().is_none();
-    if is_plain && matches!(url.scheme(), "http" | "https") {
-        Ok(url)
-    } else {
-        Err("expected a URL with http or https, and without user and password".to_owned())
-    }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -140,19 +132,6 @@ mod tests {
         assert_eq!(size("10MiB"), Ok(ByteSize::mib(10)));
         for text in ["0B", "33MiB", "large"] {
             assert!(size(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn only_web_addresses_are_probed() {
-        assert!(base_url("https://gateway.example.com").is_ok());
-        for text in [
-            "ftp://gateway.example.com",
-            "https://user:hunter2@gateway.example.com",
-            "gateway.example.com",
-            "",
-        ] {
-            assert!(base_url(text).is_err(), "{text}");
         }
     }
 }

@@ -2,7 +2,7 @@
 //! but those that a script needs.
 
 /// The last part of a path without what misleads the eye or a terminal; none if nothing is left.
-pub(super) fn clean(name: &str) -> Option<String> {
+pub fn clean(name: &str) -> Option<String> {
     name.rsplit(['/', '\\'])
         .map(clean_part)
         .find(|part| !part.is_empty())

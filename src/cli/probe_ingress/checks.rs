@@ -32,7 +32,7 @@ const LARGE_PIECE: usize = 64 * 1024;
 const SLACK: Duration = Duration::from_secs(10);
 
 /// How much is tried.
-pub(super) struct CheckPlan {
+pub(in crate::cli) struct CheckPlan {
     /// How long slow bodies and responses take.
     pub duration: Duration,
     /// The size of the large body.
@@ -40,7 +40,7 @@ pub(super) struct CheckPlan {
 }
 
 /// Runs all checks. Returns how the gateway sees a request, if there is one, and what was found.
-pub(super) async fn run(
+pub(in crate::cli) async fn run(
     client: &ProbeClient,
     plan: &CheckPlan,
 ) -> (Option<ProbeReport>, Vec<ProbeFinding>) {

@@ -10,7 +10,7 @@ use super::probe_client::Framing;
 
 /// What was cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum CutTransfer {
+pub(in crate::cli) enum CutTransfer {
     /// A request's body that was sent slowly.
     Request,
     /// A response that began late.
@@ -22,7 +22,7 @@ pub(super) enum CutTransfer {
 /// One thing that was found. Its kind in JSON is its name in kebab case.
 #[derive(Debug, Clone, PartialEq, Eq, IntoStaticStr)]
 #[strum(serialize_all = "kebab-case")]
-pub(super) enum ProbeFinding {
+pub(in crate::cli) enum ProbeFinding {
     /// Request bodies reach the gateway while they are sent.
     Streams,
     /// A request body reaches the gateway only after its end was sent.
@@ -53,7 +53,7 @@ pub(super) enum ProbeFinding {
 
 impl ProbeFinding {
     /// Its name, with its number.
-    fn name(&self) -> String {
+    pub(in crate::cli) fn name(&self) -> String {
         match self {
             Self::Streams => "streams".to_owned(),
             Self::Buffered { .. } => "buffered".to_owned(),
@@ -70,7 +70,7 @@ impl ProbeFinding {
     }
 
     /// What was seen.
-    fn detail(&self) -> String {
+    pub(in crate::cli) fn detail(&self) -> String {
         match self {
             Self::Streams => "request bodies reach the gateway while they are sent".to_owned(),
             Self::Buffered { framings } => {
@@ -103,7 +103,7 @@ impl ProbeFinding {
     }
 
     /// What to change; None where all is well.
-    fn change(&self) -> Option<&'static str> {
+    pub(in crate::cli) fn change(&self) -> Option<&'static str> {
         Some(match self {
             Self::Streams => return None,
             Self::Buffered { .. } => {

@@ -2,13 +2,12 @@
 
 use std::error::Error as StdError;
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Response};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep, timeout};
@@ -16,6 +15,7 @@ use url::Url;
 
 use crate::api::PROBLEM_TYPES;
 use crate::body::paced::PacedBody;
+use crate::cli::client::caller_key::CallerKey;
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -27,30 +27,9 @@ const LONGEST_RESPONSE: usize = 256 * 1024;
 const RETRIES: u32 = 2;
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// A caller's key, which is never shown.
-#[derive(Clone)]
-pub(super) struct CallerKey(HeaderValue);
-
-impl FromStr for CallerKey {
-    type Err = &'static str;
-
-    fn from_str(key: &str) -> Result<Self, Self::Err> {
-        let mut value = HeaderValue::try_from(format!("Bearer {key}"))
-            .map_err(|_| "a key has no such characters")?;
-        value.set_sensitive(true);
-        Ok(Self(value))
-    }
-}
-
-impl fmt::Debug for CallerKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("CallerKey([REDACTED])")
-    }
-}
-
 /// How a body says where it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Framing {
+pub(in crate::cli) enum Framing {
     /// By `Content-Length`.
     Declared,
     /// In chunks.
@@ -89,7 +68,7 @@ impl Default for ProbeRequest {
 /// What the gateway says of a request, as far as it is used here.
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct ProbeReport {
+pub(in crate::cli) struct ProbeReport {
     service: String,
     pub http_version: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -181,7 +160,7 @@ pub(super) struct Problem {
 }
 
 /// Sends probes, each over a connection of its own.
-pub(super) struct ProbeClient {
+pub(in crate::cli) struct ProbeClient {
     http: Client,
     url: Url,
 }
@@ -189,8 +168,11 @@ pub(super) struct ProbeClient {
 impl ProbeClient {
     /// A client of the gateway at `base`. Proxies of the environment aren't used: what is in
     /// front of the gateway is tested, not what is in front of this machine.
-    pub(super) fn new(base: &Url, key: Option<CallerKey>) -> Result<Self, String> {
-        let headers: HeaderMap = key.map(|key| (AUTHORIZATION, key.0)).into_iter().collect();
+    pub(in crate::cli) fn new(base: &Url, key: Option<CallerKey>) -> Result<Self, String> {
+        let headers: HeaderMap = key
+            .map(|key| (AUTHORIZATION, key.header()))
+            .into_iter()
+            .collect();
         let http = Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
@@ -370,13 +352,6 @@ fn innermost(error: &(dyn StdError + 'static)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_key_is_never_shown() {
-        let key: CallerKey = "hunter2".parse().unwrap();
-        assert_eq!(format!("{key:?}"), "CallerKey([REDACTED])");
-        assert!(!format!("{:?}", key.0).contains("hunter2"));
-    }
 
     #[test]
     fn a_path_in_front_of_the_gateway_stays() {
