@@ -176,10 +176,7 @@ fn retries_of_adapters_are_those_of_the_errors() {
     let mut described = retries("docs/errors.md", "All codes", 3);
     // No adapter gets a response to it.
     described.retain(|(code, _)| code != ErrorCode::CallerLeft.name());
-    assert_same(
-        retries("docs/adapters/retries.md", "By code", 2),
-        described,
-    );
+    assert_same(retries("docs/adapters/retries.md", "By code", 2), described);
 }
 
 #[test]

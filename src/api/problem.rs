@@ -11,8 +11,8 @@ use super::response::{full, line};
 use crate::body::BoxBody;
 use crate::types::error::{Error, ErrorCode};
 
-/// What the `type` of each problem document begins with; the code follows. As an address it leads to
-/// the code's section in `docs/errors.md`, whatever host serves the documents.
+/// What the `type` of each problem document begins with; the code follows. As an address it leads
+/// to the code's section in `docs/errors.md`, whatever host serves the documents.
 pub const PROBLEM_TYPES: &str = "/docs/errors#";
 
 /// What says most comes first: some clients show only the beginning, Guzzle 120 bytes of it.

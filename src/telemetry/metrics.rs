@@ -47,7 +47,8 @@ const ODD_FIELDS: [&str; 9] = [
     "size",
 ];
 
-/// Failures that alerts watch, as `transfer_failures_total` has them: those that aren't the callers'.
+/// Failures that alerts watch, as `transfer_failures_total` has them: those that aren't the
+/// callers'.
 const FAILURES: [[&str; 3]; 8] = [
     ["upload", "read", "gateway"],
     ["upload", "policy", "egain"],
@@ -128,8 +129,8 @@ table! {
     /// Requests refused because of the caller, a rule or a limit, by the error's code;
     /// `would_reject` counts what `policy.report_only` let pass.
     rejected: IntCounterVec "rejected_total" ["code"],
-    /// Uploads of at least 1 MiB that came through a proxy: `gradual` if the gateway waited for their
-    /// bytes, `at_once` if it hardly did, as behind a proxy that buffers request bodies.
+    /// Uploads of at least 1 MiB that came through a proxy: `gradual` if the gateway waited for
+    /// their bytes, `at_once` if it hardly did, as behind a proxy that buffers request bodies.
     proxied_bodies: IntCounterVec "proxied_bodies_total" ["arrival"],
     /// Transfers that failed.
     transfer_failures: IntCounterVec "transfer_failures_total" ["direction", "stage", "blame"],

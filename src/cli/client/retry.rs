@@ -42,7 +42,7 @@ pub(in crate::cli) async fn retrying<T>(
             return Err(error);
         }
         say(&format!(
-            "{error}: next attempt in {} s",
+            "next attempt in {} s: {error}",
             pause.as_secs().max(1)
         ));
         sleep(pause).await;
@@ -75,7 +75,7 @@ mod tests {
     async fn a_busy_gateway_is_waited_for_within_the_bound() {
         let (count, said) = attempts(FailureKind::Busy, Some(7), 20).await;
         assert_eq!(count, 3, "at 0, 7 and 14 s; the next would be at 21 s");
-        assert_eq!(said, vec!["x: next attempt in 7 s"; 2]);
+        assert_eq!(said, vec!["next attempt in 7 s: x"; 2]);
         assert_eq!(
             attempts(FailureKind::Busy, None, 10).await.0,
             4,
