@@ -176,11 +176,7 @@ async fn put_waits_visibly_while_the_gateway_is_busy() {
     let patient = run(&gateway, folder.path(), &arguments).await;
     assert_eq!(patient.code, 0, "{}", patient.err);
     assert!(patient.err.starts_with("a.bin: "), "{}", patient.err);
-    assert!(
-        patient.err.contains("next attempt in "),
-        "{}",
-        patient.err
-    );
+    assert!(patient.err.contains("next attempt in "), "{}", patient.err);
 }
 
 #[tokio::test]
