@@ -1,5 +1,7 @@
 //! The one connection to Redis, and the circuit breaker over it.
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -97,8 +99,8 @@ impl StoreConnection {
     /// open.
     pub(super) async fn run<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreDown> {
         let (mut connection, generation) = self.connection()?;
-        let sent = timeout(COMMAND_TIMEOUT, command.query_async(&mut connection));
-        self.judge(generation, sent.await.ok())
+        let sent = bounded(command.query_async(&mut connection)).await;
+        self.judge(generation, sent)
     }
 
     /// As [`Self::run`], for a script.
@@ -107,15 +109,15 @@ impl StoreConnection {
         script: &ScriptInvocation<'_>,
     ) -> Result<T, StoreDown> {
         let (mut connection, generation) = self.connection()?;
-        let sent = timeout(COMMAND_TIMEOUT, script.invoke_async(&mut connection));
-        self.judge(generation, sent.await.ok())
+        let sent = bounded(script.invoke_async(&mut connection)).await;
+        self.judge(generation, sent)
     }
 
     /// As [`Self::run`], for several commands whose responses don't matter.
     pub(super) async fn run_all(&self, commands: &Pipeline) -> Result<(), StoreDown> {
         let (mut connection, generation) = self.connection()?;
-        let sent = timeout(COMMAND_TIMEOUT, commands.exec_async(&mut connection));
-        self.judge(generation, sent.await.ok())
+        let sent = bounded(commands.exec_async(&mut connection)).await;
+        self.judge(generation, sent)
     }
 
     fn connection(&self) -> Result<(MultiplexedConnection, u64), StoreDown> {
@@ -218,9 +220,9 @@ impl StoreConnection {
         subscribing.map_err(|error| described(&error))?;
         let probe = self.probe();
         let probing = probe.query_async::<Value>(&mut connection);
-        match timeout(COMMAND_TIMEOUT, probing).await {
-            Ok(written) => written.map_err(|error| described(&error))?,
-            Err(_) => return Err("it takes too long to respond".to_owned()),
+        match bounded(probing).await {
+            Some(written) => written.map_err(|error| described(&error))?,
+            None => return Err("it takes too long to respond".to_owned()),
         };
         let link = &mut *self.0.link.lock();
         link.connection = Some(connection);
@@ -272,6 +274,18 @@ impl StoreConnection {
             }
             _ => {}
         }
+    }
+}
+
+/// Waits for [`COMMAND_TIMEOUT`] at most, in two steps: a process that got no processor time for a
+/// while finds the response and the end of the first step at the same moment, and takes the
+/// response.
+async fn bounded<T>(command: impl Future<Output = T>) -> Option<T> {
+    let mut command = pin!(command);
+    let step = COMMAND_TIMEOUT / 2;
+    match timeout(step, &mut command).await {
+        Ok(response) => Some(response),
+        Err(_) => timeout(step, command).await.ok(),
     }
 }
 

@@ -90,6 +90,7 @@ impl RedisServer {
             let value = match self.cli(&["TYPE", key]).as_str() {
                 "string" => self.cli(&["GET", key]),
                 "hash" => self.cli(&["HGETALL", key]),
+                "set" => self.cli(&["SMEMBERS", key]),
                 "zset" => self.cli(&["ZRANGE", key, "0", "-1"]),
                 other => panic!("a value of the type {other}"),
             };
