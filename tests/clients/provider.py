@@ -26,12 +26,12 @@ PATIENCE = 10
 class Media:
     """A customer's file, and how the provider serves it."""
 
-    def __init__(self, content, content_type, has_length=True, hold=None, late=0, pieces=0):
+    def __init__(self, content, content_type, has_length=True, hold=None, late=0, pieces=0, cut=0):
         """It is sent from its second half on when `hold()` is true; the first `late` requests get
-        404; `pieces` of it come slowly."""
+        404, and the first `cut` downloads break off; `pieces` of it come slowly."""
         self.content, self.content_type, self.has_length = content, content_type, has_length
         self.hold, self.late, self.pieces = hold, late, pieces
-        self.requests, self.held_in_vain = 0, False
+        self.cut, self.requests, self.held_in_vain = cut, 0, False
 
 
 class Provider:
@@ -145,6 +145,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
         for at in range(0, middle, step):
             self.send_piece(content[at : min(at + step, middle)], media)
             time.sleep(0.1 if media.pieces else 0)
+        if media.cut:
+            media.cut -= 1
+            self.close_connection = True
+            return
         if media.hold:
             end = time.monotonic() + PATIENCE
             while not media.hold() and time.monotonic() < end:

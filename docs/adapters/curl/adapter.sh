@@ -14,6 +14,7 @@ attempts=5
 pause=2 longest_pause=300 # seconds
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+mkfifo "$work/pipe"
 
 # Secrets are in files, as arguments show in the list of processes. The slowest transfer that is
 # accepted has 1000 bytes a second over a minute.
@@ -70,11 +71,16 @@ store_with_retries() {
     shift 4
     for ((attempt = 1; ; attempt++)); do
         rm -f "$work"/{source,head,body}
-        curl --fail --dump-header "$work/source" "$@" 2> "$work/errors" |
-            curl --config "$work/gateway" -X POST -T - -H "Idempotency-Key: $key" \
-                --dump-header "$work/head" -o "$work/body" "${query[@]}" "$gateway/v1/assets" || true
+        curl --config "$work/gateway" -X POST -T - -H "Idempotency-Key: $key" \
+            --dump-header "$work/head" -o "$work/body" "${query[@]}" "$gateway/v1/assets" \
+            < "$work/pipe" &
+        uploader=$!
+        # The pipe stays open until it is known that the file is whole: its end would be the upload's.
+        exec 3> "$work/pipe"
+        curl --fail --dump-header "$work/source" "$@" >&3 2> "$work/errors" || kill $uploader || true
+        exec 3>&-
+        wait $uploader || true
         source=$(sed -n 's/^HTTP[^ ]* \([0-9]*\).*/\1/p' "$work/source" | tail -1)
-        # An upload whose source broke off isn't stored: its length is wrong, or it is empty.
         [[ $source == 2* ]] || {
             retry "the provider responded ${source:-nothing}: $(cat "$work/errors")"
             continue
@@ -86,7 +92,7 @@ store_with_retries() {
 # Shows the asset, and waits or ends if there is none.
 gateway_responded() {
     local status code
-    status=$(sed -n 's/^HTTP[^ ]* \([0-9]*\).*/\1/p' "$work/head" 2> /dev/null | tail -1)
+    status=$(sed -n 's/^HTTP[^ ]* \([2-5][0-9]*\).*/\1/p' "$work/head" 2> /dev/null | tail -1)
     if [[ $status == 2* ]]; then
         cat "$work/body"
         return 0

@@ -22,6 +22,13 @@ const TIMEOUT = 60; // seconds until the next bytes arrive
 const ATTEMPTS = 5;
 const PAUSE = 2;
 const LONGEST_PAUSE = 300; // seconds
+const ABORT = 0x10000000; // CURL_READFUNC_ABORT
+const LIMITS = [
+    CURLOPT_CONNECTTIMEOUT => 5,
+    // Less than 1000 bytes a second over a minute ends a transfer.
+    CURLOPT_LOW_SPEED_LIMIT => 1000,
+    CURLOPT_LOW_SPEED_TIME => TIMEOUT,
+];
 
 /** A retry doesn't help. `customer` is what to tell the customer, if anything. */
 class Refused extends Exception
@@ -85,6 +92,9 @@ function open_media(string $url, array $login, string $who = 'the provider'): ar
     $status = (int) explode(' ', $lines[0])[1];
     $headers = headers(array_slice($lines, 1));
     $response = ['status' => $status, 'headers' => $headers, 'body' => $body];
+    if ($status === 200 && !isset($headers['content-length'])) {
+        return spool($url, $login, $who);
+    }
     if ($who === 'the gateway' || $status === 200) {
         return $response;
     }
@@ -97,6 +107,30 @@ function open_media(string $url, array $login, string $who = 'the provider'): ar
     throw in_array($status, [404, 408, 429], true) || $status >= 500
         ? new Unavailable($message, pause($headers))
         : new Refused($message);
+}
+
+/**
+ * The same by a temporary file, as only curl notices that a body without a length broke off. Its
+ * end would look like the file's.
+ */
+function spool(string $url, array $login, string $who): array
+{
+    $file = tmpfile();
+    $handle = curl_init($url);
+    curl_setopt_array($handle, LIMITS + [
+        CURLOPT_WRITEFUNCTION => fn ($handle, string $piece) => fwrite($file, $piece),
+        CURLOPT_HTTPHEADER => $login,
+        CURLOPT_FAILONERROR => true,
+    ]);
+    if (!curl_exec($handle)) {
+        throw new Unavailable("$who broke off: " . curl_error($handle));
+    }
+    $headers = [
+        'content-length' => (string) ftell($file),
+        'content-type' => curl_getinfo($handle, CURLINFO_CONTENT_TYPE),
+    ];
+    rewind($file);
+    return ['status' => 200, 'headers' => $headers, 'body' => $file];
 }
 
 /** Streams a file from the provider to the gateway. */
@@ -197,21 +231,24 @@ function post(string $who, string $url, array $headers, array $pieces, ?int $len
 function send(string $url, array $headers, callable $read, int|string|null $length): array
 {
     $head = [];
+    $left = (int) $length;
+    $checked = function ($handle, $stream, int $most) use ($read, $length, &$left) {
+        $piece = $read($handle, $stream, $most);
+        $left -= strlen($piece);
+        // The source broke off: end the upload at once, instead of waiting for the gateway to do so.
+        return $piece === '' && $length !== null && $left > 0 ? ABORT : $piece;
+    };
     $handle = curl_init($url);
-    curl_setopt_array($handle, [
+    curl_setopt_array($handle, LIMITS + [
         CURLOPT_UPLOAD => true,
         CURLOPT_CUSTOMREQUEST => 'POST',
         CURLOPT_HTTPHEADER => $length === null ? [...$headers, 'Transfer-Encoding: chunked'] : $headers,
-        CURLOPT_READFUNCTION => $read,
+        CURLOPT_READFUNCTION => $checked,
         CURLOPT_RETURNTRANSFER => true,
         CURLOPT_HEADERFUNCTION => function ($handle, string $line) use (&$head) {
             $head[] = trim($line);
             return strlen($line);
         },
-        CURLOPT_CONNECTTIMEOUT => 5,
-        // Less than 1000 bytes a second over a minute ends a transfer.
-        CURLOPT_LOW_SPEED_LIMIT => 1000,
-        CURLOPT_LOW_SPEED_TIME => TIMEOUT,
     ]);
     if ($length !== null) {
         curl_setopt($handle, CURLOPT_INFILESIZE, (int) $length);

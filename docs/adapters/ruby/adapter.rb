@@ -17,7 +17,7 @@ TWILIO_LOGIN = { "Authorization" => "Basic #{LOGIN}" }
 GRAPH = ENV.fetch("GRAPH_URL", "https://graph.facebook.com/v24.0")
 GRAPH_TOKEN = { "Authorization" => "Bearer #{ENV["WHATSAPP_TOKEN"]}" }
 
-TIMEOUTS = { open_timeout: 5, read_timeout: 60, write_timeout: 60 } # seconds
+OPTIONS = { open_timeout: 5, read_timeout: 60, write_timeout: 60, max_retries: 0 } # seconds
 ATTEMPTS = 5
 PAUSE, LONGEST_PAUSE = 2, 300 # seconds
 
@@ -83,36 +83,54 @@ def store(channel, key, source, name = nil)
     "Idempotency-Key" => key,
     "Transfer-Encoding" => "chunked"
   )
-  with_pipe(->(write) { source.read_body { |piece| write.call(piece) } }) do |body|
-    exchange(Net::HTTP::Post, "#{GATEWAY}/v1/assets?#{URI.encode_www_form(query)}", headers, body) do |response|
-      check(response)
-      JSON.parse(response.read_body)
+  body = Body.new { |write| pour(source, write) }
+  exchange(Net::HTTP::Post, "#{GATEWAY}/v1/assets?#{URI.encode_www_form(query)}", headers, body) do |response|
+    check(response)
+    JSON.parse(response.read_body)
+  end
+ensure
+  body&.close
+end
+
+# A body that is read while it is sent: Net::HTTP pulls the one, and pushes the other.
+class Body
+  def initialize(&fill)
+    @pieces = SizedQueue.new(4)
+    @piece = ""
+    @filler = Thread.new do
+      fill.call(->(piece) { @pieces.push(piece.b) })
+      @pieces.push(nil)
+    rescue ClosedQueueError
+      # The response came before the whole body was sent.
+    rescue StandardError => error
+      @pieces.push(Unavailable.new("the source broke off: #{error.message}"))
     end
+  end
+
+  # Raises where the source broke off, so that half a file never looks like a whole one.
+  def readpartial(most, buffer = +"")
+    # An empty chunk would end the body.
+    @piece = @pieces.pop while @piece.is_a?(String) && @piece.empty?
+    raise @piece if @piece.is_a?(Unavailable)
+    raise EOFError if @piece.nil?
+
+    buffer.replace(@piece.slice!(0, most))
+  end
+
+  def close
+    @pieces.close
+    @filler.join
   end
 end
 
-# A pipe from what is read to what is sent, as Net::HTTP reads a body and writes one at its own pace.
-def with_pipe(fill)
-  reader, writer = IO.pipe(binmode: true)
-  failure = nil
-  filler = Thread.new do
-    fill.call(->(piece) { writer.write(piece) })
-  rescue Errno::EPIPE, IOError
-    # The response came before the whole body was sent.
-  rescue StandardError => error
-    failure = error
-  ensure
-    writer.close
+# Net::HTTP doesn't tell a body that broke off from one that ended, so the bytes are counted.
+def pour(source, write)
+  length = 0
+  source.read_body do |piece|
+    length += piece.bytesize
+    write.call(piece)
   end
-  result = yield reader
-  filler.join
-  # A body that ended early has another length than was declared, so nothing was stored.
-  raise failure if failure
-
-  result
-ensure
-  reader&.close
-  filler&.join
+  raise IOError, "#{length} bytes came" if source.content_length && length < source.content_length
 end
 
 # Sends the bytes to WhatsApp, then a message that names them.
@@ -136,18 +154,18 @@ def upload_to_whatsapp(asset)
   exchange(Net::HTTP::Get, "#{GATEWAY}/v1/assets/#{asset}/content", headers) do |content|
     check(content)
     before, after, content_type = form(about)
-    fill = lambda do |write|
+    body = Body.new do |write|
       write.call(before)
-      content.read_body { |piece| write.call(piece) }
+      pour(content, write)
       write.call(after)
     end
     length = before.bytesize + content.content_length + after.bytesize
     headers = GRAPH_TOKEN.merge("Content-Type" => content_type, "Content-Length" => length.to_s)
-    with_pipe(fill) do |body|
-      post("WhatsApp", "#{GRAPH}/#{ENV["WHATSAPP_PHONE_ID"]}/media", headers, body).merge(
-        "contentType" => about["contentType"], "name" => about["name"]
-      )
-    end
+    post("WhatsApp", "#{GRAPH}/#{ENV["WHATSAPP_PHONE_ID"]}/media", headers, body).merge(
+      "contentType" => about["contentType"], "name" => about["name"]
+    )
+  ensure
+    body&.close
   end
 end
 
@@ -185,12 +203,12 @@ def post(who, url, headers, body)
   end
 end
 
-# One request; the body is a string or an IO. Net::HTTP follows no redirects.
+# One request; the body is a string or a Body. Net::HTTP follows no redirects.
 def exchange(method, url, headers, body = nil)
   uri = URI(url)
   request = method.new(uri, headers)
-  body.is_a?(IO) ? request.body_stream = body : request.body = body
-  Net::HTTP.start(uri.host, uri.port, use_ssl: uri.scheme == "https", max_retries: 0, **TIMEOUTS) do |http|
+  body.is_a?(Body) ? request.body_stream = body : request.body = body
+  Net::HTTP.start(uri.host, uri.port, use_ssl: uri.scheme == "https", **OPTIONS) do |http|
     http.request(request) { |response| return yield(response) }
   end
 end
