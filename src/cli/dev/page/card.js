@@ -152,8 +152,8 @@ export class Card {
     const { upload } = this;
     const asset = JSON.parse(response.text);
     this.asset = asset;
-    this.mark("stored", `${response.status} Stored`);
     this.digest = await sha256(upload.file);
+    this.mark("stored", `${response.status} Stored`);
     const out = el("div", { class: "outcome", "aria-live": "polite" });
     const shown = el("div", { class: "shown" });
     const actions = el(
