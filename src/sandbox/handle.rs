@@ -11,7 +11,7 @@ use super::stats::SandboxStats;
 pub struct SandboxHandle(pub(super) Arc<SandboxState>);
 
 impl SandboxHandle {
-    /// What was asked and answered so far.
+    /// What was requested so far, and the responses.
     pub fn stats(&self) -> SandboxStats {
         self.0.stats()
     }

@@ -35,6 +35,7 @@ export class Card {
     this.leaving = new AbortController();
     this.gone = gone;
     this.free = () => {};
+    this.key = null;
     this.state = el("span", { class: "chip" }, "Waiting");
     this.body = el("div", { class: "card-body" });
     this.asked = el("div", { class: "asked" });
@@ -89,14 +90,14 @@ export class Card {
     this.began = Date.now();
     this.until = Infinity;
     this.told = null;
-    this.key = upload.keyed ? await keyOf(upload) : null;
+    this.key ??= upload.keyed ? await keyOf(upload) : null;
     if (this.leaving.signal.aborted) return;
     const progress = el("progress", { max: "100", "aria-label": `Sending ${upload.file.name}` });
     const told = el("span", { class: "hint" }, "connecting");
     const cancel = el("button", { type: "button", onclick: () => this.leaving.abort() }, "Cancel");
     this.mark("sending", "Sending");
     this.replace(el("div", { class: "sending" }, progress, told, cancel));
-    const answer = await send(upload, this.key, {
+    const response = await send(upload, this.key, {
       signal: this.leaving.signal,
       onprogress: (loaded, total, ms) => {
         progress.value = (100 * loaded) / total;
@@ -106,9 +107,9 @@ export class Card {
     });
     this.until = Date.now();
     await refresh();
-    if (!answer) this.showNothing();
-    else if (answer.status === 201 || answer.status === 200) await this.showStored(answer);
-    else this.showRefused(answer);
+    if (!response) this.showNothing();
+    else if (response.status === 201 || response.status === 200) await this.showStored(response);
+    else this.showRefused(response);
   }
 
   /** Puts something else into the card. A focus in there goes to the card's head. */
@@ -147,12 +148,12 @@ export class Card {
     announce(`${this.upload.file.name}: ${this.state.textContent}`);
   }
 
-  async showStored(answer) {
+  async showStored(response) {
     const { upload } = this;
-    const asset = JSON.parse(answer.text);
+    const asset = JSON.parse(response.text);
     this.asset = asset;
-    this.mark("stored", `${answer.status} Stored`);
     this.digest = await sha256(upload.file);
+    this.mark("stored", `${response.status} Stored`);
     const out = el("div", { class: "outcome", "aria-live": "polite" });
     const shown = el("div", { class: "shown" });
     const actions = el(
@@ -167,34 +168,34 @@ export class Card {
     );
     this.replace(
       el("div", { class: "halves" }, factsOf(upload, asset, this.digest), shown),
-      timingBar(serverTiming(answer.headers.get("Server-Timing")), answer.ms),
+      timingBar(serverTiming(response.headers.get("Server-Timing")), response.ms),
       actions,
       out,
       this.asked,
-      this.exchange(answer),
+      this.exchange(response),
     );
     this.showCalls();
     announce(`${upload.file.name}: stored as ${asset.name}, ${asset.contentType}`);
     await this.show(shown);
   }
 
-  showRefused(answer) {
-    const problem = parse(answer.text);
-    this.mark("refused", `${answer.status} ${problem.code ?? answer.reason}`);
+  showRefused(response) {
+    const problem = parse(response.text);
+    this.mark("refused", `${response.status} ${problem.code ?? response.reason}`);
     this.replace(
       el(
         "p",
         { class: "detail" },
-        el("strong", {}, problem.title ?? answer.reason),
+        el("strong", {}, problem.title ?? response.reason),
         ` ${problem.detail ?? ""}`,
       ),
-      reasonsOf(problem, answer.headers),
+      reasonsOf(problem, response.headers),
       el("div", { class: "row" }, this.again()),
       this.asked,
-      this.exchange(answer, true),
+      this.exchange(response, true),
     );
     this.showCalls();
-    announce(`${this.upload.file.name}: refused, ${problem.title ?? answer.status}`);
+    announce(`${this.upload.file.name}: refused, ${problem.title ?? response.status}`);
   }
 
   /** Downloads the file and shows it, if browsers can. Gives the response, if there was one. */
@@ -330,7 +331,7 @@ export class Card {
   }
 
   /** The request and the response as they were, and the same by curl. */
-  exchange(answer, open = false) {
+  exchange(response, open = false) {
     const command = curl(this.upload, this.key);
     const parts = [
       el(
@@ -341,9 +342,10 @@ export class Card {
         copyButton(() => command, "Copy the command"),
       ),
     ];
-    if (answer) {
-      const head = [...answer.headers].map(([name, value]) => `${name}: ${value}`).join("\n");
-      const text = `HTTP ${answer.status} ${answer.reason}\n${head}\n\n${pretty(answer.text)}`;
+    if (response) {
+      const head = [...response.headers].map(([name, value]) => `${name}: ${value}`).join("\n");
+      const line = `HTTP ${response.status} ${response.reason}`;
+      const text = `${line}\n${head}\n\n${pretty(response.text)}`;
       parts.push(
         el(
           "details",

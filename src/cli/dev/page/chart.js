@@ -39,7 +39,7 @@ export function lines(
     dots,
     cursor,
   );
-  const top = el("span", { class: "scale top" });
+  const top = el("span", { class: "scale most" });
   const left = el("span", { class: "scale left" });
   const right = el("span", { class: "scale right" }, "now");
   const stepsTold = decades

@@ -7,7 +7,7 @@ const FAULTS = [
   {
     group: "Uploads",
     name: "Storage is slow",
-    hint: "Storage answers 3 s late. The upload succeeds; the time is in the stage “store”.",
+    hint: "Storage responds 3 s late. The upload succeeds; the time is in the stage “store”.",
     fault: { at: "upload", delay: "3s" },
   },
   {
@@ -22,7 +22,7 @@ const FAULTS = [
   {
     group: "Uploads",
     name: "The upload’s signed URL has expired",
-    hint: "Storage answers 403. The gateway asks for a fresh URL if it still holds the file.",
+    hint: "Storage responds with 403. The gateway asks for a fresh URL if it still holds the file.",
     fault: { at: "upload", status: 403 },
   },
   {
@@ -56,7 +56,7 @@ const FAULTS = [
   {
     group: "Downloads",
     name: "The download’s signed URL has expired",
-    hint: "Storage says 403. The gateway asks for a fresh URL: the download succeeds.",
+    hint: "Storage responds with 403. The gateway asks for a fresh URL: the download succeeds.",
     fault: { at: "download", status: 403 },
   },
   {
@@ -68,7 +68,7 @@ const FAULTS = [
   {
     group: "Downloads",
     name: "Storage is slow to start",
-    hint: "Storage answers 3 s late.",
+    hint: "Storage responds 3 s late.",
     fault: { at: "download", delay: "3s" },
   },
   {

@@ -12,7 +12,7 @@ const SOURCES = {
 const STAGES = {
   read: "reading from you",
   budget: "waiting for a call",
-  sign: "eGain’s answer",
+  sign: "eGain’s response",
   store: "storage",
   rest: "the way, and all else",
 };

@@ -96,7 +96,7 @@ function headersOf(text) {
   );
 }
 
-/** Asks past the browser's own cache: what is shown here is the gateway's answer. */
+/** Asks past the browser's own cache: what is shown here is the gateway's response. */
 export function ask(path, options = {}) {
   return fetch(path, { cache: "no-store", ...options });
 }
