@@ -10,13 +10,13 @@ use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 
 use super::access_log::RequestLog;
-use super::response::{full, json};
+use super::response::{json, no_content};
 use super::state::{ApiState, CallerBody};
 use crate::body::BoxBody;
 use crate::download::KnownAsset;
 use crate::types::asset::AssetId;
 use crate::types::caller::{AuthenticatedCaller, Principal};
-use crate::types::error::{Error, ErrorCode};
+use crate::types::error::Error;
 use crate::upload::{UploadReceipt, UploadRequest, UploadTiming};
 
 #[derive(Serialize)]
@@ -100,18 +100,10 @@ impl ApiState {
         id: &AssetId,
         by: &Principal,
     ) -> Result<Response<BoxBody>, Error> {
-        let deleted = self.download.delete(id, by).await;
-        let is_gone = match &deleted {
-            Ok(()) => true,
-            Err(error) => error.code() == ErrorCode::NotFound,
-        };
-        if is_gone {
-            self.upload.forget(id);
-        }
-        deleted?;
-        let mut response = Response::new(full(bytes::Bytes::new()));
-        *response.status_mut() = StatusCode::NO_CONTENT;
-        Ok(response)
+        let (upload, gone) = (self.upload.clone(), id.clone());
+        let forget = move || upload.forget(&gone);
+        self.download.delete(id, by, forget).await?;
+        Ok(no_content())
     }
 }
 

@@ -97,19 +97,36 @@ impl DownloadService {
         }
     }
 
-    /// Deletes the asset at eGain; its signed URL is forgotten at once.
-    pub async fn delete(&self, id: &AssetId, principal: &Principal) -> Result<(), Error> {
-        let deleted = self.egain.delete_asset(id, principal).await;
-        self.forget(id).await;
-        if let Some(deletions) = &self.deletions {
-            let is_gone = |fault: &Error| fault.code() == ErrorCode::NotFound;
-            let deletion = AssetDeletion {
-                id: id.clone(),
-                is_certain: deleted.as_ref().err().is_none_or(is_gone),
-            };
-            deletions.publish(&deletion).await;
+    /// Deletes the asset at eGain. Its signed URL is forgotten at once, here and at the other
+    /// replicas, also where the client disconnects before eGain has responded. `forget` forgets what
+    /// else is known of an asset that doesn't exist any more.
+    pub async fn delete(
+        &self,
+        id: &AssetId,
+        principal: &Principal,
+        forget: impl Fn() + Clone + Send + Sync + 'static,
+    ) -> Result<(), Error> {
+        let service = self.clone();
+        let gone = id.clone();
+        let finish = move || {
+            forget();
+            let (service, gone) = (service.clone(), gone.clone());
+            async move { service.forget_everywhere(gone, true).await }
+        };
+        let deleted = self.egain.delete_asset(id, principal, finish.clone()).await;
+        match &deleted {
+            Ok(()) => {}
+            Err(error) if error.code() == ErrorCode::NotFound => finish().await,
+            Err(_unclear) => self.forget_everywhere(id.clone(), false).await,
         }
         deleted
+    }
+
+    async fn forget_everywhere(&self, id: AssetId, is_certain: bool) {
+        self.forget(&id).await;
+        if let Some(deletions) = &self.deletions {
+            deletions.publish(&AssetDeletion { id, is_certain }).await;
+        }
     }
 
     /// An asset was deleted, here or at another replica.

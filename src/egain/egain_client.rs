@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use secrecy::SecretString;
 use serde::Serialize;
+use tokio::task::JoinHandle;
+use tracing::Instrument;
 
 use super::api_request::ApiRequest;
 use super::call_error::CallError;
@@ -230,10 +232,24 @@ impl EgainClient {
         })
     }
 
-    /// `DELETE /assets/{id}`: spends one call of the other routes' budget.
-    pub async fn delete_asset(&self, id: &AssetId, principal: &Principal) -> Result<(), Error> {
+    /// `DELETE /assets/{id}`: spends one call of the other routes' budget. When eGain has deleted
+    /// the asset, `finish` runs before this returns, and also after the client has disconnected.
+    pub async fn delete_asset<F>(
+        &self,
+        id: &AssetId,
+        principal: &Principal,
+        finish: impl Fn() -> F + Clone + Send + 'static,
+    ) -> Result<(), Error>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let request = ApiRequest::DeleteAsset(id.clone());
-        self.api.send(&request, principal, identity).await?;
+        let receive = move |response| DeleteResponse::of(response, &finish);
+        let (deleted, _queued) = self.api.send(&request, principal, receive).await?;
+        if let Some(finishing) = deleted.finishing {
+            // It ends early only together with the process.
+            let _ended = finishing.await;
+        }
         Ok(())
     }
 
@@ -256,6 +272,32 @@ impl EgainClient {
             .send_once(&request, &Principal::Gateway, &identity)
             .await?;
         Ok(())
+    }
+}
+
+/// What eGain responds to a deletion, and what is done after it.
+struct DeleteResponse {
+    response: ApiResponse,
+    /// A task of its own: it goes on when the client disconnects.
+    finishing: Option<JoinHandle<()>>,
+}
+
+impl DeleteResponse {
+    fn of<F>(response: ApiResponse, finish: impl Fn() -> F) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let is_deleted = response.status.is_success();
+        Self {
+            finishing: is_deleted.then(|| tokio::spawn(finish().in_current_span())),
+            response,
+        }
+    }
+}
+
+impl Borrow<ApiResponse> for DeleteResponse {
+    fn borrow(&self) -> &ApiResponse {
+        &self.response
     }
 }
 

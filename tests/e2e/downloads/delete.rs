@@ -1,10 +1,13 @@
 //! `DELETE /v1/assets/{id}`.
 
+use std::time::Duration;
+
 use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
 use reqwest::{Response, StatusCode};
 use serde_json::json;
+use tokio::time::sleep;
 
-use crate::support::gateway::{TestGateway, noise, problem};
+use crate::support::gateway::{TestGateway, eventually, noise, problem, receipt};
 
 async fn stored(gateway: &TestGateway) -> String {
     let receipt = gateway.upload("a.bin", noise(10, 1)).await;
@@ -138,6 +141,30 @@ async fn an_unclear_deletion_drops_the_cached_url() {
     );
     gateway.get(&path).send().await.unwrap();
     assert_eq!(gateway.sandbox.stats().calls(SandboxOperation::GetAsset), 2);
+}
+
+#[tokio::test]
+async fn a_deletion_counts_though_its_client_disconnects() {
+    let gateway = TestGateway::start().await;
+    let upload = || {
+        let request = gateway.post("/v1/assets?channel=sms&name=a.txt");
+        request.header("idempotency-key", "k").body("text").send()
+    };
+    let first = receipt(upload().await.unwrap()).await;
+    let path = format!("/v1/assets/{}", first["id"].as_str().unwrap());
+    // Its URL is in the cache, and its key in the store.
+    assert_eq!(gateway.get(&path).send().await.unwrap().status(), 200);
+    let slow = Fault::at(SandboxOperation::DeleteAsset).delay(Duration::from_millis(500));
+    gateway.sandbox.fault(slow.once());
+    let request = gateway.client.delete(gateway.url(&path));
+    let left = request.timeout(Duration::from_millis(200)).send().await;
+    assert!(left.unwrap_err().is_timeout());
+    assert!(eventually(|| gateway.sandbox.assets().is_empty()).await);
+    // eGain's response is about to reach the gateway.
+    sleep(Duration::from_millis(200)).await;
+    assert_eq!(gateway.get(&path).send().await.unwrap().status(), 404);
+    let second = receipt(upload().await.unwrap()).await;
+    assert_ne!(first["id"], second["id"], "a key leads to no deleted asset");
 }
 
 #[tokio::test]
