@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
-use opentelemetry::propagation::TextMapPropagator;
+use opentelemetry::propagation::{Extractor, TextMapPropagator};
 use opentelemetry::trace::{TraceContextExt, TracerProvider};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_http::{HeaderExtractor, HeaderInjector};
@@ -34,6 +34,9 @@ pub struct TracesConfig {
     /// `OTEL_TRACES_SAMPLER`, which is all by default.
     pub sample_ratio: Option<f64>,
 }
+
+/// The longest `tracestate` in bytes that is handed on (W3C Trace Context, "tracestate Limits").
+const LONGEST_STATE: usize = 512;
 
 /// How long the last spans may take at the end.
 const LAST_EXPORT: Duration = Duration::from_secs(2);
@@ -113,7 +116,7 @@ where
 }
 
 /// Whether spans are recorded.
-pub fn are_on() -> bool {
+fn are_on() -> bool {
     ARE_ON.load(Relaxed)
 }
 
@@ -135,11 +138,26 @@ pub fn begin_request(
     span.set_attribute("http.request.method", method.to_owned());
     span.set_attribute("http.route", route.to_owned());
     let parent = TraceContextPropagator::new()
-        .extract_with_context(&Context::new(), &HeaderExtractor(headers));
+        .extract_with_context(&Context::new(), &TraceHeaders(HeaderExtractor(headers)));
     // Not without a layer for traces, which there is.
     let _set = span.set_parent(parent);
     let trace_id = span.context().span().span_context().trace_id();
     Some(trace_id.to_string())
+}
+
+/// A request's trace headers. A `tracestate` that is longer than every vendor must take isn't
+/// handed on: eGain could refuse a call for a header that a caller has filled.
+struct TraceHeaders<'h>(HeaderExtractor<'h>);
+
+impl Extractor for TraceHeaders<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        let value = self.0.get(key)?;
+        (value.len() <= LONGEST_STATE).then_some(value)
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys()
+    }
 }
 
 /// Records how a request ended, whose span this is.

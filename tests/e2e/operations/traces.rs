@@ -234,6 +234,27 @@ async fn a_malformed_traceparent_begins_a_new_trace() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_callers_tracestate_is_handed_on_within_bounds() {
+    let traced = Traced::start(&[]).await;
+    let sampled = format!("00-{TRACE}-{PARENT}-01");
+    let url = format!("{}?channel=sms&name=a.bin", traced.base);
+    for (state, is_sent) in [
+        ("vendor=short".to_owned(), true),
+        ("v=".to_owned() + &"x".repeat(600), false),
+    ] {
+        let request = Client::with(|builder| builder)
+            .post(&url)
+            .body(noise(1000, 1));
+        let request = request
+            .header("traceparent", &sampled)
+            .header("tracestate", &state);
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::CREATED);
+        assert_eq!(traced.egain.sent().contains(&state), is_sent, "{state}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_last_spans_are_exported_at_the_end() {
     let mut traced = Traced::start(&[("OTEL_BSP_SCHEDULE_DELAY", "60000")]).await;
     traced.upload(None).await;
