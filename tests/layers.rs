@@ -8,6 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+mod source_code;
+
+use source_code::code_of;
+
 /// Each module's layer, the lowest first.
 const LAYERS: [(&str, u32); 20] = [
     ("types", 0),
@@ -303,17 +307,6 @@ fn layer_violation(import: &Import) -> Option<String> {
         _ => layer(used).is_some_and(|below| layer(module).is_some_and(|own| below < own)),
     };
     (!fine).then(|| format!("{} must not use {used}", import.from))
-}
-
-fn code_of(source: &str) -> String {
-    let code = source
-        .split("#[cfg(test)]\nmod tests")
-        .next()
-        .unwrap_or_default();
-    let lines = code
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("//"));
-    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Every path of this crate that the code names, from its root: `use` trees spread out.

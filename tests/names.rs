@@ -6,6 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
+mod source_code;
+
+use source_code::code_of;
+
 /// Most words of a test's name.
 const MOST_WORDS: usize = 9;
 
@@ -263,17 +267,6 @@ fn is_type(word: &str) -> bool {
 fn is_one_word(name: &str) -> bool {
     let capitals = name.chars().filter(char::is_ascii_uppercase).count();
     capitals == 1 || capitals == name.len()
-}
-
-fn code_of(source: &str) -> String {
-    let code = source
-        .split("#[cfg(test)]\nmod tests")
-        .next()
-        .unwrap_or_default();
-    let lines = code
-        .lines()
-        .filter(|line| !line.trim_start().starts_with("//"));
-    lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 /// The Rust files of these folders, by path.

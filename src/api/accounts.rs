@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headers::{ContentType, ETag as EntityTag, HeaderMapExt, IfMatch};
-use http::header::{CACHE_CONTROL, ETAG, HeaderValue, LOCATION};
+use http::header::{ETAG, HeaderValue, LOCATION};
 use http::request::Parts;
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json as object};
 use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 
-use super::response::{full, json};
+use super::response::{json, no_content, uncached};
 use super::state::{ApiState, CallerBody};
 use crate::body::BoxBody;
 use crate::types::account::{AccountId, ChannelId};
@@ -49,7 +49,7 @@ impl ApiState {
         head: &Parts,
         by: &Principal,
     ) -> Result<Response<BoxBody>, Error> {
-        Ok(private(json(
+        Ok(uncached(json(
             StatusCode::OK,
             &self.accounts.list(paging(head)?, by).await?,
         )))
@@ -61,7 +61,7 @@ impl ApiState {
         by: &Principal,
     ) -> Result<Response<BoxBody>, Error> {
         let account = self.accounts.get(id, by).await?;
-        let mut response = private(json(StatusCode::OK, &account.document));
+        let mut response = uncached(json(StatusCode::OK, &account.document));
         if let Some(tag) = entity_tag(&account.modified) {
             response.headers_mut().insert(ETAG, tag);
         }
@@ -104,7 +104,7 @@ impl ApiState {
         head: &Parts,
         by: &Principal,
     ) -> Result<Response<BoxBody>, Error> {
-        Ok(private(json(
+        Ok(uncached(json(
             StatusCode::OK,
             &self.accounts.list_channels(paging(head)?, by).await?,
         )))
@@ -115,7 +115,7 @@ impl ApiState {
         id: &ChannelId,
         by: &Principal,
     ) -> Result<Response<BoxBody>, Error> {
-        Ok(private(json(
+        Ok(uncached(json(
             StatusCode::OK,
             &self.accounts.get_channel(id, by).await?,
         )))
@@ -205,18 +205,4 @@ fn entity_tag(modified: &Value) -> Option<HeaderValue> {
 
 fn parsed_entity_tag(modified: &Value) -> Option<EntityTag> {
     entity_tag(modified)?.to_str().ok()?.parse().ok()
-}
-
-/// An operator's view is nobody else's, and changes behind any cache.
-fn private(mut response: Response<BoxBody>) -> Response<BoxBody> {
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-fn no_content() -> Response<BoxBody> {
-    let mut response = Response::new(full(Bytes::new()));
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    response
 }

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use headers::HeaderMapExt;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderValue};
 use http::request::Parts;
 use http::{Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use tokio::time::timeout;
 
-use super::response::{full, json};
+use super::response::{full, json, no_content, uncached};
 use super::state::{ApiState, CallerBody};
 use super::try_page::PageOperation;
 use crate::body::BoxBody;
@@ -38,8 +38,8 @@ impl ApiState {
             PageOperation::File(name) => page
                 .file(&name, head.headers.typed_get())
                 .ok_or_else(missing),
-            PageOperation::Metrics => Ok(fresh(self.metrics_text())),
-            PageOperation::Sandbox => Ok(fresh(json(StatusCode::OK, &page.sandbox.seen()))),
+            PageOperation::Metrics => Ok(uncached(self.metrics_text())),
+            PageOperation::Sandbox => Ok(uncached(json(StatusCode::OK, &page.sandbox.seen()))),
             PageOperation::AddFaults => {
                 let faults = read(body).await?;
                 page.sandbox.add_faults(&faults).map_err(unreadable)?;
@@ -86,18 +86,4 @@ fn unreadable(why: String) -> Error {
 fn missing() -> Error {
     let detail = "the page has no such file";
     Error::caller(ErrorCode::NotFound, Stage::Admit, detail)
-}
-
-/// What changes from one moment to the next.
-fn fresh(mut response: Response<BoxBody>) -> Response<BoxBody> {
-    response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-fn no_content() -> Response<BoxBody> {
-    let mut response = Response::new(full(Bytes::new()));
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    response
 }

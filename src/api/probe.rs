@@ -14,8 +14,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue,
-    TRANSFER_ENCODING, VIA,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TRANSFER_ENCODING, VIA,
 };
 use http::request::Parts;
 use http::{HeaderMap, Response, StatusCode};
@@ -25,7 +24,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::access_log::RequestLog;
 use super::client_ip;
-use super::response::{json, line};
+use super::response::{json, line, uncached};
 use super::state::{ApiState, CallerBody};
 use crate::body::BoxBody;
 use crate::body::min_rate::{MinRateBody, caller_too_slow};
@@ -80,13 +79,11 @@ impl ApiState {
             .map_err(|_| too_long())??;
         sleep(query.delay).await;
         let report = report(head, &arrivals);
-        let mut response = match query.lines {
+        let response = match query.lines {
             0 => json(StatusCode::OK, &report),
             lines => in_lines(line(&report).into(), lines, query.interval),
         };
-        let headers = response.headers_mut();
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        Ok(response)
+        Ok(uncached(response))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Responses of one piece.
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::{Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
@@ -37,6 +37,21 @@ pub(super) fn line(value: &impl Serialize) -> Vec<u8> {
     let mut text = serde_json::to_vec(value).expect("our own responses have string keys");
     text.push(b'\n');
     text
+}
+
+/// 204.
+pub(super) fn no_content() -> Response<BoxBody> {
+    let mut response = Response::new(full(Bytes::new()));
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    response
+}
+
+/// The same response, which no cache stores: it is its caller's own, or soon another one.
+pub(super) fn uncached(mut response: Response<BoxBody>) -> Response<BoxBody> {
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 pub(super) fn full(bytes: impl Into<Bytes>) -> BoxBody {

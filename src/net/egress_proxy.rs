@@ -48,7 +48,7 @@ impl EgressProxy {
     /// The same rules for reqwest, which would otherwise read the environment by itself.
     ///
     /// # Errors
-    /// The address is none.
+    /// The address isn't a URL.
     pub fn apply_to(
         &self,
         client: reqwest::ClientBuilder,

@@ -47,10 +47,7 @@ impl CheckVerdict {
         detail: impl Into<String>,
         change: impl Into<String>,
     ) -> Self {
-        Self {
-            change: Some(change.into()),
-            ..Self::new(check, CheckResult::Warning, detail)
-        }
+        Self::new(check, CheckResult::Warning, detail).with_change(change)
     }
 
     pub(super) fn failed(
@@ -58,10 +55,12 @@ impl CheckVerdict {
         detail: impl Into<String>,
         change: impl Into<String>,
     ) -> Self {
-        Self {
-            change: Some(change.into()),
-            ..Self::new(check, CheckResult::Failed, detail)
-        }
+        Self::new(check, CheckResult::Failed, detail).with_change(change)
+    }
+
+    fn with_change(mut self, change: impl Into<String>) -> Self {
+        self.change = Some(change.into());
+        self
     }
 
     fn new(check: &'static str, result: CheckResult, detail: impl Into<String>) -> Self {

@@ -1,12 +1,17 @@
 //! Orphans of a replica that was killed are deleted by another one.
 
 use asset_gateway::sandbox::faults::{Fault, SandboxOperation};
-use reqwest::StatusCode;
+use reqwest::{Response, StatusCode};
+use tokio::task::JoinHandle;
 
 use super::Replicas;
 use super::replica_process::ReplicaProcess;
+use crate::support::client::RequestBuilder;
 use crate::support::gateway::{eventually, noise};
-use crate::support::raw_client::by_hand;
+use crate::support::raw_client::{BodyWriter, by_hand};
+
+/// An upload of which a third is sent at first.
+const UPLOAD: &str = "/v1/assets?channel=sms&name=a.bin&size=300000";
 
 /// A replica that can be killed.
 async fn victim(replicas: &Replicas) -> ReplicaProcess {
@@ -44,6 +49,18 @@ fn age_uploads(replicas: &Replicas) {
     }
 }
 
+/// Begins an upload, until a replica's journal has it. It goes on as long as the body's writer
+/// lives.
+async fn begin_upload(
+    request: RequestBuilder,
+    replicas: &Replicas,
+) -> (BodyWriter, JoinHandle<reqwest::Result<Response>>) {
+    let (mut body_writer, response) = by_hand(request);
+    body_writer.write(noise(100_000, 1)).await;
+    assert!(written(replicas, "1").await);
+    (body_writer, response)
+}
+
 /// Waits until nothing is written down any more.
 async fn nothing_written(replicas: &Replicas) -> bool {
     eventually(|| replicas.redis.cli(&["KEYS", "*:orphans:*"]).is_empty()).await
@@ -69,10 +86,7 @@ async fn a_killed_replicas_orphans_are_deleted_by_another() {
 async fn an_upload_of_a_killed_replica_is_deleted_later() {
     let mut replicas = Replicas::start(0).await;
     let victim = victim(&replicas).await;
-    let request = victim.post("/v1/assets?channel=sms&name=a.bin&size=300000");
-    let (mut body_writer, response) = by_hand(request);
-    body_writer.write(noise(100_000, 1)).await;
-    assert!(written(&replicas, "1").await);
+    let (mut body_writer, response) = begin_upload(victim.post(UPLOAD), &replicas).await;
     age_uploads(&replicas);
     kill(victim, &mut replicas).await;
     assert!(response.await.unwrap().is_err());
@@ -84,10 +98,7 @@ async fn an_upload_of_a_killed_replica_is_deleted_later() {
 async fn a_recent_upload_of_a_killed_replica_isnt_touched() {
     let mut replicas = Replicas::start(0).await;
     let victim = victim(&replicas).await;
-    let request = victim.post("/v1/assets?channel=sms&name=a.bin&size=300000");
-    let (mut body_writer, _response) = by_hand(request);
-    body_writer.write(noise(100_000, 1)).await;
-    assert!(written(&replicas, "1").await);
+    let (mut body_writer, _response) = begin_upload(victim.post(UPLOAD), &replicas).await;
     kill(victim, &mut replicas).await;
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     let calls = replicas.sandbox.stats();
@@ -100,10 +111,7 @@ async fn a_recent_upload_of_a_killed_replica_isnt_touched() {
 async fn a_stored_asset_of_a_killed_replica_stays() {
     let mut replicas = Replicas::start(0).await;
     let victim = victim(&replicas).await;
-    let request = victim.post("/v1/assets?channel=sms&name=a.bin&size=300000");
-    let (mut body_writer, response) = by_hand(request);
-    body_writer.write(noise(100_000, 1)).await;
-    assert!(written(&replicas, "1").await);
+    let (mut body_writer, response) = begin_upload(victim.post(UPLOAD), &replicas).await;
     age_uploads(&replicas);
     // Its end isn't written down any more.
     replicas.redis.signal("STOP");
@@ -121,10 +129,8 @@ async fn a_stored_asset_of_a_killed_replica_stays() {
 #[tokio::test]
 async fn a_journal_that_redis_lost_is_written_again() {
     let mut replicas = Replicas::start(1).await;
-    let request = replicas.gateways[0].post("/v1/assets?channel=sms&name=a.bin&size=300000");
-    let (mut body_writer, response) = by_hand(request);
-    body_writer.write(noise(100_000, 1)).await;
-    assert!(written(&replicas, "1").await);
+    let (mut body_writer, response) =
+        begin_upload(replicas.gateways[0].post(UPLOAD), &replicas).await;
     replicas.redis.kill();
     replicas.all_see(false).await;
     replicas.redis.restart().await;
