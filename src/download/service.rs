@@ -98,8 +98,8 @@ impl DownloadService {
     }
 
     /// Deletes the asset at eGain. Its signed URL is forgotten at once, here and at the other
-    /// replicas, also where the client disconnects before eGain has responded. `forget` forgets what
-    /// else is known of an asset that doesn't exist any more.
+    /// replicas, also where the client disconnects before eGain has responded. `forget` forgets
+    /// what else is known of an asset that doesn't exist any more.
     pub async fn delete(
         &self,
         id: &AssetId,
