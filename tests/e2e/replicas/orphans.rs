@@ -86,7 +86,7 @@ async fn a_killed_replicas_orphans_are_deleted_by_another() {
 async fn an_upload_of_a_killed_replica_is_deleted_later() {
     let mut replicas = Replicas::start(0).await;
     let victim = victim(&replicas).await;
-    let (body_writer, response) = begin_upload(victim.post(UPLOAD), &replicas).await;
+    let (_body_writer, response) = begin_upload(victim.post(UPLOAD), &replicas).await;
     age_uploads(&replicas);
     kill(victim, &mut replicas).await;
     assert!(response.await.unwrap().is_err());
@@ -98,7 +98,7 @@ async fn an_upload_of_a_killed_replica_is_deleted_later() {
 async fn a_recent_upload_of_a_killed_replica_isnt_touched() {
     let mut replicas = Replicas::start(0).await;
     let victim = victim(&replicas).await;
-    let (body_writer, _response) = begin_upload(victim.post(UPLOAD), &replicas).await;
+    let (_body_writer, _response) = begin_upload(victim.post(UPLOAD), &replicas).await;
     kill(victim, &mut replicas).await;
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     let calls = replicas.sandbox.stats();
