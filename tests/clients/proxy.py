@@ -83,9 +83,12 @@ sub vcl_recv {{ return (pass); }}
 """
 
 # As an accelerator. It runs as root only to become somebody else, whose files these then are.
+# Squid 5.7 takes a request buffer that is just full for the end of its client, and drops the
+# upload: the buffer has to hold all of a body that the gateway takes more slowly.
 SQUID = """
 http_port {front} accel defaultsite=localhost no-vhost
 cache_peer {behind_host} parent {behind_port} 0 no-query no-digest originserver
+client_request_buffer_max_size 16 MB
 http_access allow all
 cache deny all
 pid_filename {own}/squid.pid
