@@ -13,6 +13,9 @@ use crate::telemetry::log_output::say;
 /// How often a transfer that isn't on a terminal says how far it is.
 const BETWEEN_LINES: Duration = Duration::from_secs(10);
 
+/// How often a bar is drawn again while nothing of its transfer moves.
+const BETWEEN_DRAWS: Duration = Duration::from_millis(200);
+
 /// Fits 80 columns.
 const BAR: &str = "{prefix:20!} {bar:12} {percent:>3} % of {binary_total_bytes:>10} \
                    {binary_bytes_per_sec:>12} {eta:>4} left";
@@ -52,7 +55,12 @@ impl ProgressDisplay {
     /// A transfer that begins. `label` is what the person calls it.
     pub(in crate::cli) fn transfer(&self, label: &str, size: u64) -> TransferProgress {
         let view = match &self.bars {
-            Some(bars) => ProgressView::Bar(bars.add(bar(label, size))),
+            Some(bars) => {
+                let bar = bars.add(bar(label, size));
+                // Else a transfer that waits shows what it was when it was drawn last, or nothing.
+                bar.enable_steady_tick(BETWEEN_DRAWS);
+                ProgressView::Bar(bar)
+            }
             None => ProgressView::Lines(Arc::new(Mutex::new(LineState {
                 began: Instant::now(),
                 last: Instant::now(),
